@@ -1,0 +1,137 @@
+//! The annotations: `evenkeel.dev/KEY` on a workload's own metadata or on its pod template.
+
+use std::fmt;
+
+/// What every annotation key of ours begins with.
+pub const PREFIX: &str = "evenkeel.dev/";
+/// The annotation that the webhook writes: what was injected and moved, so that it can be undone exactly.
+pub const STATUS_KEY: &str = "evenkeel.dev/status";
+
+/// Defines the annotations; every fact is written once.
+macro_rules! annotations {
+    ($($variant:ident: $name:literal, $value:literal, $default:literal, $by_default:literal, $help:literal;)+) => {
+        /// An annotation that a user can set.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Annotation {
+            $(#[doc = $help] $variant,)+
+        }
+
+        impl Annotation {
+            /// Every annotation, in the order in which they are documented.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The key without its prefix.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The whole key.
+            pub const fn key(self) -> &'static str {
+                match self { $(Self::$variant => concat!("evenkeel.dev/", $name),)+ }
+            }
+
+            /// The form of its value, for documentation.
+            pub const fn value_form(self) -> &'static str {
+                match self { $(Self::$variant => $value,)+ }
+            }
+
+            /// What holds where it is absent, for documentation.
+            pub const fn default_text(self) -> &'static str {
+                match self { $(Self::$variant => $default,)+ }
+            }
+
+            /// Whether the installation can give a default for it.
+            pub const fn takes_installation_default(self) -> bool {
+                match self { $(Self::$variant => $by_default,)+ }
+            }
+
+            /// What it means.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+        }
+    };
+}
+
+annotations! {
+    MaxRequests: "max-requests", "1 to 4294967295", "required to opt in", false,
+        "Requests after which a client connection is retired.";
+    Jitter: "jitter", "0% to 50%", "10%", true,
+        "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together and never exceed N.";
+    MaxAge: "max-age", "a duration, or off", "off", true,
+        "Also retire a connection with its first response after this age, jittered alike.";
+    Ports: "ports", "names or numbers, separated by commas", "every declared TCP container port", false,
+        "The app ports that pass through the proxy; numbers need not be declared.";
+    OpaquePorts: "opaque-ports", "names or numbers, separated by commas", "none", false,
+        "App ports whose bytes are passed on without a look at them.";
+    Interception: "interception", "redirect", "redirect", true,
+        "How traffic reaches the proxy.";
+    DrainTimeout: "drain-timeout", "a duration", "20s", true,
+        "The bound on the drain at pod termination, never more than two thirds of the grace period.";
+    HoldApp: "hold-app", "on or off", "on", true,
+        "An app container without a preStop hook is stopped only after the drain.";
+    ProxyImage: "proxy-image", "an image reference", "the installation's", true,
+        "The image of the injected containers.";
+    ProxyCpuRequest: "proxy-cpu-request", "1m to 64", "10m", true,
+        "CPU that the scheduler and the HorizontalPodAutoscaler count for the proxy.";
+    ProxyMemoryRequest: "proxy-memory-request", "1Mi to 64Gi", "16Mi", true,
+        "Memory that the scheduler counts for the proxy.";
+    ProxyCpuLimit: "proxy-cpu-limit", "1m to 64", "1", true,
+        "CPU that the proxy can use at most.";
+    ProxyMemoryLimit: "proxy-memory-limit", "1Mi to 64Gi", "128Mi", true,
+        "Memory that the proxy can use at most.";
+    ProxyThreads: "proxy-threads", "1 to 64", "1", true,
+        "The proxy's worker threads.";
+    ProxyLogLevel: "proxy-log-level", "error, warn, info, debug or trace", "info", true,
+        "What the proxy logs.";
+    Inject: "inject", "enabled or disabled", "enabled where max-requests is there", false,
+        "Switches injection off without losing the settings.";
+}
+
+impl Annotation {
+    /// The annotation with this whole key.
+    pub fn of_key(key: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|annotation| annotation.key() == key)
+    }
+
+    /// The annotation whose key a mistyped one most likely means.
+    pub fn nearest(key: &str) -> Self {
+        let name = key.strip_prefix(PREFIX).unwrap_or(key);
+        let distance = |annotation: &Self| strsim::damerau_levenshtein(annotation.name(), name);
+        // A key can be 253 characters long and the table is short: a few microseconds.
+        Self::ALL.iter().copied().min_by_key(distance).unwrap_or(Self::MaxRequests)
+    }
+}
+
+impl fmt::Display for Annotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_carry_the_prefix_and_are_found_again() {
+        for annotation in Annotation::ALL {
+            assert_eq!(annotation.key(), format!("{PREFIX}{}", annotation.name()));
+            assert_eq!(Annotation::of_key(annotation.key()), Some(*annotation));
+            assert_ne!(annotation.key(), STATUS_KEY);
+        }
+    }
+
+    #[test]
+    fn nearest_is_what_was_meant() {
+        for (typed, meant) in [
+            ("evenkeel.dev/max-request", Annotation::MaxRequests),
+            ("evenkeel.dev/maxrequests", Annotation::MaxRequests),
+            ("evenkeel.dev/jiter", Annotation::Jitter),
+            ("evenkeel.dev/proxy-memory-limits", Annotation::ProxyMemoryLimit),
+            ("evenkeel.dev/port", Annotation::Ports),
+        ] {
+            assert_eq!(Annotation::nearest(typed), meant, "{typed}");
+        }
+    }
+}

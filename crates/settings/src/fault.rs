@@ -1,0 +1,123 @@
+//! Faults: what is wrong with a setting, in words that its author understands.
+
+use std::fmt;
+
+/// How much of an offending value is shown; values can be a megabyte long.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// One setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key as its author wrote it: an annotation, a flag, an environment name.
+    pub key: String,
+    /// The value that was found, `None` where a required one is missing.
+    pub value: Option<String>,
+    /// What would have been right, to follow the word "expected".
+    pub expected: String,
+}
+
+impl Fault {
+    /// A value that does not parse.
+    pub fn invalid(key: impl Into<String>, value: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { key: key.into(), value: Some(value.into()), expected: expected.into() }
+    }
+
+    /// A required value that is not there.
+    pub fn missing(key: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { key: key.into(), value: None, expected: expected.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, expected } = self;
+        match value {
+            None => write!(f, "{key} is missing: expected {expected}"),
+            Some(value) => write!(f, "{key}: {} is not usable: expected {expected}", shown(value)),
+        }
+    }
+}
+
+/// The value in quotes, control characters escaped, long ones cut.
+fn shown(value: &str) -> String {
+    let mut cut: String = value.chars().take(SHOWN_CHARACTERS).collect();
+    if cut.len() < value.len() {
+        cut.push('…');
+    }
+    format!("{cut:?}")
+}
+
+/// Every fault of one source of settings; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// `Ok(())` where nothing was found.
+    pub fn none_or(faults: Vec<Fault>) -> Result<(), Self> {
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+
+    /// What was parsed, if there was no fault.
+    ///
+    /// Parsing leaves a value out only together with a fault; should it ever not, the value is missing all the same.
+    pub(crate) fn settle<T>(parsed: Option<T>, faults: Vec<Fault>) -> Result<T, Self> {
+        match parsed {
+            Some(value) if faults.is_empty() => Ok(value),
+            Some(_) | None => Err(Self(faults)),
+        }
+    }
+
+    /// The faults, in the order in which the settings are documented.
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, fault) in self.0.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_key_value_and_expectation() {
+        let fault = Fault::invalid("evenkeel.dev/jitter", "90%", "0% to 50%");
+        assert_eq!(fault.to_string(), r#"evenkeel.dev/jitter: "90%" is not usable: expected 0% to 50%"#);
+        let fault = Fault::missing("--app", "an address");
+        assert_eq!(fault.to_string(), "--app is missing: expected an address");
+    }
+
+    #[test]
+    fn hostile_values_are_cut_and_escaped() {
+        let fault = Fault::invalid("k", format!("a\n\u{1b}[31m{}", "x".repeat(1 << 20)), "y");
+        let sentence = fault.to_string();
+        assert!(sentence.len() < 120, "{sentence}");
+        assert!(!sentence.contains(['\n', '\u{1b}']), "{sentence}");
+    }
+
+    #[test]
+    fn none_is_ok() {
+        assert_eq!(Faults::none_or(vec![]), Ok(()));
+    }
+}

@@ -1,0 +1,36 @@
+//! The contract between the webhook and the recycling proxy, and with the people who annotate workloads.
+//!
+//! Everything that a user or a program can set is defined here once: the annotation keys, the proxy's options with
+//! their environment names, the types that values are parsed into, their limits and their defaults. Parsers, help
+//! texts, documentation and tests are made from these definitions.
+//!
+//! Raw text becomes a type at one place ([`ProxySettings::from_raw`], [`WorkloadSettings::resolve`]), and *all*
+//! faults are reported together, each with its key, the value that was found and what was expected.
+
+mod annotation;
+mod fault;
+mod option;
+mod proxy;
+mod redirect;
+mod value;
+mod workload;
+
+pub use annotation::{Annotation, PREFIX, STATUS_KEY};
+pub use fault::{Fault, Faults};
+pub use option::{OptionSpec, ProxyOption, RawOptions, RedirectOption};
+pub use proxy::{ProxySettings, Route, Routes};
+pub use redirect::RedirectSettings;
+pub use value::{
+    ByteSize, ControlSocket, CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxConnections,
+    MaxRequests, MemoryQuantity, PortRef, Span, Switch, Threads,
+};
+pub use workload::{Layer, Sidecar, WorkloadSettings};
+
+/// The port on which the injected proxy accepts redirected connections.
+pub const PROXY_PORT: u16 = 15_210;
+/// The port of the injected proxy's admin endpoints (metrics, readiness, `/drained`).
+pub const ADMIN_PORT: u16 = 15_211;
+/// The numeric user and group of the injected proxy.
+pub const PROXY_USER: u32 = 15_210;
+/// Where a process reports that its settings are unusable: `EX_USAGE` of sysexits.h.
+pub const EXIT_USAGE: u8 = 64;

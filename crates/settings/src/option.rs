@@ -1,0 +1,170 @@
+//! The options of the recycling proxy's commands: one definition for flags, environment names, help and docs.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use crate::fault::Fault;
+use crate::value::InvalidValue;
+
+/// What a command line, an environment and a page of documentation need to know of an option.
+pub trait OptionSpec: Copy + Debug + Ord + 'static {
+    /// Every option of the command, in the order in which they are documented.
+    const ALL: &'static [Self];
+
+    /// The long flag without its dashes.
+    fn flag(self) -> &'static str;
+    /// The environment variable.
+    fn env(self) -> &'static str;
+    /// The word for its value in help texts.
+    fn value_name(self) -> &'static str;
+    /// The value where none is given.
+    fn default(self) -> Option<&'static str>;
+    /// One sentence or two for its user.
+    fn help(self) -> &'static str;
+    /// Whether it takes several values: the flag repeated, or one text with commas.
+    fn is_list(self) -> bool;
+}
+
+/// Defines an option enum; every fact is written once.
+macro_rules! options {
+    ($(#[$doc:meta])* $name:ident {
+        $($variant:ident: $flag:literal, $env:literal, $value_name:literal, $default:expr, $list:literal, $help:literal;)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name {
+            $(#[doc = $help] $variant,)+
+        }
+
+        impl OptionSpec for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn flag(self) -> &'static str {
+                match self { $(Self::$variant => $flag,)+ }
+            }
+
+            fn env(self) -> &'static str {
+                match self { $(Self::$variant => $env,)+ }
+            }
+
+            fn value_name(self) -> &'static str {
+                match self { $(Self::$variant => $value_name,)+ }
+            }
+
+            fn default(self) -> Option<&'static str> {
+                match self { $(Self::$variant => $default,)+ }
+            }
+
+            fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)+ }
+            }
+
+            fn is_list(self) -> bool {
+                match self { $(Self::$variant => $list,)+ }
+            }
+        }
+    };
+}
+
+options!(
+    /// The options of `recycling-proxy run`.
+    ProxyOption {
+        Listen: "listen", "EVENKEEL_LISTEN", "ADDRESS", Some("[::]:15210"), true,
+            "Where clients connect. [::] takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6. May repeat, in pairs with --app.";
+        App: "app", "EVENKEEL_APP", "ADDRESS", None, true,
+            "Where the app listens, one for each --listen. Left out, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
+        MaxRequests: "max-requests", "EVENKEEL_MAX_REQUESTS", "N", Some("1000"), false,
+            "Requests after which a client connection is retired: 1 to 4294967295.";
+        Jitter: "jitter", "EVENKEEL_JITTER", "PERCENT", Some("10%"), false,
+            "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together: 0% to 50%.";
+        MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some("off"), false,
+            "Also retire a connection with its first response after this age (jittered alike): 'off', or a duration such as 10m.";
+        OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
+            "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
+        Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
+            "Where metrics, readiness and /drained are served; read-only.";
+        Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,
+            "The Unix socket for 'recycling-proxy drain': an absolute path, or @NAME in the abstract namespace.";
+        Threads: "threads", "EVENKEEL_THREADS", "N", Some("1"), false,
+            "Worker threads: 1 to 64.";
+        MaxConnections: "max-connections", "EVENKEEL_MAX_CONNECTIONS", "N", Some("16384"), false,
+            "Client connections held at once; more wait in the kernel's queue: 1 to 1000000.";
+        HeadLimit: "head-limit", "EVENKEEL_HEAD_LIMIT", "SIZE", Some("128Ki"), false,
+            "The longest request or response head that passes: 1Ki to 1024Ki.";
+        DrainTimeout: "drain-timeout", "EVENKEEL_DRAIN_TIMEOUT", "DURATION", Some("20s"), false,
+            "How long a drain waits for connections to end by themselves.";
+        LogLevel: "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL", Some("info"), false,
+            "What is logged to standard error: error, warn, info, debug or trace.";
+    }
+);
+
+options!(
+    /// The options of `recycling-proxy redirect`.
+    RedirectOption {
+        Ports: "ports", "EVENKEEL_PORTS", "PORTS", None, true,
+            "The app ports whose new inbound connections go to the proxy: numbers, separated by commas.";
+        To: "to", "EVENKEEL_REDIRECT_TO", "PORT", Some("15210"), false,
+            "The port on which the proxy listens.";
+    }
+);
+
+/// What was given on a command line or in an environment, before it is parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOptions<O> {
+    given: BTreeMap<O, Given>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    key: String,
+    values: Vec<String>,
+}
+
+impl<O: OptionSpec> Default for RawOptions<O> {
+    fn default() -> Self {
+        Self { given: BTreeMap::new() }
+    }
+}
+
+impl<O: OptionSpec> RawOptions<O> {
+    /// Notes the values of an option and the key under which its author gave them.
+    pub fn give(&mut self, option: O, key: impl Into<String>, values: impl IntoIterator<Item = String>) {
+        self.given.insert(option, Given { key: key.into(), values: values.into_iter().collect() });
+    }
+
+    /// Reads an environment, given as a look-up; empty variables count as absent, as in a pod template that leaves one blank.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut raw = Self::default();
+        for option in O::ALL {
+            if let Some(value) = variable(option.env()).filter(|value| !value.is_empty()) {
+                raw.give(*option, option.env(), [value]);
+            }
+        }
+        raw
+    }
+
+    pub(crate) fn key(&self, option: O) -> String {
+        self.given
+            .get(&option)
+            .map_or_else(|| format!("--{} ({})", option.flag(), option.env()), |given| given.key.clone())
+    }
+
+    /// The items of a list option, commas taken apart.
+    pub(crate) fn list<T: FromStr<Err = InvalidValue>>(&self, option: O, faults: &mut Vec<Fault>) -> Vec<T> {
+        let given = self.given.get(&option).map(|given| given.values.join(","));
+        let Some(text) = given.or_else(|| option.default().map(str::to_owned)) else { return Vec::new() };
+        text.split(',').filter_map(|item| self.parse(option, item, faults)).collect()
+    }
+
+    /// The value of an option that has a default.
+    pub(crate) fn one<T: FromStr<Err = InvalidValue>>(&self, option: O, faults: &mut Vec<Fault>) -> Option<T> {
+        let given = self.given.get(&option).and_then(|given| given.values.last()).map(String::as_str);
+        self.parse(option, given.or_else(|| option.default())?, faults)
+    }
+
+    fn parse<T: FromStr<Err = InvalidValue>>(&self, option: O, text: &str, faults: &mut Vec<Fault>) -> Option<T> {
+        let parsed = text.trim().parse();
+        parsed.map_err(|InvalidValue(expected)| faults.push(Fault::invalid(self.key(option), text, expected))).ok()
+    }
+}

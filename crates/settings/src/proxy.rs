@@ -1,0 +1,319 @@
+//! The settings of the running proxy.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use crate::fault::{Fault, Faults};
+use crate::option::{OptionSpec, ProxyOption, RawOptions};
+use crate::value::{
+    ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef, Span, Threads,
+};
+
+/// Everything that `recycling-proxy run` can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Where clients connect and where their connections go.
+    pub routes: Routes,
+    /// Requests after which a connection is retired.
+    pub max_requests: MaxRequests,
+    /// How far below `max_requests` and `max_age` a connection's own limits may be drawn.
+    pub jitter: Jitter,
+    /// The age after which a connection's next response retires it.
+    pub max_age: Option<Span>,
+    /// App ports that are never looked into.
+    pub opaque_ports: BTreeSet<u16>,
+    /// The read-only endpoints.
+    pub admin: SocketAddr,
+    /// The socket for commands that change state.
+    pub control: ControlSocket,
+    /// Worker threads.
+    pub threads: Threads,
+    /// Client connections held at once.
+    pub max_connections: MaxConnections,
+    /// The longest head that passes.
+    pub head_limit: ByteSize,
+    /// The bound on a drain.
+    pub drain_timeout: Span,
+    /// What is logged.
+    pub log_level: LogLevel,
+}
+
+/// Where clients connect and where their connections go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// Each listener has its app.
+    Fixed(Vec<Route>),
+    /// Connections were redirected here; the port that they meant is asked of the kernel (`SO_ORIGINAL_DST`).
+    OriginalDestination(Vec<SocketAddr>),
+}
+
+/// A listener and its app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where the app listens.
+    pub app: SocketAddr,
+}
+
+impl ProxySettings {
+    /// Parses raw options; on failure every fault is there.
+    pub fn from_raw(raw: &RawOptions<ProxyOption>) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let settings = Self::parse(raw, &mut faults);
+        Faults::settle(settings, faults)
+    }
+
+    fn parse(raw: &RawOptions<ProxyOption>, faults: &mut Vec<Fault>) -> Option<Self> {
+        // Every field is parsed before the first `?`, so that no fault hides another.
+        let routes = routes(raw, faults);
+        let max_requests = raw.one(ProxyOption::MaxRequests, faults);
+        let jitter = raw.one(ProxyOption::Jitter, faults);
+        let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
+        let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
+        let admin = raw.one::<Address>(ProxyOption::Admin, faults);
+        let control = raw.one(ProxyOption::Control, faults);
+        let threads = raw.one(ProxyOption::Threads, faults);
+        let max_connections = raw.one(ProxyOption::MaxConnections, faults);
+        let head_limit = raw.one(ProxyOption::HeadLimit, faults);
+        let drain_timeout = raw.one(ProxyOption::DrainTimeout, faults);
+        let log_level = raw.one(ProxyOption::LogLevel, faults);
+        Some(Self {
+            routes: routes?,
+            max_requests: max_requests?,
+            jitter: jitter?,
+            max_age: max_age?.0,
+            opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
+            admin: admin?.0,
+            control: control?,
+            threads: threads?,
+            max_connections: max_connections?,
+            head_limit: head_limit?,
+            drain_timeout: drain_timeout?,
+            log_level: log_level?,
+        })
+    }
+
+    /// The environment that gives these settings back: what differs from the defaults, and always the rule itself,
+    /// so that `kubectl get -o yaml` shows it.
+    ///
+    /// Leaving defaults out keeps injected pod templates as they are when a later version has more options.
+    pub fn to_env(&self) -> Vec<(&'static str, String)> {
+        let texts = ProxyOption::ALL.iter().map(|option| (*option, self.text(*option)));
+        let told = texts.filter_map(|(option, text)| Some((option, text?))).filter(|(option, text)| {
+            matches!(option, ProxyOption::MaxRequests | ProxyOption::Jitter) || option.default() != Some(text)
+        });
+        told.map(|(option, text)| (option.env(), text)).collect()
+    }
+
+    fn text(&self, option: ProxyOption) -> Option<String> {
+        match option {
+            ProxyOption::Listen => Some(match &self.routes {
+                Routes::Fixed(routes) => joined(routes.iter().map(|route| route.listen)),
+                Routes::OriginalDestination(listen) => joined(listen),
+            }),
+            ProxyOption::App => match &self.routes {
+                Routes::Fixed(routes) => Some(joined(routes.iter().map(|route| route.app))),
+                Routes::OriginalDestination(_) => None,
+            },
+            ProxyOption::MaxRequests => Some(self.max_requests.to_string()),
+            ProxyOption::Jitter => Some(self.jitter.to_string()),
+            ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
+            ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
+            ProxyOption::Admin => Some(self.admin.to_string()),
+            ProxyOption::Control => Some(self.control.to_string()),
+            ProxyOption::Threads => Some(self.threads.to_string()),
+            ProxyOption::MaxConnections => Some(self.max_connections.to_string()),
+            ProxyOption::HeadLimit => Some(self.head_limit.to_string()),
+            ProxyOption::DrainTimeout => Some(self.drain_timeout.to_string()),
+            ProxyOption::LogLevel => Some(self.log_level.to_string()),
+        }
+    }
+}
+
+fn routes(raw: &RawOptions<ProxyOption>, faults: &mut Vec<Fault>) -> Option<Routes> {
+    let before = faults.len();
+    let listen: Vec<SocketAddr> = raw.list(ProxyOption::Listen, faults).into_iter().map(|Address(at)| at).collect();
+    let app: Vec<SocketAddr> = raw.list(ProxyOption::App, faults).into_iter().map(|Address(at)| at).collect();
+    if faults.len() > before {
+        return None;
+    }
+    if app.is_empty() {
+        return Some(Routes::OriginalDestination(listen));
+    }
+    if listen.len() != app.len() {
+        faults.push(Fault::invalid(
+            raw.key(ProxyOption::App),
+            joined(&app),
+            format!("as many as --listen has ({}), or none", listen.len()),
+        ));
+        return None;
+    }
+    Some(Routes::Fixed(listen.into_iter().zip(app).map(|(listen, app)| Route { listen, app }).collect()))
+}
+
+fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    texts.join(",")
+}
+
+/// An IP address and a port.
+struct Address(SocketAddr);
+
+impl FromStr for Address {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080"))
+    }
+}
+
+/// A port that must be a number.
+pub(crate) struct PortNumber(pub(crate) u16);
+
+impl FromStr for PortNumber {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.parse() {
+            Ok(PortRef::Number(number)) => Ok(Self(number)),
+            Ok(PortRef::Name(_)) | Err(_) => Err(InvalidValue("port numbers from 1 to 65535, separated by commas")),
+        }
+    }
+}
+
+/// A value that can be switched off by the word `off`.
+pub(crate) struct Off<T>(pub(crate) Option<T>);
+
+impl FromStr for Off<Span> {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let expected = InvalidValue("off, or a duration with units from 1ms to 365d, such as 10m");
+        text.parse().map(|span| Self(Some(span))).map_err(|_| expected)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Off<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("off"),
+            Some(value) => value.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn raw(values: &[(ProxyOption, &str)]) -> RawOptions<ProxyOption> {
+        let mut raw = RawOptions::default();
+        for (option, value) in values {
+            raw.give(*option, format!("--{}", option.flag()), [(*value).to_owned()]);
+        }
+        raw
+    }
+
+    #[test]
+    fn defaults_are_usable_and_documented() {
+        let settings = ProxySettings::from_raw(&RawOptions::default()).unwrap();
+        assert_eq!(settings.routes, Routes::OriginalDestination(vec!["[::]:15210".parse().unwrap()]));
+        assert_eq!(settings.to_env(), [("EVENKEEL_MAX_REQUESTS", "1000".into()), ("EVENKEEL_JITTER", "10%".into())]);
+    }
+
+    #[test]
+    fn the_ports_of_the_contract_are_the_defaults() {
+        let settings = ProxySettings::from_raw(&RawOptions::default()).unwrap();
+        assert_eq!(settings.admin.port(), crate::ADMIN_PORT);
+        assert_eq!(ProxyOption::Listen.default(), Some(&*format!("[::]:{}", crate::PROXY_PORT)));
+    }
+
+    #[test]
+    fn all_faults_at_once() {
+        let faults = ProxySettings::from_raw(&raw(&[
+            (ProxyOption::Listen, "8080"),
+            (ProxyOption::MaxRequests, "0"),
+            (ProxyOption::Jitter, "60%"),
+            (ProxyOption::OpaquePorts, "80,http"),
+            (ProxyOption::Threads, "many"),
+        ]))
+        .unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["--listen", "--max-requests", "--jitter", "--opaque-ports", "--threads"]);
+    }
+
+    #[test]
+    fn listeners_and_apps_come_in_pairs() {
+        let settings = ProxySettings::from_raw(&raw(&[
+            (ProxyOption::Listen, "127.0.0.1:1,127.0.0.1:2"),
+            (ProxyOption::App, "127.0.0.1:3,[::1]:4"),
+        ]))
+        .unwrap();
+        let Routes::Fixed(routes) = settings.routes else { panic!("expected fixed routes") };
+        assert_eq!(routes[1].app, "[::1]:4".parse().unwrap());
+        let faults = ProxySettings::from_raw(&raw(&[(ProxyOption::App, "127.0.0.1:3,127.0.0.1:4")])).unwrap_err();
+        assert!(faults.to_string().contains("as many as --listen has (1)"), "{faults}");
+    }
+
+    #[test]
+    fn flags_and_environment_names_agree() {
+        for option in ProxyOption::ALL {
+            let expected = format!("EVENKEEL_{}", option.flag().to_uppercase().replace('-', "_"));
+            assert_eq!(option.env(), expected);
+        }
+    }
+
+    prop_compose! {
+        fn settings()(
+            fixed in any::<bool>(),
+            ports in prop::collection::vec((1u16.., 1u16..), 1..4),
+            max_requests in 1u32..,
+            jitter in 0u8..=50,
+            max_age in prop::option::of(1u64..86_400_000),
+            opaque in prop::collection::btree_set(1u16.., 0..3),
+            threads in 1u8..=64,
+            drain_millis in 1u64..600_000,
+            level in prop::sample::select(LogLevel::ALL),
+        ) -> ProxySettings {
+            let listen = |port| SocketAddr::from(([0, 0, 0, 0], port));
+            let app = |port| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port));
+            ProxySettings {
+                routes: if fixed {
+                    Routes::Fixed(ports.iter().map(|(a, b)| Route { listen: listen(*a), app: app(*b) }).collect())
+                } else {
+                    Routes::OriginalDestination(ports.iter().map(|(a, _)| listen(*a)).collect())
+                },
+                max_requests: MaxRequests::new(max_requests).unwrap(),
+                jitter: format!("{jitter}%").parse().unwrap(),
+                max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
+                opaque_ports: opaque,
+                admin: listen(9),
+                control: ControlSocket::Abstract("x".into()),
+                threads: threads.to_string().parse().unwrap(),
+                max_connections: "7".parse().unwrap(),
+                head_limit: "3Ki".parse().unwrap(),
+                drain_timeout: format!("{drain_millis}ms").parse().unwrap(),
+                log_level: level,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_environment_carries_every_setting(settings in settings()) {
+            let env = settings.to_env();
+            let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+            prop_assert_eq!(ProxySettings::from_raw(&RawOptions::from_env(lookup)), Ok(settings));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The types that setting values are parsed into.
+//!
+//! Each has `FromStr` (whose error says what was expected) and `Display` (whose output parses back to the same value).
+
+mod image;
+mod limits;
+mod names;
+mod quantity;
+mod span;
+
+pub use image::ImageReference;
+pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
+pub use names::{ControlSocket, Interception, LogLevel, PortRef, Switch};
+pub use quantity::{CpuQuantity, MemoryQuantity};
+pub use span::Span;
+
+/// A value that does not parse; displays what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidValue(pub &'static str);
