@@ -1,0 +1,115 @@
+//! What the app answers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::burn::burn;
+
+/// The app: its name and what it has served.
+pub(crate) struct App {
+    name: HeaderValue,
+    burn: Duration,
+    requests: AtomicU64,
+    connections: AtomicU64,
+}
+
+type AnyBody = BoxBody<Bytes, hyper::Error>;
+
+impl App {
+    /// An app that burns CPU time for each request.
+    pub(crate) fn new(name: HeaderValue, burn: Duration) -> Self {
+        Self { name, burn, requests: AtomicU64::new(0), connections: AtomicU64::new(0) }
+    }
+
+    /// Counts a connection.
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers a request; all but `/healthz` and `/count` are counted and cost CPU time.
+    pub(crate) fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
+        let mut response = match request.uri().path() {
+            "/healthz" => Response::new(empty()),
+            "/count" => self.count(),
+            _ => self.counted(request),
+        };
+        response.headers_mut().insert("x-pod", self.name.clone());
+        response
+    }
+
+    fn count(&self) -> Response<AnyBody> {
+        let (requests, connections) = (self.requests.load(Ordering::Relaxed), self.connections.load(Ordering::Relaxed));
+        let mut response = Response::new(full(format!("{{\"requests\":{requests},\"connections\":{connections}}}\n")));
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        response
+    }
+
+    fn counted(&self, request: Request<Incoming>) -> Response<AnyBody> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        burn(self.burn);
+        match request.uri().path() {
+            "/" => Response::new(full([self.name.as_bytes(), b"\n"].concat())),
+            "/echo" if request.method() == Method::POST => Response::new(request.into_body().boxed()),
+            path => match path.strip_prefix("/bytes/").and_then(|length| length.parse().ok()) {
+                Some(length) => Response::new(infallible(Filler { left: length })),
+                None => with_status(StatusCode::NOT_FOUND),
+            },
+        }
+    }
+}
+
+fn with_status(status: StatusCode) -> Response<AnyBody> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn empty() -> AnyBody {
+    infallible(Empty::new())
+}
+
+fn full(bytes: impl Into<Bytes>) -> AnyBody {
+    infallible(Full::new(bytes.into()))
+}
+
+fn infallible(body: impl Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static) -> AnyBody {
+    body.map_err(|never| match never {}).boxed()
+}
+
+/// A body of so many bytes, never in memory as a whole.
+struct Filler {
+    left: u64,
+}
+
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
+impl Body for Filler {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let length = usize::try_from(self.left).map_or(PIECE.len(), |left| left.min(PIECE.len()));
+        if length == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= length as u64;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&PIECE[..length])))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,83 @@
+//! An HTTP/1.1 app for tests, benchmarks and the demo: it says who it is, counts what it serves and can be made to
+//! cost CPU time.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | the name and a line feed; field `x-pod` has the name too, as on every answer |
+//! | `GET /healthz` | 200 and nothing; not counted, costs nothing |
+//! | `GET /bytes/N` | N bytes |
+//! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs nothing |
+//! | `POST /echo` | the body that was sent |
+
+mod answer;
+mod burn;
+mod serve;
+mod termination;
+
+use std::io::IsTerminal as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use hyper::header::HeaderValue;
+use tokio::net::TcpListener;
+
+/// An HTTP/1.1 app that says who it is, for tests.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where clients connect. [::] takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6.
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
+    listen: SocketAddr,
+    /// What the app calls itself.
+    #[arg(long, env = "HOSTNAME", default_value = "echo-app")]
+    name: HeaderValue,
+    /// CPU time burnt for each request, such as 6ms.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    burn: Duration,
+    /// What SIGTERM and SIGINT do.
+    #[arg(long, value_enum, default_value_t = OnTerm::Exit)]
+    on_term: OnTerm,
+}
+
+/// What SIGTERM and SIGINT do.
+#[derive(Clone, Copy, ValueEnum)]
+enum OnTerm {
+    /// Exit at once, whatever is in flight, as most apps do.
+    Exit,
+    /// Stop accepting, finish the requests in flight, then exit.
+    Graceful,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let OnTerm::Exit = arguments.on_term {
+        termination::exit_at_once()?;
+    }
+    runtime.block_on(async {
+        let listener = listen(arguments.listen).await?;
+        announce(&listener)?;
+        let app = answer::App::new(arguments.name, arguments.burn);
+        serve::until(listener, app, termination::requested()?).await;
+        Ok(())
+    })
+}
+
+async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = match TcpListener::bind(at).await {
+        Err(_) if at.ip().is_unspecified() && at.is_ipv6() => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, at.port())).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("--listen {at}: expected an address of this machine and a free port"))
+}
+
+/// Tells whoever started this process where it listens: the port may have been 0.
+fn announce(listener: &TcpListener) -> std::io::Result<()> {
+    let style = if std::io::stderr().is_terminal() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
+    eprintln!("echo-app: listening on {}{}{}", style.0, listener.local_addr()?, style.1);
+    Ok(())
+}

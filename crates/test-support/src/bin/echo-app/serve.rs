@@ -1,0 +1,58 @@
+//! Accepting and serving connections.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::answer::App;
+
+/// Without a pause an app that is out of descriptors would spin until one is free.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+
+/// Serves until `end`, then finishes what is in flight.
+///
+/// Connections without a request are kept for ever: an app that closes idle ones would lose requests by itself.
+pub(crate) async fn until(listener: TcpListener, app: App, end: impl Future<Output = ()>) {
+    let app = Arc::new(app);
+    let connections = GracefulShutdown::new();
+    let mut end = pin!(end);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => serve(stream, Arc::clone(&app), &connections),
+                Err(error) => {
+                    eprintln!("echo-app: accept: {error}");
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            },
+            () = &mut end => break,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+fn serve(stream: TcpStream, app: Arc<App>, connections: &GracefulShutdown) {
+    // Without it, small answers wait for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    app.connection_opened();
+    let service = service_fn(move |request| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(app.answer(request)) }
+    });
+    // `half_close` keeps serving a client that ends its side after its last request.
+    let connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service);
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        // A client that leaves in the middle is no news of the app.
+        let _ = connection.await;
+    });
+}
