@@ -1,0 +1,49 @@
+# The images of evenkeel. The last three stages hold one or two static binaries each and nothing else: no shell, no
+# libc, a numeric user.
+#
+#   docker build --target proxy --tag recycling-proxy .
+#
+# `make images` builds the same stages from binaries that were built outside, by the same `make static`: it replaces
+# the stage `build` with a folder (--build-context build=FOLDER).
+
+FROM docker.io/library/rust:1.95.0-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN make static && cp target/static/* /
+
+FROM scratch AS proxy
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="recycling-proxy" \
+      org.opencontainers.image.description="The sidecar of evenkeel: counts requests per client connection and retires connections" \
+      org.opencontainers.image.source="https://github.com/evenkeel/evenkeel" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /recycling-proxy /recycling-proxy
+# settings::PROXY_USER; the injected containers name it again.
+USER 15210:15210
+ENTRYPOINT ["/recycling-proxy"]
+
+FROM scratch AS control-plane
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="evenkeel control plane" \
+      org.opencontainers.image.description="The admission webhook and the command line of evenkeel" \
+      org.opencontainers.image.source="https://github.com/evenkeel/evenkeel" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY --from=build /evenkeel-webhook /evenkeel /
+USER 65532:65532
+ENTRYPOINT ["/evenkeel-webhook"]
+
+# For examples and tests; never published.
+FROM scratch AS echo-app
+LABEL org.opencontainers.image.title="echo-app" \
+      org.opencontainers.image.description="A small HTTP server to try evenkeel with" \
+      org.opencontainers.image.source="https://github.com/evenkeel/evenkeel" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /echo-app /echo-app
+USER 65532:65532
+ENTRYPOINT ["/echo-app"]

@@ -1,0 +1,134 @@
+# evenkeel: everything that a developer or CI does, by name. `make help` lists it.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# How `make install` puts an image archive into the cluster.
+LOAD_IMAGES ?= kind load image-archive
+# The kind cluster of `make kind`.
+KIND_CLUSTER ?= evenkeel
+CARGO_DENY_VERSION := 0.20.2
+
+# $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
+need = @command -v $(1) >/dev/null || { echo "make $@: needs $(1), which is not installed: $(2)" >&2; exit 1; }
+
+##@ First commands, with nothing but the Rust toolchain
+
+.PHONY: demo test build
+demo: ## the main job with no cluster: real webhook, proxies and clients; live bars of each pod's share
+	cargo run --quiet --release --package cli -- demo
+
+test: ## all tests that need no cluster
+	cargo test --locked --workspace --exclude e2e
+
+build: ## all programs, as release builds for this machine
+	cargo build --locked --release --package recycling-proxy --package webhook --package cli
+
+##@ With Docker, podman or buildah, and a cluster
+
+.PHONY: images install kind e2e
+images: target/images/proxy.tar target/images/control-plane.tar target/images/echo-app.tar ## image archives in target/images/, from static release binaries
+
+install: images ## load the images into the cluster of KUBECONFIG by $(LOAD_IMAGES), and install the chart
+	$(call need,helm,see https://helm.sh/docs/intro/install)
+	$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)
+	for archive in target/images/*.tar; do $(LOAD_IMAGES) "$$archive" || exit 1; done
+	helm upgrade --install evenkeel charts/evenkeel --namespace evenkeel --create-namespace \
+		--set webhook.image.repository=localhost/evenkeel-control-plane,webhook.image.tag=dev \
+		--set proxy.image.repository=localhost/evenkeel-proxy,proxy.image.tag=dev \
+		--wait --timeout 3m
+	# The tag stays the same from build to build: pods of an earlier one would go on.
+	kubectl --namespace evenkeel rollout restart deployment
+	kubectl --namespace evenkeel rollout status deployment --timeout 3m
+
+kind: images ## a kind cluster with evenkeel and the sample workload of examples/
+	e2e/kind/up "$(KIND_CLUSTER)"
+	$(MAKE) install LOAD_IMAGES="kind load image-archive --name $(KIND_CLUSTER)"
+	kubectl apply --filename examples/web.yaml
+	@echo "Next: kubectl annotate deployment web evenkeel.dev/max-requests=1000"
+
+e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
+ifdef KUBECONFIG
+	$(MAKE) install
+	cargo test --locked --package e2e --no-fail-fast -- --test-threads=1 --nocapture
+else
+	e2e/kind/run
+endif
+
+##@ Before a change is proposed
+
+.PHONY: presubmit rust chart fmt clippy doc deny generate generated bench
+presubmit: rust chart ## exactly what CI checks before the end-to-end tests
+
+rust: fmt clippy test doc deny
+chart: generated
+	$(call need,helm,see https://helm.sh/docs/intro/install)
+	helm lint --strict charts/evenkeel
+
+fmt: ## the formatting is rustfmt's
+	cargo fmt --all --check
+
+clippy: ## no lint warns, in code and tests
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## the documentation builds without a warning
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+
+deny: ## licences, banned crates, duplicate versions, sources
+	$(call need,cargo-deny,cargo install --locked cargo-deny --version $(CARGO_DENY_VERSION))
+	cargo deny --locked check --hide-inclusion-graph bans licenses sources
+
+generate: ## rebuild what is generated from the sources
+	manifests/render.sh
+
+generated: ## what is generated and committed is up to date
+	manifests/render.sh --check
+
+bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/README.md
+	cargo run --quiet --release --package bench
+
+##@ Below the others
+
+# Static binaries: glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags away
+# from build scripts and procedural macros, which cannot be static.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+STATIC_PACKAGES := --package recycling-proxy --package webhook --package cli --package test-support
+STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel echo-app
+
+.PHONY: static help
+static: ## static release binaries in target/static/: what the images hold
+	RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo build --locked --release --bins --target $(STATIC_TARGET) $(STATIC_PACKAGES)
+	mkdir -p target/static
+	for binary in $(STATIC_BINARIES); do \
+		cmp --silent target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || \
+		cp target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || exit 1; \
+	done
+
+# The first engine that answers; a docker client without a daemon does not.
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
+# $(call save-ENGINE,ARCHIVE,IMAGE)
+save-docker = docker save --output $(1) $(2)
+save-podman = podman save --quiet --output $(1) $(2)
+save-buildah = buildah push --quiet $(2) docker-archive:$(1):$(2)
+# Linux builds the binaries outside of the engine, where cargo's cache is; another system in the stage `build`.
+ifeq ($(shell uname -s),Linux)
+IMAGE_BINARIES := static
+IMAGE_CONTEXT := --build-context build=target/static target/static
+else
+IMAGE_CONTEXT := .
+endif
+
+target/images/%.tar: $(IMAGE_BINARIES) Dockerfile
+	@test -n "$(ENGINE)" || { echo "make $@: needs docker (running), podman or buildah, and found none" >&2; exit 1; }
+	@mkdir -p $(@D)
+	$(ENGINE) build --quiet --file Dockerfile --target $* --tag localhost/evenkeel-$*:dev \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(IMAGE_CONTEXT)
+	rm -f $@
+	$(call save-$(notdir $(ENGINE)),$@,localhost/evenkeel-$*:dev)
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
