@@ -1,2 +1,53 @@
-//! x
-fn main() {}
+//! `evenkeel`: injection offline, and what a person asks of an installation.
+//!
+//! A subcommand is a module with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
+//! [`run`], and nowhere else.
+
+mod completions;
+mod exit;
+mod inject;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Recycles keep-alive connections in front of any workload, so that load follows the pods that an autoscaler adds.
+#[derive(Parser)]
+#[command(
+    name = "evenkeel",
+    version,
+    about,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inject(inject::InjectArgs),
+    Uninject(inject::UninjectArgs),
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return exit::usage(&said),
+    };
+    run(cli.command).unwrap_or_else(|error| {
+        eprintln!("evenkeel: {error:#}");
+        exit::of_error(&error)
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Inject(args) => inject::inject(&args),
+        Command::Uninject(args) => inject::uninject(&args),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the programs are that the demo runs.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The programs, built by this workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    pub(crate) webhook: PathBuf,
+    pub(crate) proxy: PathBuf,
+    pub(crate) app: PathBuf,
+}
+
+impl Binaries {
+    /// Looks beside the program that runs, then on the PATH; names all that are missing.
+    pub(crate) fn find() -> Result<Self> {
+        let own = env::current_exe().context("cannot tell where this program is")?;
+        let beside = own.parent().map(Path::to_path_buf);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let places: Vec<PathBuf> = beside.into_iter().chain(env::split_paths(&path)).collect();
+        Self::find_in(&places)
+    }
+
+    fn find_in(places: &[PathBuf]) -> Result<Self> {
+        let mut missing = Vec::new();
+        let mut find = |name: &'static str| {
+            let found = places.iter().map(|place| place.join(name)).find(|file| file.is_file());
+            found.unwrap_or_else(|| {
+                missing.push(name);
+                PathBuf::new()
+            })
+        };
+        let found = Self { webhook: find("evenkeel-webhook"), proxy: find("recycling-proxy"), app: find("echo-app") };
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        bail!(
+            "the demo runs the real programs, and {} cannot be found beside this one or on the PATH.\n\
+             Build them in evenkeel's source tree: make demo, or\n    \
+             cargo build --release -p recycling-proxy -p webhook -p test-support -p cli",
+            missing.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_all_that_is_missing_and_how_to_build_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("recycling-proxy"), "").unwrap();
+        let error = Binaries::find_in(&[dir.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("evenkeel-webhook, echo-app cannot be found"), "{error}");
+        assert!(error.contains("make demo"), "{error}");
+    }
+
+    #[test]
+    fn the_first_place_wins() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for dir in [&one, &other] {
+            for name in ["evenkeel-webhook", "recycling-proxy", "echo-app"] {
+                std::fs::write(dir.path().join(name), "").unwrap();
+            }
+        }
+        let found = Binaries::find_in(&[one.path().to_owned(), other.path().to_owned()]).unwrap();
+        assert_eq!(found.proxy, one.path().join("recycling-proxy"));
+    }
+}

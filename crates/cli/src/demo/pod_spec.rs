@@ -1,0 +1,144 @@
+//! What runs in a pod of a Deployment, read from its object; pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use settings::{ProxySettings, RawOptions, RedirectSettings, Routes};
+
+/// The containers of a pod that the demo can start.
+#[derive(Clone, Debug)]
+pub(crate) struct PodSpec {
+    /// The app's container.
+    pub(crate) app: Container,
+    /// What was injected, if anything was.
+    pub(crate) injected: Option<Injected>,
+}
+
+/// The containers that the webhook injected.
+#[derive(Clone, Debug)]
+pub(crate) struct Injected {
+    /// The sidecar as it stands in the manifest.
+    pub(crate) proxy: Container,
+    /// The port on which the sidecar takes redirected connections.
+    pub(crate) listens_on: u16,
+    /// The port of its admin endpoints.
+    pub(crate) admin_port: u16,
+    /// What the init container would program into the pod's network namespace.
+    pub(crate) redirect: RedirectSettings,
+}
+
+/// A container, as far as the demo needs it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Container {
+    name: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<EnvVar>,
+    #[serde(default)]
+    ports: Vec<ContainerPort>,
+    startup_probe: Option<Probe>,
+    readiness_probe: Option<Probe>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct EnvVar {
+    name: String,
+    value: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPort {
+    container_port: u16,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    http_get: HttpGet,
+}
+
+/// Where a container says that it is ready.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub(crate) struct HttpGet {
+    pub(crate) path: String,
+    pub(crate) port: u16,
+}
+
+impl PodSpec {
+    /// Reads the pod template of a Deployment object.
+    pub(crate) fn of_deployment(object: &Value) -> Result<Self> {
+        let pod = object.pointer("/spec/template/spec").context("the Deployment has no pod template")?;
+        let containers = containers(pod, "containers")?;
+        let app = containers.into_iter().next().context("the pod template has no container")?;
+        let mut init: BTreeMap<String, Container> = containers_by_name(pod)?;
+        let injected = match (init.remove(inject::PROXY_CONTAINER), init.remove(inject::REDIRECT_CONTAINER)) {
+            (None, None) => None,
+            (Some(proxy), Some(redirect)) => Some(Injected::of(proxy, &redirect)?),
+            (Some(_), None) | (None, Some(_)) => anyhow::bail!("one of the two injected containers is missing"),
+        };
+        Ok(Self { app, injected })
+    }
+
+    /// The port of a pod to which a connection for the app's port comes, once the redirect has had its say.
+    pub(crate) fn entered_at(&self) -> Result<u16> {
+        let port = self.app.port()?;
+        let taken = self.injected.as_ref().filter(|injected| injected.redirect.ports.contains(&port));
+        Ok(taken.map_or(port, |injected| injected.redirect.to))
+    }
+}
+
+impl Injected {
+    fn of(proxy: Container, redirect: &Container) -> Result<Self> {
+        let settings = ProxySettings::from_raw(&RawOptions::from_env(|name| proxy.variable(name)))
+            .context("the injected proxy's settings")?;
+        let Routes::OriginalDestination(listen) = &settings.routes else {
+            anyhow::bail!("the injected proxy does not ask for the original destination");
+        };
+        let listens_on = listen.first().context("the injected proxy listens nowhere")?.port();
+        let redirect = RedirectSettings::from_raw(&RawOptions::from_env(|name| redirect.variable(name)))
+            .context("the injected redirect's settings")?;
+        Ok(Self { proxy, listens_on, admin_port: settings.admin.port(), redirect })
+    }
+}
+
+impl Container {
+    pub(crate) fn args(&self) -> &[String] {
+        &self.args
+    }
+
+    /// Its environment; what the image brings is not in it.
+    pub(crate) fn env(&self) -> Vec<(String, String)> {
+        self.env.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+    }
+
+    /// The one port that it declares.
+    pub(crate) fn port(&self) -> Result<u16> {
+        let port = self.ports.first().with_context(|| format!("container {} declares no port", self.name))?;
+        Ok(port.container_port)
+    }
+
+    /// Where the kubelet asks whether it has started: its startup probe, else its readiness probe.
+    pub(crate) fn ready_at(&self) -> Result<&HttpGet> {
+        let probe = self.startup_probe.as_ref().or(self.readiness_probe.as_ref());
+        let probe = probe.with_context(|| format!("container {} has no probe", self.name))?;
+        Ok(&probe.http_get)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env.iter().find(|variable| variable.name == name).map(|variable| variable.value.clone())
+    }
+}
+
+fn containers(pod: &Value, key: &str) -> Result<Vec<Container>> {
+    let list = pod.get(key).cloned().unwrap_or_else(|| Value::Array(Vec::new()));
+    serde_json::from_value(list).with_context(|| format!("{key} of the pod template"))
+}
+
+fn containers_by_name(pod: &Value) -> Result<BTreeMap<String, Container>> {
+    Ok(containers(pod, "initContainers")?.into_iter().map(|container| (container.name.clone(), container)).collect())
+}

@@ -1,0 +1,57 @@
+//! Where the demo tells its story: a terminal whose last lines are redrawn, or plain lines.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use super::bars::Frame;
+
+/// Standard output, as it can be used.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    colour: bool,
+    redraws: bool,
+    /// Lines of the last frame, which the next one overwrites.
+    drawn: usize,
+}
+
+impl Screen {
+    /// Redraws only on a terminal; colours only there, and only where they are wanted.
+    pub(crate) fn of_stdout(colour_wanted: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self { colour: terminal && colour_wanted, redraws: terminal, drawn: 0 }
+    }
+
+    /// How often a frame is worth showing.
+    pub(crate) const fn period(&self) -> Duration {
+        if self.redraws { Duration::from_millis(200) } else { Duration::from_secs(1) }
+    }
+
+    /// Writes text and a line end.
+    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
+        self.drawn = 0;
+        writeln!(io::stdout().lock(), "{text}")
+    }
+
+    /// Writes a heading after an empty line.
+    pub(crate) fn head(&mut self, text: &str) -> io::Result<()> {
+        let heading = if self.colour { format!("\n\x1b[1m{text}\x1b[0m") } else { format!("\n{text}") };
+        self.say(&heading)
+    }
+
+    /// Shows a moment, in place of the last one where that can be done.
+    pub(crate) fn show(&mut self, frame: &Frame<'_>) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if !self.redraws {
+            return writeln!(out, "{}", frame.line());
+        }
+        if self.drawn > 0 {
+            write!(out, "\x1b[{}A", self.drawn)?;
+        }
+        let lines = frame.bars(self.colour);
+        for line in &lines {
+            writeln!(out, "\x1b[2K{line}")?;
+        }
+        self.drawn = lines.len();
+        out.flush()
+    }
+}
