@@ -1,0 +1,112 @@
+//! Where a redirected connection was going.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+use socket2::{SockAddr, SockRef};
+
+/// Where the client of an accepted connection meant to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To this address, from which the kernel led it here. An IPv4 address is never shown as an IPv6 one.
+    Redirected(SocketAddr),
+    /// To the very port that it was accepted on. Its port must not be dialled: the proxy would be talking to itself.
+    Direct,
+}
+
+/// Asks the kernel where an accepted TCP connection was going before it was redirected here.
+///
+/// Works on IPv4, IPv6 and dual-stack sockets; must be asked while the connection lives.
+///
+/// # Errors
+/// What `getsockname(2)` and `getsockopt(2)` report; `InvalidInput` where the socket is none of IPv4 or IPv6.
+pub fn original_destination(stream: &impl AsFd) -> io::Result<Destination> {
+    let socket = SockRef::from(stream);
+    let local = canonical(&socket.local_addr()?)?;
+    // On a dual-stack socket the address, not the socket's family, decides which of the two tables is asked.
+    let original = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    match original {
+        Ok(address) => Ok(destination(canonical(&address)?, local)),
+        Err(error) if is_untracked(&error) => Ok(Destination::Direct),
+        Err(error) => Err(error),
+    }
+}
+
+/// The address with an IPv4 one in its own form, not mapped into IPv6.
+fn canonical(address: &SockAddr) -> io::Result<SocketAddr> {
+    let address = address.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(match address.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
+        // Left whole: a link-local address means nothing without its scope.
+        _ => address,
+    })
+}
+
+/// Judges by the port alone: whatever the address, the original port is what the proxy dials on loopback, and there
+/// its own port is itself.
+fn destination(original: SocketAddr, local: SocketAddr) -> Destination {
+    if original.port() == local.port() { Destination::Direct } else { Destination::Redirected(original) }
+}
+
+/// Whether the kernel answered that it tracks no such connection (`ENOENT`) or none at all (`ENOPROTOOPT`). Redirecting
+/// is done by tracking, so nothing has redirected it.
+fn is_untracked(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOPROTOOPT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ipv4_is_never_shown_as_ipv6() {
+        for (given, shown) in [
+            ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("[fd00::1]:80", "[fd00::1]:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(canonical(&address(given).into()).unwrap(), address(shown));
+        }
+        let link_local = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), 80, 0, 7));
+        assert_eq!(canonical(&link_local.into()).unwrap(), link_local);
+    }
+
+    #[test]
+    fn what_would_come_back_to_us_is_direct() {
+        let local = address("10.0.0.1:15210");
+        assert_eq!(destination(address("10.0.0.1:80"), local), Destination::Redirected(address("10.0.0.1:80")));
+        assert_eq!(destination(local, local), Destination::Direct);
+        assert_eq!(destination(address("10.9.9.9:15210"), local), Destination::Direct);
+    }
+
+    #[test]
+    fn connections_that_nobody_redirected_are_direct() {
+        // The kernel may track loopback connections here or not; the answer is the same.
+        for (listen, dial) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "[::1]"), ("[::]:0", "127.0.0.1")] {
+            let listener = TcpListener::bind(listen).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let client = TcpStream::connect(address(&format!("{dial}:{port}"))).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert_eq!(original_destination(&accepted).unwrap(), Destination::Direct, "{listen}");
+            drop(client);
+        }
+    }
+
+    #[test]
+    fn other_sockets_are_refused() {
+        let (unix, _peer) = UnixStream::pair().unwrap();
+        assert_eq!(original_destination(&unix).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        drop(udp);
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong while the rules are set, and whose it is to mend.
+
+use std::fmt;
+use std::io;
+
+use rustix::io::Errno;
+
+/// Why connections are not redirected. The rules are as they were before.
+#[derive(Debug, thiserror::Error)]
+pub enum RedirectError {
+    /// The container may not change the network.
+    #[error(
+        "the kernel refused to change this pod's network rules (EPERM): the init container needs the NET_ADMIN \
+         capability; a namespace that enforces Pod Security level baseline or restricted takes it away"
+    )]
+    NotPermitted,
+    /// The kernel, or the sandbox in its place, has no `nf_tables`.
+    #[error(
+        "this node has no nf_tables ({0}): its kernel needs CONFIG_NF_TABLES (module nf_tables); \
+         a sandbox such as gVisor, which has a network stack of its own, does not offer it"
+    )]
+    NoNfTables(Errno),
+    /// The kernel cannot translate addresses of IPv4 and IPv6 in one table.
+    #[error(
+        "this node's kernel has no nat chains in tables of family inet ({0}): expected Linux 5.2 or later with \
+         CONFIG_NF_TABLES_INET and CONFIG_NFT_NAT (module nft_chain_nat)"
+    )]
+    NoInetNat(Errno),
+    /// The kernel lacks the `redirect` statement.
+    #[error("this node's kernel cannot redirect connections ({0}): it needs CONFIG_NFT_REDIR (module nft_redir)")]
+    NoRedirect(Errno),
+    /// The kernel refused for a reason of which nothing better is known.
+    #[error(
+        "the kernel refused to {step} in nf_tables ({errno}): expected Linux 5.2 or later with its nf_tables modules"
+    )]
+    Refused {
+        /// What it was asked to do.
+        step: Step,
+        /// Its answer.
+        errno: Errno,
+    },
+    /// The kernel did not say that it had done what it was asked: a fault of its or ours.
+    #[error("the kernel did not answer when asked to {0} in nf_tables: expected an acknowledgement for every message")]
+    Unanswered(Step),
+    /// The netlink socket failed.
+    #[error("talking to the kernel over netlink failed: {0}")]
+    Netlink(#[from] io::Error),
+}
+
+/// What one message of the transaction asks of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Begin the transaction.
+    Begin,
+    /// See to it that there is a table to delete.
+    EnsureTable,
+    /// Delete the table with all that is in it.
+    DeleteTable,
+    /// Create the table anew.
+    CreateTable,
+    /// Create the set of taken ports.
+    CreateSet,
+    /// Put ports into the set.
+    AddPorts,
+    /// Create the chain that inbound packets pass.
+    CreateChain,
+    /// Create the rule that redirects.
+    CreateRule,
+    /// End the transaction.
+    Commit,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begin => "begin a transaction",
+            Self::EnsureTable => "open the table",
+            Self::DeleteTable => "delete the earlier table",
+            Self::CreateTable => "create the table",
+            Self::CreateSet => "create the set of ports",
+            Self::AddPorts => "add ports to the set",
+            Self::CreateChain => "create the nat chain",
+            Self::CreateRule => "create the redirect rule",
+            Self::Commit => "commit the transaction",
+        })
+    }
+}
+
+impl RedirectError {
+    /// What it means that the kernel answers `step` with `errno`.
+    pub(super) fn of_answer(step: Step, errno: Errno) -> Self {
+        // A feature that is not there: not built in, and no module for it could be loaded.
+        let absent = matches!(errno, Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT);
+        match step {
+            _ if matches!(errno, Errno::PERM | Errno::ACCESS) => Self::NotPermitted,
+            Step::Begin if absent || errno == Errno::INVAL => Self::NoNfTables(errno),
+            Step::EnsureTable | Step::CreateChain if absent => Self::NoInetNat(errno),
+            Step::CreateRule if absent => Self::NoRedirect(errno),
+            Step::Begin
+            | Step::EnsureTable
+            | Step::DeleteTable
+            | Step::CreateTable
+            | Step::CreateSet
+            | Step::AddPorts
+            | Step::CreateChain
+            | Step::CreateRule
+            | Step::Commit => Self::Refused { step, errno },
+        }
+    }
+
+    /// What it means that no netlink socket to netfilter can be had.
+    pub(super) fn of_socket(errno: Errno) -> Self {
+        match errno {
+            Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP => Self::NoNfTables(errno),
+            Errno::PERM | Errno::ACCESS => Self::NotPermitted,
+            _ => Self::Netlink(errno.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_what_is_missing() {
+        for (step, errno, words) in [
+            (Step::Begin, Errno::PERM, "NET_ADMIN"),
+            (Step::CreateChain, Errno::PERM, "NET_ADMIN"),
+            (Step::Begin, Errno::OPNOTSUPP, "module nf_tables"),
+            (Step::CreateChain, Errno::NOENT, "CONFIG_NFT_NAT"),
+            (Step::CreateChain, Errno::OPNOTSUPP, "Linux 5.2"),
+            (Step::EnsureTable, Errno::AFNOSUPPORT, "CONFIG_NF_TABLES_INET"),
+            (Step::CreateRule, Errno::NOENT, "module nft_redir"),
+            (Step::AddPorts, Errno::NOMEM, "refused to add ports to the set"),
+            (Step::CreateChain, Errno::BUSY, "refused to create the nat chain"),
+            (Step::CreateSet, Errno::NOENT, "refused to create the set"),
+        ] {
+            let said = RedirectError::of_answer(step, errno).to_string();
+            assert!(said.contains(words), "{step:?} {errno:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_netfilter_is_named() {
+        assert!(RedirectError::of_socket(Errno::PROTONOSUPPORT).to_string().contains("CONFIG_NF_TABLES"));
+        assert!(RedirectError::of_socket(Errno::MFILE).to_string().contains("over netlink"));
+    }
+}
