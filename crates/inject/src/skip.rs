@@ -1,0 +1,68 @@
+//! Why a workload that asked for the proxy does not get it.
+
+use std::fmt;
+
+/// Defines the reasons; label and sentence are written once.
+macro_rules! reasons {
+    ($($variant:ident: $label:literal, $sentence:literal;)+) => {
+        /// Why a workload that asked for the proxy does not get it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum SkipReason {
+            $(#[doc = $sentence] $variant,)+
+        }
+
+        impl SkipReason {
+            /// Every reason, in the order in which they are looked for.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The label in metrics, logs and test names.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// One sentence for its user, without a full stop.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    HostNetwork: "host_network", "the pod uses the node's network, where a redirection would take the node's own ports";
+    Windows: "windows", "the pod runs on Windows, and the recycling proxy on Linux alone";
+    MeshProxy: "mesh_proxy", "an Istio or Linkerd proxy is there, which balances by request already";
+    NameClash: "name_clash", "a container of another origin is named recycling-proxy or recycling-proxy-redirect";
+    NoPort: "no_port", "no container declares a port; evenkeel.dev/ports can name the one to take";
+    NoTcpPort: "no_tcp_port", "every declared port is UDP or SCTP, and only TCP carries HTTP connections to recycle";
+    PortClash: "port_clash", "the app uses port 15210 or 15211, which the recycling proxy needs";
+    PortOwners: "port_owners", "two containers declare the same TCP port, so it is unclear which of them is the app";
+    HostPort: "host_port", "a taken port has a hostPort, by which the node would lead clients past the Service";
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_metric_labels() {
+        let mut labels: Vec<_> = SkipReason::ALL.iter().map(|reason| reason.label()).collect();
+        assert!(labels.iter().all(|label| label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), SkipReason::ALL.len());
+    }
+
+    #[test]
+    fn sentences_name_the_ports_of_the_contract() {
+        let sentence = SkipReason::PortClash.sentence();
+        assert!(sentence.contains(&settings::PROXY_PORT.to_string()));
+        assert!(sentence.contains(&settings::ADMIN_PORT.to_string()));
+    }
+}
