@@ -1,2 +1,30 @@
-//! What the tests of this workspace share: scripted peers and a process harness; and the `echo-app` binary, the app
-//! behind the proxy in end-to-end tests, benchmarks and the demo. Never shipped.
+//! What the tests of this workspace share; never shipped.
+//!
+//! - [`LoopbackHost`]: an address on which every port is the test's own, so that fixed ports need no luck.
+//! - [`Peer`] and [`ScriptedApp`]: both ends of a connection, played byte by byte. Whatever is not as expected is a
+//!   [`Surprise`] that shows what came instead; nothing waits for ever.
+//! - [`Responder`]: an app that answers by itself and remembers what it was asked.
+//! - [`Process`] and [`RecyclingProxy`]: programs under test, ended and accounted for when the test ends.
+//! - [`TestResult`] and [`Cases`]: failures with their place in the test, and tables that report every failing line.
+//!
+//! The `echo-app` binary is the app behind the proxy in end-to-end tests, benchmarks and the demo.
+
+mod head;
+mod loopback;
+mod outcome;
+mod peer;
+mod process;
+mod proxy;
+mod responder;
+mod scripted_app;
+mod surprise;
+
+pub use head::Head;
+pub use loopback::LoopbackHost;
+pub use outcome::{Cases, Failure, TestResult};
+pub use peer::{End, Listening, Peer, Speaking};
+pub use process::Process;
+pub use proxy::RecyclingProxy;
+pub use responder::{Responder, answer_everything_with};
+pub use scripted_app::ScriptedApp;
+pub use surprise::{PATIENCE, Surprise, within_patience};

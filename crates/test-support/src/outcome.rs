@@ -1,0 +1,88 @@
+//! How a test ends: with the place in the test where it failed, and in tables with every line that did.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+
+/// What a test returns; `?` notes its own place in the source.
+pub type TestResult<T = ()> = Result<T, Failure>;
+
+/// Why and where a test failed.
+pub struct Failure(String);
+
+impl Failure {
+    /// A failure in words, at the place of the call.
+    #[track_caller]
+    pub fn new(why: impl fmt::Display) -> Self {
+        Self(format!("{}: {why}", Location::caller()))
+    }
+}
+
+impl<E: Error> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The lines of a table of cases: all are tried, and all that fail are reported.
+#[derive(Default)]
+pub struct Cases {
+    tried: usize,
+    failures: Vec<String>,
+}
+
+impl Cases {
+    /// Notes how a case went.
+    pub fn note(&mut self, name: impl fmt::Display, outcome: TestResult) {
+        self.tried += 1;
+        if let Err(failure) = outcome {
+            self.failures.push(format!("{name}: {failure:?}"));
+        }
+    }
+
+    /// Fails if a case did, or if there was none.
+    #[track_caller]
+    pub fn verdict(self) -> TestResult {
+        if self.tried == 0 {
+            return Err(Failure::new("no case was tried"));
+        }
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        let (failed, tried) = (self.failures.len(), self.tried);
+        Err(Failure::new(format!("{failed} of {tried} cases failed:\n{}", self.failures.join("\n"))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_name_their_place() {
+        fn failing() -> TestResult {
+            Err(std::io::Error::other("no"))?;
+            Ok(())
+        }
+        let shown = format!("{:?}", failing().unwrap_err());
+        assert!(shown.contains("outcome.rs:") && shown.ends_with(": no"), "{shown}");
+    }
+
+    #[test]
+    fn a_table_fails_with_any_of_its_cases_and_without_any() {
+        assert!(Cases::default().verdict().is_err());
+        let mut cases = Cases::default();
+        cases.note("good", Ok(()));
+        cases.note("bad", Err(Failure::new("why")));
+        cases.note("worse", Err(Failure::new("wherefore")));
+        let shown = format!("{:?}", cases.verdict().unwrap_err());
+        assert!(shown.contains("2 of 3") && shown.contains("bad: ") && shown.contains("wherefore"), "{shown}");
+    }
+}

@@ -1,0 +1,69 @@
+//! An app that answers by itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+
+use crate::head::Head;
+use crate::peer::Peer;
+use crate::scripted_app::ScriptedApp;
+
+/// Answers every request that has no body, on any number of connections, and remembers the requests of each.
+#[derive(Debug)]
+pub struct Responder {
+    connections: Arc<Mutex<Vec<Vec<Head>>>>,
+    task: JoinHandle<()>,
+}
+
+/// The same answer to every request.
+pub fn answer_everything_with(response: impl AsRef<[u8]>) -> impl Fn(&Head) -> Vec<u8> + Send + Sync + 'static {
+    let response = response.as_ref().to_vec();
+    move |_| response.clone()
+}
+
+impl Responder {
+    /// Starts to answer on a runtime of the caller's; ends when dropped.
+    pub fn start(app: ScriptedApp, answer: impl Fn(&Head) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let (seen, answer) = (Arc::clone(&connections), Arc::new(answer));
+        let task = tokio::spawn(async move {
+            // Without an end of its own: a test may pause for longer than a peer is patient.
+            loop {
+                let Ok(peer) = app.accept().await else { continue };
+                tokio::spawn(converse(peer, Arc::clone(&seen), Arc::clone(&answer)));
+            }
+        });
+        Self { connections, task }
+    }
+
+    /// The requests of every connection so far.
+    pub fn connections(&self) -> Vec<Vec<Head>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests came in all.
+    pub fn requests(&self) -> usize {
+        self.connections().iter().map(Vec::len).sum()
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn converse(mut peer: Peer, seen: Arc<Mutex<Vec<Vec<Head>>>>, answer: Arc<impl Fn(&Head) -> Vec<u8>>) {
+    let number = {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.push(Vec::new());
+        seen.len() - 1
+    };
+    while let Ok(head) = peer.read_head().await {
+        let response = answer(&head);
+        seen.lock().unwrap_or_else(PoisonError::into_inner)[number].push(head);
+        if peer.send(response).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What end-to-end tests and benchmarks rely on in `echo-app`.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use rustix::process::Signal;
+use test_support::{Failure, Peer, Process, TestResult};
+
+async fn started(arguments: &[&str]) -> TestResult<(Process, SocketAddr)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_echo-app"));
+    command.args(["--listen", "127.0.0.1:0", "--name", "pod-1"]).args(arguments);
+    let mut app = Process::spawn("echo-app", command)?.repeating_its_output();
+    let line = app.line_with("listening on").await?;
+    let address = line.rsplit(' ').next().and_then(|address| address.parse().ok());
+    Ok((app, address.ok_or_else(|| Failure::new(&line))?))
+}
+
+/// Sends a request and reads the answer, which ends with `body`.
+async fn asked(client: &mut Peer, request: &str, body: &str) -> TestResult {
+    client.send(request).await?;
+    let head = client.read_head().await?;
+    assert_eq!((head.status(), head.tokens("x-pod")), (Some(200), vec!["pod-1".to_owned()]), "{request}");
+    assert_eq!(head.tokens("content-length"), [body.len().to_string()], "{request}");
+    client.expect(body).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_as_its_table_says() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let mut client = Peer::connect(address).await?;
+    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    asked(&mut client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n", &"x".repeat(100_000)).await?;
+    asked(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await?;
+    asked(&mut client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc").await?;
+    let count = "{\"requests\":3,\"connections\":1}\n";
+    asked(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", count).await
+}
+
+#[tokio::test]
+async fn exits_at_once_in_the_middle_of_a_request() -> TestResult {
+    let (mut app, address) = started(&["--burn", "1h"]).await?;
+    let mut client = Peer::connect(address).await?;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    // The second connection is accepted in the kernel only: the app is busy with the first one's request.
+    let _waiting = Peer::connect(address).await?;
+    app.signal(Signal::TERM)?;
+    let (status, _) = app.end().await?;
+    assert!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn finishes_what_is_in_flight_when_told_to() -> TestResult {
+    let (mut app, address) = started(&["--on-term", "graceful"]).await?;
+    let mut client = Peer::connect(address).await?;
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await?;
+    let head = client.read_head().await?;
+    app.signal(Signal::TERM)?;
+    client.expect("abc").await?;
+    client.send("def").await?;
+    client.expect("def").await?;
+    assert_eq!(head.tokens("content-length"), ["6"]);
+    let (status, _) = app.end().await?;
+    assert!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn burns_cpu_time() -> TestResult {
+    let (app, address) = started(&["--burn", "200ms"]).await?;
+    let mut client = Peer::connect(address).await?;
+    let before = cpu_ticks(app.id())?;
+    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    // The kernel counts ticks of 10 ms.
+    let burnt = cpu_ticks(app.id())? - before;
+    assert!((18..60).contains(&burnt), "{burnt} ticks of 10 ms for 200 ms");
+    Ok(())
+}
+
+/// User and system time of a process: fields 14 and 15 of `/proc/PID/stat`, proc(5).
+fn cpu_ticks(pid: u32) -> TestResult<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, after_name) = stat.rsplit_once(')').ok_or_else(|| Failure::new(&stat))?;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
