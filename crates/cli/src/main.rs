@@ -4,6 +4,7 @@
 //! [`run`], and nowhere else.
 
 mod completions;
+mod demo;
 mod exit;
 mod inject;
 
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(inject::UninjectArgs),
+    Demo(demo::Args),
     Completions(completions::Args),
 }
 
@@ -48,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use settings::{ProxySettings, RawOptions, RedirectSettings, Routes};
 
+const PROXY_CONTAINER: &str = "recycling-proxy";
+const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
+
 /// The containers of a pod that the demo can start.
 #[derive(Clone, Debug)]
 pub(crate) struct PodSpec {
@@ -76,7 +79,7 @@ impl PodSpec {
         let containers = containers(pod, "containers")?;
         let app = containers.into_iter().next().context("the pod template has no container")?;
         let mut init: BTreeMap<String, Container> = containers_by_name(pod)?;
-        let injected = match (init.remove(inject::PROXY_CONTAINER), init.remove(inject::REDIRECT_CONTAINER)) {
+        let injected = match (init.remove(PROXY_CONTAINER), init.remove(REDIRECT_CONTAINER)) {
             (None, None) => None,
             (Some(proxy), Some(redirect)) => Some(Injected::of(proxy, &redirect)?),
             (Some(_), None) | (None, Some(_)) => anyhow::bail!("one of the two injected containers is missing"),

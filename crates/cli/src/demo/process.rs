@@ -56,7 +56,7 @@ impl Process {
     pub(crate) fn last_lines(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = lines.iter().skip(lines.len().saturating_sub(10));
-        last.map(|line| format!("    {line}\n")).collect()
+        let last = lines.iter().skip(lines.len().saturating_sub(10)).map(|line| format!("    {line}"));
+        last.collect::<Vec<String>>().join("\n")
     }
 }
