@@ -84,6 +84,8 @@ options!(
             "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
+        ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,
+            "App ports that /probe/tcp/PORT of the admin endpoints tries, and no others: numbers, separated by commas. The app ports of --app are always among them.";
         Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,
             "The Unix socket for 'recycling-proxy drain': an absolute path, or @NAME in the abstract namespace.";
         Threads: "threads", "EVENKEEL_THREADS", "N", Some("1"), false,

@@ -26,6 +26,8 @@ pub struct ProxySettings {
     pub opaque_ports: BTreeSet<u16>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
+    /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
+    pub probe_ports: BTreeSet<u16>,
     /// The socket for commands that change state.
     pub control: ControlSocket,
     /// Worker threads.
@@ -74,6 +76,7 @@ impl ProxySettings {
         let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
+        let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
         let control = raw.one(ProxyOption::Control, faults);
         let threads = raw.one(ProxyOption::Threads, faults);
         let max_connections = raw.one(ProxyOption::MaxConnections, faults);
@@ -87,6 +90,7 @@ impl ProxySettings {
             max_age: max_age?.0,
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
             admin: admin?.0,
+            probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
             control: control?,
             threads: threads?,
             max_connections: max_connections?,
@@ -123,6 +127,7 @@ impl ProxySettings {
             ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
             ProxyOption::Admin => Some(self.admin.to_string()),
+            ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
             ProxyOption::Control => Some(self.control.to_string()),
             ProxyOption::Threads => Some(self.threads.to_string()),
             ProxyOption::MaxConnections => Some(self.max_connections.to_string()),
@@ -296,6 +301,7 @@ mod tests {
                 max_requests: MaxRequests::new(max_requests).unwrap(),
                 jitter: format!("{jitter}%").parse().unwrap(),
                 max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
+                probe_ports: opaque.iter().map(|port| port ^ 1).filter(|port| *port > 0).collect(),
                 opaque_ports: opaque,
                 admin: listen(9),
                 control: ControlSocket::Abstract("x".into()),
