@@ -30,7 +30,9 @@ mod destination;
 mod error;
 mod expression;
 mod kernel;
+mod message;
 mod ruleset;
+mod uapi;
 
 pub use destination::{Destination, original_destination};
 pub use error::{RedirectError, Step};

@@ -5,19 +5,15 @@
 
 use std::io;
 
-use netlink_bindings::builtin::Nlmsghdr;
-use netlink_bindings::utils::parse_i32;
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 use super::error::{RedirectError, Step};
+use super::message::messages;
 use super::ruleset::Batch;
+use super::uapi::NLMSG_ERROR;
 
-/// The type of a message that answers one of ours, with an error or with "done" (`NLMSG_ERROR`).
-const ANSWER: u16 = 2;
-/// Bytes of an answer before the kernel's copy of what it answers: the header and the error number.
-const ANSWER_LEN: usize = Nlmsghdr::len() + 4;
 /// Room for one datagram of answers: an answer carries a copy of the message that was refused, and those of ours with
 /// many ports are the longest.
 const RECEIVE_BYTES: usize = 64 * 1024;
@@ -54,19 +50,18 @@ fn receive_answers(socket: &OwnedFd) -> Result<Vec<Answer>, RedirectError> {
 }
 
 /// The answers in one datagram; a message of another kind is none of ours.
-fn parse_answers(mut datagram: &[u8]) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    while let Some(header) = datagram.get(..Nlmsghdr::len()).and_then(Nlmsghdr::new_from_slice) {
-        let code = datagram.get(Nlmsghdr::len()..ANSWER_LEN).and_then(parse_i32);
-        if let (ANSWER, Some(code)) = (header.r#type, code) {
-            let refused = (code != 0).then(|| Errno::from_raw_os_error(code.saturating_neg()));
-            answers.push(Answer { sequence: header.seq, refused });
-        }
-        // Messages begin at multiples of four; one that claims to be shorter than its header would never end.
-        let whole = (header.len as usize).max(Nlmsghdr::len()).saturating_add(3) & !3;
-        datagram = datagram.get(whole..).unwrap_or_default();
-    }
-    answers
+fn parse_answers(datagram: &[u8]) -> impl Iterator<Item = Answer> {
+    messages(datagram).filter(|message| message.kind == NLMSG_ERROR).filter_map(|message| {
+        // An error number that is 0 where all is well, negative where not; after it a copy of what is answered.
+        let code = i32::from_ne_bytes(*message.body.first_chunk()?);
+        let refused = match code.saturating_neg() {
+            0 => None,
+            // MAX_ERRNO of linux/err.h.
+            errno @ 1..=4095 => Some(Errno::from_raw_os_error(errno)),
+            _ => Some(Errno::PROTO),
+        };
+        Some(Answer { sequence: message.sequence, refused })
+    })
 }
 
 /// The batch is done when the kernel has acknowledged every step and refused none.
@@ -94,55 +89,46 @@ mod tests {
 
     const STEPS: &[Step] = &[Step::Begin, Step::CreateTable, Step::CreateChain, Step::Commit];
 
+    /// An answer as the kernel sends it, with the header of what it answers.
     fn answer(sequence: u32, code: i32) -> Vec<u8> {
-        let header = Nlmsghdr { len: 36, r#type: ANSWER, flags: 0, seq: sequence, pid: 0 };
-        let copy = Nlmsghdr { len: 20, r#type: 0, flags: 0, seq: sequence, pid: 0 };
-        [header.as_slice(), &code.to_ne_bytes(), copy.as_slice()].concat()
+        let header = |length: u32| [length, u32::from(NLMSG_ERROR), sequence, 0].map(u32::to_ne_bytes).concat();
+        [header(36), code.to_ne_bytes().to_vec(), header(16)].concat()
     }
 
     fn said(answers: &[(u32, i32)]) -> Result<(), String> {
         let datagram: Vec<u8> = answers.iter().flat_map(|(sequence, code)| answer(*sequence, *code)).collect();
-        verdict(STEPS, &parse_answers(&datagram)).map_err(|error| error.to_string())
+        let answers: Vec<Answer> = parse_answers(&datagram).collect();
+        verdict(STEPS, &answers).map_err(|error| error.to_string())
     }
+
+    const DONE: i32 = 0;
+    const NOT_PERMITTED: i32 = -Errno::PERM.raw_os_error();
+    const NO_MEMORY: i32 = -Errno::NOMEM.raw_os_error();
+    const ABSENT: i32 = -Errno::NOENT.raw_os_error();
 
     #[test]
     fn every_step_acknowledged_is_success() {
-        assert_eq!(said(&[(1, 0), (2, 0)]), Ok(()));
-        assert_eq!(said(&[(0, 0), (1, 0), (2, 0), (3, 0)]), Ok(()), "Linux 6.10 acknowledges the frame too");
+        assert_eq!(said(&[(1, DONE), (2, DONE)]), Ok(()));
+        assert_eq!(said(&[(0, DONE), (1, DONE), (2, DONE), (3, DONE)]), Ok(()), "newer kernels acknowledge the frame");
     }
 
     #[test]
     fn the_first_refusal_is_the_cause() {
-        let no_memory = Errno::NOMEM.raw_os_error();
-        let absent = Errno::NOENT.raw_os_error();
-        assert!(said(&[(2, -absent), (1, -no_memory)]).unwrap_err().contains("create the table"));
-        assert!(said(&[(0, -Errno::PERM.raw_os_error())]).unwrap_err().contains("NET_ADMIN"));
-        assert!(said(&[(1, 0), (2, 0), (3, -no_memory)]).unwrap_err().contains("commit"));
+        assert!(said(&[(2, ABSENT), (1, NO_MEMORY)]).unwrap_err().contains("create the table"));
+        assert!(said(&[(0, NOT_PERMITTED)]).unwrap_err().contains("NET_ADMIN"));
+        assert!(said(&[(1, DONE), (2, DONE), (3, NO_MEMORY)]).unwrap_err().contains("commit"));
     }
 
     #[test]
     fn silence_is_no_success() {
         assert!(said(&[]).unwrap_err().contains("create the table"));
-        assert!(said(&[(1, 0)]).unwrap_err().contains("create the nat chain"));
+        assert!(said(&[(1, DONE)]).unwrap_err().contains("create the nat chain"));
     }
 
     #[test]
-    fn answers_cut_at_every_byte_end_without_a_wrong_one() {
-        let whole = [answer(1, 0), answer(2, -Errno::PERM.raw_os_error())].concat();
-        let all = parse_answers(&whole);
-        assert_eq!(all.len(), 2);
-        for cut in 0..whole.len() {
-            let some = parse_answers(&whole[..cut]);
-            assert_eq!(some, all[..some.len()], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn lengths_that_lie_end() {
-        for lie in [0, 3, 15, 17, u32::MAX] {
-            let mut message = answer(1, 0);
-            message[..4].copy_from_slice(&lie.to_ne_bytes());
-            assert_eq!(parse_answers(&message).first(), Some(&Answer { sequence: 1, refused: None }), "{lie}");
+    fn an_answer_that_makes_no_sense_is_a_refusal() {
+        for nonsense in [1, i32::MAX, i32::MIN, -4096] {
+            assert!(said(&[(1, nonsense), (2, DONE)]).unwrap_err().contains("refused to create the table"));
         }
     }
 }
