@@ -60,7 +60,7 @@ impl Faults {
     /// What was parsed, if there was no fault.
     ///
     /// Parsing leaves a value out only together with a fault; should it ever not, the value is missing all the same.
-    pub(crate) fn settle<T>(parsed: Option<T>, faults: Vec<Fault>) -> Result<T, Self> {
+    pub fn settle<T>(parsed: Option<T>, faults: Vec<Fault>) -> Result<T, Self> {
         match parsed {
             Some(value) if faults.is_empty() => Ok(value),
             Some(_) | None => Err(Self(faults)),

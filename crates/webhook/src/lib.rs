@@ -1,1 +1,17 @@
-//! placeholder
+//! The admission webhook of evenkeel.
+//!
+//! [`server::Webhook`] is the process: a TLS port that answers admission reviews ([`review`]), a plain port for
+//! metrics and health ([`admin`]), and somebody who looks after certificates ([`certificates`]). What becomes of a
+//! workload is decided by the `inject` crate alone; nothing here knows what a pod looks like.
+
+pub mod admin;
+pub mod arguments;
+pub mod certificates;
+pub mod clock;
+pub mod health;
+mod listener;
+pub mod metrics;
+pub mod review;
+pub mod server;
+pub mod settings;
+mod tls;

@@ -1,0 +1,164 @@
+//! The authorities of an installation, and their rotation.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{Authority, CertificateError, Lifetimes};
+
+/// The newest authority and, while it takes over, the one before it.
+///
+/// Whoever is here is in the bundle that API servers trust. Which of them signs is a function of time alone, so
+/// replicas that read the same Secret agree without a word:
+///
+/// ```text
+///  One(A) ──A in its last third──▶ Introducing(B, A) ──settle──▶ Retiring(B, A) ──leaf life + settle──▶ One(B)
+///                                  A signs, both trusted         B signs, both trusted
+/// ```
+///
+/// A leaf is therefore signed only by an authority that has been trusted for a while, and an authority is trusted for
+/// as long as a leaf of its can live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authorities {
+    newest: Arc<Authority>,
+    previous: Option<Arc<Authority>>,
+}
+
+impl Authorities {
+    /// The first one of an installation. It signs at once: there is nothing that it could take over from.
+    pub fn first(now: SystemTime, lifetimes: &Lifetimes) -> Result<Self, CertificateError> {
+        Ok(Self { newest: Arc::new(Authority::generate(now, lifetimes.authority)?), previous: None })
+    }
+
+    /// One or two authorities, the newest first.
+    pub fn from_newest_first(authorities: Vec<Authority>) -> Option<Self> {
+        let mut authorities = authorities.into_iter().map(Arc::new);
+        let these = Self { newest: authorities.next()?, previous: authorities.next() };
+        authorities.next().is_none().then_some(these)
+    }
+
+    /// The newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Authority> {
+        std::iter::once(&self.newest).chain(&self.previous).map(Arc::as_ref)
+    }
+
+    /// The one that signs leaves at `now`.
+    pub fn signer(&self, now: SystemTime, lifetimes: &Lifetimes) -> &Authority {
+        let settled = self.newest.validity().age(now) >= lifetimes.settle;
+        match &self.previous {
+            Some(previous) if !settled && !previous.validity().is_over(now) => previous,
+            Some(_) | None => &self.newest,
+        }
+    }
+
+    /// The certificates that API servers are to trust, in PEM, the newest first.
+    pub fn bundle_pem(&self) -> String {
+        self.iter().map(Authority::certificate_pem).collect()
+    }
+
+    /// What is to follow: a predecessor goes that no leaf can hang on any more, a successor comes in where one is due.
+    /// `None` while nothing is to change. What follows must be stored before it is used.
+    pub fn next(&self, now: SystemTime, lifetimes: &Lifetimes) -> Result<Option<Self>, CertificateError> {
+        let superseded = self.newest.validity().age(now) >= lifetimes.settle + lifetimes.leaf + lifetimes.settle;
+        let previous = self.previous.clone().filter(|previous| !superseded && !previous.validity().is_over(now));
+        let next = if previous.is_none() && Lifetimes::needs_successor(self.newest.validity(), now) {
+            let over = self.newest.validity().is_over(now);
+            let successor = Authority::generate(now, lifetimes.authority)?;
+            Self { newest: Arc::new(successor), previous: (!over).then(|| Arc::clone(&self.newest)) }
+        } else {
+            Self { newest: Arc::clone(&self.newest), previous }
+        };
+        Ok((next != *self).then_some(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn lifetimes() -> Lifetimes {
+        Lifetimes { authority: 300 * HOUR, leaf: 24 * HOUR, settle: HOUR }
+    }
+
+    fn start() -> SystemTime {
+        SystemTime::UNIX_EPOCH + 100_000 * HOUR
+    }
+
+    fn first() -> Authorities {
+        Authorities::first(start(), &lifetimes()).unwrap()
+    }
+
+    fn next(authorities: &Authorities, now: SystemTime) -> Option<Authorities> {
+        authorities.next(now, &lifetimes()).unwrap()
+    }
+
+    fn signer(authorities: &Authorities, now: SystemTime) -> &str {
+        authorities.signer(now, &lifetimes()).certificate_pem()
+    }
+
+    #[test]
+    fn the_first_signs_at_once() {
+        let authorities = first();
+        assert_eq!(signer(&authorities, start()), authorities.newest.certificate_pem());
+    }
+
+    #[test]
+    fn a_whole_rotation() {
+        let one = first();
+        let old = one.newest.certificate_pem();
+        assert_eq!(next(&one, start() + 200 * HOUR), None);
+
+        let rotation = start() + 201 * HOUR;
+        let two = next(&one, rotation).expect("a successor");
+        let new = two.newest.certificate_pem();
+        assert_eq!(two.bundle_pem(), format!("{new}{old}"));
+        assert_eq!(signer(&two, rotation), old, "the new one has to settle");
+        assert_eq!(signer(&two, rotation + HOUR), new);
+
+        assert_eq!(next(&two, rotation + 25 * HOUR), None, "leaves of the old one still live");
+        let last = next(&two, rotation + 26 * HOUR).expect("the old one to go");
+        assert_eq!(last.bundle_pem(), new);
+        assert_eq!(next(&last, rotation + 27 * HOUR), None);
+    }
+
+    #[test]
+    fn every_leaf_is_trusted_for_its_whole_life() {
+        // Hour by hour over three rotations: each leaf that was ever signed chains to the bundle until it is over.
+        let mut authorities = first();
+        let mut leaves: Vec<(String, SystemTime)> = Vec::new();
+        let mut rotations = 0;
+        for hour in 0..700 {
+            let now = start() + hour * HOUR;
+            if let Some(next) = next(&authorities, now) {
+                rotations += u32::from(next.newest != authorities.newest);
+                authorities = next;
+            }
+            let signer = authorities.signer(now, &lifetimes());
+            assert!(!signer.validity().is_over(now));
+            leaves.push((signer.certificate_pem().to_owned(), now + lifetimes().leaf));
+            leaves.retain(|(_, until)| *until > now);
+            let bundle = authorities.bundle_pem();
+            assert!(leaves.iter().all(|(signer, _)| bundle.contains(signer)), "hour {hour}");
+        }
+        assert_eq!(rotations, 3);
+    }
+
+    #[test]
+    fn after_a_long_sleep_it_begins_anew() {
+        let long_after = start() + 10_000 * HOUR;
+        let authorities = next(&first(), long_after).expect("a successor");
+        assert_eq!(authorities.previous, None);
+        assert_eq!(signer(&authorities, long_after), authorities.newest.certificate_pem());
+    }
+
+    #[test]
+    fn there_are_one_or_two() {
+        let authority = || Authority::generate(start(), HOUR).unwrap();
+        assert_eq!(Authorities::from_newest_first(vec![]), None);
+        assert_eq!(Authorities::from_newest_first(vec![authority(), authority()]).unwrap().iter().count(), 2);
+        assert_eq!(Authorities::from_newest_first(vec![authority(), authority(), authority()]), None);
+    }
+}

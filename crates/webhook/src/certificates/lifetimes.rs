@@ -1,0 +1,86 @@
+//! How long certificates hold, and when they are replaced: pure functions of time.
+
+use std::time::{Duration, SystemTime};
+
+use super::Validity;
+
+/// The lengths of time that certificates are kept by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// How long an authority holds.
+    pub authority: Duration,
+    /// How long a leaf holds.
+    pub leaf: Duration,
+    /// How long an authority has been published before it signs what is served: time for every API server to have
+    /// seen the bundle, and for every replica to have read the Secret.
+    pub settle: Duration,
+}
+
+impl Default for Lifetimes {
+    /// A year for authorities, a day for leaves. Five minutes to settle is hundreds of times what a watch takes.
+    fn default() -> Self {
+        Self {
+            authority: Duration::from_hours(365 * 24),
+            leaf: Duration::from_hours(24),
+            settle: Duration::from_mins(5),
+        }
+    }
+}
+
+impl Lifetimes {
+    /// Whether an authority needs a successor: less than a third of its life is left.
+    pub fn needs_successor(validity: Validity, now: SystemTime) -> bool {
+        validity.left(now) < validity.life() / 3
+    }
+
+    /// Whether a leaf is to be signed anew: less than two thirds of its life are left, so that two renewals in a row
+    /// can fail before anybody notices.
+    pub fn needs_renewal(validity: Validity, now: SystemTime) -> bool {
+        validity.left(now) < validity.life() / 3 * 2
+    }
+
+    /// Whether a leaf was due so long ago that renewal must have failed: less than a sixth of its life is left, and
+    /// less than four hours (certificates of others live for months). Readiness turns red now, not when it is over.
+    pub fn nears_expiry(validity: Validity, now: SystemTime) -> bool {
+        validity.left(now) < (validity.life() / 6).min(Duration::from_hours(4))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leaf_is_renewed_long_before_readiness_turns_red() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let leaf = Validity::beginning(made, Duration::from_hours(24));
+        for (hours, renew, red) in [
+            (0, false, false),
+            (8, false, false),
+            (9, true, false),
+            (20, true, false),
+            (21, true, true),
+            (25, true, true),
+        ] {
+            let now = made + Duration::from_hours(hours);
+            assert_eq!(Lifetimes::needs_renewal(leaf, now), renew, "{hours}");
+            assert_eq!(Lifetimes::nears_expiry(leaf, now), red, "{hours}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_of_months_is_green_until_its_last_hours() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let bought = Validity::beginning(made, Duration::from_hours(90 * 24));
+        assert!(!Lifetimes::nears_expiry(bought, made + Duration::from_hours(89 * 24)));
+        assert!(Lifetimes::nears_expiry(bought, made + Duration::from_hours(90 * 24 - 3)));
+    }
+
+    #[test]
+    fn an_authority_gets_a_successor_in_its_last_third() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let authority = Validity::beginning(made, Duration::from_hours(300));
+        assert!(!Lifetimes::needs_successor(authority, made + Duration::from_hours(200)));
+        assert!(Lifetimes::needs_successor(authority, made + Duration::from_hours(201)));
+    }
+}

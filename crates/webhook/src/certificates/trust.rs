@@ -1,0 +1,26 @@
+//! What an API server makes of a leaf, for tests.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::Leaf;
+
+/// Whether somebody who trusts `bundle_pem` takes `leaf` from a server that is called by `name`, at `time`.
+pub(super) fn is_trusted(leaf: &Leaf, bundle_pem: &str, name: &str, time: SystemTime) -> bool {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(bundle_pem.as_bytes()) {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let time = UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap());
+    let name = ServerName::try_from(name).unwrap();
+    verifier.verify_server_cert(&leaf.certified_key().cert[0], &[], &name, &[], time).is_ok()
+}

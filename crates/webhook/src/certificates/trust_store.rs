@@ -1,0 +1,145 @@
+//! Where authorities are kept and where trust in them is published: the edge of the keeper.
+
+use std::error::Error;
+use std::future::Future;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{Authorities, Authority, CertificateError};
+
+/// A place that replicas share. In a cluster a Secret and the `caBundle` of a webhook configuration.
+pub trait TrustStore: Send + Sync {
+    /// What goes wrong out there.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Reads what is stored.
+    fn read(&self) -> impl Future<Output = Result<Stored, Self::Error>> + Send;
+
+    /// Stores `data`, unless somebody has written since `version` was read.
+    fn write(
+        &self,
+        data: &AuthorityData,
+        version: &str,
+    ) -> impl Future<Output = Result<StoreOutcome, Self::Error>> + Send;
+
+    /// Whether API servers are told to trust exactly `bundle_pem`.
+    fn trusts(&self, bundle_pem: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// Tells API servers to trust exactly `bundle_pem`.
+    fn publish(&self, bundle_pem: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// `None` where nobody has stored anything yet.
+    pub data: Option<AuthorityData>,
+    /// Changes with every write.
+    pub version: String,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// It is stored.
+    Written,
+    /// Somebody else was first: theirs counts.
+    Conflict,
+}
+
+/// Authorities as text: certificates and their keys in PEM, the newest first, in the same order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthorityData {
+    /// The certificates: the very bundle that is published.
+    pub certificates_pem: String,
+    /// The private keys.
+    pub keys_pem: String,
+}
+
+impl std::fmt::Debug for AuthorityData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the keys.
+        f.debug_struct("AuthorityData").field("certificates_pem", &self.certificates_pem).finish_non_exhaustive()
+    }
+}
+
+impl From<&Authorities> for AuthorityData {
+    fn from(authorities: &Authorities) -> Self {
+        Self {
+            certificates_pem: authorities.bundle_pem(),
+            keys_pem: authorities.iter().map(Authority::key_pem).collect(),
+        }
+    }
+}
+
+impl TryFrom<&AuthorityData> for Authorities {
+    type Error = CertificateError;
+
+    fn try_from(data: &AuthorityData) -> Result<Self, CertificateError> {
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(data.certificates_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|_| CertificateError::Expected("certificates in PEM"))?;
+        let keys: Vec<_> = PrivateKeyDer::pem_slice_iter(data.keys_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|_| CertificateError::Expected("private keys in PEM"))?;
+        if certificates.len() != keys.len() {
+            return Err(CertificateError::Expected("as many private keys as certificates"));
+        }
+        let pairs = certificates.into_iter().zip(&keys);
+        let authorities: Vec<_> =
+            pairs.map(|(certificate, key)| Authority::from_der(&certificate, key)).collect::<Result<_, _>>()?;
+        Self::from_newest_first(authorities).ok_or(CertificateError::Expected("one or two authorities"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::certificates::Lifetimes;
+
+    fn data() -> AuthorityData {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(480_000);
+        AuthorityData::from(&Authorities::first(now, &Lifetimes::default()).unwrap())
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let (old, new) = (data(), data());
+        for stored in [
+            old.clone(),
+            AuthorityData {
+                certificates_pem: new.certificates_pem + &old.certificates_pem,
+                keys_pem: new.keys_pem + &old.keys_pem,
+            },
+        ] {
+            let authorities = Authorities::try_from(&stored).unwrap();
+            assert_eq!(AuthorityData::from(&authorities), stored);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
+        let good = data();
+        let damaged = |certificates: &str, keys: &str| {
+            let data = AuthorityData { certificates_pem: certificates.to_owned(), keys_pem: keys.to_owned() };
+            Authorities::try_from(&data).unwrap_err().to_string()
+        };
+        assert!(damaged("", "").contains("one or two"));
+        assert!(damaged("x", "y").contains("one or two"));
+        assert!(damaged(&good.certificates_pem, "").contains("as many"));
+        let half = good.certificates_pem.len() / 2;
+        assert!(damaged(&good.certificates_pem[..half], &good.keys_pem).contains("certificates in PEM"));
+        assert!(damaged(&good.certificates_pem, &data().keys_pem).contains("does not fit"));
+    }
+
+    #[test]
+    fn keys_are_never_shown() {
+        let data = data();
+        assert!(!format!("{data:?}").contains("PRIVATE"), "{data:?}");
+        let authorities = Authorities::try_from(&data).unwrap();
+        assert!(!format!("{authorities:?}").contains("PRIVATE"), "{authorities:?}");
+    }
+}

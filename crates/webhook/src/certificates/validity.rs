@@ -1,0 +1,104 @@
+//! The time during which a certificate holds.
+
+use std::time::{Duration, SystemTime};
+
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+
+use super::CertificateError;
+
+/// From when until when a certificate holds, in whole seconds as X.509 counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    not_before: SystemTime,
+    not_after: SystemTime,
+}
+
+impl Validity {
+    /// How far back the beginning is set, for API servers whose clocks are behind ours.
+    pub const BACKDATED: Duration = Duration::from_hours(1);
+
+    /// `life` from `now` on, and [`Self::BACKDATED`] before.
+    pub fn beginning(now: SystemTime, life: Duration) -> Self {
+        Self { not_before: now - Self::BACKDATED, not_after: now + life }
+    }
+
+    /// The same, ending with `other` at the latest.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self { not_after: self.not_after.min(other.not_after), ..self }
+    }
+
+    /// Reads it from a DER certificate.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, CertificateError> {
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(|_| CertificateError::Expected("an X.509 certificate"))?;
+        let validity = certificate.validity();
+        Ok(Self { not_before: instant(validity.not_before), not_after: instant(validity.not_after) })
+    }
+
+    /// When it begins.
+    pub fn not_before(&self) -> SystemTime {
+        self.not_before
+    }
+
+    /// When it ends.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// The time since it was made; zero where `now` is before.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.not_before + Self::BACKDATED).unwrap_or_default()
+    }
+
+    /// The time that is left; zero from the end on.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        self.not_after.duration_since(now).unwrap_or_default()
+    }
+
+    /// Its whole length, the backdated part not counted.
+    pub fn life(&self) -> Duration {
+        self.left(self.not_before + Self::BACKDATED)
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.left(now).is_zero()
+    }
+}
+
+/// Times before 1970 count as 1970: such a certificate is over either way.
+fn instant(time: ASN1Time) -> SystemTime {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_and_rest_are_measured_from_the_making() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let validity = Validity::beginning(made, Duration::from_hours(24));
+        assert_eq!(validity.life(), Duration::from_hours(24));
+        for (hours, age, left, over) in [(0, 0, 24, false), (23, 23, 1, false), (24, 24, 0, true), (99, 99, 0, true)] {
+            let now = made + Duration::from_hours(hours);
+            assert_eq!(validity.age(now), Duration::from_hours(age), "{hours}");
+            assert_eq!(validity.left(now), Duration::from_hours(left), "{hours}");
+            assert_eq!(validity.is_over(now), over, "{hours}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_sees_no_age() {
+        let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let validity = Validity::beginning(made, Duration::from_hours(24));
+        assert_eq!(validity.age(made - Duration::from_hours(3)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        assert!(Validity::of_certificate(b"x").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Prometheus metrics of the webhook.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::review::Verdict;
+
+/// In seconds: a review of a usual Deployment takes a fraction of a millisecond, and an API server waits for three seconds.
+const BUCKETS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 3.0];
+
+/// What is counted.
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    duration: Histogram,
+    panics: Counter,
+    certificate_expiry: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    decision: &'static str,
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// Nothing is counted yet.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("evenkeel_webhook");
+        let reviews = Family::default();
+        registry.register("reviews", "Admission reviews by what became of them", reviews.clone());
+        let duration = Histogram::new(BUCKETS);
+        registry.register_with_unit(
+            "review_duration",
+            "From the last byte of a review's body to its answer",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        let panics = Counter::default();
+        registry.register("panics", "Reviews that met a defect and were admitted unchanged", panics.clone());
+        let certificate_expiry = Gauge::default();
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the served certificate ends, in Unix time; 0 while there is none",
+            Unit::Seconds,
+            certificate_expiry.clone(),
+        );
+        Self { registry, reviews, duration, panics, certificate_expiry }
+    }
+
+    /// Counts an answered review.
+    pub fn reviewed(&self, verdict: Verdict, took: Duration) {
+        self.count(verdict);
+        self.duration.observe(took.as_secs_f64());
+        if verdict == Verdict::Panicked {
+            self.panics.inc();
+        }
+    }
+
+    /// Counts what was no review.
+    pub fn refused(&self, verdict: Verdict) {
+        self.count(verdict);
+    }
+
+    fn count(&self, verdict: Verdict) {
+        let labels = ReviewLabels { decision: verdict.decision(), reason: verdict.reason() };
+        self.reviews.get_or_create(&labels).inc();
+    }
+
+    /// All metrics in the text format of `OpenMetrics`, with the end of the certificate that is served now.
+    pub fn text(&self, certificate_ends: Option<SystemTime>) -> Result<String, fmt::Error> {
+        let since_epoch = certificate_ends.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.certificate_expiry.set(since_epoch.and_then(|end| i64::try_from(end.as_secs()).ok()).unwrap_or_default());
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inject::{Decision, SkipReason};
+
+    use super::*;
+
+    #[test]
+    fn text_is_what_dashboards_ask_for() {
+        let metrics = Metrics::new();
+        metrics.reviewed(Verdict::Decided(Decision::Skipped, Some(SkipReason::HostNetwork)), Duration::from_millis(2));
+        metrics.reviewed(Verdict::Panicked, Duration::from_millis(2));
+        let text = metrics.text(Some(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))).unwrap();
+        for line in [
+            r#"evenkeel_webhook_reviews_total{decision="skipped",reason="host_network"} 1"#,
+            r#"evenkeel_webhook_reviews_total{decision="panicked",reason="none"} 1"#,
+            "evenkeel_webhook_review_duration_seconds_count 2",
+            "evenkeel_webhook_panics_total 1",
+            "evenkeel_webhook_certificate_expiry_timestamp_seconds 1800000000",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `AdmissionReview` of `admission.k8s.io/v1`, as much of it as we read and write.
+//!
+//! Own types instead of a client library's: the object stays the raw text that the API server sent until it is known
+//! that somebody wants it, the old object and the user are never looked at, and the patch is written as base64.
+
+use std::borrow::Cow;
+
+use k8s_openapi::ByteString;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// A request of the API server's.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request<'a> {
+    /// What the response must repeat.
+    pub(crate) uid: String,
+    /// The type of the object.
+    #[serde(borrow)]
+    pub(crate) kind: Kind<'a>,
+    /// `scale`, `status`, …
+    #[serde(default)]
+    pub(crate) sub_resource: Option<String>,
+    /// Empty where the API server is still to make one up.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Absent for what is in no namespace.
+    #[serde(default)]
+    pub(crate) namespace: Option<String>,
+    /// What is being done.
+    pub(crate) operation: Operation,
+    /// The object as it would be stored.
+    #[serde(borrow, default)]
+    pub(crate) object: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kind<'a> {
+    #[serde(borrow)]
+    pub(crate) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(crate) version: Cow<'a, str>,
+    #[serde(borrow, rename = "kind")]
+    pub(crate) name: Cow<'a, str>,
+}
+
+impl Kind<'_> {
+    /// As objects write it: `apps/v1`, and `v1` for the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone().into_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+}
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Operation {
+    /// It is created.
+    Create,
+    /// It is changed.
+    Update,
+    /// `DELETE` and `CONNECT` have no object to patch.
+    #[serde(other)]
+    Other,
+}
+
+/// A body that is no review: what is wrong with it, as one sentence for whoever sent it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("expected an AdmissionReview of admission.k8s.io/v1 as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("expected apiVersion admission.k8s.io/v1 and kind AdmissionReview")]
+    OtherType,
+    #[error("expected a review with a request and its uid")]
+    NoRequest,
+}
+
+impl<'a> Request<'a> {
+    /// Reads the body of a review.
+    pub(crate) fn from_body(body: &'a [u8]) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Review<'a> {
+            #[serde(borrow)]
+            api_version: Cow<'a, str>,
+            #[serde(borrow)]
+            kind: Cow<'a, str>,
+            #[serde(borrow)]
+            request: Option<Request<'a>>,
+        }
+        let Review { api_version, kind, request } = serde_json::from_slice(body)?;
+        if api_version != API_VERSION || kind != KIND {
+            return Err(Malformed::OtherType);
+        }
+        request.filter(|request| !request.uid.is_empty()).ok_or(Malformed::NoRequest)
+    }
+}
+
+/// What the API server is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    uid: String,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// The body of the response that admits the object of the request `uid`, with a patch as JSON text and warnings.
+pub(crate) fn admitted(
+    uid: String,
+    patch: Option<Vec<u8>>,
+    warnings: Vec<String>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Review {
+        api_version: &'static str,
+        kind: &'static str,
+        response: Response,
+    }
+    serde_json::to_vec(&Review {
+        api_version: API_VERSION,
+        kind: KIND,
+        response: Response {
+            uid,
+            allowed: true,
+            patch_type: patch.is_some().then_some("JSONPatch"),
+            patch: patch.map(ByteString),
+            warnings,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(request: &str) -> String {
+        format!(r#"{{"apiVersion":"{API_VERSION}","kind":"{KIND}","request":{request}}}"#)
+    }
+
+    #[test]
+    fn reads_what_an_api_server_sends() {
+        let body = body(
+            r#"{"uid":"u-1","kind":{"group":"apps","version":"v1","kind":"Deployment"},"resource":{"group":"apps"},
+                "requestKind":null,"name":"web","namespace":"shop","operation":"UPDATE","userInfo":{"username":"x"},
+                "object":{"a": 1},"oldObject":null,"dryRun":true,"options":{}}"#,
+        );
+        let request = Request::from_body(body.as_bytes()).unwrap();
+        assert_eq!((request.uid.as_str(), request.operation), ("u-1", Operation::Update));
+        assert_eq!((&*request.kind.api_version(), &*request.kind.name), ("apps/v1", "Deployment"));
+        assert_eq!(request.object.map(RawValue::get), Some(r#"{"a": 1}"#));
+        assert_eq!(request.sub_resource, None);
+    }
+
+    #[test]
+    fn operations_without_an_object() {
+        for (operation, read) in
+            [("CREATE", Operation::Create), ("DELETE", Operation::Other), ("CONNECT", Operation::Other)]
+        {
+            let body = body(&format!(
+                r#"{{"uid":"u","kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"{operation}","object":null}}"#
+            ));
+            let request = Request::from_body(body.as_bytes()).unwrap();
+            assert_eq!((request.operation, request.object.is_none()), (read, true));
+            assert_eq!(request.kind.api_version(), "v1");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_review_gets_a_sentence() {
+        let no_uid = body(r#"{"kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE"}"#);
+        let empty_uid = body(r#"{"uid":"","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE"}"#);
+        for (body, sentence) in [
+            ("", "as JSON: EOF"),
+            ("{", "as JSON: EOF"),
+            ("[]", "as JSON"),
+            ("{}", "missing field"),
+            (
+                r#"{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":null}"#,
+                "expected apiVersion",
+            ),
+            (r#"{"apiVersion":"admission.k8s.io/v1","kind":"Pod","request":null}"#, "expected apiVersion"),
+            (&body("null"), "with a request"),
+            (&no_uid, "missing field `uid`"),
+            (&empty_uid, "its uid"),
+            ("\u{feff}{}", "as JSON"),
+        ] {
+            let error = Request::from_body(body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{body:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn patches_travel_as_base64_text() {
+        let review: serde_json::Value =
+            serde_json::from_slice(&admitted("u".into(), Some(b"[1]".to_vec()), vec!["w".into()]).unwrap()).unwrap();
+        let response = serde_json::json!(
+            {"uid": "u", "allowed": true, "patchType": "JSONPatch", "patch": "WzFd", "warnings": ["w"]}
+        );
+        assert_eq!(review["response"], response);
+        let review = String::from_utf8(admitted("u".into(), None, vec![]).unwrap()).unwrap();
+        assert!(review.ends_with(r#""response":{"uid":"u","allowed":true}}"#), "{review}");
+    }
+}

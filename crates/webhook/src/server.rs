@@ -1,0 +1,156 @@
+//! The process as a whole: two ports, certificates, and an orderly end.
+
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{AddrListener, Handle, Server};
+use futures_util::future::try_join;
+use tokio::task::AbortHandle;
+use tracing::info;
+
+use crate::admin::{self, Admin};
+use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
+use crate::clock::Clock;
+use crate::health::Health;
+use crate::listener::{BoundedAddress, BoundedListener};
+use crate::metrics::Metrics;
+use crate::review::{self, Judge, Reviewer};
+use crate::settings::{Settings, Tls};
+use crate::tls;
+
+/// An API server gives up on a review after its `timeoutSeconds`, three in the chart.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// For every further request, silence included: an API server closes idle connections after 90 s, and must be the one
+/// who does, or a review can cross our close.
+const NEXT_HEAD_WITHIN: Duration = Duration::from_mins(2);
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Reviews that are in flight at the end take milliseconds; a body that is still coming in takes as long as this.
+const LAST_REVIEWS_WITHIN: Duration = Duration::from_secs(10);
+
+/// A webhook whose ports are open.
+pub struct Webhook {
+    reviews: (Server<BoundedAddress, RustlsAcceptor>, Router, SocketAddr),
+    admin: (Server<BoundedAddress>, Router, SocketAddr),
+    health: Arc<Health>,
+    shutdown_delay: Duration,
+    keeper: AbortHandle,
+}
+
+/// Why a webhook could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The given certificate cannot be used.
+    #[error("{0}")]
+    Files(#[from] FilesError),
+    /// No way to the API server is known.
+    #[error("cannot tell where the API server is: {0}")]
+    Cluster(#[from] kube::config::InferConfigError),
+    /// The way to the API server cannot be used.
+    #[error("cannot make a client for the API server: {0}")]
+    Client(#[source] Box<kube::Error>),
+    /// The TLS library refused its settings.
+    #[error("cannot set TLS up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Webhook {
+    /// Opens both ports and begins to look after certificates.
+    pub async fn start(settings: &Settings, judge: Judge, clock: Clock) -> Result<Self, StartError> {
+        let served = Arc::new(ServedLeaf::default());
+        let health = Arc::new(Health::new(Arc::clone(&served)));
+        let metrics = Arc::new(Metrics::new());
+        let keeper = match &settings.tls {
+            Tls::Own(names) => keep_own(names, &served, &health, clock.clone()).await?,
+            Tls::Files { certificate, key } => {
+                let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&served));
+                keeper.reload()?;
+                // Whoever issued it has told the API server.
+                health.set_trusted(true);
+                tokio::spawn(keeper.run()).abort_handle()
+            }
+        };
+        let reviewer = Reviewer::new(judge, Arc::clone(&metrics), Arc::clone(&health));
+        let (listener, address) = listen(settings.listen, "reviews").await?;
+        let tls = RustlsConfig::from_config(tls::server_config(served)?);
+        let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_WITHIN);
+        let reviews = (server(listener).acceptor(acceptor), review::routes(reviewer), address);
+        let (listener, address) = listen(settings.admin, "admin").await?;
+        let routes = admin::routes(Admin { metrics, health: Arc::clone(&health), clock });
+        let admin = (server(listener), routes, address);
+        Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, keeper })
+    }
+
+    /// Where reviews are answered, with the port that a 0 became.
+    pub fn reviews_address(&self) -> SocketAddr {
+        self.reviews.2
+    }
+
+    /// Where metrics and health are shown, with the port that a 0 became.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.2
+    }
+
+    /// Answers until `shutdown`, and after it for as long as nodes may still lead reviews here; then finishes what is
+    /// in flight.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let (reviews, admin) = (Handle::new(), Handle::new());
+        let serving = try_join(
+            self.reviews.0.handle(reviews.clone()).serve(self.reviews.1.into_make_service()),
+            self.admin.0.handle(admin.clone()).serve(self.admin.1.into_make_service()),
+        );
+        let ending = async {
+            shutdown.await;
+            info!("shutting down");
+            self.health.drain();
+            tokio::time::sleep(self.shutdown_delay).await;
+            reviews.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
+            admin.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
+            pending::<()>().await;
+        };
+        let served = tokio::select! {
+            served = serving => served,
+            () = ending => Ok(((), ())),
+        };
+        self.keeper.abort();
+        served.map(|_| ())
+    }
+}
+
+async fn keep_own(
+    names: &Names,
+    served: &Arc<ServedLeaf>,
+    health: &Arc<Health>,
+    clock: Clock,
+) -> Result<AbortHandle, StartError> {
+    let config = kube::Config::infer().await?;
+    let client = kube::Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
+    let store = KubernetesStore::new(client, names.clone());
+    let touches = store.touches();
+    let (served, health) = (Arc::clone(served), Arc::clone(health));
+    let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health);
+    Ok(tokio::spawn(keeper.run(touches)).abort_handle())
+}
+
+async fn listen(address: SocketAddr, endpoint: &'static str) -> Result<(BoundedListener, SocketAddr), StartError> {
+    let refused = |error| StartError::Listen(address, error);
+    let listener = BoundedListener::bind_to(BoundedAddress(address)).await.map_err(refused)?;
+    let BoundedAddress(actual) = listener.get_local_addr().map_err(refused)?;
+    info!(endpoint, address = %actual, "listening");
+    Ok((listener, actual))
+}
+
+fn server(listener: BoundedListener) -> Server<BoundedAddress> {
+    let mut server = Server::from_listener(listener).first_request_timeout(FIRST_REQUEST_WITHIN);
+    server.http_builder().http1().header_read_timeout(NEXT_HEAD_WITHIN);
+    server.http_builder().http2().keep_alive_interval(PING_EVERY);
+    server
+}

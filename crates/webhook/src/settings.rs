@@ -1,0 +1,244 @@
+//! The settings of the process: raw arguments become types here, and all faults are reported together.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX, Span, WorkloadSettings};
+
+use crate::arguments::RunArguments;
+use crate::certificates::Names;
+
+/// Everything that `evenkeel-webhook run` can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where reviews are answered, over TLS.
+    pub listen: SocketAddr,
+    /// Where metrics and health are shown, in plain HTTP.
+    pub admin: SocketAddr,
+    /// Whose certificate is served.
+    pub tls: Tls,
+    /// The installation's defaults, by annotation name without the prefix.
+    pub defaults: BTreeMap<String, String>,
+    /// How long reviews are still answered once the process is told to end.
+    pub shutdown_delay: Duration,
+    /// What is logged.
+    pub log_level: LogLevel,
+}
+
+/// Whose certificate is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Our own, published in the cluster.
+    Own(Names),
+    /// Somebody else's.
+    Files {
+        /// The chain in PEM, the server's own certificate first.
+        certificate: PathBuf,
+        /// Its key in PEM.
+        key: PathBuf,
+    },
+}
+
+impl Settings {
+    /// Parses arguments; on failure every fault is there.
+    pub fn parse(arguments: &RunArguments) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let faults_of = &mut faults;
+        // Every field is parsed before the first `?`, so that no fault hides another.
+        let listen = one::<Address>("listen", &arguments.listen, faults_of);
+        let admin = one::<Address>("admin", &arguments.admin, faults_of);
+        let tls = tls(arguments, faults_of);
+        let defaults = defaults(&arguments.default, faults_of);
+        let shutdown_delay = one::<Span>("shutdown-delay", &arguments.shutdown_delay, faults_of);
+        let log_level = one("log-level", &arguments.log_level, faults_of);
+        let settings = || {
+            Some(Self {
+                listen: listen?.0,
+                admin: admin?.0,
+                tls: tls?,
+                defaults,
+                shutdown_delay: shutdown_delay?.get(),
+                log_level: log_level?,
+            })
+        };
+        Faults::settle(settings(), faults)
+    }
+}
+
+/// The flag as faults name it.
+fn key(flag: &str) -> String {
+    format!("--{flag} ({})", RunArguments::env(flag))
+}
+
+fn one<T: FromStr<Err = InvalidValue>>(flag: &str, text: &str, faults: &mut Vec<Fault>) -> Option<T> {
+    text.trim().parse().map_err(|InvalidValue(expected)| faults.push(Fault::invalid(key(flag), text, expected))).ok()
+}
+
+fn tls(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Tls> {
+    let files = [("tls-cert", &arguments.tls_cert), ("tls-key", &arguments.tls_key)];
+    match arguments.tls.trim() {
+        "self" => {
+            for (flag, given) in files {
+                if let Some(path) = given {
+                    faults.push(Fault::invalid(key(flag), path, "to be left out: it is for --tls files"));
+                }
+            }
+            own(arguments, faults)
+        }
+        "files" => {
+            let [certificate, key] = files.map(|(flag, given)| {
+                let path = given.as_deref().filter(|path| !path.is_empty()).map(PathBuf::from);
+                if path.is_none() {
+                    faults.push(Fault::missing(key(flag), "the path of a PEM file, for --tls files"));
+                }
+                path
+            });
+            Some(Tls::Files { certificate: certificate?, key: key? })
+        }
+        other => {
+            faults.push(Fault::invalid(key("tls"), other, "self or files"));
+            None
+        }
+    }
+}
+
+fn own(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Tls> {
+    let service = one::<ObjectName>("service-name", &arguments.service_name, faults);
+    let namespace = one::<ObjectName>("namespace", &arguments.namespace, faults);
+    let secret = one::<ObjectName>("secret-name", &arguments.secret_name, faults);
+    let configuration = one::<ObjectName>("webhook-configuration", &arguments.webhook_configuration, faults);
+    Some(Tls::Own(Names {
+        namespace: namespace?.0,
+        service: service?.0,
+        secret: secret?.0,
+        configuration: configuration?.0,
+    }))
+}
+
+/// Takes `NAME=VALUE` apart, and has the values judged by the same code that judges annotations.
+fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
+    let mut defaults = BTreeMap::new();
+    for text in given.iter().filter(|text| !text.is_empty()) {
+        match text.split_once('=') {
+            None => faults.push(Fault::invalid(key("default"), text, "NAME=VALUE, such as jitter=20%")),
+            Some((name, value)) => {
+                if let Some(before) = defaults.insert(name.to_owned(), value.to_owned()) {
+                    let expected = format!("one value for {name}, and there is already {before}");
+                    faults.push(Fault::invalid(key("default"), text, expected));
+                }
+            }
+        }
+    }
+    // Values are parsed for workloads that opted in, so one that did is tried.
+    let opted_in = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
+    if let Err(found) = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Object(&opted_in)]) {
+        faults.extend(found.iter().map(|fault| Fault { key: default_key(&fault.key), ..fault.clone() }));
+    }
+    defaults
+}
+
+/// Names what the author wrote: a flag, where the fault speaks of an annotation.
+fn default_key(fault_key: &str) -> String {
+    let name = fault_key.strip_prefix(PREFIX).or_else(|| fault_key.strip_prefix("the installation's default "));
+    format!("{} {}", key("default"), name.unwrap_or(fault_key))
+}
+
+/// An IP address and a port.
+struct Address(SocketAddr);
+
+impl FromStr for Address {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8443 or [::]:8443"))
+    }
+}
+
+/// The name of an object in a cluster; it becomes part of paths and of a certificate.
+struct ObjectName(String);
+
+impl FromStr for ObjectName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let ends =
+            text.as_bytes().first().is_some_and(alphanumeric) && text.as_bytes().last().is_some_and(alphanumeric);
+        let whole = text.len() <= 253 && text.bytes().all(|b| alphanumeric(&b) || b == b'-' || b == b'.');
+        if ends && whole {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidValue("the name of an object in the cluster: lower-case letters, digits, - and ."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::parse_run;
+
+    fn parse(flags: &[&str]) -> Result<Settings, Faults> {
+        Settings::parse(&parse_run(flags))
+    }
+
+    #[test]
+    fn the_defaults_are_the_charts_names() {
+        let settings = parse(&[]).unwrap();
+        let Tls::Own(names) = &settings.tls else { panic!("expected --tls self") };
+        assert_eq!(names.server_name(), "evenkeel-webhook.evenkeel.svc");
+        assert_eq!((settings.listen.port(), settings.admin.port()), (8443, 8081));
+        assert_eq!(settings.shutdown_delay, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn every_fault_at_once() {
+        let faults = parse(&[
+            "--listen=8443",
+            "--admin=localhost:1",
+            "--tls=none",
+            "--default=jitter",
+            "--default=max-requests=5",
+            "--default=drain-timeout=20",
+            "--shutdown-delay=soon",
+            "--log-level=loud",
+        ])
+        .unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key.split(' ').next().unwrap()).collect();
+        let expected =
+            ["--listen", "--admin", "--tls", "--default", "--default", "--default", "--shutdown-delay", "--log-level"];
+        assert_eq!(keys, expected, "{faults}");
+        let text = faults.to_string();
+        assert!(text.contains("--default (EVENKEEL_WEBHOOK_DEFAULT) drain-timeout: \"20\" is not usable"), "{text}");
+    }
+
+    #[test]
+    fn files_need_both_paths_and_self_neither() {
+        let faults = parse(&["--tls=files"]).unwrap_err();
+        assert_eq!(faults.iter().count(), 2, "{faults}");
+        let faults = parse(&["--tls-cert=a"]).unwrap_err();
+        assert!(faults.to_string().contains("to be left out"), "{faults}");
+        let settings = parse(&["--tls=files", "--tls-cert=a", "--tls-key=b"]).unwrap();
+        assert_eq!(settings.tls, Tls::Files { certificate: "a".into(), key: "b".into() });
+    }
+
+    #[test]
+    fn defaults_are_named_once_and_are_usable() {
+        let settings = parse(&["--default=jitter=0%", "--default", "proxy-image=reg:5000/p:1"]).unwrap();
+        assert_eq!(settings.defaults["proxy-image"], "reg:5000/p:1");
+        let faults = parse(&["--default=jitter=0%", "--default=jitter=5%"]).unwrap_err();
+        assert!(faults.to_string().contains("there is already 0%"), "{faults}");
+    }
+
+    #[test]
+    fn names_cannot_leave_their_place() {
+        for bad in ["", "a/b", "..", "A", "a b", "-a", "a\n"] {
+            assert!(parse(&[&format!("--secret-name={bad}")]).is_err() || bad.trim() != bad, "{bad:?}");
+        }
+    }
+}
