@@ -1,2 +1,126 @@
-//! x
-fn main() {}
+//! What evenkeel's proxy costs, side by side with nginx, HAProxy, Envoy and a bare byte copy, in one run.
+//!
+//! `cargo run --release -p bench` prints the tables of `bench/RESULTS.md` and writes that file. See `bench/README.md`.
+
+mod accounting;
+mod bench;
+mod byte_copy;
+mod clock;
+mod cores;
+mod limits;
+mod lineup;
+mod load;
+mod machine;
+mod peer;
+mod process;
+mod report;
+mod scenario;
+mod sink;
+mod summary;
+mod tools;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
+
+use crate::bench::Bench;
+use crate::cores::Cores;
+use crate::report::Section;
+use crate::scenario::{Scenario, cpu, latency, memory, recycling, start};
+use crate::tools::Tools;
+
+/// Measures recycling-proxy against nginx, HAProxy, Envoy and a byte copy.
+///
+/// Peers are installed by bench/install-peers.sh; one that is missing is marked so in the tables. The proxy is built
+/// first, in release. A full run takes about twelve minutes, on a machine that should have nothing else to do.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Args)]
+struct Options {
+    /// Measure only this; may repeat. Nothing is written then, unless --output says where.
+    #[arg(long, value_enum)]
+    only: Vec<Scenario>,
+    /// Rounds of each measurement; peers take turns within a round.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Length of a turn, seconds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    seconds: u16,
+    /// A binary of recycling-proxy to measure, instead of building one.
+    #[arg(long)]
+    proxy: Option<PathBuf>,
+    /// Where the report goes [default: bench/RESULTS.md].
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The byte copy itself, a process of its own so that it is accounted as the others are.
+    #[command(hide = true)]
+    ByteCopy {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        app: SocketAddr,
+    },
+}
+
+fn main() -> Result<()> {
+    let Cli { command, options } = Cli::parse();
+    match command {
+        Some(Command::ByteCopy { listen, app }) => match byte_copy::run(listen, app)? {},
+        None => measure(options),
+    }
+}
+
+fn measure(options: Options) -> Result<()> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
+    limits::lift();
+    // Before the cores are split: the build may have them all.
+    let tools = Tools::find(workspace, options.proxy)?;
+    let cores = Cores::split()?;
+    if !cores::take_precedence() {
+        eprintln!("not allowed to go before other processes: whatever else runs here shows in the figures");
+    }
+    let dir = workspace.join("target/bench");
+    let bench = Bench::new(tools, cores, options.rounds.into(), options.seconds, dir)?;
+
+    let all = options.only.is_empty();
+    let chosen = if all { Scenario::value_variants().to_vec() } else { options.only };
+    let text = report::render(&machine::preface(&bench), &run(&bench, &chosen)?);
+    println!("{text}");
+    let output = options.output.or_else(|| all.then(|| workspace.join("bench/RESULTS.md")));
+    if let Some(path) = output {
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        eprintln!("written to {}", path.display());
+    }
+    Ok(())
+}
+
+fn run(bench: &Bench, chosen: &[Scenario]) -> Result<Vec<Section>> {
+    let app = lineup::start_app(bench)?;
+    let sink = sink::start()?;
+    let mut sections = Vec::new();
+    for scenario in chosen {
+        match scenario {
+            Scenario::Cpu => sections.extend(cpu::short(bench, app.port())),
+            Scenario::Bodies => sections.extend(cpu::bodies(bench, app.port(), sink)),
+            Scenario::Latency => sections.push(latency::measure(bench, app.port())?),
+            Scenario::Recycling => sections.push(recycling::measure(bench, app.port())),
+            Scenario::Memory => sections.push(memory::measure(bench, app.port())),
+            Scenario::Start => sections.push(start::measure(bench, app.port())),
+        }
+    }
+    Ok(sections)
+}

@@ -1,0 +1,75 @@
+//! What a process has cost: CPU time and memory, as the kernel counts them.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// The CPU time, user and system, that a process and its children have used so far.
+///
+/// Good to one tick (10 ms) per process, so that a round must burn much more than that to say anything.
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let mut ticks = 0;
+    for pid in family(pid)? {
+        let stat = read(&format!("/proc/{pid}/stat"))?;
+        ticks += ticks_of(&stat).with_context(|| format!("/proc/{pid}/stat is not as proc(5) says: {stat}"))?;
+    }
+    Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
+}
+
+/// The resident memory of a process and its children, bytes. Pages that they share are counted for each.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    family(pid)?.into_iter().try_fold(0, |sum, pid| {
+        let status = read(&format!("/proc/{pid}/status"))?;
+        let kib = kib_of(&status, "VmRSS:").with_context(|| format!("/proc/{pid}/status names no VmRSS"))?;
+        Ok(sum + kib * 1024)
+    })
+}
+
+fn family(pid: u32) -> Result<Vec<u32>> {
+    let children = read(&format!("/proc/{pid}/task/{pid}/children"))?;
+    let children = children.split_ascii_whitespace().map(|child| child.parse().context("a child's number"));
+    std::iter::once(Ok(pid)).chain(children).collect()
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {path}"))
+}
+
+/// `utime` and `stime`, fields 14 and 15; the second field is a name that may hold spaces and parentheses.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11).map(|field| field.parse::<u64>().ok());
+    Some(fields.next()?? + fields.next()??)
+}
+
+fn kib_of(status: &str, key: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_shifts_nothing() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 700 35 9 9 20 0 1 0 12345 0 0";
+        assert_eq!(ticks_of(stat), Some(735));
+        assert_eq!(ticks_of("42 (short) S 1"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_found_among_its_neighbours() {
+        let status = "Name:\tnginx\nVmHWM:\t    9000 kB\nVmRSS:\t    1234 kB\nRssAnon:\t     100 kB\n";
+        assert_eq!(kib_of(status, "VmRSS:"), Some(1234));
+        assert_eq!(kib_of(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn this_very_process_is_resident_and_has_used_time() {
+        assert!(resident(std::process::id()).unwrap() > 100_000);
+        cpu_time(std::process::id()).unwrap();
+    }
+}

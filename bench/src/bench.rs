@@ -1,0 +1,41 @@
+//! What every scenario of a run shares.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::cores::Cores;
+use crate::tools::Tools;
+
+/// The programs, the cores, the plan and a place for files.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) tools: Tools,
+    pub(crate) cores: Cores,
+    /// Rounds of each measurement.
+    pub(crate) rounds: usize,
+    /// Length of one peer's turn in a round, seconds.
+    pub(crate) seconds: u16,
+    dir: PathBuf,
+    dirs: Cell<usize>,
+}
+
+impl Bench {
+    pub(crate) fn new(tools: Tools, cores: Cores, rounds: usize, seconds: u16, dir: PathBuf) -> Result<Self> {
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("clearing {}", dir.display()))?;
+        }
+        Ok(Self { tools, cores, rounds, seconds, dir, dirs: Cell::new(0) })
+    }
+
+    /// An empty directory that no other process of this run has.
+    pub(crate) fn fresh_dir(&self, name: &str) -> Result<PathBuf> {
+        let number = self.dirs.get();
+        self.dirs.set(number + 1);
+        let dir = self.dir.join(format!("{number}-{}", name.replace(' ', "-")));
+        fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(dir)
+    }
+}

@@ -1,0 +1,51 @@
+//! Which core does what: the proxy has one for itself, everything else shares the others.
+
+use anyhow::{Context as _, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The split of the cores that this process may use.
+#[derive(Clone, Debug)]
+pub(crate) struct Cores {
+    /// The core of the proxy under test; `None` where there is only one, and nothing is pinned.
+    pub(crate) proxy: Option<usize>,
+    /// The cores of load generators and app.
+    pub(crate) rest: Vec<usize>,
+}
+
+impl Cores {
+    /// Gives the last core to the proxies and moves this thread, with whatever it starts from now on, to the others.
+    pub(crate) fn split() -> Result<Self> {
+        let allowed = sched_getaffinity(None).context("asking which cores may be used")?;
+        let mut rest: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+        if rest.len() < 2 {
+            return Ok(Self { proxy: None, rest });
+        }
+        let proxy = rest.pop();
+        let mut set = CpuSet::new();
+        for core in &rest {
+            set.set(*core);
+        }
+        sched_setaffinity(None, &set).context("leaving the proxy's core")?;
+        Ok(Self { proxy, rest })
+    }
+
+    /// How many cores there are in all.
+    pub(crate) fn count(&self) -> usize {
+        self.rest.len() + usize::from(self.proxy.is_some())
+    }
+
+    /// One sentence on the split for the report.
+    pub(crate) fn sentence(&self) -> String {
+        match self.proxy {
+            Some(proxy) => {
+                format!("the proxy alone on core {proxy}, load generator and app on core(s) {:?}", self.rest)
+            }
+            None => "nothing pinned: there is one core only, which all share".to_owned(),
+        }
+    }
+}
+
+/// Puts this process, and all that it starts from now on, before the others of the machine. Says whether that was allowed.
+pub(crate) fn take_precedence() -> bool {
+    rustix::process::setpriority_process(None, -20).is_ok()
+}

@@ -1,0 +1,101 @@
+//! The peers of one scenario, each running in front of the same app, visited in turn.
+//!
+//! Rounds are interleaved (A B C A B C …): whatever the machine does meanwhile hits all of them alike, and ratios are taken
+//! within a round.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::bench::Bench;
+use crate::peer::{Peer, Setup};
+use crate::process::Running;
+
+/// What is in front of one app.
+#[derive(Debug)]
+pub(crate) struct Lineup {
+    members: Vec<(Peer, Result<Running, String>)>,
+}
+
+/// What was measured of one peer, round by round; or why nothing was.
+pub(crate) type Outcome<T> = Result<Vec<T>, String>;
+
+impl Lineup {
+    /// Starts these peers in front of the app at a port. One that cannot be started stays in the line-up, with the reason.
+    pub(crate) fn start(bench: &Bench, peers: &[Peer], app: u16, max_requests: Option<u32>) -> Self {
+        let start = |peer: Peer| {
+            let running = start(bench, peer, app, max_requests).map_err(|error| format!("{error:#}"));
+            if let Err(reason) = &running {
+                eprintln!("\n*** {peer} IS NOT MEASURED: {reason}\n");
+            }
+            (peer, running)
+        };
+        Self { members: peers.iter().copied().map(start).collect() }
+    }
+
+    /// Visits every peer once a round. A peer that fails is not visited again: its error is its result.
+    pub(crate) fn rounds<T>(
+        &self,
+        rounds: usize,
+        mut visit: impl FnMut(Peer, &Running) -> Result<T>,
+    ) -> Vec<(Peer, Outcome<T>)> {
+        let mut outcomes: Vec<(Peer, Outcome<T>)> = self
+            .members
+            .iter()
+            .map(|(peer, running)| (*peer, running.as_ref().map(|_| Vec::new()).map_err(Clone::clone)))
+            .collect();
+        for _ in 0..rounds {
+            for ((peer, running), (_, outcome)) in self.members.iter().zip(&mut outcomes) {
+                let (Ok(running), Ok(values)) = (running, &mut *outcome) else { continue };
+                match visit(*peer, running) {
+                    Ok(value) => values.push(value),
+                    Err(error) => {
+                        eprintln!("\n*** {peer} FAILED: {error:#}\n");
+                        *outcome = Err(format!("{error:#}"));
+                    }
+                }
+            }
+        }
+        outcomes
+    }
+}
+
+/// Starts one peer on the proxies' core.
+pub(crate) fn start(bench: &Bench, peer: Peer, app: u16, max_requests: Option<u32>) -> Result<Running> {
+    let setup = Setup { listen: free_port()?, app, max_requests, dir: bench.fresh_dir(&peer.to_string())? };
+    let command = peer.command(&bench.tools, &setup)?;
+    let mut command = match bench.cores.proxy {
+        Some(core) => pinned(core, &command),
+        None => command,
+    };
+    Running::start(&mut command, setup.listen, &setup.dir.join("output.log"))
+}
+
+/// `taskset` becomes the program it starts, so that the process's number stays the one that is accounted.
+fn pinned(core: usize, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
+    pinned
+}
+
+/// Starts nginx as the app behind the peers.
+pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
+    let dir = bench.fresh_dir("app")?;
+    let bodies = dir.join("bodies");
+    fs::create_dir(&bodies).context("making the bodies that the app serves")?;
+    for size in [64 * 1024, 1024 * 1024] {
+        fs::write(bodies.join(size.to_string()), vec![b'x'; size])?;
+    }
+    let setup = Setup { listen: free_port()?, app: 0, max_requests: None, dir };
+    let path = setup.write("nginx.conf", include_str!("../peers/app.nginx.conf"))?;
+    let mut command = Command::new(&bench.tools.nginx);
+    command.arg("-p").arg(&setup.dir).arg("-c").arg(path);
+    Running::start(&mut command, setup.listen, &setup.dir.join("output.log")).context("the app (nginx)")
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?.local_addr()?.port())
+}

@@ -1,0 +1,78 @@
+//! One request and its answer of 128 bytes, as our own clients speak it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+/// The request of every client of ours.
+pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
+/// What the app answers to it, bytes of body.
+const BODY: usize = 128;
+/// Longer than an answer with every header that a proxy adds.
+pub(crate) const ANSWER_LIMIT: usize = 4096;
+
+/// Connects to a port of loopback.
+pub(crate) fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(stream)
+}
+
+/// Asks once on a connection that blocks, and reads the whole answer.
+pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(REQUEST)?;
+    let mut answer = [0; ANSWER_LIMIT];
+    let mut length = 0;
+    while !is_complete(&answer[..length])? {
+        match stream.read(&mut answer[length..])? {
+            0 => bail!("the connection ended within the answer"),
+            more => length += more,
+        }
+    }
+    Ok(())
+}
+
+/// Connects, asks once and leaves.
+pub(crate) fn once(port: u16) -> Result<()> {
+    ask(&mut connect(port)?)
+}
+
+/// Whether these bytes are a whole answer; an error if they are no good one.
+pub(crate) fn is_complete(answer: &[u8]) -> Result<bool> {
+    const GOOD: &[u8] = b"HTTP/1.1 200 ";
+    let compared = answer.len().min(GOOD.len());
+    if answer[..compared] != GOOD[..compared] {
+        bail!("an answer that is not 200: {}", answer.escape_ascii());
+    }
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|position| position + 4);
+    match head.map(|head| answer.len() - head) {
+        Some(body) if body > BODY => bail!("an answer longer than {BODY} bytes: {}", answer.escape_ascii()),
+        Some(body) => Ok(body == BODY),
+        None if answer.len() == ANSWER_LIMIT => bail!("a head without end: {}", answer.escape_ascii()),
+        None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_complete_at_its_last_byte_and_not_before() {
+        let answer = [b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n".as_slice(), &[b'x'; BODY]].concat();
+        for cut in 0..answer.len() {
+            assert!(!is_complete(&answer[..cut]).unwrap(), "cut at {cut}");
+        }
+        assert!(is_complete(&answer).unwrap());
+        assert!(is_complete(&[&answer[..], b"y"].concat()).is_err());
+    }
+
+    #[test]
+    fn any_other_status_is_an_error_at_once() {
+        assert!(is_complete(b"HTTP/1.1 5").is_err());
+        assert!(is_complete(b"HTTP/1.1 400 Bad Request\r\n\r\n").is_err());
+    }
+}

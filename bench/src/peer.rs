@@ -1,0 +1,141 @@
+//! Whoever stands between clients and app: ours, the floor, and the proxies that people use.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::limits;
+use crate::tools::Tools;
+
+/// More requests than a connection ever carries in a round.
+const ENDLESS: u32 = 1_000_000_000;
+
+/// A proxy under test, in the order in which each round visits them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peer {
+    ByteCopy,
+    Evenkeel,
+    Nginx,
+    HaProxy,
+    Envoy,
+}
+
+/// How a peer is to be set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Where it listens, a port of loopback.
+    pub(crate) listen: u16,
+    /// Where the app listens, a port of loopback.
+    pub(crate) app: u16,
+    /// Requests after which it retires a client connection; `None` for never.
+    pub(crate) max_requests: Option<u32>,
+    /// A directory of its own.
+    pub(crate) dir: PathBuf,
+}
+
+impl Peer {
+    pub(crate) const ALL: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nginx, Self::HaProxy, Self::Envoy];
+
+    /// The command that serves in the foreground until SIGTERM, its configuration written.
+    pub(crate) fn command(self, tools: &Tools, setup: &Setup) -> Result<Command> {
+        let program = tools.path_of(self)?;
+        let max_requests = setup.max_requests.unwrap_or(ENDLESS);
+        let mut command = Command::new(program);
+        match self {
+            Self::ByteCopy => {
+                let [listen, app] = [setup.listen, setup.app].map(|port| format!("127.0.0.1:{port}"));
+                command.args(["byte-copy", "--listen", &listen, "--app", &app]);
+            }
+            Self::Evenkeel => {
+                let [listen, app] = [setup.listen, setup.app].map(|port| format!("127.0.0.1:{port}"));
+                let control = setup.dir.join("control");
+                command.args(["run", "--listen", &listen, "--app", &app, "--admin", "127.0.0.1:0"]);
+                command.args(["--max-requests", &max_requests.to_string(), "--jitter", "0%"]);
+                command.arg("--control").arg(control);
+            }
+            Self::Nginx => {
+                let path = setup.write("nginx.conf", include_str!("../peers/nginx.conf"))?;
+                command.arg("-p").arg(&setup.dir).arg("-c").arg(path);
+            }
+            Self::HaProxy => {
+                refuse_limit(self, setup)?;
+                command.arg("-db").arg("-f").arg(setup.write("haproxy.cfg", include_str!("../peers/haproxy.cfg"))?);
+            }
+            Self::Envoy => {
+                refuse_limit(self, setup)?;
+                command.arg("-c").arg(setup.write("envoy.yaml", include_str!("../peers/envoy.yaml"))?);
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
+            }
+        }
+        Ok(command)
+    }
+}
+
+fn refuse_limit(peer: Peer, setup: &Setup) -> Result<()> {
+    if setup.max_requests.is_some() {
+        bail!("{peer} is not set up to retire connections here");
+    }
+    Ok(())
+}
+
+impl Setup {
+    /// Fills a template's `@NAMES@` and writes it into the peer's directory.
+    pub(crate) fn write(&self, name: &str, template: &str) -> Result<PathBuf> {
+        let files = limits::open_files();
+        let text = template
+            .replace("@LISTEN@", &self.listen.to_string())
+            .replace("@APP@", &self.app.to_string())
+            .replace("@DIR@", &path_text(&self.dir)?)
+            .replace("@FILES@", &files.to_string())
+            // HAProxy refuses to start where the descriptors for so many are not to be had.
+            .replace("@CONNECTIONS@", &limits::relayed_connections().min(11_000).to_string())
+            .replace("@MAX_REQUESTS@", &self.max_requests.unwrap_or(ENDLESS).to_string());
+        let path = self.dir.join(name);
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::ByteCopy => "byte copy",
+            Self::Evenkeel => "evenkeel",
+            Self::Nginx => "nginx",
+            Self::HaProxy => "HAProxy",
+            Self::Envoy => "Envoy",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_filled_without_a_rest() {
+        let dir = std::env::temp_dir().join(format!("evenkeel-bench-test-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let setup = Setup { listen: 1111, app: 2222, max_requests: Some(10), dir: dir.clone() };
+        for (name, template) in [
+            ("app", include_str!("../peers/app.nginx.conf")),
+            ("nginx", include_str!("../peers/nginx.conf")),
+            ("haproxy", include_str!("../peers/haproxy.cfg")),
+            ("envoy", include_str!("../peers/envoy.yaml")),
+        ] {
+            let text = fs::read_to_string(setup.write(name, template).unwrap()).unwrap();
+            assert!(text.contains("1111"), "{name}");
+            let is_hole = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            let rest = text.split('@').find(|word| is_hole(word));
+            assert_eq!(rest, None, "{name}");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,131 @@
+//! CPU time of the proxy per request, under closed-loop load.
+
+use anyhow::{Result, ensure};
+
+use crate::accounting;
+use crate::bench::Bench;
+use crate::lineup::Lineup;
+use crate::load::wrk::{self, Request};
+use crate::peer::Peer;
+use crate::process::Running;
+use crate::report::{Section, Table, Verdict};
+use crate::scenario::{Figures, cell, row};
+
+/// A kind of load and what it may cost, as multiples of the peers' cost.
+struct Case {
+    title: &'static str,
+    request: Request,
+    connections: u16,
+    goals: &'static [(Peer, f64)],
+}
+
+const SHORT: [Case; 2] = [
+    Case {
+        title: "CPU per request: 128-byte answers, 64 connections",
+        request: Request::Get("/"),
+        connections: 64,
+        goals: &[(Peer::ByteCopy, 1.10), (Peer::Nginx, 0.85), (Peer::HaProxy, 0.75), (Peer::Envoy, 0.25)],
+    },
+    Case {
+        title: "CPU per request: 128-byte answers, 1,000 connections",
+        request: Request::Get("/"),
+        connections: 1000,
+        goals: &[(Peer::ByteCopy, 1.10)],
+    },
+];
+
+const DOWN: [Case; 2] = [
+    Case {
+        title: "CPU per request: answers of 64 KiB, 16 connections",
+        request: Request::Get("/bodies/65536"),
+        connections: 16,
+        goals: &[(Peer::ByteCopy, 0.70)],
+    },
+    Case {
+        title: "CPU per request: answers of 1 MiB, 16 connections",
+        request: Request::Get("/bodies/1048576"),
+        connections: 16,
+        goals: &[(Peer::ByteCopy, 0.55)],
+    },
+];
+
+const UP: [Case; 2] = [
+    Case {
+        title: "CPU per request: request bodies of 64 KiB, 16 connections",
+        request: Request::Post(64 * 1024),
+        connections: 16,
+        goals: &[(Peer::ByteCopy, 0.70)],
+    },
+    Case {
+        title: "CPU per request: request bodies of 1 MiB, 16 connections",
+        request: Request::Post(1024 * 1024),
+        connections: 16,
+        goals: &[(Peer::ByteCopy, 0.55)],
+    },
+];
+
+/// What one turn of a peer gave.
+pub(crate) struct Turn {
+    /// CPU time of the proxy per completed request, µs.
+    pub(crate) micros: f64,
+    pub(crate) per_second: f64,
+}
+
+/// Short answers, few and many connections.
+pub(crate) fn short(bench: &Bench, app: u16) -> Vec<Section> {
+    let lineup = Lineup::start(bench, &Peer::ALL, app, None);
+    SHORT.iter().map(|case| measure(bench, &lineup, case)).collect()
+}
+
+/// Long bodies, down from `app` and up to `sink`.
+pub(crate) fn bodies(bench: &Bench, app: u16, sink: u16) -> Vec<Section> {
+    let towards = |app: u16, cases: &[Case]| -> Vec<Section> {
+        let lineup = Lineup::start(bench, &Peer::ALL, app, None);
+        cases.iter().map(|case| measure(bench, &lineup, case)).collect()
+    };
+    [towards(app, &DOWN), towards(sink, &UP)].concat()
+}
+
+/// One turn: wrk for the planned time, and what the proxy used meanwhile.
+pub(crate) fn turn(bench: &Bench, running: &Running, request: Request, connections: u16) -> Result<Turn> {
+    let dir = bench.fresh_dir("wrk")?;
+    let before = accounting::cpu_time(running.pid())?;
+    let completed = wrk::run(&bench.tools.wrk, running.port(), request, connections, bench.seconds, &dir)?;
+    let used = accounting::cpu_time(running.pid())?.saturating_sub(before);
+    ensure!(!used.is_zero(), "no CPU time was used, which cannot be: the accounting looks at the wrong process");
+    #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2⁵²")]
+    let requests = completed.requests as f64;
+    Ok(Turn { micros: used.as_secs_f64() * 1e6 / requests, per_second: completed.per_second })
+}
+
+fn measure(bench: &Bench, lineup: &Lineup, case: &Case) -> Section {
+    eprintln!("{} …", case.title);
+    let outcomes = lineup.rounds(bench.rounds, |_, running| turn(bench, running, case.request, case.connections));
+    let micros = Figures::take(&outcomes, |turn| turn.micros);
+    let per_second = Figures::take(&outcomes, |turn| turn.per_second);
+    let rows = outcomes
+        .iter()
+        .map(|(peer, outcome)| {
+            row(*peer, outcome, || {
+                vec![
+                    cell(micros.summary(*peer), "µs"),
+                    cell(micros.ratio(*peer, Peer::ByteCopy), ""),
+                    cell(per_second.summary(*peer), ""),
+                ]
+            })
+        })
+        .collect();
+    let verdicts = case
+        .goals
+        .iter()
+        .map(|(peer, limit)| {
+            Verdict::at_most(format!("≤ {limit:.2} × {peer}"), *limit, micros.ratio(Peer::Evenkeel, *peer), "×")
+        })
+        .collect();
+    Section {
+        title: case.title.to_owned(),
+        how: "User and system time of the proxy's process, divided by the requests that wrk completed.".to_owned(),
+        table: Table { columns: vec!["", "CPU per request", "× byte copy", "requests/s"], rows },
+        verdicts,
+    }
+}

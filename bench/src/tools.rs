@@ -1,0 +1,108 @@
+//! Which programs are there, and in which version.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::peer::Peer;
+
+const INSTALL: &str = "bench/install-peers.sh installs it";
+
+/// The programs of a run.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    this: PathBuf,
+    evenkeel: PathBuf,
+    pub(crate) nginx: PathBuf,
+    haproxy: Option<PathBuf>,
+    envoy: Option<PathBuf>,
+    pub(crate) wrk: PathBuf,
+}
+
+impl Tools {
+    /// Finds them all; builds ours where no binary of it is given. Without nginx (the app) and wrk there is no run.
+    pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>) -> Result<Self> {
+        let required = |name: &str| on_path(name).with_context(|| format!("{name} is not installed; {INSTALL}"));
+        Ok(Self {
+            nginx: required("nginx")?,
+            wrk: required("wrk")?,
+            haproxy: on_path("haproxy"),
+            envoy: Some(workspace.join("target/bench-peers/envoy/_bin/envoy"))
+                .filter(|path| path.is_file())
+                .or_else(|| on_path("envoy")),
+            this: env::current_exe().context("finding this program")?,
+            evenkeel: evenkeel.map_or_else(|| build(workspace), Ok)?,
+        })
+    }
+
+    /// The program of a peer, or what to do about its absence.
+    pub(crate) fn path_of(&self, peer: Peer) -> Result<&Path> {
+        let found = match peer {
+            Peer::ByteCopy => Some(&self.this),
+            Peer::Evenkeel => Some(&self.evenkeel),
+            Peer::Nginx => Some(&self.nginx),
+            Peer::HaProxy => self.haproxy.as_ref(),
+            Peer::Envoy => self.envoy.as_ref(),
+        };
+        found.map(PathBuf::as_path).with_context(|| format!("not installed; {INSTALL}"))
+    }
+
+    /// The version that a peer reports of itself, such as `1.22.1`.
+    pub(crate) fn version_of(&self, peer: Peer) -> Result<String> {
+        let flag = if peer == Peer::Nginx || peer == Peer::HaProxy { "-v" } else { "--version" };
+        let output = Command::new(self.path_of(peer)?).arg(flag).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        version_in(&text).with_context(|| format!("no version in {text:?}"))
+    }
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers where a user's PATH often does not look.
+    let places = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    places.map(|place| place.join(name)).find(|program| program.is_file())
+}
+
+fn build(workspace: &Path) -> Result<PathBuf> {
+    eprintln!("building recycling-proxy …");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--package", "recycling-proxy"])
+        .current_dir(workspace)
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("recycling-proxy does not build; give a binary of it with --proxy, or mend it");
+    }
+    Ok(workspace.join("target/release/recycling-proxy"))
+}
+
+/// The first word that looks like a version, alone or behind a slash.
+fn version_in(text: &str) -> Option<String> {
+    let words = text.split(|c: char| c.is_whitespace() || c == '/');
+    words
+        .map(|word| word.split('-').next().unwrap_or(word))
+        .find(|word| word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok()))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_the_words_of_each_peer() {
+        for (text, version) in [
+            ("nginx version: nginx/1.22.1\n", "1.22.1"),
+            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n", "2.6.12"),
+            ("\nenvoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
+            ("recycling-proxy 0.1.0\n", "0.1.0"),
+        ] {
+            assert_eq!(version_in(text).as_deref(), Some(version));
+        }
+        assert_eq!(version_in("none at all"), None);
+    }
+}
