@@ -1,3 +1,57 @@
-//! placeholder
+//! The recycling proxy: a transparent relay that retires client connections.
+//!
+//! It stands in front of one app, forwards the very bytes that it receives, and puts one thing of its own into them:
+//! the announcement that a connection ends, in the response at which the rule says so.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`cli`], [`run`] | the command line; the process |
+//! | `listener`, `workers`, `connection` | a connection from accept to close |
+//! | [`protocol`], [`http1`], [`tunnel`] | what the first bytes say; HTTP/1; everything else |
+//! | [`recycle`], [`drain`] | when a connection is retired |
+//! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
+//! | [`redirect`] | how connections come here in a pod |
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
+mod admin;
+pub mod buffer;
+pub mod cli;
+mod connection;
+pub mod connections;
+mod control;
+mod dial;
+pub mod drain;
+mod flow;
+pub mod http1;
+mod label;
+mod linger;
+mod listener;
+pub mod metrics;
+pub mod protocol;
+pub mod proxy;
+pub mod recycle;
 pub mod redirect;
+pub mod run;
+pub mod tunnel;
+mod workers;
+
+use std::io;
+
+use settings::ControlSocket;
+
+/// Asks the proxy behind `socket` to drain, and blocks until it has; the line that it answers.
+///
+/// # Errors
+/// No proxy listens there, or it ended while it drained.
+pub fn drain(socket: &ControlSocket) -> io::Result<String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(control::drain(socket))
+}

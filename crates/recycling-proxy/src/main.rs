@@ -1,2 +1,92 @@
-//! x
-fn main() {}
+//! The recycling proxy's command line; see `recycling-proxy --help`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use recycling_proxy::cli::{self, Request, Unusable};
+use recycling_proxy::{redirect, run};
+use settings::{ControlSocket, EXIT_USAGE, LogLevel};
+
+/// `EX_UNAVAILABLE` of sysexits.h.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(request) => follow(request),
+        Err(unusable) => complain(&unusable),
+    }
+}
+
+fn follow(request: Request) -> ExitCode {
+    match request {
+        Request::Run(settings) => {
+            log(settings.log_level);
+            outcome(run::run(&settings))
+        }
+        Request::Drain(socket) => drain(&socket),
+        Request::Redirect(settings) => {
+            log(LogLevel::Info);
+            let applied = redirect::apply(&settings);
+            if applied.is_ok() {
+                tracing::info!(ports = ?settings.ports, to = settings.to, "inbound connections are redirected");
+            }
+            outcome(applied)
+        }
+        Request::Completions(shell) => {
+            clap_complete::generate(shell, &mut cli::command(), "recycling-proxy", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn outcome<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("recycling-proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn drain(socket: &ControlSocket) -> ExitCode {
+    match recycling_proxy::drain(socket) {
+        Ok(answer) => {
+            print!("{answer}");
+            if answer.starts_with("drained") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("recycling-proxy: no proxy answers on the control socket {socket}: {error}");
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+    }
+}
+
+/// One line per event of the process's life; for people where people look, for machines elsewhere.
+fn log(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(terminal).with_writer(std::io::stderr).init();
+}
+
+fn complain(unusable: &Unusable) -> ExitCode {
+    match unusable {
+        Unusable::Words(error) => {
+            // Help and version come this way, too, and go to standard output.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+        }
+        Unusable::Values(faults) => {
+            for fault in faults {
+                eprintln!("recycling-proxy: {fault}");
+            }
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}

@@ -9,9 +9,20 @@
 //!         type inet_service
 //!         elements = { 8080, 9090 }
 //!     }
-//!     chain prerouting {
+//!
+//!     chain redirect {
 //!         type nat hook prerouting priority dstnat; policy accept;
 //!         meta iiftype != loopback tcp dport @ports redirect to :15210
+//!     }
+//!
+//!     chain invalid_in {
+//!         type filter hook prerouting priority filter; policy accept;
+//!         ct state invalid meta iiftype != loopback tcp dport @ports drop
+//!     }
+//!
+//!     chain invalid_out {
+//!         type filter hook output priority filter; policy accept;
+//!         ct state invalid tcp sport 15210 drop
 //!     }
 //! }
 //! ```
@@ -20,9 +31,17 @@
 //! alone: the proxy's own connections to the app, and those of the other containers of the pod, also when they use the
 //! pod's address.
 //!
-//! A nat chain sees the first packet of a connection only, so what is established stays as it is. There is no test for
-//! SYN: where connection tracking has forgotten a connection that the proxy still holds (idle for five days), its next
-//! packet is led to the proxy again.
+//! # What connection tracking does to connections
+//! The kernel redirects by tracking connections, and what it cannot follow breaks. Three cures:
+//!
+//! - A packet that it cannot place (`invalid`, for one outside of the window as the kernel sees it) is not translated.
+//!   Inbound it would reach the app, which would reset a connection that is in order; outbound it would reach the
+//!   client from a port that it has never talked to, and the reset would come back. Both are dropped, as if lost on the
+//!   way, and TCP repairs the loss. (kube-proxy does so for the same reason.)
+//! - A nat chain sees the first packet of a connection only, so what is established stays as it is when rules change.
+//!   There is no test for SYN: where the kernel has forgotten a connection that the proxy still holds, the client's next
+//!   packet is led to the proxy again.
+//! - The kernel forgets a half-closed connection after 60 seconds of silence; [`keep_tracked`] breaks the silence.
 //!
 //! The proxy learns from [`original_destination`] which address a connection meant.
 
@@ -32,11 +51,13 @@ mod expression;
 mod kernel;
 mod message;
 mod ruleset;
+mod tracking;
 mod uapi;
 
 pub use destination::{Destination, original_destination};
 pub use error::{RedirectError, Step};
 pub use ruleset::TABLE;
+pub use tracking::{KEEP_TRACKED_EVERY, keep_tracked};
 
 use settings::RedirectSettings;
 
@@ -44,8 +65,8 @@ use settings::RedirectSettings;
 /// calling thread, in place of whatever an earlier call has set.
 ///
 /// The kernel replaces the whole table in one transaction: no connection meets an interval without rules, and after an
-/// error everything is as it was. Blocks for as long as the kernel works: a millisecond or, where it loads a module
-/// first, some hundred.
+/// error everything is as it was. Blocks for as long as the kernel works: milliseconds or, where it loads modules first,
+/// some hundred.
 ///
 /// # Errors
 /// [`RedirectError`] says what the node or the container lacks.

@@ -29,6 +29,9 @@ pub enum RedirectError {
     /// The kernel lacks the `redirect` statement.
     #[error("this node's kernel cannot redirect connections ({0}): it needs CONFIG_NFT_REDIR (module nft_redir)")]
     NoRedirect(Errno),
+    /// The kernel lacks the `ct` statement.
+    #[error("this node's kernel cannot tell packets by connection ({0}): it needs CONFIG_NFT_CT (module nft_ct)")]
+    NoConnectionState(Errno),
     /// The kernel refused for a reason of which nothing better is known.
     #[error(
         "the kernel refused to {step} in nf_tables ({errno}): expected Linux 5.2 or later with its nf_tables modules"
@@ -62,10 +65,14 @@ pub enum Step {
     CreateSet,
     /// Put ports into the set.
     AddPorts,
-    /// Create the chain that inbound packets pass.
-    CreateChain,
+    /// Create the chain that redirects.
+    CreateNatChain,
     /// Create the rule that redirects.
-    CreateRule,
+    CreateRedirectRule,
+    /// Create a chain that drops packets.
+    CreateFilterChain,
+    /// Create a rule that drops packets.
+    CreateDropRule,
     /// End the transaction.
     Commit,
 }
@@ -79,8 +86,10 @@ impl fmt::Display for Step {
             Self::CreateTable => "create the table",
             Self::CreateSet => "create the set of ports",
             Self::AddPorts => "add ports to the set",
-            Self::CreateChain => "create the nat chain",
-            Self::CreateRule => "create the redirect rule",
+            Self::CreateNatChain => "create the nat chain",
+            Self::CreateRedirectRule => "create the redirect rule",
+            Self::CreateFilterChain => "create a filter chain",
+            Self::CreateDropRule => "create a rule against invalid packets",
             Self::Commit => "commit the transaction",
         })
     }
@@ -94,16 +103,19 @@ impl RedirectError {
         match step {
             _ if matches!(errno, Errno::PERM | Errno::ACCESS) => Self::NotPermitted,
             Step::Begin if absent || errno == Errno::INVAL => Self::NoNfTables(errno),
-            Step::EnsureTable | Step::CreateChain if absent => Self::NoInetNat(errno),
-            Step::CreateRule if absent => Self::NoRedirect(errno),
+            Step::EnsureTable | Step::CreateNatChain if absent => Self::NoInetNat(errno),
+            Step::CreateRedirectRule if absent => Self::NoRedirect(errno),
+            Step::CreateDropRule if absent => Self::NoConnectionState(errno),
             Step::Begin
             | Step::EnsureTable
             | Step::DeleteTable
             | Step::CreateTable
             | Step::CreateSet
             | Step::AddPorts
-            | Step::CreateChain
-            | Step::CreateRule
+            | Step::CreateNatChain
+            | Step::CreateRedirectRule
+            | Step::CreateFilterChain
+            | Step::CreateDropRule
             | Step::Commit => Self::Refused { step, errno },
         }
     }
@@ -126,14 +138,15 @@ mod tests {
     fn an_answer_names_what_is_missing() {
         for (step, errno, words) in [
             (Step::Begin, Errno::PERM, "NET_ADMIN"),
-            (Step::CreateChain, Errno::PERM, "NET_ADMIN"),
+            (Step::CreateNatChain, Errno::PERM, "NET_ADMIN"),
             (Step::Begin, Errno::OPNOTSUPP, "module nf_tables"),
-            (Step::CreateChain, Errno::NOENT, "CONFIG_NFT_NAT"),
-            (Step::CreateChain, Errno::OPNOTSUPP, "Linux 5.2"),
+            (Step::CreateNatChain, Errno::NOENT, "CONFIG_NFT_NAT"),
+            (Step::CreateNatChain, Errno::OPNOTSUPP, "Linux 5.2"),
             (Step::EnsureTable, Errno::AFNOSUPPORT, "CONFIG_NF_TABLES_INET"),
-            (Step::CreateRule, Errno::NOENT, "module nft_redir"),
+            (Step::CreateRedirectRule, Errno::NOENT, "module nft_redir"),
+            (Step::CreateDropRule, Errno::NOENT, "module nft_ct"),
             (Step::AddPorts, Errno::NOMEM, "refused to add ports to the set"),
-            (Step::CreateChain, Errno::BUSY, "refused to create the nat chain"),
+            (Step::CreateNatChain, Errno::BUSY, "refused to create the nat chain"),
             (Step::CreateSet, Errno::NOENT, "refused to create the set"),
         ] {
             let said = RedirectError::of_answer(step, errno).to_string();

@@ -87,7 +87,7 @@ fn verdict(steps: &[Step], answers: &[Answer]) -> Result<(), RedirectError> {
 mod tests {
     use super::*;
 
-    const STEPS: &[Step] = &[Step::Begin, Step::CreateTable, Step::CreateChain, Step::Commit];
+    const STEPS: &[Step] = &[Step::Begin, Step::CreateTable, Step::CreateNatChain, Step::Commit];
 
     /// An answer as the kernel sends it, with the header of what it answers.
     fn answer(sequence: u32, code: i32) -> Vec<u8> {

@@ -50,7 +50,7 @@ impl Messages {
         self.bytes.extend(header.resource.to_be_bytes());
         body(&mut Attributes { bytes: &mut self.bytes });
         // A length that does not fit is one that the kernel refuses.
-        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        let length = u32::try_from(self.bytes.len().saturating_sub(start)).unwrap_or(u32::MAX);
         set(&mut self.bytes, start, &length.to_ne_bytes());
         self.sequence = self.sequence.wrapping_add(1);
     }
@@ -93,7 +93,7 @@ impl Attributes<'_> {
         self.bytes.extend(kind.to_ne_bytes());
         value(&mut Attributes { bytes: &mut *self.bytes });
         // A length that does not fit is one that the kernel refuses.
-        let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
+        let length = u16::try_from(self.bytes.len().saturating_sub(start)).unwrap_or(u16::MAX);
         set(self.bytes, start, &length.to_ne_bytes());
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
         self

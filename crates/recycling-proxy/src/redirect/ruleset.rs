@@ -14,8 +14,12 @@ use super::uapi::*;
 pub const TABLE: &CStr = c"evenkeel";
 /// The set of taken ports.
 const PORTS: &CStr = c"ports";
-/// The chain that the first packet of every inbound connection passes.
-const CHAIN: &CStr = c"prerouting";
+/// Passed by the first packet of every inbound connection.
+const REDIRECT: &CStr = c"redirect";
+/// Passed by every inbound packet.
+const INVALID_IN: &CStr = c"invalid_in";
+/// Passed by every packet that the pod sends.
+const INVALID_OUT: &CStr = c"invalid_out";
 /// Names the set within the batch; the kernel insists on it.
 const SET_ID: u32 = 1;
 /// Ports for one message: the length of an attribute has 16 bits, and a port takes 16 bytes of it.
@@ -40,8 +44,9 @@ impl Batch {
         for some in ports.chunks(PORTS_PER_MESSAGE) {
             draft.add_ports(some);
         }
-        draft.create_chain();
-        draft.create_rule(settings.to);
+        draft.redirect_to(settings.to);
+        draft.drop_invalid_inbound();
+        draft.drop_invalid_outbound(settings.to);
         draft.push(Step::Commit, |_| ());
         Self { bytes: draft.messages.into_bytes(), steps: draft.steps }
     }
@@ -105,24 +110,46 @@ impl Draft {
         });
     }
 
-    fn create_chain(&mut self) {
-        self.push(Step::CreateChain, |chain| {
-            chain.name(NFTA_CHAIN_TABLE, TABLE).name(NFTA_CHAIN_NAME, CHAIN).name(NFTA_CHAIN_TYPE, c"nat");
-            chain.nested(NFTA_CHAIN_HOOK, |hook| {
-                hook.number(NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING)
-                    .bytes(NFTA_HOOK_PRIORITY, &NF_IP_PRI_NAT_DST.to_be_bytes());
+    fn redirect_to(&mut self, port: u16) {
+        self.create_chain(Step::CreateNatChain, REDIRECT, c"nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST);
+        self.create_rule(Step::CreateRedirectRule, REDIRECT, |rule| {
+            expression::not_over_loopback(rule);
+            expression::tcp_to_port_in(rule, PORTS);
+            expression::redirect_to(rule, port);
+        });
+    }
+
+    fn drop_invalid_inbound(&mut self) {
+        self.create_chain(Step::CreateFilterChain, INVALID_IN, c"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_FILTER);
+        self.create_rule(Step::CreateDropRule, INVALID_IN, |rule| {
+            expression::invalid(rule);
+            expression::not_over_loopback(rule);
+            expression::tcp_to_port_in(rule, PORTS);
+            expression::drop_packet(rule);
+        });
+    }
+
+    fn drop_invalid_outbound(&mut self, from: u16) {
+        self.create_chain(Step::CreateFilterChain, INVALID_OUT, c"filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER);
+        self.create_rule(Step::CreateDropRule, INVALID_OUT, |rule| {
+            expression::invalid(rule);
+            expression::tcp_from_port(rule, from);
+            expression::drop_packet(rule);
+        });
+    }
+
+    fn create_chain(&mut self, step: Step, name: &CStr, kind: &CStr, hook: u32, priority: i32) {
+        self.push(step, |chain| {
+            chain.name(NFTA_CHAIN_TABLE, TABLE).name(NFTA_CHAIN_NAME, name).name(NFTA_CHAIN_TYPE, kind);
+            chain.nested(NFTA_CHAIN_HOOK, |at| {
+                at.number(NFTA_HOOK_HOOKNUM, hook).bytes(NFTA_HOOK_PRIORITY, &priority.to_be_bytes());
             });
         });
     }
 
-    fn create_rule(&mut self, to: u16) {
-        self.push(Step::CreateRule, |rule| {
-            rule.name(NFTA_RULE_TABLE, TABLE).name(NFTA_RULE_CHAIN, CHAIN);
-            rule.nested(NFTA_RULE_EXPRESSIONS, |rule| {
-                expression::not_over_loopback(rule);
-                expression::tcp_to_port_in(rule, PORTS);
-                expression::redirect_to(rule, to);
-            });
+    fn create_rule(&mut self, step: Step, chain: &CStr, expressions: impl FnOnce(&mut Attributes<'_>)) {
+        self.push(step, |rule| {
+            rule.name(NFTA_RULE_TABLE, TABLE).name(NFTA_RULE_CHAIN, chain).nested(NFTA_RULE_EXPRESSIONS, expressions);
         });
     }
 }
@@ -141,8 +168,8 @@ fn header(step: Step) -> Header {
         Step::DeleteTable => message(NFT_MSG_DELTABLE, 0),
         Step::CreateSet => message(NFT_MSG_NEWSET, NLM_F_CREATE),
         Step::AddPorts => message(NFT_MSG_NEWSETELEM, NLM_F_CREATE),
-        Step::CreateChain => message(NFT_MSG_NEWCHAIN, NLM_F_CREATE),
-        Step::CreateRule => message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND),
+        Step::CreateNatChain | Step::CreateFilterChain => message(NFT_MSG_NEWCHAIN, NLM_F_CREATE),
+        Step::CreateRedirectRule | Step::CreateDropRule => message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND),
         Step::Commit => frame(NFNL_MSG_BATCH_END),
     }
 }
@@ -179,8 +206,12 @@ mod tests {
             Step::CreateTable,
             Step::CreateSet,
             Step::AddPorts,
-            Step::CreateChain,
-            Step::CreateRule,
+            Step::CreateNatChain,
+            Step::CreateRedirectRule,
+            Step::CreateFilterChain,
+            Step::CreateDropRule,
+            Step::CreateFilterChain,
+            Step::CreateDropRule,
             Step::Commit,
         ];
         assert_eq!(batch([8080]).steps(), expected);
@@ -202,7 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_is_the_same_for_any_number_of_ports() {
-        assert_eq!(bodies(&batch([80]), Step::CreateRule), bodies(&batch(1..=5000), Step::CreateRule));
+    fn rules_are_the_same_for_any_number_of_ports() {
+        for step in [Step::CreateRedirectRule, Step::CreateDropRule] {
+            assert_eq!(bodies(&batch([80]), step), bodies(&batch(1..=5000), step));
+        }
     }
 }

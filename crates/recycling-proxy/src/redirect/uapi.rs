@@ -17,7 +17,10 @@ pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 pub(super) const NFPROTO_UNSPEC: u8 = 0;
 pub(super) const NFPROTO_INET: u8 = 1;
 pub(super) const NF_INET_PRE_ROUTING: u32 = 0;
+pub(super) const NF_INET_LOCAL_OUT: u32 = 3;
 pub(super) const NF_IP_PRI_NAT_DST: i32 = -100;
+pub(super) const NF_IP_PRI_FILTER: i32 = 0;
+pub(super) const NF_DROP: u32 = 0;
 
 // linux/if_arp.h, linux/in.h
 pub(super) const ARPHRD_LOOPBACK: u16 = 772;
@@ -50,6 +53,8 @@ pub(super) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 pub(super) const NFTA_SET_ELEM_KEY: u16 = 1;
 pub(super) const NFTA_DATA_VALUE: u16 = 1;
+pub(super) const NFTA_DATA_VERDICT: u16 = 2;
+pub(super) const NFTA_VERDICT_CODE: u16 = 1;
 pub(super) const NFTA_RULE_TABLE: u16 = 1;
 pub(super) const NFTA_RULE_CHAIN: u16 = 2;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
@@ -60,6 +65,13 @@ pub(super) const NFTA_META_KEY: u16 = 2;
 pub(super) const NFTA_CMP_SREG: u16 = 1;
 pub(super) const NFTA_CMP_OP: u16 = 2;
 pub(super) const NFTA_CMP_DATA: u16 = 3;
+pub(super) const NFTA_BITWISE_SREG: u16 = 1;
+pub(super) const NFTA_BITWISE_DREG: u16 = 2;
+pub(super) const NFTA_BITWISE_LEN: u16 = 3;
+pub(super) const NFTA_BITWISE_MASK: u16 = 4;
+pub(super) const NFTA_BITWISE_XOR: u16 = 5;
+pub(super) const NFTA_CT_DREG: u16 = 1;
+pub(super) const NFTA_CT_KEY: u16 = 2;
 pub(super) const NFTA_PAYLOAD_DREG: u16 = 1;
 pub(super) const NFTA_PAYLOAD_BASE: u16 = 2;
 pub(super) const NFTA_PAYLOAD_OFFSET: u16 = 3;
@@ -71,12 +83,15 @@ pub(super) const NFTA_IMMEDIATE_DATA: u16 = 2;
 pub(super) const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
 
 // linux/netfilter/nf_tables.h: what attributes say
+pub(super) const NFT_REG_VERDICT: u32 = 0;
 pub(super) const NFT_REG_1: u32 = 1;
 pub(super) const NFT_META_IIFTYPE: u32 = 8;
 pub(super) const NFT_META_L4PROTO: u32 = 16;
 pub(super) const NFT_CMP_EQ: u32 = 0;
 pub(super) const NFT_CMP_NEQ: u32 = 1;
 pub(super) const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
+pub(super) const NFT_CT_STATE: u32 = 0;
+pub(super) const NF_CT_STATE_INVALID_BIT: u32 = 1;
 
 /// How `nft` calls and shows a set of ports; the kernel only keeps it. From the sources of nftables, `datatype.h`.
 pub(super) const TYPE_INET_SERVICE: u32 = 13;

@@ -1,0 +1,221 @@
+//! A byte buffer that holds memory only while bytes are in flight.
+//!
+//! ```text
+//!    start        cleared        end
+//!      │ may be written │ to be examined │ free
+//! ```
+//!
+//! Bytes are read behind `end`, *cleared* once the framing has allowed them to pass, and leave at `start`. An empty
+//! buffer gives its memory back to a pool of the thread, so that an idle connection owns none.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// What a buffer holds as long as no head is longer; larger ones cost memory, smaller ones system calls.
+const CHUNK: usize = 16 * 1024;
+/// Chunks that a thread keeps for the next bytes: 1 MiB.
+const POOLED: usize = 64;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_chunk() -> Box<[u8]> {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice())
+}
+
+fn give_back(memory: Box<[u8]>) {
+    if memory.len() == CHUNK {
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOLED {
+                pool.push(memory);
+            }
+        });
+    }
+}
+
+/// Bytes on their way from one peer to the other.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    memory: Box<[u8]>,
+    start: usize,
+    cleared: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// Whether no byte is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes that may be written.
+    pub fn cleared(&self) -> &[u8] {
+        self.slice(self.start..self.cleared)
+    }
+
+    /// Bytes on which the framing has not spoken yet.
+    pub fn unexamined(&self) -> &[u8] {
+        self.slice(self.cleared..self.end)
+    }
+
+    /// Allows the next `count` unexamined bytes to pass.
+    pub fn clear(&mut self, count: usize) {
+        self.cleared = self.cleared.saturating_add(count).min(self.end);
+    }
+
+    /// Allows every byte to pass.
+    pub fn clear_all(&mut self) {
+        self.cleared = self.end;
+    }
+
+    /// Notes that `count` cleared bytes were written.
+    pub fn written(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.cleared);
+        self.release_if_empty();
+    }
+
+    /// Drops everything.
+    pub fn discard(&mut self) {
+        self.start = self.end;
+        self.cleared = self.end;
+        self.release_if_empty();
+    }
+
+    /// Room for more bytes; empty where the buffer is full.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.memory.is_empty() {
+            self.memory = take_chunk();
+        } else if self.end == self.memory.len() {
+            self.compact();
+        }
+        self.memory.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Whether [`Buffer::room`] would find any.
+    pub fn is_full(&self) -> bool {
+        !self.memory.is_empty() && self.start == 0 && self.end == self.memory.len()
+    }
+
+    /// Notes that `count` bytes were read into the room.
+    pub fn filled(&mut self, count: usize) {
+        self.end = self.end.saturating_add(count).min(self.memory.len());
+        self.release_if_empty();
+    }
+
+    /// Doubles the memory: a head is longer than the buffer, and more of it is allowed.
+    pub fn grow(&mut self) {
+        let mut larger = vec![0; self.memory.len().saturating_mul(2).max(CHUNK)].into_boxed_slice();
+        let held = self.slice(self.start..self.end);
+        if let Some(front) = larger.get_mut(..held.len()) {
+            front.copy_from_slice(held);
+        }
+        self.end = held.len();
+        self.cleared = self.cleared.saturating_sub(self.start);
+        self.start = 0;
+        give_back(std::mem::replace(&mut self.memory, larger));
+    }
+
+    /// Puts `replacement` in the place of the first `count` unexamined bytes; it is unexamined, too.
+    pub fn replace(&mut self, count: usize, replacement: &[u8]) {
+        let passed = self.cleared();
+        let rest = self.unexamined().get(count..).unwrap_or_default();
+        let cleared = passed.len();
+        let joined = [passed, replacement, rest].concat();
+        let end = joined.len();
+        if let Some(front) = self.memory.get_mut(..end) {
+            front.copy_from_slice(&joined);
+        } else {
+            self.memory = joined.into_boxed_slice();
+        }
+        (self.start, self.cleared, self.end) = (0, cleared, end);
+    }
+
+    fn compact(&mut self) {
+        self.memory.copy_within(self.start..self.end, 0);
+        self.end = self.end.saturating_sub(self.start);
+        self.cleared = self.cleared.saturating_sub(self.start);
+        self.start = 0;
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.is_empty() {
+            give_back(std::mem::take(&mut self.memory));
+            (self.start, self.cleared, self.end) = (0, 0, 0);
+        }
+    }
+
+    fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.memory.get(range).unwrap_or_default()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        give_back(std::mem::take(&mut self.memory));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut Buffer, bytes: &[u8]) {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+
+    #[test]
+    fn bytes_are_examined_cleared_and_written() {
+        let mut buffer = Buffer::default();
+        put(&mut buffer, b"headbody");
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&b""[..], &b"headbody"[..]));
+        buffer.clear(4);
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"head"[..], &b"body"[..]));
+        buffer.written(3);
+        put(&mut buffer, b"!");
+        buffer.clear_all();
+        assert_eq!(buffer.cleared(), b"dbody!");
+        buffer.written(6);
+        assert!(buffer.is_empty() && buffer.memory.is_empty());
+    }
+
+    #[test]
+    fn an_empty_read_holds_no_memory() {
+        let mut buffer = Buffer::default();
+        buffer.room();
+        buffer.filled(0);
+        assert!(buffer.memory.is_empty());
+    }
+
+    #[test]
+    fn room_is_found_again_by_moving_and_growing() {
+        let mut buffer = Buffer::default();
+        let first: Vec<u8> = (0..CHUNK).map(|n| (n % 251) as u8).collect();
+        put(&mut buffer, &first);
+        assert!(buffer.is_full() && buffer.room().is_empty());
+        buffer.clear(10);
+        buffer.written(4);
+        assert_eq!(buffer.room().len(), 4);
+        assert_eq!(buffer.cleared(), &first[4..10]);
+        buffer.grow();
+        assert_eq!(buffer.room().len(), CHUNK + 4);
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&first[4..10], &first[10..]));
+    }
+
+    #[test]
+    fn a_head_is_replaced_in_place() {
+        for replacement in [&b"H"[..], b"HEAD", b"LONGER HEAD"] {
+            let mut buffer = Buffer::default();
+            put(&mut buffer, b"1xxheadbody");
+            buffer.clear(3);
+            buffer.replace(4, replacement);
+            assert_eq!(buffer.cleared(), b"1xx");
+            assert_eq!(buffer.unexamined(), [replacement, b"body"].concat());
+        }
+        let mut buffer = Buffer::default();
+        put(&mut buffer, &[b'a'; CHUNK]);
+        buffer.replace(1, b"bcd");
+        assert_eq!(buffer.unexamined().len(), CHUNK + 2);
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line. Flags and environment names come from the tables of the `settings` crate.
+
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+use settings::{
+    ControlSocket, Faults, OptionSpec, ProxyOption, ProxySettings, RawOptions, RedirectOption, RedirectSettings,
+};
+
+const ABOUT: &str = "Recycles client connections, so that load follows the pods that a Service has";
+
+const AFTER_HELP: &str = "\
+Without Kubernetes, in front of a server on port 8080:
+
+    recycling-proxy run --listen 127.0.0.1:15210 --app 127.0.0.1:8080 --max-requests 1000
+
+Exit status: 0 done; 1 it could not be done; 64 the settings cannot be used; 69 no proxy is running (drain).";
+
+const RUN_HELP: &str = "\
+Every flag can be given by its environment variable instead; a flag wins. SIGTERM and SIGINT end the process with its
+last connection, or after the drain timeout; a second one ends it at once.";
+
+const DRAIN_HELP: &str = "\
+From now on every response of the running proxy announces the end of its connection. The command returns when no
+connection is left, after 3 seconds at the earliest and after the proxy's --drain-timeout at the latest. It is what
+the injected preStop hook runs. To drain again is to wait for the same drain.";
+
+const REDIRECT_HELP: &str = "\
+Programs nf_tables in the network namespace it runs in: new TCP connections to the given ports, unless they come over
+loopback, go to the proxy's port; IPv4 and IPv6. Run again it replaces what it did. Needs CAP_NET_ADMIN. It is what the
+injected init container runs.";
+
+/// What the process was asked to do.
+#[derive(Debug)]
+pub enum Request {
+    /// `run`
+    Run(ProxySettings),
+    /// `drain`
+    Drain(ControlSocket),
+    /// `redirect`
+    Redirect(RedirectSettings),
+    /// `completions`
+    Completions(Shell),
+}
+
+/// Why the command line cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Its words are off, or it asks for help or the version.
+    #[error(transparent)]
+    Words(#[from] clap::Error),
+    /// Its values are off.
+    #[error(transparent)]
+    Values(#[from] Faults),
+}
+
+/// Reads a command line, and the environment behind it.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusable> {
+    let matches = command().try_get_matches_from(words)?;
+    match matches.subcommand() {
+        Some(("run", matches)) => Ok(Request::Run(ProxySettings::from_raw(&raw(matches))?)),
+        Some(("drain", matches)) => {
+            Ok(Request::Drain(ProxySettings::from_raw(&raw_of(matches, &[ProxyOption::Control]))?.control))
+        }
+        Some(("redirect", matches)) => Ok(Request::Redirect(RedirectSettings::from_raw(&raw(matches))?)),
+        Some(("completions", matches)) => {
+            Ok(Request::Completions(matches.get_one("shell").copied().unwrap_or(Shell::Bash)))
+        }
+        Some(_) | None => {
+            Err(Unusable::Words(command().error(clap::error::ErrorKind::MissingSubcommand, "no command")))
+        }
+    }
+}
+
+/// The whole command, for parsing, help and completions.
+pub fn command() -> Command {
+    Command::new("recycling-proxy")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(AFTER_HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("run").about("Run the proxy").after_help(RUN_HELP).args(args(ProxyOption::ALL)))
+        .subcommand(
+            Command::new("drain")
+                .about("Drain the running proxy, and wait until it is done")
+                .after_help(DRAIN_HELP)
+                .args(args(&[ProxyOption::Control])),
+        )
+        .subcommand(
+            Command::new("redirect")
+                .about("Lead the pod's inbound connections to the proxy")
+                .after_help(REDIRECT_HELP)
+                .args(args(RedirectOption::ALL)),
+        )
+        .subcommand(
+            Command::new("completions")
+                .about("Print a completion script for a shell")
+                .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell))),
+        )
+}
+
+fn args<O: OptionSpec>(options: &[O]) -> Vec<Arg> {
+    options.iter().map(|option| arg(*option)).collect()
+}
+
+/// Values stay text here, so that the faults of all are told at once. clap only shows the default.
+fn arg<O: OptionSpec>(option: O) -> Arg {
+    let help = match option.default() {
+        Some(default) => format!("{} [default: {default}]", option.help()),
+        None => option.help().to_owned(),
+    };
+    Arg::new(option.flag())
+        .long(option.flag())
+        .env(option.env())
+        .value_name(option.value_name())
+        .value_parser(value_parser!(String))
+        .action(if option.is_list() { ArgAction::Append } else { ArgAction::Set })
+        .help(help)
+}
+
+fn raw<O: OptionSpec>(matches: &ArgMatches) -> RawOptions<O> {
+    raw_of(matches, O::ALL)
+}
+
+fn raw_of<O: OptionSpec>(matches: &ArgMatches, options: &[O]) -> RawOptions<O> {
+    let mut raw = RawOptions::default();
+    for option in options {
+        let values: Vec<String> = matches.get_many::<String>(option.flag()).into_iter().flatten().cloned().collect();
+        match matches.value_source(option.flag()) {
+            // A variable that a pod template leaves blank counts as absent.
+            Some(ValueSource::EnvVariable) if values.iter().all(String::is_empty) => {}
+            Some(ValueSource::EnvVariable) => raw.give(*option, option.env(), values),
+            Some(_) => raw.give(*option, format!("--{}", option.flag()), values),
+            None => {}
+        }
+    }
+    raw
+}

@@ -1,0 +1,107 @@
+//! Finds the app of a connection and connects to it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// The time in which an app on this machine must take a connection: past three retries of a full queue.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// Where the app of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum App {
+    /// At this very address.
+    Fixed(SocketAddr),
+    /// On this port of the pod, at whichever of the pod's addresses it listens.
+    OfPod {
+        /// The port that the client meant.
+        port: u16,
+        /// The address of the pod that the client meant.
+        pod: IpAddr,
+    },
+}
+
+/// Connects to apps, and remembers at which kind of address each port was found.
+#[derive(Debug, Default)]
+pub(crate) struct Dialer {
+    found: Mutex<BTreeMap<u16, usize>>,
+}
+
+impl Dialer {
+    pub(crate) async fn dial(&self, app: App) -> io::Result<TcpStream> {
+        let (port, pod) = match app {
+            App::Fixed(address) => return connect(address).await,
+            App::OfPod { port, pod } => (port, pod),
+        };
+        let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), pod];
+        let remembered = self.remembered(port);
+        let order = remembered.into_iter().chain((0..addresses.len()).filter(|n| Some(*n) != remembered));
+        let mut refusal = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for (place, address) in order.filter_map(|n| Some((n, *addresses.get(n)?))) {
+            match connect(SocketAddr::new(address, port)).await {
+                Ok(stream) => {
+                    if remembered != Some(place) {
+                        self.remember(port, place);
+                    }
+                    return Ok(stream);
+                }
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn remembered(&self, port: u16) -> Option<usize> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+    }
+
+    fn remember(&self, port: u16, place: usize) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(port, place);
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT_TIME, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn finds_an_app_at_either_loopback_address_and_remembers() {
+        let pod = IpAddr::V4(Ipv4Addr::new(127, 9, 9, 9));
+        for place in ["127.0.0.1:0", "[::1]:0", "127.9.9.9:0"] {
+            let listener = TcpListener::bind(place).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let dialer = Dialer::default();
+            for _ in 0..2 {
+                let stream = dialer.dial(App::OfPod { port: address.port(), pod }).await.unwrap();
+                assert_eq!(stream.peer_addr().unwrap(), address);
+                assert!(dialer.remembered(address.port()).is_some());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_moves_is_found_again_and_a_dead_one_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let app = App::OfPod { port, pod: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let dialer = Dialer::default();
+        dialer.dial(app).await.unwrap();
+        drop(listener);
+        assert_eq!(dialer.dial(app).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let _moved = TcpListener::bind(("::1", port)).await.unwrap();
+        assert!(dialer.dial(app).await.unwrap().peer_addr().unwrap().is_ipv6());
+    }
+}

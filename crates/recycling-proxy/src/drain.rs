@@ -1,0 +1,170 @@
+//! The drain: every response announces, and whoever waits is told when no connection is left.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::connections::Connections;
+use crate::label::labels;
+
+/// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
+const SHORTEST: Duration = Duration::from_secs(3);
+/// Where no drain has begun by then, the app is being restarted alone, and nobody should wait.
+const BEGINNING: Duration = Duration::from_secs(2);
+
+labels!(
+    /// Where the drain stands.
+    ///
+    /// ```text
+    /// Serving ──begin──▶ Draining ──no connection left, or the bound──▶ Drained
+    /// ```
+    DrainPhase {
+        /// No drain has begun.
+        Serving = "serving",
+        /// Every response announces the end of its connection.
+        Draining = "draining",
+        /// No connection was left, or the time was up; every response still announces.
+        Drained = "drained",
+    }
+);
+
+/// The drain of the process; begun once, and never taken back.
+#[derive(Debug)]
+pub struct Drain {
+    phase: watch::Sender<DrainPhase>,
+    // Read once per request; a watch channel takes a lock.
+    announcing: AtomicBool,
+    bound: Duration,
+}
+
+impl Drain {
+    /// No drain yet; one will last `bound` at most.
+    pub fn new(bound: Duration) -> Self {
+        Self { phase: watch::Sender::new(DrainPhase::Serving), announcing: AtomicBool::new(false), bound }
+    }
+
+    /// Whether every response announces.
+    pub fn is_announcing(&self) -> bool {
+        self.announcing.load(Ordering::Relaxed)
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> DrainPhase {
+        *self.phase.borrow()
+    }
+
+    /// Begins; a drain that has begun goes on as it is.
+    pub fn begin(&self) {
+        self.announcing.store(true, Ordering::Relaxed);
+        self.phase.send_if_modified(|phase| match phase {
+            DrainPhase::Serving => {
+                *phase = DrainPhase::Draining;
+                true
+            }
+            DrainPhase::Draining | DrainPhase::Drained => false,
+        });
+    }
+
+    /// Sees the drain through once it has begun; runs in one task of the process.
+    pub async fn supervise(&self, connections: &Connections) {
+        self.reach(DrainPhase::Draining).await;
+        let begun = Instant::now();
+        tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces");
+        let deadline = begun + self.bound;
+        sleep_until(deadline.min(begun + SHORTEST)).await;
+        let left = match timeout_at(deadline, connections.none_left()).await {
+            Ok(()) => 0,
+            Err(_) => connections.count(),
+        };
+        tracing::info!(connections_left = left, after = ?begun.elapsed(), "drained");
+        self.phase.send_replace(DrainPhase::Drained);
+    }
+
+    /// Waits until the drain is over.
+    pub async fn done(&self) {
+        self.reach(DrainPhase::Drained).await;
+    }
+
+    /// Waits until the drain is over, but not for one that does not begin.
+    pub async fn done_if_begun(&self) {
+        if timeout(BEGINNING, self.reach(DrainPhase::Draining)).await.is_ok() {
+            self.done().await;
+        }
+    }
+
+    async fn reach(&self, phase: DrainPhase) {
+        let mut phases = self.phase.subscribe();
+        // The sender lives as long as `self`, so that waiting cannot fail.
+        let _ = phases.wait_for(|now| *now == phase || *now == DrainPhase::Drained).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn start(bound: Duration) -> (Arc<Drain>, Arc<Connections>) {
+        let (drain, connections) = (Arc::new(Drain::new(bound)), Arc::new(Connections::default()));
+        let (of_task, connections_of_task) = (Arc::clone(&drain), Arc::clone(&connections));
+        tokio::spawn(async move { of_task.supervise(&connections_of_task).await });
+        (drain, connections)
+    }
+
+    async fn time_until_done(drain: &Drain) -> Duration {
+        let begun = Instant::now();
+        drain.done().await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lasts_the_shortest_time_where_there_is_no_connection() {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        assert!(!drain.is_announcing());
+        drain.begin();
+        assert!(drain.is_announcing());
+        let took = time_until_done(&drain).await;
+        assert!((SHORTEST..SHORTEST + Duration::from_millis(10)).contains(&took), "{took:?}");
+        assert!(drain.is_announcing(), "connections that come late are told, too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_with_the_last_connection() {
+        let (drain, connections) = start(Duration::from_secs(20));
+        let open = connections.open();
+        drain.begin();
+        drain.begin();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            drop(open);
+        });
+        let took = time_until_done(&drain).await;
+        assert!((Duration::from_secs(7)..Duration::from_millis(7_010)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_bounded() {
+        for bound in [Duration::from_secs(20), Duration::from_millis(500)] {
+            let (drain, connections) = start(bound);
+            let _open = connections.open();
+            drain.begin();
+            let took = time_until_done(&drain).await;
+            assert!((bound..bound + Duration::from_millis(10)).contains(&took), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_drain_that_does_not_begin() {
+        let (drain, connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        drain.done_if_begun().await;
+        assert!((BEGINNING..BEGINNING + Duration::from_millis(10)).contains(&begun.elapsed()));
+        let _open = connections.open();
+        drain.begin();
+        drain.done_if_begun().await;
+        assert!(begun.elapsed() >= BEGINNING + Duration::from_secs(20));
+    }
+}

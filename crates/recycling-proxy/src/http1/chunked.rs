@@ -1,0 +1,310 @@
+//! The chunked transfer coding (RFC 9112 §7.1), read strictly and changed in nothing.
+
+use super::fault::Fault;
+use super::fields::{is_lookalike, is_token};
+
+/// Sizes have at most this many digits: leading zeros are legal, endless ones are an attack.
+const MOST_SIZE_DIGITS: u8 = 16;
+/// The longest chunk extension, and the longest trailer section: far above any in use.
+const LONGEST_SIDE_TEXT: u16 = 16 * 1024;
+/// As much of a trailer field's name as is needed to know the forbidden ones.
+const NAME_KEPT: usize = 18;
+
+/// Where in a chunked body the reader stands.
+///
+/// ```text
+///  ┌──────────────────────────────────────────────────────────────────────┐
+///  ▼                                                                      │
+/// Size ─;─▶ Extension ─CR─▶ SizeLf ─LF, size > 0─▶ Data ─▶ DataCr ─▶ DataLf
+///  │                           │
+///  └──────────CR───────────────┘└─LF, size = 0─▶ TrailerStart ─CR─▶ EndLf ─LF─▶ Done
+///                                                  ▲      │
+///                                                  │      ▼
+///                                        TrailerLf ◀─CR─ TrailerValue ◀─:─ TrailerName
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunked {
+    state: State,
+    /// Bytes of extensions of this chunk, or of the trailer section.
+    side_text: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size {
+        value: u64,
+        digits: u8,
+    },
+    /// White space after the size, which only an extension may follow.
+    Padding {
+        value: u64,
+    },
+    Extension {
+        value: u64,
+    },
+    SizeLf {
+        value: u64,
+    },
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName(Name),
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+impl Chunked {
+    /// At the start of a body.
+    pub const fn new() -> Self {
+        Self { state: State::Size { value: 0, digits: 0 }, side_text: 0 }
+    }
+
+    /// Whether the last chunk and the trailer section have passed.
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// See [`super::body::Body::advance`].
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        let mut taken: usize = 0;
+        while let Some(rest) = bytes.get(taken..) {
+            let Some(first) = rest.first() else { break };
+            match self.state {
+                State::Done => break,
+                State::Data { left } => {
+                    let passed = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    taken = taken.saturating_add(passed);
+                    let left = left.saturating_sub(passed as u64);
+                    self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                }
+                state => match self.after(state, *first) {
+                    Ok(state) => {
+                        self.state = state;
+                        taken = taken.saturating_add(1);
+                    }
+                    Err(fault) if taken == 0 => return Err(fault),
+                    Err(_) => break,
+                },
+            }
+        }
+        Ok(taken)
+    }
+
+    fn after(&mut self, state: State, byte: u8) -> Result<State, Fault> {
+        let bad_chunk = Err(Fault::BadChunk);
+        match (state, byte) {
+            (State::Size { value, digits }, _) if byte.is_ascii_hexdigit() => {
+                let digit = char::from(byte).to_digit(16).unwrap_or_default();
+                // i64::MAX at most, so that no reader behind us sees a negative size.
+                let value = value.checked_mul(16).and_then(|value| value.checked_add(u64::from(digit)));
+                match value {
+                    Some(value) if digits < MOST_SIZE_DIGITS && i64::try_from(value).is_ok() => {
+                        Ok(State::Size { value, digits: digits.saturating_add(1) })
+                    }
+                    Some(_) | None => bad_chunk,
+                }
+            }
+            (State::Size { digits: 0, .. }, _) => bad_chunk,
+            (State::Size { value, .. } | State::Extension { value }, b'\r') => Ok(State::SizeLf { value }),
+            (State::Size { value, .. } | State::Padding { value }, b';') => {
+                self.side_text = 0;
+                Ok(State::Extension { value })
+            }
+            (State::Size { value, .. } | State::Padding { value }, b' ' | b'\t') => {
+                self.take_side_text(Fault::BadChunk)?;
+                Ok(State::Padding { value })
+            }
+            (State::Extension { value }, _) if is_field_text(byte) => {
+                self.take_side_text(Fault::BadChunk)?;
+                Ok(State::Extension { value })
+            }
+            (State::Size { .. } | State::Padding { .. } | State::Extension { .. }, _) => bad_chunk,
+            (State::SizeLf { value: 0 }, b'\n') => {
+                self.side_text = 0;
+                Ok(State::TrailerStart)
+            }
+            (State::SizeLf { value }, b'\n') => Ok(State::Data { left: value }),
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => {
+                self.side_text = 0;
+                Ok(State::Size { value: 0, digits: 0 })
+            }
+            (State::SizeLf { .. } | State::DataCr | State::DataLf, _) => bad_chunk,
+            (State::TrailerStart, b'\r') => Ok(State::EndLf),
+            (State::EndLf, b'\n') => Ok(State::Done),
+            (state, byte) => self.after_trailer_byte(state, byte),
+        }
+    }
+
+    fn after_trailer_byte(&mut self, state: State, byte: u8) -> Result<State, Fault> {
+        self.take_side_text(Fault::BadTrailer)?;
+        match (state, byte) {
+            (State::TrailerStart, _) if is_token(byte) => Ok(State::TrailerName(Name::default().with(byte))),
+            (State::TrailerName(name), _) if is_token(byte) => Ok(State::TrailerName(name.with(byte))),
+            (State::TrailerName(name), b':') if !name.is_forbidden() => Ok(State::TrailerValue),
+            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
+            (State::TrailerValue, _) if is_field_text(byte) => Ok(State::TrailerValue),
+            (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
+            (_, _) => Err(Fault::BadTrailer),
+        }
+    }
+
+    fn take_side_text(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.side_text = self.side_text.saturating_add(1);
+        if self.side_text > LONGEST_SIDE_TEXT { Err(fault) } else { Ok(()) }
+    }
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Field values and extensions: visible characters, spaces, tabs and obs-text (RFC 9110 §5.5).
+fn is_field_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// The beginning of a trailer field's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Name {
+    kept: [u8; NAME_KEPT],
+    length: u8,
+}
+
+impl Name {
+    fn with(mut self, byte: u8) -> Self {
+        if let Some(place) = self.kept.get_mut(usize::from(self.length)) {
+            *place = byte;
+            self.length = self.length.saturating_add(1);
+        }
+        self
+    }
+
+    /// Framing and routing never travel in trailers (RFC 9110 §6.5.1).
+    fn is_forbidden(self) -> bool {
+        let kept = self.kept.get(..usize::from(self.length)).unwrap_or_default();
+        let name = std::str::from_utf8(kept).unwrap_or_default();
+        ["content-length", "transfer-encoding", "host"].iter().any(|forbidden| is_lookalike(name, forbidden))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that pass, and how it ends; whole, and byte by byte.
+    fn read(bytes: &[u8]) -> (usize, Result<bool, Fault>) {
+        let whole = read_in(bytes, bytes.len().max(1));
+        assert_eq!(whole, read_in(bytes, 1), "{:?}", String::from_utf8_lossy(bytes));
+        whole
+    }
+
+    fn read_in(bytes: &[u8], step: usize) -> (usize, Result<bool, Fault>) {
+        let mut chunked = Chunked::new();
+        let mut passed = 0;
+        for piece in bytes.chunks(step) {
+            let mut rest = piece;
+            while !rest.is_empty() && !chunked.is_done() {
+                match chunked.advance(rest) {
+                    Ok(taken) => {
+                        assert!(taken > 0, "no progress");
+                        passed += taken;
+                        rest = &rest[taken..];
+                    }
+                    Err(fault) => return (passed, Err(fault)),
+                }
+            }
+        }
+        (passed, Ok(chunked.is_done()))
+    }
+
+    #[test]
+    fn passes_what_is_well_formed_and_stops_at_its_end() {
+        for body in [
+            "0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "5;a=b;c=\"d e\"\r\nhello\r\n00\r\n\r\n",
+            "5 ;a\r\nhello\r\n0\r\n\r\n",
+            "000000000000000A\r\n0123456789\r\n0\r\nA: b\r\nX-Y:\r\n\r\n",
+            "1\r\n\r\r\n1\r\n\n\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(read(format!("{body}GET /").as_bytes()), (body.len(), Ok(true)), "{body:?}");
+            for cut in 0..body.len() {
+                assert_eq!(read(&body.as_bytes()[..cut]), (cut, Ok(false)), "{body:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_bad_chunks_at_the_byte_of_the_offence() {
+        for (bytes, passed) in [
+            ("\r\n", 0),
+            (";a\r\n", 0),
+            ("0x5\r\nhello", 1),
+            (" 5\r\nhello", 0),
+            ("+5\r\n", 0),
+            ("-1\r\n", 0),
+            ("5 \r\nhello", 2),
+            ("5\nhello", 1),
+            ("5\rhello", 2),
+            ("g\r\n", 0),
+            ("00000000000000005\r\n", 16),
+            ("8000000000000000\r\n", 15),
+            ("ffffffffffffffff\r\n", 15),
+            ("5;a\nb\r\nhello", 3),
+            ("5;a\0\r\nhello", 3),
+            ("5\r\nhelloX\r\n", 8),
+            ("5\r\nhello\n0\r\n\r\n", 8),
+            ("5\r\nhello\rX", 9),
+            ("5\r\nhell\r\n0\r\n\r\n", 8),
+        ] {
+            assert_eq!(read(bytes.as_bytes()), (passed, Err(Fault::BadChunk)), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_bad_trailers() {
+        for trailer in [
+            "Content-Length: 5\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\n",
+            "Transfer_Encoding: chunked\r\n\r\n",
+            "HOST: a\r\n\r\n",
+            " folded\r\n\r\n",
+            "a\r\n\r\n",
+            "a : b\r\n\r\n",
+            "a: b\n\r\n",
+            "a: b\rc\r\n\r\n",
+            "a: \0\r\n\r\n",
+            ": b\r\n\r\n",
+            "\n",
+        ] {
+            let (_, end) = read(format!("0\r\n{trailer}").as_bytes());
+            assert_eq!(end, Err(Fault::BadTrailer), "{trailer:?}");
+        }
+        assert_eq!(read(b"0\r\n\rX").1, Err(Fault::BadTrailer));
+    }
+
+    #[test]
+    fn side_text_is_bounded() {
+        let most = usize::from(LONGEST_SIDE_TEXT);
+        assert_eq!(read(format!("0;{}\r\n\r\n", "a".repeat(most)).as_bytes()).1, Ok(true));
+        assert_eq!(read(format!("0;{}\r\n\r\n", "a".repeat(most + 1)).as_bytes()).1, Err(Fault::BadChunk));
+        let extension = "a".repeat(most - 10);
+        let many = format!("1;{extension}\r\nx\r\n").repeat(8) + "0\r\n\r\n";
+        assert_eq!(read(many.as_bytes()).1, Ok(true), "the bound is one chunk's");
+        let trailers = "a: b\r\n".repeat(most / 5);
+        assert_eq!(read(format!("0\r\n{trailers}\r\n").as_bytes()).1, Err(Fault::BadTrailer));
+    }
+
+    #[test]
+    fn names_longer_than_what_is_kept_are_not_the_forbidden_ones() {
+        assert_eq!(read(b"0\r\ntransfer-encoding-x: a\r\ncontent-length-: b\r\n\r\n").1, Ok(true));
+    }
+}

@@ -1,0 +1,280 @@
+//! The pure core of the HTTP/1 relay: what may pass, and what the connection comes to.
+//!
+//! No I/O and no clock: bytes are in two buffers, the age of the connection comes in as a value.
+
+use std::time::Duration;
+
+use super::announce::announced;
+use super::body::Body;
+use super::fault::Fault;
+use super::head::{Method, RequestHead, ResponseHead};
+use super::lines::HeadEnd;
+use super::phase::{Event, Phase};
+use crate::buffer::Buffer;
+use crate::recycle::{Limits, RetireReason};
+
+/// Requests beyond the limit for which a client may keep its pipeline full before it is retired all the same.
+const PIPELINE_GRACE: u32 = 100;
+
+/// One client connection's exchanges.
+#[derive(Debug)]
+pub struct Conversation {
+    phase: Phase,
+    request: Half,
+    response: Half,
+    method: Method,
+    client_persists: bool,
+    limits: Limits,
+    head_limit: usize,
+    requests_started: u32,
+    retired: Option<RetireReason>,
+}
+
+/// Where one direction of an exchange stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// No message is expected.
+    Rest,
+    Head(HeadEnd),
+    Body(Body),
+    Done,
+}
+
+/// A fault, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// The client's message.
+    Client(Fault),
+    /// The app's message.
+    App(Fault),
+}
+
+/// What the rule needs to know at the moment of decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// How long the connection has existed; zero where its limits do not watch it.
+    pub age: Duration,
+    /// Whether the pod is draining.
+    pub draining: bool,
+}
+
+impl Conversation {
+    /// A connection on which nothing has been said; heads up to `head_limit` bytes pass.
+    pub const fn new(limits: Limits, head_limit: usize) -> Self {
+        Self {
+            phase: Phase::Idle,
+            request: Half::Head(HeadEnd::of_request()),
+            response: Half::Rest,
+            method: Method::Other,
+            client_persists: true,
+            limits,
+            head_limit,
+            requests_started: 0,
+            retired: None,
+        }
+    }
+
+    /// The phase.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Requests whose head has passed.
+    pub const fn requests_started(&self) -> u32 {
+        self.requests_started
+    }
+
+    /// Why we announced the end of the connection; `None` where we did not.
+    pub const fn retired(&self) -> Option<RetireReason> {
+        self.retired
+    }
+
+    /// Whether the final response has begun to pass and is not complete.
+    pub const fn response_is_open(&self) -> bool {
+        matches!(self.response, Half::Body(_))
+    }
+
+    /// Whether the final response has passed whole.
+    pub const fn response_is_done(&self) -> bool {
+        matches!(self.response, Half::Done)
+    }
+
+    /// Whether the request has passed whole.
+    pub const fn request_is_done(&self) -> bool {
+        matches!(self.request, Half::Done)
+    }
+
+    /// Notes what happened outside of the messages.
+    pub const fn note(&mut self, event: Event) {
+        self.phase = self.phase.on(event);
+    }
+
+    /// Clears what may pass of the client's bytes.
+    ///
+    /// One exchange at a time: a pipelined request stays unexamined until the exchange before it is done.
+    pub fn examine_request(&mut self, from_client: &mut Buffer) -> Result<(), Offence> {
+        self.advance_request(from_client).map_err(Offence::Client)
+    }
+
+    fn advance_request(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
+        while !from_client.unexamined().is_empty() {
+            match &mut self.request {
+                Half::Head(end) => {
+                    let Some(length) = complete_head(end, from_client, self.head_limit)? else { return Ok(()) };
+                    let head = from_client.unexamined().get(..length).unwrap_or_default();
+                    let head = RequestHead::parse(head)?;
+                    from_client.clear(length);
+                    self.begin(head);
+                }
+                Half::Body(body) => {
+                    let taken = body.advance(from_client.unexamined())?;
+                    from_client.clear(taken);
+                    if body.is_done() {
+                        self.request = Half::Done;
+                    }
+                }
+                Half::Rest | Half::Done => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, head: RequestHead) {
+        self.phase = self.phase.on(Event::RequestBegun);
+        self.requests_started = self.requests_started.saturating_add(1);
+        self.method = head.method;
+        self.client_persists = head.persistent;
+        self.request = if head.body.is_done() { Half::Done } else { Half::Body(head.body) };
+        self.response = Half::Head(HeadEnd::of_response());
+    }
+
+    /// Clears what may pass of the app's bytes, the announcement put in where the rule says so.
+    ///
+    /// `pipelined` says whether another request of the client's has already arrived. `moment` is asked at most once
+    /// per request.
+    pub fn examine_response(
+        &mut self,
+        from_app: &mut Buffer,
+        pipelined: bool,
+        moment: impl Fn() -> Moment,
+    ) -> Result<(), Offence> {
+        self.advance_response(from_app, pipelined, moment).map_err(Offence::App)
+    }
+
+    fn advance_response(
+        &mut self,
+        from_app: &mut Buffer,
+        pipelined: bool,
+        moment: impl Fn() -> Moment,
+    ) -> Result<(), Fault> {
+        while !from_app.unexamined().is_empty() {
+            match &mut self.response {
+                Half::Head(end) => {
+                    let Some(length) = complete_head(end, from_app, self.head_limit)? else { return Ok(()) };
+                    let bytes = from_app.unexamined().get(..length).unwrap_or_default();
+                    let head = ResponseHead::parse(bytes, self.method)?;
+                    let length = match head {
+                        ResponseHead::Final { persistent, .. } => {
+                            self.decide(from_app, length, persistent, pipelined, &moment)
+                        }
+                        ResponseHead::Interim | ResponseHead::Tunnel => length,
+                    };
+                    from_app.clear(length);
+                    match head {
+                        ResponseHead::Interim => self.response = Half::Head(HeadEnd::of_response()),
+                        ResponseHead::Tunnel => {
+                            self.phase = self.phase.on(Event::Upgraded);
+                            return Ok(());
+                        }
+                        ResponseHead::Final { body, .. } => {
+                            self.response = if body.is_done() { Half::Done } else { Half::Body(body) };
+                        }
+                    }
+                }
+                Half::Body(body) => {
+                    let taken = body.advance(from_app.unexamined())?;
+                    from_app.clear(taken);
+                    if body.is_done() {
+                        self.response = Half::Done;
+                    }
+                }
+                // Bytes behind a response answer no request: see `exchange_done`.
+                Half::Done => return Ok(()),
+                Half::Rest => return Err(Fault::Unsolicited),
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides whether this response is the connection's last; the length of its head, which may have changed.
+    fn decide(
+        &mut self,
+        from_app: &mut Buffer,
+        length: usize,
+        app_persists: bool,
+        pipelined: bool,
+        moment: impl Fn() -> Moment,
+    ) -> usize {
+        if !app_persists || !self.client_persists {
+            self.phase = self.phase.on(Event::LastAnnounced);
+            return length;
+        }
+        let Moment { age, draining } = moment();
+        let Some(reason) = self.limits.verdict(self.requests_started, age, draining) else { return length };
+        // A client that pipelines has sent requests that it would have to send again: they are served first.
+        let beyond = self.requests_started.saturating_sub(self.limits.requests());
+        if pipelined && self.request_is_done() && beyond < PIPELINE_GRACE {
+            return length;
+        }
+        let head = from_app.unexamined().get(..length).unwrap_or_default();
+        let head = announced(head);
+        from_app.replace(length, &head);
+        self.retired = Some(reason);
+        self.phase = self.phase.on(Event::LastAnnounced);
+        head.len()
+    }
+
+    /// Ends the exchange once both halves have passed and left the buffers; `false` while they have not.
+    pub fn exchange_done(&mut self, from_client: &Buffer, from_app: &Buffer) -> Result<bool, Offence> {
+        let passed = self.request == Half::Done && self.response == Half::Done;
+        if !passed || !from_client.cleared().is_empty() || !from_app.cleared().is_empty() {
+            return Ok(false);
+        }
+        let trailing = !from_app.is_empty();
+        self.phase = self.phase.on(Event::ExchangeDone);
+        self.request = Half::Head(HeadEnd::of_request());
+        self.response = Half::Rest;
+        if trailing && !self.phase.is_final() {
+            return Err(Offence::App(Fault::Unsolicited));
+        }
+        Ok(true)
+    }
+
+    /// The app's stream has ended: whether the response ends with it as it should.
+    pub const fn end_response(&mut self) -> bool {
+        match self.response {
+            Half::Body(body) if body.ends_with_connection() => {
+                self.response = Half::Done;
+                true
+            }
+            Half::Done => true,
+            Half::Rest | Half::Head(_) | Half::Body(_) => false,
+        }
+    }
+}
+
+/// The length of the head at the front of the buffer, once it is complete.
+fn complete_head(end: &mut HeadEnd, buffer: &mut Buffer, head_limit: usize) -> Result<Option<usize>, Fault> {
+    let bytes = buffer.unexamined();
+    match end.find(bytes)? {
+        Some(length) if length > head_limit => Err(Fault::HeadTooLong),
+        Some(length) => Ok(Some(length)),
+        None if bytes.len() >= head_limit => Err(Fault::HeadTooLong),
+        None => {
+            if buffer.is_full() {
+                buffer.grow();
+            }
+            Ok(None)
+        }
+    }
+}

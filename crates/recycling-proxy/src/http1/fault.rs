@@ -1,0 +1,35 @@
+//! What makes a message one that is not forwarded.
+
+use crate::label::labels;
+
+labels!(
+    /// A fault in the framing of a message: where two readers could disagree about its end, nobody gets to read it.
+    Fault {
+        /// A line ends in a bare LF, or a CR stands alone (RFC 9112 §2.2).
+        BareLineEnd = "bare_line_end",
+        /// The head is not one that RFC 9112 §3 to §5 describes.
+        MalformedHead = "malformed_head",
+        /// The head is longer than the head limit.
+        HeadTooLong = "head_too_long",
+        /// The request target has bytes that a URI cannot have (RFC 9112 §3.2).
+        BadTarget = "bad_target",
+        /// There is more than one Host (RFC 9112 §3.2).
+        SeveralHosts = "several_hosts",
+        /// Content-Length is not one plain number (RFC 9112 §6.3).
+        BadContentLength = "bad_content_length",
+        /// Transfer-Encoding does not end in exactly one chunked, or came with HTTP/1.0 (RFC 9112 §6.1).
+        BadTransferEncoding = "bad_transfer_encoding",
+        /// Content-Length and Transfer-Encoding contradict each other (RFC 9112 §6.3).
+        LengthAndEncoding = "length_and_encoding",
+        /// A field name that some programs would take for a framing field.
+        LookalikeField = "lookalike_field",
+        /// A chunk does not have the form of RFC 9112 §7.1.
+        BadChunk = "bad_chunk",
+        /// The trailer section does not have the form of RFC 9112 §7.1.2.
+        BadTrailer = "bad_trailer",
+        /// The head did not arrive in time.
+        SlowHead = "slow_head",
+        /// Bytes came from the app that answer no request.
+        Unsolicited = "unsolicited",
+    }
+);

@@ -1,0 +1,215 @@
+//! The fields that framing and persistence depend on.
+
+use httparse::Header;
+
+use super::fault::Fault;
+
+/// What the fields of a head say about its body and its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Content-Length.
+    pub length: Option<u64>,
+    /// Transfer-Encoding, which is checked to end in chunked.
+    pub chunked: bool,
+    /// Connection lists `close`.
+    pub close: bool,
+    /// Connection lists `keep-alive`.
+    pub keep_alive: bool,
+    hosts: u8,
+    encodings: Encodings,
+}
+
+/// How far the Transfer-Encoding lines have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Encodings {
+    #[default]
+    None,
+    Other,
+    Chunked,
+}
+
+impl Fields {
+    /// Reads the fields; refuses what two readers could read differently.
+    pub fn read(headers: &[Header<'_>]) -> Result<Self, Fault> {
+        let mut fields = Self::default();
+        for header in headers {
+            fields.take(header.name, header.value)?;
+        }
+        fields.chunked = match fields.encodings {
+            Encodings::None => false,
+            Encodings::Chunked => true,
+            Encodings::Other => return Err(Fault::BadTransferEncoding),
+        };
+        if fields.chunked && fields.length.is_some() {
+            return Err(Fault::LengthAndEncoding);
+        }
+        Ok(fields)
+    }
+
+    /// Whether a request names one host at most.
+    pub fn one_host(&self) -> Result<(), Fault> {
+        if self.hosts > 1 { Err(Fault::SeveralHosts) } else { Ok(()) }
+    }
+
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
+        // The length tells most names apart before any of their letters is looked at.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => self.hosts = self.hosts.saturating_add(1),
+            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
+            14 if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,
+            17 if is_lookalike(name, "transfer-encoding") => return Err(Fault::LookalikeField),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for token in list(value) {
+            self.close |= token.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// One line, digits alone; RFC 9110 §8.6 would allow equal duplicates, and we choose not to.
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Fault> {
+        let value = trim(value);
+        let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let length = std::str::from_utf8(value).ok().filter(|_| plain).and_then(|digits| digits.parse::<u64>().ok());
+        match length {
+            // i64::MAX: what every other reader can hold, too.
+            Some(length) if self.length.is_none() && i64::try_from(length).is_ok() => self.length = Some(length),
+            Some(_) | None => return Err(Fault::BadContentLength),
+        }
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Fault> {
+        for element in value.split(|b| *b == b',') {
+            let coding = trim(element);
+            let name = trim(coding.split(|b| *b == b';').next().unwrap_or_default());
+            let well_formed = !name.is_empty() && name.iter().all(|b| is_token(*b));
+            let after_chunked = self.encodings == Encodings::Chunked;
+            if !well_formed || after_chunked {
+                return Err(Fault::BadTransferEncoding);
+            }
+            self.encodings = match name.eq_ignore_ascii_case(b"chunked") {
+                // chunked has no parameters (RFC 9112 §7.1).
+                true if coding.len() == name.len() => Encodings::Chunked,
+                true => return Err(Fault::BadTransferEncoding),
+                false => Encodings::Other,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The elements of a comma-separated list, without the spaces around them.
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// Whether `name` is `framing` to a program that maps underscores, as CGI and its descendants do.
+pub(super) fn is_lookalike(name: &str, framing: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
+    name.len() == framing.len() && name.bytes().zip(framing.bytes()).all(same)
+}
+
+/// Without optional white space (RFC 9110 §5.6.3): spaces and tabs, and nothing that Unicode or `isspace` adds.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &[u8])]) -> Result<Fields, Fault> {
+        let headers: Vec<Header<'_>> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+        Fields::read(&headers)
+    }
+
+    #[test]
+    fn content_length_is_one_plain_number() {
+        assert_eq!(read(&[("Content-Length", b"5")]).unwrap().length, Some(5));
+        assert_eq!(read(&[("content-LENGTH", b" 007\t")]).unwrap().length, Some(7));
+        for bad in [
+            "",
+            "+5",
+            "-0",
+            "0x5",
+            "5_0",
+            "5, 5",
+            "5,5",
+            "5 5",
+            "1.0",
+            "99999999999999999999",
+            "9223372036854775808",
+            "٥",
+        ] {
+            assert_eq!(read(&[("Content-Length", bad.as_bytes())]), Err(Fault::BadContentLength), "{bad:?}");
+        }
+        for second in ["5", "6"] {
+            let twice = read(&[("Content-Length", b"5"), ("Content-Length", second.as_bytes())]);
+            assert_eq!(twice, Err(Fault::BadContentLength));
+        }
+    }
+
+    #[test]
+    fn transfer_encoding_ends_in_one_chunked() {
+        for good in ["chunked", "Chunked", " chunked\t", "gzip, chunked", "gzip;q=1,chunked"] {
+            assert!(read(&[("Transfer-Encoding", good.as_bytes())]).unwrap().chunked, "{good:?}");
+        }
+        assert!(read(&[("Transfer-Encoding", b"gzip"), ("Transfer-Encoding", b"chunked")]).unwrap().chunked);
+        for bad in [
+            "",
+            "xchunked",
+            "identity",
+            ",chunked",
+            "chunked,",
+            "chunked, identity",
+            "\"chunked\"",
+            "chunked, chunked",
+            "chunked;a=b",
+            "chunked\u{b}",
+            "\u{a0}chunked",
+            "gzip",
+        ] {
+            assert_eq!(read(&[("Transfer-Encoding", bad.as_bytes())]), Err(Fault::BadTransferEncoding), "{bad:?}");
+        }
+        let twice = read(&[("Transfer-Encoding", b"chunked"), ("Transfer-Encoding", b"chunked")]);
+        assert_eq!(twice, Err(Fault::BadTransferEncoding));
+    }
+
+    #[test]
+    fn contradictions_and_lookalikes_are_refused() {
+        let both = [("Content-Length", &b"5"[..]), ("Transfer-Encoding", b"chunked")];
+        assert_eq!(read(&both), Err(Fault::LengthAndEncoding));
+        assert_eq!(read(&[both[1], both[0]]), Err(Fault::LengthAndEncoding));
+        assert_eq!(read(&[("Transfer_Encoding", b"chunked")]), Err(Fault::LookalikeField));
+        assert_eq!(read(&[("content_length", b"5")]), Err(Fault::LookalikeField));
+    }
+
+    #[test]
+    fn connection_is_a_list_of_tokens() {
+        let fields = read(&[("Connection", b"Upgrade, CLOSE"), ("connection", b",keep-alive ,")]).unwrap();
+        assert!(fields.close && fields.keep_alive);
+        let fields = read(&[("Connection", b"closed, not-close"), ("X-Connection", b"close")]).unwrap();
+        assert!(!fields.close && !fields.keep_alive);
+    }
+
+    #[test]
+    fn hosts_are_counted() {
+        assert_eq!(read(&[("Host", b"a")]).unwrap().one_host(), Ok(()));
+        assert_eq!(read(&[("Host", b"a"), ("HOST", b"a")]).unwrap().one_host(), Err(Fault::SeveralHosts));
+    }
+}

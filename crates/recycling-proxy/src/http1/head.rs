@@ -1,0 +1,263 @@
+//! Message heads: parsed by httparse, judged by us.
+
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
+
+use super::body::Body;
+use super::fault::Fault;
+use super::fields::Fields;
+
+/// Fields for which a parse needs no allocation; a head may have any number.
+const USUAL_FIELDS: usize = 64;
+
+/// What matters of a request head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// What the method means for the response's framing.
+    pub method: Method,
+    /// Whether the client would send another request after this one (RFC 9112 §9.3).
+    pub persistent: bool,
+    /// The body that follows.
+    pub body: Body,
+}
+
+/// The methods whose responses are framed in a way of their own (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// No response has a body.
+    Head,
+    /// A 2xx response begins a tunnel.
+    Connect,
+    /// All others.
+    Other,
+}
+
+/// What matters of a response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseHead {
+    /// 1xx but not 101: the final response is yet to come.
+    Interim,
+    /// 101, or 2xx to CONNECT: what follows is no longer HTTP/1.
+    Tunnel,
+    /// The final response.
+    Final {
+        /// Whether the app would take another request after this one (RFC 9112 §9.3).
+        persistent: bool,
+        /// The body that follows.
+        body: Body,
+    },
+}
+
+impl RequestHead {
+    /// Parses a complete head, its empty line included.
+    pub fn parse(head: &[u8]) -> Result<Self, Fault> {
+        with_fields(|fields| {
+            let mut request = httparse::Request::new(&mut []);
+            let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, head, fields);
+            if !is_complete(parsed)? {
+                return Ok(None);
+            }
+            let target = request.path.unwrap_or_default();
+            if !target.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(Fault::BadTarget);
+            }
+            let fields = Fields::read(request.headers)?;
+            fields.one_host()?;
+            let version_11 = request.version == Some(1);
+            let body = match (fields.chunked, fields.length) {
+                (true, _) if !version_11 => return Err(Fault::BadTransferEncoding),
+                (true, _) => Body::chunked(),
+                (false, Some(length)) => Body::length(length),
+                (false, None) => Body::none(),
+            };
+            let method = match request.method {
+                Some("HEAD") => Method::Head,
+                Some("CONNECT") => Method::Connect,
+                Some(_) | None => Method::Other,
+            };
+            Ok(Some(Self { method, persistent: persists(fields, version_11), body }))
+        })
+    }
+}
+
+impl ResponseHead {
+    /// Parses a complete head, its empty line included, as the response to a request with `method`.
+    pub fn parse(head: &[u8], method: Method) -> Result<Self, Fault> {
+        with_fields(|fields| {
+            let mut response = httparse::Response::new(&mut []);
+            let parsed = ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, fields);
+            if !is_complete(parsed)? {
+                return Ok(None);
+            }
+            let fields = Fields::read(response.headers)?;
+            let version_11 = response.version == Some(1);
+            if fields.chunked && !version_11 {
+                return Err(Fault::BadTransferEncoding);
+            }
+            let code = response.code.unwrap_or_default();
+            let read = match (method, code) {
+                (_, 101) | (Method::Connect, 200..=299) => Self::Tunnel,
+                (_, 100..=199) => Self::Interim,
+                (method, code) => {
+                    Self::Final { persistent: persists(fields, version_11), body: response_body(method, code, fields) }
+                }
+            };
+            Ok(Some(match read {
+                // A body that only the end of the connection delimits leaves no room for another response.
+                Self::Final { body, .. } if body.ends_with_connection() => Self::Final { persistent: false, body },
+                Self::Interim | Self::Tunnel | Self::Final { .. } => read,
+            }))
+        })
+    }
+}
+
+/// RFC 9112 §6.3.
+fn response_body(method: Method, code: u16, fields: Fields) -> Body {
+    match (method, code, fields.chunked, fields.length) {
+        (Method::Head, ..) | (_, 204 | 304, ..) => Body::none(),
+        (_, _, true, _) => Body::chunked(),
+        (_, _, false, Some(length)) => Body::length(length),
+        (_, _, false, None) => Body::until_end_of_connection(),
+    }
+}
+
+/// RFC 9112 §9.3.
+fn persists(fields: Fields, version_11: bool) -> bool {
+    !fields.close && (version_11 || fields.keep_alive)
+}
+
+/// Calls `parse` with room for as many fields as the head turns out to have; `parse` says `None` where it had too few.
+fn with_fields<'h, T>(
+    mut parse: impl FnMut(&mut [std::mem::MaybeUninit<Header<'h>>]) -> Result<Option<T>, Fault>,
+) -> Result<T, Fault> {
+    let mut usual = [const { std::mem::MaybeUninit::uninit() }; USUAL_FIELDS];
+    if let Some(parsed) = parse(&mut usual)? {
+        return Ok(parsed);
+    }
+    let mut room = USUAL_FIELDS;
+    loop {
+        room = room.saturating_mul(8);
+        let mut many = vec![std::mem::MaybeUninit::new(EMPTY_HEADER); room];
+        if let Some(parsed) = parse(&mut many)? {
+            return Ok(parsed);
+        }
+    }
+}
+
+/// Whether the parse came to its end; `false` where the head has more fields than there was room for.
+fn is_complete(parsed: httparse::Result<usize>) -> Result<bool, Fault> {
+    match parsed {
+        Ok(Status::Complete(_)) => Ok(true),
+        Err(httparse::Error::TooManyHeaders) => Ok(false),
+        // The head's end was found before, so that "partial" means one that breaks off in itself.
+        Ok(Status::Partial) | Err(_) => Err(Fault::MalformedHead),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(head: &str) -> Result<RequestHead, Fault> {
+        RequestHead::parse(head.replace('\n', "\r\n").as_bytes())
+    }
+
+    fn response(head: &str, method: Method) -> Result<ResponseHead, Fault> {
+        ResponseHead::parse(head.replace('\n', "\r\n").as_bytes(), method)
+    }
+
+    fn last(body: Body) -> Result<ResponseHead, Fault> {
+        Ok(ResponseHead::Final { persistent: false, body })
+    }
+
+    fn more(body: Body) -> Result<ResponseHead, Fault> {
+        Ok(ResponseHead::Final { persistent: true, body })
+    }
+
+    #[test]
+    fn requests() {
+        for (head, method, persistent, body) in [
+            ("GET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
+            ("\nGET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
+            ("HEAD / HTTP/1.1\nHost: a\nConnection: x, close\n\n", Method::Head, false, Body::none()),
+            ("head / HTTP/1.0\nConnection: keep-alive\n\n", Method::Other, true, Body::none()),
+            ("CONNECT a:1 HTTP/1.0\n\n", Method::Connect, false, Body::none()),
+            ("POST * HTTP/1.1\nContent-Length: 3\n\n", Method::Other, true, Body::length(3)),
+            ("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n", Method::Other, true, Body::chunked()),
+        ] {
+            assert_eq!(request(head), Ok(RequestHead { method, persistent, body }), "{head}");
+        }
+    }
+
+    #[test]
+    fn requests_that_are_refused() {
+        for (head, fault) in [
+            ("GET /\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1 \n\n", Fault::MalformedHead),
+            ("GET  / HTTP/1.1\n\n", Fault::MalformedHead),
+            ("GET / HTTP/2.0\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.2\n\n", Fault::MalformedHead),
+            ("GET / http/1.1\n\n", Fault::MalformedHead),
+            ("G(T / HTTP/1.1\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\nHost : a\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\nHost: a\n b\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\n Host: a\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\nHost\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\n: a\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.1\nX: a\0b\n\n", Fault::MalformedHead),
+            ("GET /\u{e9} HTTP/1.1\n\n", Fault::BadTarget),
+            ("GET / HTTP/1.1\nHost: a\nHost: b\n\n", Fault::SeveralHosts),
+            ("GET / HTTP/1.0\nTransfer-Encoding: chunked\n\n", Fault::BadTransferEncoding),
+            ("\n\n", Fault::MalformedHead),
+        ] {
+            assert_eq!(request(head), Err(fault), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn responses() {
+        let other = Method::Other;
+        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), more(Body::length(2)));
+        assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), more(Body::length(2)));
+        assert_eq!(response("HTTP/1.1 200 \nTransfer-Encoding: chunked\n\n", other), more(Body::chunked()));
+        assert_eq!(response("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\n", other), last(Body::length(2)));
+        assert_eq!(response("HTTP/1.0 200 OK\nContent-Length: 2\n\n", other), last(Body::length(2)));
+        assert_eq!(response("HTTP/1.1 200 OK\n\n", other), last(Body::until_end_of_connection()));
+        assert_eq!(response("HTTP/1.1 204 No Content\nContent-Length: 2\n\n", other), more(Body::none()));
+        assert_eq!(response("HTTP/1.1 304 Not Modified\nContent-Length: 2\n\n", other), more(Body::none()));
+        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", Method::Head), more(Body::none()));
+        assert_eq!(response("HTTP/1.1 200 OK\n\n", Method::Head), more(Body::none()));
+    }
+
+    #[test]
+    fn interim_responses_and_tunnels() {
+        for code in [100, 102, 103, 199] {
+            assert_eq!(response(&format!("HTTP/1.1 {code} x\n\n"), Method::Other), Ok(ResponseHead::Interim));
+        }
+        assert_eq!(response("HTTP/1.1 101 Switching Protocols\n\n", Method::Other), Ok(ResponseHead::Tunnel));
+        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 5\n\n", Method::Connect), Ok(ResponseHead::Tunnel));
+        assert_eq!(response("HTTP/1.1 403 No\nContent-Length: 0\n\n", Method::Connect), more(Body::length(0)));
+    }
+
+    #[test]
+    fn responses_that_are_refused() {
+        for (head, fault) in [
+            ("HTTP/1.1 20 OK\n\n", Fault::MalformedHead),
+            ("HTTP/1.1 2000 OK\n\n", Fault::MalformedHead),
+            ("ICY 200 OK\n\n", Fault::MalformedHead),
+            ("HTTP/1.1 200 OK\nX : y\n\n", Fault::MalformedHead),
+            ("HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\n", Fault::BadTransferEncoding),
+            ("HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n", Fault::BadTransferEncoding),
+        ] {
+            assert_eq!(response(head, Method::Other), Err(fault), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_fields() {
+        for count in [63, 64, 65, 512, 513, 10_000] {
+            let fields = "x: y\n".repeat(count - 1);
+            let head = format!("POST / HTTP/1.1\n{fields}Content-Length: 9\n\n");
+            assert_eq!(request(&head).unwrap().body, Body::length(9), "{count}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Moves the bytes of an HTTP/1 connection as the [`Conversation`] allows.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::conversation::{Conversation, Moment, Offence};
+use super::fault::Fault;
+use super::phase::{Event, Phase};
+use super::refusal::Refusal;
+use crate::buffer::Buffer;
+use crate::flow::{end, poll_fill, poll_flush};
+
+/// The time in which a request head must be complete once it has begun.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The time for which a peer may take none of the bytes that it was sent.
+const STALL_TIME: Duration = Duration::from_mins(1);
+
+/// An HTTP/1 connection between a client and its app.
+pub(crate) struct Relay<O> {
+    pub(crate) client: TcpStream,
+    pub(crate) app: TcpStream,
+    pub(crate) from_client: Buffer,
+    pub(crate) from_app: Buffer,
+    pub(crate) conversation: Conversation,
+    observer: O,
+    client_ended: bool,
+    app_ended: bool,
+    app_sink: AppSink,
+    patience: Patience,
+}
+
+/// What the relay asks and tells the rest of the process.
+pub(crate) trait Observer {
+    /// The moment of a decision.
+    fn moment(&self) -> Moment;
+    /// Another request has begun.
+    fn request_started(&self);
+}
+
+/// Whether the app still takes bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AppSink {
+    Open,
+    /// The client's FIN was passed on.
+    Ended,
+    /// The app takes no more; it may still answer.
+    Deaf,
+}
+
+/// What the connection comes to when the relay is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The client was sent all that there is: close, and let it read.
+    Linger,
+    /// A message was refused: answer, close, and let the client read.
+    Refuse(Refusal),
+    /// No longer HTTP/1.
+    Tunnel,
+    /// The client has left.
+    Close,
+    /// A peer broke off in the middle, and the other must not take it for an end.
+    Reset,
+}
+
+impl Ending {
+    /// The word for it in logs.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Linger => "linger",
+            Self::Refuse(_) => "refuse",
+            Self::Tunnel => "tunnel",
+            Self::Close => "close",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+impl<O: Observer> Relay<O> {
+    pub(crate) fn new(
+        client: TcpStream,
+        app: TcpStream,
+        from_client: Buffer,
+        conversation: Conversation,
+        observer: O,
+    ) -> Self {
+        Self {
+            client,
+            app,
+            from_client,
+            from_app: Buffer::default(),
+            conversation,
+            observer,
+            client_ended: false,
+            app_ended: false,
+            app_sink: AppSink::Open,
+            patience: Patience::default(),
+        }
+    }
+
+    /// Runs until no further request can come on the connection.
+    pub(crate) async fn run(&mut self) -> Ending {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let mut progress = false;
+        loop {
+            match self.advance(cx) {
+                Ok(true) => progress = true,
+                Ok(false) => break,
+                Err(ending) => return Poll::Ready(ending),
+            }
+        }
+        match self.patience.poll(self.awaited(), progress, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Awaited::Head { .. }) => Poll::Ready(Ending::Refuse(Refusal::Client(Fault::SlowHead))),
+            Poll::Ready(Awaited::Peer | Awaited::Nothing) => Poll::Ready(Ending::Reset),
+        }
+    }
+
+    /// One round in both directions; whether anything moved.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let mut moved = self.client_to_app(cx)?;
+        moved |= self.app_to_client(cx)?;
+        moved |= self.conversation.exchange_done(&self.from_client, &self.from_app).map_err(|it| self.refuse(it))?;
+        if !moved {
+            moved = self.conclude(cx);
+        }
+        match self.conversation.phase() {
+            Phase::Idle | Phase::Serving | Phase::Announced => Ok(moved),
+            Phase::Lingering => Err(Ending::Linger),
+            Phase::Tunnel => Err(Ending::Tunnel),
+            Phase::Closed => Err(Ending::Close),
+        }
+    }
+
+    fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let mut moved = false;
+        if !self.client_ended
+            && !self.from_client.is_full()
+            && let Poll::Ready(read) = poll_fill(&mut self.client, &mut self.from_client, cx)
+        {
+            moved = true;
+            self.client_ended = read.map_err(|_| Ending::Reset)? == 0;
+        }
+        let before = self.conversation.requests_started();
+        self.conversation.examine_request(&mut self.from_client).map_err(|offence| self.refuse(offence))?;
+        if self.conversation.requests_started() != before {
+            self.observer.request_started();
+        }
+        if self.app_sink == AppSink::Deaf {
+            // The app has answered early and closed: what the client still sends must not keep it from reading that.
+            self.from_client.discard();
+            return Ok(moved);
+        }
+        match poll_flush(&mut self.app, &mut self.from_client, cx) {
+            Poll::Ready(Ok(wrote)) => moved |= wrote,
+            Poll::Ready(Err(_)) => {
+                self.app_sink = AppSink::Deaf;
+                moved = true;
+            }
+            Poll::Pending => {}
+        }
+        Ok(moved)
+    }
+
+    fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        let mut moved = false;
+        if !self.app_ended
+            && !self.from_app.is_full()
+            && let Poll::Ready(read) = poll_fill(&mut self.app, &mut self.from_app, cx)
+        {
+            moved = true;
+            self.app_ended = match read {
+                Ok(count) => count == 0,
+                // A reset in the middle of a response is passed on: its end must not look like one.
+                Err(_) if self.conversation.response_is_open() => return Err(Ending::Reset),
+                Err(_) => true,
+            };
+        }
+        let pipelined = !self.from_client.unexamined().is_empty();
+        let observer = &self.observer;
+        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, || observer.moment());
+        examined.map_err(|offence| self.refuse(offence))?;
+        if let Poll::Ready(wrote) = poll_flush(&mut self.client, &mut self.from_app, cx) {
+            moved |= wrote.map_err(|_| Ending::Reset)?;
+        }
+        Ok(moved)
+    }
+
+    /// Draws the conclusions of streams that have ended, once nothing else moves; whether there was one to draw.
+    fn conclude(&mut self, cx: &mut Context<'_>) -> bool {
+        let answered = self.from_app.cleared().is_empty();
+        if self.app_ended && answered {
+            if !self.conversation.end_response() || !self.conversation.request_is_done() {
+                self.conversation.note(Event::AppEnded);
+            }
+            return true;
+        }
+        if self.app_sink == AppSink::Deaf && answered && self.conversation.response_is_done() {
+            self.conversation.note(Event::AppEnded);
+            return true;
+        }
+        if self.client_ended && self.conversation.phase() == Phase::Idle {
+            self.conversation.note(Event::ClientEnded);
+            return true;
+        }
+        if self.client_ended && self.app_sink == AppSink::Open && self.from_client.is_empty() {
+            self.app_sink = AppSink::Ended;
+            end(&mut self.app, cx);
+            return true;
+        }
+        false
+    }
+
+    fn refuse(&self, offence: Offence) -> Ending {
+        match offence {
+            Offence::App(Fault::Unsolicited) => Ending::Linger,
+            Offence::Client(_) | Offence::App(_) if self.conversation.response_is_open() => Ending::Reset,
+            Offence::Client(_) if self.conversation.response_is_done() => Ending::Linger,
+            Offence::Client(fault) => Ending::Refuse(Refusal::Client(fault)),
+            Offence::App(fault) => Ending::Refuse(Refusal::App(fault)),
+        }
+    }
+
+    fn awaited(&self) -> Awaited {
+        let app_owes = !self.from_client.cleared().is_empty();
+        let client_owes = !self.from_app.cleared().is_empty();
+        if app_owes || client_owes {
+            Awaited::Peer
+        } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
+            Awaited::Head { request: self.conversation.requests_started() }
+        } else {
+            Awaited::Nothing
+        }
+    }
+}
+
+/// What the relay waits for that a healthy peer would do in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Awaited {
+    /// Nothing that has a bound: an app may think, and an idle client may stay.
+    #[default]
+    Nothing,
+    /// The rest of a request head; dripping bytes do not prolong it.
+    Head {
+        /// The number of requests before it.
+        request: u32,
+    },
+    /// A peer that takes what it was sent.
+    Peer,
+}
+
+/// A timer that exists only while there is something to wait for.
+#[derive(Debug, Default)]
+struct Patience {
+    awaited: Awaited,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn poll(&mut self, awaited: Awaited, progress: bool, cx: &mut Context<'_>) -> Poll<Awaited> {
+        if awaited != self.awaited || (progress && awaited == Awaited::Peer) {
+            self.awaited = awaited;
+            self.timer = match awaited {
+                Awaited::Nothing => None,
+                Awaited::Head { .. } => Some(Box::pin(sleep(HEAD_TIME))),
+                Awaited::Peer => Some(Box::pin(sleep(STALL_TIME))),
+            };
+        }
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx).map(|()| self.awaited),
+            None => Poll::Pending,
+        }
+    }
+}

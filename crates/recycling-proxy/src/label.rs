@@ -1,0 +1,42 @@
+//! Enums whose variants are words of the public interface: each word is written once, and logs, metrics and
+//! documentation take it from here.
+
+/// Defines an enum with a label for each variant.
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $(#[doc = $sentence:literal] $variant:ident = $label:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $(#[doc = $sentence] $variant,)+
+        }
+
+        impl $name {
+            /// Every variant, in the order in which they are documented.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The word for it in logs and metrics.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// What it means, as a sentence.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence.trim_ascii(),)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.label())
+            }
+        }
+
+        impl prometheus_client::encoding::EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> std::fmt::Result {
+                std::fmt::Write::write_str(encoder, self.label())
+            }
+        }
+    };
+}
+
+pub(crate) use labels;

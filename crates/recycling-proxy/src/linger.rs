@@ -1,0 +1,36 @@
+//! The lingering close (RFC 9112 §9.6).
+//!
+//! Closing a socket that holds unread bytes sends a reset, and a reset can destroy a last response that the client
+//! has not read yet. So: FIN first, then read and drop what still comes, within bounds.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Silence after which the client is taken to have read everything.
+const SILENCE: Duration = Duration::from_secs(5);
+/// The whole time that a client can take.
+const ALTOGETHER: Duration = Duration::from_secs(30);
+/// What a client can still send before it is taken to be one that does not read.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// Ends the connection without destroying what the client has yet to read; the bytes that it still sent.
+pub(crate) async fn linger(mut client: TcpStream) -> usize {
+    if client.shutdown().await.is_err() {
+        return 0;
+    }
+    let deadline = Instant::now() + ALTOGETHER;
+    let mut dropped: usize = 0;
+    // Small, so that ten thousand lingering connections cost little.
+    let mut sink = [0; 512];
+    while dropped < MOST_BYTES {
+        match timeout_at(deadline, timeout(SILENCE, client.read(&mut sink))).await {
+            Ok(Ok(Ok(count))) if count > 0 => dropped = dropped.saturating_add(count),
+            Ok(Ok(Ok(_) | Err(_)) | Err(_)) | Err(_) => break,
+        }
+    }
+    dropped
+}

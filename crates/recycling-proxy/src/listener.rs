@@ -1,0 +1,119 @@
+//! Accepts client connections.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use crate::dial::App;
+use crate::flow::reset;
+use crate::proxy::Proxy;
+use crate::redirect::{Destination, original_destination};
+use crate::workers::{Accepted, Workers};
+
+/// As long a queue as the kernel allows: connections wait there while we are busy, or at the connection cap.
+const QUEUE: i32 = 4096;
+/// How long accepting pauses where the system is out of descriptors: descriptors come back when connections end.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A client that has vanished is noticed, since the app's own keep-alive probes no longer reach it.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+
+/// A listening socket, and where its connections go.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    /// `None` where each connection is asked for its original destination.
+    app: Option<SocketAddr>,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: SocketAddr, app: Option<SocketAddr>) -> io::Result<Self> {
+        Ok(Self { socket: bind(address)?, app })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts for as long as it is polled. `places` bounds the connections that are open at once.
+    pub(crate) async fn run(&self, proxy: &Arc<Proxy>, workers: &Workers, places: &Arc<Semaphore>) {
+        // The semaphore is never closed.
+        while let Ok(place) = Arc::clone(places).acquire_owned().await {
+            match self.socket.accept().await {
+                Ok((client, _)) => self.take(client, place, proxy, workers),
+                Err(error) => Self::failed(&error, proxy).await,
+            }
+        }
+    }
+
+    fn take(&self, client: TcpStream, place: OwnedSemaphorePermit, proxy: &Arc<Proxy>, workers: &Workers) {
+        match self.prepare(&client) {
+            Ok(Some(app)) => workers.hand(Accepted { client, app, place }, proxy),
+            Ok(None) => {
+                tracing::debug!("a connection to the proxy's own port, which no rule redirected, is reset");
+                reset(client);
+            }
+            // The client has left in the meantime.
+            Err(error) => tracing::debug!(%error, "a connection was gone before it could be served"),
+        }
+    }
+
+    fn prepare(&self, client: &TcpStream) -> io::Result<Option<App>> {
+        client.set_nodelay(true)?;
+        let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
+        SockRef::from(client).set_tcp_keepalive(&probes)?;
+        if let Some(app) = self.app {
+            return Ok(Some(App::Fixed(app)));
+        }
+        Ok(match original_destination(client)? {
+            Destination::Redirected(meant) => Some(App::OfPod { port: meant.port(), pod: meant.ip() }),
+            Destination::Direct => None,
+        })
+    }
+
+    async fn failed(error: &io::Error, proxy: &Arc<Proxy>) {
+        let of_system = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some);
+        if of_system.contains(&Errno::from_io_error(error)) {
+            // The connection stays in the queue; trying at once again would only burn CPU.
+            proxy.metrics.accept_pauses.inc();
+            tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
+            sleep(PAUSE).await;
+        } else {
+            // All others are of the connection that was not accepted (accept(2)).
+            tracing::debug!(%error, "a connection was gone before it was accepted");
+        }
+    }
+}
+
+/// A socket that listens; on [::] for IPv4 too, and for IPv4 alone on a machine without IPv6.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    match listen(address) {
+        Err(error)
+            if address.ip() == std::net::Ipv6Addr::UNSPECIFIED
+                && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+        {
+            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        listening => listening,
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted proxy must not wait for the connections of the one before it to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(QUEUE)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}

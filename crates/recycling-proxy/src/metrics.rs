@@ -1,0 +1,161 @@
+//! What the proxy counts, in the text format of Prometheus.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::connections::Connections;
+use crate::drain::{Drain, DrainPhase};
+use crate::http1::fault::Fault;
+use crate::label::labels;
+use crate::recycle::RetireReason;
+use crate::tunnel::TunnelKind;
+
+labels!(
+    /// Which peer sent a faulty message.
+    Side {
+        /// The client.
+        Client = "client",
+        /// The app.
+        App = "app",
+    }
+);
+
+/// Every counter of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Client connections accepted.
+    pub opened: Counter,
+    /// Requests whose head has passed.
+    pub requests: Counter,
+    /// Bytes that clients still sent on connections whose end was announced.
+    pub ignored: Counter,
+    /// Connections that no address of the app accepted.
+    pub app_unreachable: Counter,
+    /// Accepts that the system refused for want of descriptors or memory.
+    pub accept_pauses: Counter,
+    retired: Family<Reason, Counter>,
+    tunnels: Family<Kind, Counter>,
+    faults: Family<FaultOf, Counter>,
+    open: Gauge<u64, AtomicU64>,
+    draining: Family<Phase, Gauge<u64, AtomicU64>>,
+    registry: Registry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: RetireReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: TunnelKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultOf {
+    side: Side,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Phase {
+    phase: DrainPhase,
+}
+
+impl Metrics {
+    /// Every counter at zero; those with a reason are there from the start, so that rates see the first event.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            opened: Counter::default(),
+            requests: Counter::default(),
+            ignored: Counter::default(),
+            app_unreachable: Counter::default(),
+            accept_pauses: Counter::default(),
+            retired: Family::default(),
+            tunnels: Family::default(),
+            faults: Family::default(),
+            open: Gauge::default(),
+            draining: Family::default(),
+            registry: Registry::with_prefix("evenkeel_proxy"),
+        };
+        for reason in RetireReason::ALL {
+            let _ = metrics.retired.get_or_create(&Reason { reason: *reason });
+        }
+        for kind in TunnelKind::ALL {
+            let _ = metrics.tunnels.get_or_create(&Kind { kind: *kind });
+        }
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("connections_opened", "Client connections accepted", self.opened.clone());
+        registry.register("connections_open", "Client connections open now", self.open.clone());
+        registry.register("requests", "HTTP/1 requests whose head has passed to the app", self.requests.clone());
+        registry.register(
+            "connections_retired",
+            "Client connections whose end was announced, by reason",
+            self.retired.clone(),
+        );
+        registry.register(
+            "announcements_ignored",
+            "Client connections on which bytes still came after their end was announced",
+            self.ignored.clone(),
+        );
+        registry.register("tunnels", "Client connections that became tunnels, by kind", self.tunnels.clone());
+        registry.register("faults", "Messages that were not forwarded, by sender and fault", self.faults.clone());
+        registry.register(
+            "app_unreachable",
+            "Client connections that no address of the app accepted",
+            self.app_unreachable.clone(),
+        );
+        registry.register(
+            "accept_pauses",
+            "Pauses of accepting for want of descriptors or memory",
+            self.accept_pauses.clone(),
+        );
+        registry.register("drain_phase", "1 for the phase in which the drain is", self.draining.clone());
+    }
+
+    /// Counts a connection whose end was announced.
+    pub fn retired(&self, reason: RetireReason) {
+        self.retired.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a connection that became a tunnel.
+    pub fn tunnel(&self, kind: TunnelKind) {
+        self.tunnels.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Counts a message that was not forwarded.
+    pub fn fault(&self, side: Side, fault: Fault) {
+        self.faults.get_or_create(&FaultOf { side, fault }).inc();
+    }
+
+    /// The text for a scrape.
+    pub fn text(&self, connections: &Arc<Connections>, drain: &Drain) -> Result<String, fmt::Error> {
+        self.open.set(connections.count() as u64);
+        let now = drain.phase();
+        for phase in DrainPhase::ALL {
+            self.draining.get_or_create(&Phase { phase: *phase }).set(u64::from(*phase == now));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

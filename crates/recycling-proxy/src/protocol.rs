@@ -1,0 +1,110 @@
+//! Tells the protocol of a connection by the client's first bytes.
+
+use crate::http1::fields::is_token;
+
+/// The beginning of every HTTP/2 connection (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// No method in use comes near; it bounds how long other protocols are looked at.
+const LONGEST_METHOD: usize = 32;
+/// A request line that has not ended by then is left to the HTTP/1 relay, whose head limit speaks of it.
+const LONGEST_LOOK: usize = 8 * 1024;
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A request line came first.
+    Http1,
+    /// The preface of HTTP/2 came first.
+    Http2,
+    /// Anything else, TLS included.
+    Opaque,
+}
+
+/// The protocol, as soon as the bytes leave no doubt.
+pub fn detect(bytes: &[u8]) -> Option<Protocol> {
+    if bytes.starts_with(HTTP2_PREFACE) {
+        return Some(Protocol::Http2);
+    }
+    if HTTP2_PREFACE.starts_with(bytes) {
+        return None;
+    }
+    let line = match bytes {
+        b"\r" => return None,
+        // An empty line before the request line is ignored by servers (RFC 9112 §2.2).
+        [b'\r', b'\n', line @ ..] => line,
+        line => line,
+    };
+    match line.iter().position(|b| *b == b'\n') {
+        Some(end) => Some(of_whole_line(line.get(..end).unwrap_or_default())),
+        None => of_open_line(line),
+    }
+}
+
+/// `METHOD SP TARGET SP HTTP/x.y`, loosely: the HTTP/1 relay judges strictly what looks like one.
+fn of_whole_line(line: &[u8]) -> Protocol {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let version = line.rsplit(|b| *b == b' ').find(|word| !word.is_empty());
+    let named = version.is_some_and(|version| version.starts_with(b"HTTP/") && version.len() < line.len());
+    if named && method_is_plausible(line) { Protocol::Http1 } else { Protocol::Opaque }
+}
+
+fn of_open_line(line: &[u8]) -> Option<Protocol> {
+    let text = line.strip_suffix(b"\r").unwrap_or(line);
+    if !method_is_plausible(text) || text.iter().any(u8::is_ascii_control) {
+        return Some(Protocol::Opaque);
+    }
+    (line.len() >= LONGEST_LOOK).then_some(Protocol::Http1)
+}
+
+/// Whether the line begins with a token and a space, or with what may become that.
+fn method_is_plausible(line: &[u8]) -> bool {
+    let method = line.split(|b| *b == b' ').next().unwrap_or_default();
+    let begun = !method.is_empty() || line.is_empty();
+    begun && method.len() <= LONGEST_METHOD && method.iter().all(|b| is_token(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_protocols_apart_and_waits_no_longer_than_needed() {
+        for (bytes, protocol, needed) in [
+            (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], Protocol::Http1, 16),
+            (b"\r\nGET / HTTP/1.1\r\n", Protocol::Http1, 18),
+            (b"GET / HTTP/1.1\n", Protocol::Http1, 15),
+            (b"GET / HTTP/9.9\r\n", Protocol::Http1, 16),
+            (b"GET /\xc3\xa9 HTTP/1.1\r\n", Protocol::Http1, 18),
+            (b"PRI / HTTP/1.1\r\n", Protocol::Http1, 16),
+            (b"BASELINE-CONTROL / HTTP/1.1\r\n", Protocol::Http1, 29),
+            (HTTP2_PREFACE, Protocol::Http2, HTTP2_PREFACE.len()),
+            (b"PRI * HTTP/2.0\r\n\r\nXX", Protocol::Http1, 19),
+            (b"\x16\x03\x01\x02\x00\x01", Protocol::Opaque, 1),
+            (b"GET /\r\n", Protocol::Opaque, 7),
+            (b"PING\r\n", Protocol::Opaque, 6),
+            (b"EHLO example.org\r\n", Protocol::Opaque, 18),
+            (b" GET / HTTP/1.1\r\n", Protocol::Opaque, 1),
+            (b"*1\r\n$4\r\nPING\r\n", Protocol::Opaque, 4),
+            (b"\r\n\r\n", Protocol::Opaque, 4),
+            (b"GET /\x00", Protocol::Opaque, 6),
+            (b"HTTP/1.1\r\n", Protocol::Opaque, 5),
+        ] {
+            let shown = String::from_utf8_lossy(bytes);
+            for length in 0..needed {
+                assert_eq!(detect(&bytes[..length]), None, "{shown:?} after {length}");
+            }
+            for length in needed..=bytes.len() {
+                assert_eq!(detect(&bytes[..length]), Some(protocol), "{shown:?} after {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_line_goes_to_http1() {
+        let line = [b"GET /", &[b'a'; LONGEST_LOOK][..]].concat();
+        assert_eq!(detect(&line[..LONGEST_LOOK - 1]), None);
+        assert_eq!(detect(&line[..LONGEST_LOOK]), Some(Protocol::Http1));
+        assert_eq!(detect(&[b'A'; LONGEST_METHOD]), None);
+        assert_eq!(detect(&[b'A'; LONGEST_METHOD + 1]), Some(Protocol::Opaque));
+    }
+}

@@ -1,0 +1,47 @@
+//! What all connections of the process share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use settings::{Jitter, MaxRequests, ProxySettings, Span};
+
+use crate::connections::Connections;
+use crate::dial::Dialer;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::recycle::Limits;
+
+/// The rule, the counters and the drain of one running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: Metrics,
+    pub(crate) dialer: Dialer,
+    pub(crate) opaque_ports: BTreeSet<u16>,
+    pub(crate) head_limit: usize,
+    max_requests: MaxRequests,
+    max_age: Option<Span>,
+    jitter: Jitter,
+}
+
+impl Proxy {
+    /// A proxy that has accepted nothing.
+    pub fn new(settings: &ProxySettings) -> Self {
+        Self {
+            connections: Arc::default(),
+            drain: Drain::new(settings.drain_timeout.get()),
+            metrics: Metrics::new(),
+            dialer: Dialer::default(),
+            opaque_ports: settings.opaque_ports.clone(),
+            head_limit: settings.head_limit.bytes(),
+            max_requests: settings.max_requests,
+            max_age: settings.max_age,
+            jitter: settings.jitter,
+        }
+    }
+
+    pub(crate) fn draw_limits(&self, sample: u32) -> Limits {
+        Limits::draw(self.max_requests, self.max_age, self.jitter, sample)
+    }
+}

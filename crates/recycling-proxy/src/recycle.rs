@@ -1,0 +1,125 @@
+//! The rule: when a client connection is retired.
+//!
+//! Pure: counts, ages and random samples come in, a verdict comes out. It is asked once per request, just before the
+//! final response head is written, which is the only moment at which a connection can be retired without a loss.
+
+use std::time::Duration;
+
+use settings::{Jitter, MaxRequests, Span};
+
+use crate::label::labels;
+
+labels!(
+    /// Why a connection was retired: log field and metric label.
+    RetireReason {
+        /// It has carried its number of requests.
+        MaxRequests = "max_requests",
+        /// It has reached its age.
+        MaxAge = "max_age",
+        /// The pod is being terminated.
+        Drain = "drain",
+    }
+);
+
+/// The limits of one connection, drawn when it was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    requests: u32,
+    age: Option<Duration>,
+}
+
+impl Limits {
+    /// Draws limits from [N·(1−jitter), N] and [age·(1−jitter), age]; `sample` is uniform over all of `u32`.
+    ///
+    /// One sample for both: a connection that lives a little shorter by count may as well by age.
+    pub fn draw(max_requests: MaxRequests, max_age: Option<Span>, jitter: Jitter, sample: u32) -> Self {
+        let most = u64::from(max_requests.get());
+        let width = most.saturating_mul(u64::from(jitter.percent())) / 100;
+        // Multiply-shift: maps the sample onto 0..=width without a bias that matters at 32 bits.
+        let below = width.saturating_add(1).saturating_mul(u64::from(sample)) >> 32;
+        let requests = u32::try_from(most.saturating_sub(below)).unwrap_or(u32::MAX);
+        let age = max_age.map(|age| {
+            let shortening = f64::from(jitter.percent()) / 100.0 * f64::from(sample) / f64::from(u32::MAX);
+            age.get().mul_f64(1.0 - shortening)
+        });
+        Self { requests, age }
+    }
+
+    /// The number of requests after which the connection is retired.
+    pub fn requests(self) -> u32 {
+        self.requests
+    }
+
+    /// Whether the age of a connection matters at all; where it does not, nobody needs to ask the clock.
+    pub fn watch_age(self) -> bool {
+        self.age.is_some()
+    }
+
+    /// Whether a connection is retired with the response that is about to be sent, and why.
+    pub fn verdict(self, requests_started: u32, age: Duration, draining: bool) -> Option<RetireReason> {
+        if draining {
+            Some(RetireReason::Drain)
+        } else if requests_started >= self.requests {
+            Some(RetireReason::MaxRequests)
+        } else if self.age.is_some_and(|limit| age >= limit) {
+            Some(RetireReason::MaxAge)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(max_requests: u32, max_age: Option<&str>, jitter: &str, sample: u32) -> Limits {
+        let max_age = max_age.map(|age| age.parse().unwrap());
+        Limits::draw(MaxRequests::new(max_requests).unwrap(), max_age, jitter.parse().unwrap(), sample)
+    }
+
+    #[test]
+    fn without_jitter_the_limit_is_exact() {
+        for sample in [0, 1, u32::MAX / 2, u32::MAX] {
+            let limits = limits(10, None, "0%", sample);
+            assert_eq!(limits.verdict(9, Duration::ZERO, false), None);
+            assert_eq!(limits.verdict(10, Duration::ZERO, false), Some(RetireReason::MaxRequests));
+            assert_eq!(limits.verdict(11, Duration::ZERO, false), Some(RetireReason::MaxRequests));
+        }
+    }
+
+    #[test]
+    fn both_ends_of_the_range_are_drawn() {
+        assert_eq!(limits(1000, None, "10%", 0).requests(), 1000);
+        assert_eq!(limits(1000, None, "10%", u32::MAX).requests(), 900);
+        assert_eq!(limits(1, None, "50%", u32::MAX).requests(), 1);
+        assert_eq!(limits(2, None, "50%", u32::MAX).requests(), 1);
+    }
+
+    #[test]
+    fn age_counts_with_the_first_response_after_it() {
+        let limits = limits(1000, Some("10s"), "0%", 7);
+        assert!(limits.watch_age());
+        assert_eq!(limits.verdict(1, Duration::from_millis(9_999), false), None);
+        assert_eq!(limits.verdict(1, Duration::from_secs(10), false), Some(RetireReason::MaxAge));
+    }
+
+    #[test]
+    fn a_drain_retires_everything() {
+        assert_eq!(limits(1000, None, "0%", 0).verdict(1, Duration::ZERO, true), Some(RetireReason::Drain));
+    }
+
+    proptest! {
+        #[test]
+        fn limits_stay_in_their_range(n in 1u32.., percent in 0u8..=50, sample: u32, age in 1u64..1_000_000_000) {
+            let limits = limits(n, Some(&format!("{age}ms")), &format!("{percent}%"), sample);
+            let lowest = f64::from(n) * (1.0 - f64::from(percent) / 100.0);
+            prop_assert!(limits.requests() >= 1 && limits.requests() <= n);
+            prop_assert!(f64::from(limits.requests()) >= lowest.floor());
+            let drawn = limits.age.unwrap().as_secs_f64() * 1000.0;
+            prop_assert!(drawn <= age as f64 + 1e-3 && drawn >= age as f64 * (1.0 - f64::from(percent) / 100.0) - 1.0);
+        }
+    }
+}

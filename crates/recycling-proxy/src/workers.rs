@@ -1,0 +1,82 @@
+//! The threads that serve connections. The thread that accepts is the first of them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use settings::Threads;
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::connection::serve;
+use crate::dial::App;
+use crate::proxy::Proxy;
+
+/// A connection that is to be served.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) client: TcpStream,
+    pub(crate) app: App,
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// Hands connections to threads in turn.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    others: Vec<mpsc::UnboundedSender<Handed>>,
+    next: AtomicUsize,
+}
+
+/// A connection on its way to another thread; its socket belongs to no runtime.
+#[derive(Debug)]
+struct Handed {
+    client: std::net::TcpStream,
+    app: App,
+    place: OwnedSemaphorePermit,
+}
+
+impl Workers {
+    /// Starts as many threads as are needed beside the calling one.
+    pub(crate) fn start(threads: Threads, proxy: &Arc<Proxy>) -> io::Result<Self> {
+        let others = (1..threads.get()).map(|number| start_thread(number, Arc::clone(proxy)));
+        Ok(Self { others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn hand(&self, accepted: Accepted, proxy: &Arc<Proxy>) {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let place = turn.checked_rem(self.others.len().saturating_add(1)).unwrap_or_default();
+        let Some(worker) = self.others.get(place) else {
+            spawn(accepted, Arc::clone(proxy));
+            return;
+        };
+        let Accepted { client, app, place } = accepted;
+        // Both fail only where the connection or the process is at its end.
+        if let Ok(client) = client.into_std() {
+            let _ = worker.send(Handed { client, app, place });
+        }
+    }
+}
+
+fn start_thread(number: u8, proxy: Arc<Proxy>) -> io::Result<mpsc::UnboundedSender<Handed>> {
+    let (sender, mut connections) = mpsc::unbounded_channel();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        runtime.block_on(async move {
+            while let Some(Handed { client, app, place }) = connections.recv().await {
+                if let Ok(client) = TcpStream::from_std(client) {
+                    spawn(Accepted { client, app, place }, Arc::clone(&proxy));
+                }
+            }
+        });
+    })?;
+    Ok(sender)
+}
+
+fn spawn(accepted: Accepted, proxy: Arc<Proxy>) {
+    let Accepted { client, app, place } = accepted;
+    tokio::spawn(async move {
+        serve(client, app, proxy).await;
+        drop(place);
+    });
+}
