@@ -15,6 +15,12 @@ CARGO_DENY_VERSION := 0.20.2
 # $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
 need = @command -v $(1) >/dev/null || { echo "make $@: needs $(1), which is not installed: $(2)" >&2; exit 1; }
 
+# Whether the redirect can be tested here: nft, which shows what is in the kernel, is no part of the Rust toolchain.
+unshare := unshare $(if $(filter 0,$(shell id -u)),,--user --map-root-user) --net true
+can-redirect := $(shell command -v nft >/dev/null && command -v ip >/dev/null && $(unshare) 2>/dev/null && echo yes)
+proxy-tests = $(notdir $(patsubst %/main.rs,%,$(basename $(wildcard crates/recycling-proxy/tests/*.rs)) \
+	$(wildcard crates/recycling-proxy/tests/*/main.rs)))
+
 ##@ First commands, with nothing but the Rust toolchain
 
 .PHONY: demo test build
@@ -22,7 +28,14 @@ demo: ## the main job with no cluster: real webhook, proxies and clients; live b
 	cargo run --quiet --release --package cli -- demo
 
 test: ## all tests that need no cluster
+ifdef can-redirect
 	cargo test --locked --workspace --exclude e2e
+else
+	cargo test --locked --workspace --exclude e2e --exclude recycling-proxy
+	cargo test --locked --package recycling-proxy --lib --bins $(addprefix --test ,$(filter-out redirect,$(proxy-tests)))
+	@echo "make test: NOT TESTED is the redirect on the kernel (crates/recycling-proxy/tests/redirect.rs):" >&2
+	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
+endif
 
 build: ## all programs, as release builds for this machine
 	cargo build --locked --release --package recycling-proxy --package webhook --package cli
@@ -53,7 +66,7 @@ kind: images ## a kind cluster with evenkeel and the sample workload of examples
 e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
 ifdef KUBECONFIG
 	$(MAKE) install
-	cargo test --locked --package e2e --no-fail-fast -- --test-threads=1 --nocapture
+	RUST_BACKTRACE=0 cargo test --locked --package e2e --no-fail-fast -- --test-threads=1 --nocapture
 else
 	e2e/kind/run
 endif

@@ -1,1 +1,26 @@
-//! placeholder
+//! The harness of the end-to-end tests: `tests/` has one file for each promise.
+//!
+//! The tests run on the cluster that `KUBECONFIG` names, into which `make install` has brought evenkeel; `make e2e`
+//! does both. Each test works in a [`namespace`](in_namespace) of its own, on the sample of `examples/` ([`Web`]), and
+//! looks at it from outside: through the Kubernetes API, and as keep-alive clients ([`Client`], [`Fleet`]) that come in
+//! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and saved
+//! in `target/e2e/` ([`record`]).
+
+mod client;
+mod cluster;
+mod diagnosis;
+mod figures;
+mod fleet;
+mod namespace;
+mod record;
+mod rollout;
+mod web;
+mod webhook;
+
+pub use client::{Answer, Client, Failure, FailureKind};
+pub use figures::Figures;
+pub use fleet::{Fleet, Load};
+pub use namespace::{TestNamespace, in_namespace};
+pub use record::record;
+pub use web::{Web, sidecar};
+pub use webhook::Webhook;

@@ -1,0 +1,134 @@
+//! What clients saw, in numbers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::client::{Answer, Failure};
+
+/// What a fleet saw in a span of time.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Figures {
+    /// How long it was.
+    pub seconds: f64,
+    /// Requests that were answered with 200.
+    pub answered: u64,
+    /// Requests that failed, by what they failed at.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Connections on which an answer came that was the first there.
+    pub connections: u64,
+    /// Answers by pod.
+    pub by_pod: BTreeMap<String, u64>,
+    /// Half of the answers took at most so many milliseconds.
+    pub p50_ms: f64,
+    /// 99 of 100 answers took at most so many milliseconds.
+    pub p99_ms: f64,
+    /// The first failures in full.
+    pub examples: Vec<String>,
+}
+
+impl Figures {
+    pub(crate) fn of<'a>(outcomes: impl Iterator<Item = &'a Result<Answer, Failure>>, time: Duration) -> Self {
+        const EXAMPLES: usize = 5;
+        let mut figures = Self { seconds: time.as_secs_f64(), ..Self::default() };
+        let mut latencies = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(answer) => {
+                    figures.answered += 1;
+                    figures.connections += u64::from(answer.ordinal == 1);
+                    *figures.by_pod.entry(answer.pod.to_string()).or_default() += 1;
+                    latencies.push(answer.latency);
+                }
+                Err(failure) => {
+                    *figures.failed.entry(failure.kind.label()).or_default() += 1;
+                    if figures.examples.len() < EXAMPLES {
+                        figures.examples.push(failure.to_string());
+                    }
+                }
+            }
+        }
+        latencies.sort_unstable();
+        figures.p50_ms = milliseconds(percentile(&latencies, 50));
+        figures.p99_ms = milliseconds(percentile(&latencies, 99));
+        figures
+    }
+
+    /// Requests that failed, whatever at.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// Answers of one pod.
+    pub fn of_pod(&self, pod: &str) -> u64 {
+        self.by_pod.get(pod).copied().unwrap_or(0)
+    }
+
+    /// A pod's answers against the mean over so many pods: 1 is its fair share.
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests in minutes, far below 2⁵²")]
+    pub fn share(&self, pod: &str, pods: usize) -> f64 {
+        if self.answered == 0 { 0.0 } else { self.of_pod(pod) as f64 * pods as f64 / self.answered as f64 }
+    }
+}
+
+impl fmt::Display for Figures {
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests in minutes, far below 2⁵²")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.answered as f64 / self.seconds.max(0.001);
+        write!(f, "{} answered ({rate:.0}/s), {} failed", self.answered, self.failures())?;
+        for (label, count) in &self.failed {
+            write!(f, " [{label}: {count}]")?;
+        }
+        write!(f, ", {} connections, p50 {:.1} ms, p99 {:.1} ms", self.connections, self.p50_ms, self.p99_ms)?;
+        for (pod, count) in &self.by_pod {
+            write!(f, "\n    {pod}: {count}")?;
+        }
+        for example in &self.examples {
+            write!(f, "\n    failed: {example}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The smallest value that `percent` of the sorted values do not exceed; zero of none.
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::FailureKind;
+
+    fn answer(pod: &str, ordinal: u32) -> Answer {
+        Answer { pod: pod.into(), connection: 1, ordinal, closes: false, latency: Duration::from_millis(1) }
+    }
+
+    #[test]
+    fn counts_answers_failures_and_connections() {
+        let lost = Err(Failure { kind: FailureKind::Answer, detail: "reset".to_owned() });
+        let outcomes = [Ok(answer("a", 1)), Ok(answer("a", 2)), Ok(answer("b", 1)), lost, Ok(answer("a", 3))];
+        let figures = Figures::of(outcomes.iter(), Duration::from_secs(1));
+        assert_eq!((figures.answered, figures.failures(), figures.connections), (4, 1, 2));
+        assert_eq!((figures.of_pod("a"), figures.of_pod("b"), figures.of_pod("c")), (3, 1, 0));
+        assert!((figures.share("a", 2) - 1.5).abs() < 1e-9);
+        assert_eq!(figures.examples, ["cut before the answer: reset"]);
+    }
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let values: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        for (percent, expected) in [(1, 1), (50, 50), (99, 99), (100, 100)] {
+            assert_eq!(percentile(&values, percent), Duration::from_millis(expected));
+        }
+        assert_eq!(percentile(&values[..1], 50), Duration::from_millis(1));
+        assert_eq!(percentile(&[], 50), Duration::ZERO);
+    }
+}

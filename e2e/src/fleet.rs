@@ -1,0 +1,98 @@
+//! Many keep-alive clients at once, under load for as long as a test lasts.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::{Answer, Client, Failure};
+use crate::figures::Figures;
+
+/// How much a fleet asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Clients, each on a connection of its own.
+    pub clients: u32,
+    /// From the start of a client's request to the start of its next one. A client that waits longer for an answer
+    /// sends the next request at once: it never has two under way.
+    pub interval: Duration,
+}
+
+/// Keep-alive clients that send requests until they are told to stop.
+#[derive(Debug)]
+pub struct Fleet {
+    started: Instant,
+    log: Arc<Mutex<Vec<Event>>>,
+    stop: watch::Sender<bool>,
+    clients: JoinSet<()>,
+}
+
+/// A request that was answered or failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// When it ended.
+    pub(crate) at: Instant,
+    pub(crate) outcome: Result<Answer, Failure>,
+}
+
+impl Fleet {
+    /// Starts the clients, spread evenly over the first interval.
+    pub fn start(address: SocketAddr, load: Load) -> Self {
+        let started = Instant::now();
+        let log = Arc::default();
+        let (stop, stopped) = watch::channel(false);
+        let mut clients = JoinSet::new();
+        for number in 0..load.clients {
+            let first = started + load.interval * number / load.clients;
+            clients.spawn(work(Client::new(address), first, load.interval, Arc::clone(&log), stopped.clone()));
+        }
+        Self { started, log, stop, clients }
+    }
+
+    /// Lets the clients work for a while; what they saw in that time.
+    pub async fn observe(&self, time: Duration) -> Figures {
+        let from = Instant::now();
+        tokio::time::sleep(time).await;
+        figures_since(&self.log, from)
+    }
+
+    /// Stops the clients after their current requests; what they saw in all.
+    pub async fn finish(self) -> Figures {
+        self.stop.send_replace(true);
+        self.clients.join_all().await;
+        figures_since(&self.log, self.started)
+    }
+}
+
+async fn work(
+    mut client: Client,
+    first: Instant,
+    interval: Duration,
+    log: Arc<Mutex<Vec<Event>>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut due = first;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = sleep_until(due) => {}
+        }
+        let outcome = client.get().await;
+        let at = Instant::now();
+        locked(&log).push(Event { at, outcome });
+        due = (due + interval).max(at);
+    }
+}
+
+fn figures_since(log: &Mutex<Vec<Event>>, from: Instant) -> Figures {
+    let events = locked(log);
+    Figures::of(events.iter().filter(|event| event.at >= from).map(|event| &event.outcome), from.elapsed())
+}
+
+fn locked(log: &Mutex<Vec<Event>>) -> MutexGuard<'_, Vec<Event>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,179 @@
+//! A namespace of a test's own.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{ListParams, Patch, PatchParams, PostParams, Resource, ResourceExt};
+use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::client;
+use crate::cluster::Cluster;
+use crate::rollout;
+use crate::web::{Web, sidecar};
+
+/// Who applies what the tests apply.
+const MANAGER: &str = "evenkeel-e2e";
+/// How long a Service may take from its creation to its first answer.
+const REACHABLE: Duration = Duration::from_mins(1);
+
+/// A namespace that a test has to itself.
+#[derive(Clone)]
+pub struct TestNamespace {
+    cluster: Cluster,
+    name: String,
+}
+
+/// Runs a test in a namespace of its own, which is deleted whether it passes, fails or panics.
+///
+/// # Panics
+/// As the test does.
+pub async fn in_namespace<F, T, R>(name: &str, test: F) -> anyhow::Result<R>
+where
+    F: FnOnce(TestNamespace) -> T,
+    T: Future<Output = anyhow::Result<R>> + Send + 'static,
+    R: Send + 'static,
+{
+    let cluster = Cluster::connect().await?;
+    let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    let mut namespace = Namespace::default();
+    namespace.metadata.generate_name = Some(format!("e2e-{name}-"));
+    let created = namespaces.create(&PostParams::default(), &namespace).await?;
+    let namespace = TestNamespace { cluster, name: created.name_any() };
+    println!("{name}: in namespace {}", namespace.name);
+
+    // A task of its own, so that a panic ends here too.
+    let ended = tokio::spawn(test(namespace.clone())).await;
+    if ended.as_ref().map_or(true, Result::is_err) {
+        println!("{}", namespace.diagnosis().await);
+    }
+    namespaces.delete(&namespace.name, &kube::api::DeleteParams::default()).await?;
+    match ended {
+        Ok(outcome) => outcome,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+impl TestNamespace {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A client of the whole cluster.
+    pub fn client(&self) -> Client {
+        self.cluster.client.clone()
+    }
+
+    /// The resources of a kind in it.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client(), &self.name)
+    }
+
+    /// Brings the workload and its Service into the namespace and waits until it runs and answers; where it is reached.
+    pub async fn deploy(&self, web: &Web) -> anyhow::Result<SocketAddr> {
+        let deployment = self.apply(&web.deployment).await?;
+        if web.wants_sidecar() && sidecar(&deployment).is_none() {
+            bail!("the webhook did not inject into an annotated Deployment: see its logs");
+        }
+        let service = self.apply(&web.service).await?;
+        self.wait_for_rollout("web").await?;
+        let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let port = ports.first().and_then(|port| port.node_port).context("the Service was given no NodePort")?;
+        let address = SocketAddr::new(self.cluster.node, port.try_into()?);
+        wait_until_reachable(address).await?;
+        Ok(address)
+    }
+
+    /// Creates a Deployment, as `kubectl create` does.
+    pub async fn create(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
+        Ok(self.api().create(&PostParams::default(), deployment).await?)
+    }
+
+    /// Scales the workload by the sample's `HorizontalPodAutoscaler`.
+    pub async fn autoscale(&self, autoscaler: &HorizontalPodAutoscaler) -> anyhow::Result<()> {
+        self.apply(autoscaler).await.map(drop)
+    }
+
+    async fn apply<K>(&self, object: &K) -> anyhow::Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
+        K::DynamicType: Default,
+    {
+        let parameters = PatchParams::apply(MANAGER);
+        Ok(self.api::<K>().patch(&object.name_any(), &parameters, &Patch::Apply(object)).await?)
+    }
+
+    /// The Deployment as it is now.
+    pub async fn deployment(&self, name: &str) -> anyhow::Result<Deployment> {
+        Ok(self.api::<Deployment>().get(name).await?)
+    }
+
+    /// Sets or, with `None`, removes annotations of the Deployment, as `kubectl annotate` does, and waits for the
+    /// rollout.
+    pub async fn annotate(&self, name: &str, annotations: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+        let annotations: Value = annotations.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        self.merge(name, &json!({ "metadata": { "annotations": annotations } })).await
+    }
+
+    /// Replaces all pods, as `kubectl rollout restart` does. `reason` must be new each time.
+    pub async fn restart(&self, name: &str, reason: &str) -> anyhow::Result<()> {
+        let annotations = json!({ "e2e.evenkeel.dev/restart": reason });
+        self.merge(name, &json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } })).await
+    }
+
+    /// Sets the number of pods and waits until there are so many, and no pod is left that was to go.
+    pub async fn scale(&self, name: &str, replicas: u32) -> anyhow::Result<()> {
+        let scale = json!({ "spec": { "replicas": replicas } });
+        self.api::<Deployment>().patch_scale(name, &PatchParams::default(), &Patch::Merge(scale)).await?;
+        self.wait_for_rollout(name).await
+    }
+
+    async fn merge(&self, name: &str, patch: &Value) -> anyhow::Result<()> {
+        self.api::<Deployment>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.wait_for_rollout(name).await
+    }
+
+    /// Waits until the Deployment's pods are those that it asks for, and the others have gone.
+    pub async fn wait_for_rollout(&self, name: &str) -> anyhow::Result<()> {
+        rollout::finished(&self.cluster.client, &self.name, name).await
+    }
+
+    /// The pods, without those that are on their way out.
+    pub async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
+        let pods = self.api::<Pod>().list(&ListParams::default()).await?;
+        Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+    }
+
+    /// The names of the pods, without those that are on their way out.
+    pub async fn pod_names(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.pods().await?.iter().map(ResourceExt::name_any).collect())
+    }
+}
+
+async fn wait_until_reachable(address: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + REACHABLE;
+    loop {
+        match client::Client::new(address).get().await {
+            Ok(_) => return Ok(()),
+            Err(failure) if Instant::now() >= deadline => {
+                bail!("the Service at {address} did not answer in {REACHABLE:?}: {failure}");
+            }
+            Err(_) => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The sample workload of `examples/`, altered as a test needs it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Container, Service};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::api::ResourceExt as _;
+use settings::Annotation;
+
+/// The Deployment `web` and its Service.
+#[derive(Clone, Debug)]
+pub struct Web {
+    pub(crate) deployment: Deployment,
+    pub(crate) service: Service,
+}
+
+impl Web {
+    /// As in `examples/web.yaml`, but for the Service, which the test's clients reach by a `NodePort`.
+    pub fn sample() -> anyhow::Result<Self> {
+        let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(include_str!("../../examples/web.yaml"))
+            .context("examples/web.yaml does not parse")?;
+        let [deployment, service] = <[_; 2]>::try_from(documents)
+            .map_err(|other| anyhow::anyhow!("examples/web.yaml: a Deployment and a Service expected: {other:?}"))?;
+        let mut service: Service = serde_json::from_value(service).context("the Service of examples/web.yaml")?;
+        service.spec.get_or_insert_default().type_ = Some("NodePort".to_owned());
+        let deployment = serde_json::from_value(deployment).context("the Deployment of examples/web.yaml")?;
+        Ok(Self { deployment, service })
+    }
+
+    /// The autoscaler of `examples/autoscaling.yaml`.
+    pub fn autoscaler() -> anyhow::Result<HorizontalPodAutoscaler> {
+        serde_saphyr::from_str(include_str!("../../examples/autoscaling.yaml"))
+            .context("examples/autoscaling.yaml does not parse")
+    }
+
+    /// With so many pods.
+    #[must_use]
+    pub fn replicas(mut self, replicas: i32) -> Self {
+        self.deployment.spec.get_or_insert_default().replicas = Some(replicas);
+        self
+    }
+
+    /// With an annotation on the Deployment itself.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.deployment.annotations_mut().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With arguments for the app.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.app().args = Some(args.iter().map(|&arg| arg.to_owned()).collect());
+        self
+    }
+
+    /// With a CPU request and limit for the app.
+    #[must_use]
+    pub fn cpu(mut self, request: &str, limit: &str) -> Self {
+        let resources = self.app().resources.get_or_insert_default();
+        set_cpu(&mut resources.requests, request);
+        set_cpu(&mut resources.limits, limit);
+        self
+    }
+
+    /// Whether it is annotated to be injected.
+    pub(crate) fn wants_sidecar(&self) -> bool {
+        self.deployment.annotations().contains_key(Annotation::MaxRequests.key())
+    }
+
+    /// The Deployment.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    fn app(&mut self) -> &mut Container {
+        let pod = self.deployment.spec.get_or_insert_default().template.spec.get_or_insert_default();
+        pod.containers.first_mut().expect("examples/web.yaml has a container")
+    }
+}
+
+/// The injected proxy's container in a Deployment, if it is there.
+pub fn sidecar(deployment: &Deployment) -> Option<&Container> {
+    let containers = deployment.spec.as_ref()?.template.spec.as_ref()?.init_containers.as_ref()?;
+    containers.iter().find(|container| container.name == "recycling-proxy")
+}
+
+fn set_cpu(quantities: &mut Option<BTreeMap<String, Quantity>>, cpu: &str) {
+    quantities.get_or_insert_default().insert("cpu".to_owned(), Quantity(cpu.to_owned()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_parse_and_fit_together() {
+        let web = Web::sample().unwrap();
+        let autoscaler = Web::autoscaler().unwrap();
+        let target = autoscaler.spec.scale_target_ref;
+        assert_eq!((target.kind.as_str(), target.name), ("Deployment", web.deployment.name_any()));
+        assert_eq!(web.service.spec.unwrap().selector, web.deployment.spec.unwrap().selector.match_labels);
+    }
+}

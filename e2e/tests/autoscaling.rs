@@ -1,0 +1,110 @@
+//! Promise: the autoscaler does its work though clients keep their connections alive.
+//!
+//! 40 clients ask for 50 requests/s in all, each of which costs 6 ms of CPU; a pod may use 150m of CPU and the
+//! autoscaler keeps it at 60m (60 % of the requested 100m), so that 5 pods are right. Without evenkeel all connections
+//! stay on the first pod: it is saturated, the mean over it and its idle sisters satisfies the autoscaler, and scaling
+//! stops.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
+const MAX_REQUESTS: &str = "20";
+/// The number of pods that the load needs.
+const RIGHT: usize = 5;
+/// By then the autoscaler has come to rest; without evenkeel it does so after 20 s.
+const SCALING: Duration = Duration::from_secs(90);
+/// A client retires its connection every 16 s: by then each of them has landed anew.
+const SETTLING: Duration = Duration::from_secs(20);
+const WATCHED: Duration = Duration::from_secs(30);
+
+/// What the autoscaler made of the load.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    pods: usize,
+    /// Seconds from the start of the load to each number of pods.
+    history: Vec<(f64, i32)>,
+    /// What the autoscaler last saw, in percent of the request.
+    utilization: Option<i32>,
+    /// Each pod's answers against the mean.
+    shares: Vec<(String, f64)>,
+    /// What the clients saw at the end.
+    figures: Figures,
+}
+
+#[tokio::test]
+async fn the_autoscaler_reaches_the_right_number_of_pods() -> anyhow::Result<()> {
+    let plain = Web::sample()?.replicas(1).args(&["--burn", "6ms"]).cpu("100m", "150m");
+    let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
+    let without = in_namespace("autoscaling", |namespace| autoscale(namespace, plain)).await?;
+    print("without evenkeel", &without);
+    let with = in_namespace("autoscaling", |namespace| autoscale(namespace, recycled)).await?;
+    print("with max-requests=20", &with);
+    let speedup = without.figures.p50_ms / with.figures.p50_ms;
+    println!("p50 fell by a factor of {speedup:.0}");
+    record("autoscaling", &json!({ "without": without, "with": with, "p50_ratio": speedup }))?;
+
+    let busy = without.shares.iter().filter(|(_, share)| *share > 0.0).count();
+    ensure!(
+        without.pods < RIGHT && busy == 1,
+        "without evenkeel the autoscaler does not stall: what is shown here is gone"
+    );
+    ensure!(with.pods >= RIGHT, "with evenkeel there are {} pods, {RIGHT} are right", with.pods);
+    for (pod, share) in &with.shares {
+        // Some 60 connections land in that time, at random: less than a fifth of the mean is no bad luck.
+        ensure!(*share >= 0.2, "with evenkeel pod {pod} has {share:.2} of the mean");
+    }
+    ensure!(with.figures.failures() == 0, "requests failed");
+    ensure!(speedup >= 50.0, "p50 fell by a factor of {speedup:.0} only");
+    Ok(())
+}
+
+fn print(what: &str, outcome: &Outcome) {
+    let Outcome { pods, history, utilization, shares, figures } = outcome;
+    println!("{what}: {pods} pods after {history:.0?}, the autoscaler sees {utilization:?} %");
+    println!("  shares {shares:.2?}\n  {figures}");
+}
+
+async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome> {
+    let address = namespace.deploy(&web).await?;
+    let fleet = Fleet::start(address, LOAD);
+    namespace.autoscale(&Web::autoscaler()?).await?;
+    let history = watch_scaling(&namespace).await?;
+    tokio::time::sleep(SETTLING).await;
+    let pods = namespace.pod_names().await?;
+    let figures = fleet.observe(WATCHED).await;
+    let shares = pods.iter().map(|pod| (pod.clone(), figures.share(pod, pods.len()))).collect();
+    let utilization = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
+    fleet.finish().await;
+    Ok(Outcome { pods: pods.len(), history, utilization, shares, figures })
+}
+
+/// Until there are enough pods, or it is clear that there never will be.
+async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<Vec<(f64, i32)>> {
+    let started = Instant::now();
+    let mut history: Vec<(f64, i32)> = Vec::new();
+    while started.elapsed() < SCALING {
+        let deployment = namespace.deployment("web").await?;
+        let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0);
+        if history.last().is_none_or(|(_, last)| *last != ready) {
+            history.push((started.elapsed().as_secs_f64(), ready));
+            println!("  {ready} pods ready after {:.0} s", started.elapsed().as_secs_f64());
+        }
+        if usize::try_from(ready)? >= RIGHT {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(history)
+}
+
+fn utilization(autoscaler: &HorizontalPodAutoscaler) -> Option<i32> {
+    let metrics = autoscaler.status.as_ref()?.current_metrics.as_ref()?;
+    metrics.first()?.container_resource.as_ref()?.current.average_utilization
+}

@@ -1,0 +1,61 @@
+//! Promise: after a scale-out the new pods get their share of the load of clients that keep their connections alive.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
+use serde::Serialize;
+use serde_json::json;
+
+const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(100) };
+/// A client sends so many requests in two seconds.
+const MAX_REQUESTS: &str = "20";
+/// Each client retires its old connections in this time and lands anew.
+const SETTLING: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(15);
+
+/// What clients see after two pods have become four.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// Each pod's answers against the mean, the two new pods last.
+    shares: Vec<(String, f64)>,
+    figures: Figures,
+}
+
+#[tokio::test]
+async fn new_pods_get_their_share() -> anyhow::Result<()> {
+    let plain = Web::sample()?.replicas(2);
+    let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
+    let without = in_namespace("scale-out", |namespace| scale_out(namespace, plain)).await?;
+    println!("2 to 4 pods without evenkeel, new pods last: {:.2?}\n  {}", without.shares, without.figures);
+    let with = in_namespace("scale-out", |namespace| scale_out(namespace, recycled)).await?;
+    println!("2 to 4 pods with max-requests={MAX_REQUESTS}, new pods last: {:.2?}\n  {}", with.shares, with.figures);
+    record("scale_out", &json!({ "without": without, "with": with }))?;
+
+    for (pod, share) in &without.shares[2..] {
+        ensure!(
+            *share == 0.0,
+            "without evenkeel the new pod {pod} has {share:.2} of the mean: what is shown here is gone"
+        );
+    }
+    for (pod, share) in &with.shares {
+        ensure!(*share >= 0.5, "with evenkeel pod {pod} has {share:.2} of the mean, at least half was expected");
+    }
+    ensure!(with.figures.failures() == 0, "requests failed");
+    Ok(())
+}
+
+async fn scale_out(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome> {
+    let address = namespace.deploy(&web).await?;
+    let mut pods = namespace.pod_names().await?;
+    let fleet = Fleet::start(address, LOAD);
+    namespace.scale("web", 4).await?;
+    let all = namespace.pod_names().await?;
+    pods.extend(all.into_iter().filter(|pod| !pods.contains(pod)).collect::<Vec<_>>());
+
+    tokio::time::sleep(SETTLING).await;
+    let figures = fleet.observe(WATCHED).await;
+    ensure!(fleet.finish().await.failures() == 0, "requests failed: nothing was taken away");
+    let shares = pods.into_iter().map(|pod| (pod.clone(), figures.share(&pod, 4))).collect();
+    Ok(Outcome { shares, figures })
+}

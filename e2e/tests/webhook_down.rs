@@ -1,0 +1,40 @@
+//! Promise: pods always start. With no webhook to ask, a workload is admitted as it is and runs; once the webhook is
+//! back, the next edit brings the sidecar.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{TestNamespace, Web, Webhook, in_namespace, sidecar};
+use tokio::time::Instant;
+
+/// `timeoutSeconds` of the webhook configuration is at most 5; the API server needs a moment of its own.
+const ADMITTED_WITHIN: Duration = Duration::from_secs(8);
+
+#[tokio::test]
+async fn without_the_webhook_workloads_are_admitted_and_run() -> anyhow::Result<()> {
+    in_namespace("webhook-down", |namespace| async move {
+        let webhook = Webhook::of(&namespace).await?;
+        webhook.stop().await?;
+        let outcome = admit_annotated(&namespace).await;
+        webhook.start().await?;
+        outcome?;
+        ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "a sidecar, with no webhook to inject it");
+
+        namespace.annotate("web", &[("evenkeel.dev/max-requests", Some("200"))]).await?;
+        ensure!(
+            sidecar(&namespace.deployment("web").await?).is_some(),
+            "the webhook is back, and an edit brings no sidecar"
+        );
+        Ok(())
+    })
+    .await
+}
+
+async fn admit_annotated(namespace: &TestNamespace) -> anyhow::Result<()> {
+    let web = Web::sample()?.annotation("evenkeel.dev/max-requests", "100");
+    let asked = Instant::now();
+    namespace.create(web.deployment()).await?;
+    println!("admitted without the webhook after {:.1?}", asked.elapsed());
+    ensure!(asked.elapsed() < ADMITTED_WITHIN, "admitted only after {:?}", asked.elapsed());
+    namespace.wait_for_rollout("web").await
+}
