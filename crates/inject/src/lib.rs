@@ -3,17 +3,41 @@
 //! [`inject`] reads a workload as the API server or a manifest has it and answers with an [`Outcome`]: mostly a JSON
 //! patch of few operations. Fields that this build does not know are never touched, and nothing here reads a clock, a
 //! file or the network.
+//!
+//! ```text
+//! annotations ──resolve──▶ settings ─┐
+//! pod template ──read──▶ pod, sites  ├─plan─▶ sites.injected ─┐
+//!       └─ sites.undone: the author's ┘        sites now ──────┴─▶ patch
+//! ```
+//!
+//! What goes in is always derived from what the author wrote, which the `evenkeel.dev/status` annotation and the form of
+//! our own edits give back. So an object that was injected already, edited since, or half put back by a client-side
+//! `kubectl apply`, becomes the same as a fresh one.
 
+mod blank;
+mod container;
 mod decide;
+mod handler;
+mod hook;
 mod kind;
+mod node;
 mod outcome;
+mod patch;
+mod plan;
+mod pod;
+mod ports;
+mod probe;
 mod report;
+mod sites;
 mod skip;
-mod template;
+mod status;
+mod suitability;
+mod update;
 
-pub use decide::inject;
+pub use container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
+pub use decide::{inject, remove};
 pub use kind::WorkloadKind;
+pub use node::Unreadable;
 pub use outcome::{Decision, Outcome};
 pub use report::{Note, Report};
 pub use skip::SkipReason;
-pub use template::Unreadable;

@@ -3,9 +3,9 @@
 use json_patch::Patch;
 use settings::Faults;
 
+use crate::node::Unreadable;
 use crate::report::{Report, sentence};
 use crate::skip::SkipReason;
-use crate::template::Unreadable;
 
 /// What became of a workload. Patches apply to the whole object, in order.
 #[derive(Clone, Debug, PartialEq)]

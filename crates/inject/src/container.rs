@@ -1,0 +1,107 @@
+//! The two containers that are injected, as JSON.
+
+use serde_json::{Value, json};
+use settings::{ADMIN_PORT, PROXY_USER, Sidecar};
+
+use crate::plan::Plan;
+
+/// The native sidecar: an init container that is ready before the app starts and ends after it.
+pub const PROXY_CONTAINER: &str = "recycling-proxy";
+/// The init container that leads inbound connections to the sidecar, and ends.
+pub const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
+/// The name of the admin port; a port name has at most 15 characters.
+const ADMIN_PORT_NAME: &str = "evenkeel-admin";
+
+/// Whether an earlier injection left its record in the pod template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It did: init containers of our names are ours, however they have been edited since.
+    Recorded,
+    /// It did not, or somebody dropped it: ours are those that run our commands.
+    Guessed,
+}
+
+/// Whether an entry of `initContainers` was injected.
+pub(crate) fn is_ours(container: Option<&Value>, origin: Origin) -> bool {
+    let Some(container) = container else { return false };
+    let command = match container.get("name").and_then(Value::as_str) {
+        Some(PROXY_CONTAINER) => "run",
+        Some(REDIRECT_CONTAINER) => "redirect",
+        Some(_) | None => return false,
+    };
+    match origin {
+        Origin::Recorded => true,
+        Origin::Guessed => container.get("args") == Some(&json!([command])),
+    }
+}
+
+/// Both containers, in the order in which they run.
+pub(crate) fn wanted(plan: &Plan) -> [Value; 2] {
+    [redirect(plan), proxy(plan)]
+}
+
+fn redirect(plan: &Plan) -> Value {
+    json!({
+        "name": REDIRECT_CONTAINER,
+        "image": plan.sidecar.image.as_str(),
+        "args": ["redirect"],
+        "env": env(plan.redirect.to_env()),
+        "resources": resources(&plan.sidecar),
+        // The network namespace belongs to the pod's user namespace, whose root alone may change it.
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": false,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+fn proxy(plan: &Plan) -> Value {
+    json!({
+        "name": PROXY_CONTAINER,
+        "image": plan.sidecar.image.as_str(),
+        "args": ["run"],
+        "restartPolicy": "Always",
+        "env": env(plan.proxy.to_env()),
+        "ports": [{"name": ADMIN_PORT_NAME, "containerPort": ADMIN_PORT}],
+        // The proxy is up within milliseconds; what is waited for here is a crowded node.
+        "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
+        // An app that uses all of a node's CPU must not make its pod unready by way of us.
+        "readinessProbe": {"httpGet": ready(), "periodSeconds": 5, "timeoutSeconds": 5},
+        "lifecycle": {"preStop": {"exec": {"command": ["/recycling-proxy", "drain"]}}},
+        "resources": resources(&plan.sidecar),
+        "securityContext": {
+            "runAsUser": PROXY_USER,
+            "runAsGroup": PROXY_USER,
+            "runAsNonRoot": true,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        // What is wrong with settings is printed before the end; so `kubectl describe pod` shows it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    })
+}
+
+fn ready() -> Value {
+    json!({"path": "/readyz", "port": ADMIN_PORT, "scheme": "HTTP"})
+}
+
+fn env(variables: Vec<(&'static str, String)>) -> Value {
+    variables.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+/// Requests as well as limits, for both resources: a container without a request blinds the HorizontalPodAutoscaler for the
+/// whole pod, and one without limits is refused where a quota asks for them.
+pub(crate) fn resources(sidecar: &Sidecar) -> Value {
+    json!({
+        "requests": {"cpu": sidecar.cpu_request.to_string(), "memory": sidecar.memory_request.to_string()},
+        "limits": {"cpu": sidecar.cpu_limit.to_string(), "memory": sidecar.memory_limit.to_string()},
+    })
+}

@@ -1,0 +1,27 @@
+//! The handler of a probe or hook: of these members there may be one.
+
+use serde_json::{Map, Value};
+
+/// Every kind of handler.
+pub(crate) const KINDS: &[&str] = &["exec", "grpc", "httpGet", "sleep", "tcpSocket"];
+
+/// Whether there is another handler than `kind`.
+///
+/// That comes of a client-side `kubectl apply`, which puts its author's handler back beside the one that is there.
+pub(crate) fn has_rival(object: &Map<String, Value>, kind: &str) -> bool {
+    KINDS.iter().any(|other| *other != kind && object.get(*other).is_some_and(|value| !value.is_null()))
+}
+
+/// The object without one of its members.
+pub(crate) fn without(object: &Map<String, Value>, key: &str) -> Map<String, Value> {
+    let mut rest = object.clone();
+    rest.shift_remove(key);
+    rest
+}
+
+/// Whether `object` has an `httpGet` on the proxy's admin port, and the path of it.
+pub(crate) fn admin_path(object: &Map<String, Value>) -> Option<&str> {
+    let http = object.get("httpGet")?;
+    let on_admin_port = http.get("port")?.as_u64() == Some(settings::ADMIN_PORT.into());
+    http.get("path").filter(|_| on_admin_port)?.as_str()
+}

@@ -1,0 +1,108 @@
+//! The `preStop` hook by which an app container waits for the drain.
+
+use serde_json::{Map, Value, json};
+use settings::ADMIN_PORT;
+
+use crate::blank::{Blank, Blanks, put};
+use crate::handler;
+
+/// The admin endpoint that answers when the drain is done.
+const PATH: &str = "/drained";
+const HOOK: &str = "preStop";
+
+/// The `lifecycle` of the container `name` as its author wrote it.
+pub(crate) fn undone(lifecycle: Option<&Value>, name: &str, blanks: &Blanks) -> Option<Value> {
+    let mended = mended(lifecycle);
+    let Some(Value::Object(mut members)) = mended else { return mended };
+    if hook(&members).is_some_and(is_ours) {
+        put(&mut members, HOOK, blanks.was(&hook_of(name)).value(json!({})));
+        return blanks.or_blank(&lifecycle_of(name), members);
+    }
+    Some(Value::Object(members))
+}
+
+/// The `lifecycle` without a handler of ours beside one of the author's.
+pub(crate) fn mended(lifecycle: Option<&Value>) -> Option<Value> {
+    let Some(Value::Object(members)) = lifecycle else { return lifecycle.cloned() };
+    let mut members = members.clone();
+    let doubled = hook(&members).filter(|hook| is_ours(hook) && handler::has_rival(hook, "httpGet"));
+    if let Some(hook) = doubled {
+        let own = handler::without(hook, "httpGet");
+        members.insert(HOOK.to_owned(), Value::Object(own));
+    }
+    Some(Value::Object(members))
+}
+
+/// The `lifecycle` with the hook that waits; `None` where there is a hook already.
+pub(crate) fn waiting(lifecycle: Option<&Value>) -> Option<Value> {
+    let mut members = lifecycle.and_then(Value::as_object).cloned().unwrap_or_default();
+    if members.get(HOOK).is_some_and(|hook| !hook.is_null()) {
+        return None;
+    }
+    members.insert(HOOK.to_owned(), json!({"httpGet": {"path": PATH, "port": ADMIN_PORT, "scheme": "HTTP"}}));
+    Some(Value::Object(members))
+}
+
+/// Remembers what the hook of the container `name` takes the place of.
+pub(crate) fn note(lifecycle: Option<&Value>, name: &str, blanks: &mut Blanks) {
+    blanks.note(&lifecycle_of(name), lifecycle);
+    if Blank::of(lifecycle).is_none() {
+        blanks.note(&hook_of(name), lifecycle.and_then(|members| members.get(HOOK)));
+    }
+}
+
+fn hook(lifecycle: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    lifecycle.get(HOOK)?.as_object()
+}
+
+/// Nobody else's hook goes to that path of that port, and without the proxy it would fail.
+fn is_ours(hook: &Map<String, Value>) -> bool {
+    handler::admin_path(hook) == Some(PATH)
+}
+
+fn lifecycle_of(name: &str) -> String {
+    format!("lifecycle/{name}")
+}
+
+fn hook_of(name: &str) -> String {
+    format!("preStop/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifecycle_comes_back_as_it_was() {
+        for before in [
+            None,
+            Some(json!(null)),
+            Some(json!({})),
+            Some(json!({"preStop": null})),
+            Some(json!({"postStart": {"sleep": {"seconds": 1}}})),
+            Some(json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}})),
+        ] {
+            let mut blanks = Blanks::default();
+            note(before.as_ref(), "app", &mut blanks);
+            let held = waiting(before.as_ref()).unwrap();
+            assert_eq!(held["preStop"]["httpGet"]["path"], "/drained");
+            let after = undone(Some(&held), "app", &blanks);
+            assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_hook_of_the_authors_stays() {
+        let own = json!({"preStop": {"exec": {"command": ["sleep", "5"]}}});
+        assert_eq!(waiting(Some(&own)), None);
+        assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
+    }
+
+    #[test]
+    fn a_hook_beside_ours_wins() {
+        let mut both = waiting(None).unwrap();
+        both["preStop"]["sleep"] = json!({"seconds": 3});
+        let own = json!({"preStop": {"sleep": {"seconds": 3}}});
+        assert_eq!(undone(Some(&both), "app", &Blanks::default()), Some(own));
+    }
+}

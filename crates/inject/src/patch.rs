@@ -1,0 +1,108 @@
+//! The patch from what is there to what is wanted: few operations, each at the deepest place that differs.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
+use serde_json::{Map, Value};
+
+use crate::probe;
+use crate::sites::Sites;
+
+/// The patch that leads a workload whose pod template is at `template` from `now` to `want`.
+///
+/// Both have the same app containers.
+pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
+    let mut operations = Operations { at: PointerBuf::from_tokens(template.iter().copied()), list: Vec::new() };
+    for (index, (now, want)) in now.apps.iter().zip(&want.apps).enumerate() {
+        let container = |key| ["spec".to_owned(), "containers".to_owned(), index.to_string(), String::from(key)];
+        operations.at_path(&container("lifecycle"), now.lifecycle.as_ref(), want.lifecycle.as_ref());
+        for (kind, (now, want)) in probe::KINDS.iter().zip(now.probes.iter().zip(&want.probes)) {
+            operations.at_path(&container(kind), now.as_ref(), want.as_ref());
+        }
+    }
+    let init_containers = ["spec", "initContainers"];
+    operations.at_path(&init_containers, now.init_containers.as_ref(), want.init_containers.as_ref());
+    operations.at_path(&["metadata"], now.metadata.as_ref(), want.metadata.as_ref());
+    Patch(operations.list)
+}
+
+/// Operations as they are found, and the place that is being looked at.
+struct Operations {
+    at: PointerBuf,
+    list: Vec<PatchOperation>,
+}
+
+impl Operations {
+    fn at_path<T: AsRef<str>>(&mut self, tokens: &[T], now: Option<&Value>, want: Option<&Value>) {
+        for token in tokens {
+            self.at.push_back(token.as_ref());
+        }
+        self.place(now, want);
+        for _ in tokens {
+            self.at.pop_back();
+        }
+    }
+
+    fn place(&mut self, now: Option<&Value>, want: Option<&Value>) {
+        match (now, want) {
+            (None, None) => {}
+            (None, Some(want)) => self.add(want),
+            (Some(_), None) => self.remove(),
+            (Some(now), Some(want)) if now == want => {}
+            (Some(Value::Object(now)), Some(Value::Object(want))) if !trades_keys(now, want) => self.members(now, want),
+            (Some(Value::Array(now)), Some(Value::Array(want))) => self.items(now, want),
+            (Some(_), Some(want)) => self.replace(want),
+        }
+    }
+
+    fn members(&mut self, now: &Map<String, Value>, want: &Map<String, Value>) {
+        for (key, now) in now.iter().filter(|(key, _)| !want.contains_key(*key)) {
+            self.at_path(&[key], Some(now), None);
+        }
+        for (key, want) in want {
+            self.at_path(&[key], now.get(key), Some(want));
+        }
+    }
+
+    /// Lists of named entries keep their order while entries come at the end and go anywhere; another list of another
+    /// length is replaced.
+    fn items(&mut self, now: &[Value], want: &[Value]) {
+        let stays = |entry: &Value| want.iter().any(|other| name(other) == name(entry));
+        let named = now.iter().chain(want).all(|entry| name(entry).is_some());
+        let kept: Vec<usize> = (0..now.len()).filter(|index| !named || stays(&now[*index])).collect();
+        let in_order = kept.iter().zip(want).all(|(index, want)| !named || name(&now[*index]) == name(want));
+        if kept.len() > want.len() || !in_order || (!named && kept.len() != want.len()) {
+            let want = Value::Array(want.to_vec());
+            return self.replace(&want);
+        }
+        for index in (0..now.len()).rev().filter(|index| !kept.contains(index)) {
+            self.at_path(&[index.to_string()], Some(&now[index]), None);
+        }
+        for (place, (index, want)) in kept.iter().zip(want).enumerate() {
+            self.at_path(&[place.to_string()], Some(&now[*index]), Some(want));
+        }
+        for want in &want[kept.len()..] {
+            self.at_path(&["-"], None, Some(want));
+        }
+    }
+
+    fn add(&mut self, value: &Value) {
+        self.list.push(PatchOperation::Add(AddOperation { path: self.at.clone(), value: value.clone() }));
+    }
+
+    fn replace(&mut self, value: &Value) {
+        self.list.push(PatchOperation::Replace(ReplaceOperation { path: self.at.clone(), value: value.clone() }));
+    }
+
+    fn remove(&mut self) {
+        self.list.push(PatchOperation::Remove(RemoveOperation { path: self.at.clone() }));
+    }
+}
+
+/// Whether one key goes and another comes. Such an object is replaced as a whole, which keeps the order of its keys.
+fn trades_keys(now: &Map<String, Value>, want: &Map<String, Value>) -> bool {
+    now.keys().any(|key| !want.contains_key(key)) && want.keys().any(|key| !now.contains_key(key))
+}
+
+fn name(entry: &Value) -> Option<&str> {
+    entry.get("name")?.as_str()
+}

@@ -1,0 +1,115 @@
+//! What injection has to know of a pod before it decides.
+
+use std::collections::BTreeMap;
+
+use crate::container::{self, Origin};
+use crate::node::{Node, Unreadable};
+
+/// The Kubernetes default of `terminationGracePeriodSeconds`.
+const GRACE_PERIOD_SECONDS: u64 = 30;
+
+/// What injection reads of a pod template; our own containers are left out.
+pub(crate) struct Pod {
+    pub(crate) host_network: bool,
+    pub(crate) windows: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) grace_period_seconds: u64,
+    pub(crate) apps: Vec<Container>,
+    /// Init containers and native sidecars of other origins.
+    pub(crate) init_containers: Vec<Container>,
+}
+
+/// A container's name and what it declares.
+pub(crate) struct Container {
+    pub(crate) name: String,
+    pub(crate) ports: Vec<Port>,
+}
+
+/// A declared container port.
+pub(crate) struct Port {
+    pub(crate) name: Option<String>,
+    pub(crate) number: u16,
+    pub(crate) tcp: bool,
+    pub(crate) on_host: bool,
+}
+
+impl Pod {
+    /// Reads a pod template; `origin` tells which init containers of our names are ours.
+    pub(crate) fn read(template: &Node<'_>, origin: Origin) -> Result<Self, Unreadable> {
+        let metadata = template.member("metadata")?;
+        let spec = template.member("spec")?;
+        let containers = spec.member("containers")?;
+        let apps = containers.items()?.iter().map(Container::read).collect::<Result<Vec<_>, _>>()?;
+        if apps.is_empty() {
+            return Err(containers.unreadable("at least one container"));
+        }
+        let mut init_containers = Vec::new();
+        for node in spec.member("initContainers")?.items()? {
+            let container = Container::read(&node)?;
+            if !container::is_ours(node.raw(), origin) {
+                init_containers.push(container);
+            }
+        }
+        let mut names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(containers.unreadable("a name of its own for each container"));
+        }
+        Ok(Self {
+            host_network: spec.member("hostNetwork")?.is_true()?,
+            windows: is_windows(&spec)?,
+            labels: texts(&metadata.member("labels")?)?,
+            annotations: texts(&metadata.member("annotations")?)?,
+            grace_period_seconds: spec
+                .member("terminationGracePeriodSeconds")?
+                .whole_number()?
+                .unwrap_or(GRACE_PERIOD_SECONDS),
+            apps,
+            init_containers,
+        })
+    }
+}
+
+impl Container {
+    fn read(node: &Node<'_>) -> Result<Self, Unreadable> {
+        let name = node.member("name")?;
+        let name = name.text()?.ok_or_else(|| name.unreadable("a name"))?.to_owned();
+        let ports = node.member("ports")?.items()?.iter().map(Port::read).collect::<Result<_, _>>()?;
+        Ok(Self { name, ports })
+    }
+
+    /// The TCP ports that the container declares.
+    pub(crate) fn tcp_ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(|port| port.tcp)
+    }
+}
+
+impl Port {
+    fn read(node: &Node<'_>) -> Result<Self, Unreadable> {
+        let number = node.member("containerPort")?;
+        Ok(Self {
+            name: node.member("name")?.text()?.map(str::to_owned),
+            number: number.port()?.ok_or_else(|| number.unreadable("a port from 1 to 65535"))?,
+            tcp: matches!(node.member("protocol")?.text()?, None | Some("TCP")),
+            on_host: node.member("hostPort")?.port()?.is_some(),
+        })
+    }
+}
+
+/// The annotations or labels of an object.
+pub(crate) fn texts(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreadable> {
+    let mut texts = BTreeMap::new();
+    for key in node.object()?.into_iter().flat_map(serde_json::Map::keys) {
+        let value = node.member(key)?;
+        // A null value is an empty string to the API server.
+        texts.insert(key.clone(), value.text()?.unwrap_or_default().to_owned());
+    }
+    Ok(texts)
+}
+
+fn is_windows(spec: &Node<'_>) -> Result<bool, Unreadable> {
+    let os = spec.path(&["os", "name"])?.text()?;
+    let node = spec.path(&["nodeSelector", "kubernetes.io/os"])?.text()?;
+    Ok(os == Some("windows") || node == Some("windows"))
+}

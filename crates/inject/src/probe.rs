@@ -1,0 +1,170 @@
+//! Probes that open a TCP connection.
+//!
+//! Under redirection such a probe would reach the proxy's listener and succeed whether or not the app lives. It becomes a
+//! request to the proxy, which dials the app. Probes by HTTP or gRPC stay: their bytes reach the app.
+
+use serde_json::{Map, Value, json};
+use settings::ADMIN_PORT;
+
+use crate::handler;
+use crate::pod::Container;
+
+/// The admin endpoint that dials an app port.
+const PATH: &str = "/probe/tcp/";
+const DIALS: &str = "tcpSocket";
+const ASKS: &str = "httpGet";
+
+/// The members of a container that hold a probe.
+pub(crate) const KINDS: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+
+/// The probe as its author wrote it; `recorded` is the `tcpSocket` that was replaced.
+pub(crate) fn undone(probe: &Value, recorded: Option<&Value>) -> Value {
+    let Some((members, port)) = probe.as_object().and_then(|members| Some((members, port_of_ours(members)?))) else {
+        return probe.clone();
+    };
+    if handler::has_rival(members, ASKS) {
+        return Value::Object(handler::without(members, ASKS));
+    }
+    let dials = recorded.filter(|recorded| recorded.is_object()).cloned();
+    Value::Object(renamed(members, ASKS, DIALS, dials.unwrap_or_else(|| json!({"port": port}))))
+}
+
+/// The probe with one handler, where a `kubectl apply` has put the author's beside ours: what was `recorded` stays replaced,
+/// and anything new stays.
+pub(crate) fn mended(probe: &Value, recorded: Option<&Value>) -> Value {
+    let doubled =
+        probe.as_object().filter(|members| port_of_ours(members).is_some() && handler::has_rival(members, ASKS));
+    let Some(members) = doubled else { return probe.clone() };
+    let was_replaced = recorded.is_some() && members.get(DIALS) == recorded;
+    let without_author = handler::without(members, DIALS);
+    if was_replaced && !handler::has_rival(&without_author, ASKS) {
+        return Value::Object(without_author);
+    }
+    Value::Object(handler::without(members, ASKS))
+}
+
+/// The `tcpSocket` of a probe, where it dials a port that is taken, and that port's number.
+pub(crate) fn dials<'a>(
+    probe: &'a Value,
+    container: &Container,
+    taken: impl Fn(u16) -> bool,
+) -> Option<(&'a Value, u16)> {
+    let socket = probe.get(DIALS)?;
+    let elsewhere = socket.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty());
+    let port = number(socket.get("port")?, container)?;
+    let alone = !handler::has_rival(probe.as_object()?, DIALS);
+    (alone && !elsewhere && taken(port)).then_some((socket, port))
+}
+
+/// The probe with the proxy dialling the app; everything else in it stays.
+pub(crate) fn asking(probe: &Value, port: u16) -> Value {
+    // Without `host`: the kubelet then asks at the pod's own address.
+    let ask = json!({"path": format!("{PATH}{port}"), "port": ADMIN_PORT, "scheme": "HTTP"});
+    match probe {
+        Value::Object(members) => Value::Object(renamed(members, DIALS, ASKS, ask)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => probe.clone(),
+    }
+}
+
+/// The port that a probe of ours has dialled. Without the proxy it would fail, so it is nobody else's.
+fn port_of_ours(members: &Map<String, Value>) -> Option<u16> {
+    handler::admin_path(members)?.strip_prefix(PATH)?.parse().ok()
+}
+
+/// As the kubelet resolves it: a name among the container's own ports, else a number written as text.
+fn number(port: &Value, container: &Container) -> Option<u16> {
+    match port {
+        Value::Number(number) => number.as_u64()?.try_into().ok(),
+        Value::String(name) => {
+            let named = container.ports.iter().find(|port| port.name.as_deref() == Some(name));
+            named.map(|port| port.number).or_else(|| name.parse().ok())
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The object with `value` under the name `to` where `from` was; a null under `to` changes places with it.
+fn renamed(members: &Map<String, Value>, from: &str, to: &str, value: Value) -> Map<String, Value> {
+    let mut renamed: Map<String, Value> = members.clone();
+    if members.contains_key(to) {
+        renamed.insert(from.to_owned(), Value::Null);
+        renamed.insert(to.to_owned(), value);
+        return renamed;
+    }
+    renamed.clear();
+    for (key, other) in members {
+        if key == from {
+            renamed.insert(to.to_owned(), value.clone());
+        } else {
+            renamed.insert(key.clone(), other.clone());
+        }
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::Port;
+
+    fn container() -> Container {
+        let http = Port { name: Some("http".to_owned()), number: 8080, tcp: true, on_host: false };
+        Container { name: "app".to_owned(), ports: vec![http] }
+    }
+
+    #[test]
+    fn finds_dialling_probes_of_taken_ports() {
+        let taken = |port| port == 8080;
+        for (socket, port) in [
+            (json!({"port": 8080}), Some(8080)),
+            (json!({"port": "http"}), Some(8080)),
+            (json!({"port": "8080"}), Some(8080)),
+            (json!({"port": 8080, "host": ""}), Some(8080)),
+            (json!({"port": 8080, "host": "db"}), None),
+            (json!({"port": 9090}), None),
+            (json!({"port": "other"}), None),
+            (json!({"port": null}), None),
+            (json!({}), None),
+        ] {
+            let probe = json!({"tcpSocket": socket});
+            assert_eq!(dials(&probe, &container(), taken).map(|(_, port)| port), port, "{probe}");
+        }
+        assert!(dials(&json!({"httpGet": {"port": 8080}}), &container(), taken).is_none());
+    }
+
+    #[test]
+    fn a_probe_comes_back_with_every_byte() {
+        for text in [
+            r#"{"initialDelaySeconds":3,"tcpSocket":{"port":"http"},"periodSeconds":7}"#,
+            r#"{"httpGet":null,"tcpSocket":{"port":8080},"periodSeconds":7}"#,
+        ] {
+            let probe: Value = serde_json::from_str(text).unwrap();
+            let asking = asking(&probe, 8080);
+            assert_eq!(asking["httpGet"], json!({"path": "/probe/tcp/8080", "port": 15211, "scheme": "HTTP"}));
+            assert_eq!(asking["periodSeconds"], 7);
+            assert!(!handler::has_rival(asking.as_object().unwrap(), "httpGet"));
+            assert_eq!(undone(&asking, probe.get("tcpSocket")).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_lost_record_costs_the_ports_name() {
+        let probe = asking(&json!({"tcpSocket": {"port": "http"}}), 8080);
+        assert_eq!(undone(&probe, None), json!({"tcpSocket": {"port": 8080}}));
+    }
+
+    #[test]
+    fn a_handler_beside_ours_wins() {
+        let mut probe = asking(&json!({"tcpSocket": {"port": 8080}, "periodSeconds": 7}), 8080);
+        probe["tcpSocket"] = json!({"port": 9090});
+        let own = json!({"tcpSocket": {"port": 9090}, "periodSeconds": 7});
+        assert_eq!(undone(&probe, Some(&json!({"port": 8080}))), own);
+    }
+
+    #[test]
+    fn other_probes_are_not_touched() {
+        for probe in [json!(null), json!({"httpGet": {"path": "/probe/tcp/8080", "port": 8080}}), json!({"exec": {}})] {
+            assert_eq!(undone(&probe, None), probe);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The places of a pod template that injection writes to.
+//!
+//! An injection is taken back ([`Sites::undone`]) before it is made ([`Sites::injected`]), so that the result depends on what
+//! the author wrote and not on the way by which the object came: fresh, edited, or half put back by a `kubectl apply`.
+
+mod app;
+
+use serde_json::{Map, Value};
+use settings::STATUS_KEY;
+
+use crate::blank::{Blanks, put};
+use crate::container::{self, Origin};
+use crate::node::{Node, Unreadable};
+use crate::plan::Plan;
+use crate::pod::Pod;
+use crate::status::Record;
+use crate::update;
+
+pub(crate) use app::AppSites;
+
+/// The places that injection writes to, with the JSON that is there; `None` where there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sites {
+    /// The pod template's `metadata`.
+    pub(crate) metadata: Option<Value>,
+    /// `initContainers`.
+    pub(crate) init_containers: Option<Value>,
+    /// What is written to of each entry of `containers`.
+    pub(crate) apps: Vec<AppSites>,
+}
+
+const METADATA: &str = "metadata";
+const ANNOTATIONS: &str = "annotations";
+const INIT_CONTAINERS: &str = "initContainers";
+
+impl Sites {
+    /// Reads them; what is not null has the type that it should have.
+    pub(crate) fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
+        let metadata = template.member(METADATA)?;
+        metadata.member(ANNOTATIONS)?.object()?;
+        let spec = template.member("spec")?;
+        let init_containers = spec.member(INIT_CONTAINERS)?;
+        init_containers.items()?;
+        let apps = spec.member("containers")?.items()?.iter().map(AppSites::read).collect::<Result<_, _>>()?;
+        Ok(Self { metadata: metadata.raw().cloned(), init_containers: init_containers.raw().cloned(), apps })
+    }
+
+    /// The sites as the workload's author wrote them.
+    pub(crate) fn undone(&self, pod: &Pod, record: Option<&Record>, origin: Origin) -> Self {
+        let unrecorded = Blanks::default();
+        let blanks = record.map_or(&unrecorded, |record| &record.blanks);
+        let apps = self.apps.iter().zip(&pod.apps);
+        Self {
+            metadata: without_status(self.metadata.as_ref(), blanks),
+            init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
+            apps: apps.map(|(site, app)| site.undone(&app.name, record, blanks)).collect(),
+        }
+    }
+
+    /// The sites with everything that is injected; `self` as the author wrote them, `now` as they are.
+    pub(crate) fn injected(&self, now: &Self, pod: &Pod, plan: &Plan, before: Option<&Record>, origin: Origin) -> Self {
+        let mut record = Record::new(container::resources(&plan.sidecar));
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.injected(app, plan, &mut record)).collect();
+        record.blanks.note(INIT_CONTAINERS, self.init_containers.as_ref());
+        let given = before.map(|record| &record.resources);
+        let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
+        Self {
+            metadata: Some(with_status(self.metadata.as_ref(), record)),
+            init_containers: Some(init_containers),
+            apps,
+        }
+    }
+
+    /// The sites as they are, without what would make the API server refuse them.
+    ///
+    /// For a workload whose settings cannot be used: what runs goes on to run. Of two handlers in one probe, the author's goes
+    /// where it is the one that was replaced before, and ours where it is a new one.
+    pub(crate) fn mended(&self, pod: &Pod, record: Option<&Record>, origin: Origin) -> Self {
+        if !self.has_proxy(origin) {
+            // Probes that ask a proxy that is not there would keep the pod from becoming ready.
+            return self.undone(pod, record, origin);
+        }
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(&app.name, record)).collect();
+        Self { metadata: self.metadata.clone(), init_containers: self.init_containers.clone(), apps }
+    }
+
+    fn has_proxy(&self, origin: Origin) -> bool {
+        let is_proxy = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(container::PROXY_CONTAINER);
+        let entries = self.init_containers.as_ref().and_then(Value::as_array).into_iter().flatten();
+        entries.filter(is_proxy).any(|entry| container::is_ours(Some(entry), origin))
+    }
+}
+
+/// The `metadata` with the status annotation.
+fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
+    record.blanks.note(METADATA, metadata);
+    let mut metadata = object(metadata);
+    if !metadata.is_empty() {
+        record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
+    }
+    let mut annotations = object(metadata.get(ANNOTATIONS));
+    annotations.insert(STATUS_KEY.to_owned(), Value::String(record.text()));
+    metadata.insert(ANNOTATIONS.to_owned(), Value::Object(annotations));
+    Value::Object(metadata)
+}
+
+/// The `metadata` without the status annotation.
+fn without_status(metadata: Option<&Value>, blanks: &Blanks) -> Option<Value> {
+    let mut left = object(metadata);
+    let mut annotations = object(left.get(ANNOTATIONS));
+    if annotations.shift_remove(STATUS_KEY).is_none() {
+        return metadata.cloned();
+    }
+    put(&mut left, ANNOTATIONS, blanks.or_blank(ANNOTATIONS, annotations));
+    blanks.or_blank(METADATA, left)
+}
+
+/// `initContainers` with ours up to date: those that are there in their places, else at the end.
+fn with_ours(list: Option<&Value>, wanted: &[Value; 2], given: Option<&Value>, origin: Origin) -> Value {
+    let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
+    for wanted in wanted {
+        let is_it =
+            |entry: &&mut Value| container::is_ours(Some(&**entry), origin) && entry.get("name") == wanted.get("name");
+        match list.iter_mut().find(is_it) {
+            Some(entry) => *entry = update::updated(entry, wanted, given),
+            None => list.push(wanted.clone()),
+        }
+    }
+    Value::Array(list)
+}
+
+/// `initContainers` without ours.
+fn without_ours(list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option<Value> {
+    let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let others: Vec<Value> = entries.iter().filter(|entry| !container::is_ours(Some(entry), origin)).cloned().collect();
+    if others.len() == entries.len() {
+        return list.cloned();
+    }
+    if others.is_empty() { blanks.was(INIT_CONTAINERS).value(Value::Array(others)) } else { Some(Value::Array(others)) }
+}
+
+/// A copy of the object, empty where there is none.
+fn object(value: Option<&Value>) -> Map<String, Value> {
+    value.and_then(Value::as_object).cloned().unwrap_or_default()
+}

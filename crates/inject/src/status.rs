@@ -1,0 +1,72 @@
+//! The status annotation: what an injection took the place of, so that it can be undone exactly.
+//!
+//! It is written on the pod template, where a change of one byte rolls the workload's pods. So it holds what cannot be known
+//! otherwise, and nothing of the version or build that wrote it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::blank::Blanks;
+
+/// The form of the annotation; a record of another form counts as lost.
+const VERSION: u32 = 1;
+
+/// The record of one injection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u32,
+    /// The resources that were given to the injected containers, to tell them from what somebody has set since.
+    pub(crate) resources: Value,
+    /// The `tcpSocket` that a probe of ours took the place of, by container and probe.
+    #[serde(rename = "tcpSocket", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sockets: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Places that were empty otherwise than by absence.
+    #[serde(rename = "blank", default, skip_serializing_if = "Blanks::is_empty")]
+    pub(crate) blanks: Blanks,
+}
+
+impl Record {
+    pub(crate) fn new(resources: Value) -> Self {
+        Self { version: VERSION, resources, sockets: BTreeMap::new(), blanks: Blanks::default() }
+    }
+
+    /// Reads the annotation; `None` where somebody has made something else of it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|record: &Self| record.version == VERSION)
+    }
+
+    /// The annotation: compact, and the same for the same record.
+    pub(crate) fn text(&self) -> String {
+        // Every key is a string, so there is nothing to fail; an empty record reads as a lost one.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn socket(&self, container: &str, probe: &str) -> Option<&Value> {
+        self.sockets.get(container)?.get(probe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_it_wrote() {
+        let mut record = Record::new(json!({"limits": {"cpu": "1"}}));
+        assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}}}"#);
+        record.sockets.entry("web".into()).or_default().insert("livenessProbe".into(), json!({"port": "http"}));
+        record.blanks.note("initContainers", Some(&json!([])));
+        assert_eq!(Record::parse(&record.text()), Some(record));
+    }
+
+    #[test]
+    fn anything_else_counts_as_lost() {
+        for text in ["", "{}", "[]", "null", r#"{"version":2,"resources":{}}"#, &"[".repeat(10_000)] {
+            assert_eq!(Record::parse(text), None);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Brings an injected container up to date and leaves alone what others have made of it.
+//!
+//! What we say holds; what we say nothing about stays: defaults that the API server filled in, an environment variable of
+//! another injector. Resources are the author's to set: they change only when the settings do.
+
+use serde_json::{Map, Value};
+
+/// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
+/// or value is refused by the API server, the others would change what runs and what it may do.
+const RIVALS: &[&str] = &["add", "command", "exec", "grpc", "httpGet", "privileged", "sleep", "tcpSocket", "valueFrom"];
+
+/// What the environment variables of ours begin with.
+const VARIABLES: &str = "EVENKEEL_";
+
+/// The container `now`, brought to what is `wanted`; `given` are the resources that it was given before, where that is known.
+pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Value>) -> Value {
+    let (Value::Object(now), Value::Object(wanted)) = (now, wanted) else { return wanted.clone() };
+    let mut container = without_rivals(now, wanted);
+    for (key, value) in wanted {
+        let present = now.get(key);
+        let value = match key.as_str() {
+            "env" => variables(present, value),
+            "ports" => keyed(present, value, "containerPort", |_| true),
+            "resources" => resources(present, value, given),
+            _ => overlaid(present, value),
+        };
+        container.insert(key.clone(), value);
+    }
+    Value::Object(container)
+}
+
+/// `wanted` over what is `present`: objects member by member, everything else whole.
+fn overlaid(present: Option<&Value>, wanted: &Value) -> Value {
+    let (Some(Value::Object(present)), Value::Object(wanted)) = (present, wanted) else { return wanted.clone() };
+    let mut object = without_rivals(present, wanted);
+    for (key, value) in wanted {
+        object.insert(key.clone(), overlaid(present.get(key), value));
+    }
+    Value::Object(object)
+}
+
+fn without_rivals(present: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
+    let stays = |key: &str| wanted.contains_key(key) || !RIVALS.contains(&key);
+    present.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Ours as wanted, those of others as they are.
+fn variables(present: Option<&Value>, wanted: &Value) -> Value {
+    let of_others = |variable: &Value| {
+        let name = variable.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| !name.starts_with(VARIABLES))
+    };
+    keyed(present, wanted, "name", of_others)
+}
+
+/// A list whose entries are told apart by `key`: wanted entries in the places where they are, else at the end; entries that
+/// are not wanted where they `stay`.
+fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Value) -> bool) -> Value {
+    let (Some(Value::Array(present)), Value::Array(wanted)) = (present, wanted) else { return wanted.clone() };
+    let mut missing: Vec<&Value> = wanted.iter().collect();
+    let mut list = Vec::with_capacity(present.len());
+    for entry in present {
+        match missing.iter().position(|wanted| wanted.get(key) == entry.get(key)) {
+            Some(index) => list.push(overlaid(Some(entry), missing.remove(index))),
+            None if stay(entry) && !wanted.iter().any(|wanted| wanted.get(key) == entry.get(key)) => {
+                list.push(entry.clone());
+            }
+            None => {}
+        }
+    }
+    list.extend(missing.into_iter().cloned());
+    Value::Array(list)
+}
+
+/// As wanted where the settings have changed, else as somebody has set them, but never without a request.
+fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> Value {
+    let settings_are_the_same = given == Some(wanted);
+    let Some(Value::Object(present)) = present.filter(|_| settings_are_the_same) else {
+        return overlaid(present, wanted);
+    };
+    let amount = |of: &str, resource: &str| present.get(of).and_then(|amounts| amounts.get(resource));
+    let mut resources = present.clone();
+    for resource in ["cpu", "memory"] {
+        // Where there is a limit alone, it is the request too.
+        if amount("requests", resource).is_none() && amount("limits", resource).is_none() {
+            let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
+            if !requests.is_object() {
+                *requests = Value::Object(Map::new());
+            }
+            if let Some(request) = wanted.get("requests").and_then(|requests| requests.get(resource)) {
+                requests[resource] = request.clone();
+            }
+        }
+    }
+    Value::Object(resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wanted() -> Value {
+        json!({
+            "name": "recycling-proxy",
+            "args": ["run"],
+            "env": [{"name": "EVENKEEL_A", "value": "1"}, {"name": "EVENKEEL_B", "value": "2"}],
+            "ports": [{"name": "evenkeel-admin", "containerPort": 15211}],
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": 15211}, "periodSeconds": 5},
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},
+            "securityContext": {"runAsUser": 15210, "capabilities": {"drop": ["ALL"]}},
+        })
+    }
+
+    /// What becomes of the container after an `edit` of it while the settings stayed.
+    fn after(edit: impl Fn(&mut Value)) -> Value {
+        let mut now = wanted();
+        edit(&mut now);
+        updated(&now, &wanted(), wanted().get("resources"))
+    }
+
+    #[test]
+    fn what_others_add_stays() {
+        let edit = |container: &mut Value| {
+            container["terminationMessagePath"] = json!("/dev/termination-log");
+            container["readinessProbe"]["failureThreshold"] = json!(3);
+            container["ports"][0]["protocol"] = json!("TCP");
+            container["securityContext"]["seLinuxOptions"] = json!({"level": "s0"});
+            container["env"] = json!([
+                {"name": "EVENKEEL_B", "value": "2"},
+                {"name": "HTTP_PROXY", "value": "x"},
+                {"name": "EVENKEEL_A", "value": "1"},
+            ]);
+        };
+        let mut edited = wanted();
+        edit(&mut edited);
+        assert_eq!(after(edit), edited);
+    }
+
+    #[test]
+    fn what_contradicts_us_goes() {
+        for (pointer, rival) in [
+            ("", json!({"command": ["sh"]})),
+            ("/readinessProbe", json!({"exec": {"command": ["true"]}})),
+            ("/securityContext", json!({"privileged": true, "runAsUser": 0})),
+            ("/securityContext/capabilities", json!({"add": ["SYS_ADMIN"], "drop": []})),
+            ("/env/0", json!({"value": "7", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})),
+        ] {
+            let edited = after(|container| {
+                let place = container.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+                place.extend(rival.as_object().unwrap().clone());
+            });
+            assert_eq!(edited, wanted(), "{rival}");
+        }
+    }
+
+    #[test]
+    fn variables_that_are_no_longer_wanted_go() {
+        let edited = after(|container| {
+            let env = container["env"].as_array_mut().unwrap();
+            env.insert(0, json!({"name": "EVENKEEL_OLD", "value": "1"}));
+            env.push(json!({"name": "EVENKEEL_A", "value": "2"}));
+        });
+        assert_eq!(edited, wanted());
+    }
+
+    #[test]
+    fn resources_set_by_hand_stay_until_the_settings_change() {
+        let by_hand = json!({"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"memory": "1Gi"}});
+        let edit = |container: &mut Value| container["resources"] = by_hand.clone();
+        assert_eq!(after(edit)["resources"], by_hand);
+        let mut now = wanted();
+        edit(&mut now);
+        for given in [None, Some(&json!({}))] {
+            assert_eq!(updated(&now, &wanted(), given)["resources"], wanted()["resources"]);
+        }
+    }
+
+    #[test]
+    fn a_request_never_goes() {
+        for by_hand in [json!({}), json!({"requests": {}}), json!({"requests": null}), json!({"requests": 7})] {
+            let edited = after(|container| container["resources"] = by_hand.clone());
+            assert_eq!(edited["resources"]["requests"], wanted()["resources"]["requests"]);
+        }
+        let by_hand = json!({"limits": {"cpu": "5m", "memory": "8Mi"}});
+        assert_eq!(after(|container| container["resources"] = by_hand.clone())["resources"], by_hand);
+    }
+
+    #[test]
+    fn nonsense_is_replaced() {
+        for nonsense in [json!(null), json!(7), json!([]), json!({"env": 7, "ports": {}, "resources": "x"})] {
+            let container = updated(&nonsense, &wanted(), wanted().get("resources"));
+            assert_eq!(container, wanted());
+        }
+    }
+}
