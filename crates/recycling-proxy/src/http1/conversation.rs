@@ -278,3 +278,6 @@ fn complete_head(end: &mut HeadEnd, buffer: &mut Buffer, head_limit: usize) -> R
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! The core as a table of dialogues: bytes in, bytes out, and what the connection comes to.
+
+use proptest::prelude::*;
+use settings::{Jitter, MaxRequests};
+
+use super::*;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const LAST_OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+/// A conversation with its buffers; what passes is taken out at once, as two peers that never stall would.
+struct Dialogue {
+    conversation: Conversation,
+    from_client: Buffer,
+    from_app: Buffer,
+    draining: bool,
+}
+
+impl Dialogue {
+    fn with_limit(max_requests: u32) -> Self {
+        let limits = Limits::draw(MaxRequests::new(max_requests).unwrap(), None, Jitter::NONE, 0);
+        Self {
+            conversation: Conversation::new(limits, 1024),
+            from_client: Buffer::default(),
+            from_app: Buffer::default(),
+            draining: false,
+        }
+    }
+
+    /// Bytes of the client's arrive; those that may go to the app.
+    fn client_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+        put(&mut self.from_client, bytes);
+        self.to_app()
+    }
+
+    fn to_app(&mut self) -> Result<Vec<u8>, Offence> {
+        let (passed, examined) = self.examine();
+        examined.map(|()| passed)
+    }
+
+    fn examine(&mut self) -> (Vec<u8>, Result<(), Offence>) {
+        let examined = self.conversation.examine_request(&mut self.from_client);
+        (take(&mut self.from_client), examined)
+    }
+
+    /// Bytes of the app's arrive; those that may go to the client.
+    fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+        put(&mut self.from_app, bytes);
+        let pipelined = !self.from_client.unexamined().is_empty();
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining };
+        self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
+        let passed = take(&mut self.from_app);
+        self.conversation.exchange_done(&self.from_client, &self.from_app)?;
+        Ok(passed)
+    }
+
+    fn exchange(&mut self, request: &[u8], response: &[u8]) -> Vec<u8> {
+        assert_eq!(self.client_sends(request).unwrap(), request);
+        self.app_sends(response).unwrap()
+    }
+}
+
+fn put(buffer: &mut Buffer, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+}
+
+fn take(buffer: &mut Buffer) -> Vec<u8> {
+    let passed = buffer.cleared().to_vec();
+    buffer.written(passed.len());
+    passed
+}
+
+#[test]
+fn announces_at_the_limit_and_not_before() {
+    for limit in [1, 2, 10] {
+        let mut dialogue = Dialogue::with_limit(limit);
+        for _ in 1..limit {
+            assert_eq!(dialogue.exchange(GET, OK), OK);
+            assert_eq!(dialogue.conversation.phase(), Phase::Idle);
+        }
+        assert_eq!(dialogue.exchange(GET, OK), LAST_OK);
+        assert_eq!(dialogue.conversation.phase(), Phase::Lingering);
+        assert_eq!(dialogue.conversation.retired(), Some(RetireReason::MaxRequests));
+        assert_eq!(dialogue.conversation.requests_started(), limit);
+    }
+}
+
+#[test]
+fn a_drain_announces_in_the_next_response() {
+    let mut dialogue = Dialogue::with_limit(1000);
+    assert_eq!(dialogue.exchange(GET, OK), OK);
+    dialogue.draining = true;
+    assert_eq!(dialogue.exchange(GET, OK), LAST_OK);
+    assert_eq!(dialogue.conversation.retired(), Some(RetireReason::Drain));
+}
+
+#[test]
+fn peers_that_end_the_connection_themselves_are_not_edited() {
+    for (request, response) in [
+        (&b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"[..], OK),
+        (b"GET / HTTP/1.0\r\n\r\n", OK),
+        (GET, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+        (GET, b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let mut dialogue = Dialogue::with_limit(1);
+        assert_eq!(dialogue.exchange(request, response), response);
+        assert_eq!(dialogue.conversation.phase(), Phase::Lingering);
+        assert_eq!(dialogue.conversation.retired(), None);
+    }
+}
+
+#[test]
+fn interim_responses_pass_and_decide_nothing() {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").unwrap();
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    assert_eq!(dialogue.app_sends(go_on).unwrap(), go_on);
+    assert_eq!(dialogue.conversation.phase(), Phase::Serving);
+    assert_eq!(dialogue.client_sends(b"hi").unwrap(), b"hi");
+    assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+}
+
+#[test]
+fn an_early_answer_waits_for_the_request_to_end() {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab").unwrap();
+    assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+    assert_eq!(dialogue.conversation.phase(), Phase::Announced);
+    assert_eq!(dialogue.client_sends(b"cd").unwrap(), b"cd");
+    assert!(dialogue.conversation.exchange_done(&dialogue.from_client, &dialogue.from_app).unwrap());
+    assert_eq!(dialogue.conversation.phase(), Phase::Lingering);
+}
+
+#[test]
+fn pipelined_requests_wait_and_none_is_lost_at_the_limit() {
+    let mut dialogue = Dialogue::with_limit(2);
+    assert_eq!(dialogue.client_sends(&[GET, GET, GET].concat()).unwrap(), GET);
+    assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
+    assert_eq!(dialogue.to_app().unwrap(), GET);
+    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the third has already come");
+    assert_eq!(dialogue.to_app().unwrap(), GET);
+    assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+}
+
+#[test]
+fn a_client_that_always_pipelines_is_retired_in_the_end() {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(GET).unwrap();
+    for _ in 0..PIPELINE_GRACE {
+        put(&mut dialogue.from_client, GET);
+        assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
+        assert_eq!(dialogue.to_app().unwrap(), GET);
+    }
+    put(&mut dialogue.from_client, GET);
+    assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+}
+
+#[test]
+fn tunnels_begin_on_the_apps_word_alone() {
+    let upgrade = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(&[&upgrade[..], GET].concat()).unwrap();
+    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the second request is one");
+    assert_eq!(dialogue.to_app().unwrap(), GET);
+
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(upgrade).unwrap();
+    let switched = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+    assert_eq!(dialogue.app_sends(&[&switched[..], b"\x00\x01"].concat()).unwrap(), switched);
+    assert_eq!(dialogue.conversation.phase(), Phase::Tunnel);
+    assert_eq!(dialogue.from_app.unexamined(), b"\x00\x01");
+}
+
+#[test]
+fn what_answers_no_request_is_an_offence() {
+    let mut dialogue = Dialogue::with_limit(10);
+    assert_eq!(dialogue.app_sends(OK), Err(Offence::App(Fault::Unsolicited)));
+    let mut dialogue = Dialogue::with_limit(10);
+    dialogue.client_sends(GET).unwrap();
+    let twice = dialogue.app_sends(&[OK, OK].concat());
+    assert_eq!(twice, Err(Offence::App(Fault::Unsolicited)));
+}
+
+#[test]
+fn a_faulty_head_passes_in_no_part() {
+    let mut dialogue = Dialogue::with_limit(10);
+    let faulty = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(dialogue.client_sends(faulty), Err(Offence::Client(Fault::BadContentLength)));
+    assert!(dialogue.from_client.cleared().is_empty());
+    assert_eq!(dialogue.conversation.requests_started(), 0);
+}
+
+#[test]
+fn heads_are_bounded_at_the_limit_exactly() {
+    let head = |length: usize| {
+        let filler = length - b"GET / HTTP/1.1\r\nX: \r\n\r\n".len();
+        format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(filler)).into_bytes()
+    };
+    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1024)).unwrap(), head(1024));
+    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)), Err(Offence::Client(Fault::HeadTooLong)));
+    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)[..1024]), Err(Offence::Client(Fault::HeadTooLong)));
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(1024));
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(GET).unwrap();
+    assert_eq!(dialogue.app_sends(long.as_bytes()), Err(Offence::App(Fault::HeadTooLong)));
+}
+
+/// What the app gets of a client's stream that arrives in these pieces, and the offence in it.
+fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<Offence>) {
+    let mut dialogue = Dialogue::with_limit(3);
+    let mut to_app = Vec::new();
+    for piece in pieces {
+        put(&mut dialogue.from_client, piece);
+        let (passed, examined) = dialogue.examine();
+        to_app.extend(passed);
+        if let Err(offence) = examined {
+            return (to_app, Some(offence));
+        }
+    }
+    (to_app, None)
+}
+
+/// What the client gets of an app's answer that arrives in these pieces.
+fn of_app(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client_sends(GET).unwrap();
+    pieces.iter().flat_map(|piece| dialogue.app_sends(piece).unwrap()).collect()
+}
+
+fn pieces<'b>(bytes: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+    cuts.sort_unstable();
+    let ends = cuts.iter().copied().chain([bytes.len()]);
+    let mut start = 0;
+    ends.map(|end| &bytes[std::mem::replace(&mut start, end)..end]).collect()
+}
+
+const CHUNKED: &[u8] = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\nwiki\r\n0\r\nT: v\r\n\r\n";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 103 E\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+
+proptest! {
+    #[test]
+    fn the_way_that_requests_arrive_changes_nothing(
+        cuts in prop::collection::vec(0usize..1000, 0..6),
+        flaw in prop::option::of((0usize..1000, prop::sample::select(&b"\0\r\n :;a9"[..]))),
+    ) {
+        let mut bytes = [CHUNKED, GET].concat();
+        if let Some((at, byte)) = flaw {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        prop_assert_eq!(of_client(&[&bytes]), of_client(&pieces(&bytes, &cuts)));
+    }
+
+    #[test]
+    fn the_way_that_a_response_arrives_changes_nothing(cuts in prop::collection::vec(0usize..1000, 0..6)) {
+        let expected = String::from_utf8_lossy(ANSWER).replace("chunked\r\n", "chunked\r\nConnection: close\r\n");
+        prop_assert_eq!(of_app(&pieces(ANSWER, &cuts)), expected.as_bytes());
+    }
+}
