@@ -6,6 +6,10 @@
 mod namespace;
 #[path = "redirect/pod.rs"]
 mod pod;
+#[path = "redirect/segment.rs"]
+mod segment;
+#[path = "redirect/tracking.rs"]
+mod tracking;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -19,8 +19,9 @@ pub(crate) fn as_root<T: FnOnce()>(test: T) {
     if geteuid().is_root() {
         return test();
     }
-    let path = type_name::<T>();
-    let name = path.rsplit("::").find(|part| !part.starts_with('{')).expect("a closure has a path");
+    // CRATE::MODULE::TEST::{{closure}}
+    let (_, path) = type_name::<T>().split_once("::").expect("a closure has a path");
+    let name = path.trim_end_matches("::{{closure}}");
     let again = env::current_exe().expect("a test knows its own path");
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user"])

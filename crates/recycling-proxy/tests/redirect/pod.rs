@@ -84,6 +84,26 @@ pub(crate) fn to_proxy(ports: &[u16]) -> RedirectSettings {
     RedirectSettings { ports: ports.iter().copied().collect(), to: PROXY }
 }
 
+/// Connects from that namespace, with patience for everything that will be read.
+pub(crate) fn connect(from: &Namespace, to: &str) -> TcpStream {
+    let to: SocketAddr = to.parse().unwrap();
+    let stream = from.run(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap_or_else(|e| panic!("{to}: {e}"));
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Tries until it is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let pause = Duration::from_millis(50);
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        if is_so() {
+            return;
+        }
+        thread::sleep(pause);
+    }
+    panic!("not within {PATIENCE:?}: {what}");
+}
+
 /// A client's connection to a [`Pod`], from wherever it was opened.
 pub(crate) struct Client {
     lines: BufReader<TcpStream>,
@@ -94,12 +114,14 @@ pub(crate) struct Client {
 impl Client {
     /// Connects from that namespace and reads who is there.
     pub(crate) fn connect(from: &Namespace, to: &str) -> Self {
-        let to: SocketAddr = to.parse().unwrap();
-        let stream = from.run(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap_or_else(|e| panic!("{to}: {e}"));
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut client = Self { lines: BufReader::new(stream), reached: String::new() };
+        let mut client = Self { lines: BufReader::new(connect(from, to)), reached: String::new() };
         client.reached = client.line().unwrap();
         client
+    }
+
+    /// The connection itself.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.lines.get_ref()
     }
 
     /// Sends a line and reads it back.
@@ -109,7 +131,8 @@ impl Client {
         if answer == line { Ok(()) } else { Err(io::Error::other(format!("{answer:?} came back for {line:?}"))) }
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    /// Reads a line.
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
