@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Version};
@@ -71,17 +71,24 @@ pub fn routes(reviewer: Reviewer) -> Router {
 
 async fn mutate(State(reviewer): State<Reviewer>, request: Request) -> Response {
     let version = request.version();
-    let body = match timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refused::TooLarge),
-        Ok(Err(_)) => Err(Refused::Broken),
-        Err(_) => Err(Refused::TimedOut),
-    };
-    let mut response = reviewer.answer(body);
+    let mut response = reviewer.answer(read(request).await);
     // Our own medicine: an API server that is told leaves for another replica before this one ends. (It speaks
     // HTTP/1.1 to webhooks. Over HTTP/2, where the field is not allowed, hyper sends GOAWAY by itself.)
     if reviewer.health.is_draining() && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+async fn read(request: Request) -> Result<Bytes, Refused> {
+    // Where the length is announced there is no need to read as far as the limit.
+    if usize::try_from(request.body().size_hint().lower()).is_ok_and(|length| length > LARGEST_BODY) {
+        return Err(Refused::TooLarge);
+    }
+    match timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refused::TooLarge),
+        Ok(Err(_)) => Err(Refused::Broken),
+        Err(_) => Err(Refused::TimedOut),
+    }
 }

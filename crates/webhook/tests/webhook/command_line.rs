@@ -1,0 +1,78 @@
+//! The program as its users start it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel-webhook"))
+}
+
+fn ended(arguments: &[&str]) -> (Output, String) {
+    let output = program().args(arguments).output().unwrap();
+    let errors = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, errors)
+}
+
+#[test]
+fn bad_settings_are_all_named_and_end_with_64() {
+    let arguments = ["run", "--listen=x", "--tls=files", "--default=jitter=99%", "--default=nothing=1"];
+    let output = program().args(arguments).env("EVENKEEL_WEBHOOK_LOG_LEVEL", "loud").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{errors}");
+    let keys: Vec<&str> = errors.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["--listen", "--tls-cert", "--tls-key", "--default", "--default", "--log-level"], "{errors}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn an_unknown_flag_ends_with_64() {
+    let (output, errors) = ended(&["run", "--listn=x"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(errors.contains("--listen"), "the nearest flag is named: {errors}");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let (output, errors) = ended(&["run", "--tls=files", "--tls-cert=/nowhere/tls.crt", "--tls-key=/nowhere/tls.key"]);
+    assert_eq!(output.status.code(), Some(64), "{errors}");
+    assert!(errors.contains("cannot read /nowhere/tls.crt"), "{errors}");
+}
+
+#[test]
+fn it_teaches() {
+    let (output, _) = ended(&["run", "--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
+    for word in ["--tls", "EVENKEEL_WEBHOOK_LISTEN", "Examples:", "64"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+    let (output, _) = ended(&["--version"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("evenkeel-webhook {}\n", env!("CARGO_PKG_VERSION")));
+    let (output, _) = ended(&["completions", "bash"]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("--webhook-configuration"));
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::running::certificate(folder.path());
+    let path = |name| folder.path().join(name).into_os_string();
+    let mut child = program()
+        .args(["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=files", "--shutdown-delay=1ms"])
+        .env("EVENKEEL_WEBHOOK_TLS_CERT", path("tls.crt"))
+        .env("EVENKEEL_WEBHOOK_TLS_KEY", path("tls.key"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    for endpoint in ["reviews", "admin"] {
+        let line = log.next().unwrap();
+        assert!(line.contains("listening") && line.contains(endpoint), "{line}");
+        let (_, address) = line.split_once("address=").unwrap();
+        let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+        assert_ne!(port, 0);
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,204 @@
+//! A webhook with real ports in this process, and a client that speaks to it as an API server does.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use serde_json::{Value, json};
+use settings::LogLevel;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use webhook::clock::Clock;
+use webhook::review::Judge;
+use webhook::server::Webhook;
+use webhook::settings::{Settings, Tls};
+
+const NAME: &str = "evenkeel-webhook.evenkeel.svc";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running webhook; dropped, it is told to end.
+pub(crate) struct Running {
+    pub(crate) reviews: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    trusted: CertificateDer<'static>,
+    end: Option<oneshot::Sender<()>>,
+    served: JoinHandle<std::io::Result<()>>,
+    _folder: tempfile::TempDir,
+}
+
+/// Writes a certificate for [`NAME`] and its key into `folder`.
+pub(crate) fn certificate(folder: &Path) -> CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    std::fs::write(folder.join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    made.cert.der().clone()
+}
+
+impl Running {
+    /// Starts one that answers as `judge` does, and ends `shutdown_delay` after it was told to.
+    pub(crate) async fn start(judge: Judge, shutdown_delay: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trusted = certificate(folder.path());
+        let settings = Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            admin: "127.0.0.1:0".parse().unwrap(),
+            tls: Tls::Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") },
+            defaults: std::collections::BTreeMap::new(),
+            shutdown_delay,
+            log_level: LogLevel::Info,
+        };
+        let webhook = Webhook::start(&settings, judge, Clock::system()).await.unwrap();
+        let (reviews, admin) = (webhook.reviews_address(), webhook.admin_address());
+        let (end, told) = oneshot::channel();
+        let served = tokio::spawn(webhook.serve(async { _ = told.await }));
+        Self { reviews, admin, trusted, end: Some(end), served, _folder: folder }
+    }
+
+    /// One that injects with no defaults.
+    pub(crate) async fn injecting() -> Self {
+        Self::start(Judge::with_defaults(std::collections::BTreeMap::new()), Duration::from_millis(1)).await
+    }
+
+    /// Tells it to end.
+    pub(crate) fn end(&mut self) {
+        self.end.take().unwrap().send(()).unwrap();
+    }
+
+    /// Waits for the end, which it was told to come to.
+    pub(crate) async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.served).await.unwrap().unwrap().unwrap();
+    }
+
+    /// Shakes hands as a client that offers `protocols` and speaks `version` alone.
+    pub(crate) async fn connect_with(
+        &self,
+        protocols: &[&str],
+        version: &'static SupportedProtocolVersion,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.trusted.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(self.reviews).await?;
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await
+    }
+
+    /// A TLS connection as API servers open it to webhooks.
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
+        self.connect_with(&["http/1.1"], &TLS13).await.unwrap()
+    }
+
+    /// Posts `body` for review over HTTP/1.1.
+    pub(crate) async fn post(&self, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
+        let mut client = Http1::new(self.connect().await).await;
+        let response = client.post(body).await;
+        (response.status(), collect(response).await)
+    }
+
+    /// Posts `body` over HTTP/2 and TLS 1.2.
+    pub(crate) async fn post_http2(&self, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
+        let stream = self.connect_with(&["h2"], &TLS12).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (mut client, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(driver);
+        let request = Request::post(format!("https://{NAME}/mutate")).body(Full::new(body.into())).unwrap();
+        let response = client.send_request(request).await.unwrap();
+        (response.status(), collect(response).await)
+    }
+
+    /// The answer to a review that is expected to be one.
+    pub(crate) async fn review(&self, body: &Value) -> Value {
+        let (status, body) = self.post(body.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{body:?}");
+        let review: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
+        assert_eq!(review["kind"], "AdmissionReview");
+        review["response"].clone()
+    }
+
+    /// Asks the plain port.
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
+        let stream = TcpStream::connect(self.admin).await.unwrap();
+        let (mut client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(driver);
+        let request = Request::get(path).header("host", "x").body(Full::<Bytes>::default()).unwrap();
+        let response = client.send_request(request).await.unwrap();
+        (response.status(), String::from_utf8(collect(response).await.to_vec()).unwrap())
+    }
+
+    /// Whether the metrics have this line.
+    pub(crate) async fn shows(&self, line: &str) -> bool {
+        self.get("/metrics").await.1.lines().any(|found| found == line)
+    }
+}
+
+/// A connection that is kept alive.
+pub(crate) struct Http1(http1::SendRequest<Full<Bytes>>);
+
+impl Http1 {
+    pub(crate) async fn new(stream: TlsStream<TcpStream>) -> Self {
+        let (client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(driver);
+        Self(client)
+    }
+
+    pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Response<hyper::body::Incoming> {
+        let request = Request::post("/mutate").header("host", NAME).body(Full::new(body.into())).unwrap();
+        tokio::time::timeout(PATIENCE, self.0.send_request(request)).await.unwrap().unwrap()
+    }
+}
+
+pub(crate) async fn collect(response: Response<hyper::body::Incoming>) -> Bytes {
+    tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes()
+}
+
+/// A review of a Deployment with these annotations that is being created.
+pub(crate) fn review_of_deployment(annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": "web",
+            "namespace": "shop",
+            "operation": "CREATE",
+            "userInfo": {"username": "somebody", "groups": ["system:authenticated"]},
+            "object": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "web", "namespace": "shop", "annotations": annotations},
+                "spec": {
+                    "replicas": 2,
+                    "selector": {"matchLabels": {"app": "web"}},
+                    "template": {
+                        "metadata": {"labels": {"app": "web"}},
+                        "spec": {
+                            "containers": [
+                                {"name": "app", "image": "app:1", "ports": [{"name": "http", "containerPort": 8080}]},
+                            ],
+                        },
+                    },
+                },
+            },
+            "oldObject": null,
+            "dryRun": false,
+            "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
+        },
+    })
+}
