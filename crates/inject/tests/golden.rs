@@ -1,0 +1,173 @@
+//! Golden cases: a folder each under `tests/golden`.
+//!
+//! `input.yaml` (and `defaults.yaml`, the installation's) is written by hand; `outcome.yaml` and, where there is a patch,
+//! `output.yaml` by this test with `UPDATE_GOLDEN=1`. A file that no case accounts for fails.
+//!
+//! A change of an `output.yaml` rolls the pods of every workload at its next edit after an upgrade: it needs a reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use inject::{Decision, Outcome, SkipReason, WorkloadKind, inject, remove};
+use serde_json::{Value, json};
+use settings::{PREFIX, STATUS_KEY};
+
+const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
+
+/// A folder and what is in it.
+struct Case {
+    folder: PathBuf,
+    name: String,
+    input: Value,
+    defaults: BTreeMap<String, String>,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        folders.sort();
+        folders.into_iter().map(Self::read).collect()
+    }
+
+    fn read(folder: PathBuf) -> Self {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let input = parsed(&folder.join("input.yaml")).unwrap_or_else(|| panic!("{name} has no input.yaml"));
+        // An image that no release changes.
+        let image = json!({"proxy-image": "example.com/recycling-proxy:1"});
+        let defaults = parsed(&folder.join("defaults.yaml")).unwrap_or(image);
+        Self { name, input, defaults: serde_json::from_value(defaults).unwrap(), folder }
+    }
+
+    fn outcome(&self) -> Outcome {
+        inject(&self.input, DEPLOYMENT, &self.defaults)
+    }
+
+    /// The input with the patch applied.
+    fn output(&self) -> Value {
+        patched(&self.input, &self.outcome())
+    }
+
+    fn was_injected_before(&self) -> bool {
+        self.input.to_string().contains(STATUS_KEY)
+    }
+}
+
+fn parsed(file: &Path) -> Option<Value> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
+fn patched(object: &Value, outcome: &Outcome) -> Value {
+    let mut object = object.clone();
+    if let Some(patch) = outcome.patch() {
+        json_patch::patch(&mut object, patch).unwrap();
+    }
+    object
+}
+
+/// What a case's `outcome.yaml` says.
+fn described(outcome: &Outcome) -> String {
+    let mut lines = json!({"decision": outcome.decision().label()});
+    if let Some(reason) = outcome.skip_reason() {
+        lines["reason"] = json!(reason.label());
+    }
+    if let Outcome::Unreadable(unreadable) = outcome {
+        lines["unreadable"] = json!(unreadable.to_string());
+    }
+    if !outcome.warnings().is_empty() {
+        lines["warnings"] = json!(outcome.warnings());
+    }
+    if let Some(patch) = outcome.patch() {
+        let operation = |operation: &Value| format!("{} {}", operation["op"], operation["path"]).replace('"', "");
+        let operations = serde_json::to_value(patch).unwrap();
+        lines["patch"] = operations.as_array().unwrap().iter().map(operation).collect();
+    }
+    yaml(&lines)
+}
+
+fn yaml(value: &Value) -> String {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: 10_000 };
+    serde_saphyr::to_string_with_options(value, options).unwrap()
+}
+
+#[test]
+fn every_case_comes_out_as_recorded() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut wrong = Vec::new();
+    for case in Case::all() {
+        let outcome = case.outcome();
+        let output = outcome.patch().map(|_| yaml(&case.output()));
+        for (file, text) in [("outcome.yaml", Some(described(&outcome))), ("output.yaml", output)] {
+            let path = case.folder.join(file);
+            let recorded = fs::read_to_string(&path).ok();
+            match (update, &text) {
+                _ if recorded == text => {}
+                (true, Some(text)) => fs::write(path, text).unwrap(),
+                (true, None) => fs::remove_file(path).unwrap(),
+                (false, _) => wrong.push(format!("{}\n{}", path.display(), text.unwrap_or("(no such file)".into()))),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE_GOLDEN=1 records what is right:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_stale() {
+    let known = BTreeSet::from(["input.yaml", "defaults.yaml", "outcome.yaml", "output.yaml"].map(String::from));
+    for case in Case::all() {
+        for entry in fs::read_dir(&case.folder).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            assert!(known.contains(&file), "{}: nothing reads {file}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_reason_and_every_decision_has_a_case() {
+    let cases = Case::all();
+    for reason in SkipReason::ALL {
+        let name = format!("skip-{}", reason.label().replace('_', "-"));
+        let case = cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name}"));
+        assert_eq!(case.outcome().skip_reason(), Some(*reason), "{name}");
+    }
+    let decisions: BTreeSet<_> = cases.iter().map(|case| case.outcome().decision()).collect();
+    assert_eq!(decisions, Decision::ALL.iter().copied().collect());
+}
+
+#[test]
+fn what_comes_out_goes_in_again_unchanged() {
+    for case in Case::all() {
+        let again = inject(&case.output(), DEPLOYMENT, &case.defaults);
+        assert_eq!(again.patch(), None, "{}", case.name);
+    }
+}
+
+#[test]
+fn removal_gives_every_byte_back() {
+    for case in Case::all().iter().filter(|case| !case.was_injected_before()) {
+        let output = case.output();
+        let restored = patched(&output, &remove(&output, DEPLOYMENT));
+        assert_eq!(restored.to_string(), case.input.to_string(), "{}", case.name);
+    }
+}
+
+#[test]
+fn opting_out_gives_every_byte_back_too() {
+    for case in Case::all().iter().filter(|case| case.outcome().decision() == Decision::Injected) {
+        let output = opted_out(case.output());
+        let restored = patched(&output, &inject(&output, DEPLOYMENT, &case.defaults));
+        assert_eq!(restored.to_string(), opted_out(case.input.clone()).to_string(), "{}", case.name);
+    }
+}
+
+/// The object without any annotation of ours but the status.
+fn opted_out(mut object: Value) -> Value {
+    for place in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
+        if let Some(annotations) = object.pointer_mut(place).and_then(Value::as_object_mut) {
+            annotations.retain(|key, _| key == STATUS_KEY || !key.starts_with(PREFIX));
+        }
+    }
+    object
+}
