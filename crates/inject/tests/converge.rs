@@ -1,0 +1,283 @@
+//! However a workload comes, fresh, injected, edited or half put back, the same comes of it.
+//!
+//! The states are those that `kubectl apply`, `replace` and `edit` of an injected workload, the API server's defaults and
+//! lost annotations bring about.
+
+mod workload;
+
+use inject::{Decision, Outcome, remove};
+use serde_json::{Value, json};
+use workload::{DEPLOYMENT, app, applied, assert_sound, injected, original, outcome};
+
+/// Asserts that `arrived` becomes what a fresh injection of `author`'s would be.
+#[track_caller]
+fn converges(arrived: &Value, author: &Value) {
+    let result = applied(arrived, &outcome(arrived));
+    assert_eq!(result, injected(author));
+    assert_sound(&result);
+}
+
+#[test]
+fn what_the_api_server_fills_in_changes_nothing() {
+    let mut live = injected(&original());
+    let probe = json!({"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1});
+    for containers in ["containers", "initContainers"] {
+        for container in live["spec"]["template"]["spec"][containers].as_array_mut().unwrap() {
+            let defaults = json!({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File", "resources": {}});
+            fill(container, &defaults);
+            for kind in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                if container.get(kind).is_some() {
+                    fill(&mut container[kind], &probe);
+                }
+            }
+            for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+                fill(port, &json!({"protocol": "TCP"}));
+            }
+        }
+    }
+    assert_eq!(outcome(&live).decision(), Decision::Unchanged);
+    assert_eq!(outcome(&live).warnings(), [""; 0]);
+}
+
+/// Adds the members that are not there.
+fn fill(object: &mut Value, defaults: &Value) {
+    for (key, value) in defaults.as_object().unwrap() {
+        object.as_object_mut().unwrap().entry(key.clone()).or_insert_with(|| value.clone());
+    }
+}
+
+/// What a client-side apply of `author`'s manifest makes of a live object: members that it names are back, what it never named
+/// stays.
+fn client_side_apply(live: &Value, author: &Value) -> Value {
+    let mut merged = live.clone();
+    json_merge(
+        &mut merged["spec"]["template"]["spec"]["containers"][0],
+        &author["spec"]["template"]["spec"]["containers"][0],
+    );
+    merged
+}
+
+fn json_merge(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (&mut *into, from) else {
+        into.clone_from(from);
+        return;
+    };
+    for (key, value) in from {
+        json_merge(into.entry(key.clone()).or_insert(Value::Null), value);
+    }
+}
+
+#[test]
+fn the_same_manifest_applied_again() {
+    let arrived = client_side_apply(&injected(&original()), &original());
+    assert!(app(&arrived)["livenessProbe"].get("tcpSocket").is_some(), "the test has both handlers");
+    assert!(app(&arrived)["livenessProbe"].get("httpGet").is_some(), "the test has both handlers");
+    converges(&arrived, &original());
+    let Outcome::Inject { patch, .. } = outcome(&arrived) else { panic!("expected a patch") };
+    assert!(patch.iter().all(|operation| operation.path().to_string().ends_with("/tcpSocket")), "{patch}");
+}
+
+#[test]
+fn a_changed_manifest_applied() {
+    let mut author = original();
+    let edited = app_mut(&mut author);
+    edited["ports"] = json!([{"name": "http", "containerPort": 9090}]);
+    edited["livenessProbe"] = json!({"tcpSocket": {"port": 9090}});
+    edited["readinessProbe"] = json!({"exec": {"command": ["true"]}});
+    edited["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 3}}});
+    let arrived = client_side_apply(&injected(&original()), &author);
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_sound(&result);
+    assert_eq!(app(&result)["livenessProbe"]["httpGet"]["path"], "/probe/tcp/9090");
+    assert_eq!(app(&result)["readinessProbe"]["exec"], json!({"command": ["true"]}));
+    assert_eq!(app(&result)["lifecycle"], author["spec"]["template"]["spec"]["containers"][0]["lifecycle"]);
+    assert_eq!(result["spec"]["template"]["spec"]["initContainers"][1]["env"][0]["value"], "9090");
+    assert_eq!(outcome(&arrived).warnings(), ["evenkeel: web has its own preStop: not held for the drain"]);
+}
+
+fn app_mut(object: &mut Value) -> &mut Value {
+    &mut object["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn an_author_who_took_up_what_we_had_written() {
+    // `kubectl get -o yaml`, the status cut out, applied as one's own.
+    let mut arrived = injected(&original());
+    arrived["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
+    let mut author = original();
+    app_mut(&mut author)["livenessProbe"]["tcpSocket"] = json!({"port": 8080});
+    converges(&arrived, &author);
+}
+
+#[test]
+fn containers_that_are_gone_come_back() {
+    for name in ["recycling-proxy", "recycling-proxy-redirect"] {
+        let mut arrived = injected(&original());
+        let list = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
+        list.retain(|container| container["name"] != name);
+        let result = applied(&arrived, &outcome(&arrived));
+        assert_sound(&result);
+        assert_eq!(outcome(&result).decision(), Decision::Unchanged);
+    }
+    let mut arrived = injected(&original());
+    arrived["spec"]["template"]["spec"]["initContainers"] =
+        original()["spec"]["template"]["spec"]["initContainers"].clone();
+    converges(&arrived, &original());
+}
+
+#[test]
+fn a_status_that_nobody_can_read() {
+    for status in ["", "{", "{\"version\":9}", "null"] {
+        let mut arrived = injected(&original());
+        arrived["spec"]["template"]["metadata"]["annotations"]["evenkeel.dev/status"] = json!(status);
+        let mut author = original();
+        app_mut(&mut author)["livenessProbe"]["tcpSocket"] = json!({"port": 8080});
+        converges(&arrived, &author);
+    }
+}
+
+#[test]
+fn what_is_ours_is_restored() {
+    for (place, value) in [
+        ("/image", json!("example.com/old:1")),
+        ("/args", json!(["run", "--max-requests=1"])),
+        ("/command", json!(["sh"])),
+        ("/restartPolicy", json!(null)),
+        ("/env/0/value", json!("7")),
+        ("/env", json!([])),
+        ("/securityContext/runAsUser", json!(0)),
+        ("/securityContext/capabilities/add", json!(["SYS_ADMIN"])),
+        ("/lifecycle", json!(null)),
+        ("/startupProbe", json!({"exec": {"command": ["true"]}})),
+    ] {
+        let mut arrived = injected(&original());
+        let proxy = &mut arrived["spec"]["template"]["spec"]["initContainers"][2];
+        assert_eq!(proxy["name"], "recycling-proxy");
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        let parent = proxy.pointer_mut(parent).unwrap();
+        let index = key.parse::<usize>();
+        *(if let Ok(index) = index { &mut parent[index] } else { &mut parent[key] }) = value;
+        converges(&arrived, &original());
+    }
+}
+
+#[test]
+fn resources_set_by_hand_are_kept() {
+    let mut arrived = injected(&original());
+    let by_hand = json!({"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}});
+    arrived["spec"]["template"]["spec"]["initContainers"][2]["resources"] = by_hand.clone();
+    assert_eq!(outcome(&arrived).decision(), Decision::Unchanged);
+    arrived["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("7");
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_eq!(result["spec"]["template"]["spec"]["initContainers"][2]["resources"], by_hand);
+    arrived["metadata"]["annotations"]["evenkeel.dev/proxy-cpu-request"] = json!("20m");
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_eq!(result["spec"]["template"]["spec"]["initContainers"][2]["resources"]["requests"]["cpu"], "20m");
+}
+
+#[test]
+fn an_edited_annotation_is_one_operation() {
+    let mut arrived = injected(&original());
+    arrived["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("7");
+    let Outcome::Inject { patch, .. } = outcome(&arrived) else { panic!("expected a patch") };
+    let expected = json!([
+        {"op": "replace", "path": "/spec/template/spec/initContainers/2/env/0/value", "value": "7"},
+    ]);
+    assert_eq!(serde_json::to_value(patch).unwrap(), expected);
+}
+
+#[test]
+fn containers_come_go_and_change_their_names() {
+    let mut author = original();
+    let containers =
+        |object: &mut Value| object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().clone();
+    let mut arrived = injected(&original());
+    for object in [&mut author, &mut arrived] {
+        let more = json!({"name": "more", "image": "a", "ports": [{"containerPort": 7000}]});
+        let mut list = containers(object);
+        list.insert(0, more);
+        object["spec"]["template"]["spec"]["containers"] = json!(list);
+    }
+    converges(&arrived, &author);
+    for object in [&mut author, &mut arrived] {
+        object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().remove(0);
+    }
+    converges(&arrived, &author);
+    for object in [&mut author, &mut arrived] {
+        app_mut(object)["name"] = json!("renamed");
+    }
+    // The record is of a container that is not there, and with it goes the port's name.
+    app_mut(&mut author)["livenessProbe"]["tcpSocket"] = json!({"port": 8080});
+    converges(&arrived, &author);
+}
+
+#[test]
+fn init_containers_of_others_come_and_go_around_ours() {
+    let mut arrived = injected(&original());
+    let list = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
+    list.remove(0);
+    list.insert(1, json!({"name": "between", "image": "a"}));
+    list.push(json!({"name": "after", "image": "a"}));
+    assert_eq!(outcome(&arrived).decision(), Decision::Unchanged);
+    let restored = applied(&arrived, &remove(&arrived, DEPLOYMENT));
+    let others = json!([{"name": "between", "image": "a"}, {"name": "after", "image": "a"}]);
+    assert_eq!(restored["spec"]["template"]["spec"]["initContainers"], others);
+}
+
+#[test]
+fn a_fault_leaves_running_what_runs() {
+    let fault = |mut object: Value| {
+        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
+        object
+    };
+    let live = fault(injected(&original()));
+    assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
+    // An apply of the manifest with the fault must be as valid as it would be without us.
+    let arrived = client_side_apply(&live, &original());
+    assert_eq!(applied(&arrived, &outcome(&arrived)), live);
+    // A new handler of the author's is what they want now.
+    let mut author = original();
+    app_mut(&mut author)["livenessProbe"] = json!({"tcpSocket": {"port": 9000}});
+    app_mut(&mut author)["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 3}}});
+    let arrived = client_side_apply(&live, &author);
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_eq!(app(&result)["livenessProbe"], json!({"periodSeconds": 7, "tcpSocket": {"port": 9000}}));
+    assert_eq!(app(&result)["lifecycle"], app(&author)["lifecycle"]);
+    // Probes that ask a proxy that is not there would keep the pods from becoming ready.
+    let mut arrived = live;
+    arrived["spec"]["template"]["spec"]["initContainers"] =
+        original()["spec"]["template"]["spec"]["initContainers"].clone();
+    assert_eq!(applied(&arrived, &outcome(&arrived)), fault(original()));
+}
+
+#[test]
+fn a_workload_that_can_no_longer_have_it_is_given_back() {
+    let mut arrived = injected(&original());
+    let mut author = original();
+    for object in [&mut arrived, &mut author] {
+        object["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+    }
+    assert_eq!(outcome(&arrived).decision(), Decision::Skipped);
+    assert_eq!(applied(&arrived, &outcome(&arrived)), author);
+}
+
+#[test]
+fn opting_out_while_the_manifest_is_applied() {
+    let mut author = original();
+    author["metadata"].as_object_mut().unwrap().remove("annotations");
+    let mut arrived = client_side_apply(&injected(&original()), &original());
+    arrived["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(outcome(&arrived).decision(), Decision::Removed);
+    assert_eq!(applied(&arrived, &outcome(&arrived)), author);
+}
+
+#[test]
+fn what_others_wrote_by_hand_is_not_ours_to_remove() {
+    let mut by_hand = injected(&original());
+    by_hand["metadata"].as_object_mut().unwrap().remove("annotations");
+    by_hand["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(outcome(&by_hand), Outcome::NotAsked);
+    // Unless that is what is asked for.
+    assert_eq!(remove(&by_hand, DEPLOYMENT).decision(), Decision::Removed);
+}
