@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use inject::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 use serde::Deserialize;
 use serde_json::Value;
 use settings::{ProxySettings, RawOptions, RedirectSettings, Routes};
-
-const PROXY_CONTAINER: &str = "recycling-proxy";
-const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
 
 /// The containers of a pod that the demo can start.
 #[derive(Clone, Debug)]
@@ -144,4 +142,56 @@ fn containers(pod: &Value, key: &str) -> Result<Vec<Container>> {
 
 fn containers_by_name(pod: &Value) -> Result<BTreeMap<String, Container>> {
     Ok(containers(pod, "initContainers")?.into_iter().map(|container| (container.name.clone(), container)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use inject::{Outcome, WorkloadKind, inject};
+    use settings::Annotation;
+
+    use super::super::manifest::{Manifest, annotated};
+    use super::*;
+
+    fn injected(annotations: &[(Annotation, String)]) -> Value {
+        let mut object = annotated(&Manifest::new(8081, 2).object().unwrap(), annotations);
+        match inject(&object, WorkloadKind::Deployment, &BTreeMap::new()) {
+            Outcome::Inject { patch, .. } => json_patch::patch(&mut object, &patch).unwrap(),
+            other => panic!("{other:?}"),
+        }
+        object
+    }
+
+    #[test]
+    fn a_pod_that_is_not_injected_is_entered_at_its_app() {
+        let spec = PodSpec::of_deployment(&Manifest::new(8081, 2).object().unwrap()).unwrap();
+        assert!(spec.injected.is_none());
+        assert_eq!(spec.entered_at().unwrap(), 8081);
+        assert_eq!(spec.app.ready_at().unwrap(), &HttpGet { path: "/healthz".into(), port: 8081 });
+    }
+
+    #[test]
+    fn an_injected_pod_is_entered_at_its_proxy() {
+        let object = injected(&[(Annotation::MaxRequests, "7".into())]);
+        let spec = PodSpec::of_deployment(&object).unwrap();
+        assert_eq!(spec.entered_at().unwrap(), settings::PROXY_PORT);
+        let injected = spec.injected.unwrap();
+        assert_eq!((injected.listens_on, injected.admin_port), (settings::PROXY_PORT, settings::ADMIN_PORT));
+        assert_eq!(injected.proxy.args(), ["run"]);
+        assert_eq!(injected.proxy.variable("EVENKEEL_MAX_REQUESTS"), Some("7".into()));
+        assert_eq!(injected.proxy.ready_at().unwrap().port, settings::ADMIN_PORT);
+    }
+
+    #[test]
+    fn a_port_that_is_not_taken_is_entered_at_the_app() {
+        let object = injected(&[(Annotation::MaxRequests, "7".into()), (Annotation::Ports, "9090".into())]);
+        assert_eq!(PodSpec::of_deployment(&object).unwrap().entered_at().unwrap(), 8081);
+    }
+
+    #[test]
+    fn half_an_injection_is_an_error() {
+        let mut object = injected(&[(Annotation::MaxRequests, "7".into())]);
+        object["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap().remove(0);
+        let error = PodSpec::of_deployment(&object).unwrap_err().to_string();
+        assert!(error.contains("one of the two injected containers is missing"), "{error}");
+    }
 }
