@@ -1,5 +1,6 @@
 //! The webhook from outside: real sockets, real TLS, the real program.
 
+mod chart;
 mod command_line;
 mod reviews;
 mod running;
