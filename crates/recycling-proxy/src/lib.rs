@@ -36,6 +36,7 @@ mod label;
 mod linger;
 mod listener;
 pub mod metrics;
+mod patience;
 pub mod protocol;
 pub mod proxy;
 pub mod recycle;

@@ -1,12 +1,10 @@
 //! Moves the bytes of an HTTP/1 connection as the [`Conversation`] allows.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
 
 use super::conversation::{Conversation, Moment, Offence};
 use super::fault::Fault;
@@ -14,6 +12,7 @@ use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::buffer::Buffer;
 use crate::flow::{end, poll_fill, poll_flush};
+use crate::patience::Patience;
 
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -31,7 +30,7 @@ pub(crate) struct Relay<O> {
     client_ended: bool,
     app_ended: bool,
     app_sink: AppSink,
-    patience: Patience,
+    patience: Patience<Awaited>,
 }
 
 /// What the relay asks and tells the rest of the process.
@@ -116,11 +115,12 @@ impl<O: Observer> Relay<O> {
                 Err(ending) => return Poll::Ready(ending),
             }
         }
-        match self.patience.poll(self.awaited(), progress, cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Awaited::Head { .. }) => Poll::Ready(Ending::Refuse(Refusal::Client(Fault::SlowHead))),
-            Poll::Ready(Awaited::Peer | Awaited::Nothing) => Poll::Ready(Ending::Reset),
-        }
+        let awaited = self.awaited();
+        let progress = progress && awaited == Some(Awaited::Peer);
+        self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {
+            Awaited::Head { .. } => Ending::Refuse(Refusal::Client(Fault::SlowHead)),
+            Awaited::Peer => Ending::Reset,
+        })
     }
 
     /// One round in both directions; whether anything moved.
@@ -228,25 +228,23 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    fn awaited(&self) -> Awaited {
+    /// Nothing has a bound while an app thinks, or while a client is idle.
+    fn awaited(&self) -> Option<Awaited> {
         let app_owes = !self.from_client.cleared().is_empty();
         let client_owes = !self.from_app.cleared().is_empty();
         if app_owes || client_owes {
-            Awaited::Peer
+            Some(Awaited::Peer)
         } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
-            Awaited::Head { request: self.conversation.requests_started() }
+            Some(Awaited::Head { request: self.conversation.requests_started() })
         } else {
-            Awaited::Nothing
+            None
         }
     }
 }
 
 /// What the relay waits for that a healthy peer would do in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// Nothing that has a bound: an app may think, and an idle client may stay.
-    #[default]
-    Nothing,
     /// The rest of a request head; dripping bytes do not prolong it.
     Head {
         /// The number of requests before it.
@@ -256,26 +254,11 @@ enum Awaited {
     Peer,
 }
 
-/// A timer that exists only while there is something to wait for.
-#[derive(Debug, Default)]
-struct Patience {
-    awaited: Awaited,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Patience {
-    fn poll(&mut self, awaited: Awaited, progress: bool, cx: &mut Context<'_>) -> Poll<Awaited> {
-        if awaited != self.awaited || (progress && awaited == Awaited::Peer) {
-            self.awaited = awaited;
-            self.timer = match awaited {
-                Awaited::Nothing => None,
-                Awaited::Head { .. } => Some(Box::pin(sleep(HEAD_TIME))),
-                Awaited::Peer => Some(Box::pin(sleep(STALL_TIME))),
-            };
-        }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx).map(|()| self.awaited),
-            None => Poll::Pending,
+impl Awaited {
+    const fn bound(self) -> Duration {
+        match self {
+            Self::Head { .. } => HEAD_TIME,
+            Self::Peer => STALL_TIME,
         }
     }
 }
