@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use super::message::Attributes;
-#[expect(clippy::wildcard_imports, reason = "the names of the kernel's headers, unmistakable by their prefixes")]
+#[allow(clippy::wildcard_imports, reason = "names of the kernel's headers, unmistakable by their prefixes")]
 use super::uapi::*;
 
 /// `meta iiftype != loopback`: the packet comes from outside of the pod.

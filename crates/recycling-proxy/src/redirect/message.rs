@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_not_cut_short() {
         let mut bytes = Vec::new();
-        Attributes { bytes: &mut bytes }.bytes(1, &[0; 65_533]);
+        Attributes { bytes: &mut bytes }.bytes(1, &vec![0; 65_533]);
         assert_eq!(bytes[..2], u16::MAX.to_ne_bytes());
     }
 }

@@ -7,7 +7,7 @@ use settings::RedirectSettings;
 use super::error::Step;
 use super::expression;
 use super::message::{Attributes, Header, Messages};
-#[expect(clippy::wildcard_imports, reason = "the names of the kernel's headers, unmistakable by their prefixes")]
+#[allow(clippy::wildcard_imports, reason = "names of the kernel's headers, unmistakable by their prefixes")]
 use super::uapi::*;
 
 /// The name of the table, of family `inet`, that [`apply`](super::apply) owns.

@@ -12,13 +12,12 @@ pub const KEEP_TRACKED_EVERY: Duration = Duration::from_secs(20);
 
 /// Has the kernel probe the client of a redirected connection when there has been silence for `every`, in whole seconds.
 ///
-/// To be called when the client has half-closed its connection and is still owed an answer. The kernel forgets such a
-/// connection after a minute of silence, and the answer would then leave from the proxy's port, from which the client
-/// expects nothing: it would be lost. Without a proxy no such limit exists (on the node, kube-proxy raises it to an
-/// hour); the pod's own cannot be raised, because `/proc/sys` is read-only in a container. An answered probe starts the
-/// minute anew. A client that leaves probes without an answer, nine by default, is gone, and its connection ends.
-///
-/// Any other connection is remembered for five days of silence: probing those would only cost.
+/// It must be so, at the latest, when the client has half-closed its connection and is still owed an answer. The kernel
+/// forgets such a connection after a minute of silence, and the answer would then leave from the proxy's port, from
+/// which the client expects nothing: it would be lost. Without a proxy no such limit is felt (on the node, kube-proxy
+/// raises it to an hour); the pod's own cannot be raised, because `/proc/sys` is read-only in a container. An answered
+/// probe starts the minute anew. A client that leaves probes without an answer, nine by default, is gone, and its
+/// connection ends.
 ///
 /// # Errors
 /// What `setsockopt(2)` reports.
