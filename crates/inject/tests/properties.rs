@@ -1,0 +1,295 @@
+//! Properties over generated workloads, and over JSON that is no workload at all.
+
+mod workload;
+
+use inject::{Decision, inject, remove};
+use json_patch::Patch;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+use workload::{DEPLOYMENT, applied, assert_sound, injected, original, outcome};
+
+proptest! {
+    #[test]
+    fn twice_is_once(workload in workload()) {
+        let outcome = outcome(&workload);
+        prop_assert_ne!(outcome.decision(), Decision::Unreadable);
+        let once = applied(&workload, &outcome);
+        if outcome.decision() == Decision::Injected {
+            assert_sound(&once);
+        }
+        prop_assert_eq!(change(&once), None);
+    }
+
+    #[test]
+    fn removal_gives_every_byte_back(workload in workload()) {
+        let injected = injected(&workload);
+        let restored = applied(&injected, &remove(&injected, DEPLOYMENT));
+        prop_assert_eq!(restored.to_string(), workload.to_string());
+    }
+
+    #[test]
+    fn opting_out_gives_every_byte_back(workload in workload()) {
+        let mut off = injected(&workload);
+        off["metadata"]["annotations"]["evenkeel.dev/inject"] = json!("disabled");
+        let mut restored = applied(&off, &outcome(&off));
+        restored["metadata"]["annotations"].as_object_mut().unwrap().shift_remove("evenkeel.dev/inject");
+        prop_assert_eq!(restored.to_string(), workload.to_string());
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_matter(workload in workload()) {
+        let sorted = sorted(&workload);
+        prop_assert_eq!(injected(&sorted), injected(&workload));
+        prop_assert_eq!(change(&self::sorted(&injected(&workload))), None);
+    }
+
+    #[test]
+    fn any_edit_of_an_injected_workload_settles(workload in workload(), edit in edit()) {
+        let mut arrived = injected(&workload);
+        edit.make(&mut arrived);
+        let settled = applied(&arrived, &outcome(&arrived));
+        prop_assert_eq!(change(&settled), None, "{}", settled);
+        let removed = applied(&settled, &remove(&settled, DEPLOYMENT));
+        let again = remove(&removed, DEPLOYMENT);
+        prop_assert_eq!(again.patch(), None, "{}", removed);
+    }
+
+    #[test]
+    fn any_json_is_survived(json in any_json(), annotation in "[a-z-]{0,12}", value in ".{0,12}") {
+        let _ = inject(&json, DEPLOYMENT, &[(annotation, value)].into());
+        let _ = remove(&json, DEPLOYMENT);
+    }
+}
+
+/// What injection would still change.
+fn change(object: &Value) -> Option<Patch> {
+    outcome(object).patch().cloned()
+}
+
+/// A workload in which everything that injection reads or writes comes in every form that it can have.
+fn workload() -> impl Strategy<Value = Value> {
+    let pod = (containers(), maybe("initContainers", init_containers()), maybe("annotations", annotations()), grace());
+    (pod, settings(), any::<bool>()).prop_map(|((containers, init, annotations, grace), settings, first)| {
+        let mut workload = original();
+        workload["metadata"]["annotations"] = settings;
+        let mut spec = Map::new();
+        if first {
+            spec.extend(init.clone());
+        }
+        spec.insert("containers".into(), containers);
+        spec.extend(grace);
+        if !first {
+            spec.extend(init);
+        }
+        workload["spec"]["template"]["spec"] = Value::Object(spec);
+        workload["spec"]["template"]["metadata"].as_object_mut().unwrap().extend(annotations);
+        workload
+    })
+}
+
+fn settings() -> impl Strategy<Value = Value> {
+    let settings = select(vec![
+        json!({}),
+        json!({"evenkeel.dev/jitter": "0%"}),
+        json!({"evenkeel.dev/ports": "8080"}),
+        json!({"evenkeel.dev/ports": "http"}),
+        json!({"evenkeel.dev/ports": "9999", "evenkeel.dev/hold-app": "off"}),
+        json!({"evenkeel.dev/proxy-memory-request": "64Mi"}),
+        json!({"evenkeel.dev/drain-timeout": "5s"}),
+        json!({"other.dev/a": "b"}),
+    ]);
+    settings.prop_map(|mut settings| {
+        settings["evenkeel.dev/max-requests"] = json!("10");
+        settings
+    })
+}
+
+fn containers() -> impl Strategy<Value = Value> {
+    prop::collection::vec(container(), 1..4).prop_map(|mut containers| {
+        for (index, container) in containers.iter_mut().enumerate() {
+            container["name"] = json!(format!("app-{index}"));
+        }
+        Value::Array(containers)
+    })
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    let probes = (maybe("livenessProbe", probe()), maybe("readinessProbe", probe()), maybe("startupProbe", probe()));
+    (maybe("ports", ports()), probes, maybe("lifecycle", lifecycle()), any::<prop::sample::Index>()).prop_map(
+        |(ports, (liveness, readiness, startup), lifecycle, turn)| {
+            let mut members: Vec<_> = [ports, liveness, readiness, startup, lifecycle].into_iter().flatten().collect();
+            members.push(("name".into(), json!("")));
+            members.push(("image".into(), json!("a")));
+            let turn = turn.index(members.len());
+            members.rotate_left(turn);
+            Value::Object(members.into_iter().collect())
+        },
+    )
+}
+
+fn ports() -> impl Strategy<Value = Value> {
+    let port = (select(vec![8080, 9090, 53, 15210, 7000]), select(vec![json!(null), json!("TCP"), json!("UDP")]));
+    let port = (port, select(vec![json!(null), json!("http"), json!("other")]));
+    let port = port
+        .prop_map(|((number, protocol), name)| json!({"containerPort": number, "protocol": protocol, "name": name}));
+    prop::collection::vec(port, 0..3).prop_map(Value::Array)
+}
+
+fn probe() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({"tcpSocket": {"port": 8080}}),
+        json!({"periodSeconds": 3, "tcpSocket": {"port": "http"}, "timeoutSeconds": 2}),
+        json!({"tcpSocket": {"host": "", "port": "9090"}, "timeoutSeconds": 2}),
+        json!({"tcpSocket": {"port": 8080}, "httpGet": null}),
+        json!({"tcpSocket": {"port": 8080, "host": "elsewhere"}}),
+        json!({"tcpSocket": null, "httpGet": {"port": 8080}}),
+        json!({"exec": {"command": ["true"]}}),
+        json!({"grpc": {"port": 8080}}),
+        json!({}),
+    ])
+}
+
+fn lifecycle() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!({"preStop": null}),
+        json!({"preStop": {"sleep": {"seconds": 1}}}),
+        json!({"postStart": {"sleep": {"seconds": 1}}, "preStop": null}),
+        json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}}),
+        json!({"postStart": null}),
+    ])
+}
+
+fn init_containers() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!([{"name": "migrate", "image": "a"}]),
+        json!([{"name": "sidecar", "image": "a", "restartPolicy": "Always", "ports": [{"containerPort": 8200}]}]),
+        json!([{"name": "a"}, {"name": "b"}]),
+    ])
+}
+
+fn annotations() -> impl Strategy<Value = Value> {
+    select(vec![json!({"a": "b"}), json!({"a/b~c": "", "d": null}), json!({"evenkeel.dev/jitter": "5%"})])
+}
+
+fn grace() -> impl Strategy<Value = Option<(String, Value)>> {
+    maybe("terminationGracePeriodSeconds", select(vec![json!(0), json!(1), json!(10), json!(86_400)]))
+}
+
+/// A member that is absent, null, empty, or something.
+fn maybe(key: &'static str, value: impl Strategy<Value = Value>) -> impl Strategy<Value = Option<(String, Value)>> {
+    let empty = match key {
+        "ports" | "initContainers" => json!([]),
+        "terminationGracePeriodSeconds" => json!(null),
+        _ => json!({}),
+    };
+    let value =
+        prop_oneof![2 => Just(None), 1 => Just(Some(json!(null))), 1 => Just(Some(empty)), 6 => value.prop_map(Some)];
+    value.prop_map(move |value| value.map(|value| (key.to_owned(), value)))
+}
+
+/// A change of any one place of an object.
+#[derive(Clone, Debug)]
+struct Edit {
+    place: prop::sample::Index,
+    /// `None` takes the place away.
+    value: Option<Value>,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let value = prop::option::of(prop_oneof![any_json(), lifecycle(), probe(), ports(), init_containers()]);
+    (any::<prop::sample::Index>(), value).prop_map(|(place, value)| Edit { place, value })
+}
+
+impl Edit {
+    fn make(&self, object: &mut Value) {
+        let mut places = Vec::new();
+        pointers(object, String::new(), &mut places);
+        let place = &places[self.place.index(places.len())];
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        let key = key.replace("~1", "/").replace("~0", "~");
+        match (object.pointer_mut(parent).unwrap(), &self.value) {
+            (Value::Object(parent), Some(value)) => _ = parent.insert(key, value.clone()),
+            (Value::Object(parent), None) => _ = parent.shift_remove(&key),
+            (Value::Array(parent), Some(value)) => parent[key.parse::<usize>().unwrap()] = value.clone(),
+            (Value::Array(parent), None) => _ = parent.remove(key.parse().unwrap()),
+            (parent, _) => panic!("{parent} has no members"),
+        }
+    }
+}
+
+/// Every place below the root.
+fn pointers(value: &Value, at: String, places: &mut Vec<String>) {
+    let mut below = |key: &str, value| {
+        let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        places.push(at.clone());
+        pointers(value, at, places);
+    };
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| below(key, value)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(index, value)| below(&index.to_string(), value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// As an API server written in Go gives an object out.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<_> = object.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// JSON whose keys are those that injection looks for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let key = select(vec![
+        "metadata",
+        "annotations",
+        "labels",
+        "spec",
+        "template",
+        "containers",
+        "initContainers",
+        "name",
+        "args",
+        "env",
+        "ports",
+        "containerPort",
+        "protocol",
+        "hostPort",
+        "hostNetwork",
+        "os",
+        "lifecycle",
+        "preStop",
+        "livenessProbe",
+        "httpGet",
+        "tcpSocket",
+        "path",
+        "port",
+        "host",
+        "resources",
+        "requests",
+        "evenkeel.dev/status",
+        "evenkeel.dev/max-requests",
+        "terminationGracePeriodSeconds",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        select(vec![json!(0), json!(8080), json!(15211), json!(-1), json!(1.5), json!(u64::MAX)]),
+        select(vec!["", "web", "recycling-proxy", "run", "10", "/drained", "/probe/tcp/8080", "{}", "TCP"])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(8, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
