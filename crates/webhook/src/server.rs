@@ -111,6 +111,8 @@ impl Webhook {
             shutdown.await;
             info!("shutting down");
             self.health.drain();
+            // From here on others look after certificates; what this replica knows may be of an installation that is gone.
+            self.keeper.abort();
             tokio::time::sleep(self.shutdown_delay).await;
             reviews.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
             admin.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));

@@ -104,7 +104,8 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
 
 /// Names are as the sender wrote them: escaped, for a sender need not be an API server.
 fn log(request: &Request<'_>, verdict: Verdict) {
-    let Request { namespace, name, .. } = request;
+    let Request { name, .. } = request;
+    let namespace = request.namespace.as_deref().unwrap_or_default();
     let (decision, reason) = (verdict.decision(), verdict.reason());
     match verdict {
         Verdict::Panicked => {
