@@ -16,6 +16,12 @@ impl Failure {
     pub fn new(why: impl fmt::Display) -> Self {
         Self(format!("{}: {why}", Location::caller()))
     }
+
+    /// The same failure, of one case among several.
+    #[must_use]
+    pub fn during(self, case: impl fmt::Display) -> Self {
+        Self(format!("{case}: {}", self.0))
+    }
 }
 
 impl<E: Error> From<E> for Failure {
@@ -31,6 +37,34 @@ impl fmt::Debug for Failure {
     }
 }
 
+/// Like `assert!`, but returns a [`Failure`]: where one case of many fails, the others are still tried.
+#[macro_export]
+macro_rules! ensure {
+    ($condition:expr $(,)?) => {
+        $crate::ensure!($condition, "does not hold: {}", stringify!($condition))
+    };
+    ($condition:expr, $($why:tt)+) => {
+        if !$condition {
+            return Err($crate::Failure::new(format!($($why)+)));
+        }
+    };
+}
+
+/// Like `assert_eq!`, but returns a [`Failure`]: where one case of many fails, the others are still tried.
+#[macro_export]
+macro_rules! ensure_eq {
+    ($seen:expr, $expected:expr $(,)?) => {
+        $crate::ensure_eq!($seen, $expected, "{}", stringify!($seen))
+    };
+    ($seen:expr, $expected:expr, $($what:tt)+) => {
+        match ($seen, $expected) {
+            (seen, expected) => {
+                $crate::ensure!(seen == expected, "{}: expected {expected:?}, got {seen:?}", format!($($what)+));
+            }
+        }
+    };
+}
+
 /// The lines of a table of cases: all are tried, and all that fail are reported.
 #[derive(Default)]
 pub struct Cases {
@@ -43,7 +77,7 @@ impl Cases {
     pub fn note(&mut self, name: impl fmt::Display, outcome: TestResult) {
         self.tried += 1;
         if let Err(failure) = outcome {
-            self.failures.push(format!("{name}: {failure:?}"));
+            self.failures.push(failure.during(name).0);
         }
     }
 
@@ -73,6 +107,22 @@ mod tests {
         }
         let shown = format!("{:?}", failing().unwrap_err());
         assert!(shown.contains("outcome.rs:") && shown.ends_with(": no"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_ensured_is_looked_at() {
+        fn at_least_two(n: u32) -> TestResult {
+            ensure!(n > 1, "{n} is too few");
+            Ok(())
+        }
+        fn two(n: u32) -> TestResult {
+            ensure_eq!(n, 2);
+            Ok(())
+        }
+        assert!(at_least_two(2).is_ok() && two(2).is_ok());
+        let (few, other) = (at_least_two(1).unwrap_err(), two(1).unwrap_err());
+        assert!(format!("{few:?}").ends_with("1 is too few"), "{few:?}");
+        assert!(format!("{other:?}").ends_with("n: expected 2, got 1"), "{other:?}");
     }
 
     #[test]

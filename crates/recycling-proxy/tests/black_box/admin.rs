@@ -1,0 +1,104 @@
+//! The admin port: what it tells, and that nothing can be changed through it.
+
+use test_support::{Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
+
+use crate::stage::{BINARY, Stage, exchange, part};
+
+#[tokio::test]
+async fn ready_and_live() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    ensure_eq!(stage.proxy.admin("/readyz").await?.0, 200);
+    ensure_eq!(stage.proxy.admin("/livez").await?.0, 200);
+    ensure_eq!(stage.proxy.admin("/").await?.0, 404);
+    ensure_eq!(stage.proxy.admin("/readyz/x").await?.0, 404);
+    Ok(())
+}
+
+/// A probe answers for the app, as the kubelet's own would have done.
+#[tokio::test]
+async fn a_probe_answers_for_the_app() -> TestResult {
+    let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
+    let proxy = RecyclingProxy::start(BINARY, app.address(), &[]).await?;
+    let path = format!("/probe/tcp/{}", app.address().port());
+    ensure_eq!(proxy.admin(&path).await?.0, 200);
+    drop(app);
+    ensure_eq!(proxy.admin(&path).await?.0, 503);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_probe_of_no_port_is_an_error_of_its_author() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    for port in ["0", "65536", "-1", "http", "", "80/x", "080"] {
+        let (status, _) = stage.proxy.admin(&format!("/probe/tcp/{port}")).await?;
+        ensure!([400, 404].contains(&status), "{port:?}: {status}");
+    }
+    Ok(())
+}
+
+/// Prometheus text: comments, or a name with labels and a number.
+fn is_sample(line: &str) -> bool {
+    let name_and_labels = line.rsplit_once(' ').map(|(name, value)| (name, value.parse::<f64>()));
+    name_and_labels.is_some_and(|(name, value)| {
+        let plain = name.split('{').next().unwrap_or_default();
+        let named = !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':');
+        named && value.is_ok() && name.contains('{') == name.ends_with('}')
+    })
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let (status, text) = stage.proxy.admin("/metrics").await?;
+    ensure_eq!(status, 200);
+    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let (good, bad): (Vec<&str>, Vec<&str>) = samples.partition(|line| is_sample(line));
+    ensure!(bad.is_empty(), "{bad:?}");
+    ensure!(!good.is_empty());
+    for sample in good {
+        let name = sample.split(['{', ' ']).next().unwrap_or_default();
+        let family =
+            ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        for kind in ["HELP", "TYPE"] {
+            let said = text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
+            ensure!(said, "no {kind} for {name}");
+        }
+    }
+    part(client, app).await
+}
+
+/// The exposition is one of Prometheus' two, and says so.
+#[tokio::test]
+async fn metrics_name_their_format() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let mut client = Peer::connect(stage.proxy.admin_address()).await?;
+    client.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+    let head = client.read_head().await?;
+    let kind = head.tokens("content-type").concat();
+    ensure!(kind.starts_with("text/plain") || kind.starts_with("application/openmetrics-text"), "{kind}");
+    Ok(())
+}
+
+/// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods off.
+#[tokio::test]
+async fn nothing_changes_state() -> TestResult {
+    let stage = Stage::with_limit(1000).await?;
+    for path in ["/drain", "/drained", "/quitquitquit", "/readyz", "/metrics", "/log-level"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let mut client = Peer::connect(stage.proxy.admin_address()).await?;
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            client.send(request).await?;
+            let status = client.read_head().await?.status();
+            ensure!(status.is_some_and(|status| status == 404 || status == 405), "{method} {path}: {status:?}");
+        }
+        if path == "/drain" {
+            ensure_eq!(stage.proxy.admin(path).await?.0, 404);
+        }
+    }
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    part(client, app).await
+}

@@ -1,0 +1,246 @@
+//! Drain: connections are retired with their next response, nothing is refused, nothing is cut.
+
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Peer, Process, TestResult, ensure, ensure_eq};
+use tokio::time::Instant;
+
+use crate::stage::{GET, OK, Stage, exchange};
+
+/// Endpoint removal takes time to reach every node, so a drain lasts at least this long.
+const SHORTEST: Duration = Duration::from_secs(3);
+
+/// A drain is asked for by another process, which tells nobody when it was heard; a response that is announced does.
+async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
+    let asked = Instant::now();
+    let drain = stage.proxy.drain()?;
+    loop {
+        let (mut client, mut app) = stage.pair().await?;
+        if last_exchange(&mut client, &mut app).await? {
+            client.expect_end(End::Fin).await?;
+            return Ok((drain, asked));
+        }
+        ensure!(asked.elapsed() < test_support::PATIENCE, "the drain never began");
+    }
+}
+
+/// An exchange; returns whether its response was announced.
+async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult<bool> {
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    let announced = client.read_head().await?.announces_close();
+    client.expect("ok").await?;
+    Ok(announced)
+}
+
+#[tokio::test]
+async fn new_connections_are_served_and_every_response_is_announced() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (mut old, mut old_app) = stage.pair().await?;
+    exchange(&mut old, &mut old_app).await?;
+    let (mut drain, _) = begun(&stage).await?;
+    ensure!(last_exchange(&mut old, &mut old_app).await?);
+    old.expect_end(End::Fin).await?;
+    for _ in 0..5 {
+        let (mut client, mut app) = stage.pair().await?;
+        ensure!(last_exchange(&mut client, &mut app).await?);
+        client.expect_end(End::Fin).await?;
+    }
+    drop((old, old_app));
+    let (status, _) = drain.end().await?;
+    ensure!(status.success(), "{status}");
+    // Kube-proxy may send new connections for a while yet.
+    let (mut client, mut app) = stage.pair().await?;
+    ensure!(last_exchange(&mut client, &mut app).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_without_connections_lasts_its_shortest_time() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::DrainTimeout, "15s")]).await?;
+    let asked = Instant::now();
+    let (status, _) = stage.proxy.drain()?.end().await?;
+    ensure!(status.success(), "{status}");
+    let lasted = asked.elapsed();
+    ensure!((SHORTEST..Duration::from_secs(12)).contains(&lasted), "{lasted:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_ends_when_the_last_connection_does() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::DrainTimeout, "60s")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    let (mut drain, asked) = begun(&stage).await?;
+    tokio::time::sleep((asked + SHORTEST + Duration::from_millis(500)).saturating_duration_since(Instant::now())).await;
+    ensure!(drain.is_running(), "the drain did not wait for the request in flight");
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    drop((client, app));
+    let (status, _) = drain.end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// The bound holds, and even then the idle connection that it was waiting for is not closed.
+#[tokio::test]
+async fn an_idle_connection_is_not_closed_by_a_drain() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::DrainTimeout, "4s")]).await?;
+    let (mut idle, mut idle_app) = stage.pair().await?;
+    exchange(&mut idle, &mut idle_app).await?;
+    let asked = Instant::now();
+    let (status, _) = stage.proxy.drain()?.end().await?;
+    ensure!(status.success(), "{status}");
+    let lasted = asked.elapsed();
+    ensure!((Duration::from_millis(3900)..Duration::from_secs(12)).contains(&lasted), "{lasted:?}");
+    ensure!(last_exchange(&mut idle, &mut idle_app).await?);
+    idle.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn draining_twice_is_draining_once() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let asked = Instant::now();
+    let mut drains = [stage.proxy.drain()?, stage.proxy.drain()?];
+    for drain in &mut drains {
+        ensure!(drain.end().await?.0.success());
+    }
+    ensure!(asked.elapsed() >= SHORTEST);
+    // Done is done: the next one has nothing to wait for.
+    let again = Instant::now();
+    ensure!(stage.proxy.drain()?.end().await?.0.success());
+    ensure!(again.elapsed() < SHORTEST, "{:?}", again.elapsed());
+    Ok(())
+}
+
+/// A tunnel cannot be announced; the drain waits for it as long as it may, and does not cut it.
+#[tokio::test]
+async fn a_tunnel_is_waited_for_and_not_cut() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::DrainTimeout, "4s")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send("\0").await?;
+    app.expect("\0").await?;
+    let asked = Instant::now();
+    ensure!(stage.proxy.drain()?.end().await?.0.success());
+    ensure!(asked.elapsed() >= Duration::from_millis(3900), "{:?}", asked.elapsed());
+    client.send("still there").await?;
+    app.expect("still there").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn drained_answers_when_the_drain_is_done() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (answer, order) = tokio::sync::oneshot::channel();
+    let asked = Instant::now();
+    let waiting = async {
+        // The app's hook and ours start together; either may be first.
+        let drained = stage.proxy.admin("/drained").await?;
+        let _ = answer.send(asked.elapsed());
+        TestResult::Ok(drained)
+    };
+    let draining = async {
+        let (status, _) = stage.proxy.drain()?.end().await?;
+        ensure!(status.success(), "{status}");
+        TestResult::Ok(())
+    };
+    let ((status, _), ()) = tokio::try_join!(waiting, draining)?;
+    ensure_eq!(status, 200);
+    ensure!(order.await? >= SHORTEST);
+    // Afterwards there is nothing to wait for.
+    let again = Instant::now();
+    ensure_eq!(stage.proxy.admin("/drained").await?.0, 200);
+    ensure!(again.elapsed() < Duration::from_secs(2), "{:?}", again.elapsed());
+    Ok(())
+}
+
+/// The kubelet asks also when it restarts the app alone: a sick app is not kept.
+#[tokio::test]
+async fn drained_answers_soon_where_no_drain_begins() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let asked = Instant::now();
+    ensure_eq!(stage.proxy.admin("/drained").await?.0, 200);
+    let waited = asked.elapsed();
+    // A drain that begins a moment later has to be noticed, so it does wait.
+    ensure!((Duration::from_millis(1500)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
+    exchange(&mut client, &mut app).await
+}
+
+#[tokio::test]
+async fn sigterm_after_a_drain_ends_the_process() -> TestResult {
+    let mut stage = Stage::with(&[]).await?;
+    ensure!(stage.proxy.drain()?.end().await?.0.success());
+    stage.proxy.terminate()?;
+    let (status, _) = stage.proxy.process().end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_alone_waits_for_what_is_in_flight() -> TestResult {
+    let mut stage = Stage::with(&[]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    stage.proxy.terminate()?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok").await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    ensure!(stage.proxy.process().is_running());
+    app.send("ok").await?;
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    drop((client, app));
+    let (status, _) = stage.proxy.process().end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Bodies in both directions that are under way when the drain begins arrive whole.
+#[tokio::test]
+async fn exchanges_under_way_are_finished() -> TestResult {
+    let mut cases = Cases::default();
+    let stage = Stage::with(&[]).await?;
+    let request_head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n";
+    let response_head = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n";
+    let (mut uploading, mut uploading_app) = stage.pair().await?;
+    uploading.send(format!("{request_head}half")).await?;
+    uploading_app.expect(format!("{request_head}half")).await?;
+    let (mut downloading, mut downloading_app) = stage.pair().await?;
+    downloading.send(GET).await?;
+    downloading_app.expect(GET).await?;
+    downloading_app.send(format!("{response_head}half")).await?;
+    downloading.expect(format!("{response_head}half")).await?;
+    let (mut drain, _) = begun(&stage).await?;
+    let upload = async {
+        uploading.send("half").await?;
+        uploading_app.expect("half").await?;
+        uploading_app.send(OK).await?;
+        ensure!(uploading.read_head().await?.announces_close());
+        uploading.expect("ok").await?;
+        uploading.expect_end(End::Fin).await?;
+        TestResult::Ok(())
+    };
+    cases.note("upload", upload.await);
+    let download = async {
+        downloading_app.send("half").await?;
+        downloading.expect("half").await?;
+        // Its head was out before the drain: the next response carries the announcement.
+        ensure!(last_exchange(&mut downloading, &mut downloading_app).await?);
+        downloading.expect_end(End::Fin).await?;
+        TestResult::Ok(())
+    };
+    cases.note("download", download.await);
+    drop((uploading, downloading));
+    ensure!(drain.end().await?.0.success());
+    cases.verdict()
+}

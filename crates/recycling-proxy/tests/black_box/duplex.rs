@@ -1,0 +1,218 @@
+//! Request and response of an exchange run at the same time, in whatever order their ends choose.
+
+use test_support::{Cases, End, TestResult, ensure, ensure_eq};
+
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+
+#[tokio::test]
+async fn a_response_may_overtake_the_body_of_its_request() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    let half = vec![b'b'; 500_000];
+    client.send(head).await?;
+    app.expect(head).await?;
+    tokio::try_join!(client.send(&half), app.expect(&half))?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    tokio::try_join!(client.send(&half), app.expect(&half))?;
+    exchange(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+/// What follows an early response is still the body, however much it looks like a request.
+#[tokio::test]
+async fn a_body_that_looks_like_a_request_is_none() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", GET.len() * 3);
+    client.send(&head).await?;
+    app.expect(&head).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    client.send(GET.repeat(3)).await?;
+    app.expect(GET.repeat(3)).await?;
+    // Had a look-alike been counted, this would be past the limit.
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_body_arrives_whole_after_an_early_announcement() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(head).await?;
+    app.expect(head).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    for piece in ["3\r\nabc\r\n", "1;e\r\nd\r\n", "0\r\nX: y\r\n\r\n"] {
+        client.send(piece).await?;
+        app.expect(piece).await?;
+    }
+    client.expect_end(End::Fin).await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// Questions and answers within one exchange, as bidirectional streaming over HTTP/1.1 does.
+#[tokio::test]
+async fn both_bodies_stream_at_the_same_time() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let head = "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(head).await?;
+    app.expect(head).await?;
+    app.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+    ensure!(client.read_head().await?.announces_close());
+    for n in 0..100 {
+        let (question, answer) = (format!("4\r\n?{n:03}\r\n"), format!("5\r\n!!{n:03}\r\n"));
+        client.send(&question).await?;
+        app.expect(&question).await?;
+        app.send(&answer).await?;
+        client.expect(&answer).await?;
+    }
+    app.send("0\r\n\r\n").await?;
+    client.expect("0\r\n\r\n").await?;
+    client.send("0\r\n\r\n").await?;
+    app.expect("0\r\n\r\n").await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// The app refuses a body that it does not want and closes: the client can read why.
+#[tokio::test]
+async fn an_early_refusal_reaches_a_client_that_is_still_sending() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, UNREACHED] {
+        let stage = Stage::with_limit(limit).await?;
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n";
+            client.send(head).await?;
+            app.expect(head).await?;
+            let refusal = "HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nmuch";
+            app.send(refusal).await?;
+            app.half_close().await?;
+            client.send(vec![b'b'; 100_000]).await?;
+            client.expect(refusal).await?;
+            client.expect_end(End::Fin).await?;
+            TestResult::Ok(())
+        };
+        cases.note(format!("limit {limit}"), outcome.await);
+    }
+    cases.verdict()
+}
+
+const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+
+#[tokio::test]
+async fn expect_answered_by_100() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..2 {
+        client.send(EXPECTING).await?;
+        app.expect(EXPECTING).await?;
+        app.send(CONTINUE).await?;
+        client.expect(CONTINUE).await?;
+        client.send("body").await?;
+        app.expect("body").await?;
+        app.send(OK).await?;
+        client.expect(OK).await?;
+    }
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn expect_answered_by_100_at_the_limit() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(EXPECTING).await?;
+    app.expect(EXPECTING).await?;
+    app.send(CONTINUE).await?;
+    client.expect(CONTINUE).await?;
+    client.send("body").await?;
+    app.expect("body").await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// Without an answer the client sends the body after a while (RFC 9110 §10.1.1).
+#[tokio::test]
+async fn expect_never_answered() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(EXPECTING).await?;
+    app.expect(EXPECTING).await?;
+    client.send("body").await?;
+    app.expect("body").await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn expect_answered_by_a_refusal_and_the_body_never_sent() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(EXPECTING).await?;
+    app.expect(EXPECTING).await?;
+    let refusal = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n";
+    app.send(refusal).await?;
+    client.expect(refusal).await?;
+    // The body will never come, so the connection cannot be used again: the client closes it.
+    client.half_close().await?;
+    // A request cut short may end either way; it must not be completed with other bytes.
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn expect_answered_early_and_the_body_sent_all_the_same() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(EXPECTING).await?;
+    app.expect(EXPECTING).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    client.send("body").await?;
+    app.expect("body").await?;
+    exchange(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_still_gets_its_response() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, UNREACHED] {
+        let stage = Stage::with_limit(limit).await?;
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send(GET).await?;
+            client.half_close().await?;
+            app.expect(GET).await?;
+            app.expect_end(End::Fin).await?;
+            let body = vec![b'b'; 1_000_000];
+            app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await?;
+            ensure_eq!(client.read_head().await?.status(), Some(200));
+            tokio::try_join!(app.send(&body), client.expect(&body))?;
+            drop(app);
+            client.expect_end(End::Fin).await?;
+            TestResult::Ok(())
+        };
+        cases.note(format!("limit {limit}"), outcome.await);
+    }
+    cases.verdict()
+}

@@ -1,0 +1,278 @@
+//! Faults of apps and clients: never a hang, never a failure that looks like success, and never one that spreads.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use test_support::{Cases, End, LoopbackHost, RecyclingProxy, ScriptedApp, Surprise, TestResult, ensure, ensure_eq};
+
+use crate::stage::{BINARY, GET, OK, Stage, UNREACHED, exchange, part};
+
+/// What a client sees of an app that is not there: an end at once, or a 502 or 503 that says close.
+async fn nobody_is_there(proxy: &RecyclingProxy) -> TestResult {
+    // The connection may be gone before the client has taken note of it, and before the request is sent.
+    let mut client = match proxy.connect().await {
+        Err(Surprise::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => return Ok(()),
+        connected => connected?,
+    };
+    let _ = client.send(GET).await;
+    let seen = client.read_to_end().await?.0;
+    let told = [&b"HTTP/1.1 502 "[..], b"HTTP/1.1 503 "].iter().any(|start| seen.starts_with(start));
+    let close = seen.windows(17).any(|window| window.eq_ignore_ascii_case(b"connection: close"));
+    ensure!(seen.is_empty() || (told && close), "{}", seen.escape_ascii());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_is_down_and_comes_back() -> TestResult {
+    let host = LoopbackHost::reserve()?;
+    let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
+    for _ in 0..3 {
+        nobody_is_there(&proxy).await?;
+    }
+    let app = ScriptedApp::bind(host.port(8080)).await?;
+    let mut client = proxy.connect().await?;
+    let mut served = app.accept().await?;
+    exchange(&mut client, &mut served).await?;
+    drop(app);
+    // The connection that it has is not touched by the app's listener being gone.
+    exchange(&mut client, &mut served).await?;
+    nobody_is_there(&proxy).await
+}
+
+/// A client that has said nothing must not wait for a dead app either: its protocol may be one where the app begins.
+#[tokio::test]
+async fn a_silent_client_learns_that_the_app_is_down() -> TestResult {
+    let host = LoopbackHost::reserve()?;
+    let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
+    match proxy.connect().await {
+        Err(Surprise::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => {}
+        connected => drop(connected?.read_to_end().await?),
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_resets_within_a_response() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, UNREACHED] {
+        let stage = Stage::with_limit(limit).await?;
+        for (name, start) in [
+            ("length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+            ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+            ("until close", "HTTP/1.1 200 OK\r\n\r\nhalf"),
+        ] {
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                client.send(GET).await?;
+                app.expect(GET).await?;
+                app.send(start).await?;
+                client.read_head().await?;
+                client.expect(start.split_once("\r\n\r\n").map_or("", |(_, body)| body)).await?;
+                app.reset()?;
+                // A FIN would be the end of a close-delimited body, and truncation of the others at best.
+                client.expect_end(End::Reset).await?;
+                TestResult::Ok(())
+            };
+            cases.note(format!("{name}, limit {limit}"), outcome.await);
+        }
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn an_app_that_ends_within_a_response() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for start in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nX: y\r\n",
+    ] {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(start).await?;
+        drop(app);
+        // Not a byte more: nothing may complete what the app left incomplete.
+        let (seen, _) = client.read_to_end().await?;
+        ensure!(start.as_bytes().starts_with(&seen), "{}", seen.escape_ascii());
+    }
+    stage.still_serves().await
+}
+
+/// The race of every keep-alive connection: the app closes while the next request is on its way. Clients repeat such a
+/// request by themselves, so they must see what they would see without us: an end, and no answer.
+#[tokio::test]
+async fn an_app_that_closes_without_an_answer() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    for earlier in [0, 1] {
+        for reset in [false, true] {
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                for _ in 0..earlier {
+                    exchange(&mut client, &mut app).await?;
+                }
+                client.send(GET).await?;
+                app.expect(GET).await?;
+                if reset {
+                    app.reset()?;
+                } else {
+                    drop(app);
+                }
+                let (seen, _) = client.read_to_end().await?;
+                ensure_eq!(seen.escape_ascii().to_string(), "");
+                TestResult::Ok(())
+            };
+            cases.note(format!("after {earlier} exchanges, by reset: {reset}"), outcome.await);
+        }
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn an_app_that_closes_an_idle_connection() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_speaks_out_of_turn() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for unsolicited in [OK, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", "noise"] {
+        let (mut client, mut app) = stage.pair().await?;
+        exchange(&mut client, &mut app).await?;
+        app.send(unsolicited).await?;
+        // The client would take it for the answer to its next request.
+        let (seen, _) = client.read_to_end().await?;
+        ensure_eq!(seen.escape_ascii().to_string(), "", "after {unsolicited:?}");
+        app.read_to_end().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_a_response() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for reset in [true, false] {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        let start = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+        app.send(start).await?;
+        client.expect(start).await?;
+        if reset {
+            client.reset()?;
+        } else {
+            drop(client);
+        }
+        // The app learns of it while it sends on.
+        let piece = vec![b'b'; 64 * 1024];
+        let refused = async {
+            loop {
+                match app.send(&piece).await {
+                    Ok(()) => {}
+                    Err(Surprise::Io { .. }) => return TestResult::Ok(()),
+                    Err(other) => Err(other)?,
+                }
+            }
+        };
+        refused.await?;
+    }
+    stage.still_serves().await
+}
+
+/// What the app has of the request must not look like a whole one.
+#[tokio::test]
+async fn a_client_that_leaves_within_a_request() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for start in [
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        for reset in [true, false] {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send(start).await?;
+            app.expect(start).await?;
+            if reset {
+                client.reset()?;
+                app.expect_end(End::Reset).await?;
+            } else {
+                drop(client);
+                ensure_eq!(app.read_to_end().await?.0, b"");
+            }
+        }
+    }
+    stage.still_serves().await
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_a_head() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for reset in [true, false] {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send("GET / HTTP/1.1\r\nHo").await?;
+        if reset {
+            client.reset()?;
+        } else {
+            drop(client);
+        }
+        // A head cut short is no request: the app has no use for half of it.
+        ensure_eq!(app.read_to_end().await?.0, b"");
+    }
+    stage.still_serves().await
+}
+
+#[tokio::test]
+async fn connections_without_a_word_come_and_go() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    for _ in 0..50 {
+        let (client, mut app) = stage.pair().await?;
+        drop(client);
+        app.expect_end(End::Fin).await?;
+    }
+    stage.still_serves().await
+}
+
+/// An idle connection carries no load and is never closed: not by its limit, however near, and not by time.
+#[tokio::test]
+async fn an_idle_connection_stays() -> TestResult {
+    let stage = Stage::with_limit(3).await?;
+    let (mut silent, mut silent_app) = stage.pair().await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..2 {
+        exchange(&mut client, &mut app).await?;
+    }
+    client.expect_silence(Duration::from_secs(3)).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    exchange(&mut silent, &mut silent_app).await?;
+    part(silent, silent_app).await
+}
+
+/// Neither end reads: what waits in between is bounded, so a sender has to stop.
+#[tokio::test]
+async fn a_receiver_that_does_not_read_slows_the_sender() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let length = 200_000_000;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    client.send(&head).await?;
+    app.expect(&head).await?;
+    let piece = vec![b'b'; 1_000_000];
+    let mut taken = 0;
+    while taken < length {
+        match tokio::time::timeout(Duration::from_secs(1), client.send(&piece)).await {
+            Ok(sent) => sent?,
+            Err(_stalled) => break,
+        }
+        taken += piece.len();
+    }
+    ensure!(taken < 50_000_000, "{taken} bytes were taken in while nobody read");
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The promises of the recycling proxy, seen from outside: the real binary between a scripted client and a scripted
+//! app. One module for each promise; nothing here knows how the proxy is made.
+
+mod admin;
+mod announcement;
+mod cli;
+mod drain;
+mod duplex;
+mod environment;
+mod exchange;
+mod faults;
+mod framing;
+mod generated;
+mod lingering;
+mod options;
+mod pipelining;
+mod recycling;
+mod request_framing;
+mod response_framing;
+mod slowness;
+mod splits;
+mod stage;
+mod transparency;
+mod tunnel;

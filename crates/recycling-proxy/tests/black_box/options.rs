@@ -1,0 +1,80 @@
+//! What the remaining options promise.
+
+use std::process::Command;
+use std::time::Duration;
+
+use settings::{ADMIN_PORT, PROXY_PORT, ProxyOption};
+use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult, ensure};
+
+use crate::stage::{BINARY, GET, OK, Stage, exchange, part};
+
+#[tokio::test]
+async fn an_opaque_port_is_not_looked_into() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::OpaquePorts, "9,8080")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..3 {
+        exchange(&mut client, &mut app).await?;
+    }
+    let ambiguous = "GET / HTTP/1.1\nContent-Length: 1, 2\n\n";
+    client.send(ambiguous).await?;
+    app.expect(ambiguous).await?;
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn every_listener_leads_to_its_own_app() -> TestResult {
+    let host = LoopbackHost::reserve()?;
+    let apps = [ScriptedApp::bind(host.port(8080)).await?, ScriptedApp::bind(host.port(8081)).await?];
+    let listen = [PROXY_PORT, PROXY_PORT + 10].map(|port| host.port(port).to_string());
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--admin", &host.port(ADMIN_PORT).to_string()]);
+    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip()), "--jitter", "0%"]);
+    for (listen, app) in listen.iter().zip(&apps) {
+        command.args(["--listen", listen, "--app", &app.address().to_string()]);
+    }
+    let mut process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
+    process.line_with("ready").await?;
+    for (listen, app) in listen.iter().zip(&apps) {
+        let mut client = Peer::connect(listen.parse()?).await?;
+        exchange(&mut client, &mut app.accept().await?).await?;
+    }
+    Ok(())
+}
+
+/// Beyond the cap, clients wait; none is refused.
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxConnections, "2")]).await?;
+    let (first, first_app) = stage.pair().await?;
+    let (mut second, mut second_app) = stage.pair().await?;
+    let mut third = stage.proxy.connect().await?;
+    third.send(GET).await?;
+    exchange(&mut second, &mut second_app).await?;
+    third.expect_silence(Duration::from_millis(300)).await?;
+    part(first, first_app).await?;
+    let mut app = stage.app.accept().await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    third.expect(OK).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn several_threads_serve_as_one_does() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::Threads, "4"), (ProxyOption::MaxRequests, "2")]).await?;
+    let mut pairs = Vec::new();
+    for _ in 0..16 {
+        pairs.push(stage.pair().await?);
+    }
+    for (client, app) in &mut pairs {
+        exchange(client, app).await?;
+    }
+    for (client, app) in &mut pairs {
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(OK).await?;
+        ensure!(client.read_head().await?.announces_close());
+        client.expect("ok").await?;
+    }
+    Ok(())
+}

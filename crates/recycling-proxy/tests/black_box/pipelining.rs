@@ -1,0 +1,165 @@
+//! Pipelined requests: one exchange at a time, all answered, in order; the announcement waits for the last of them.
+
+use std::time::Duration;
+
+use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+
+use crate::stage::{Stage, UNREACHED, part};
+
+fn request(n: usize) -> String {
+    match n % 3 {
+        0 => format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        1 => format!("POST /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
+        _ => format!("PUT /{n} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+    }
+}
+
+fn body(n: usize) -> String {
+    format!("answer {n}")
+}
+
+fn response(n: usize) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body(n).len(), body(n))
+}
+
+/// Plays the app's part of so many exchanges, strictly one after the other.
+async fn serve(app: &mut Peer, count: usize) -> TestResult {
+    for n in 0..count {
+        app.expect(request(n)).await?;
+        app.send(response(n)).await?;
+    }
+    Ok(())
+}
+
+/// Reads so many answers; returns which of them were announced.
+async fn read(client: &mut Peer, count: usize) -> TestResult<Vec<usize>> {
+    let mut announced = Vec::new();
+    for n in 0..count {
+        let head = client.read_head().await?;
+        ensure_eq!(head.status(), Some(200), "answer {n}");
+        if head.announces_close() {
+            announced.push(n);
+        }
+        client.expect(body(n)).await?;
+    }
+    Ok(announced)
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send((0..50).map(request).collect::<String>()).await?;
+    let ((), announced) = tokio::try_join!(serve(&mut app, 50), read(&mut client, 50))?;
+    ensure_eq!(announced, [0; 0]);
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn a_request_waits_until_the_one_before_it_is_answered() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send([request(0), request(1)].concat()).await?;
+    app.expect(request(0)).await?;
+    app.expect_silence(Duration::from_millis(100)).await?;
+    app.send(response(0)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    client.expect([response(0), response(1)].concat()).await?;
+    part(client, app).await
+}
+
+/// Whatever the limit, a client that pipelines loses nothing: what it had sent by then is served on this connection.
+#[tokio::test]
+async fn nothing_pipelined_is_lost_at_the_limit() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        let stage = Stage::with_limit(limit).await?;
+        for count in [1, 2, 5, 10, 16] {
+            let outcome = pipelined(&stage, usize::try_from(limit)?, count).await;
+            cases.note(format!("{count} requests at limit {limit}"), outcome);
+        }
+    }
+    cases.verdict()
+}
+
+async fn pipelined(stage: &Stage, limit: usize, count: usize) -> TestResult {
+    let (mut client, mut app) = stage.pair().await?;
+    client.send((0..count).map(request).collect::<String>()).await?;
+    let ((), announced) = tokio::try_join!(serve(&mut app, count), read(&mut client, count))?;
+    if count < limit {
+        ensure_eq!(announced, [0; 0]);
+        return part(client, app).await;
+    }
+    ensure_eq!(announced, [count - 1]);
+    client.expect_end(End::Fin).await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A second request that arrives while the first is being served is pipelined too.
+#[tokio::test]
+async fn a_request_sent_before_the_answer_is_not_lost() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(request(0)).await?;
+    app.expect(request(0)).await?;
+    client.send(request(1)).await?;
+    app.send(response(0)).await?;
+    ensure!(!client.read_head().await?.announces_close());
+    client.expect(body(0)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect(body(1)).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A client that sends its requests and its FIN in one go still gets every answer.
+#[tokio::test]
+async fn a_client_that_is_done_sending_gets_every_answer() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, UNREACHED] {
+        let stage = Stage::with_limit(limit).await?;
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send((0..5).map(request).collect::<String>()).await?;
+            client.half_close().await?;
+            tokio::try_join!(serve(&mut app, 5), read(&mut client, 5))?;
+            app.expect_end(End::Fin).await?;
+            drop(app);
+            client.expect_end(End::Fin).await?;
+            TestResult::Ok(())
+        };
+        cases.note(format!("limit {limit}"), outcome.await);
+    }
+    cases.verdict()
+}
+
+/// The wait for the last pipelined request is bounded: a client that always has one more on its way is retired too.
+#[tokio::test]
+async fn a_client_that_pipelines_without_end_is_retired_all_the_same() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let (mut sent, mut answered) = (0, 0);
+    client.send([request(0), request(1)].concat()).await?;
+    sent += 2;
+    loop {
+        app.expect(request(answered)).await?;
+        // Always one more request in the buffer than was answered.
+        client.send(request(sent)).await?;
+        sent += 1;
+        app.send(response(answered)).await?;
+        let head = client.read_head().await?;
+        client.expect(body(answered)).await?;
+        answered += 1;
+        if head.announces_close() {
+            break;
+        }
+        ensure!(answered < 100_000, "never retired");
+    }
+    client.expect_end(End::Fin).await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! A connection carries as many requests as its limit says, and not one more.
+
+use std::collections::BTreeSet;
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
+
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+
+/// Plays exchanges until the proxy announces; returns how many there were.
+async fn requests_until_announced(client: &mut Peer, at_most: u32) -> TestResult<u32> {
+    for request in 1..=at_most {
+        client.send(GET).await?;
+        let head = client.read_head().await?;
+        client.expect("ok").await?;
+        if head.announces_close() {
+            return Ok(request);
+        }
+    }
+    Ok(at_most + 1)
+}
+
+#[tokio::test]
+async fn exactly_the_nth_response_is_announced() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        cases.note(format!("limit {limit}"), nth_response(limit).await);
+    }
+    cases.verdict()
+}
+
+async fn nth_response(limit: u32) -> TestResult {
+    let stage = Stage::with_limit(limit).await?;
+    for _connection in 0..3 {
+        let (mut client, mut app) = stage.pair().await?;
+        for _ in 1..limit {
+            // `exchange` fails on any change to the response, so nothing is announced before its time.
+            exchange(&mut client, &mut app).await?;
+        }
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(OK).await?;
+        ensure!(client.read_head().await?.announces_close());
+        client.expect("ok").await?;
+        client.expect_end(End::Fin).await?;
+        app.expect_end(End::Fin).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_below_its_limit_stays_as_long_as_its_client_wants() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..9 {
+        exchange(&mut client, &mut app).await?;
+    }
+    part(client, app).await
+}
+
+/// The client may have sent its next request before it read the announcement: the app must not see it.
+#[tokio::test]
+async fn a_request_after_the_announcement_never_reaches_the_app() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        cases.note(format!("limit {limit}"), one_too_many(limit).await);
+    }
+    cases.verdict()
+}
+
+async fn one_too_many(limit: u32) -> TestResult {
+    let stage = Stage::with_limit(limit).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 1..limit {
+        exchange(&mut client, &mut app).await?;
+    }
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.send(GET).await?;
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_limit_lies_within_the_jitter() -> TestResult {
+    for (jitter, lowest) in [("10%", 18), ("50%", 10)] {
+        let options = [(ProxyOption::MaxRequests, "20"), (ProxyOption::Jitter, jitter)];
+        let Stage { proxy, app, app_host: _host } = Stage::with(&options).await?;
+        let responder = Responder::start(app, answer_everything_with(OK));
+        let mut drawn = BTreeSet::new();
+        for _ in 0..40 {
+            let mut client = proxy.connect().await?;
+            drawn.insert(requests_until_announced(&mut client, 20).await?);
+            client.expect_end(End::Fin).await?;
+        }
+        ensure!(drawn.iter().all(|limit| (lowest..=20).contains(limit)), "{jitter}: {drawn:?}");
+        // The same limit forty times over is no jitter: 3 values or more make it a chance of 1 in 10^18.
+        ensure!(drawn.len() > 1, "{jitter}: {drawn:?}");
+        ensure_eq!(responder.connections().len(), 40);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_connection() -> TestResult {
+    let Stage { proxy, app, app_host: _host } = Stage::with_limit(10).await?;
+    let responder = Responder::start(app, answer_everything_with(OK));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(proxy.connect().await?);
+    }
+    for request in 1..=10 {
+        for client in &mut clients {
+            client.send(GET).await?;
+            ensure_eq!(client.read_head().await?.announces_close(), request == 10);
+            client.expect("ok").await?;
+        }
+    }
+    let counts: Vec<usize> = responder.connections().iter().map(Vec::len).collect();
+    ensure_eq!(counts, [10; 8]);
+    Ok(())
+}
+
+/// Interim responses are not requests, and a body is none either.
+#[tokio::test]
+async fn only_request_heads_count() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}", GET.len() * 5, GET.repeat(5));
+    client.send(&request).await?;
+    app.expect(&request).await?;
+    let interim = "HTTP/1.1 102 Processing\r\n\r\n".repeat(5);
+    app.send(format!("{interim}{OK}")).await?;
+    client.expect(format!("{interim}{OK}")).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_the_app_closes_first_ends_as_the_app_says() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    for request_count in [1, 3, 9] {
+        let (mut client, mut app) = stage.pair().await?;
+        for _ in 1..request_count {
+            exchange(&mut client, &mut app).await?;
+        }
+        let last = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(last).await?;
+        app.half_close().await?;
+        client.expect(last).await?;
+        client.expect_end(End::Fin).await?;
+        client.half_close().await?;
+        app.expect_end(End::Fin).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_closes_first_is_served_to_its_end() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let last = "GET /a HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n";
+    client.send(last).await?;
+    app.expect(last).await?;
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    app.send(answer).await?;
+    app.half_close().await?;
+    client.expect(answer).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn age_retires_with_the_first_response_after_it() -> TestResult {
+    let unreached = UNREACHED.to_string();
+    let stage = Stage::with(&[(ProxyOption::MaxRequests, &unreached), (ProxyOption::MaxAge, "1h")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    part(client, app).await?;
+
+    let stage = Stage::with(&[(ProxyOption::MaxRequests, &unreached), (ProxyOption::MaxAge, "1ms")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    // Long past its age the connection is still there: only a response retires it.
+    client.expect_silence(std::time::Duration::from_millis(300)).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// Clients that use a connection for as long as it lasts, and then the next: every request is answered once.
+#[tokio::test]
+async fn no_request_is_lost_while_connections_come_and_go() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        cases.note(format!("limit {limit}"), many_clients(limit, 8, 250).await);
+    }
+    cases.verdict()
+}
+
+async fn many_clients(limit: u32, clients: usize, requests: usize) -> TestResult {
+    let Stage { proxy, app, app_host: _host } = Stage::with_limit(limit).await?;
+    let responder = Responder::start(app, answer_everything_with(OK));
+    let address = proxy.address();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..clients {
+        running.spawn(async move {
+            let mut client = Peer::connect(address).await?;
+            for _ in 0..requests {
+                client.send(GET).await?;
+                let head = client.read_head().await?;
+                ensure_eq!(head.status(), Some(200));
+                client.expect("ok").await?;
+                if head.announces_close() {
+                    client = Peer::connect(address).await?;
+                }
+            }
+            TestResult::Ok(())
+        });
+    }
+    while let Some(client) = running.join_next().await {
+        client??;
+    }
+    ensure_eq!(responder.requests(), clients * requests);
+    let longest = responder.connections().iter().map(Vec::len).max();
+    ensure_eq!(longest, Some(usize::try_from(limit)?));
+    Ok(())
+}

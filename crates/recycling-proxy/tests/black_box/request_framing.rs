@@ -1,0 +1,233 @@
+//! Requests whose end is in doubt are refused: 400, close, and the app sees nothing of them.
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+
+use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, BadFields, bad_chunks};
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+
+/// What a careless proxy would send on as a request of its own.
+const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// The client is told, and the connection ends in order.
+async fn refused(client: &mut Peer, status: &[u16]) -> TestResult {
+    let head = client.read_head().await?;
+    ensure!(head.status().is_some_and(|seen| status.contains(&seen)), "{}", head.start_line());
+    ensure!(head.announces_close());
+    let (_explanation, end) = client.read_to_end().await?;
+    ensure_eq!(end, End::Fin);
+    Ok(())
+}
+
+/// `request` as the first and as the second of its connection.
+async fn refused_everywhere(stage: &Stage, request: &[u8], status: &[u16]) -> TestResult {
+    for earlier in [0, 1] {
+        let (mut client, mut app) = stage.pair().await?;
+        for _ in 0..earlier {
+            exchange(&mut client, &mut app).await?;
+        }
+        client.send(request).await?;
+        let outcome = refused(&mut client, status).await;
+        outcome.map_err(|failure| failure.during(format!("after {earlier} requests")))?;
+        ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
+    }
+    Ok(())
+}
+
+fn with_fields(start: &[u8], fields: &[u8]) -> Vec<u8> {
+    [start, fields, b"\r\n", b"0\r\n\r\n", SMUGGLED].concat()
+}
+
+#[tokio::test]
+async fn ambiguous_fields() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    let only_requests: &[BadFields] = &[
+        ("coding that never ends", b"Transfer-Encoding: gzip\r\n"),
+        ("two hosts", b"Host: b\r\n"),
+        ("the same host twice", b"X: y\r\nhost: a\r\n"),
+    ];
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES).chain(only_requests) {
+        let request = with_fields(b"POST / HTTP/1.1\r\nHost: a\r\n", fields);
+        cases.note(name, refused_everywhere(&stage, &request, &[400]).await);
+    }
+    stage.still_serves().await?;
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn ambiguous_heads() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    let heads: &[(&str, &[u8])] = &[
+        ("no host", b"GET / HTTP/1.1\r\nX: y\r\n\r\n"),
+        ("no field at all", b"GET / HTTP/1.1\r\n\r\n"),
+        ("host with a space", b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        ("host with a slash", b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
+        ("folded first field", b"GET / HTTP/1.1\r\n Host: a\r\nHost: a\r\n\r\n"),
+        ("coding in HTTP/1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (
+            "coding and length in HTTP/1.0",
+            b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        ),
+        ("bare LF after the request line", b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
+        ("bare LF everywhere", b"GET / HTTP/1.1\nHost: a\n\n"),
+        ("bare LF as the last line", b"GET / HTTP/1.1\r\nHost: a\r\n\n"),
+        ("bare CR after the request line", b"GET / HTTP/1.1\rHost: a\r\n\r\n"),
+        ("two CRs after the request line", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
+        ("two CRs as the last line", b"GET / HTTP/1.1\r\nHost: a\r\n\r\r\n"),
+        ("NUL in the target", b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("bare CR in the target", b"GET /\ra HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ];
+    for (name, head) in heads {
+        let request = [head, SMUGGLED].concat();
+        cases.note(name, refused_everywhere(&stage, &request, &[400]).await);
+    }
+    cases.verdict()
+}
+
+/// On a connection that speaks HTTP/1 already: as first bytes some of these are another protocol's.
+#[tokio::test]
+async fn what_is_no_request_line_after_a_request() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    for line in [
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET / HTTP/1.1\t",
+        "GET /",
+        "GET / HTTP/0.9",
+        "GET / HTTP/2.0",
+        "GET / http/1.1",
+        "GET / HTTP/1.1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/11",
+        "GET / XHTTP/1.1",
+        "GET HTTP/1.1",
+        "G(T / HTTP/1.1",
+        "G\u{e9}T / HTTP/1.1",
+        "/ HTTP/1.1",
+        "HTTP/1.1 200 OK",
+        "\u{16}\u{3}\u{1}\u{2}",
+        "0",
+    ] {
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            exchange(&mut client, &mut app).await?;
+            client.send(format!("{line}\r\nHost: a\r\n\r\n")).await?;
+            // A version of another age may be named as such (RFC 9110 §15.6.6).
+            refused(&mut client, &[400, 505]).await?;
+            ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
+            TestResult::Ok(())
+        };
+        cases.note(format!("{line:?}"), outcome.await);
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn faults_within_a_chunked_body() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    for chunks in bad_chunks() {
+        for before in ["", "3\r\nabc\r\n"] {
+            for cut in [false, true] {
+                let outcome = in_a_body(&stage, &chunks, before, cut).await;
+                cases.note(format!("{} after {before:?}, cut: {cut}", chunks.name), outcome);
+            }
+        }
+    }
+    stage.still_serves().await?;
+    cases.verdict()
+}
+
+/// From the offence on, the app sees nothing; its connection does not end in order, so that it cannot take what it has
+/// for a whole message.
+async fn in_a_body(stage: &Stage, chunks: &BadChunks, before: &str, cut: bool) -> TestResult {
+    let (mut client, mut app) = stage.pair().await?;
+    let head = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let good = [head.as_bytes(), before.as_bytes(), &chunks.good].concat();
+    let bad = [chunks.bad.as_slice(), SMUGGLED].concat();
+    if cut {
+        client.send_in_pieces([good.as_slice(), &bad]).await?;
+    } else {
+        client.send([good.as_slice(), &bad].concat()).await?;
+    }
+    refused(&mut client, &[400]).await?;
+    let (seen, end) = app.read_to_end().await?;
+    ensure!(good.starts_with(&seen), "the app saw {:?}", seen.escape_ascii().to_string());
+    ensure_eq!(end, End::Reset);
+    Ok(())
+}
+
+/// Once the final head is out no 400 can follow it; the connections still end, and the app's by a reset.
+#[tokio::test]
+async fn a_fault_after_an_early_response() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let start = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    client.send(start).await?;
+    app.expect(start).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    client.send("x\r\n").await?;
+    client.send(SMUGGLED).await.ok();
+    let (seen, end) = app.read_to_end().await?;
+    ensure_eq!((seen.as_slice(), end), (&b""[..], End::Reset));
+    let (rest, _) = client.read_to_end().await?;
+    ensure!(!rest.starts_with(b"HTTP/1.1 2"), "{}", rest.escape_ascii());
+    Ok(())
+}
+
+/// A head of exactly so many bytes.
+fn head_of(length: usize) -> Vec<u8> {
+    let (start, end) = ("GET / HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n");
+    format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())).into_bytes()
+}
+
+#[tokio::test]
+async fn heads_up_to_the_limit_pass() -> TestResult {
+    for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {
+        let stage = Stage::with(&[(ProxyOption::HeadLimit, setting)]).await?;
+        for length in [limit - 1, limit] {
+            let (mut client, mut app) = stage.pair().await?;
+            let request = head_of(length);
+            tokio::try_join!(client.send(&request), app.expect(&request))?;
+            app.send(OK).await?;
+            client.expect(OK).await?;
+            part(client, app).await?;
+        }
+        let too_long = head_of(limit + 1);
+        refused_everywhere(&stage, &too_long, &[400, 414, 431]).await?;
+    }
+    Ok(())
+}
+
+/// A head that never ends is refused when it is too long, not when its end comes.
+#[tokio::test]
+async fn a_head_without_end_is_refused() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::HeadLimit, "1Ki")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(&head_of(4096)[..2048]).await?;
+    refused(&mut client, &[400, 414, 431]).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+/// A fault in a pipelined request costs that request alone: the one before it is answered first.
+#[tokio::test]
+async fn a_fault_waits_for_the_answer_before_it() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(format!("{GET}GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    refused(&mut client, &[400]).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Responses whose end is in doubt: 502 and close where nothing was passed on yet, a visible truncation where it was.
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Failure, TestResult, ensure, ensure_eq};
+
+use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, bad_chunks};
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+
+/// The app answers with `response`; the client gets a 502 of ours and none of its bytes.
+async fn becomes_502(stage: &Stage, response: &[u8]) -> TestResult {
+    for earlier in [0, 1] {
+        let (mut client, mut app) = stage.pair().await?;
+        for _ in 0..earlier {
+            exchange(&mut client, &mut app).await?;
+        }
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(response).await?;
+        let head = client.read_head().await?;
+        ensure_eq!(head.status(), Some(502), "{} after {earlier} requests", head.start_line());
+        ensure!(head.announces_close());
+        let (_explanation, end) = client.read_to_end().await?;
+        ensure_eq!(end, End::Fin);
+        app.read_to_end().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ambiguous_fields() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
+        let response = [b"HTTP/1.1 200 OK\r\n", *fields, b"\r\n0\r\n\r\n", OK.as_bytes()].concat();
+        cases.note(name, becomes_502(&stage, &response).await);
+    }
+    stage.still_serves().await?;
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn ambiguous_heads() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    let heads: &[(&str, &[u8])] = &[
+        ("no status", b"HTTP/1.1 OK\r\n\r\n"),
+        ("status of two digits", b"HTTP/1.1 20 OK\r\n\r\n"),
+        ("status of four digits", b"HTTP/1.1 2000 OK\r\n\r\n"),
+        ("status with a letter", b"HTTP/1.1 20x OK\r\n\r\n"),
+        ("status below 100", b"HTTP/1.1 099 OK\r\n\r\n"),
+        ("another protocol", b"HTTP/2.0 200 OK\r\n\r\n"),
+        ("another case", b"http/1.1 200 OK\r\n\r\n"),
+        ("no HTTP at all", b"hello, this is something else\r\n\r\n"),
+        ("a request", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("coding in HTTP/1.0", b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("bare LF after the status line", b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"),
+        ("bare LF everywhere", b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+        ("bare LF as the last line", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n"),
+        ("bare CR in the reason", b"HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n"),
+        ("NUL in the reason", b"HTTP/1.1 200 O\0K\r\nContent-Length: 0\r\n\r\n"),
+        ("two CRs as the last line", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\r\n"),
+    ];
+    for (name, head) in heads {
+        cases.note(name, becomes_502(&stage, head).await);
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn faults_within_a_chunked_body() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    for chunks in bad_chunks() {
+        for before in ["", "3\r\nabc\r\n"] {
+            for cut in [false, true] {
+                let outcome = in_a_body(&stage, &chunks, before, cut).await;
+                cases.note(format!("{} after {before:?}, cut: {cut}", chunks.name), outcome);
+            }
+        }
+    }
+    cases.verdict()
+}
+
+/// What the client has is the start of a message without its end: it must be able to tell.
+async fn in_a_body(stage: &Stage, chunks: &BadChunks, before: &str, cut: bool) -> TestResult {
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let good = [head.as_bytes(), before.as_bytes(), &chunks.good].concat();
+    if cut {
+        app.send(&good).await?;
+        // What is too long may have been given up by now.
+        let _ = app.send_in_pieces([&b""[..], &chunks.bad]).await;
+    } else {
+        app.send([good.as_slice(), &chunks.bad].concat()).await?;
+    }
+    let (seen, _) = client.read_to_end().await?;
+    // Before anything was passed on, a 502 is as good.
+    if !seen.starts_with(b"HTTP/1.1 502 ") {
+        ensure!(good.starts_with(&seen), "the client saw {:?}", seen.escape_ascii().to_string());
+    }
+    app.read_to_end().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn heads_up_to_the_limit_pass() -> TestResult {
+    let head_of = |length: usize| {
+        let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ", "\r\n\r\n");
+        format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())).into_bytes()
+    };
+    let stage = Stage::with(&[(ProxyOption::HeadLimit, "2Ki")]).await?;
+    for length in [2047, 2048] {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(head_of(length)).await?;
+        client.expect(head_of(length)).await?;
+        part(client, app).await?;
+    }
+    becomes_502(&stage, &head_of(2049)).await?;
+    // Without its end, too: nobody waits for it.
+    becomes_502(&stage, &head_of(5000)[..4000]).await
+}
+
+/// A length of the app's that is not what it sends, body by body.
+#[tokio::test]
+async fn bytes_past_the_end_never_reach_the_client() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    let head = "HEAD /a HTTP/1.1\r\nHost: app\r\n\r\n";
+    for (name, request, response, surplus) in [
+        ("longer than its length", GET, OK, "!"),
+        ("a second response", GET, OK, OK),
+        ("body of a HEAD", head, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "ok"),
+        ("body of a 204", GET, "HTTP/1.1 204 No Content\r\n\r\n", "ok"),
+        ("body of a 204 with a length", GET, "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", "ok"),
+        ("body of a 304", GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", "ok"),
+        ("after the last chunk", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "0\r\n\r\n"),
+    ] {
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send(request).await?;
+            app.expect(request).await?;
+            app.send(format!("{response}{surplus}")).await?;
+            let (seen, _) = client.read_to_end().await?;
+            let is_502 = seen.starts_with(b"HTTP/1.1 502 ");
+            if !is_502 && seen != response.as_bytes() {
+                return Err(Failure::new(seen.escape_ascii()));
+            }
+            app.read_to_end().await?;
+            Ok(())
+        };
+        cases.note(name, outcome.await);
+    }
+    cases.verdict()
+}

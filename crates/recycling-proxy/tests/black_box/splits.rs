@@ -1,0 +1,102 @@
+//! Where a message is cut into segments makes no difference.
+//!
+//! A pause of milliseconds lies between the pieces. Should the kernel join two of them on a busy machine, one cut goes
+//! untried in that run; the pure tests beside the parsers try every cut for certain.
+
+use std::sync::Arc;
+
+use test_support::{Cases, Failure, Peer, TestResult};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::exchange::{Ends, Exchange, short};
+use crate::stage::{Stage, UNREACHED, part};
+
+/// Conversations at the same time: their pauses overlap.
+const AT_ONCE: usize = 48;
+
+/// Where an exchange is cut.
+struct Cut {
+    exchange: Arc<Exchange>,
+    request: Vec<usize>,
+    response: Vec<usize>,
+}
+
+#[tokio::test]
+async fn every_single_cut_gives_the_same_bytes() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let cuts = short().into_iter().map(Arc::new).flat_map(|exchange| {
+        let (request, response) = (exchange.request.len(), exchange.response.len());
+        // Both messages are cut in the same conversation, each at every place.
+        (1..request.max(response)).map(move |at| {
+            let within = |length: usize| vec![1 + (at - 1) % (length - 1)];
+            Cut { exchange: Arc::clone(&exchange), request: within(request), response: within(response) }
+        })
+    });
+    all(&stage, cuts).await
+}
+
+#[tokio::test]
+async fn every_pair_of_cuts_gives_the_same_bytes() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let shortest = Exchange::new(
+        "two cuts",
+        "PUT / HTTP/1.1\r\nHost:\r\nTransfer-Encoding:chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.1 100 \r\n\r\nHTTP/1.1 200 \r\nTransfer-Encoding:chunked\r\n\r\n1\r\ny\r\n0\r\n\r\n",
+    );
+    let exchange = Arc::new(shortest);
+    let (request, response) = (exchange.request.len(), exchange.response.len());
+    let longer = request.max(response);
+    let pairs = (1..longer).flat_map(|first| (first + 1..longer).map(move |second| [first, second]));
+    let cuts = pairs.map(|at| {
+        let within = |length: usize| at.into_iter().filter(|cut| *cut < length).collect();
+        Cut { exchange: Arc::clone(&exchange), request: within(request), response: within(response) }
+    });
+    all(&stage, cuts).await
+}
+
+async fn all(stage: &Stage, cuts: impl Iterator<Item = Cut>) -> TestResult {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut conversations = JoinSet::new();
+    for cut in cuts {
+        let place = Arc::clone(&room).acquire_owned().await?;
+        let (client, app) = stage.pair().await?;
+        conversations.spawn(async move {
+            let outcome = play(&cut, client, app).await;
+            drop(place);
+            (format!("{} cut at {:?} and {:?}", cut.exchange.name, cut.request, cut.response), outcome)
+        });
+    }
+    let mut cases = Cases::default();
+    while let Some(conversation) = conversations.join_next().await {
+        let (name, outcome) = conversation?;
+        cases.note(name, outcome);
+    }
+    cases.verdict()
+}
+
+async fn play(cut: &Cut, mut client: Peer, mut app: Peer) -> TestResult {
+    let Exchange { request, response, ends, .. } = &*cut.exchange;
+    client.send_in_pieces(pieces(request, &cut.request)?).await?;
+    app.expect(request).await?;
+    app.send_in_pieces(pieces(response, &cut.response)?).await?;
+    client.expect(response).await?;
+    match ends {
+        Ends::Open => part(client, app).await,
+        Ends::ByApp => {
+            drop(app);
+            Ok(client.expect_end(test_support::End::Fin).await?)
+        }
+    }
+}
+
+fn pieces<'a>(message: &'a [u8], cuts: &[usize]) -> TestResult<Vec<&'a [u8]>> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for cut in cuts.iter().copied().chain([message.len()]) {
+        let piece = message.get(start..cut).filter(|piece| !piece.is_empty());
+        pieces.push(piece.ok_or_else(|| Failure::new(format!("no cut at {cut} of {}", message.len())))?);
+        start = cut;
+    }
+    Ok(pieces)
+}

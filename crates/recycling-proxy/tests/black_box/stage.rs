@@ -1,0 +1,76 @@
+//! A proxy between a client and an app that the test plays.
+
+use settings::ProxyOption;
+use test_support::{End, LoopbackHost, Peer, RecyclingProxy, ScriptedApp, TestResult, ensure_eq};
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_recycling-proxy");
+
+/// A limit that no test reaches.
+pub(crate) const UNREACHED: u32 = 1_000_000;
+
+/// The shortest exchange.
+pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: app\r\n\r\n";
+/// Its answer.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The app's port on its host.
+const APP_PORT: u16 = 8080;
+
+/// A proxy, its app and their hosts.
+pub(crate) struct Stage {
+    pub(crate) proxy: RecyclingProxy,
+    pub(crate) app: ScriptedApp,
+    pub(crate) app_host: LoopbackHost,
+}
+
+impl Stage {
+    /// A proxy that retires connections after exactly `max_requests`.
+    pub(crate) async fn with_limit(max_requests: u32) -> TestResult<Self> {
+        Self::with(&[(ProxyOption::MaxRequests, &max_requests.to_string())]).await
+    }
+
+    /// A proxy with these options.
+    pub(crate) async fn with(options: &[(ProxyOption, &str)]) -> TestResult<Self> {
+        let app_host = LoopbackHost::reserve()?;
+        let app = ScriptedApp::bind(app_host.port(APP_PORT)).await?;
+        let proxy = RecyclingProxy::start(BINARY, app.address(), options).await?;
+        Ok(Self { proxy, app, app_host })
+    }
+
+    /// A client connection and the app's end of it.
+    pub(crate) async fn pair(&self) -> TestResult<(Peer, Peer)> {
+        let client = self.proxy.connect().await?;
+        Ok((client, self.app.accept().await?))
+    }
+
+    /// The proxy is as healthy as it was: a whole exchange works.
+    pub(crate) async fn still_serves(&self) -> TestResult {
+        let (mut client, mut app) = self.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        app.send(OK).await?;
+        // With a limit of 1 it is announced; that it comes is all that is asked here.
+        ensure_eq!(client.read_head().await?.status(), Some(200));
+        client.expect("ok").await?;
+        Ok(())
+    }
+}
+
+/// One request and its answer, unchanged in both directions.
+pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    Ok(())
+}
+
+/// Both ends have said everything, and nothing more comes at either.
+pub(crate) async fn part(mut client: Peer, mut app: Peer) -> TestResult {
+    client.half_close().await?;
+    app.expect_end(End::Fin).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! What is not HTTP/1, or no longer, passes as bytes: not read, not counted, half-closes and resets kept.
+
+use test_support::{Cases, End, Peer, TestResult, ensure};
+
+use crate::stage::{GET, OK, Stage, exchange, part};
+
+/// Bytes both ways that an HTTP/1 parser would stumble over, and far more of them than any limit of requests.
+async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
+    for n in 0..5_u8 {
+        let hostile = [b"GET / HTTP/1.1\nContent-Length: -1\n\n\0\r\n".as_slice(), &[n, 0xff, b'\r']].concat();
+        client.send(&hostile).await?;
+        app.expect(&hostile).await?;
+        let hostile = [b"HTTP/1.1 2000\r\n\r\n".as_slice(), &[n, 0]].concat();
+        app.send(&hostile).await?;
+        client.expect(&hostile).await?;
+    }
+    let long: Vec<u8> = (0..2_000_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
+    let (client_hears, client_says) = client.split();
+    let (app_hears, app_says) = app.split();
+    tokio::try_join!(
+        client_says.send(&long),
+        app_says.send(&long),
+        client_hears.expect(&long),
+        app_hears.expect(&long)
+    )?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn first_bytes_of_other_protocols() -> TestResult {
+    // Limit 1: a tunnel that were counted would be announced or closed.
+    let stage = Stage::with_limit(1).await?;
+    let mut cases = Cases::default();
+    let protocols: &[(&str, &[u8])] = &[
+        ("TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+        ("HTTP/2 with prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
+        ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
+        ("Redis", b"*1\r\n$4\r\nPING\r\n"),
+        ("PostgreSQL", b"\0\0\0\x08\x04\xd2\x16\x2f"),
+        ("MQTT", b"\x10\x10\0\x04MQTT\x04\x02"),
+        ("PROXY protocol v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"),
+        ("a word without an end", b"hello"),
+        ("a line", b"hello, this is no request line\r\n"),
+        ("bytes beyond ASCII", b"\xff\xfe\xfd"),
+        ("one NUL", b"\0"),
+    ];
+    for (name, first) in protocols {
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send(first).await?;
+            app.expect(first).await?;
+            bytes_pass(&mut client, &mut app).await?;
+            part(client, app).await
+        };
+        cases.note(name, outcome.await);
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn an_app_that_speaks_first() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    app.send("220 mail.example ESMTP\r\n").await?;
+    client.expect("220 mail.example ESMTP\r\n").await?;
+    client.send("EHLO client\r\n").await?;
+    app.expect("EHLO client\r\n").await?;
+    // Even what looks like HTTP is not, once the app has spoken first.
+    for _ in 0..3 {
+        exchange(&mut client, &mut app).await?;
+    }
+    bytes_pass(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn switching_protocols() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        let stage = Stage::with_limit(limit).await?;
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            client.send(UPGRADE).await?;
+            app.expect(UPGRADE).await?;
+            app.send(SWITCHING).await?;
+            // Verbatim at the limit too: a `close` in it would end what has just begun.
+            client.expect(SWITCHING).await?;
+            bytes_pass(&mut client, &mut app).await?;
+            part(client, app).await
+        };
+        cases.note(format!("limit {limit}"), outcome.await);
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn frames_in_the_segment_of_the_101() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(UPGRADE).await?;
+    app.expect(UPGRADE).await?;
+    let first = [SWITCHING.as_bytes(), b"\x81\x05hello\x81\x02\r\n"].concat();
+    app.send(&first).await?;
+    client.expect(&first).await?;
+    bytes_pass(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+/// A client may send its first frames before it has read the 101: they wait for it.
+#[tokio::test]
+async fn frames_in_the_segment_of_the_request() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send([UPGRADE.as_bytes(), b"\x81\x85\0\r\n\x04hello"].concat()).await?;
+    app.expect(UPGRADE).await?;
+    app.send(SWITCHING).await?;
+    client.expect(SWITCHING).await?;
+    app.expect(b"\x81\x85\0\r\n\x04hello").await?;
+    bytes_pass(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+#[tokio::test]
+async fn an_upgrade_after_other_requests() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..3 {
+        exchange(&mut client, &mut app).await?;
+    }
+    let request = UPGRADE.replace("websocket", "h2c");
+    let response = format!("HTTP/1.1 102 Processing\r\n\r\n{}", SWITCHING.replace("websocket", "h2c"));
+    client.send(&request).await?;
+    app.expect(&request).await?;
+    app.send(&response).await?;
+    client.expect(&response).await?;
+    bytes_pass(&mut client, &mut app).await?;
+    part(client, app).await
+}
+
+/// The request's word makes no tunnel: answered by anything but 101 it was a request, and what follows is the next.
+#[tokio::test]
+async fn an_upgrade_that_is_not_taken_up() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    for pipelined in [true, false] {
+        let (mut client, mut app) = stage.pair().await?;
+        if pipelined {
+            client.send([UPGRADE, GET].concat()).await?;
+        } else {
+            client.send(UPGRADE).await?;
+        }
+        app.expect(UPGRADE).await?;
+        app.send(OK).await?;
+        client.expect(OK).await?;
+        if !pipelined {
+            client.send(GET).await?;
+        }
+        app.expect(GET).await?;
+        app.send(OK).await?;
+        ensure!(client.read_head().await?.announces_close());
+        client.expect("ok").await?;
+        client.expect_end(End::Fin).await?;
+    }
+    Ok(())
+}
+
+const CONNECT: &str = "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n";
+
+#[tokio::test]
+async fn connect() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    // Length and coding of a 2xx to CONNECT mean nothing (RFC 9112 §6.3).
+    for response in ["HTTP/1.1 200 Connected\r\n\r\n", "HTTP/1.1 204 Fine\r\nContent-Length: 5\r\n\r\n"] {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(CONNECT).await?;
+        app.expect(CONNECT).await?;
+        app.send(response).await?;
+        client.expect(response).await?;
+        bytes_pass(&mut client, &mut app).await?;
+        part(client, app).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn connect_refused() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(CONNECT).await?;
+    app.expect(CONNECT).await?;
+    let refusal = "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno";
+    app.send(refusal).await?;
+    client.expect(refusal).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_closes_are_kept() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(b"\0question").await?;
+    client.half_close().await?;
+    app.expect(b"\0question").await?;
+    app.expect_end(End::Fin).await?;
+    let answer = vec![b'a'; 1_000_000];
+    tokio::try_join!(app.send(&answer), client.expect(&answer))?;
+    app.half_close().await?;
+    client.expect_end(End::Fin).await?;
+
+    let (mut client, mut app) = stage.pair().await?;
+    app.send("news").await?;
+    app.half_close().await?;
+    client.expect("news").await?;
+    client.expect_end(End::Fin).await?;
+    tokio::try_join!(client.send(&answer), app.expect(&answer))?;
+    client.half_close().await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A cut connection must not look like one that ended.
+#[tokio::test]
+async fn resets_are_kept() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(b"\0").await?;
+    app.expect(b"\0").await?;
+    client.reset()?;
+    app.expect_end(End::Reset).await?;
+
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(b"\0").await?;
+    app.expect(b"\0").await?;
+    app.reset()?;
+    client.expect_end(End::Reset).await?;
+    Ok(())
+}
