@@ -113,6 +113,8 @@ impl Draft {
     fn redirect_to(&mut self, port: u16) {
         self.create_chain(Step::CreateNatChain, REDIRECT, c"nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST);
         self.create_rule(Step::CreateRedirectRule, REDIRECT, |rule| {
+            // Today's kernels settle a connection from inside before it comes here; the promise is written down all the
+            // same, and costs one comparison for each connection.
             expression::not_over_loopback(rule);
             expression::tcp_to_port_in(rule, PORTS);
             expression::redirect_to(rule, port);
