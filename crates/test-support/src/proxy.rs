@@ -27,6 +27,7 @@ const POLL: Duration = Duration::from_millis(5);
 pub struct RecyclingProxy {
     binary: PathBuf,
     host: LoopbackHost,
+    control: String,
     process: Process,
 }
 
@@ -42,7 +43,9 @@ impl RecyclingProxy {
         let mut command = Command::new(&binary);
         command.arg("run").args(arguments(&host, app, options));
         let process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
-        let mut proxy = Self { binary, host, process };
+        let given = options.iter().find(|(option, _)| *option == ProxyOption::Control);
+        let control = given.map_or_else(|| control(&host), |(_, socket)| (*socket).to_owned());
+        let mut proxy = Self { binary, host, control, process };
         proxy.ready().await?;
         Ok(proxy)
     }
@@ -76,7 +79,7 @@ impl RecyclingProxy {
     /// Starts `recycling-proxy drain` against this proxy.
     pub fn drain(&self) -> Result<Process, Surprise> {
         let mut command = Command::new(&self.binary);
-        command.args(["drain", "--control", &control(&self.host)]);
+        command.args(["drain", "--control", &self.control]);
         Ok(Process::spawn("recycling-proxy drain", command)?.repeating_its_output())
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use settings::ProxyOption;
 use test_support::{Cases, End, Head, Peer, TestResult, ensure, ensure_eq};
 
-use crate::exchange::{Ends, short};
+use crate::exchange::{Ends, Exchange, long, short};
 use crate::stage::{GET, Stage};
 
 /// Fields that the announcement may touch.
@@ -88,27 +89,20 @@ async fn at_limit(stage: &Stage, head: &str) -> TestResult {
 async fn every_kind_of_exchange_can_be_the_last() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
-    for exchange in short() {
+    for exchange in short().into_iter().chain(long()) {
         let outcome = async {
             let (mut client, mut app) = stage.pair().await?;
-            client.send(&exchange.request).await?;
-            app.expect(&exchange.request).await?;
-            app.send(&exchange.response).await?;
-            if exchange.ends == Ends::ByApp {
-                app.half_close().await?;
-            }
-            let (interim, head, body) = parts(&exchange.response);
-            client.expect(interim).await?;
-            if exchange.ends == Ends::ByApp {
-                // The exchange is the last by itself; whether that is said once more is all one.
-                let seen = client.read_head().await?;
-                let original = Head::parse(head).expect("the table has whole heads");
-                ensure_eq!(seen.lines_without(&EDITED), original.lines_without(&EDITED));
-            } else {
-                announced(&mut client, head).await?;
-            }
-            client.expect(body).await?;
-            client.expect_end(End::Fin).await?;
+            tokio::try_join!(client.send(&exchange.request), app.expect(&exchange.request))?;
+            let answering = async {
+                app.send(&exchange.response).await?;
+                if exchange.ends == Ends::ByApp {
+                    app.half_close().await?;
+                }
+                TestResult::Ok(())
+            };
+            let (answered, read) = tokio::join!(answering, last_response(&exchange, &mut client));
+            answered?;
+            read?;
             client.half_close().await?;
             app.expect_end(End::Fin).await?;
             TestResult::Ok(())
@@ -116,6 +110,23 @@ async fn every_kind_of_exchange_can_be_the_last() -> TestResult {
         cases.note(&exchange.name, outcome.await);
     }
     cases.verdict()
+}
+
+/// Reads the response of `exchange` to its end.
+async fn last_response(exchange: &Exchange, client: &mut Peer) -> TestResult {
+    let (interim, head, body) = parts(&exchange.response);
+    client.expect(interim).await?;
+    if exchange.ends == Ends::ByApp {
+        // The exchange is the last by itself; whether that is said once more is all one.
+        let seen = client.read_head().await?;
+        let original = Head::parse(head).expect("the table has whole heads");
+        ensure_eq!(seen.lines_without(&EDITED), original.lines_without(&EDITED));
+    } else {
+        announced(client, head).await?;
+    }
+    client.expect(body).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
 }
 
 /// Interim responses, the final head and its body.
@@ -145,5 +156,30 @@ async fn an_old_client_that_asked_for_keep_alive_is_told_too() -> TestResult {
     announced(&mut client, head.as_bytes()).await?;
     client.expect("ok").await?;
     client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// The announcement needs room where there is none left.
+#[tokio::test]
+async fn the_longest_head_can_be_announced() -> TestResult {
+    for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {
+        let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::HeadLimit, setting)]).await?;
+        let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nX: ", "\r\n\r\n");
+        let head = format!("{start}{}{end}", "x".repeat(limit - start.len() - end.len()));
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        let body = vec![b'b'; 100_000];
+        let reading = async {
+            announced(&mut client, head.as_bytes()).await?;
+            client.expect(&body).await?;
+            client.expect_end(End::Fin).await?;
+            TestResult::Ok(())
+        };
+        let message = [head.as_bytes(), &body].concat();
+        let (sent, read) = tokio::join!(app.send(&message), reading);
+        sent?;
+        read?;
+    }
     Ok(())
 }

@@ -205,6 +205,36 @@ async fn sigterm_alone_waits_for_what_is_in_flight() -> TestResult {
     Ok(())
 }
 
+/// An idle connection is waited for as well, but not for ever: nobody may ever speak on it again.
+#[tokio::test]
+async fn sigterm_with_an_idle_connection_ends_the_process_in_time() -> TestResult {
+    let mut stage = Stage::with(&[(ProxyOption::DrainTimeout, "2s")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    stage.proxy.terminate()?;
+    let (status, _) = stage.proxy.process().end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// Pipelined requests are served during a drain as at a limit: the last of them is announced.
+#[tokio::test]
+async fn a_pipelining_client_loses_nothing_to_a_drain() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let (_drain, _) = begun(&stage).await?;
+    client.send(GET.repeat(3)).await?;
+    for n in 0..3 {
+        app.expect(GET).await?;
+        app.send(OK).await?;
+        ensure_eq!(client.read_head().await?.announces_close(), n == 2);
+        client.expect("ok").await?;
+    }
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
 /// Bodies in both directions that are under way when the drain begins arrive whole.
 #[tokio::test]
 async fn exchanges_under_way_are_finished() -> TestResult {

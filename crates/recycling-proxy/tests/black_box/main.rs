@@ -4,6 +4,7 @@
 mod admin;
 mod announcement;
 mod cli;
+mod control;
 mod drain;
 mod duplex;
 mod environment;
@@ -11,6 +12,7 @@ mod exchange;
 mod faults;
 mod framing;
 mod generated;
+mod leftovers;
 mod lingering;
 mod options;
 mod pipelining;

@@ -55,6 +55,26 @@ async fn pipelined_requests_are_answered_in_order() -> TestResult {
     part(client, app).await
 }
 
+/// Far more than any buffer holds: what waits, waits in the sockets.
+#[tokio::test]
+async fn a_long_pipeline_is_answered_to_its_end() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let all: String = (0..20_000).map(request).collect();
+    let (client_hears, client_says) = client.split();
+    let reading = async {
+        for n in 0..20_000 {
+            client_hears.expect(response(n)).await?;
+        }
+        TestResult::Ok(())
+    };
+    let (sent, served, read) = tokio::join!(client_says.send(&all), serve(&mut app, 20_000), reading);
+    sent?;
+    served?;
+    read?;
+    part(client, app).await
+}
+
 #[tokio::test]
 async fn a_request_waits_until_the_one_before_it_is_answered() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;

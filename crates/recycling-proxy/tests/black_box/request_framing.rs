@@ -1,10 +1,13 @@
 //! Requests whose end is in doubt are refused: 400, close, and the app sees nothing of them.
 
+use std::time::Duration;
+
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use tokio::time::Instant;
 
 use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, BadFields, bad_chunks};
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, part};
 
 /// What a careless proxy would send on as a request of its own.
 const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -194,12 +197,14 @@ async fn heads_up_to_the_limit_pass() -> TestResult {
     for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {
         let stage = Stage::with(&[(ProxyOption::HeadLimit, setting)]).await?;
         for length in [limit - 1, limit] {
+            let begun = Instant::now();
             let (mut client, mut app) = stage.pair().await?;
             let request = head_of(length);
             tokio::try_join!(client.send(&request), app.expect(&request))?;
             app.send(OK).await?;
             client.expect(OK).await?;
             part(client, app).await?;
+            ensure!(begun.elapsed() < WITHOUT_WAITING, "{length} bytes took {:?}", begun.elapsed());
         }
         let too_long = head_of(limit + 1);
         refused_everywhere(&stage, &too_long, &[400, 414, 431]).await?;
@@ -230,4 +235,17 @@ async fn a_fault_waits_for_the_answer_before_it() -> TestResult {
     refused(&mut client, &[400]).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
     Ok(())
+}
+
+/// A refusal is a last response: a client that is still sending can read it.
+#[tokio::test]
+async fn a_refused_client_that_keeps_sending_can_read_why() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, _app) = stage.pair().await?;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\nContent-Length: 900001\r\n\r\n").await?;
+    for _ in 0..9 {
+        client.send(vec![b'b'; 100_000]).await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    refused(&mut client, &[400]).await
 }

@@ -1,5 +1,7 @@
 //! Responses whose end is in doubt: 502 and close where nothing was passed on yet, a visible truncation where it was.
 
+use std::time::Duration;
+
 use settings::ProxyOption;
 use test_support::{Cases, End, Failure, TestResult, ensure, ensure_eq};
 
@@ -155,4 +157,24 @@ async fn bytes_past_the_end_never_reach_the_client() -> TestResult {
         cases.note(name, outcome.await);
     }
     cases.verdict()
+}
+
+/// A 502 is a last response: a client that is still sending can read it.
+#[tokio::test]
+async fn a_client_that_keeps_sending_can_read_its_502() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n";
+    client.send(head).await?;
+    app.expect(head).await?;
+    app.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n").await?;
+    for _ in 0..9 {
+        client.send(vec![b'b'; 100_000]).await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let head = client.read_head().await?;
+    ensure_eq!(head.status(), Some(502));
+    ensure!(head.announces_close());
+    ensure_eq!(client.read_to_end().await?.1, End::Fin);
+    Ok(())
 }

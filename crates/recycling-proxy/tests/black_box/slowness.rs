@@ -45,6 +45,9 @@ async fn everything_else_may_take_its_time() -> TestResult {
     let (mut tunnel, mut tunnel_app) = stage.pair().await?;
     tunnel.send("\0").await?;
     tunnel_app.expect("\0").await?;
+    // It could still become a request; at last it is taken for a protocol whose words have no end.
+    let (mut word, mut word_app) = stage.pair().await?;
+    word.send("hello").await?;
 
     sleep(LONG).await;
     part(silent, silent_app).await?;
@@ -54,5 +57,8 @@ async fn everything_else_may_take_its_time() -> TestResult {
     pausing_app.expect("ok").await?;
     tunnel_app.send("\0").await?;
     tunnel.expect("\0").await?;
+    word_app.expect("hello").await?;
+    word_app.send("hi").await?;
+    word.expect("hi").await?;
     Ok(())
 }

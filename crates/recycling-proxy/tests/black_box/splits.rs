@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use test_support::{Cases, Failure, Peer, TestResult};
+use test_support::{Cases, End, Failure, Peer, Surprise, TestResult, ensure, ensure_eq};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -55,6 +55,41 @@ async fn every_pair_of_cuts_gives_the_same_bytes() -> TestResult {
     all(&stage, cuts).await
 }
 
+/// The announcement is the same wherever the head that it goes into was cut.
+#[tokio::test]
+async fn no_cut_changes_the_announcement() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let mut conversations = JoinSet::new();
+    for exchange in short().into_iter().filter(|exchange| exchange.ends == Ends::Open).map(Arc::new) {
+        let (client, app) = stage.pair().await?;
+        let uncut: Arc<[u8]> = last_response(&exchange, &[], client, app).await?.into();
+        ensure!(uncut != exchange.response.as_slice().into(), "{} was not announced", exchange.name);
+        for at in 1..exchange.response.len() {
+            let (exchange, uncut) = (Arc::clone(&exchange), Arc::clone(&uncut));
+            let (client, app) = stage.pair().await?;
+            conversations.spawn(async move {
+                let seen = last_response(&exchange, &[at], client, app).await?;
+                Surprise::unless_equal("client", &uncut, &seen)?;
+                TestResult::Ok(())
+            });
+        }
+        while let Some(conversation) = conversations.join_next().await {
+            conversation?.map_err(|failure| failure.during(&exchange.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything that the client gets of an exchange that is its connection's last.
+async fn last_response(exchange: &Exchange, cuts: &[usize], mut client: Peer, mut app: Peer) -> TestResult<Vec<u8>> {
+    client.send(&exchange.request).await?;
+    app.expect(&exchange.request).await?;
+    app.send_in_pieces(pieces(&exchange.response, cuts)?).await?;
+    let (seen, end) = client.read_to_end().await?;
+    ensure_eq!(end, End::Fin);
+    Ok(seen)
+}
+
 async fn all(stage: &Stage, cuts: impl Iterator<Item = Cut>) -> TestResult {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut conversations = JoinSet::new();
@@ -85,7 +120,7 @@ async fn play(cut: &Cut, mut client: Peer, mut app: Peer) -> TestResult {
         Ends::Open => part(client, app).await,
         Ends::ByApp => {
             drop(app);
-            Ok(client.expect_end(test_support::End::Fin).await?)
+            Ok(client.expect_end(End::Fin).await?)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A proxy between a client and an app that the test plays.
 
+use std::time::Duration;
+
 use settings::ProxyOption;
 use test_support::{End, LoopbackHost, Peer, RecyclingProxy, ScriptedApp, TestResult, ensure_eq};
 
@@ -8,6 +10,9 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_recycling-proxy");
 
 /// A limit that no test reaches.
 pub(crate) const UNREACHED: u32 = 1_000_000;
+
+/// Below every timer of the proxy, and far above what anything here takes without one: what takes longer was waiting.
+pub(crate) const WITHOUT_WAITING: Duration = Duration::from_secs(8);
 
 /// The shortest exchange.
 pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: app\r\n\r\n";

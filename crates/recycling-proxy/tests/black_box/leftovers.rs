@@ -1,0 +1,67 @@
+//! Whatever happens to connections, nothing of them stays behind.
+
+use test_support::{Failure, PATIENCE, TestResult};
+use tokio::time::{Instant, sleep};
+
+use crate::stage::{GET, OK, Stage, exchange, part};
+
+#[tokio::test]
+async fn no_descriptor_is_left_behind() -> TestResult {
+    let mut stage = Stage::with_limit(2).await?;
+    let id = stage.proxy.process().id();
+    all_kinds(&stage).await?;
+    let before = descriptors(id)?;
+    for _ in 0..30 {
+        all_kinds(&stage).await?;
+    }
+    // A pipe or a thread's own descriptor may be kept for the next connection, but not one for each.
+    settled(id, before + 10).await
+}
+
+/// A connection that is retired, one that its client ends, a tunnel, a refusal, and resets from either side.
+async fn all_kinds(stage: &Stage) -> TestResult {
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    client.read_to_end().await?;
+
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    part(client, app).await?;
+
+    let (mut client, mut app) = stage.pair().await?;
+    client.send("\0").await?;
+    app.expect("\0").await?;
+    part(client, app).await?;
+
+    let (mut client, _app) = stage.pair().await?;
+    client.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n").await?;
+    client.read_to_end().await?;
+
+    let (client, mut app) = stage.pair().await?;
+    client.reset()?;
+    app.read_to_end().await?;
+
+    let (mut client, app) = stage.pair().await?;
+    app.reset()?;
+    client.read_to_end().await?;
+    Ok(())
+}
+
+/// Waits until a process has at most so many descriptors.
+async fn settled(id: u32, at_most: usize) -> TestResult {
+    let begun = Instant::now();
+    while descriptors(id)? > at_most {
+        if begun.elapsed() > PATIENCE {
+            return Err(Failure::new(format!("{} descriptors, expected at most {at_most}", descriptors(id)?)));
+        }
+        sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+fn descriptors(id: u32) -> TestResult<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
+}
