@@ -110,7 +110,8 @@ impl TrustStore for KubernetesStore {
         let data = text(CERTIFICATES)
             .zip(text(KEYS))
             .map(|(certificates_pem, keys_pem)| AuthorityData { certificates_pem, keys_pem });
-        Ok(Stored { data, version: secret.metadata.resource_version.unwrap_or_default() })
+        let version = secret.metadata.resource_version.unwrap_or_default();
+        Ok(Stored { data, version, identity: secret.metadata.uid.unwrap_or_default() })
     }
 
     async fn write(&self, data: &AuthorityData, version: &str) -> Result<StoreOutcome, KubernetesError> {

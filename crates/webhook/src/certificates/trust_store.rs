@@ -37,6 +37,8 @@ pub struct Stored {
     pub data: Option<AuthorityData>,
     /// Changes with every write.
     pub version: String,
+    /// Another one after the place was deleted and made again: then somebody wants new authorities.
+    pub identity: String,
 }
 
 /// What became of a write.
