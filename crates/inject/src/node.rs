@@ -62,7 +62,7 @@ impl<'a> Node<'a> {
         match self.value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.unreadable("a string")),
+            Some(_) => Err(self.unreadable("a string (in YAML, with quotes)")),
         }
     }
 

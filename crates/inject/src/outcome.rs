@@ -4,7 +4,7 @@ use json_patch::Patch;
 use settings::Faults;
 
 use crate::node::Unreadable;
-use crate::report::{Report, sentence};
+use crate::report::{Report, warning};
 use crate::skip::SkipReason;
 
 /// What became of a workload. Patches apply to the whole object, in order.
@@ -128,9 +128,9 @@ impl Outcome {
     /// Where nothing changes nothing is said again, except what keeps the proxy out.
     pub fn warnings(&self) -> Vec<String> {
         match self {
-            Self::Inject { report, .. } => report.notes.iter().map(|note| sentence(&note.to_string())).collect(),
-            Self::Skip { reason, .. } => vec![sentence(&format!("evenkeel: not injected: {reason}"))],
-            Self::Invalid { faults, .. } => faults.iter().map(|fault| sentence(&fault.to_string())).collect(),
+            Self::Inject { report, .. } => report.notes.iter().map(|note| warning(&note.to_string())).collect(),
+            Self::Skip { reason, .. } => vec![warning(&format!("not injected: {reason}"))],
+            Self::Invalid { faults, .. } => faults.iter().map(|fault| warning(&fault.to_string())).collect(),
             Self::NotAsked | Self::Unchanged { .. } | Self::Remove { .. } | Self::Unreadable(_) => Vec::new(),
         }
     }

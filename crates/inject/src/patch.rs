@@ -63,16 +63,13 @@ impl Operations {
         }
     }
 
-    /// Lists of named entries keep their order while entries come at the end and go anywhere; another list of another
-    /// length is replaced.
+    /// Entries with names come and go one by one; a list of other entries whose length changes is replaced.
     fn items(&mut self, now: &[Value], want: &[Value]) {
-        let stays = |entry: &Value| want.iter().any(|other| name(other) == name(entry));
         let named = now.iter().chain(want).all(|entry| name(entry).is_some());
-        let kept: Vec<usize> = (0..now.len()).filter(|index| !named || stays(&now[*index])).collect();
-        let in_order = kept.iter().zip(want).all(|(index, want)| !named || name(&now[*index]) == name(want));
-        if kept.len() > want.len() || !in_order || (!named && kept.len() != want.len()) {
-            let want = Value::Array(want.to_vec());
-            return self.replace(&want);
+        let stays = |entry: &Value| !named || want.iter().any(|other| name(other) == name(entry));
+        let kept: Vec<usize> = (0..now.len()).filter(|index| stays(&now[*index])).collect();
+        if kept.len() > want.len() || (!named && now.len() != want.len()) {
+            return self.replace(&Value::Array(want.to_vec()));
         }
         for index in (0..now.len()).rev().filter(|index| !kept.contains(index)) {
             self.at_path(&[index.to_string()], Some(&now[index]), None);

@@ -113,3 +113,48 @@ fn is_windows(spec: &Node<'_>) -> Result<bool, Unreadable> {
     let node = spec.path(&["nodeSelector", "kubernetes.io/os"])?.text()?;
     Ok(os == Some("windows") || node == Some("windows"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(template: &Value) -> Result<Pod, String> {
+        Pod::read(&Node::root(template), Origin::Guessed).map_err(|unreadable| unreadable.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let pod = read(&json!({"spec": {"containers": [{"name": "web", "ports": [{"containerPort": 80}]}]}})).unwrap();
+        assert_eq!((pod.grace_period_seconds, pod.host_network, pod.windows), (30, false, false));
+        assert!(pod.apps[0].ports[0].tcp && !pod.apps[0].ports[0].on_host);
+    }
+
+    #[test]
+    fn our_containers_are_left_out() {
+        let proxy = json!({"name": "recycling-proxy", "args": ["run"]});
+        let template = json!({"spec": {"containers": [{"name": "web"}], "initContainers": [proxy, {"name": "other"}]}});
+        let pod = read(&template).unwrap();
+        assert_eq!(pod.init_containers.iter().map(|container| container.name.as_str()).collect::<Vec<_>>(), ["other"]);
+    }
+
+    #[test]
+    fn what_no_api_server_takes_is_not_readable() {
+        for (spec, error) in [
+            (json!({}), "/spec/containers: expected at least one container"),
+            (json!({"containers": [{}]}), "/spec/containers/0/name: expected a name"),
+            (
+                json!({"containers": [{"name": "a"}, {"name": "a"}]}),
+                "/spec/containers: expected a name of its own for each container",
+            ),
+            (
+                json!({"containers": [{"name": "a", "ports": [{}]}]}),
+                "/spec/containers/0/ports/0/containerPort: expected a port from 1 to 65535",
+            ),
+            (json!({"containers": [{"name": "a"}], "hostNetwork": "yes"}), "/spec/hostNetwork: expected true or false"),
+        ] {
+            assert_eq!(read(&json!({"spec": spec})).err().as_deref(), Some(error));
+        }
+    }
+}

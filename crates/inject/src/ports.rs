@@ -115,3 +115,106 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     texts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+    use settings::Layer;
+
+    use super::*;
+    use crate::container::Origin;
+    use crate::node::Node;
+
+    fn pod(spec: &Value) -> Pod {
+        let template = json!({"spec": spec});
+        Pod::read(&Node::root(&template), Origin::Guessed).unwrap()
+    }
+
+    fn choose(annotations: &[(&str, &str)], spec: &Value) -> Result<Ports, Refusal> {
+        let mut texts = BTreeMap::from([("evenkeel.dev/max-requests".to_owned(), "1".to_owned())]);
+        texts.extend(annotations.iter().map(|(name, value)| (format!("evenkeel.dev/{name}"), (*value).to_owned())));
+        let settings = WorkloadSettings::resolve(&[Layer::Object(&texts)]).unwrap().unwrap();
+        Ports::choose(&settings, &pod(spec))
+    }
+
+    fn skipped(annotations: &[(&str, &str)], spec: &Value) -> Option<SkipReason> {
+        match choose(annotations, spec) {
+            Err(Refusal::Skip(reason)) => Some(reason),
+            Err(Refusal::Invalid(faults)) => panic!("{faults}"),
+            Ok(_) => None,
+        }
+    }
+
+    fn spec() -> Value {
+        json!({
+            "containers": [
+                {"name": "web", "ports": [
+                    {"name": "http", "containerPort": 8080},
+                    {"name": "quic", "containerPort": 8443, "protocol": "UDP"},
+                    {"containerPort": 9000, "hostPort": 9000},
+                ]},
+                {"name": "more", "ports": [{"name": "http", "containerPort": 8081}, {"containerPort": 9000}]},
+            ],
+        })
+    }
+
+    #[test]
+    fn names_numbers_and_everything() {
+        for (asked, taken) in [("8080", vec![8080]), ("http", vec![8080, 8081]), ("7777,8081", vec![7777, 8081])] {
+            assert_eq!(choose(&[("ports", asked)], &spec()).unwrap().taken, BTreeSet::from_iter(taken), "{asked}");
+        }
+        let mut alone = spec();
+        alone["containers"].as_array_mut().unwrap().pop();
+        alone["containers"][0]["ports"][2]["hostPort"] = json!(0);
+        assert_eq!(choose(&[], &alone).unwrap().taken, BTreeSet::from([8080, 9000]));
+    }
+
+    #[test]
+    fn reasons_concern_the_ports_that_are_taken() {
+        assert_eq!(skipped(&[("ports", "http")], &spec()), None);
+        assert_eq!(skipped(&[], &spec()), Some(SkipReason::PortOwners));
+        let mut one = spec();
+        one["containers"].as_array_mut().unwrap().pop();
+        assert_eq!(skipped(&[], &one), Some(SkipReason::HostPort));
+        assert_eq!(skipped(&[("ports", "15211")], &one), Some(SkipReason::PortClash));
+        one["initContainers"] = json!([{"name": "a", "ports": [{"containerPort": 15210}]}]);
+        assert_eq!(skipped(&[("ports", "http")], &one), Some(SkipReason::PortClash));
+        one["initContainers"] = json!([{"name": "a", "ports": [{"containerPort": 15210, "protocol": "UDP"}]}]);
+        assert_eq!(skipped(&[("ports", "http")], &one), None);
+    }
+
+    #[test]
+    fn faults_of_both_annotations_come_together() {
+        let faults = |annotations: &[(&str, &str)]| match choose(annotations, &spec()) {
+            Err(Refusal::Invalid(faults)) => faults.iter().map(ToString::to_string).collect(),
+            Err(Refusal::Skip(_)) | Ok(_) => Vec::new(),
+        };
+        assert_eq!(
+            faults(&[("ports", "quic,htpp"), ("opaque-ports", "raw,8080")]),
+            [
+                r#"evenkeel.dev/ports: "quic" is not usable: expected a number, or the name of a TCP container port (http)"#,
+                r#"evenkeel.dev/ports: "htpp" is not usable: expected a number, or the name of a TCP container port (http)"#,
+                r#"evenkeel.dev/opaque-ports: "raw" is not usable: expected a number, or the name of a TCP container port (http)"#,
+            ]
+        );
+        assert_eq!(
+            faults(&[("ports", "http"), ("opaque-ports", "9000")]),
+            [
+                r#"evenkeel.dev/opaque-ports: "9000" is not usable: expected among the ports that are taken (8080, 8081)"#
+            ]
+        );
+    }
+
+    #[test]
+    fn who_may_serve_a_port_that_nobody_declares() {
+        let pod = pod(&spec());
+        let ports = |taken| Ports { taken: BTreeSet::from([taken]), opaque: BTreeSet::new() };
+        let served = |taken| pod.apps.iter().map(|app| ports(taken).may_be_served_by(app, &pod)).collect::<Vec<_>>();
+        assert_eq!(
+            (served(8080), served(8081), served(7777)),
+            (vec![true, false], vec![false, true], vec![true, true])
+        );
+    }
+}

@@ -36,11 +36,7 @@ pub(crate) fn mended(probe: &Value, recorded: Option<&Value>) -> Value {
         probe.as_object().filter(|members| port_of_ours(members).is_some() && handler::has_rival(members, ASKS));
     let Some(members) = doubled else { return probe.clone() };
     let was_replaced = recorded.is_some() && members.get(DIALS) == recorded;
-    let without_author = handler::without(members, DIALS);
-    if was_replaced && !handler::has_rival(&without_author, ASKS) {
-        return Value::Object(without_author);
-    }
-    Value::Object(handler::without(members, ASKS))
+    Value::Object(handler::without(members, if was_replaced { DIALS } else { ASKS }))
 }
 
 /// The `tcpSocket` of a probe, where it dials a port that is taken, and that port's number.
@@ -129,7 +125,13 @@ mod tests {
             let probe = json!({"tcpSocket": socket});
             assert_eq!(dials(&probe, &container(), taken).map(|(_, port)| port), port, "{probe}");
         }
-        assert!(dials(&json!({"httpGet": {"port": 8080}}), &container(), taken).is_none());
+        for probe in [
+            json!({"httpGet": {"port": 8080}}),
+            // Two handlers are the author's mistake, and theirs to see.
+            json!({"tcpSocket": {"port": 8080}, "httpGet": {"port": 8080}}),
+        ] {
+            assert!(dials(&probe, &container(), taken).is_none(), "{probe}");
+        }
     }
 
     #[test]

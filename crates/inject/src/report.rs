@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use settings::Span;
+use settings::{PREFIX, Span};
 
 /// The longest sentence that a warning can be; kubectl prints each on a line of its own.
 const LONGEST: usize = 120;
@@ -40,19 +40,20 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DrainCut { asked, cut } => {
-                write!(f, "evenkeel: drain-timeout {asked} is cut to {cut}, two thirds of the grace period")
+                write!(f, "drain-timeout {asked} is cut to {cut}, two thirds of the grace period")
             }
             Self::OwnHook { container } => {
-                write!(f, "evenkeel: {container} has its own preStop: not held for the drain")
+                write!(f, "{container} has its own preStop: not held for the drain")
             }
         }
     }
 }
 
-/// The text, cut where it is longer than a warning can be.
-pub(crate) fn sentence(text: &str) -> String {
+/// A warning: kubectl shows those of all webhooks alike, so each says whose it is. Cut where it is too long.
+pub(crate) fn warning(text: &str) -> String {
+    let text = if text.starts_with(PREFIX) { text.to_owned() } else { format!("evenkeel: {text}") };
     if text.chars().nth(LONGEST).is_none() {
-        return text.to_owned();
+        return text;
     }
     let mut cut: String = text.chars().take(LONGEST - 1).collect();
     cut.push('…');
@@ -67,15 +68,19 @@ mod tests {
     fn notes_fit_with_the_longest_names() {
         let longest: Span = "31535999999ms".parse().unwrap();
         for note in [Note::DrainCut { asked: longest, cut: longest }, Note::OwnHook { container: "a".repeat(63) }] {
-            let text = note.to_string();
-            assert_eq!(sentence(&text), text, "{} characters", text.chars().count());
+            assert_eq!(warning(&note.to_string()), format!("evenkeel: {note}"));
         }
     }
 
     #[test]
-    fn sentences_are_cut_by_characters() {
-        let fits = "é".repeat(LONGEST);
-        assert_eq!(sentence(&fits), fits);
-        assert_eq!(sentence(&"é".repeat(LONGEST + 1)).chars().count(), LONGEST);
+    fn warnings_are_cut_by_characters() {
+        let longest = "é".repeat(LONGEST - "evenkeel: ".len());
+        assert_eq!(warning(&longest), format!("evenkeel: {longest}"));
+        assert_eq!(warning(&format!("{longest}é")).chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn an_annotation_says_whose_it_is() {
+        assert_eq!(warning("evenkeel.dev/jitter is missing"), "evenkeel.dev/jitter is missing");
     }
 }

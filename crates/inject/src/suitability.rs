@@ -38,3 +38,51 @@ fn asks_for_mesh(texts: &BTreeMap<String, String>) -> bool {
     let asks = |(key, values): &(&str, &[&str])| texts.get(*key).is_some_and(|value| values.contains(&value.as_str()));
     MESH_REQUESTS.iter().any(asks)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::container::Origin;
+    use crate::node::Node;
+
+    #[track_caller]
+    fn assert_checks(metadata: &Value, spec: &Value, reason: Option<SkipReason>) {
+        let mut template = json!({"metadata": metadata, "spec": {"containers": [{"name": "web"}]}});
+        template["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let pod = Pod::read(&Node::root(&template), Origin::Guessed).unwrap();
+        assert_eq!(check(&pod).err(), reason, "{template}");
+    }
+
+    #[test]
+    fn what_a_pod_must_not_be() {
+        for (spec, reason) in [
+            (json!({}), None),
+            (json!({"hostNetwork": false, "os": {"name": "linux"}}), None),
+            (json!({"hostNetwork": true}), Some(SkipReason::HostNetwork)),
+            (json!({"os": {"name": "windows"}}), Some(SkipReason::Windows)),
+            (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), Some(SkipReason::Windows)),
+            (json!({"initContainers": [{"name": "istio-proxy"}]}), Some(SkipReason::MeshProxy)),
+            (json!({"containers": [{"name": "linkerd-proxy"}]}), Some(SkipReason::MeshProxy)),
+            (json!({"containers": [{"name": "recycling-proxy-redirect"}]}), Some(SkipReason::NameClash)),
+            (json!({"initContainers": [{"name": "recycling-proxy", "args": ["x"]}]}), Some(SkipReason::NameClash)),
+            (json!({"initContainers": [{"name": "recycling-proxy", "args": ["run"]}]}), None),
+        ] {
+            assert_checks(&json!({}), &spec, reason);
+        }
+    }
+
+    #[test]
+    fn a_mesh_that_is_asked_for() {
+        for (metadata, reason) in [
+            (json!({"labels": {"sidecar.istio.io/inject": "true"}}), Some(SkipReason::MeshProxy)),
+            (json!({"annotations": {"sidecar.istio.io/inject": "true"}}), Some(SkipReason::MeshProxy)),
+            (json!({"annotations": {"linkerd.io/inject": "ingress"}}), Some(SkipReason::MeshProxy)),
+            (json!({"labels": {"sidecar.istio.io/inject": "false"}}), None),
+            (json!({"annotations": {"linkerd.io/inject": "disabled"}}), None),
+        ] {
+            assert_checks(&metadata, &json!({}), reason);
+        }
+    }
+}

@@ -62,9 +62,7 @@ fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Valu
     for entry in present {
         match missing.iter().position(|wanted| wanted.get(key) == entry.get(key)) {
             Some(index) => list.push(overlaid(Some(entry), missing.remove(index))),
-            None if stay(entry) && !wanted.iter().any(|wanted| wanted.get(key) == entry.get(key)) => {
-                list.push(entry.clone());
-            }
+            None if stay(entry) => list.push(entry.clone()),
             None => {}
         }
     }

@@ -278,6 +278,10 @@ fn what_others_wrote_by_hand_is_not_ours_to_remove() {
     by_hand["metadata"].as_object_mut().unwrap().remove("annotations");
     by_hand["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
     assert_eq!(outcome(&by_hand), Outcome::NotAsked);
+    let mut unfit = by_hand.clone();
+    unfit["metadata"]["annotations"] = json!({"evenkeel.dev/max-requests": "10"});
+    unfit["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+    assert_eq!((outcome(&unfit).decision(), outcome(&unfit).patch()), (Decision::Skipped, None));
     // Unless that is what is asked for.
     assert_eq!(remove(&by_hand, DEPLOYMENT).decision(), Decision::Removed);
 }

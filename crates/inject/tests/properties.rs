@@ -70,22 +70,29 @@ fn change(object: &Value) -> Option<Patch> {
 /// A workload in which everything that injection reads or writes comes in every form that it can have.
 fn workload() -> impl Strategy<Value = Value> {
     let pod = (containers(), maybe("initContainers", init_containers()), maybe("annotations", annotations()), grace());
-    (pod, settings(), any::<bool>()).prop_map(|((containers, init, annotations, grace), settings, first)| {
-        let mut workload = original();
-        workload["metadata"]["annotations"] = settings;
-        let mut spec = Map::new();
-        if first {
-            spec.extend(init.clone());
-        }
-        spec.insert("containers".into(), containers);
-        spec.extend(grace);
-        if !first {
-            spec.extend(init);
-        }
-        workload["spec"]["template"]["spec"] = Value::Object(spec);
-        workload["spec"]["template"]["metadata"].as_object_mut().unwrap().extend(annotations);
-        workload
-    })
+    let metadata = maybe("metadata", Just(json!({"labels": {"app": "web"}})));
+    (pod, settings(), metadata, any::<bool>()).prop_map(
+        |((containers, init, annotations, grace), settings, metadata, first)| {
+            let mut workload = original();
+            workload["metadata"]["annotations"] = settings;
+            let mut spec = Map::new();
+            if first {
+                spec.extend(init.clone());
+            }
+            spec.insert("containers".into(), containers);
+            spec.extend(grace);
+            if !first {
+                spec.extend(init);
+            }
+            let mut template: Map<String, Value> = metadata.into_iter().collect();
+            if let Some(Value::Object(metadata)) = template.get_mut("metadata") {
+                metadata.extend(annotations);
+            }
+            template.insert("spec".into(), Value::Object(spec));
+            workload["spec"]["template"] = Value::Object(template);
+            workload
+        },
+    )
 }
 
 fn settings() -> impl Strategy<Value = Value> {
@@ -204,7 +211,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 impl Edit {
     fn make(&self, object: &mut Value) {
         let mut places = Vec::new();
-        pointers(object, String::new(), &mut places);
+        pointers(object, "", &mut places);
         let place = &places[self.place.index(places.len())];
         let (parent, key) = place.rsplit_once('/').unwrap();
         let key = key.replace("~1", "/").replace("~0", "~");
@@ -219,11 +226,11 @@ impl Edit {
 }
 
 /// Every place below the root.
-fn pointers(value: &Value, at: String, places: &mut Vec<String>) {
+fn pointers(value: &Value, at: &str, places: &mut Vec<String>) {
     let mut below = |key: &str, value| {
         let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-        places.push(at.clone());
-        pointers(value, at, places);
+        pointers(value, &at, places);
+        places.push(at);
     };
     match value {
         Value::Object(object) => object.iter().for_each(|(key, value)| below(key, value)),
