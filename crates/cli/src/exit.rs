@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use settings::EXIT_USAGE;
 
+/// An input that is there and cannot be understood (`EX_DATAERR`).
+const DATA: u8 = 65;
 /// An input file that is not there or cannot be read (`EX_NOINPUT`).
 const NO_INPUT: u8 = 66;
 
@@ -13,6 +15,8 @@ const NO_INPUT: u8 = 66;
 pub(crate) enum Blame {
     /// The command line is at fault.
     Usage,
+    /// An input has another form than it should have.
+    Data,
     /// An input is missing.
     Input,
 }
@@ -21,7 +25,8 @@ impl fmt::Display for Blame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Usage => "the command line cannot be used",
-            Self::Input => "an input cannot be read",
+            Self::Data => "an input is not what it should be",
+            Self::Input => "an input is missing",
         })
     }
 }
@@ -39,6 +44,7 @@ pub(crate) fn usage(said: &clap::Error) -> ExitCode {
 pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Blame>() {
         Some(Blame::Usage) => ExitCode::from(EXIT_USAGE),
+        Some(Blame::Data) => ExitCode::from(DATA),
         Some(Blame::Input) => ExitCode::from(NO_INPUT),
         None => ExitCode::FAILURE,
     }

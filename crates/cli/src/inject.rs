@@ -1,21 +1,131 @@
 //! `evenkeel inject` and `evenkeel uninject`: the webhook's injection, offline.
 
+mod apply;
+mod documents;
+mod emit;
+mod report;
+mod source;
+mod workloads;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use inject::{Outcome, WorkloadKind};
+use serde_json::Value;
+use settings::{Annotation, Layer, WorkloadSettings};
+
+use crate::exit::Blame;
+use emit::Emitter;
+use report::Report;
+use source::Source;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   everything was done
+  1   a workload that asks for the proxy does not get it: faulty annotations, or a reason of its own
+  64  the command line cannot be used
+  65  an input is neither YAML nor JSON
+  66  an input cannot be read";
+
 /// Inject the recycling proxy into the annotated workloads of a manifest.
+///
+/// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every Deployment that asks for it
+/// with the annotation evenkeel.dev/max-requests, and writes all objects to standard output. What became of each workload
+/// is said on standard error. Objects that do not change pass through byte for byte; one that does is written anew,
+/// without the comments in it.
 #[derive(clap::Args)]
-pub(crate) struct InjectArgs {}
+#[command(after_help = inject_help())]
+pub(crate) struct InjectArgs {
+    #[command(flatten)]
+    manifests: Manifests,
+
+    /// A setting for every workload that does not say otherwise, by its annotation's name; may repeat.
+    #[arg(long = "default", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    defaults: Vec<(String, String)>,
+}
 
 /// Take the recycling proxy out of a manifest again.
+///
+/// Gives back what 'evenkeel inject' or the webhook was given, whatever the annotations ask for; those stay.
 #[derive(clap::Args)]
-pub(crate) struct UninjectArgs {}
+#[command(after_help = uninject_help())]
+pub(crate) struct UninjectArgs {
+    #[command(flatten)]
+    manifests: Manifests,
+}
+
+#[derive(clap::Args)]
+struct Manifests {
+    /// A manifest, or - for standard input: YAML with any number of documents, or JSON; may repeat.
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    files: Vec<Source>,
+
+    /// The form of what is written; left out, that of each input.
+    #[arg(short, long, value_enum)]
+    output: Option<documents::Form>,
+}
+
+fn inject_help() -> String {
+    format!(
+        "Examples:
+  evenkeel inject -f web.yaml | kubectl apply -f -
+  helm template web ./chart | evenkeel inject -f - --default jitter=0%
+
+{EXIT_CODES}"
+    )
+}
+
+fn uninject_help() -> String {
+    format!(
+        "Example:
+  kubectl get deployment web -o yaml | evenkeel uninject -f -
+
+{EXIT_CODES}"
+    )
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as jitter=0%")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
 
 /// Injects every workload that asks for it.
-pub(crate) fn inject(_args: &InjectArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
+    let defaults: BTreeMap<String, String> = args.defaults.iter().cloned().collect();
+    check(&defaults)?;
+    args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, &defaults))
 }
 
 /// Takes every injection back.
-pub(crate) fn uninject(_args: &UninjectArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
+    args.manifests.rewrite(inject::remove)
+}
+
+/// Resolves the defaults as a workload would that asks for nothing but the proxy.
+fn check(defaults: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let asking = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
+    let resolved = WorkloadSettings::resolve(&[Layer::Installation(defaults), Layer::Object(&asking)]);
+    resolved.map(|_| ()).map_err(|faults| anyhow::Error::new(faults).context(Blame::Usage))
+}
+
+impl Manifests {
+    /// Reads every manifest, lets `decide` about every workload, and writes all objects.
+    fn rewrite(&self, decide: impl Fn(&Value, WorkloadKind) -> Outcome) -> anyhow::Result<ExitCode> {
+        let mut report = Report::default();
+        let mut emitter = Emitter::new(self.output);
+        for source in &self.files {
+            let text = source.read()?;
+            let stream =
+                documents::read(&text).with_context(|| format!("{source} cannot be used")).context(Blame::Data)?;
+            for mut document in stream.documents {
+                let changed = workloads::rewrite(&mut document.value, &decide, &mut report)?;
+                emitter.add(&document, stream.form, changed)?;
+            }
+        }
+        io::stdout().lock().write_all(emitter.text().as_bytes()).context("standard output cannot be written")?;
+        io::stderr().lock().write_all(report.text().as_bytes()).context("standard error cannot be written")?;
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }

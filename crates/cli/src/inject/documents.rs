@@ -1,0 +1,140 @@
+//! A manifest taken apart into its documents, each with its text and its value.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// The two forms of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Form {
+    /// Documents between lines of ---.
+    Yaml,
+    /// One value after the other.
+    Json,
+}
+
+/// A manifest.
+pub(super) struct Stream {
+    pub(super) form: Form,
+    pub(super) documents: Vec<Document>,
+}
+
+/// One document of a manifest. The texts of all documents, one after the other, are the manifest.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) text: String,
+    pub(super) value: Value,
+}
+
+/// Takes a manifest apart.
+pub(super) fn read(text: &str) -> anyhow::Result<Stream> {
+    // A flow mapping of YAML can begin like this too, so what is not JSON may still be YAML.
+    if text.trim_start().starts_with('{')
+        && let Some(documents) = json(text)
+    {
+        return Ok(Stream { form: Form::Json, documents });
+    }
+    let mut documents = Vec::new();
+    for (line, text) in split(text) {
+        let value = yaml(text).with_context(|| format!("the document that begins at line {line}"))?;
+        documents.push(Document { text: text.to_owned(), value });
+    }
+    Ok(Stream { form: Form::Yaml, documents })
+}
+
+fn json(text: &str) -> Option<Vec<Document>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut documents = Vec::new();
+    let mut begin = 0;
+    while let Some(value) = values.next() {
+        let value = value.ok()?;
+        let end = values.byte_offset();
+        documents.push(Document { text: text[begin..end].to_owned(), value });
+        begin = end;
+    }
+    if let Some(last) = documents.last_mut() {
+        last.text.push_str(&text[begin..]);
+    }
+    Some(documents)
+}
+
+fn yaml(text: &str) -> anyhow::Result<Value> {
+    // `0755` is an octal number to kubectl, and a file mode in many a manifest.
+    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
+    Ok(serde_saphyr::from_str_with_options(text.trim_start_matches('\u{feff}'), as_kubectl)?)
+}
+
+/// The documents with the number of each one's first line. A line of `---` begins one, and belongs to it.
+fn split(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut begin, mut begin_line, mut at) = (0, 1, 0);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        // Directives (%YAML) come before the marker of their document.
+        if is_marker(line) && at > begin && !text[begin..at].lines().any(|line| line.starts_with('%')) {
+            documents.push((begin_line, &text[begin..at]));
+            (begin, begin_line) = (at, index + 1);
+        }
+        at += line.len();
+    }
+    documents.push((begin_line, &text[begin..]));
+    documents
+}
+
+/// YAML 1.2 §9.1.2: three dashes in the first columns, then white space. Nothing else in a stream can look like that.
+pub(super) fn is_marker(line: &str) -> bool {
+    line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn values(text: &str) -> Vec<Value> {
+        read(text).unwrap().documents.into_iter().map(|document| document.value).collect()
+    }
+
+    #[test]
+    fn the_texts_are_the_manifest() {
+        for text in [
+            "",
+            "a: 1",
+            "a: 1\n---\nb: 2\n",
+            "---\na: 1\n---\n---\n# nothing\n--- # a comment\nb: 2\n...\n",
+            "%YAML 1.2\n---\na: 1\n",
+            "a: |\n  ---\n  x\n---x: 1\n",
+            "--- {a: 1}\n---\r\nb: 2\r\n",
+            "\u{feff}a: 1\n",
+            "{\"a\": 1}\n {\"b\": 2} \n",
+            "{a: 1}\n",
+        ] {
+            let stream = read(text).unwrap_or_else(|error| panic!("{text:?}: {error:#}"));
+            let texts: String = stream.documents.iter().map(|document| document.text.as_str()).collect();
+            assert_eq!(texts, text);
+        }
+    }
+
+    #[test]
+    fn documents_have_their_values() {
+        assert_eq!(values("a: 1\n---\n# nothing\n---\nb: 2\n"), [json!({"a": 1}), json!(null), json!({"b": 2})]);
+        assert_eq!(values("{\"a\": 1} {\"b\": 2}"), [json!({"a": 1}), json!({"b": 2})]);
+        assert_eq!(values("a: |\n  ---\n  x\n"), [json!({"a": "---\nx\n"})]);
+    }
+
+    #[test]
+    fn scalars_are_read_as_kubectl_reads_them() {
+        let read = values("{mode: 0755, on: on, yes: 'yes', e: 1e3, s: 12:30, d: 2001-01-01, n: ~, x: 0x1f}");
+        let expected = json!({
+            "mode": 493, "on": true, "yes": "yes", "e": 1000.0, "s": "12:30", "d": "2001-01-01", "n": null, "x": 31,
+        });
+        assert_eq!(read, [expected]);
+    }
+
+    #[test]
+    fn faults_name_their_document() {
+        for text in ["a: 1\n---\nb: [\n", "a: 1\n---\nb: 1\nb: 2\n", "a: 1\n---\nb: 1\n...\nc: 2\n"] {
+            let error = read(text).map(|_| ()).unwrap_err();
+            assert!(format!("{error:#}").contains("begins at line 2"), "{error:#}");
+        }
+    }
+}
