@@ -43,7 +43,7 @@ pub enum Command {
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
-    /// Where reviews are answered, over TLS. [::] takes IPv4 too; port 0 is any free one, which the log names.
+    /// Where reviews are answered, over TLS. The default takes IPv4 too; port 0 is any free one, which the log names.
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_WEBHOOK_LISTEN", default_value = "[::]:8443")]
     pub listen: String,
 
