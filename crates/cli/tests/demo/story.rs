@@ -1,4 +1,4 @@
-//! `evenkeel demo` from outside: the real programs on this machine's loopback addresses.
+//! The whole story, and what ends it early.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,25 +7,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use test_support::Process;
 
-/// The demo with these arguments; its programs are built and beside it.
+use crate::programs::built;
+
+/// The demo with these arguments.
 fn demo(args: &[&str]) -> Process {
-    let evenkeel = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
-    let target = evenkeel.ancestors().nth(2).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args([
-        "build",
-        "--quiet",
-        "--bins",
-        "--package=recycling-proxy",
-        "--package=webhook",
-        "--package=test-support",
-    ]);
-    build.arg("--target-dir").arg(target);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the programs of the demo do not build");
-    let mut command = Command::new(evenkeel);
+    let mut command = Command::new(built("evenkeel"));
     command.arg("demo").args(args);
     Process::spawn("evenkeel demo", command).unwrap()
 }

@@ -1,0 +1,74 @@
+//! The metrics that docs/METRICS.md has are those that the programs show.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use test_support::{LoopbackHost, Peer, Process, RecyclingProxy};
+
+use crate::programs::built;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/METRICS.md");
+
+/// A row for each `# HELP` and `# TYPE` of the text.
+fn table(metrics: &str) -> String {
+    let rows = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")).map(|line| {
+        let (name, help) = line.split_once(' ').unwrap();
+        let of_type = format!("# TYPE {name} ");
+        let kind = metrics.lines().find_map(|line| line.strip_prefix(&of_type)).unwrap();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        format!("| `{name}{suffix}` | {kind} | {} |\n", help.trim_end_matches('.'))
+    });
+    let head = "| metric | type | meaning |\n|---|---|---|\n".to_owned();
+    rows.fold(head, |table, row| table + &row)
+}
+
+/// Compares the table of a program, or rewrites it with `UPDATE_DOCS=1`.
+fn compare(program: &str, metrics: &str) {
+    let (begin, end) = (format!("<!-- metrics of {program} -->\n"), format!("<!-- end of {program} -->"));
+    let page = fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page.split_once(&begin).expect("the page marks where the table begins");
+    let (documented, after) = rest.split_once(&end).expect("the page marks where the table ends");
+    let table = table(metrics);
+    assert!(table.lines().count() > 3, "{metrics}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(PAGE, format!("{before}{begin}{table}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(documented, table, "run: UPDATE_DOCS=1 cargo test -p cli --test demo metrics");
+    }
+}
+
+#[tokio::test]
+async fn metrics_of_proxy_and_webhook() {
+    let app = TcpListener::bind(LoopbackHost::reserve().unwrap().port(8080)).unwrap();
+    let proxy = RecyclingProxy::start(built("recycling-proxy"), app.local_addr().unwrap(), &[]).await.unwrap();
+    // Faults are shown from the first one on.
+    let mut client = proxy.connect().await.unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await.unwrap();
+    assert_eq!(client.read_head().await.unwrap().status(), Some(400));
+    let (status, metrics) = proxy.admin("/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    compare("recycling-proxy", &metrics);
+    compare("evenkeel-webhook", &metrics_of_webhook().await);
+}
+
+async fn metrics_of_webhook() -> String {
+    let (host, folder) = (LoopbackHost::reserve().unwrap(), tempfile::tempdir().unwrap());
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    fs::write(&certificate, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut command = Command::new(built("evenkeel-webhook"));
+    command.args(["run", "--tls", "files", "--listen", &host.port(8443).to_string()]);
+    command.args(["--admin", &host.port(8081).to_string()]);
+    command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+    let mut webhook = Process::spawn("evenkeel-webhook", command).unwrap();
+    webhook.line_with("8443").await.unwrap();
+
+    let mut peer = Peer::connect(host.port(8081)).await.unwrap();
+    peer.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let head = peer.read_head().await.unwrap();
+    assert_eq!(head.status(), Some(200));
+    let (body, _) = peer.read_to_end().await.unwrap();
+    String::from_utf8(body).unwrap()
+}

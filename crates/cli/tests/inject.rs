@@ -1,0 +1,216 @@
+//! `evenkeel inject` and `evenkeel uninject` as their users run them.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+const SERVICE: &str = "# A service,   with a comment\napiVersion: v1\nkind: Service\nmetadata: {name:   web}\n";
+
+const DEPLOYMENT: &str = "\
+# Source: chart/web.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+  annotations:
+    evenkeel.dev/max-requests: \"1000\"
+spec:
+  template:
+    spec:
+      containers:
+      - name: web
+        image: example.com/web:1
+        args:
+        - |
+          echo on
+          exec web
+        - \"on\"
+        - \"1e3\"
+        - \"null\"
+        - \"0755\"
+        ports:
+        - name: http
+          containerPort: 8080
+        livenessProbe:
+          tcpSocket:
+            port: http
+";
+
+/// What a run of the program came to.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs `evenkeel` with these arguments and this standard input.
+fn evenkeel(args: &[&str], input: &str) -> Run {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input closes it; what it says then is what counts.
+    let _ = program.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = program.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn inject(input: &str) -> Run {
+    evenkeel(&["inject", "-f", "-"], input)
+}
+
+fn values(text: &str) -> Vec<Value> {
+    text.split("---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+#[test]
+fn the_annotated_workload_alone_is_written_anew() {
+    let run = inject(&format!("{SERVICE}---\n{DEPLOYMENT}---\n{SERVICE}"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(
+        run.stderr,
+        "shop/deployment/web: the recycling proxy was injected or brought up to date (ports 8080; drain up to 20s)\n"
+    );
+    let injected =
+        run.stdout.strip_prefix(&format!("{SERVICE}---\n# Source: chart/web.yaml\n")).expect("what came first");
+    let injected = injected.strip_suffix(&format!("---\n{SERVICE}")).expect("what came last");
+    let deployment = &values(injected)[0];
+    let spec = &deployment["spec"]["template"]["spec"];
+    assert_eq!(spec["initContainers"][1]["name"], "recycling-proxy");
+    assert_eq!(spec["containers"][0]["livenessProbe"]["httpGet"]["path"], "/probe/tcp/8080");
+    assert_eq!(
+        spec["containers"][0]["args"],
+        values(DEPLOYMENT)[0]["spec"]["template"]["spec"]["containers"][0]["args"]
+    );
+}
+
+#[test]
+fn twice_is_once_and_uninject_gives_every_byte_back() {
+    let manifest = format!("{SERVICE}---\n{DEPLOYMENT}");
+    let once = inject(&manifest);
+    let twice = inject(&once.stdout);
+    assert_eq!((twice.code, &twice.stdout), (0, &once.stdout));
+    assert!(twice.stderr.contains("the recycling proxy is there as it should be"), "{}", twice.stderr);
+    let back = evenkeel(&["uninject", "-f", "-"], &once.stdout);
+    assert_eq!((back.code, back.stdout), (0, manifest.clone()));
+    assert_eq!(back.stderr, "shop/deployment/web: the recycling proxy was taken out\n");
+    let nothing = evenkeel(&["uninject", "-f", "-"], &manifest);
+    assert_eq!((nothing.code, nothing.stdout), (0, manifest));
+}
+
+#[test]
+fn what_nobody_asked_for_passes_byte_for_byte() {
+    let manifest = DEPLOYMENT.replace("max-requests", "max-requests.not") + "\n\n---\n# the end";
+    let manifest = manifest.replace("evenkeel.dev/", "example.dev/");
+    let run = inject(&manifest);
+    assert_eq!((run.code, run.stdout), (0, manifest));
+    assert_eq!(run.stderr, "shop/deployment/web: no annotation asks for the recycling proxy\n");
+}
+
+#[test]
+fn lists_and_json_go_through_as_json() {
+    let deployment = &values(DEPLOYMENT)[0];
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service"}, deployment]});
+    let run = inject(&list.to_string());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let injected: Value = serde_json::from_str(&run.stdout).expect("JSON comes out of JSON");
+    assert_eq!(injected["items"][1]["spec"]["template"]["spec"]["initContainers"][1]["name"], "recycling-proxy");
+    assert_eq!(injected["items"][0], list["items"][0]);
+    let yaml = evenkeel(&["inject", "-f", "-", "-o", "yaml"], &list.to_string());
+    assert_eq!(values(&yaml.stdout), [injected]);
+}
+
+#[test]
+fn yaml_becomes_json_where_that_is_asked_for() {
+    let run =
+        evenkeel(&["inject", "-f", "-", "--output", "json"], &format!("{SERVICE}---\n# nothing\n---\n{DEPLOYMENT}"));
+    let mut values = serde_json::Deserializer::from_str(&run.stdout).into_iter::<Value>();
+    assert_eq!(values.next().unwrap().unwrap()["kind"], "Service");
+    assert_eq!(values.next().unwrap().unwrap()["kind"], "Deployment");
+    assert!(values.next().is_none());
+}
+
+#[test]
+fn defaults_hold_where_the_workload_is_silent() {
+    let args = ["inject", "-f", "-", "--default", "jitter=0%", "--default", "proxy-image=localhost/evenkeel-proxy:dev"];
+    let run = evenkeel(&args, DEPLOYMENT);
+    let proxy = &values(&run.stdout)[0]["spec"]["template"]["spec"]["initContainers"][1];
+    assert_eq!(proxy["image"], "localhost/evenkeel-proxy:dev");
+    assert_eq!(proxy["env"][1], serde_json::json!({"name": "EVENKEEL_JITTER", "value": "0%"}));
+}
+
+#[test]
+fn a_workload_that_asks_and_does_not_get_it_is_an_error() {
+    for (from, to, said) in [
+        ("\"1000\"", "\"-5\"", r#"evenkeel.dev/max-requests: "-5" is not usable: expected a whole number"#),
+        ("    spec:\n", "    spec:\n      hostNetwork: true\n", "not injected: the pod uses the node's network"),
+        ("\"1000\"", "1000", "max-requests: expected a string (in YAML, with quotes)"),
+        ("kind: Deployment", "kind: StatefulSet", "not injected: only Deployments are"),
+    ] {
+        let manifest = DEPLOYMENT.replacen(from, to, 1);
+        let run = inject(&manifest);
+        assert_eq!((run.code, &run.stdout), (1, &manifest));
+        assert!(run.stderr.contains(said) && run.stderr.contains("/web: "), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn every_fault_is_told() {
+    let manifest =
+        DEPLOYMENT.replacen("\"1000\"", "\"-5\"\n    evenkeel.dev/jiter: 10%\n    evenkeel.dev/hold-app: maybe", 1);
+    let run = inject(&manifest);
+    assert_eq!(run.stderr.lines().count(), 3, "{}", run.stderr);
+}
+
+#[test]
+fn what_the_caller_can_mend_has_its_own_code() {
+    for (args, input, code, said) in [
+        (&["inject"][..], "", 64, "--filename <FILE>"),
+        (&["inject", "-f", "-", "--default", "jitter"], "", 64, "expected NAME=VALUE"),
+        (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "expected on or off"),
+        (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "default jiter"),
+        (&["inject", "-f", "/does/not/exist.yaml"], "", 66, "/does/not/exist.yaml cannot be read"),
+        (&["inject", "-f", "-"], "a: 1\n---\nb: [\n", 65, "the document that begins at line 2"),
+        (&["uninject", "-f", "-"], "a: 1\na: 2\n", 65, "duplicate mapping key"),
+    ] {
+        let run = evenkeel(args, input);
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains(said), "{args:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn files_follow_one_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (file("a.yaml", SERVICE.trim_end()), file("b.yaml", SERVICE));
+    let run = evenkeel(&["inject", "-f", &first, "-f", &second], "");
+    assert_eq!((run.code, run.stdout), (0, format!("{SERVICE}---\n{SERVICE}")));
+}
+
+#[test]
+fn help_teaches_and_version_tells() {
+    for (args, said) in [
+        (&["inject", "--help"][..], "Exit codes:"),
+        (&["uninject", "--help"], "Gives back what"),
+        (&["--help"], "inject"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["completions", "bash"], "uninject"),
+    ] {
+        let run = evenkeel(args, "");
+        assert!(run.code == 0 && run.stdout.contains(said), "{args:?}: {}{}", run.stdout, run.stderr);
+    }
+}
