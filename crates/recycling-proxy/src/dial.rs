@@ -26,6 +26,16 @@ pub(crate) enum App {
     },
 }
 
+impl App {
+    /// The port on which the app listens.
+    pub(crate) const fn port(self) -> u16 {
+        match self {
+            Self::Fixed(address) => address.port(),
+            Self::OfPod { port, .. } => port,
+        }
+    }
+}
+
 /// Connects to apps, and remembers at which kind of address each port was found.
 #[derive(Debug, Default)]
 pub(crate) struct Dialer {

@@ -69,7 +69,7 @@ impl Drain {
 
     /// Sees the drain through once it has begun; runs in one task of the process.
     pub async fn supervise(&self, connections: &Connections) {
-        self.reach(DrainPhase::Draining).await;
+        self.begun().await;
         let begun = Instant::now();
         tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces");
         let deadline = begun + self.bound;
@@ -82,6 +82,11 @@ impl Drain {
         self.phase.send_replace(DrainPhase::Drained);
     }
 
+    /// Waits until a drain begins.
+    pub async fn begun(&self) {
+        self.reach(DrainPhase::Draining).await;
+    }
+
     /// Waits until the drain is over.
     pub async fn done(&self) {
         self.reach(DrainPhase::Drained).await;
@@ -89,7 +94,7 @@ impl Drain {
 
     /// Waits until the drain is over, but not for one that does not begin.
     pub async fn done_if_begun(&self) {
-        if timeout(BEGINNING, self.reach(DrainPhase::Draining)).await.is_ok() {
+        if timeout(BEGINNING, self.begun()).await.is_ok() {
             self.done().await;
         }
     }

@@ -9,6 +9,17 @@ use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 
+/// Whether a peer still takes bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// It does.
+    Open,
+    /// It was sent a FIN.
+    Ended,
+    /// It takes no more; it may still have something to say.
+    Deaf,
+}
+
 /// Reads once into the buffer, which must not be full; `Ok(0)` is the end of the stream.
 ///
 /// Memory is taken only once there is something to read: an idle connection waits without any.

@@ -17,6 +17,16 @@ const ALTOGETHER: Duration = Duration::from_secs(30);
 /// What a client can still send before it is taken to be one that does not read.
 const MOST_BYTES: usize = 1024 * 1024;
 
+/// The time in which a client must take an answer of ours.
+const LAST_WORD_TIME: Duration = Duration::from_secs(5);
+
+/// Writes an answer of ours, and ends the connection without destroying it.
+pub(crate) async fn last_word(mut client: TcpStream, answer: &[u8]) {
+    if let Ok(Ok(())) = timeout(LAST_WORD_TIME, client.write_all(answer)).await {
+        linger(client).await;
+    }
+}
+
 /// Ends the connection without destroying what the client has yet to read; the bytes that it still sent.
 pub(crate) async fn linger(mut client: TcpStream) -> usize {
     if client.shutdown().await.is_err() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -14,16 +14,13 @@ use tokio::time::sleep;
 use crate::dial::App;
 use crate::flow::reset;
 use crate::proxy::Proxy;
-use crate::redirect::{Destination, original_destination};
+use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
 use crate::workers::{Accepted, Workers};
 
 /// As long a queue as the kernel allows: connections wait there while we are busy, or at the connection cap.
 const QUEUE: i32 = 4096;
 /// How long accepting pauses where the system is out of descriptors: descriptors come back when connections end.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A client that has vanished is noticed, since the app's own keep-alive probes no longer reach it.
-const PROBE_AFTER: Duration = Duration::from_mins(1);
-const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// A listening socket, and where its connections go.
 #[derive(Debug)]
@@ -67,8 +64,8 @@ impl Listener {
 
     fn prepare(&self, client: &TcpStream) -> io::Result<Option<App>> {
         client.set_nodelay(true)?;
-        let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_EVERY);
-        SockRef::from(client).set_tcp_keepalive(&probes)?;
+        // A client that has vanished is noticed, too, which the app's own probes no longer do.
+        keep_tracked(client, KEEP_TRACKED_EVERY)?;
         if let Some(app) = self.app {
             return Ok(Some(App::Fixed(app)));
         }

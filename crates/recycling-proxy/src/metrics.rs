@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,17 +13,17 @@ use prometheus_client::registry::Registry;
 
 use crate::connections::Connections;
 use crate::drain::{Drain, DrainPhase};
-use crate::http1::fault::Fault;
 use crate::label::labels;
 use crate::recycle::RetireReason;
 use crate::tunnel::TunnelKind;
+use crate::{http1, http2};
 
 labels!(
-    /// Which peer sent a faulty message.
+    /// Whose message was faulty.
     Side {
-        /// The client.
+        /// The client's.
         Client = "client",
-        /// The app.
+        /// The app's.
         App = "app",
     }
 );
@@ -62,7 +62,25 @@ struct Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultOf {
     side: Side,
-    fault: Fault,
+    fault: AnyFault,
+}
+
+/// A fault of either protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnyFault {
+    /// In HTTP/1.
+    Http1(http1::fault::Fault),
+    /// In HTTP/2.
+    Http2(http2::fault::Fault),
+}
+
+impl EncodeLabelValue for AnyFault {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Http1(fault) => fault.encode(encoder),
+            Self::Http2(fault) => fault.encode(encoder),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,7 +118,11 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("connections_opened", "Client connections accepted", self.opened.clone());
         registry.register("connections_open", "Client connections open now", self.open.clone());
-        registry.register("requests", "HTTP/1 requests whose head has passed to the app", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests whose head has passed to the app; in HTTP/2, streams that a client has opened",
+            self.requests.clone(),
+        );
         registry.register(
             "connections_retired",
             "Client connections whose end was announced, by reason",
@@ -137,7 +159,7 @@ impl Metrics {
     }
 
     /// Counts a message that was not forwarded.
-    pub fn fault(&self, side: Side, fault: Fault) {
+    pub fn fault(&self, side: Side, fault: AnyFault) {
         self.faults.get_or_create(&FaultOf { side, fault }).inc();
     }
 

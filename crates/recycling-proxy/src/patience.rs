@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
+/// The time for which a peer may take none of the bytes that it was sent.
+pub(crate) const STALL_TIME: Duration = Duration::from_mins(1);
+
 /// Waits with a bound for one thing at a time; `A` says for what.
 #[derive(Debug)]
 pub(crate) struct Patience<A> {

@@ -42,15 +42,20 @@ pub fn detect(bytes: &[u8]) -> Option<Protocol> {
 
 /// `METHOD SP TARGET SP HTTP/x.y`, loosely: the HTTP/1 relay judges strictly what looks like one.
 fn of_whole_line(line: &[u8]) -> Protocol {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let version = line.rsplit(|b| *b == b' ').find(|word| !word.is_empty());
-    let named = version.is_some_and(|version| version.starts_with(b"HTTP/") && version.len() < line.len());
-    if named && method_is_plausible(line) { Protocol::Http1 } else { Protocol::Opaque }
+    let whole = line.strip_suffix(b"\r").unwrap_or(line);
+    // A bare CR in or behind what is a request line otherwise makes it a faulty request, and no other protocol.
+    let up_to_cr = whole.split(|b| *b == b'\r').next().unwrap_or_default();
+    let named = names_version(whole) || names_version(up_to_cr);
+    if named && method_is_plausible(whole) { Protocol::Http1 } else { Protocol::Opaque }
+}
+
+fn names_version(line: &[u8]) -> bool {
+    let last_word = line.rsplit(|b| *b == b' ').find(|word| !word.is_empty());
+    last_word.is_some_and(|word| word.starts_with(b"HTTP/") && word.len() < line.len())
 }
 
 fn of_open_line(line: &[u8]) -> Option<Protocol> {
-    let text = line.strip_suffix(b"\r").unwrap_or(line);
-    if !method_is_plausible(text) || text.iter().any(u8::is_ascii_control) {
+    if !method_is_plausible(line) || line.iter().any(|b| b.is_ascii_control() && *b != b'\r') {
         return Some(Protocol::Opaque);
     }
     (line.len() >= LONGEST_LOOK).then_some(Protocol::Http1)
@@ -63,6 +68,16 @@ fn method_is_plausible(line: &[u8]) -> bool {
     begun && method.len() <= LONGEST_METHOD && method.iter().all(|b| is_token(*b))
 }
 
+/// Whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
+pub fn may_begin_http2(bytes: &[u8]) -> bool {
+    match *bytes {
+        // A server has no use for more than a few settings: 85 of them fit into one length byte.
+        [0, 0, length, 4, 0, 0, 0, 0, 0, ..] => length.is_multiple_of(6),
+        [_, _, _, _, _, _, _, _, _, ..] => false,
+        _ => [0, 0].starts_with(bytes.get(..2).unwrap_or(bytes)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +88,8 @@ mod tests {
             (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], Protocol::Http1, 16),
             (b"\r\nGET / HTTP/1.1\r\n", Protocol::Http1, 18),
             (b"GET / HTTP/1.1\n", Protocol::Http1, 15),
+            (b"GET / HTTP/1.1\rHost: a\r\n\r\n", Protocol::Http1, 24),
+            (b"GET /a\rb HTTP/1.1\r\n", Protocol::Http1, 19),
             (b"GET / HTTP/9.9\r\n", Protocol::Http1, 16),
             (b"GET /\xc3\xa9 HTTP/1.1\r\n", Protocol::Http1, 18),
             (b"PRI / HTTP/1.1\r\n", Protocol::Http1, 16),
@@ -81,11 +98,11 @@ mod tests {
             (b"PRI * HTTP/2.0\r\n\r\nXX", Protocol::Http1, 19),
             (b"\x16\x03\x01\x02\x00\x01", Protocol::Opaque, 1),
             (b"GET /\r\n", Protocol::Opaque, 7),
-            (b"PING\r\n", Protocol::Opaque, 6),
+            (b"PING\r\n", Protocol::Opaque, 5),
             (b"EHLO example.org\r\n", Protocol::Opaque, 18),
             (b" GET / HTTP/1.1\r\n", Protocol::Opaque, 1),
-            (b"*1\r\n$4\r\nPING\r\n", Protocol::Opaque, 4),
-            (b"\r\n\r\n", Protocol::Opaque, 4),
+            (b"*1\r\n$4\r\nPING\r\n", Protocol::Opaque, 3),
+            (b"\r\n\r\n", Protocol::Opaque, 3),
             (b"GET /\x00", Protocol::Opaque, 6),
             (b"HTTP/1.1\r\n", Protocol::Opaque, 5),
         ] {
@@ -96,6 +113,18 @@ mod tests {
             for length in needed..=bytes.len() {
                 assert_eq!(detect(&bytes[..length]), Some(protocol), "{shown:?} after {length}");
             }
+        }
+    }
+
+    #[test]
+    fn http2_servers_speak_first() {
+        for good in [&b"\0"[..], b"\0\0", b"\0\0\x06\x04", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\x06\x04\0\0\0\0\0\0\x03"] {
+            assert!(may_begin_http2(good), "{good:?}");
+        }
+        for bad in
+            [&b"220 smtp"[..], b"\0\x01", b"SSH-2.0-OpenSSH", b"\0\0\x05\x04\0\0\0\0\0", b"\0\0\x06\x07\0\0\0\0\0"]
+        {
+            assert!(!may_begin_http2(bad), "{bad:?}");
         }
     }
 

@@ -21,6 +21,15 @@ labels!(
     }
 );
 
+/// What the rule needs to know at the moment of decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// How long the connection has existed; zero where its limits do not watch it.
+    pub age: Duration,
+    /// Whether the pod is draining.
+    pub draining: bool,
+}
+
 /// The limits of one connection, drawn when it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -56,7 +65,8 @@ impl Limits {
     }
 
     /// Whether a connection is retired with the response that is about to be sent, and why.
-    pub fn verdict(self, requests_started: u32, age: Duration, draining: bool) -> Option<RetireReason> {
+    pub fn verdict(self, requests_started: u32, moment: Moment) -> Option<RetireReason> {
+        let Moment { age, draining } = moment;
         if draining {
             Some(RetireReason::Drain)
         } else if requests_started >= self.requests {
@@ -80,13 +90,17 @@ mod tests {
         Limits::draw(MaxRequests::new(max_requests).unwrap(), max_age, jitter.parse().unwrap(), sample)
     }
 
+    fn at(age: Duration, draining: bool) -> Moment {
+        Moment { age, draining }
+    }
+
     #[test]
     fn without_jitter_the_limit_is_exact() {
         for sample in [0, 1, u32::MAX / 2, u32::MAX] {
             let limits = limits(10, None, "0%", sample);
-            assert_eq!(limits.verdict(9, Duration::ZERO, false), None);
-            assert_eq!(limits.verdict(10, Duration::ZERO, false), Some(RetireReason::MaxRequests));
-            assert_eq!(limits.verdict(11, Duration::ZERO, false), Some(RetireReason::MaxRequests));
+            assert_eq!(limits.verdict(9, at(Duration::ZERO, false)), None);
+            assert_eq!(limits.verdict(10, at(Duration::ZERO, false)), Some(RetireReason::MaxRequests));
+            assert_eq!(limits.verdict(11, at(Duration::ZERO, false)), Some(RetireReason::MaxRequests));
         }
     }
 
@@ -102,13 +116,13 @@ mod tests {
     fn age_counts_with_the_first_response_after_it() {
         let limits = limits(1000, Some("10s"), "0%", 7);
         assert!(limits.watch_age());
-        assert_eq!(limits.verdict(1, Duration::from_millis(9_999), false), None);
-        assert_eq!(limits.verdict(1, Duration::from_secs(10), false), Some(RetireReason::MaxAge));
+        assert_eq!(limits.verdict(1, at(Duration::from_millis(9_999), false)), None);
+        assert_eq!(limits.verdict(1, at(Duration::from_secs(10), false)), Some(RetireReason::MaxAge));
     }
 
     #[test]
     fn a_drain_retires_everything() {
-        assert_eq!(limits(1000, None, "0%", 0).verdict(1, Duration::ZERO, true), Some(RetireReason::Drain));
+        assert_eq!(limits(1000, None, "0%", 0).verdict(1, at(Duration::ZERO, true)), Some(RetireReason::Drain));
     }
 
     proptest! {

@@ -15,12 +15,12 @@ labels!(
     TunnelKind {
         /// The port is one of the opaque ports.
         OpaquePort = "opaque_port",
-        /// The client speaks neither HTTP/1 nor HTTP/2, or TLS.
+        /// The client speaks neither HTTP/1 nor HTTP/2; TLS is such a case.
         NotHttp = "not_http",
+        /// The client ended without a byte.
+        Silent = "silent",
         /// The app spoke first.
         AppFirst = "app_first",
-        /// The client speaks HTTP/2.
-        Http2 = "http2",
         /// The app switched protocols (101), or answered CONNECT with 2xx.
         Upgraded = "upgraded",
     }

@@ -2,8 +2,6 @@
 //!
 //! No I/O and no clock: bytes are in two buffers, the age of the connection comes in as a value.
 
-use std::time::Duration;
-
 use super::announce::announced;
 use super::body::Body;
 use super::fault::Fault;
@@ -11,7 +9,7 @@ use super::head::{Method, RequestHead, ResponseHead};
 use super::lines::HeadEnd;
 use super::phase::{Event, Phase};
 use crate::buffer::Buffer;
-use crate::recycle::{Limits, RetireReason};
+use crate::recycle::{Limits, Moment, RetireReason};
 
 /// Requests beyond the limit for which a client may keep its pipeline full before it is retired all the same.
 const PIPELINE_GRACE: u32 = 100;
@@ -47,15 +45,6 @@ pub enum Offence {
     Client(Fault),
     /// The app's message.
     App(Fault),
-}
-
-/// What the rule needs to know at the moment of decision.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// How long the connection has existed; zero where its limits do not watch it.
-    pub age: Duration,
-    /// Whether the pod is draining.
-    pub draining: bool,
 }
 
 impl Conversation {
@@ -219,8 +208,7 @@ impl Conversation {
             self.phase = self.phase.on(Event::LastAnnounced);
             return length;
         }
-        let Moment { age, draining } = moment();
-        let Some(reason) = self.limits.verdict(self.requests_started, age, draining) else { return length };
+        let Some(reason) = self.limits.verdict(self.requests_started, moment()) else { return length };
         // A client that pipelines has sent requests that it would have to send again: they are served first.
         let beyond = self.requests_started.saturating_sub(self.limits.requests());
         if pipelined && self.request_is_done() && beyond < PIPELINE_GRACE {

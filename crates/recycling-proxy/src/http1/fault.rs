@@ -13,8 +13,8 @@ labels!(
         HeadTooLong = "head_too_long",
         /// The request target has bytes that a URI cannot have (RFC 9112 §3.2).
         BadTarget = "bad_target",
-        /// There is more than one Host (RFC 9112 §3.2).
-        SeveralHosts = "several_hosts",
+        /// A request of HTTP/1.1 has no Host, or any has several or one that is not a host (RFC 9112 §3.2).
+        BadHost = "bad_host",
         /// Content-Length is not one plain number (RFC 9112 §6.3).
         BadContentLength = "bad_content_length",
         /// Transfer-Encoding does not end in exactly one chunked, or came with HTTP/1.0 (RFC 9112 §6.1).

@@ -15,8 +15,19 @@ pub struct Fields {
     pub close: bool,
     /// Connection lists `keep-alive`.
     pub keep_alive: bool,
-    hosts: u8,
+    hosts: Hosts,
     encodings: Encodings,
+}
+
+/// The Host lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hosts {
+    #[default]
+    None,
+    /// One that can be a host.
+    One,
+    /// Several, or one that cannot.
+    Bad,
 }
 
 /// How far the Transfer-Encoding lines have come.
@@ -46,15 +57,22 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Whether a request names one host at most.
-    pub fn one_host(&self) -> Result<(), Fault> {
-        if self.hosts > 1 { Err(Fault::SeveralHosts) } else { Ok(()) }
+    /// Whether a request names its host as it must; HTTP/1.0 need not.
+    pub fn check_host(&self, version_11: bool) -> Result<(), Fault> {
+        match self.hosts {
+            Hosts::One => Ok(()),
+            Hosts::None if !version_11 => Ok(()),
+            Hosts::None | Hosts::Bad => Err(Fault::BadHost),
+        }
     }
 
     fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
         // The length tells most names apart before any of their letters is looked at.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.hosts = self.hosts.saturating_add(1),
+            4 if name.eq_ignore_ascii_case("host") => {
+                let first = self.hosts == Hosts::None && trim(value).iter().all(|b| is_authority(*b));
+                self.hosts = if first { Hosts::One } else { Hosts::Bad };
+            }
             10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
             14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
             14 if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),
@@ -122,6 +140,11 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// What `uri-host [ ":" port ]` can be made of (RFC 3986 §3.2.2).
+fn is_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
@@ -208,8 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_counted() {
-        assert_eq!(read(&[("Host", b"a")]).unwrap().one_host(), Ok(()));
-        assert_eq!(read(&[("Host", b"a"), ("HOST", b"a")]).unwrap().one_host(), Err(Fault::SeveralHosts));
+    fn hosts_are_one_and_well_formed() {
+        for good in [&b"a"[..], b"", b"a.b-c_d:80", b"[::1]:80", b" 10.0.0.1 "] {
+            assert_eq!(read(&[("Host", good)]).unwrap().check_host(true), Ok(()));
+        }
+        for bad in [&b"a b"[..], b"a/b", b"a@b", b"a,b\xe9", b"a?b"] {
+            assert_eq!(read(&[("Host", bad)]).unwrap().check_host(true), Err(Fault::BadHost));
+        }
+        assert_eq!(read(&[("Host", b"a"), ("HOST", b"a")]).unwrap().check_host(false), Err(Fault::BadHost));
+        assert_eq!(read(&[]).unwrap().check_host(true), Err(Fault::BadHost));
+        assert_eq!(read(&[]).unwrap().check_host(false), Ok(()));
     }
 }

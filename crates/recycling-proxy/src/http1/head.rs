@@ -61,8 +61,8 @@ impl RequestHead {
                 return Err(Fault::BadTarget);
             }
             let fields = Fields::read(request.headers)?;
-            fields.one_host()?;
             let version_11 = request.version == Some(1);
+            fields.check_host(version_11)?;
             let body = match (fields.chunked, fields.length) {
                 (true, _) if !version_11 => return Err(Fault::BadTransferEncoding),
                 (true, _) => Body::chunked(),
@@ -97,6 +97,8 @@ impl ResponseHead {
             let read = match (method, code) {
                 (_, 101) | (Method::Connect, 200..=299) => Self::Tunnel,
                 (_, 100..=199) => Self::Interim,
+                // Readers disagree whether these are interim or final.
+                (_, 0..=99) => return Err(Fault::MalformedHead),
                 (method, code) => {
                     Self::Final { persistent: persists(fields, version_11), body: response_body(method, code, fields) }
                 }
@@ -181,8 +183,8 @@ mod tests {
             ("HEAD / HTTP/1.1\nHost: a\nConnection: x, close\n\n", Method::Head, false, Body::none()),
             ("head / HTTP/1.0\nConnection: keep-alive\n\n", Method::Other, true, Body::none()),
             ("CONNECT a:1 HTTP/1.0\n\n", Method::Connect, false, Body::none()),
-            ("POST * HTTP/1.1\nContent-Length: 3\n\n", Method::Other, true, Body::length(3)),
-            ("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n", Method::Other, true, Body::chunked()),
+            ("POST * HTTP/1.1\nHost:\nContent-Length: 3\n\n", Method::Other, true, Body::length(3)),
+            ("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n", Method::Other, true, Body::chunked()),
         ] {
             assert_eq!(request(head), Ok(RequestHead { method, persistent, body }), "{head}");
         }
@@ -205,8 +207,9 @@ mod tests {
             ("GET / HTTP/1.1\n: a\n\n", Fault::MalformedHead),
             ("GET / HTTP/1.1\nX: a\0b\n\n", Fault::MalformedHead),
             ("GET /\u{e9} HTTP/1.1\n\n", Fault::BadTarget),
-            ("GET / HTTP/1.1\nHost: a\nHost: b\n\n", Fault::SeveralHosts),
+            ("GET / HTTP/1.1\nHost: a\nHost: b\n\n", Fault::BadHost),
             ("GET / HTTP/1.0\nTransfer-Encoding: chunked\n\n", Fault::BadTransferEncoding),
+            ("GET / HTTP/1.1\nX: y\n\n", Fault::BadHost),
             ("\n\n", Fault::MalformedHead),
         ] {
             assert_eq!(request(head), Err(fault), "{head:?}");
@@ -243,6 +246,7 @@ mod tests {
         for (head, fault) in [
             ("HTTP/1.1 20 OK\n\n", Fault::MalformedHead),
             ("HTTP/1.1 2000 OK\n\n", Fault::MalformedHead),
+            ("HTTP/1.1 099 OK\n\n", Fault::MalformedHead),
             ("ICY 200 OK\n\n", Fault::MalformedHead),
             ("HTTP/1.1 200 OK\nX : y\n\n", Fault::MalformedHead),
             ("HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\n", Fault::BadTransferEncoding),
@@ -255,8 +259,8 @@ mod tests {
     #[test]
     fn any_number_of_fields() {
         for count in [63, 64, 65, 512, 513, 10_000] {
-            let fields = "x: y\n".repeat(count - 1);
-            let head = format!("POST / HTTP/1.1\n{fields}Content-Length: 9\n\n");
+            let fields = "x: y\n".repeat(count - 2);
+            let head = format!("POST / HTTP/1.1\nHost: a\n{fields}Content-Length: 9\n\n");
             assert_eq!(request(&head).unwrap().body, Body::length(9), "{count}");
         }
     }

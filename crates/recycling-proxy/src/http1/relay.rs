@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::conversation::{Conversation, Moment, Offence};
+use super::conversation::{Conversation, Offence};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::buffer::Buffer;
-use crate::flow::{end, poll_fill, poll_flush};
-use crate::patience::Patience;
+use crate::flow::{Sink, end, poll_fill, poll_flush};
+use crate::observer::Observer;
+use crate::patience::{Patience, STALL_TIME};
 
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// The time for which a peer may take none of the bytes that it was sent.
-const STALL_TIME: Duration = Duration::from_mins(1);
 
 /// An HTTP/1 connection between a client and its app.
 pub(crate) struct Relay<O> {
@@ -29,26 +28,8 @@ pub(crate) struct Relay<O> {
     observer: O,
     client_ended: bool,
     app_ended: bool,
-    app_sink: AppSink,
+    app_sink: Sink,
     patience: Patience<Awaited>,
-}
-
-/// What the relay asks and tells the rest of the process.
-pub(crate) trait Observer {
-    /// The moment of a decision.
-    fn moment(&self) -> Moment;
-    /// Another request has begun.
-    fn request_started(&self);
-}
-
-/// Whether the app still takes bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AppSink {
-    Open,
-    /// The client's FIN was passed on.
-    Ended,
-    /// The app takes no more; it may still answer.
-    Deaf,
 }
 
 /// What the connection comes to when the relay is done with it.
@@ -56,6 +37,9 @@ enum AppSink {
 pub(crate) enum Ending {
     /// The client was sent all that there is: close, and let it read.
     Linger,
+    /// The client's message stopped being one after its answer had passed: the app must not take what it has for the
+    /// whole, and the client may read what it has.
+    Abandon,
     /// A message was refused: answer, close, and let the client read.
     Refuse(Refusal),
     /// No longer HTTP/1.
@@ -71,6 +55,7 @@ impl Ending {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Linger => "linger",
+            Self::Abandon => "abandon",
             Self::Refuse(_) => "refuse",
             Self::Tunnel => "tunnel",
             Self::Close => "close",
@@ -96,7 +81,7 @@ impl<O: Observer> Relay<O> {
             observer,
             client_ended: false,
             app_ended: false,
-            app_sink: AppSink::Open,
+            app_sink: Sink::Open,
             patience: Patience::default(),
         }
     }
@@ -148,12 +133,15 @@ impl<O: Observer> Relay<O> {
             moved = true;
             self.client_ended = read.map_err(|_| Ending::Reset)? == 0;
         }
+        let was_full = self.from_client.is_full();
         let before = self.conversation.requests_started();
         self.conversation.examine_request(&mut self.from_client).map_err(|offence| self.refuse(offence))?;
+        // Room that the examination has made is read into.
+        moved |= was_full && !self.from_client.is_full();
         if self.conversation.requests_started() != before {
             self.observer.request_started();
         }
-        if self.app_sink == AppSink::Deaf {
+        if self.app_sink == Sink::Deaf {
             // The app has answered early and closed: what the client still sends must not keep it from reading that.
             self.from_client.discard();
             return Ok(moved);
@@ -161,7 +149,7 @@ impl<O: Observer> Relay<O> {
         match poll_flush(&mut self.app, &mut self.from_client, cx) {
             Poll::Ready(Ok(wrote)) => moved |= wrote,
             Poll::Ready(Err(_)) => {
-                self.app_sink = AppSink::Deaf;
+                self.app_sink = Sink::Deaf;
                 moved = true;
             }
             Poll::Pending => {}
@@ -183,10 +171,16 @@ impl<O: Observer> Relay<O> {
                 Err(_) => true,
             };
         }
+        let was_full = self.from_app.is_full();
         let pipelined = !self.from_client.unexamined().is_empty();
+        let before = self.conversation.retired();
         let observer = &self.observer;
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, || observer.moment());
         examined.map_err(|offence| self.refuse(offence))?;
+        moved |= was_full && !self.from_app.is_full();
+        if let (None, Some(reason)) = (before, self.conversation.retired()) {
+            self.observer.retired(reason);
+        }
         if let Poll::Ready(wrote) = poll_flush(&mut self.client, &mut self.from_app, cx) {
             moved |= wrote.map_err(|_| Ending::Reset)?;
         }
@@ -202,7 +196,7 @@ impl<O: Observer> Relay<O> {
             }
             return true;
         }
-        if self.app_sink == AppSink::Deaf && answered && self.conversation.response_is_done() {
+        if self.app_sink == Sink::Deaf && answered && self.conversation.response_is_done() {
             self.conversation.note(Event::AppEnded);
             return true;
         }
@@ -210,8 +204,8 @@ impl<O: Observer> Relay<O> {
             self.conversation.note(Event::ClientEnded);
             return true;
         }
-        if self.client_ended && self.app_sink == AppSink::Open && self.from_client.is_empty() {
-            self.app_sink = AppSink::Ended;
+        if self.client_ended && self.app_sink == Sink::Open && self.from_client.is_empty() {
+            self.app_sink = Sink::Ended;
             end(&mut self.app, cx);
             return true;
         }
@@ -222,7 +216,7 @@ impl<O: Observer> Relay<O> {
         match offence {
             Offence::App(Fault::Unsolicited) => Ending::Linger,
             Offence::Client(_) | Offence::App(_) if self.conversation.response_is_open() => Ending::Reset,
-            Offence::Client(_) if self.conversation.response_is_done() => Ending::Linger,
+            Offence::Client(_) if self.conversation.response_is_done() => Ending::Abandon,
             Offence::Client(fault) => Ending::Refuse(Refusal::Client(fault)),
             Offence::App(fault) => Ending::Refuse(Refusal::App(fault)),
         }

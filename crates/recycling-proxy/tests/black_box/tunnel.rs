@@ -1,4 +1,4 @@
-//! What is not HTTP/1, or no longer, passes as bytes: not read, not counted, half-closes and resets kept.
+//! What is not HTTP, or no longer, passes as bytes: not read, not counted, half-closes and resets kept.
 
 use test_support::{Cases, End, Peer, TestResult, ensure};
 
@@ -33,7 +33,6 @@ async fn first_bytes_of_other_protocols() -> TestResult {
     let mut cases = Cases::default();
     let protocols: &[(&str, &[u8])] = &[
         ("TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-        ("HTTP/2 with prior knowledge", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
         ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
         ("Redis", b"*1\r\n$4\r\nPING\r\n"),
         ("PostgreSQL", b"\0\0\0\x08\x04\xd2\x16\x2f"),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use settings::{Jitter, MaxRequests};
 
 use super::*;
+use std::time::Duration;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -101,7 +102,7 @@ fn a_drain_announces_in_the_next_response() {
 #[test]
 fn peers_that_end_the_connection_themselves_are_not_edited() {
     for (request, response) in [
-        (&b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"[..], OK),
+        (&b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"[..], OK),
         (b"GET / HTTP/1.0\r\n\r\n", OK),
         (GET, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
         (GET, b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -116,7 +117,7 @@ fn peers_that_end_the_connection_themselves_are_not_edited() {
 #[test]
 fn interim_responses_pass_and_decide_nothing() {
     let mut dialogue = Dialogue::with_limit(1);
-    dialogue.client_sends(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").unwrap();
+    dialogue.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").unwrap();
     let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
     assert_eq!(dialogue.app_sends(go_on).unwrap(), go_on);
     assert_eq!(dialogue.conversation.phase(), Phase::Serving);
@@ -127,7 +128,7 @@ fn interim_responses_pass_and_decide_nothing() {
 #[test]
 fn an_early_answer_waits_for_the_request_to_end() {
     let mut dialogue = Dialogue::with_limit(1);
-    dialogue.client_sends(b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab").unwrap();
+    dialogue.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").unwrap();
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
     assert_eq!(dialogue.conversation.phase(), Phase::Announced);
     assert_eq!(dialogue.client_sends(b"cd").unwrap(), b"cd");
@@ -161,7 +162,7 @@ fn a_client_that_always_pipelines_is_retired_in_the_end() {
 
 #[test]
 fn tunnels_begin_on_the_apps_word_alone() {
-    let upgrade = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
+    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(&[&upgrade[..], GET].concat()).unwrap();
     assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the second request is one");
@@ -188,7 +189,7 @@ fn what_answers_no_request_is_an_offence() {
 #[test]
 fn a_faulty_head_passes_in_no_part() {
     let mut dialogue = Dialogue::with_limit(10);
-    let faulty = b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    let faulty = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_eq!(dialogue.client_sends(faulty), Err(Offence::Client(Fault::BadContentLength)));
     assert!(dialogue.from_client.cleared().is_empty());
     assert_eq!(dialogue.conversation.requests_started(), 0);
@@ -197,8 +198,8 @@ fn a_faulty_head_passes_in_no_part() {
 #[test]
 fn heads_are_bounded_at_the_limit_exactly() {
     let head = |length: usize| {
-        let filler = length - b"GET / HTTP/1.1\r\nX: \r\n\r\n".len();
-        format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(filler)).into_bytes()
+        let filler = length - b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(filler)).into_bytes()
     };
     assert_eq!(Dialogue::with_limit(1).client_sends(&head(1024)).unwrap(), head(1024));
     assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)), Err(Offence::Client(Fault::HeadTooLong)));
@@ -239,7 +240,8 @@ fn pieces<'b>(bytes: &'b [u8], cuts: &[usize]) -> Vec<&'b [u8]> {
     ends.map(|end| &bytes[std::mem::replace(&mut start, end)..end]).collect()
 }
 
-const CHUNKED: &[u8] = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\nwiki\r\n0\r\nT: v\r\n\r\n";
+const CHUNKED: &[u8] =
+    b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\nwiki\r\n0\r\nT: v\r\n\r\n";
 const ANSWER: &[u8] =
     b"HTTP/1.1 103 E\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
 

@@ -1,0 +1,59 @@
+//! A client connection that speaks HTTP/1.
+
+use super::{Pair, tunnel};
+use crate::flow::reset;
+use crate::http1::conversation::Conversation;
+use crate::http1::refusal::Refusal;
+use crate::http1::relay::{Ending, Relay};
+use crate::linger::{last_word, linger};
+use crate::metrics::{AnyFault, Side};
+use crate::observer::Watch;
+use crate::recycle::RetireReason;
+use crate::tunnel::TunnelKind;
+
+pub(super) async fn serve(pair: Pair, watch: Watch<'_>) {
+    let proxy = watch.proxy;
+    let conversation = Conversation::new(watch.limits, proxy.head_limit);
+    let mut relay = Relay::new(pair.client, pair.app, pair.from_client, conversation, watch);
+    let ending = relay.run().await;
+    let Relay { client, app, from_client, from_app, conversation, .. } = relay;
+    let retired = conversation.retired();
+    tracing::debug!(
+        ending = ending.label(),
+        retired = retired.map(RetireReason::label),
+        requests = conversation.requests_started(),
+        "an HTTP/1 connection has ended"
+    );
+    match ending {
+        Ending::Linger => {
+            drop((app, from_client, from_app));
+            if linger(client).await > 0 && retired.is_some() {
+                proxy.metrics.ignored.inc();
+            }
+        }
+        Ending::Abandon => {
+            reset(app);
+            drop((from_client, from_app));
+            linger(client).await;
+        }
+        Ending::Refuse(refusal) => {
+            match refusal {
+                Refusal::Client(fault) => proxy.metrics.fault(Side::Client, AnyFault::Http1(fault)),
+                Refusal::App(fault) => proxy.metrics.fault(Side::App, AnyFault::Http1(fault)),
+            }
+            // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
+            reset(app);
+            let answer = [from_app.cleared(), &refusal.response()].concat();
+            drop((from_client, from_app));
+            last_word(client, &answer).await;
+        }
+        Ending::Tunnel => {
+            tunnel(proxy, TunnelKind::Upgraded, Pair { client, app, from_client, from_app }).await;
+        }
+        Ending::Close => {}
+        Ending::Reset => {
+            reset(client);
+            reset(app);
+        }
+    }
+}

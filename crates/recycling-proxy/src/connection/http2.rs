@@ -1,0 +1,53 @@
+//! A client connection that speaks HTTP/2.
+
+use std::sync::Arc;
+
+use super::Pair;
+use crate::flow::reset;
+use crate::http2::goodbye::draw_grace;
+use crate::http2::relay::{Ending, Relay};
+use crate::http2::session::Session;
+use crate::linger::{last_word, linger};
+use crate::metrics::AnyFault;
+use crate::observer::Watch;
+use crate::recycle::RetireReason;
+
+pub(super) async fn serve(pair: Pair, watch: Watch<'_>) {
+    let proxy = watch.proxy;
+    let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes());
+    let draining = {
+        let proxy = Arc::clone(proxy);
+        async move { proxy.drain.begun().await }
+    };
+    let grace = draw_grace(fastrand::u32(..));
+    let mut relay = Relay::new(pair, session, watch, grace, draining);
+    let ending = relay.run().await;
+    let Relay { client, app, from_app, session, .. } = relay;
+    tracing::debug!(
+        ending = ending.label(),
+        retired = session.retired().map(RetireReason::label),
+        requests = session.requests_started(),
+        "an HTTP/2 connection has ended"
+    );
+    match ending {
+        Ending::Linger => {
+            drop((app, from_app));
+            linger(client).await;
+        }
+        Ending::Refuse(offence) => {
+            proxy.metrics.fault(offence.side, AnyFault::Http2(offence.fault));
+            drop(app);
+            let mut word = from_app.cleared().to_vec();
+            if session.may_speak() {
+                word.extend(session.last_word(offence.fault));
+            }
+            drop(from_app);
+            last_word(client, &word).await;
+        }
+        Ending::Close => {}
+        Ending::Reset => {
+            reset(client);
+            reset(app);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What makes a stream of frames one that is not forwarded any further.
+
+use super::frame::ErrorCode;
+use crate::label::labels;
+
+labels!(
+    /// A fault in the framing of a connection: from there on nobody could say which frame is which stream's.
+    Fault {
+        /// A frame is longer than its receiver has allowed (RFC 9113 §4.2).
+        FrameTooLong = "frame_too_long",
+        /// Another frame came where a field block has to go on, or CONTINUATION where none has begun (RFC 9113 §6.10).
+        BrokenFieldBlock = "broken_field_block",
+        /// A client opened a stream with an even number, or one below an earlier one (RFC 9113 §5.1.1).
+        BadStreamNumber = "bad_stream_number",
+        /// HEADERS, DATA, CONTINUATION or `RST_STREAM` on stream 0, or SETTINGS, PING or GOAWAY on another (RFC 9113 §6).
+        WrongStream = "wrong_stream",
+        /// A frame of a fixed size has another (RFC 9113 §6).
+        WrongSize = "wrong_size",
+    }
+);
+
+impl Fault {
+    /// The code with which the connection ends (RFC 9113 §7).
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::FrameTooLong | Self::WrongSize => ErrorCode::FrameSizeError,
+            Self::BrokenFieldBlock | Self::BadStreamNumber | Self::WrongStream => ErrorCode::ProtocolError,
+        }
+    }
+}

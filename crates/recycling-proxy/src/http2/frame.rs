@@ -1,0 +1,186 @@
+//! Frame headers (RFC 9113 §4.1), and the few frames that are our own.
+
+/// The length of a frame header.
+pub const HEADER: usize = 9;
+/// The length of a PING's payload.
+pub const PING_PAYLOAD: usize = 8;
+/// The payload of a SETTINGS entry.
+pub const SETTING: usize = 6;
+/// What every receiver takes until it has said otherwise (RFC 9113 §6.5.2).
+pub const LEAST_MAX_FRAME: u32 = 16_384;
+
+const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const SETTINGS_MAX_FRAME_SIZE: u16 = 0x5;
+const LARGEST_STREAM: u32 = 0x7fff_ffff;
+
+/// The frame types that mean something to the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// DATA
+    Data,
+    /// HEADERS
+    Headers,
+    /// `RST_STREAM`
+    RstStream,
+    /// SETTINGS
+    Settings,
+    /// `PUSH_PROMISE`
+    PushPromise,
+    /// PING
+    Ping,
+    /// GOAWAY
+    GoAway,
+    /// CONTINUATION
+    Continuation,
+    /// All others, extensions included: they pass.
+    Other,
+}
+
+/// A frame header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The length of the payload.
+    pub length: u32,
+    /// The type.
+    pub kind: Kind,
+    /// The stream, 0 for the connection.
+    pub stream: u32,
+    flags: u8,
+}
+
+/// The error codes that we use (RFC 9113 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// Nothing is wrong.
+    NoError,
+    /// `PROTOCOL_ERROR`
+    ProtocolError,
+    /// `FRAME_SIZE_ERROR`
+    FrameSizeError,
+}
+
+impl FrameHeader {
+    /// Reads the header at the front of `bytes`, once all of it is there.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let [l2, l1, l0, kind, flags, s3, s2, s1, s0, ..] = *bytes else { return None };
+        Some(Self {
+            length: u32::from_be_bytes([0, l2, l1, l0]),
+            kind: Kind::of(kind),
+            stream: u32::from_be_bytes([s3, s2, s1, s0]) & LARGEST_STREAM,
+            flags,
+        })
+    }
+
+    /// Whether the sender says nothing more on the stream. Only DATA and HEADERS can.
+    pub const fn ends_stream(self) -> bool {
+        matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
+    }
+
+    /// Whether it answers a PING or SETTINGS.
+    pub const fn is_ack(self) -> bool {
+        matches!(self.kind, Kind::Ping | Kind::Settings) && self.flags & ACK != 0
+    }
+
+    /// Whether a field block begins or goes on with it, and has not ended with it.
+    pub const fn leaves_block_open(self) -> bool {
+        matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS == 0
+    }
+}
+
+impl Kind {
+    const fn of(number: u8) -> Self {
+        match number {
+            0x0 => Self::Data,
+            0x1 => Self::Headers,
+            0x3 => Self::RstStream,
+            0x4 => Self::Settings,
+            0x5 => Self::PushPromise,
+            0x6 => Self::Ping,
+            0x7 => Self::GoAway,
+            0x9 => Self::Continuation,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl ErrorCode {
+    const fn number(self) -> u32 {
+        match self {
+            Self::NoError => 0x0,
+            Self::ProtocolError => 0x1,
+            Self::FrameSizeError => 0x6,
+        }
+    }
+}
+
+/// The largest frame that this SETTINGS entry allows, where it speaks of that.
+pub fn max_frame_size(setting: &[u8]) -> Option<u32> {
+    let [i1, i0, v3, v2, v1, v0] = *setting else { return None };
+    let allowed = u32::from_be_bytes([v3, v2, v1, v0]);
+    (u16::from_be_bytes([i1, i0]) == SETTINGS_MAX_FRAME_SIZE).then_some(allowed)
+}
+
+/// A GOAWAY frame.
+pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
+    let mut frame = [0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let [.., s3, s2, s1, s0, c3, c2, c1, c0] = &mut frame;
+    [*s3, *s2, *s1, *s0] = (last_stream & LARGEST_STREAM).to_be_bytes();
+    [*c3, *c2, *c1, *c0] = code.number().to_be_bytes();
+    frame
+}
+
+/// The GOAWAY that promises to serve every stream and asks for no new ones (RFC 9113 §6.8).
+pub fn first_goaway() -> [u8; 17] {
+    goaway(LARGEST_STREAM, ErrorCode::NoError)
+}
+
+/// A PING frame.
+pub fn ping(payload: [u8; PING_PAYLOAD]) -> [u8; 17] {
+    let [p0, p1, p2, p3, p4, p5, p6, p7] = payload;
+    [0, 0, 8, 0x6, 0, 0, 0, 0, 0, p0, p1, p2, p3, p4, p5, p6, p7]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_whole_or_not_at_all() {
+        let bytes = [0x01, 0x02, 0x03, 0x1, 0x5, 0x80, 0, 0, 0x07, 0xff];
+        for length in 0..HEADER {
+            assert_eq!(FrameHeader::read(&bytes[..length]), None);
+        }
+        let header = FrameHeader::read(&bytes).unwrap();
+        assert_eq!((header.length, header.kind, header.stream), (0x0001_0203, Kind::Headers, 7));
+        assert!(header.ends_stream() && !header.leaves_block_open() && !header.is_ack());
+    }
+
+    #[test]
+    fn flags_mean_what_the_type_says() {
+        let header = |kind, flags| FrameHeader::read(&[0, 0, 0, kind, flags, 0, 0, 0, 0]).unwrap();
+        assert!(header(0x0, 1).ends_stream() && !header(0x6, 1).ends_stream());
+        assert!(header(0x6, 1).is_ack() && header(0x4, 1).is_ack() && !header(0x0, 1).is_ack());
+        assert!(header(0x9, 0).leaves_block_open() && header(0x5, 0).leaves_block_open());
+        assert!(!header(0x9, 4).leaves_block_open() && !header(0x0, 0).leaves_block_open());
+    }
+
+    #[test]
+    fn our_frames_read_back() {
+        let frame = goaway(u32::MAX, ErrorCode::FrameSizeError);
+        assert_eq!(frame, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 6]);
+        assert_eq!(FrameHeader::read(&frame).unwrap().kind, Kind::GoAway);
+        let frame = ping(*b"evenkeel");
+        assert_eq!(&frame[HEADER..], b"evenkeel");
+        let header = FrameHeader::read(&frame).unwrap();
+        assert_eq!((header.kind, header.length, header.is_ack()), (Kind::Ping, 8, false));
+    }
+
+    #[test]
+    fn settings_entries() {
+        assert_eq!(max_frame_size(&[0, 5, 0, 1, 0, 0]), Some(65_536));
+        assert_eq!(max_frame_size(&[0, 4, 0, 1, 0, 0]), None);
+        assert_eq!(max_frame_size(&[0, 5, 0, 1, 0]), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! The pure core of the HTTP/2 relay: which frames pass, and when the goodbye is said.
+
+use super::fault::Fault;
+use super::frame::{ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, max_frame_size, ping};
+use super::goodbye::Goodbye;
+use super::streams::Streams;
+use super::walk::{Next, Walk};
+use crate::buffer::Buffer;
+use crate::metrics::Side;
+use crate::recycle::{Limits, Moment, RetireReason};
+
+/// One HTTP/2 connection between a client and its app.
+#[derive(Debug)]
+pub struct Session {
+    from_client: Walk,
+    from_app: Walk,
+    streams: Streams,
+    goodbye: Goodbye,
+    limits: Limits,
+    /// Tells our PING from the app's.
+    ping: [u8; PING_PAYLOAD],
+    /// Streams that clients have opened.
+    started: u32,
+    /// The stream with which the limit was reached.
+    limit_reached_at: Option<u32>,
+    retired: Option<RetireReason>,
+    /// Before the app's own SETTINGS has passed, a GOAWAY would be the first frame that the client sees.
+    app_has_spoken: bool,
+    /// The app says goodbye itself.
+    app_leaves: bool,
+}
+
+/// A fault, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offence {
+    /// Who sent the frame.
+    pub side: Side,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl Session {
+    /// A connection on which nothing has passed; `ping` should be random, so that it is nobody else's.
+    pub fn new(limits: Limits, ping: [u8; PING_PAYLOAD]) -> Self {
+        Self {
+            from_client: Walk::of_client(),
+            from_app: Walk::of_app(),
+            streams: Streams::default(),
+            goodbye: Goodbye::None,
+            limits,
+            ping,
+            started: 0,
+            limit_reached_at: None,
+            retired: None,
+            app_has_spoken: false,
+            app_leaves: false,
+        }
+    }
+
+    /// How far the goodbye has come.
+    pub const fn goodbye(&self) -> Goodbye {
+        self.goodbye
+    }
+
+    /// Why the connection was retired, if it was.
+    pub const fn retired(&self) -> Option<RetireReason> {
+        self.retired
+    }
+
+    /// Streams that the client has opened.
+    pub const fn requests_started(&self) -> u32 {
+        self.started
+    }
+
+    /// Clears what may pass of the client's bytes.
+    pub fn examine_client(&mut self, buffer: &mut Buffer) -> Result<(), Offence> {
+        self.walk_client(buffer).map_err(|fault| Offence { side: Side::Client, fault })
+    }
+
+    fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+        loop {
+            match self.from_client.advance(buffer)? {
+                Next::NeedMore => return Ok(()),
+                Next::Setting => {
+                    if let Some(size) = max_frame_size(first_entry(buffer)) {
+                        self.from_app.allow(size);
+                    }
+                    self.from_client.pass_setting(buffer);
+                }
+                Next::Frame(header) if self.is_our_ping(header, buffer) => {
+                    self.from_client.drop_frame(header, buffer);
+                    if self.goodbye == Goodbye::Asked {
+                        self.goodbye = Goodbye::Settling;
+                    }
+                }
+                Next::Frame(header) if self.comes_too_late(header) => self.from_client.drop_frame(header, buffer),
+                Next::Frame(header) => {
+                    self.note_client(header)?;
+                    self.from_client.pass(header, buffer);
+                }
+            }
+        }
+    }
+
+    fn note_client(&mut self, header: FrameHeader) -> Result<(), Fault> {
+        let stream = header.stream;
+        match header.kind {
+            Kind::Headers if stream.is_multiple_of(2) => return Err(Fault::BadStreamNumber),
+            Kind::Headers if stream > self.streams.last() => {
+                self.streams.open(stream);
+                self.started = self.started.saturating_add(1);
+                if self.started >= self.limits.requests() && self.limit_reached_at.is_none() {
+                    self.limit_reached_at = Some(stream);
+                }
+            }
+            Kind::RstStream => self.streams.reset(stream),
+            Kind::Data
+            | Kind::Headers
+            | Kind::Settings
+            | Kind::PushPromise
+            | Kind::Ping
+            | Kind::GoAway
+            | Kind::Continuation
+            | Kind::Other => {}
+        }
+        if header.ends_stream() {
+            self.streams.client_ended(stream);
+        }
+        Ok(())
+    }
+
+    fn is_our_ping(&self, header: FrameHeader, buffer: &Buffer) -> bool {
+        let payload = buffer.unexamined().get(HEADER..HEADER.saturating_add(PING_PAYLOAD));
+        header.kind == Kind::Ping && header.is_ack() && self.retired.is_some() && payload == Some(&self.ping[..])
+    }
+
+    /// A stream above the last one that we promised to serve: the client repeats it elsewhere (RFC 9113 §6.8), so the
+    /// app must not see it.
+    fn comes_too_late(&self, header: FrameHeader) -> bool {
+        self.goodbye.last().is_some_and(|last| header.stream > last)
+    }
+
+    /// Clears what may pass of the app's bytes, and puts the goodbye in where its time has come.
+    pub fn examine_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Offence> {
+        self.walk_app(buffer, moment).map_err(|fault| Offence { side: Side::App, fault })
+    }
+
+    fn walk_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Fault> {
+        loop {
+            match self.from_app.advance(buffer)? {
+                Next::NeedMore => return Ok(()),
+                Next::Setting => {
+                    if let Some(size) = max_frame_size(first_entry(buffer)) {
+                        self.from_client.allow(size);
+                    }
+                    self.from_app.pass_setting(buffer);
+                }
+                Next::Frame(header) => {
+                    if header.kind == Kind::Headers
+                        && let Some(reason) = self.verdict(header.stream, &moment)
+                    {
+                        self.begin_goodbye(reason, buffer);
+                    }
+                    self.note_app(header);
+                    self.from_app.pass(header, buffer);
+                }
+            }
+        }
+    }
+
+    fn note_app(&mut self, header: FrameHeader) {
+        match header.kind {
+            Kind::Headers => self.streams.answered(header.stream),
+            Kind::RstStream => self.streams.reset(header.stream),
+            Kind::Settings => self.app_has_spoken = true,
+            Kind::GoAway => self.app_leaves = true,
+            Kind::Data | Kind::PushPromise | Kind::Ping | Kind::Continuation | Kind::Other => {}
+        }
+        if header.ends_stream() {
+            self.streams.app_ended(header.stream);
+        }
+    }
+
+    /// Whether the connection is retired just before this stream's response fields, and why.
+    ///
+    /// Not before the response of the stream that reached the limit: a GOAWAY between a request and its response
+    /// makes some clients lose or repeat it.
+    fn verdict(&self, stream: u32, moment: impl Fn() -> Moment) -> Option<RetireReason> {
+        if !self.may_begin() {
+            return None;
+        }
+        let counted = self.limit_reached_at.filter(|at| stream >= *at).map_or(0, |_| self.started);
+        self.limits.verdict(counted, moment())
+    }
+
+    fn may_begin(&self) -> bool {
+        self.goodbye == Goodbye::None && self.app_has_spoken && !self.app_leaves
+    }
+
+    /// The pod drains: says goodbye now, where no response is awaited; otherwise the next one does it.
+    pub fn drain(&mut self, from_app: &mut Buffer) -> bool {
+        let now = self.may_begin() && self.streams.all_answered() && self.from_app.is_at_boundary();
+        if now {
+            self.begin_goodbye(RetireReason::Drain, from_app);
+        }
+        now
+    }
+
+    fn begin_goodbye(&mut self, reason: RetireReason, from_app: &mut Buffer) {
+        put_in(from_app, &[first_goaway(), ping(self.ping)].concat());
+        self.retired = Some(reason);
+        self.goodbye = Goodbye::Asked;
+    }
+
+    /// The bound of the present step has passed; `false` where the connection ends with it.
+    pub fn step_is_over(&mut self, from_app: &mut Buffer) -> bool {
+        match self.goodbye {
+            Goodbye::None => true,
+            Goodbye::Asked | Goodbye::Settling if self.from_app.is_at_boundary() => {
+                let last = self.streams.last();
+                put_in(from_app, &goaway(last, ErrorCode::NoError));
+                self.goodbye = Goodbye::Told { last };
+                true
+            }
+            // In the middle of a frame that the app does not finish: the step lasts a little longer.
+            Goodbye::Asked | Goodbye::Settling => true,
+            Goodbye::Told { .. } | Goodbye::Done { .. } => false,
+        }
+    }
+
+    /// Notes that nothing is in flight; whether that ends the last streams of a connection that says goodbye.
+    pub fn nothing_in_flight(&mut self) -> bool {
+        match self.goodbye {
+            Goodbye::Told { last } if self.streams.is_empty() => {
+                self.goodbye = Goodbye::Done { last };
+                true
+            }
+            Goodbye::None | Goodbye::Asked | Goodbye::Settling | Goodbye::Told { .. } | Goodbye::Done { .. } => false,
+        }
+    }
+
+    /// Whether a stream is open, so that an end of the connection loses something.
+    pub fn has_open_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// The frame that ends the connection for this fault.
+    pub fn last_word(&self, fault: Fault) -> [u8; 17] {
+        goaway(self.streams.last(), fault.code())
+    }
+
+    /// Whether a frame of ours may be written behind what was cleared.
+    pub fn may_speak(&self) -> bool {
+        self.from_app.is_at_boundary()
+    }
+}
+
+/// The SETTINGS entry that is next.
+fn first_entry(buffer: &Buffer) -> &[u8] {
+    buffer.unexamined().get(..super::frame::SETTING).unwrap_or_default()
+}
+
+/// Puts frames of ours between what was cleared and what was not.
+fn put_in(buffer: &mut Buffer, frames: &[u8]) {
+    buffer.replace(0, frames);
+    buffer.clear(frames.len());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! The core as dialogues of frames.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use settings::{Jitter, MaxRequests};
+
+use super::*;
+use crate::http2::frame::{LEAST_MAX_FRAME, first_goaway};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const OUR_PING: [u8; 8] = *b"evenkeel";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+fn settings() -> Vec<u8> {
+    frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])
+}
+
+/// HEADERS that is a whole request or response.
+fn headers(stream: u32) -> Vec<u8> {
+    frame(1, 0x5, stream, b"hpack")
+}
+
+fn ping_ack(payload: [u8; 8]) -> Vec<u8> {
+    frame(6, 1, 0, &payload)
+}
+
+fn first_step() -> Vec<u8> {
+    [first_goaway(), ping(OUR_PING)].concat()
+}
+
+struct Dialogue {
+    session: Session,
+    from_client: Buffer,
+    from_app: Buffer,
+    draining: bool,
+}
+
+impl Dialogue {
+    fn with_limit(max_requests: u32) -> Self {
+        let limits = Limits::draw(MaxRequests::new(max_requests).unwrap(), None, Jitter::NONE, 0);
+        let session = Session::new(limits, OUR_PING);
+        Self { session, from_client: Buffer::default(), from_app: Buffer::default(), draining: false }
+    }
+
+    /// After the prefaces of both sides.
+    fn opened(max_requests: u32) -> Self {
+        let mut dialogue = Self::with_limit(max_requests);
+        dialogue.client(&[PREFACE, &settings()].concat());
+        dialogue.app(&settings());
+        dialogue
+    }
+
+    fn client(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.try_client(bytes).unwrap()
+    }
+
+    fn try_client(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+        put(&mut self.from_client, bytes);
+        self.session.examine_client(&mut self.from_client).map(|()| take(&mut self.from_client))
+    }
+
+    fn app(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.try_app(bytes).unwrap()
+    }
+
+    fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+        put(&mut self.from_app, bytes);
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining };
+        self.session.examine_app(&mut self.from_app, moment).map(|()| take(&mut self.from_app))
+    }
+
+    fn elapse(&mut self) -> Vec<u8> {
+        assert!(self.session.step_is_over(&mut self.from_app));
+        take(&mut self.from_app)
+    }
+}
+
+fn put(buffer: &mut Buffer, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+}
+
+fn take(buffer: &mut Buffer) -> Vec<u8> {
+    let passed = buffer.cleared().to_vec();
+    buffer.written(passed.len());
+    passed
+}
+
+#[test]
+fn frames_pass_as_they_are() {
+    let mut dialogue = Dialogue::with_limit(1000);
+    let from_client = [
+        PREFACE.to_vec(),
+        settings(),
+        frame(1, 0x1, 1, b"begin"),
+        frame(9, 0x4, 1, b"end"),
+        frame(0xfa, 0xff, 0, b"unknown"),
+        frame(8, 0, 0, &[0, 0, 1, 0]),
+        frame(6, 0, 0, b"theirown"),
+        ping_ack(*b"theirown"),
+        frame(1, 0x4, 3, b"post"),
+        frame(0, 0x1, 3, &[7; 16_384]),
+    ]
+    .concat();
+    let mut passed = Vec::new();
+    for piece in from_client.chunks(1000) {
+        passed.extend(dialogue.client(piece));
+    }
+    assert_eq!(passed, from_client);
+    let from_app = [settings(), headers(1), frame(0, 0, 3, b""), frame(3, 0, 3, &[0; 4])].concat();
+    assert_eq!(dialogue.app(&from_app), from_app);
+    assert!(!dialogue.session.has_open_streams());
+    assert_eq!(dialogue.session.requests_started(), 2);
+}
+
+#[test]
+fn the_first_step_comes_just_before_the_limits_response() {
+    for limit in [1, 2, 10] {
+        let mut dialogue = Dialogue::opened(limit);
+        for n in 0..limit - 1 {
+            dialogue.client(&headers(2 * n + 1));
+            assert_eq!(dialogue.app(&headers(2 * n + 1)), headers(2 * n + 1));
+        }
+        let last = 2 * limit - 1;
+        dialogue.client(&headers(last));
+        assert_eq!(dialogue.app(&headers(last)), [first_step(), headers(last)].concat());
+        assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+    }
+}
+
+#[test]
+fn responses_of_earlier_streams_do_not_begin_it() {
+    let mut dialogue = Dialogue::opened(2);
+    dialogue.client(&[headers(1), headers(3)].concat());
+    assert_eq!(dialogue.app(&headers(1)), headers(1));
+    assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
+}
+
+#[test]
+fn a_limit_of_one_waits_for_the_apps_settings() {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client(&[PREFACE, &settings(), &headers(1)].concat());
+    assert_eq!(dialogue.app(&[settings(), headers(1)].concat()), [settings(), first_step(), headers(1)].concat());
+}
+
+#[test]
+fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client knew");
+    assert_eq!(dialogue.client(&ping_ack(*b"theirown")), ping_ack(*b"theirown"));
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Asked);
+    assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Settling);
+    assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
+    assert_eq!(dialogue.elapse(), goaway(5, ErrorCode::NoError));
+    assert!(!dialogue.session.nothing_in_flight(), "two streams are open");
+    dialogue.app(&[headers(3), headers(5)].concat());
+    assert!(dialogue.session.nothing_in_flight());
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Done { last: 5 });
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
+}
+
+#[test]
+fn a_client_that_never_answers_is_told_all_the_same() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.elapse(), goaway(1, ErrorCode::NoError));
+}
+
+#[test]
+fn streams_behind_the_last_never_reach_the_app() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"upload")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    dialogue.elapse();
+    let late = [frame(1, 0, 5, b"begin"), frame(9, 4, 5, b"end"), frame(0, 1, 5, b"body"), frame(3, 0, 5, &[0; 4])];
+    assert_eq!(dialogue.client(&late.concat()), b"");
+    assert_eq!(dialogue.client(&frame(0, 1, 3, b"goes on")), frame(0, 1, 3, b"goes on"));
+    assert_eq!(dialogue.client(&frame(8, 0, 0, &[0, 0, 0, 9])), frame(8, 0, 0, &[0, 0, 0, 9]));
+}
+
+#[test]
+fn nothing_is_put_into_a_field_block_or_a_frame() {
+    let mut dialogue = Dialogue::opened(1000);
+    dialogue.app(&frame(1, 0, 2, b"begin"));
+    assert!(!dialogue.session.drain(&mut dialogue.from_app));
+    dialogue.app(&frame(9, 4, 2, b"end"));
+    let (first, rest) = (&frame(0, 0, 2, b"body")[..11].to_vec(), &frame(0, 0, 2, b"body")[11..].to_vec());
+    dialogue.app(first);
+    assert!(!dialogue.session.drain(&mut dialogue.from_app));
+    dialogue.app(rest);
+    put(&mut dialogue.from_app, &headers(2)[..5]);
+    assert!(dialogue.session.drain(&mut dialogue.from_app), "half a header is still a boundary");
+    assert_eq!(take(&mut dialogue.from_app), first_step());
+    assert_eq!(dialogue.app(&headers(2)[5..]), headers(2));
+}
+
+#[test]
+fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
+    let mut dialogue = Dialogue::opened(1000);
+    dialogue.client(&headers(1));
+    dialogue.draining = true;
+    assert!(!dialogue.session.drain(&mut dialogue.from_app), "a response is awaited");
+    assert_eq!(dialogue.app(&headers(1)), [first_step(), headers(1)].concat());
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
+    assert!(!dialogue.session.drain(&mut dialogue.from_app), "once is enough");
+
+    let mut idle = Dialogue::opened(1000);
+    assert!(idle.session.drain(&mut idle.from_app));
+    let mut unopened = Dialogue::with_limit(1000);
+    assert!(!unopened.session.drain(&mut unopened.from_app), "the app's SETTINGS come first");
+}
+
+#[test]
+fn an_app_that_leaves_says_its_own_goodbye() {
+    let mut dialogue = Dialogue::opened(1);
+    let goodbye = goaway(1, ErrorCode::NoError).to_vec();
+    dialogue.client(&headers(1));
+    assert_eq!(dialogue.app(&[goodbye.clone(), headers(1)].concat()), [goodbye, headers(1)].concat());
+    assert_eq!(dialogue.session.retired(), None);
+}
+
+#[test]
+fn faults_stop_the_connection_before_the_frame() {
+    let too_long = [&(LEAST_MAX_FRAME + 1).to_be_bytes()[1..], &[0, 0, 0, 0, 0, 1]].concat();
+    for (bytes, fault) in [
+        (too_long, Fault::FrameTooLong),
+        (frame(9, 4, 1, b""), Fault::BrokenFieldBlock),
+        ([frame(1, 0, 1, b""), frame(0, 0, 1, b"")].concat(), Fault::BrokenFieldBlock),
+        ([frame(1, 0, 1, b""), frame(9, 4, 3, b"")].concat(), Fault::BrokenFieldBlock),
+        (headers(2), Fault::BadStreamNumber),
+        (headers(0), Fault::WrongStream),
+        (frame(0, 0, 0, b""), Fault::WrongStream),
+        (frame(4, 0, 1, b""), Fault::WrongStream),
+        (frame(6, 0, 1, &[0; 8]), Fault::WrongStream),
+        (frame(6, 0, 0, &[0; 7]), Fault::WrongSize),
+        (frame(4, 0, 0, &[0; 5]), Fault::WrongSize),
+        (frame(4, 1, 0, &[0; 6]), Fault::WrongSize),
+        (frame(3, 0, 1, &[0; 3]), Fault::WrongSize),
+    ] {
+        let mut dialogue = Dialogue::opened(1000);
+        assert_eq!(dialogue.try_client(&bytes), Err(Offence { side: Side::Client, fault }), "{bytes:?}");
+    }
+}
+
+#[test]
+fn longer_frames_pass_once_their_receiver_allows_them() {
+    let long = frame(0, 0, 1, &[1; 16_385]);
+    let (begin, rest) = long.split_at(10_000);
+    let mut dialogue = Dialogue::opened(1000);
+    dialogue.client(&headers(1));
+    assert_eq!(dialogue.try_client(begin).unwrap_err().fault, Fault::FrameTooLong);
+    let mut dialogue = Dialogue::opened(1000);
+    dialogue.app(&frame(4, 0, 0, &[0, 1, 0, 0, 0, 9, 0, 5, 0, 1, 0, 0]));
+    dialogue.client(&headers(1));
+    assert_eq!([dialogue.client(begin), dialogue.client(rest)].concat(), long);
+}
+
+proptest! {
+    #[test]
+    fn the_way_that_frames_arrive_changes_nothing(cuts in prop::collection::vec(0usize..400, 0..8)) {
+        let from_app = [
+            settings(),
+            headers(1),
+            frame(0, 1, 1, b"some bytes"),
+            frame(6, 0, 0, b"theirown"),
+            frame(1, 0, 3, b"be"),
+            frame(9, 4, 3, b"gin"),
+            frame(0, 1, 3, b""),
+        ].concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % from_app.len()).collect();
+        cuts.extend([0, from_app.len()]);
+        cuts.sort_unstable();
+        let mut dialogue = Dialogue::opened(2);
+        dialogue.client(&[headers(1), headers(3)].concat());
+        let passed: Vec<u8> = cuts.windows(2).flat_map(|cut| dialogue.app(&from_app[cut[0]..cut[1]])).collect();
+        let before_the_second = from_app.len() - frame(1, 0, 3, b"be").len() - frame(9, 4, 3, b"gin").len() - 9;
+        let (first, second) = from_app.split_at(before_the_second);
+        prop_assert_eq!(passed, [first, &first_step(), second].concat());
+    }
+}

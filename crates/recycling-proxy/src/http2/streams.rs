@@ -1,0 +1,137 @@
+//! The streams that are open on a connection.
+
+/// An open stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stream {
+    number: u32,
+    /// The app has sent response fields.
+    answered: bool,
+    client_ended: bool,
+    app_ended: bool,
+}
+
+/// Open streams in the order of their numbers. A connection has as many as the app allows, a hundred as a rule.
+#[derive(Clone, Debug, Default)]
+pub struct Streams {
+    open: Vec<Stream>,
+    last: u32,
+    unanswered: usize,
+}
+
+impl Streams {
+    /// The highest number that a client has opened; 0 before the first.
+    pub const fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether every open stream has its response fields.
+    pub const fn all_answered(&self) -> bool {
+        self.unanswered == 0
+    }
+
+    /// Opens the stream, whose number must be above [`Streams::last`].
+    pub fn open(&mut self, number: u32) {
+        self.last = number;
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.open.push(Stream { number, answered: false, client_ended: false, app_ended: false });
+    }
+
+    /// The app has answered on the stream.
+    pub fn answered(&mut self, number: u32) {
+        if let Some(stream) = self.find(number).and_then(|at| self.open.get_mut(at))
+            && !stream.answered
+        {
+            stream.answered = true;
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+    }
+
+    /// The client says nothing more on the stream.
+    pub fn client_ended(&mut self, number: u32) {
+        self.end(number, |stream| stream.client_ended = true);
+    }
+
+    /// The app says nothing more on the stream.
+    pub fn app_ended(&mut self, number: u32) {
+        self.end(number, |stream| stream.app_ended = true);
+    }
+
+    /// The stream was reset.
+    pub fn reset(&mut self, number: u32) {
+        if let Some(at) = self.find(number) {
+            self.close(at);
+        }
+    }
+
+    fn end(&mut self, number: u32, end: impl FnOnce(&mut Stream)) {
+        let Some(at) = self.find(number) else { return };
+        let Some(stream) = self.open.get_mut(at) else { return };
+        end(stream);
+        if stream.client_ended && stream.app_ended {
+            self.close(at);
+        }
+    }
+
+    fn close(&mut self, at: usize) {
+        let stream = self.open.remove(at);
+        if !stream.answered {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        if self.open.is_empty() {
+            // An idle connection owns no memory for streams.
+            self.open = Vec::new();
+        }
+    }
+
+    fn find(&self, number: u32) -> Option<usize> {
+        self.open.binary_search_by_key(&number, |stream| stream.number).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_ends_when_both_have_ended_it() {
+        for client_first in [true, false] {
+            let mut streams = Streams::default();
+            streams.open(1);
+            streams.open(5);
+            assert_eq!((streams.last(), streams.all_answered()), (5, false));
+            streams.answered(1);
+            streams.answered(1);
+            streams.answered(5);
+            assert!(streams.all_answered());
+            for number in [5, 1] {
+                assert!(!streams.is_empty());
+                if client_first {
+                    streams.client_ended(number);
+                    streams.app_ended(number);
+                } else {
+                    streams.app_ended(number);
+                    streams.client_ended(number);
+                }
+            }
+            assert!(streams.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_reset_ends_it_at_once_and_unknown_streams_change_nothing() {
+        let mut streams = Streams::default();
+        streams.open(1);
+        streams.reset(3);
+        streams.client_ended(3);
+        streams.answered(3);
+        assert!(!streams.is_empty() && !streams.all_answered());
+        streams.reset(1);
+        assert!(streams.is_empty() && streams.all_answered());
+        assert_eq!(streams.last(), 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Walks through one direction's frames, however the bytes arrive.
+
+use super::fault::Fault;
+use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, PING_PAYLOAD, SETTING};
+use crate::buffer::Buffer;
+
+/// Where one direction stands.
+///
+/// ```text
+/// Preface ──▶ Boundary ──header──▶ Payload ──▶ Boundary …
+///                     └──header──▶ Dropping ──▶ Boundary …     (what must not reach the other side)
+///                     └──header──▶ Settings ──▶ Boundary …     (entries are read as they pass)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Preface { left: usize },
+    Boundary,
+    Payload { left: usize },
+    Dropping { left: usize },
+    Settings { left: usize },
+}
+
+/// The walk of one direction.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    state: State,
+    /// The stream whose field block is open: no other frame may come in between.
+    block: Option<u32>,
+    /// The longest frame that the receiver has ever allowed.
+    max_frame: u32,
+}
+
+/// What is next in the direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A frame of which nothing has passed; `whole` says whether all of a short one has arrived.
+    Frame(FrameHeader),
+    /// A SETTINGS entry, still unexamined.
+    Setting,
+    /// Nothing, until more bytes come.
+    NeedMore,
+}
+
+impl Walk {
+    /// From the app: frames from the first byte on.
+    pub const fn of_app() -> Self {
+        Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME }
+    }
+
+    /// From the client: the preface, then frames.
+    pub const fn of_client() -> Self {
+        Self { state: State::Preface { left: 24 }, ..Self::of_app() }
+    }
+
+    /// The receiver allows frames of `size`. It may take that back only with the sender's word, so the most counts.
+    pub fn allow(&mut self, size: u32) {
+        self.max_frame = self.max_frame.max(size);
+    }
+
+    /// Whether a frame of ours may be put in here.
+    pub fn is_at_boundary(&self) -> bool {
+        self.state == State::Boundary && self.block.is_none()
+    }
+
+    /// Lets pass what needs no decision, up to the next thing that does.
+    pub fn advance(&mut self, buffer: &mut Buffer) -> Result<Next, Fault> {
+        loop {
+            let there = buffer.unexamined().len();
+            match &mut self.state {
+                State::Boundary => return self.header(buffer),
+                State::Settings { left: 1.. } if there >= SETTING => return Ok(Next::Setting),
+                State::Preface { left: 0 }
+                | State::Payload { left: 0 }
+                | State::Dropping { left: 0 }
+                | State::Settings { left: 0 } => self.state = State::Boundary,
+                State::Settings { .. } => return Ok(Next::NeedMore),
+                State::Preface { left: 1.. } | State::Payload { left: 1.. } | State::Dropping { left: 1.. }
+                    if there == 0 =>
+                {
+                    return Ok(Next::NeedMore);
+                }
+                State::Preface { left } | State::Payload { left } => {
+                    let passed = there.min(*left);
+                    *left = left.saturating_sub(passed);
+                    buffer.clear(passed);
+                }
+                State::Dropping { left } => {
+                    let dropped = there.min(*left);
+                    *left = left.saturating_sub(dropped);
+                    buffer.replace(dropped, b"");
+                }
+            }
+        }
+    }
+
+    fn header(&self, buffer: &Buffer) -> Result<Next, Fault> {
+        let Some(header) = FrameHeader::read(buffer.unexamined()) else { return Ok(Next::NeedMore) };
+        if header.length > self.max_frame {
+            return Err(Fault::FrameTooLong);
+        }
+        self.check_block(header)?;
+        check_stream(header)?;
+        check_size(header)?;
+        // A PING may be the answer to ours, which only its payload tells.
+        let needed = if header.kind == Kind::Ping { HEADER.saturating_add(PING_PAYLOAD) } else { HEADER };
+        Ok(if buffer.unexamined().len() < needed { Next::NeedMore } else { Next::Frame(header) })
+    }
+
+    fn check_block(&self, header: FrameHeader) -> Result<(), Fault> {
+        let continues = header.kind == Kind::Continuation;
+        match self.block {
+            Some(stream) if continues && header.stream == stream => Ok(()),
+            None if !continues => Ok(()),
+            Some(_) | None => Err(Fault::BrokenFieldBlock),
+        }
+    }
+
+    /// Lets the frame pass.
+    pub fn pass(&mut self, header: FrameHeader, buffer: &mut Buffer) {
+        self.enter(header);
+        buffer.clear(HEADER);
+        let left = length(header);
+        self.state = match header.kind {
+            Kind::Settings if !header.is_ack() => State::Settings { left },
+            Kind::Data
+            | Kind::Headers
+            | Kind::RstStream
+            | Kind::Settings
+            | Kind::PushPromise
+            | Kind::Ping
+            | Kind::GoAway
+            | Kind::Continuation
+            | Kind::Other => State::Payload { left },
+        };
+    }
+
+    /// Takes the frame out.
+    pub fn drop_frame(&mut self, header: FrameHeader, buffer: &mut Buffer) {
+        self.enter(header);
+        buffer.replace(HEADER, b"");
+        self.state = State::Dropping { left: length(header) };
+    }
+
+    /// Lets the SETTINGS entry pass that is next.
+    pub fn pass_setting(&mut self, buffer: &mut Buffer) {
+        if let State::Settings { left } = &mut self.state {
+            *left = left.saturating_sub(SETTING);
+            buffer.clear(SETTING);
+        }
+    }
+
+    fn enter(&mut self, header: FrameHeader) {
+        if matches!(header.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) {
+            self.block = header.leaves_block_open().then_some(header.stream);
+        }
+    }
+}
+
+fn length(header: FrameHeader) -> usize {
+    usize::try_from(header.length).unwrap_or(usize::MAX)
+}
+
+fn check_stream(header: FrameHeader) -> Result<(), Fault> {
+    let of_connection = header.stream == 0;
+    let right = match header.kind {
+        Kind::Data | Kind::Headers | Kind::RstStream | Kind::PushPromise | Kind::Continuation => !of_connection,
+        Kind::Settings | Kind::Ping | Kind::GoAway => of_connection,
+        Kind::Other => true,
+    };
+    if right { Ok(()) } else { Err(Fault::WrongStream) }
+}
+
+fn check_size(header: FrameHeader) -> Result<(), Fault> {
+    let right = match header.kind {
+        Kind::Ping => header.length == 8,
+        Kind::RstStream => header.length == 4,
+        Kind::Settings if header.is_ack() => header.length == 0,
+        Kind::Settings => header.length.is_multiple_of(6),
+        Kind::GoAway => header.length >= 8,
+        Kind::Data | Kind::Headers | Kind::PushPromise | Kind::Continuation | Kind::Other => true,
+    };
+    if right { Ok(()) } else { Err(Fault::WrongSize) }
+}

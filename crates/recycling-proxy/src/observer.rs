@@ -1,0 +1,50 @@
+//! What a relay asks and tells the rest of the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::proxy::Proxy;
+use crate::recycle::{Limits, Moment, RetireReason};
+
+/// What a relay asks and tells the rest of the process.
+pub(crate) trait Observer {
+    /// The moment of a decision.
+    fn moment(&self) -> Moment;
+    /// Another request has begun.
+    fn request_started(&self);
+    /// The end of the connection was announced.
+    fn retired(&self, reason: RetireReason);
+}
+
+/// The observer of one connection.
+#[derive(Debug)]
+pub(crate) struct Watch<'p> {
+    pub(crate) proxy: &'p Arc<Proxy>,
+    pub(crate) limits: Limits,
+    born: Instant,
+}
+
+impl<'p> Watch<'p> {
+    /// For a connection that was accepted at `born`; its limits are drawn here.
+    pub(crate) fn new(proxy: &'p Arc<Proxy>, born: Instant) -> Self {
+        Self { proxy, limits: proxy.draw_limits(fastrand::u32(..)), born }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn moment(&self) -> Moment {
+        // The clock is asked only where an age limit makes it matter.
+        let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
+        Moment { age, draining: self.proxy.drain.is_announcing() }
+    }
+
+    fn request_started(&self) {
+        self.proxy.metrics.requests.inc();
+    }
+
+    fn retired(&self, reason: RetireReason) {
+        self.proxy.metrics.retired(reason);
+    }
+}
