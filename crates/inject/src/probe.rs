@@ -67,13 +67,13 @@ fn port_of_ours(members: &Map<String, Value>) -> Option<u16> {
     handler::admin_path(members)?.strip_prefix(PATH)?.parse().ok()
 }
 
-/// As the kubelet resolves it: a name among the container's own ports, else a number written as text.
+/// A name is one of the container's own ports, as the kubelet looks for it.
 fn number(port: &Value, container: &Container) -> Option<u16> {
     match port {
         Value::Number(number) => number.as_u64()?.try_into().ok(),
         Value::String(name) => {
             let named = container.ports.iter().find(|port| port.name.as_deref() == Some(name));
-            named.map(|port| port.number).or_else(|| name.parse().ok())
+            named.map(|port| port.number)
         }
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
@@ -114,7 +114,8 @@ mod tests {
         for (socket, port) in [
             (json!({"port": 8080}), Some(8080)),
             (json!({"port": "http"}), Some(8080)),
-            (json!({"port": "8080"}), Some(8080)),
+            // Refused by the API server.
+            (json!({"port": "8080"}), None),
             (json!({"port": 8080, "host": ""}), Some(8080)),
             (json!({"port": 8080, "host": "db"}), None),
             (json!({"port": 9090}), None),

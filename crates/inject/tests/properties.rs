@@ -147,7 +147,7 @@ fn probe() -> impl Strategy<Value = Value> {
     select(vec![
         json!({"tcpSocket": {"port": 8080}}),
         json!({"periodSeconds": 3, "tcpSocket": {"port": "http"}, "timeoutSeconds": 2}),
-        json!({"tcpSocket": {"host": "", "port": "9090"}, "timeoutSeconds": 2}),
+        json!({"tcpSocket": {"host": "", "port": 9090}, "timeoutSeconds": 2}),
         json!({"tcpSocket": {"port": 8080}, "httpGet": null}),
         json!({"tcpSocket": {"port": 8080, "host": "elsewhere"}}),
         json!({"tcpSocket": null, "httpGet": {"port": 8080}}),
