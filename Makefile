@@ -11,6 +11,8 @@ LOAD_IMAGES ?= kind load image-archive
 # The kind cluster of `make kind`.
 KIND_CLUSTER ?= evenkeel
 CARGO_DENY_VERSION := 0.20.2
+# The packages whose programs are shipped, and echo-app.
+PROGRAMS := --package recycling-proxy --package webhook --package cli --package test-support
 
 # $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
 need = @command -v $(1) >/dev/null || { echo "make $@: needs $(1), which is not installed: $(2)" >&2; exit 1; }
@@ -25,7 +27,8 @@ proxy-tests = $(notdir $(patsubst %/main.rs,%,$(basename $(wildcard crates/recyc
 
 .PHONY: demo test build
 demo: ## the main job with no cluster: real webhook, proxies and clients; live bars of each pod's share
-	cargo run --quiet --release --package cli -- demo
+	cargo build --locked --release --bins $(PROGRAMS)
+	target/release/evenkeel demo
 
 test: ## all tests that need no cluster
 ifdef can-redirect
@@ -38,7 +41,7 @@ else
 endif
 
 build: ## all programs, as release builds for this machine
-	cargo build --locked --release --package recycling-proxy --package webhook --package cli
+	cargo build --locked --release --bins $(PROGRAMS)
 
 ##@ With Docker, podman or buildah, and a cluster
 
@@ -96,25 +99,28 @@ deny: ## licences, banned crates, duplicate versions, sources
 
 generate: ## rebuild what is generated from the sources
 	manifests/render.sh
+	UPDATE_DOCS=1 cargo test --locked --quiet --package settings --test documentation
+	UPDATE_DOCS=1 cargo test --locked --quiet --package cli --test demo metrics
+	UPDATE_GOLDEN=1 cargo test --locked --quiet --package inject --test golden
 
+# The tests of `make test` compare the other generated files.
 generated: ## what is generated and committed is up to date
 	manifests/render.sh --check
 
 bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/README.md
-	cargo run --quiet --release --package bench
+	cargo run --locked --release --package bench
 
 ##@ Below the others
 
 # Static binaries: glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags away
 # from build scripts and procedural macros, which cannot be static.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
-STATIC_PACKAGES := --package recycling-proxy --package webhook --package cli --package test-support
 STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel echo-app
 
 .PHONY: static help
 static: ## static release binaries in target/static/: what the images hold
 	RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --locked --release --bins --target $(STATIC_TARGET) $(STATIC_PACKAGES)
+		cargo build --locked --release --bins --target $(STATIC_TARGET) $(PROGRAMS)
 	mkdir -p target/static
 	for binary in $(STATIC_BINARIES); do \
 		cmp --silent target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || \

@@ -18,10 +18,11 @@ const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
 const MAX_REQUESTS: &str = "20";
 /// The number of pods that the load needs.
 const RIGHT: usize = 5;
-/// By then the autoscaler has come to rest; without evenkeel it does so after 20 s.
-const SCALING: Duration = Duration::from_secs(90);
-/// A client retires its connection every 16 s: by then each of them has landed anew.
-const SETTLING: Duration = Duration::from_secs(20);
+/// An autoscaler that changes nothing for so long has come to rest: it looks every 5 s and scales up without delay.
+const REST: Duration = Duration::from_secs(45);
+/// A client retires its connection every 16 s: so long after the last change each of them has landed anew.
+const SETTLED: Duration = Duration::from_secs(20);
+const SCALING: Duration = Duration::from_mins(3);
 const WATCHED: Duration = Duration::from_secs(30);
 
 /// What the autoscaler made of the load.
@@ -76,7 +77,6 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     let fleet = Fleet::start(address, LOAD);
     namespace.autoscale(&Web::autoscaler()?).await?;
     let history = watch_scaling(&namespace).await?;
-    tokio::time::sleep(SETTLING).await;
     let pods = namespace.pod_names().await?;
     let figures = fleet.observe(WATCHED).await;
     let shares = pods.iter().map(|pod| (pod.clone(), figures.share(pod, pods.len()))).collect();
@@ -85,18 +85,21 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     Ok(Outcome { pods: pods.len(), history, utilization, shares, figures })
 }
 
-/// Until there are enough pods, or it is clear that there never will be.
+/// Until nothing changes any more: soon where there are enough pods, for they have to be reached as well.
 async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<Vec<(f64, i32)>> {
     let started = Instant::now();
+    let mut changed = started;
     let mut history: Vec<(f64, i32)> = Vec::new();
     while started.elapsed() < SCALING {
         let deployment = namespace.deployment("web").await?;
         let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0);
         if history.last().is_none_or(|(_, last)| *last != ready) {
+            changed = Instant::now();
             history.push((started.elapsed().as_secs_f64(), ready));
             println!("  {ready} pods ready after {:.0} s", started.elapsed().as_secs_f64());
         }
-        if usize::try_from(ready)? >= RIGHT {
+        let enough = usize::try_from(ready)? >= RIGHT;
+        if changed.elapsed() >= if enough { SETTLED } else { REST } {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
