@@ -36,51 +36,6 @@ async fn a_probe_of_no_port_is_an_error_of_its_author() -> TestResult {
     Ok(())
 }
 
-/// Prometheus text: comments, or a name with labels and a number.
-fn is_sample(line: &str) -> bool {
-    let name_and_labels = line.rsplit_once(' ').map(|(name, value)| (name, value.parse::<f64>()));
-    name_and_labels.is_some_and(|(name, value)| {
-        let plain = name.split('{').next().unwrap_or_default();
-        let named = !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':');
-        named && value.is_ok() && name.contains('{') == name.ends_with('}')
-    })
-}
-
-#[tokio::test]
-async fn metrics_are_prometheus_text() -> TestResult {
-    let stage = Stage::with_limit(2).await?;
-    let (mut client, mut app) = stage.pair().await?;
-    exchange(&mut client, &mut app).await?;
-    let (status, text) = stage.proxy.admin("/metrics").await?;
-    ensure_eq!(status, 200);
-    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let (good, bad): (Vec<&str>, Vec<&str>) = samples.partition(|line| is_sample(line));
-    ensure!(bad.is_empty(), "{bad:?}");
-    ensure!(!good.is_empty());
-    for sample in good {
-        let name = sample.split(['{', ' ']).next().unwrap_or_default();
-        let family =
-            ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        for kind in ["HELP", "TYPE"] {
-            let said = text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
-            ensure!(said, "no {kind} for {name}");
-        }
-    }
-    part(client, app).await
-}
-
-/// The exposition is one of Prometheus' two, and says so.
-#[tokio::test]
-async fn metrics_name_their_format() -> TestResult {
-    let stage = Stage::with(&[]).await?;
-    let mut client = Peer::connect(stage.proxy.admin_address()).await?;
-    client.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
-    let head = client.read_head().await?;
-    let kind = head.tokens("content-type").concat();
-    ensure!(kind.starts_with("text/plain") || kind.starts_with("application/openmetrics-text"), "{kind}");
-    Ok(())
-}
-
 /// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods off.
 #[tokio::test]
 async fn nothing_changes_state() -> TestResult {

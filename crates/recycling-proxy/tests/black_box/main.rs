@@ -14,6 +14,7 @@ mod framing;
 mod generated;
 mod leftovers;
 mod lingering;
+mod metrics;
 mod options;
 mod pipelining;
 mod recycling;

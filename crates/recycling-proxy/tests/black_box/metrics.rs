@@ -1,0 +1,109 @@
+//! The metrics: in a format that Prometheus reads, and true.
+
+use test_support::{PATIENCE, Peer, RecyclingProxy, TestResult, ensure, ensure_eq};
+use tokio::time::{Instant, sleep};
+
+use crate::stage::{GET, OK, Stage, exchange, part};
+
+/// Prometheus text: comments, or a name with labels and a number.
+fn is_sample(line: &str) -> bool {
+    let name_and_labels = line.rsplit_once(' ').map(|(name, value)| (name, value.parse::<f64>()));
+    name_and_labels.is_some_and(|(name, value)| {
+        let plain = name.split('{').next().unwrap_or_default();
+        let named = !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':');
+        named && value.is_ok() && name.contains('{') == name.ends_with('}')
+    })
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let (status, text) = stage.proxy.admin("/metrics").await?;
+    ensure_eq!(status, 200);
+    let samples = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let (good, bad): (Vec<&str>, Vec<&str>) = samples.partition(|line| is_sample(line));
+    ensure!(bad.is_empty(), "{bad:?}");
+    ensure!(!good.is_empty());
+    for sample in good {
+        let name = sample.split(['{', ' ']).next().unwrap_or_default();
+        let family =
+            ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        for kind in ["HELP", "TYPE"] {
+            let said = text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
+            ensure!(said, "no {kind} for {name}");
+        }
+    }
+    part(client, app).await
+}
+
+/// The exposition is one of Prometheus' two, and says so.
+#[tokio::test]
+async fn metrics_name_their_format() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let mut client = Peer::connect(stage.proxy.admin_address()).await?;
+    client.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+    let head = client.read_head().await?;
+    let kind = head.tokens("content-type").concat();
+    ensure!(kind.starts_with("text/plain") || kind.starts_with("application/openmetrics-text"), "{kind}");
+    Ok(())
+}
+
+/// The sum of the samples that begin with `start`: a name, or a name and its first labels.
+async fn sum(proxy: &RecyclingProxy, start: &str) -> TestResult<f64> {
+    let (_, text) = proxy.admin("/metrics").await?;
+    let values = text.lines().filter(|line| line.starts_with(start)).filter_map(|line| line.rsplit_once(' '));
+    let values: Vec<f64> = values.map(|(_, value)| value.parse()).collect::<Result<_, _>>()?;
+    ensure!(!values.is_empty(), "{start} is not there");
+    Ok(values.into_iter().sum())
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut retired, mut app) = stage.pair().await?;
+    exchange(&mut retired, &mut app).await?;
+    retired.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    retired.read_to_end().await?;
+    drop((retired, app));
+
+    let (mut kept, mut app) = stage.pair().await?;
+    exchange(&mut kept, &mut app).await?;
+    part(kept, app).await?;
+
+    let (mut tunnel, mut app) = stage.pair().await?;
+    tunnel.send("\0").await?;
+    app.expect("\0").await?;
+    part(tunnel, app).await?;
+
+    let (mut refused, _app) = stage.pair().await?;
+    refused.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n").await?;
+    refused.read_to_end().await?;
+    drop(refused);
+
+    let (_open, _app) = stage.pair().await?;
+    // A connection is over for its client a moment before it is for the proxy.
+    let begun = Instant::now();
+    while sum(&stage.proxy, "evenkeel_proxy_connections_open ").await? > 1.0 {
+        ensure!(begun.elapsed() < PATIENCE, "connections that have ended still count as open");
+        sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for (samples, expected) in [
+        ("evenkeel_proxy_connections_opened_total ", 5.0),
+        ("evenkeel_proxy_connections_open ", 1.0),
+        ("evenkeel_proxy_requests_total ", 3.0),
+        ("evenkeel_proxy_connections_retired_total{", 1.0),
+        ("evenkeel_proxy_connections_retired_total{reason=\"max_requests\"", 1.0),
+        ("evenkeel_proxy_tunnels_total{", 1.0),
+        ("evenkeel_proxy_faults_total{", 1.0),
+        ("evenkeel_proxy_faults_total{side=\"client\"", 1.0),
+        ("evenkeel_proxy_app_unreachable_total ", 0.0),
+    ] {
+        // Counters hold whole numbers, which compare exactly.
+        ensure_eq!(sum(&stage.proxy, samples).await?.to_string(), expected.to_string(), "{samples}");
+    }
+    Ok(())
+}
