@@ -1,5 +1,8 @@
 //! Which core does what: the proxy has one for itself, everything else shares the others.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -47,5 +50,8 @@ impl Cores {
 
 /// Puts this process, and all that it starts from now on, before the others of the machine. Says whether that was allowed.
 pub(crate) fn take_precedence() -> bool {
-    rustix::process::setpriority_process(None, -20).is_ok()
+    let own = rustix::process::setpriority_process(None, -20).is_ok();
+    // Where the kernel groups processes by session, a priority counts only within the group, which has one of its own.
+    let group = Path::new("/proc/self/autogroup");
+    own && (!group.exists() || fs::write(group, "-20").is_ok())
 }
