@@ -7,6 +7,9 @@ use crate::node::Unreadable;
 use crate::report::{Report, warning};
 use crate::skip::SkipReason;
 
+/// How many faults are told one by one in warnings.
+const MOST_FAULTS: usize = 20;
+
 /// What became of a workload. Patches apply to the whole object, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -130,15 +133,34 @@ impl Outcome {
         match self {
             Self::Inject { report, .. } => report.notes.iter().map(|note| warning(&note.to_string())).collect(),
             Self::Skip { reason, .. } => vec![warning(&format!("not injected: {reason}"))],
-            Self::Invalid { faults, .. } => faults.iter().map(|fault| warning(&fault.to_string())).collect(),
+            Self::Invalid { faults, .. } => first(faults),
             Self::NotAsked | Self::Unchanged { .. } | Self::Remove { .. } | Self::Unreadable(_) => Vec::new(),
         }
     }
 }
 
+/// Warnings for the first faults: the API server cuts what is longer than 4096 characters in all.
+fn first(faults: &Faults) -> Vec<String> {
+    let mut warnings: Vec<String> = faults.iter().take(MOST_FAULTS).map(|fault| warning(&fault.to_string())).collect();
+    if let Some(more @ 1..) = faults.iter().len().checked_sub(MOST_FAULTS) {
+        warnings.push(warning(&format!("{more} more faults")));
+    }
+    warnings
+}
+
 #[cfg(test)]
 mod tests {
+    use settings::Fault;
+
     use super::*;
+
+    #[test]
+    fn a_flood_of_faults_is_counted() {
+        let faults = (0..1000).map(|n| Fault::missing(format!("evenkeel.dev/{n}"), "x")).collect();
+        let faults = Faults::none_or(faults).unwrap_err();
+        let warnings = Outcome::Invalid { faults, patch: Patch::default() }.warnings();
+        assert_eq!((warnings.len(), warnings[20].as_str()), (21, "evenkeel: 980 more faults"));
+    }
 
     #[test]
     fn no_reason_is_cut() {

@@ -28,7 +28,7 @@ impl Ports {
         let opaque = numbers(Annotation::OpaquePorts, &settings.opaque_ports, pod, &mut faults);
         if all_taken_are_known {
             faults.extend(opaque.difference(&taken).map(|port| {
-                let expected = format!("among the ports that are taken ({})", listed(&taken));
+                let expected = format!("one of the ports that are taken ({})", listed(&taken));
                 Fault::invalid(Annotation::OpaquePorts.key(), port.to_string(), expected)
             }));
         }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(
             faults(&[("ports", "http"), ("opaque-ports", "9000")]),
             [
-                r#"evenkeel.dev/opaque-ports: "9000" is not usable: expected among the ports that are taken (8080, 8081)"#
+                r#"evenkeel.dev/opaque-ports: "9000" is not usable: expected one of the ports that are taken (8080, 8081)"#
             ]
         );
     }
