@@ -49,6 +49,9 @@ impl Plan {
         let ports = Ports::choose(&settings, pod)?;
         let mut notes = Vec::new();
         let held = if settings.hold_app.is_on() { held(pod, &ports, sites, &mut notes) } else { BTreeSet::new() };
+        if is_no_longer_guaranteed(pod, &settings.sidecar) {
+            notes.push(Note::NotGuaranteed);
+        }
         let proxy = ProxySettings {
             max_requests: settings.max_requests,
             jitter: settings.jitter,
@@ -83,6 +86,12 @@ fn held(pod: &Pod, ports: &Ports, sites: &Sites, notes: &mut Vec<Note>) -> BTree
         }
     }
     held
+}
+
+/// The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.
+fn is_no_longer_guaranteed(pod: &Pod, sidecar: &Sidecar) -> bool {
+    let guaranteed = pod.apps.iter().chain(&pod.init_containers).all(|container| container.guaranteed);
+    guaranteed && (sidecar.cpu_request != sidecar.cpu_limit || sidecar.memory_request != sidecar.memory_limit)
 }
 
 /// The drain gets two thirds of the grace period at most, so that the app keeps a share of its own to end in.

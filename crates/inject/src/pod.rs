@@ -24,6 +24,8 @@ pub(crate) struct Pod {
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) ports: Vec<Port>,
+    /// Whether its resources allow the QoS class Guaranteed.
+    pub(crate) guaranteed: bool,
 }
 
 /// A declared container port.
@@ -76,7 +78,7 @@ impl Container {
         let name = node.member("name")?;
         let name = name.text()?.ok_or_else(|| name.unreadable("a name"))?.to_owned();
         let ports = node.member("ports")?.items()?.iter().map(Port::read).collect::<Result<_, _>>()?;
-        Ok(Self { name, ports })
+        Ok(Self { name, ports, guaranteed: is_guaranteed(&node.member("resources")?)? })
     }
 
     /// The TCP ports that the container declares.
@@ -108,6 +110,18 @@ pub(crate) fn texts(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreada
     Ok(texts)
 }
 
+/// Limits for CPU and memory, and requests that are the same or left to be the same.
+fn is_guaranteed(resources: &Node<'_>) -> Result<bool, Unreadable> {
+    for resource in ["cpu", "memory"] {
+        let limit = resources.path(&["limits", resource])?.raw();
+        let request = resources.path(&["requests", resource])?.raw();
+        if limit.is_none() || request.is_some_and(|request| Some(request) != limit) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn is_windows(spec: &Node<'_>) -> Result<bool, Unreadable> {
     let os = spec.path(&["os", "name"])?.text()?;
     let node = spec.path(&["nodeSelector", "kubernetes.io/os"])?.text()?;
@@ -137,6 +151,20 @@ mod tests {
         let template = json!({"spec": {"containers": [{"name": "web"}], "initContainers": [proxy, {"name": "other"}]}});
         let pod = read(&template).unwrap();
         assert_eq!(pod.init_containers.iter().map(|container| container.name.as_str()).collect::<Vec<_>>(), ["other"]);
+    }
+
+    #[test]
+    fn resources_that_are_guaranteed() {
+        for (resources, guaranteed) in [
+            (json!(null), false),
+            (json!({"limits": {"cpu": "1"}}), false),
+            (json!({"limits": {"cpu": "1", "memory": "1Gi"}}), true),
+            (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}), true),
+            (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}), false),
+        ] {
+            let template = json!({"spec": {"containers": [{"name": "web", "resources": resources}]}});
+            assert_eq!(read(&template).unwrap().apps[0].guaranteed, guaranteed, "{template}");
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum Note {
         /// The container.
         container: String,
     },
+    /// The pods were of the QoS class Guaranteed, and the sidecar's requests are below its limits.
+    NotGuaranteed,
 }
 
 impl fmt::Display for Note {
@@ -44,6 +46,9 @@ impl fmt::Display for Note {
             }
             Self::OwnHook { container } => {
                 write!(f, "{container} has its own preStop: not held for the drain")
+            }
+            Self::NotGuaranteed => {
+                f.write_str("pods are no longer of QoS class Guaranteed; equal proxy-… requests and limits keep it")
             }
         }
     }
@@ -67,7 +72,11 @@ mod tests {
     #[test]
     fn notes_fit_with_the_longest_names() {
         let longest: Span = "31535999999ms".parse().unwrap();
-        for note in [Note::DrainCut { asked: longest, cut: longest }, Note::OwnHook { container: "a".repeat(63) }] {
+        for note in [
+            Note::DrainCut { asked: longest, cut: longest },
+            Note::OwnHook { container: "a".repeat(63) },
+            Note::NotGuaranteed,
+        ] {
             assert_eq!(warning(&note.to_string()), format!("evenkeel: {note}"));
         }
     }
