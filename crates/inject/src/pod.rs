@@ -24,7 +24,7 @@ pub(crate) struct Pod {
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) ports: Vec<Port>,
-    /// Whether its resources allow the QoS class Guaranteed.
+    /// Whether its resources allow the class `Guaranteed` of quality of service.
     pub(crate) guaranteed: bool,
 }
 

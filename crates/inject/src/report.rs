@@ -34,7 +34,7 @@ pub enum Note {
         /// The container.
         container: String,
     },
-    /// The pods were of the QoS class Guaranteed, and the sidecar's requests are below its limits.
+    /// The pods were of the class `Guaranteed` of quality of service, and the sidecar's requests are below its limits.
     NotGuaranteed,
 }
 
