@@ -7,6 +7,8 @@
 # the stage `build` with a folder (--build-context build=FOLDER).
 
 FROM docker.io/library/rust:1.95.0-bookworm AS build
+# The image's own toolchain, which is that of rust-toolchain.toml without the lints' and the formatter's.
+ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /src
 COPY . .
 RUN make static && cp target/static/* /
