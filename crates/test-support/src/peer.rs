@@ -100,6 +100,11 @@ impl Peer {
         self.listening.read_head().await
     }
 
+    /// Reads so many bytes.
+    pub async fn read_exactly(&mut self, length: usize) -> Result<Vec<u8>, Surprise> {
+        self.listening.read_exactly(length).await
+    }
+
     /// Reads whatever comes until the connection ends.
     pub async fn read_to_end(&mut self) -> Result<(Vec<u8>, End), Surprise> {
         self.listening.read_to_end().await

@@ -12,6 +12,8 @@ mod exchange;
 mod faults;
 mod framing;
 mod generated;
+mod http2_clients;
+mod http2_frames;
 mod leftovers;
 mod lingering;
 mod metrics;

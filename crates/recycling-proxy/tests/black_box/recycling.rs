@@ -206,7 +206,7 @@ async fn age_retires_with_the_first_response_after_it() -> TestResult {
 async fn no_request_is_lost_while_connections_come_and_go() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
-        cases.note(format!("limit {limit}"), many_clients(limit, 8, 250).await);
+        cases.note(format!("limit {limit}"), many_clients(limit, 8, 100).await);
     }
     cases.verdict()
 }
