@@ -17,18 +17,20 @@ const BEFORE: [&str; 2] = ["#2f6690", "#5b8fb9"];
 const ADDED: [&str; 2] = ["#d9822b", "#e9a85c"];
 /// Legible on white and on GitHub's dark page alike.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#6a737d}.title{font-weight:600;font-size:15px}\
-                     .band{fill:#fff;text-anchor:middle}.mark{stroke:#fff;stroke-dasharray:4 3}.axis{text-anchor:middle}";
+                     .band{fill:#fff;text-anchor:middle}.mark{stroke:#fff;stroke-dasharray:4 3}.axis{text-anchor:middle}.idle{text-anchor:end}";
 
 /// Draws both acts side by side.
-pub(crate) fn picture(off: &Outcome, on: &Outcome, titles: [&str; 2], footer: &str) -> String {
-    let mut svg = String::from(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 352" role="img">"#);
+pub(crate) fn picture(off: &Outcome, on: &Outcome, titles: [&str; 2], footer: &[String]) -> String {
+    let mut svg = String::from(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 366" role="img">"#);
     svg += "\n<title>Each pod's share of the requests, without and with recycling</title>\n";
     add(&mut svg, format_args!("<style>{STYLE}</style>"));
     text(&mut svg, (LEFT[0], 20.0), "", "Each pod's share of the requests of keep-alive clients");
     for ((act, title), left) in [off, on].into_iter().zip(titles).zip(LEFT) {
         panel(&mut svg, act, title, left);
     }
-    text(&mut svg, (LEFT[0], 338.0), "", footer);
+    for (line, height) in footer.iter().zip([332.0, 352.0]) {
+        text(&mut svg, (LEFT[0], height), "", line);
+    }
     svg + "</svg>\n"
 }
 
@@ -53,18 +55,22 @@ fn panel(svg: &mut String, act: &Outcome, title: &str, left: f64) {
     text(svg, (left + PANEL.0 - 12.0, bottom + 18.0), "axis", &format!("{} s", act.script.length.as_secs()));
 }
 
-/// A name and the measured share in every band that has room for them, where the shares are measured.
+/// A name and the measured share in every band that has room for them, where the shares are measured; above the panel
+/// for the others.
 fn names(svg: &mut String, act: &Outcome, left: f64) {
     let shares = act.shares();
     let heights = stacked(&shares);
+    let mut idle = Vec::new();
     for pod in 0..usize::from(act.script.after) {
         let (low, high) = (heights[pod], heights[pod + 1]);
-        if (high - low) * PANEL.1 < LEGIBLE {
-            continue;
-        }
         let name = format!("web-{} {} %", pod + 1, shares.percent(pod));
-        text(svg, (left + PANEL.0 * 5.0 / 6.0, y(f64::midpoint(low, high)) + 4.0), "band", &name);
+        if (high - low) * PANEL.1 < LEGIBLE {
+            idle.push(name);
+        } else {
+            text(svg, (left + PANEL.0 * 5.0 / 6.0, y(f64::midpoint(low, high)) + 4.0), "band", &name);
+        }
     }
+    text(svg, (left + PANEL.0, 50.0), "idle", &idle.join(", "));
 }
 
 /// For each slot its middle and the heights of the bands' borders; the outer slots reach to the panel's edges.
@@ -150,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn only_pods_with_a_share_are_named() {
-        let svg = picture(&outcome(false), &outcome(true), ["off", "on"], "a < b");
-        assert_eq!(svg.matches(">web-1 50 %<").count(), 1);
-        assert_eq!(svg.matches(">web-3 25 %<").count(), 1);
-        assert_eq!(svg.matches("web-").count(), 6, "two names without recycling, four with it");
+    fn every_pod_is_named_with_its_share() {
+        let svg = picture(&outcome(false), &outcome(true), ["off", "on"], &["a < b".to_owned()]);
+        for name in [">web-1 50 %<", ">web-3 0 %, web-4 0 %<", ">web-1 25 %<", ">web-4 25 %<"] {
+            assert_eq!(svg.matches(name).count(), 1, "{name} in {svg}");
+        }
         assert_eq!(svg.matches("<polygon").count(), 8);
         assert!(svg.contains("a &lt; b") && svg.trim_end().ends_with("</svg>"));
     }

@@ -90,6 +90,7 @@ impl Webhook {
 
     async fn post(&self, review: &Value) -> Result<Bytes> {
         let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
         let name = ServerName::from(self.address.ip());
         let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await.context("TLS to the webhook")?;
         let (mut connection, driver) = handshake(TokioIo::new(stream)).await?;

@@ -134,14 +134,18 @@ fn conclude(args: &Args, off: &Outcome, on: &Outcome, screen: &mut Screen) -> Re
 }
 
 /// The figures under the picture.
-fn footer(args: &Args, off: &Outcome, on: &Outcome) -> String {
-    format!(
-        "evenkeel demo: {} clients of {} requests/s. Busiest pod / mean: {:.2} without, {:.2} with. Failed requests: {} of {}.",
+fn footer(args: &Args, off: &Outcome, on: &Outcome) -> [String; 2] {
+    let load = format!(
+        "evenkeel demo: {} clients of {} requests/s on one connection each; {} requests, {} of them failed.",
         args.clients,
         args.rate,
-        off.shares().busiest_to_mean(),
-        on.shares().busiest_to_mean(),
-        off.tally.failures().len() + on.tally.failures().len(),
         off.tally.requests() + on.tally.requests(),
-    )
+        off.tally.failures().len() + on.tally.failures().len(),
+    );
+    let (without, with) = (off.shares().busiest_to_mean(), on.shares().busiest_to_mean());
+    let figures = format!(
+        "Busiest pod / mean in the last third: {without:.2} without recycling, {with:.2} with it, at {:.0} reconnects per connection.",
+        on.reconnects_per_connection(),
+    );
+    [load, figures]
 }

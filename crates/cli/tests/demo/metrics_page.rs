@@ -1,5 +1,6 @@
 //! The metrics that docs/METRICS.md has are those that the programs show.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
@@ -16,11 +17,26 @@ fn table(metrics: &str) -> String {
         let (name, help) = line.split_once(' ').unwrap();
         let of_type = format!("# TYPE {name} ");
         let kind = metrics.lines().find_map(|line| line.strip_prefix(&of_type)).unwrap();
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        format!("| `{name}{suffix}` | {kind} | {} |\n", help.trim_end_matches('.'))
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        format!("| `{name}` | {kind} | {} | {} |\n", labels(metrics, &name), help.trim_end_matches('.'))
     });
-    let head = "| metric | type | meaning |\n|---|---|---|\n".to_owned();
+    let head = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     rows.fold(head, |table, row| table + &row)
+}
+
+/// The labels of a metric, each with its values where all are there from the start.
+fn labels(metrics: &str, name: &str) -> String {
+    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let samples = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
+    for pair in samples.flat_map(|(pairs, _)| pairs.split(',')) {
+        let (label, value) = pair.split_once('=').unwrap();
+        labels.entry(label).or_default().push(format!("`{}`", value.trim_matches('"')));
+    }
+    let labels = labels.into_iter().map(|(label, values)| match values.as_slice() {
+        [_] => format!("`{label}`"),
+        values => format!("`{label}`: {}", values.join(", ")),
+    });
+    labels.collect::<Vec<String>>().join("; ")
 }
 
 /// Compares the table of a program, or rewrites it with `UPDATE_DOCS=1`.
