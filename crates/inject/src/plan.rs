@@ -6,10 +6,11 @@ use std::time::Duration;
 use settings::{Faults, PROXY_PORT, ProxySettings, RawOptions, RedirectSettings, Sidecar, Span, WorkloadSettings};
 
 use crate::hook;
-use crate::pod::Pod;
+use crate::pod::{Container, Pod};
 use crate::ports::Ports;
+use crate::probe;
 use crate::report::{Note, Report};
-use crate::sites::Sites;
+use crate::sites::{AppSites, Sites};
 use crate::skip::SkipReason;
 use crate::suitability;
 
@@ -52,11 +53,13 @@ impl Plan {
         if is_no_longer_guaranteed(pod, &settings.sidecar) {
             notes.push(Note::NotGuaranteed);
         }
+        let probe_ports = probed(pod, &ports, sites);
         let proxy = ProxySettings {
             max_requests: settings.max_requests,
             jitter: settings.jitter,
             max_age: settings.max_age,
             opaque_ports: ports.opaque,
+            probe_ports,
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
             log_level: settings.sidecar.log_level,
@@ -86,6 +89,15 @@ fn held(pod: &Pod, ports: &Ports, sites: &Sites, notes: &mut Vec<Note>) -> BTree
         }
     }
     held
+}
+
+/// The ports that the proxy dials in the place of the kubelet.
+fn probed(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
+    let of_app = |(app, site): (&Container, &AppSites)| {
+        let dialled = |probe| probe::dials(probe, app, |port| ports.taken.contains(&port)).map(|(_, port)| port);
+        site.probes.iter().flatten().filter_map(dialled).collect::<Vec<_>>()
+    };
+    pod.apps.iter().zip(&sites.apps).flat_map(of_app).collect()
 }
 
 /// The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.
