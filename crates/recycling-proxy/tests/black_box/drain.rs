@@ -103,9 +103,10 @@ async fn an_idle_connection_is_not_closed_by_a_drain() -> TestResult {
     Ok(())
 }
 
+/// The order of the kubelet: drain, perhaps more than once, then SIGTERM.
 #[tokio::test]
-async fn draining_twice_is_draining_once() -> TestResult {
-    let stage = Stage::with(&[]).await?;
+async fn draining_twice_is_draining_once_and_sigterm_ends_it() -> TestResult {
+    let mut stage = Stage::with(&[]).await?;
     let asked = Instant::now();
     let mut drains = [stage.proxy.drain()?, stage.proxy.drain()?];
     for drain in &mut drains {
@@ -116,6 +117,9 @@ async fn draining_twice_is_draining_once() -> TestResult {
     let again = Instant::now();
     ensure!(stage.proxy.drain()?.end().await?.0.success());
     ensure!(again.elapsed() < SHORTEST, "{:?}", again.elapsed());
+    stage.proxy.terminate()?;
+    let (status, _) = stage.proxy.process().end().await?;
+    ensure!(status.success(), "{status}");
     Ok(())
 }
 
@@ -172,16 +176,6 @@ async fn drained_answers_soon_where_no_drain_begins() -> TestResult {
     // A drain that begins a moment later has to be noticed, so it does wait.
     ensure!((Duration::from_millis(1500)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
     exchange(&mut client, &mut app).await
-}
-
-#[tokio::test]
-async fn sigterm_after_a_drain_ends_the_process() -> TestResult {
-    let mut stage = Stage::with(&[]).await?;
-    ensure!(stage.proxy.drain()?.end().await?.0.success());
-    stage.proxy.terminate()?;
-    let (status, _) = stage.proxy.process().end().await?;
-    ensure!(status.success(), "{status}");
-    Ok(())
 }
 
 #[tokio::test]
