@@ -1,6 +1,6 @@
 //! The metrics that docs/METRICS.md has are those that the programs show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
@@ -26,15 +26,15 @@ fn table(metrics: &str) -> String {
 
 /// The labels of a metric, each with its values where all are there from the start.
 fn labels(metrics: &str, name: &str) -> String {
-    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let samples = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
     for pair in samples.flat_map(|(pairs, _)| pairs.split(',')) {
         let (label, value) = pair.split_once('=').unwrap();
-        labels.entry(label).or_default().push(format!("`{}`", value.trim_matches('"')));
+        labels.entry(label).or_default().insert(format!("`{}`", value.trim_matches('"')));
     }
-    let labels = labels.into_iter().map(|(label, values)| match values.as_slice() {
-        [_] => format!("`{label}`"),
-        values => format!("`{label}`: {}", values.join(", ")),
+    let labels = labels.into_iter().map(|(label, values)| {
+        let values: Vec<String> = values.into_iter().collect();
+        if values.len() == 1 { format!("`{label}`") } else { format!("`{label}`: {}", values.join(", ")) }
     });
     labels.collect::<Vec<String>>().join("; ")
 }
