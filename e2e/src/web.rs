@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Container, Service};
+use k8s_openapi::api::core::v1::{Container, Probe, Service, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ResourceExt as _;
 use settings::Annotation;
 
@@ -54,6 +55,21 @@ impl Web {
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.app().args = Some(args.iter().map(|&arg| arg.to_owned()).collect());
+        self
+    }
+
+    /// With probes that only open a connection to the app's port.
+    #[must_use]
+    pub fn tcp_probes(mut self) -> Self {
+        let port = IntOrString::String("http".to_owned());
+        let probe = Probe {
+            tcp_socket: Some(TCPSocketAction { port, ..TCPSocketAction::default() }),
+            period_seconds: Some(1),
+            ..Probe::default()
+        };
+        let app = self.app();
+        app.readiness_probe = Some(probe.clone());
+        app.liveness_probe = Some(Probe { failure_threshold: Some(1000), ..probe });
         self
     }
 
