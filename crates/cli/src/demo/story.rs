@@ -1,5 +1,6 @@
 //! The story, told from the manifest to the verdict.
 
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,6 +25,11 @@ use super::screen::Screen;
 /// Tells it all; the exit code is the verdict.
 pub(crate) async fn tell(args: &Args, screen: &mut Screen) -> Result<ExitCode> {
     let binaries = Binaries::find()?;
+    if let Some(file) = &args.svg {
+        // Now, not after both acts.
+        let opened = OpenOptions::new().create(true).append(true).open(file);
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let folder = tempfile::tempdir().context("no folder for certificates and logs")?;
     let addresses = Addresses::claim(args.pods_after)?;
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
@@ -118,7 +124,7 @@ fn conclude(args: &Args, off: &Outcome, on: &Outcome, screen: &mut Screen) -> Re
     screen.say(&table(off, on, args.max_requests.get()))?;
     if let Some(file) = &args.svg {
         let titles = ["Without recycling", &format!("With max-requests={}", args.max_requests)];
-        std::fs::write(file, picture(off, on, titles, &footer(args, off, on)))
+        fs::write(file, picture(off, on, titles, &footer(args, off, on)))
             .with_context(|| format!("cannot write {}", file.display()))?;
         screen.say(&format!("\n  Drawn into {}.", file.display()))?;
     }
