@@ -1,0 +1,38 @@
+//! The announcement: the one edit that the proxy makes.
+
+use recycling_proxy::http1::announce::announced;
+use recycling_proxy::http1::head::{Method, ResponseHead};
+use recycling_proxy::http1::lines::HeadEnd;
+
+/// An announced head is a good head, frames the same body, ends the connection, says so once, and every line that is not about
+/// persistence is where it was.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn check(data: &[u8]) {
+    let Ok(Some(length)) = HeadEnd::of_response().find(data) else { return };
+    let head = &data[..length];
+    let Ok(ResponseHead::Final { body, .. }) = ResponseHead::parse(head, Method::Other) else { return };
+
+    let edited = announced(head);
+    let shown = edited.escape_ascii();
+    assert_eq!(HeadEnd::of_response().find(&edited), Ok(Some(edited.len())), "{shown}");
+    let expected = Ok(ResponseHead::Final { persistent: false, body });
+    assert_eq!(ResponseHead::parse(&edited, Method::Other), expected, "{shown}");
+    assert_eq!(others(&edited), others(head), "{shown}");
+    assert_eq!(announced(&edited), edited, "not the same the second time");
+
+    let lower = edited.to_ascii_lowercase();
+    let announcements = lower.split(|byte| *byte == b'\n').filter(|line| *line == b"connection: close\r").count();
+    assert_eq!(announcements, 1, "{shown}");
+    assert!(!lower.windows(13).any(|window| window == b"\r\nkeep-alive:"), "{shown}");
+}
+
+/// The lines that are nobody's but the app's.
+fn others(head: &[u8]) -> Vec<&[u8]> {
+    let is_ours = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        line.contains(&b':') && (name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"))
+    };
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_ours(line)).collect()
+}

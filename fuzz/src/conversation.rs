@@ -1,0 +1,146 @@
+//! Whole conversations: what passes, in whatever pieces it arrives.
+//!
+//! Input: one byte for the limit, one for the length of pieces, then texts that NUL bytes separate: what the client sends
+//! all at once, then what the app answers to each request.
+
+use std::time::Duration;
+
+use recycling_proxy::buffer::Buffer;
+use recycling_proxy::http1::conversation::{Conversation, Offence};
+use recycling_proxy::http1::phase::Phase;
+use recycling_proxy::recycle::{Limits, Moment, RetireReason};
+use settings::{Jitter, MaxRequests};
+
+/// Heads longer than this are refused; small, so that the fuzzer gets there.
+const HEAD_LIMIT: usize = 1024;
+/// More would not fit a buffer that nobody empties.
+const LONGEST: usize = 8 * 1024;
+
+/// Pieces change nothing; requests pass verbatim and in order; so do responses but for the announcement; a conversation has no
+/// more exchanges than its limit allows unless the client pipelines.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn check(data: &[u8]) {
+    let [limit, piece, texts @ ..] = data else { return };
+    if texts.len() > LONGEST {
+        return;
+    }
+    let mut texts = texts.split(|byte| *byte == 0);
+    let client = texts.next().unwrap_or_default();
+    let answers: Vec<&[u8]> = texts.collect();
+    let limit = u32::from(*limit).max(1);
+
+    let whole = converse(limit, client, &answers, usize::MAX);
+    for piece in [1, usize::from(*piece).max(2)] {
+        assert_eq!(converse(limit, client, &answers, piece), whole, "in pieces of {piece}");
+    }
+    assert!(client.starts_with(&whole.to_app), "the app saw what the client did not send");
+    if whole.retired.is_none() {
+        let said = answers.concat();
+        assert!(said.starts_with(&whole.to_client), "the client saw what the app did not send");
+    }
+}
+
+/// What came of a conversation.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    to_app: Vec<u8>,
+    to_client: Vec<u8>,
+    phase: Option<Phase>,
+    requests_started: u32,
+    retired: Option<RetireReason>,
+    offence: Option<Offence>,
+}
+
+struct Wire {
+    conversation: Conversation,
+    from_client: Buffer,
+    from_app: Buffer,
+    outcome: Outcome,
+}
+
+fn converse(limit: u32, client: &[u8], answers: &[&[u8]], piece: usize) -> Outcome {
+    let max_requests: MaxRequests = limit.to_string().parse().expect("a limit");
+    let jitter: Jitter = "0%".parse().expect("a jitter");
+    let limits = Limits::draw(max_requests, None, jitter, 0);
+    let mut wire = Wire {
+        conversation: Conversation::new(limits, HEAD_LIMIT),
+        from_client: Buffer::default(),
+        from_app: Buffer::default(),
+        outcome: Outcome::default(),
+    };
+    let offence = wire.run(client, answers, piece).err();
+    wire.outcome.phase = Some(wire.conversation.phase());
+    wire.outcome.requests_started = wire.conversation.requests_started();
+    wire.outcome.retired = wire.conversation.retired();
+    wire.outcome.offence = offence;
+    wire.outcome
+}
+
+impl Wire {
+    fn run(&mut self, client: &[u8], answers: &[&[u8]], piece: usize) -> Result<(), Offence> {
+        for piece in client.chunks(piece.min(client.len().max(1))) {
+            put(&mut self.from_client, piece);
+            self.request()?;
+        }
+        let mut answers = answers.iter();
+        while !self.is_over() {
+            let started = self.conversation.requests_started();
+            let Some(answer) = answers.next() else { return Ok(()) };
+            for piece in answer.chunks(piece.min(answer.len().max(1))) {
+                put(&mut self.from_app, piece);
+                self.response()?;
+                if self.is_over() {
+                    return Ok(());
+                }
+            }
+            // Only now may the next request be looked at: which answer is whose is the app's affair.
+            self.request()?;
+            if self.conversation.requests_started() == started {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.conversation.phase().is_final()
+    }
+
+    fn request(&mut self) -> Result<(), Offence> {
+        let examined = self.conversation.examine_request(&mut self.from_client);
+        take(&mut self.from_client, &mut self.outcome.to_app);
+        examined
+    }
+
+    fn response(&mut self) -> Result<(), Offence> {
+        let pipelined = !self.from_client.unexamined().is_empty();
+        let moment = || Moment { age: Duration::ZERO, draining: false };
+        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
+        take(&mut self.from_app, &mut self.outcome.to_client);
+        examined?;
+        self.conversation.exchange_done(&self.from_client, &self.from_app)?;
+        Ok(())
+    }
+}
+
+fn put(buffer: &mut Buffer, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        if buffer.is_full() {
+            buffer.grow();
+        }
+        let room = buffer.room();
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        buffer.filled(count);
+        bytes = &bytes[count..];
+    }
+}
+
+fn take(buffer: &mut Buffer, passed: &mut Vec<u8>) {
+    let cleared = buffer.cleared();
+    let count = cleared.len();
+    passed.extend_from_slice(cleared);
+    buffer.written(count);
+}

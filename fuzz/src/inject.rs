@@ -1,0 +1,65 @@
+//! Injection: any object, most of them nearly Deployments.
+
+use std::collections::BTreeMap;
+
+use inject::{Outcome, WorkloadKind, inject, remove};
+use serde_json::Value;
+
+use crate::workload;
+
+const KIND: WorkloadKind = WorkloadKind::Deployment;
+const OPT_IN: &str = "evenkeel.dev/max-requests";
+
+/// Every patch applies; once it is applied nothing is left to do; taking an injection out gives the original back byte for
+/// byte, whether by `remove` or by taking the annotation away.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn check(data: &[u8]) {
+    let original = workload::from(data);
+    let outcome = decide(&original);
+    for warning in outcome.warnings() {
+        assert!(!warning.is_empty() && warning.chars().count() <= 120 && !warning.contains('\n'), "{warning:?}");
+    }
+    let after = applied(&original, &outcome);
+    let again = decide(&after);
+    assert_eq!(again.patch(), None, "a second time\n{original}\n{after}");
+
+    // Where something of ours is there already, the original is what an earlier injection made.
+    if !matches!(outcome, Outcome::Inject { .. }) || remove(&original, KIND) != Outcome::NotAsked {
+        return;
+    }
+    let removed = applied(&after, &remove(&after, KIND));
+    assert_eq!(removed.to_string(), original.to_string(), "removed");
+    let (asked_no_more, never_asked) = (without_opt_in(&after), without_opt_in(&original));
+    let outcome = decide(&asked_no_more);
+    if let Outcome::Remove { .. } = outcome {
+        assert_eq!(applied(&asked_no_more, &outcome).to_string(), never_asked.to_string(), "asked no more");
+    }
+}
+
+fn decide(object: &Value) -> Outcome {
+    inject(object, KIND, &BTreeMap::new())
+}
+
+fn applied(object: &Value, outcome: &Outcome) -> Value {
+    let mut object = object.clone();
+    if let Some(patch) = outcome.patch() {
+        let before = object.clone();
+        json_patch::patch(&mut object, patch).unwrap_or_else(|error| panic!("{error}: {patch}\n{before}"));
+    }
+    object
+}
+
+/// As the API server keeps it: a map of annotations whose last one is gone is no longer there.
+fn without_opt_in(object: &Value) -> Value {
+    let mut object = object.clone();
+    for place in ["/metadata", "/spec/template/metadata"] {
+        let Some(Value::Object(metadata)) = object.pointer_mut(place) else { continue };
+        let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { continue };
+        if annotations.shift_remove(OPT_IN).is_some() && annotations.is_empty() {
+            metadata.shift_remove("annotations");
+        }
+    }
+    object
+}
