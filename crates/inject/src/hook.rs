@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use settings::ADMIN_PORT;
 
-use crate::blank::{Blank, Blanks, put};
+use crate::blank::{Blanks, put};
 use crate::handler;
 
 /// The admin endpoint that answers when the drain is done.
@@ -46,9 +46,7 @@ pub(crate) fn waiting(lifecycle: Option<&Value>) -> Option<Value> {
 /// Remembers what the hook of the container `name` takes the place of.
 pub(crate) fn note(lifecycle: Option<&Value>, name: &str, blanks: &mut Blanks) {
     blanks.note(&lifecycle_of(name), lifecycle);
-    if Blank::of(lifecycle).is_none() {
-        blanks.note(&hook_of(name), lifecycle.and_then(|members| members.get(HOOK)));
-    }
+    blanks.note(&hook_of(name), lifecycle.and_then(|members| members.get(HOOK)));
 }
 
 fn hook(lifecycle: &Map<String, Value>) -> Option<&Map<String, Value>> {

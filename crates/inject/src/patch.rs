@@ -63,12 +63,12 @@ impl Operations {
         }
     }
 
-    /// Entries with names come and go one by one; a list of other entries whose length changes is replaced.
+    /// Entries with names come and go one by one, other entries only at the end; what is more than that is a new list.
     fn items(&mut self, now: &[Value], want: &[Value]) {
         let named = now.iter().chain(want).all(|entry| name(entry).is_some());
         let stays = |entry: &Value| !named || want.iter().any(|other| name(other) == name(entry));
         let kept: Vec<usize> = (0..now.len()).filter(|index| stays(&now[*index])).collect();
-        if kept.len() > want.len() || (!named && now.len() != want.len()) {
+        if kept.len() > want.len() {
             return self.replace(&Value::Array(want.to_vec()));
         }
         for index in (0..now.len()).rev().filter(|index| !kept.contains(index)) {

@@ -153,7 +153,9 @@ mod tests {
     #[test]
     fn a_lost_record_costs_the_ports_name() {
         let probe = asking(&json!({"tcpSocket": {"port": "http"}}), 8080);
-        assert_eq!(undone(&probe, None), json!({"tcpSocket": {"port": 8080}}));
+        for recorded in [None, Some(&json!("nonsense"))] {
+            assert_eq!(undone(&probe, recorded), json!({"tcpSocket": {"port": 8080}}));
+        }
     }
 
     #[test]
@@ -162,6 +164,23 @@ mod tests {
         probe["tcpSocket"] = json!({"port": 9090});
         let own = json!({"tcpSocket": {"port": 9090}, "periodSeconds": 7});
         assert_eq!(undone(&probe, Some(&json!({"port": 8080}))), own);
+    }
+
+    #[test]
+    fn one_handler_is_left() {
+        let recorded = json!({"port": "http"});
+        let ours = asking(&json!({"tcpSocket": recorded}), 8080);
+        let beside = |kind: &str, handler: &Value| {
+            let mut both = ours.clone();
+            both[kind] = handler.clone();
+            both
+        };
+        let new = json!({"port": 9090});
+        let command = json!({"command": ["true"]});
+        assert_eq!(mended(&ours, Some(&recorded)), ours);
+        assert_eq!(mended(&beside("tcpSocket", &recorded), Some(&recorded)), ours);
+        assert_eq!(mended(&beside("tcpSocket", &new), Some(&recorded)), json!({"tcpSocket": new}));
+        assert_eq!(mended(&beside("exec", &command), None), json!({"exec": command}));
     }
 
     #[test]

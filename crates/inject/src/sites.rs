@@ -95,9 +95,7 @@ impl Sites {
 fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
     record.blanks.note(METADATA, metadata);
     let mut metadata = object(metadata);
-    if !metadata.is_empty() {
-        record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
-    }
+    record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
     let mut annotations = object(metadata.get(ANNOTATIONS));
     annotations.insert(STATUS_KEY.to_owned(), Value::String(record.text()));
     metadata.insert(ANNOTATIONS.to_owned(), Value::Object(annotations));

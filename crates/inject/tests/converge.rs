@@ -282,6 +282,9 @@ fn what_others_wrote_by_hand_is_not_ours_to_remove() {
     unfit["metadata"]["annotations"] = json!({"evenkeel.dev/max-requests": "10"});
     unfit["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
     assert_eq!((outcome(&unfit).decision(), outcome(&unfit).patch()), (Decision::Skipped, None));
+    let mut faulty = unfit.clone();
+    faulty["metadata"]["annotations"] = json!({"evenkeel.dev/max-requests": "none"});
+    assert_eq!((outcome(&faulty).decision(), outcome(&faulty).patch()), (Decision::Invalid, None));
     // Unless that is what is asked for.
     assert_eq!(remove(&by_hand, DEPLOYMENT).decision(), Decision::Removed);
 }
