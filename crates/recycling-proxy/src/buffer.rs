@@ -11,26 +11,38 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// What a buffer holds as long as no head is longer; larger ones cost memory, smaller ones system calls.
+/// What a buffer holds at first: most messages fit, and small ones stay small.
 const CHUNK: usize = 16 * 1024;
-/// Chunks that a thread keeps for the next bytes: 1 MiB.
-const POOLED: usize = 64;
+/// What it holds once a read has filled it: long bodies cost a system call for each, and memory only while they flow.
+const LARGE_CHUNK: usize = 64 * 1024;
+/// Memory of each size that a thread keeps for the next bytes.
+const POOLED: usize = 1024 * 1024;
 
 thread_local! {
-    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static CHUNKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static LARGE_CHUNKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn take_chunk() -> Box<[u8]> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice())
+fn take(size: usize) -> Box<[u8]> {
+    let pooled = match size {
+        CHUNK => CHUNKS.with_borrow_mut(Vec::pop),
+        LARGE_CHUNK => LARGE_CHUNKS.with_borrow_mut(Vec::pop),
+        _ => None,
+    };
+    pooled.unwrap_or_else(|| vec![0; size].into_boxed_slice())
 }
 
 fn give_back(memory: Box<[u8]>) {
-    if memory.len() == CHUNK {
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() < POOLED {
-                pool.push(memory);
-            }
-        });
+    let size = memory.len();
+    let keep = |pool: &mut Vec<Box<[u8]>>| {
+        if pool.len().saturating_mul(size) < POOLED {
+            pool.push(memory);
+        }
+    };
+    match size {
+        CHUNK => CHUNKS.with_borrow_mut(keep),
+        LARGE_CHUNK => LARGE_CHUNKS.with_borrow_mut(keep),
+        _ => {}
     }
 }
 
@@ -41,6 +53,8 @@ pub struct Buffer {
     start: usize,
     cleared: usize,
     end: usize,
+    /// The last read has filled it: there may be much more.
+    was_filled: bool,
 }
 
 impl Buffer {
@@ -85,7 +99,7 @@ impl Buffer {
     /// Room for more bytes; empty where the buffer is full.
     pub fn room(&mut self) -> &mut [u8] {
         if self.memory.is_empty() {
-            self.memory = take_chunk();
+            self.memory = take(if self.was_filled { LARGE_CHUNK } else { CHUNK });
         } else if self.end == self.memory.len() {
             self.compact();
         }
@@ -100,6 +114,7 @@ impl Buffer {
     /// Notes that `count` bytes were read into the room.
     pub fn filled(&mut self, count: usize) {
         self.end = self.end.saturating_add(count).min(self.memory.len());
+        self.was_filled = self.end == self.memory.len();
         self.release_if_empty();
     }
 
@@ -189,9 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn long_streams_get_larger_chunks_for_as_long_as_they_fill_them() {
+        let mut buffer = Buffer::default();
+        for (room, read) in [(CHUNK, CHUNK), (LARGE_CHUNK, LARGE_CHUNK), (LARGE_CHUNK, 100), (CHUNK, 100)] {
+            assert_eq!(buffer.room().len(), room);
+            buffer.filled(read);
+            buffer.discard();
+        }
+    }
+
+    #[test]
     fn room_is_found_again_by_moving_and_growing() {
         let mut buffer = Buffer::default();
-        let first: Vec<u8> = (0..CHUNK).map(|n| (n % 251) as u8).collect();
+        let first: Vec<u8> = (0..=250).cycle().take(CHUNK).collect();
         put(&mut buffer, &first);
         assert!(buffer.is_full() && buffer.room().is_empty());
         buffer.clear(10);

@@ -26,10 +26,31 @@ pub(crate) struct Pair {
 }
 
 /// Serves a client whose app is at `app`.
-pub(crate) async fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) {
-    proxy.metrics.opened.inc();
-    let _open = proxy.connections.open();
+///
+/// What is there for as long as the connection is kept small, and the rest in boxes: most connections are idle, and
+/// there can be ten thousand of them.
+pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Future<Output = ()> {
+    let open = proxy.connections.open();
     let born = Instant::now();
+    let opening = Box::pin(establish(client, app, Arc::clone(&proxy)));
+    async move {
+        match opening.await {
+            Some((Opened::Http1, pair)) => {
+                let mut relay = http1::relay(pair, Watch::new(Arc::clone(&proxy), born));
+                let ending = relay.run().await;
+                Box::pin(http1::finish(relay, ending, &proxy)).await;
+            }
+            Some((Opened::Http2, pair)) => Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born))).await,
+            Some((Opened::Tunnel(kind), pair)) => Box::pin(tunnel(&proxy, kind, pair)).await,
+            None => {}
+        }
+        drop(open);
+    }
+}
+
+/// Connects to the app and learns what the client speaks; `None` where the connection has already ended.
+async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Opened, Pair)> {
+    proxy.metrics.opened.inc();
     let app_port = app.port();
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
     let pair = match proxy.dialer.dial(app).await {
@@ -37,20 +58,16 @@ pub(crate) async fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) {
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
             proxy.metrics.app_unreachable.inc();
-            return reset(client);
+            reset(client);
+            return None;
         }
     };
     if proxy.opaque_ports.contains(&app_port) {
-        return tunnel(&proxy, TunnelKind::OpaquePort, pair).await;
+        return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair));
     }
     let mut opening = Opening::new(pair);
     let opened = opening.run().await;
-    let pair = opening.into_pair();
-    match opened {
-        Opened::Http1 => http1::serve(pair, Watch::new(&proxy, born)).await,
-        Opened::Http2 => http2::serve(pair, Watch::new(&proxy, born)).await,
-        Opened::Tunnel(kind) => tunnel(&proxy, kind, pair).await,
-    }
+    Some((opened, opening.into_pair()))
 }
 
 async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {

@@ -20,20 +20,20 @@ pub(crate) trait Observer {
 
 /// The observer of one connection.
 #[derive(Debug)]
-pub(crate) struct Watch<'p> {
-    pub(crate) proxy: &'p Arc<Proxy>,
+pub(crate) struct Watch {
+    pub(crate) proxy: Arc<Proxy>,
     pub(crate) limits: Limits,
     born: Instant,
 }
 
-impl<'p> Watch<'p> {
+impl Watch {
     /// For a connection that was accepted at `born`; its limits are drawn here.
-    pub(crate) fn new(proxy: &'p Arc<Proxy>, born: Instant) -> Self {
-        Self { proxy, limits: proxy.draw_limits(fastrand::u32(..)), born }
+    pub(crate) fn new(proxy: Arc<Proxy>, born: Instant) -> Self {
+        Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born }
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for Watch {
     fn moment(&self) -> Moment {
         // The clock is asked only where an age limit makes it matter.
         let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };

@@ -42,6 +42,10 @@ pub fn detect(bytes: &[u8]) -> Option<Protocol> {
 
 /// `METHOD SP TARGET SP HTTP/x.y`, loosely: the HTTP/1 relay judges strictly what looks like one.
 fn of_whole_line(line: &[u8]) -> Protocol {
+    // As it would have been judged before its end had come.
+    if let Some(judged) = of_open_line(line.get(..LONGEST_LOOK).unwrap_or(line)) {
+        return judged;
+    }
     let whole = line.strip_suffix(b"\r").unwrap_or(line);
     // A bare CR in or behind what is a request line otherwise makes it a faulty request, and no other protocol.
     let up_to_cr = whole.split(|b| *b == b'\r').next().unwrap_or_default();
@@ -55,7 +59,9 @@ fn names_version(line: &[u8]) -> bool {
 }
 
 fn of_open_line(line: &[u8]) -> Option<Protocol> {
-    if !method_is_plausible(line) || line.iter().any(|b| b.is_ascii_control() && *b != b'\r') {
+    // A control character behind a method is for the end of the line to judge: with a version there, the request is a
+    // faulty one.
+    if !method_is_plausible(line) {
         return Some(Protocol::Opaque);
     }
     (line.len() >= LONGEST_LOOK).then_some(Protocol::Http1)
@@ -103,7 +109,9 @@ mod tests {
             (b" GET / HTTP/1.1\r\n", Protocol::Opaque, 1),
             (b"*1\r\n$4\r\nPING\r\n", Protocol::Opaque, 3),
             (b"\r\n\r\n", Protocol::Opaque, 3),
-            (b"GET /\x00", Protocol::Opaque, 6),
+            (b"GET /\x00 HTTP/1.1\r\n", Protocol::Http1, 17),
+            (b"GET /\x00\r\n", Protocol::Opaque, 8),
+            (b"GET\x00 /", Protocol::Opaque, 4),
             (b"HTTP/1.1\r\n", Protocol::Opaque, 5),
         ] {
             let shown = String::from_utf8_lossy(bytes);
@@ -125,6 +133,14 @@ mod tests {
             [&b"220 smtp"[..], b"\0\x01", b"SSH-2.0-OpenSSH", b"\0\0\x05\x04\0\0\0\0\0", b"\0\0\x06\x07\0\0\0\0\0"]
         {
             assert!(!may_begin_http2(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_way_that_a_line_arrives_changes_nothing() {
+        for line in ["GET /\u{1} HTTP/1.1\r\n".to_owned(), format!("GET /{}\r\n", "a".repeat(LONGEST_LOOK))] {
+            let byte_by_byte = (1..=line.len()).find_map(|n| detect(&line.as_bytes()[..n]));
+            assert_eq!(byte_by_byte, detect(line.as_bytes()), "{line:?}");
         }
     }
 

@@ -132,8 +132,10 @@ mod tests {
             let lowest = f64::from(n) * (1.0 - f64::from(percent) / 100.0);
             prop_assert!(limits.requests() >= 1 && limits.requests() <= n);
             prop_assert!(f64::from(limits.requests()) >= lowest.floor());
-            let drawn = limits.age.unwrap().as_secs_f64() * 1000.0;
-            prop_assert!(drawn <= age as f64 + 1e-3 && drawn >= age as f64 * (1.0 - f64::from(percent) / 100.0) - 1.0);
+            let drawn = limits.age.unwrap();
+            let age = Duration::from_millis(age);
+            let slack = Duration::from_micros(1);
+            prop_assert!(drawn <= age + slack && drawn + slack >= age * u32::from(100 - percent) / 100);
         }
     }
 }

@@ -8,14 +8,17 @@ use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Watch;
+use crate::proxy::Proxy;
 use crate::recycle::RetireReason;
 use crate::tunnel::TunnelKind;
 
-pub(super) async fn serve(pair: Pair, watch: Watch<'_>) {
-    let proxy = watch.proxy;
-    let conversation = Conversation::new(watch.limits, proxy.head_limit);
-    let mut relay = Relay::new(pair.client, pair.app, pair.from_client, conversation, watch);
-    let ending = relay.run().await;
+pub(super) fn relay(pair: Pair, watch: Watch) -> Relay<Watch> {
+    let conversation = Conversation::new(watch.limits, watch.proxy.head_limit);
+    Relay::new(pair, conversation, watch)
+}
+
+/// Closes the connection as the relay has found it should be.
+pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
     let Relay { client, app, from_client, from_app, conversation, .. } = relay;
     let retired = conversation.retired();
     tracing::debug!(

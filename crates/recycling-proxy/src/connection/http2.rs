@@ -12,11 +12,11 @@ use crate::metrics::AnyFault;
 use crate::observer::Watch;
 use crate::recycle::RetireReason;
 
-pub(super) async fn serve(pair: Pair, watch: Watch<'_>) {
-    let proxy = watch.proxy;
+pub(super) async fn serve(pair: Pair, watch: Watch) {
+    let proxy = Arc::clone(&watch.proxy);
     let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes());
     let draining = {
-        let proxy = Arc::clone(proxy);
+        let proxy = Arc::clone(&proxy);
         async move { proxy.drain.begun().await }
     };
     let grace = draw_grace(fastrand::u32(..));

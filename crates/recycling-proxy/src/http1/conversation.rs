@@ -254,8 +254,8 @@ impl Conversation {
 /// The length of the head at the front of the buffer, once it is complete.
 fn complete_head(end: &mut HeadEnd, buffer: &mut Buffer, head_limit: usize) -> Result<Option<usize>, Fault> {
     let bytes = buffer.unexamined();
-    match end.find(bytes)? {
-        Some(length) if length > head_limit => Err(Fault::HeadTooLong),
+    // What is behind the limit is too long and nothing else, however it arrives.
+    match end.find(bytes.get(..head_limit).unwrap_or(bytes))? {
         Some(length) => Ok(Some(length)),
         None if bytes.len() >= head_limit => Err(Fault::HeadTooLong),
         None => {

@@ -67,17 +67,18 @@ impl Fields {
     }
 
     fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        // The length tells most names apart before any of their letters is looked at.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+        // Length and first letter tell most names apart before the rest is looked at.
+        let initial = name.as_bytes().first().map_or(0, u8::to_ascii_lowercase);
+        match (name.len(), initial) {
+            (4, b'h') if name.eq_ignore_ascii_case("host") => {
                 let first = self.hosts == Hosts::None && trim(value).iter().all(|b| is_authority(*b));
                 self.hosts = if first { Hosts::One } else { Hosts::Bad };
             }
-            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
-            14 if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,
-            17 if is_lookalike(name, "transfer-encoding") => return Err(Fault::LookalikeField),
+            (10, b'c') if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            (14, b'c') if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
+            (14, b'c') if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),
+            (17, b't') if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,
+            (17, b't') if is_lookalike(name, "transfer-encoding") => return Err(Fault::LookalikeField),
             _ => {}
         }
         Ok(())

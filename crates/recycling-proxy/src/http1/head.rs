@@ -167,12 +167,12 @@ mod tests {
         ResponseHead::parse(head.replace('\n', "\r\n").as_bytes(), method)
     }
 
-    fn last(body: Body) -> Result<ResponseHead, Fault> {
-        Ok(ResponseHead::Final { persistent: false, body })
+    fn last(body: Body) -> ResponseHead {
+        ResponseHead::Final { persistent: false, body }
     }
 
-    fn more(body: Body) -> Result<ResponseHead, Fault> {
-        Ok(ResponseHead::Final { persistent: true, body })
+    fn more(body: Body) -> ResponseHead {
+        ResponseHead::Final { persistent: true, body }
     }
 
     #[test]
@@ -219,16 +219,19 @@ mod tests {
     #[test]
     fn responses() {
         let other = Method::Other;
-        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), more(Body::length(2)));
-        assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), more(Body::length(2)));
-        assert_eq!(response("HTTP/1.1 200 \nTransfer-Encoding: chunked\n\n", other), more(Body::chunked()));
-        assert_eq!(response("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\n", other), last(Body::length(2)));
-        assert_eq!(response("HTTP/1.0 200 OK\nContent-Length: 2\n\n", other), last(Body::length(2)));
-        assert_eq!(response("HTTP/1.1 200 OK\n\n", other), last(Body::until_end_of_connection()));
-        assert_eq!(response("HTTP/1.1 204 No Content\nContent-Length: 2\n\n", other), more(Body::none()));
-        assert_eq!(response("HTTP/1.1 304 Not Modified\nContent-Length: 2\n\n", other), more(Body::none()));
-        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", Method::Head), more(Body::none()));
-        assert_eq!(response("HTTP/1.1 200 OK\n\n", Method::Head), more(Body::none()));
+        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
+        assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
+        assert_eq!(response("HTTP/1.1 200 \nTransfer-Encoding: chunked\n\n", other), Ok(more(Body::chunked())));
+        assert_eq!(
+            response("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\n", other),
+            Ok(last(Body::length(2)))
+        );
+        assert_eq!(response("HTTP/1.0 200 OK\nContent-Length: 2\n\n", other), Ok(last(Body::length(2))));
+        assert_eq!(response("HTTP/1.1 200 OK\n\n", other), Ok(last(Body::until_end_of_connection())));
+        assert_eq!(response("HTTP/1.1 204 No Content\nContent-Length: 2\n\n", other), Ok(more(Body::none())));
+        assert_eq!(response("HTTP/1.1 304 Not Modified\nContent-Length: 2\n\n", other), Ok(more(Body::none())));
+        assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", Method::Head), Ok(more(Body::none())));
+        assert_eq!(response("HTTP/1.1 200 OK\n\n", Method::Head), Ok(more(Body::none())));
     }
 
     #[test]
@@ -238,7 +241,7 @@ mod tests {
         }
         assert_eq!(response("HTTP/1.1 101 Switching Protocols\n\n", Method::Other), Ok(ResponseHead::Tunnel));
         assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 5\n\n", Method::Connect), Ok(ResponseHead::Tunnel));
-        assert_eq!(response("HTTP/1.1 403 No\nContent-Length: 0\n\n", Method::Connect), more(Body::length(0)));
+        assert_eq!(response("HTTP/1.1 403 No\nContent-Length: 0\n\n", Method::Connect), Ok(more(Body::length(0))));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Finds the end of a head without reading a byte twice.
 
+use memchr::memchr2;
+
 use super::fault::Fault;
 
 /// Where the scan of a head stands, however the bytes arrive.
@@ -28,29 +30,31 @@ impl HeadEnd {
     ///
     /// `Ok(Some(length))` once the head is complete, its empty line included.
     pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
-        while let Some(newline) = self.next_newline(bytes) {
-            let line = bytes.get(self.line..newline).unwrap_or_default();
-            let Some(text) = line.strip_suffix(b"\r") else { return Err(Fault::BareLineEnd) };
-            if text.contains(&b'\r') {
-                return Err(Fault::BareLineEnd);
+        while let Some(at) = self.next_line_end(bytes) {
+            let after = at.saturating_add(1);
+            match (bytes.get(at), bytes.get(after)) {
+                (Some(b'\r'), Some(b'\n')) => {}
+                (Some(b'\r'), None) => {
+                    // The last byte may still wait for its LF.
+                    self.scanned = at;
+                    return Ok(None);
+                }
+                (_, _) => return Err(Fault::BareLineEnd),
             }
-            let precedes = self.line == 0 && self.empty_line_may_precede;
-            self.scanned = newline.saturating_add(1);
+            let (is_empty, precedes) = (at == self.line, self.line == 0 && self.empty_line_may_precede);
+            self.scanned = after.saturating_add(1);
             self.line = self.scanned;
-            if text.is_empty() && !precedes {
+            if is_empty && !precedes {
                 return Ok(Some(self.scanned));
             }
         }
-        // A CR that something else than LF follows will never be right; the last byte may still wait for its LF.
-        let open = bytes.get(self.line..).unwrap_or_default();
-        let settled = open.split_last().map_or(open, |(_, settled)| settled);
         self.scanned = bytes.len();
-        if settled.contains(&b'\r') { Err(Fault::BareLineEnd) } else { Ok(None) }
+        Ok(None)
     }
 
-    fn next_newline(&self, bytes: &[u8]) -> Option<usize> {
+    fn next_line_end(&self, bytes: &[u8]) -> Option<usize> {
         let ahead = bytes.get(self.scanned..)?;
-        ahead.iter().position(|b| *b == b'\n').map(|at| self.scanned.saturating_add(at))
+        memchr2(b'\r', b'\n', ahead).map(|at| self.scanned.saturating_add(at))
     }
 }
 

@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::buffer::Buffer;
+use crate::connection::Pair;
 use crate::flow::{Sink, end, poll_fill, poll_flush};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
@@ -65,18 +66,13 @@ impl Ending {
 }
 
 impl<O: Observer> Relay<O> {
-    pub(crate) fn new(
-        client: TcpStream,
-        app: TcpStream,
-        from_client: Buffer,
-        conversation: Conversation,
-        observer: O,
-    ) -> Self {
+    pub(crate) fn new(pair: Pair, conversation: Conversation, observer: O) -> Self {
+        let Pair { client, app, from_client, from_app } = pair;
         Self {
             client,
             app,
             from_client,
-            from_app: Buffer::default(),
+            from_app,
             conversation,
             observer,
             client_ended: false,

@@ -10,7 +10,7 @@ labels!(
         FrameTooLong = "frame_too_long",
         /// Another frame came where a field block has to go on, or CONTINUATION where none has begun (RFC 9113 §6.10).
         BrokenFieldBlock = "broken_field_block",
-        /// A client opened a stream with an even number, or one below an earlier one (RFC 9113 §5.1.1).
+        /// A client opened a stream with an even number (RFC 9113 §5.1.1).
         BadStreamNumber = "bad_stream_number",
         /// HEADERS, DATA, CONTINUATION or `RST_STREAM` on stream 0, or SETTINGS, PING or GOAWAY on another (RFC 9113 §6).
         WrongStream = "wrong_stream",

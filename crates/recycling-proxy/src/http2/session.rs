@@ -106,6 +106,7 @@ impl Session {
         let stream = header.stream;
         match header.kind {
             Kind::Headers if stream.is_multiple_of(2) => return Err(Fault::BadStreamNumber),
+            // Lower numbers are trailers; on a stream that was never open, or is no longer, they are the app's to judge.
             Kind::Headers if stream > self.streams.last() => {
                 self.streams.open(stream);
                 self.started = self.started.saturating_add(1);

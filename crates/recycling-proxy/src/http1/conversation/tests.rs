@@ -32,10 +32,10 @@ impl Dialogue {
     /// Bytes of the client's arrive; those that may go to the app.
     fn client_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_client, bytes);
-        self.to_app()
+        self.pass_to_app()
     }
 
-    fn to_app(&mut self) -> Result<Vec<u8>, Offence> {
+    fn pass_to_app(&mut self) -> Result<Vec<u8>, Offence> {
         let (passed, examined) = self.examine();
         examined.map(|()| passed)
     }
@@ -141,9 +141,9 @@ fn pipelined_requests_wait_and_none_is_lost_at_the_limit() {
     let mut dialogue = Dialogue::with_limit(2);
     assert_eq!(dialogue.client_sends(&[GET, GET, GET].concat()).unwrap(), GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
-    assert_eq!(dialogue.to_app().unwrap(), GET);
+    assert_eq!(dialogue.pass_to_app().unwrap(), GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the third has already come");
-    assert_eq!(dialogue.to_app().unwrap(), GET);
+    assert_eq!(dialogue.pass_to_app().unwrap(), GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
 }
 
@@ -154,7 +154,7 @@ fn a_client_that_always_pipelines_is_retired_in_the_end() {
     for _ in 0..PIPELINE_GRACE {
         put(&mut dialogue.from_client, GET);
         assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
-        assert_eq!(dialogue.to_app().unwrap(), GET);
+        assert_eq!(dialogue.pass_to_app().unwrap(), GET);
     }
     put(&mut dialogue.from_client, GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
@@ -166,7 +166,7 @@ fn tunnels_begin_on_the_apps_word_alone() {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(&[&upgrade[..], GET].concat()).unwrap();
     assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the second request is one");
-    assert_eq!(dialogue.to_app().unwrap(), GET);
+    assert_eq!(dialogue.pass_to_app().unwrap(), GET);
 
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(upgrade).unwrap();

@@ -12,7 +12,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const OUR_PING: [u8; 8] = *b"evenkeel";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
     bytes.extend([kind, flags]);
     bytes.extend(stream.to_be_bytes());
     bytes.extend(payload);
@@ -109,7 +109,7 @@ fn frames_pass_as_they_are() {
         frame(6, 0, 0, b"theirown"),
         ping_ack(*b"theirown"),
         frame(1, 0x4, 3, b"post"),
-        frame(0, 0x1, 3, &[7; 16_384]),
+        frame(0, 0x1, 3, &vec![7; 16_384]),
     ]
     .concat();
     let mut passed = Vec::new();
@@ -259,7 +259,7 @@ fn faults_stop_the_connection_before_the_frame() {
 
 #[test]
 fn longer_frames_pass_once_their_receiver_allows_them() {
-    let long = frame(0, 0, 1, &[1; 16_385]);
+    let long = frame(0, 0, 1, &vec![1; 16_385]);
     let (begin, rest) = long.split_at(10_000);
     let mut dialogue = Dialogue::opened(1000);
     dialogue.client(&headers(1));
