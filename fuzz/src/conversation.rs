@@ -11,6 +11,8 @@ use recycling_proxy::http1::phase::Phase;
 use recycling_proxy::recycle::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
+use crate::wire::{pass, put};
+
 /// Heads longer than this are refused; small, so that the fuzzer gets there.
 const HEAD_LIMIT: usize = 1024;
 /// More would not fit a buffer that nobody empties.
@@ -110,7 +112,7 @@ impl Wire {
 
     fn request(&mut self) -> Result<(), Offence> {
         let examined = self.conversation.examine_request(&mut self.from_client);
-        take(&mut self.from_client, &mut self.outcome.to_app);
+        pass(&mut self.from_client, &mut self.outcome.to_app);
         examined
     }
 
@@ -118,29 +120,9 @@ impl Wire {
         let pipelined = !self.from_client.unexamined().is_empty();
         let moment = || Moment { age: Duration::ZERO, draining: false };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
-        take(&mut self.from_app, &mut self.outcome.to_client);
+        pass(&mut self.from_app, &mut self.outcome.to_client);
         examined?;
         self.conversation.exchange_done(&self.from_client, &self.from_app)?;
         Ok(())
     }
-}
-
-fn put(buffer: &mut Buffer, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        if buffer.is_full() {
-            buffer.grow();
-        }
-        let room = buffer.room();
-        let count = room.len().min(bytes.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        buffer.filled(count);
-        bytes = &bytes[count..];
-    }
-}
-
-fn take(buffer: &mut Buffer, passed: &mut Vec<u8>) {
-    let cleared = buffer.cleared();
-    let count = cleared.len();
-    passed.extend_from_slice(cleared);
-    buffer.written(count);
 }

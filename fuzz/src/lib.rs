@@ -9,6 +9,8 @@ pub mod buffer;
 pub mod chunked;
 pub mod conversation;
 pub mod head;
+pub mod http2;
 pub mod inject;
 pub mod protocol;
+mod wire;
 mod workload;
