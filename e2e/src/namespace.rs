@@ -84,7 +84,7 @@ impl TestNamespace {
         Api::namespaced(self.client(), &self.name)
     }
 
-    /// Brings the workload and its Service into the namespace and waits until it runs and answers; where it is reached.
+    /// Brings the workload and its Service into the namespace and waits until each of its pods answers; where it is reached.
     pub async fn deploy(&self, web: &Web) -> anyhow::Result<SocketAddr> {
         let deployment = self.apply(&web.deployment).await?;
         if web.wants_sidecar() && sidecar(&deployment).is_none() {
@@ -95,7 +95,7 @@ impl TestNamespace {
         let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
         let port = ports.first().and_then(|port| port.node_port).context("the Service was given no NodePort")?;
         let address = SocketAddr::new(self.cluster.node, port.try_into()?);
-        wait_until_reachable(address).await?;
+        wait_until_reachable(address, self.pod_names().await?).await?;
         Ok(address)
     }
 
@@ -165,15 +165,18 @@ impl TestNamespace {
     }
 }
 
-async fn wait_until_reachable(address: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + REACHABLE;
-    loop {
-        match client::Client::new(address).get().await {
-            Ok(_) => return Ok(()),
-            Err(failure) if Instant::now() >= deadline => {
-                bail!("the Service at {address} did not answer in {REACHABLE:?}: {failure}");
-            }
+/// Waits until new connections to the Service have reached each of the pods: a ready pod is not at once among them.
+async fn wait_until_reachable(address: SocketAddr, mut pods: Vec<String>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while !pods.is_empty() {
+        let outcome = client::Client::new(address).get().await;
+        match &outcome {
+            Ok(answer) => pods.retain(|pod| **pod != *answer.pod),
             Err(_) => sleep(Duration::from_millis(200)).await,
         }
+        if started.elapsed() > REACHABLE {
+            bail!("the Service at {address} did not lead to {pods:?} in {REACHABLE:?}; last: {outcome:?}");
+        }
     }
+    Ok(())
 }
