@@ -1,12 +1,47 @@
 //! What a run was made on and with, for the head of its report.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 use crate::bench::Bench;
 use crate::peer::Peer;
 
-/// The report's first lines. A machine is named by its cores and its kernel: figures of two machines are not compared.
-pub(crate) fn preface(bench: &Bench) -> String {
+/// Where others use more of the cores than this, the figures are not those of a quiet machine.
+const QUIET: f64 = 0.05;
+/// How long is looked at what others do.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// The share of the cores' time that others use just now, 0 to 1.
+pub(crate) fn use_by_others() -> Result<f64> {
+    let before = idle_and_all()?;
+    thread::sleep(LOOK);
+    let after = idle_and_all()?;
+    #[expect(clippy::cast_precision_loss, reason = "fewer ticks than 2⁵²")]
+    let [idle, all] = [after.0 - before.0, after.1 - before.1].map(|ticks| ticks as f64);
+    Ok(1.0 - idle / all.max(1.0))
+}
+
+fn idle_and_all() -> Result<(u64, u64)> {
+    let text = fs::read_to_string("/proc/stat").context("reading what the cores did")?;
+    parse(&text).with_context(|| format!("/proc/stat is not as proc(5) says: {text}"))
+}
+
+/// Ticks of all cores since they started, idle ones and all.
+fn parse(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?;
+    // user nice system idle iowait irq softirq steal; guest time is part of user time already.
+    let ticks: Vec<u64> = fields.split_ascii_whitespace().take(8).map_while(|field| field.parse().ok()).collect();
+    Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().sum()))
+}
+
+/// The report's first lines; `others` is the share of the cores that other work used before the
+/// run. A machine is named by its cores and its kernel: figures of
+/// two machines are not compared.
+pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
     let kernel = release.split('-').next().unwrap_or_default();
@@ -19,10 +54,34 @@ pub(crate) fn preface(bench: &Bench) -> String {
         bench.rounds,
         bench.seconds,
     );
+    if others > QUIET {
+        text += &busy(others);
+    }
     for peer in [Peer::Evenkeel, Peer::Nginx, Peer::HaProxy, Peer::Envoy] {
         let version = bench.tools.version_of(peer).unwrap_or_else(|error| format!("{error:#}"));
         // Writing to a String cannot fail.
         _ = writeln!(text, "- {peer}: {version}");
     }
     text
+}
+
+fn busy(others: f64) -> String {
+    let percent = others * 100.0;
+    format!(
+        "**The machine was busy: other work used {percent:.0} % of its cores.** Every switch between processes then finds cold \
+         caches, which adds much the same to each request of every proxy: ratios are nearer to 1 than on a quiet machine, \
+         and high quantiles say little.\n\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_ticks_and_all_of_them() {
+        let stat = "cpu  100 5 50 800 20 0 5 20 7 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!(parse(stat), Some((820, 1000)));
+        assert_eq!(parse("cpu  100 5\n"), None);
+    }
 }

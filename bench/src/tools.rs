@@ -77,7 +77,8 @@ fn build(workspace: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("recycling-proxy does not build; give a binary of it with --proxy, or mend it");
     }
-    Ok(workspace.join("target/release/recycling-proxy"))
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), |dir| workspace.join(dir));
+    Ok(target.join("release/recycling-proxy"))
 }
 
 /// The first word that looks like a version, alone or behind a slash.
