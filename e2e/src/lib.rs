@@ -4,7 +4,7 @@
 //! does both. Each test works in a [`namespace`](in_namespace) of its own, on the sample of `examples/` ([`Web`]), and
 //! looks at it from outside: through the Kubernetes API, and as keep-alive clients ([`Client`], [`Fleet`]) that come in
 //! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and saved
-//! in `target/e2e/` ([`record`]).
+//! in `target/e2e/` ([`record()`]).
 
 mod client;
 mod cluster;

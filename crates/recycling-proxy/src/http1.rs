@@ -1,7 +1,7 @@
 //! HTTP/1 (RFC 9112): the framing is observed, the bytes are forwarded as they are.
 //!
 //! [`conversation`] is the pure core: it says which bytes may pass, and announces the retirement of a connection in
-//! the one response head that carries it. [`relay`] moves the bytes.
+//! the one response head that carries it. `relay` moves the bytes.
 
 pub mod announce;
 pub mod body;

@@ -5,10 +5,10 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`cli`], [`run`] | the command line; the process |
+//! | [`cli`], [`mod@run`] | the command line; the process |
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
 //! | [`protocol`], [`http1`], [`tunnel`] | what the first bytes say; HTTP/1; everything else |
-//! | [`recycle`], [`drain`] | when a connection is retired |
+//! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
 #![cfg_attr(

@@ -89,7 +89,7 @@ impl Listener {
     }
 }
 
-/// A socket that listens; on [::] for IPv4 too, and for IPv4 alone on a machine without IPv6.
+/// A socket that listens; on `[::]` for IPv4 too, and for IPv4 alone on a machine without IPv6.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     match listen(address) {
         Err(error)

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where clients connect. [::] takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6.
+    /// Where clients connect. The address `[::]` takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     listen: SocketAddr,
     /// What the app calls itself.
