@@ -1,6 +1,7 @@
 //! What a process has cost: CPU time and memory, as the kernel counts them.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,14 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
         ticks += ticks_of(&stat).with_context(|| format!("/proc/{pid}/stat is not as proc(5) says: {stat}"))?;
     }
     Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
+}
+
+/// The ticks that this process and its children, those that have ended, have used so far.
+pub(crate) fn ticks_with_ended_children() -> Result<u64> {
+    let stat = read("/proc/self/stat")?;
+    let fields =
+        fields_of(&stat, 14..=17).with_context(|| format!("/proc/self/stat is not as proc(5) says: {stat}"))?;
+    Ok(fields.iter().sum())
 }
 
 /// The resident memory of a process and its children, bytes. Pages that they share are counted for each.
@@ -37,11 +46,16 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {path}"))
 }
 
-/// `utime` and `stime`, fields 14 and 15; the second field is a name that may hold spaces and parentheses.
+/// `utime` and `stime`, fields 14 and 15.
 fn ticks_of(stat: &str) -> Option<u64> {
+    fields_of(stat, 14..=15).map(|fields| fields.iter().sum())
+}
+
+/// Fields by their numbers in proc(5); the second is a name that may hold spaces and parentheses.
+fn fields_of(stat: &str, numbers: RangeInclusive<usize>) -> Option<Vec<u64>> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11).map(|field| field.parse::<u64>().ok());
-    Some(fields.next()?? + fields.next()??)
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    numbers.map(|number| fields.get(number - 3)?.parse().ok()).collect()
 }
 
 fn kib_of(status: &str, key: &str) -> Option<u64> {
@@ -57,6 +71,7 @@ mod tests {
     fn a_name_with_parentheses_shifts_nothing() {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 700 35 9 9 20 0 1 0 12345 0 0";
         assert_eq!(ticks_of(stat), Some(735));
+        assert_eq!(fields_of(stat, 14..=17), Some(vec![700, 35, 9, 9]));
         assert_eq!(ticks_of("42 (short) S 1"), None);
     }
 

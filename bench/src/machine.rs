@@ -2,32 +2,48 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::accounting;
 use crate::bench::Bench;
 use crate::peer::Peer;
 
 /// Where others use more of the cores than this, the figures are not those of a quiet machine.
 const QUIET: f64 = 0.05;
-/// How long is looked at what others do.
-const LOOK: Duration = Duration::from_secs(3);
 
-/// The share of the cores' time that others use just now, 0 to 1.
-pub(crate) fn use_by_others() -> Result<f64> {
-    let before = idle_and_all()?;
-    thread::sleep(LOOK);
-    let after = idle_and_all()?;
-    #[expect(clippy::cast_precision_loss, reason = "fewer ticks than 2⁵²")]
-    let [idle, all] = [after.0 - before.0, after.1 - before.1].map(|ticks| ticks as f64);
-    Ok(1.0 - idle / all.max(1.0))
+/// Looks at the whole machine from the start of a run to its end.
+#[derive(Debug)]
+pub(crate) struct Watch(Ticks);
+
+/// What the cores have done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticks {
+    idle: u64,
+    all: u64,
+    /// By this process and all that it has started and seen the end of.
+    ours: u64,
 }
 
-fn idle_and_all() -> Result<(u64, u64)> {
+impl Watch {
+    pub(crate) fn start() -> Result<Self> {
+        now().map(Self)
+    }
+
+    /// The share of the cores' time that other work has used, 0 to 1. Whatever we started must have ended.
+    pub(crate) fn use_by_others(&self) -> Result<f64> {
+        let (before, after) = (self.0, now()?);
+        let all = after.all - before.all;
+        let others = all.saturating_sub(after.idle - before.idle).saturating_sub(after.ours - before.ours);
+        #[expect(clippy::cast_precision_loss, reason = "fewer ticks than 2⁵²")]
+        Ok(others as f64 / all.max(1) as f64)
+    }
+}
+
+fn now() -> Result<Ticks> {
     let text = fs::read_to_string("/proc/stat").context("reading what the cores did")?;
-    parse(&text).with_context(|| format!("/proc/stat is not as proc(5) says: {text}"))
+    let (idle, all) = parse(&text).with_context(|| format!("/proc/stat is not as proc(5) says: {text}"))?;
+    Ok(Ticks { idle, all, ours: accounting::ticks_with_ended_children()? })
 }
 
 /// Ticks of all cores since they started, idle ones and all.
@@ -38,8 +54,7 @@ fn parse(stat: &str) -> Option<(u64, u64)> {
     Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().sum()))
 }
 
-/// The report's first lines; `others` is the share of the cores that other work used before the
-/// run. A machine is named by its cores and its kernel: figures of
+/// The report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is named by its cores and its kernel: figures of
 /// two machines are not compared.
 pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     let name = rustix::system::uname();
@@ -68,7 +83,7 @@ pub(crate) fn preface(bench: &Bench, others: f64) -> String {
 fn busy(others: f64) -> String {
     let percent = others * 100.0;
     format!(
-        "**The machine was busy: other work used {percent:.0} % of its cores.** Every switch between processes then finds cold \
+        "**The machine was busy: other work used {percent:.0} % of its cores meanwhile.** Every switch between processes then finds cold \
          caches, which adds much the same to each request of every proxy: ratios are nearer to 1 than on a quiet machine, \
          and high quantiles say little.\n\n"
     )

@@ -92,7 +92,6 @@ fn measure(options: Options) -> Result<()> {
     limits::lift();
     // Before the cores are split: the build may have them all.
     let tools = Tools::find(workspace, options.proxy)?;
-    let others = machine::use_by_others()?;
     let cores = Cores::split()?;
     if options.polite || !cores::take_precedence() {
         eprintln!("not going before other processes: whatever else runs here shows in the figures");
@@ -102,7 +101,9 @@ fn measure(options: Options) -> Result<()> {
 
     let all = options.only.is_empty();
     let chosen = if all { Scenario::value_variants().to_vec() } else { options.only };
-    let text = report::render(&machine::preface(&bench, others), &run(&bench, &chosen)?);
+    let watch = machine::Watch::start()?;
+    let sections = run(&bench, &chosen)?;
+    let text = report::render(&machine::preface(&bench, watch.use_by_others()?), &sections);
     println!("{text}");
     let output = options.output.or_else(|| all.then(|| workspace.join("bench/RESULTS.md")));
     if let Some(path) = output {
