@@ -48,6 +48,7 @@ build: ## all programs, as release builds for this machine
 .PHONY: images install kind e2e
 images: target/images/proxy.tar target/images/control-plane.tar target/images/echo-app.tar ## image archives in target/images/, from static release binaries
 
+# The tag of the images stays the same from build to build: without a restart, pods of an earlier one would go on.
 install: images ## load the images into the cluster of KUBECONFIG by $(LOAD_IMAGES), and install the chart
 	$(call need,helm,see https://helm.sh/docs/intro/install)
 	$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)
@@ -56,7 +57,6 @@ install: images ## load the images into the cluster of KUBECONFIG by $(LOAD_IMAG
 		--set webhook.image.repository=localhost/evenkeel-control-plane,webhook.image.tag=dev \
 		--set proxy.image.repository=localhost/evenkeel-proxy,proxy.image.tag=dev \
 		--wait --timeout 3m
-	# The tag stays the same from build to build: pods of an earlier one would go on.
 	kubectl --namespace evenkeel rollout restart deployment
 	kubectl --namespace evenkeel rollout status deployment --timeout 3m
 
@@ -69,7 +69,7 @@ kind: images ## a kind cluster with evenkeel and the sample workload of examples
 e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
 ifdef KUBECONFIG
 	$(MAKE) install
-	RUST_BACKTRACE=0 cargo test --locked --package e2e --no-fail-fast -- --test-threads=1 --nocapture
+	RUST_BACKTRACE=0 cargo test --locked --package e2e --tests --no-fail-fast -- --test-threads=1 --nocapture
 else
 	e2e/kind/run
 endif
@@ -107,7 +107,7 @@ generate: ## rebuild what is generated from the sources
 generated: ## what is generated and committed is up to date
 	manifests/render.sh --check
 
-bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/README.md
+bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/RESULTS.md
 	cargo run --locked --release --package bench
 
 ##@ Below the others
