@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::metrics::{AnyFault, Side};
 use crate::proxy::Proxy;
 use crate::recycle::{Limits, Moment, RetireReason};
 
@@ -16,6 +17,8 @@ pub(crate) trait Observer {
     fn request_started(&self);
     /// The end of the connection was announced.
     fn retired(&self, reason: RetireReason);
+    /// A message was not forwarded.
+    fn faulted(&self, side: Side, fault: AnyFault);
 }
 
 /// The observer of one connection.
@@ -46,5 +49,9 @@ impl Observer for Watch {
 
     fn retired(&self, reason: RetireReason) {
         self.proxy.metrics.retired(reason);
+    }
+
+    fn faulted(&self, side: Side, fault: AnyFault) {
+        self.proxy.metrics.fault(side, fault);
     }
 }

@@ -3,10 +3,8 @@
 use super::{Pair, tunnel};
 use crate::flow::reset;
 use crate::http1::conversation::Conversation;
-use crate::http1::refusal::Refusal;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
-use crate::metrics::{AnyFault, Side};
 use crate::observer::Watch;
 use crate::proxy::Proxy;
 use crate::recycle::RetireReason;
@@ -40,10 +38,6 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
             linger(client).await;
         }
         Ending::Refuse(refusal) => {
-            match refusal {
-                Refusal::Client(fault) => proxy.metrics.fault(Side::Client, AnyFault::Http1(fault)),
-                Refusal::App(fault) => proxy.metrics.fault(Side::App, AnyFault::Http1(fault)),
-            }
             // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
             reset(app);
             let answer = [from_app.cleared(), &refusal.response()].concat();

@@ -8,7 +8,6 @@ use crate::http2::goodbye::draw_grace;
 use crate::http2::relay::{Ending, Relay};
 use crate::http2::session::Session;
 use crate::linger::{last_word, linger};
-use crate::metrics::AnyFault;
 use crate::observer::Watch;
 use crate::recycle::RetireReason;
 
@@ -35,7 +34,6 @@ pub(super) async fn serve(pair: Pair, watch: Watch) {
             linger(client).await;
         }
         Ending::Refuse(offence) => {
-            proxy.metrics.fault(offence.side, AnyFault::Http2(offence.fault));
             drop(app);
             let mut word = from_app.cleared().to_vec();
             if session.may_speak() {

@@ -13,6 +13,7 @@ use super::refusal::Refusal;
 use crate::buffer::Buffer;
 use crate::connection::Pair;
 use crate::flow::{Sink, end, poll_fill, poll_flush};
+use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
 
@@ -99,7 +100,7 @@ impl<O: Observer> Relay<O> {
         let awaited = self.awaited();
         let progress = progress && awaited == Some(Awaited::Peer);
         self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {
-            Awaited::Head { .. } => Ending::Refuse(Refusal::Client(Fault::SlowHead)),
+            Awaited::Head { .. } => self.refuse(Offence::Client(Fault::SlowHead)),
             Awaited::Peer => Ending::Reset,
         })
     }
@@ -208,7 +209,12 @@ impl<O: Observer> Relay<O> {
         false
     }
 
+    /// Counts the offence, whatever it comes to.
     fn refuse(&self, offence: Offence) -> Ending {
+        match offence {
+            Offence::Client(fault) => self.observer.faulted(Side::Client, AnyFault::Http1(fault)),
+            Offence::App(fault) => self.observer.faulted(Side::App, AnyFault::Http1(fault)),
+        }
         match offence {
             Offence::App(Fault::Unsolicited) => Ending::Linger,
             Offence::Client(_) | Offence::App(_) if self.conversation.response_is_open() => Ending::Reset,

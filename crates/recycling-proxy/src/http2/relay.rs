@@ -12,6 +12,7 @@ use super::session::{Offence, Session};
 use crate::buffer::Buffer;
 use crate::connection::Pair;
 use crate::flow::{Sink, end, poll_fill, poll_flush};
+use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
 
@@ -151,7 +152,7 @@ impl<O: Observer> Relay<O> {
         }
         let was_full = self.from_client.is_full();
         let before = self.session.requests_started();
-        self.session.examine_client(&mut self.from_client).map_err(Ending::Refuse)?;
+        self.session.examine_client(&mut self.from_client).map_err(|offence| self.refuse(offence))?;
         // Room that the examination has made is read into.
         moved |= was_full && !self.from_client.is_full();
         for _ in before..self.session.requests_started() {
@@ -186,12 +187,18 @@ impl<O: Observer> Relay<O> {
         }
         let was_full = self.from_app.is_full();
         let observer = &self.observer;
-        self.session.examine_app(&mut self.from_app, || observer.moment()).map_err(Ending::Refuse)?;
+        let examined = self.session.examine_app(&mut self.from_app, || observer.moment());
+        examined.map_err(|offence| self.refuse(offence))?;
         moved |= was_full && !self.from_app.is_full();
         if let Poll::Ready(wrote) = poll_flush(&mut self.client, &mut self.from_app, cx) {
             moved |= wrote.map_err(|_| Ending::Reset)?;
         }
         Ok(moved)
+    }
+
+    fn refuse(&self, offence: Offence) -> Ending {
+        self.observer.faulted(offence.side, AnyFault::Http2(offence.fault));
+        Ending::Refuse(offence)
     }
 
     fn heed_drain(&mut self, cx: &mut Context<'_>) -> bool {

@@ -107,3 +107,28 @@ async fn metrics_count_what_happened() -> TestResult {
     }
     Ok(())
 }
+
+/// Also those that no answer of ours tells the client about, since another answer has gone before.
+#[tokio::test]
+async fn faults_without_an_answer_are_counted() -> TestResult {
+    let stage = Stage::with_limit(10).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    app.send("noise").await?;
+    client.read_to_end().await?;
+
+    let (mut early, mut app) = stage.pair().await?;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    early.send(head).await?;
+    app.expect(head).await?;
+    app.send(OK).await?;
+    early.expect(OK).await?;
+    early.send("no size\r\n").await?;
+    early.read_to_end().await?;
+
+    for side in ["app", "client"] {
+        let of_side = format!("evenkeel_proxy_faults_total{{side=\"{side}\"");
+        ensure_eq!(sum(&stage.proxy, &of_side).await?.to_string(), "1", "{side}");
+    }
+    Ok(())
+}
