@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client;
 use crate::cluster::Cluster;
@@ -24,8 +24,13 @@ use crate::web::{Web, sidecar};
 
 /// Who applies what the tests apply.
 const MANAGER: &str = "evenkeel-e2e";
-/// How long a Service may take from its creation to its first answer.
-const REACHABLE: Duration = Duration::from_mins(1);
+/// How long a Service may take until it leads to a workload's pods and to no other.
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
+/// The time in which a new connection must be answered while the Service settles: one that was sent to a pod that has
+/// gone would otherwise wait for all its SYNs.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// New connections in a row that must reach current pods: a stale endpoint among four goes unnoticed once in 300 times.
+const PROBES: u32 = 20;
 
 /// A namespace that a test has to itself.
 #[derive(Clone)]
@@ -95,8 +100,37 @@ impl TestNamespace {
         let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
         let port = ports.first().and_then(|port| port.node_port).context("the Service was given no NodePort")?;
         let address = SocketAddr::new(self.cluster.node, port.try_into()?);
-        wait_until_reachable(address, self.pod_names().await?).await?;
+        self.settle(address).await?;
         Ok(address)
+    }
+
+    /// Waits until new connections to the Service at `address` reach each of the pods and nothing else.
+    ///
+    /// A rollout is over for the API server before it is for the nodes: a ready pod is not at once among a Service's,
+    /// and one that has gone still is.
+    pub async fn settle(&self, address: SocketAddr) -> anyhow::Result<()> {
+        let pods = self.pod_names().await?;
+        let started = Instant::now();
+        let (mut unseen, mut in_a_row) = (pods.clone(), 0);
+        while !unseen.is_empty() || in_a_row < PROBES {
+            let outcome = timeout(PROBE_PATIENCE, client::Client::new(address).get()).await;
+            match &outcome {
+                Ok(Ok(answer)) if pods.iter().any(|pod| **pod == *answer.pod) => {
+                    unseen.retain(|pod| **pod != *answer.pod);
+                    in_a_row += 1;
+                }
+                Ok(_) | Err(_) => {
+                    in_a_row = 0;
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+            if started.elapsed() > SETTLED_WITHIN {
+                bail!(
+                    "the Service at {address} does not lead to {pods:?} alone after {SETTLED_WITHIN:?}: not to {unseen:?}, last: {outcome:?}"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Creates a Deployment, as `kubectl create` does.
@@ -163,20 +197,4 @@ impl TestNamespace {
     pub async fn pod_names(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.pods().await?.iter().map(ResourceExt::name_any).collect())
     }
-}
-
-/// Waits until new connections to the Service have reached each of the pods: a ready pod is not at once among them.
-async fn wait_until_reachable(address: SocketAddr, mut pods: Vec<String>) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while !pods.is_empty() {
-        let outcome = client::Client::new(address).get().await;
-        match &outcome {
-            Ok(answer) => pods.retain(|pod| **pod != *answer.pod),
-            Err(_) => sleep(Duration::from_millis(200)).await,
-        }
-        if started.elapsed() > REACHABLE {
-            bail!("the Service at {address} did not lead to {pods:?} in {REACHABLE:?}; last: {outcome:?}");
-        }
-    }
-    Ok(())
 }

@@ -25,6 +25,7 @@ async fn the_annotation_recycles_at_exactly_that_request_until_it_is_removed() -
         let policy = sidecar(&with).context("no sidecar was injected")?.restart_policy.as_deref();
         ensure!(policy == Some("Always"), "the sidecar is no native one: its restart policy is {policy:?}");
         ensure_sidecars_run(&namespace).await?;
+        namespace.settle(address).await?;
         let mut connections = 0;
         for _ in 0..CLIENTS {
             let mut client = Client::new(address);
@@ -38,8 +39,8 @@ async fn the_annotation_recycles_at_exactly_that_request_until_it_is_removed() -
         let after = namespace.deployment("web").await?;
         ensure!(template(&after) == template(&before), "removal left traces: {after:?}");
         ensure!(ours(&after).is_empty(), "removal left annotations: {:?}", ours(&after));
-        ensure!(!Client::new(address).get().await.is_ok_and(|answer| answer.closes), "still recycled");
-        Ok(())
+        namespace.settle(address).await?;
+        ensure_never_closed(&mut Client::new(address)).await
     })
     .await
 }
@@ -54,6 +55,14 @@ async fn every_answer_at_the_limit_closes(client: &mut Client) -> anyhow::Result
             "request {request}, number {ordinal}: closes={}",
             answer.closes
         );
+    }
+    Ok(())
+}
+
+async fn ensure_never_closed(client: &mut Client) -> anyhow::Result<()> {
+    for request in 1..=2 * MAX_REQUESTS {
+        let answer = client.get().await.map_err(|failure| anyhow::anyhow!("request {request}: {failure}"))?;
+        ensure!(!answer.closes, "request {request} is still recycled");
     }
     Ok(())
 }
