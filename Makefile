@@ -32,9 +32,9 @@ demo: ## the main job with no cluster: real webhook, proxies and clients; live b
 
 test: ## all tests that need no cluster
 ifdef can-redirect
-	cargo test --locked --workspace --exclude e2e
+	cargo test --locked --workspace --exclude e2e --exclude conformance
 else
-	cargo test --locked --workspace --exclude e2e --exclude recycling-proxy
+	cargo test --locked --workspace --exclude e2e --exclude conformance --exclude recycling-proxy
 	cargo test --locked --package recycling-proxy --lib --bins $(addprefix --test ,$(filter-out redirect,$(proxy-tests)))
 	@echo "make test: NOT TESTED is the redirect on the kernel (crates/recycling-proxy/tests/redirect.rs):" >&2
 	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
@@ -109,6 +109,12 @@ generated: ## what is generated and committed is up to date
 
 bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/RESULTS.md
 	cargo run --locked --release --package bench
+
+.PHONY: conformance
+conformance: ## suites that others wrote, direct and through the proxy: h2spec, grpc-go interop, http-cache-tests, Autobahn
+	conformance/install.sh
+	cargo build --locked --package recycling-proxy
+	cargo test --locked --package conformance --tests --no-fail-fast -- --test-threads=1 --nocapture
 
 ##@ Below the others
 
