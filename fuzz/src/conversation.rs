@@ -122,7 +122,7 @@ impl Wire {
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         pass(&mut self.from_app, &mut self.outcome.to_client);
         examined?;
-        self.conversation.exchange_done(&self.from_client, &self.from_app)?;
+        self.conversation.exchange_done(&self.from_app)?;
         Ok(())
     }
 }

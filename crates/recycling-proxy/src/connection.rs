@@ -10,19 +10,26 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::opening::{Opened, Opening};
-use crate::buffer::Buffer;
 use crate::dial::App;
-use crate::flow::reset;
+use crate::flow::Flow;
 use crate::observer::Watch;
 use crate::proxy::Proxy;
 use crate::tunnel::{Tunnel, TunnelKind};
+use crate::wire::Wire;
 
-/// Both sockets of a connection, and what was read from them.
+/// Both ends of a connection, and what is on its way between them.
+#[derive(Debug)]
 pub(crate) struct Pair {
-    pub(crate) client: TcpStream,
-    pub(crate) app: TcpStream,
-    pub(crate) from_client: Buffer,
-    pub(crate) from_app: Buffer,
+    pub(crate) client: Wire,
+    pub(crate) app: Wire,
+    pub(crate) from_client: Flow,
+    pub(crate) from_app: Flow,
+}
+
+impl Pair {
+    fn new(client: TcpStream, app: TcpStream) -> Self {
+        Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
+    }
 }
 
 /// Serves a client whose app is at `app`.
@@ -54,11 +61,11 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Op
     let app_port = app.port();
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
     let pair = match proxy.dialer.dial(app).await {
-        Ok(app) => Pair { client, app, from_client: Buffer::default(), from_app: Buffer::default() },
+        Ok(app) => Pair::new(client, app),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
             proxy.metrics.app_unreachable.inc();
-            reset(client);
+            Wire::from(client).reset();
             return None;
         }
     };
@@ -72,6 +79,5 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Op
 
 async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
     proxy.metrics.tunnel(kind);
-    let Pair { client, app, from_client, from_app } = pair;
-    Tunnel::new(client, app, from_client, from_app).run().await;
+    Tunnel::new(pair).run().await;
 }

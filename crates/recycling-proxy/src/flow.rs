@@ -1,18 +1,47 @@
-//! Moves bytes between a socket and a buffer.
+//! One direction of a connection: bytes from a peer on their way to the other.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
+use crate::pipe::Pipe;
+use crate::wire::Wire;
+
+/// As many bytes as come may go past the framing.
+pub(crate) const ALL_UNSEEN: u64 = u64::MAX;
+
+/// From so many bytes on that the framing need not see, they stay in the kernel: below, the two system calls more for a
+/// pipe cost what the copying does.
+const UNSEEN_FROM: u64 = 16 * 1024;
+
+/// Bytes that were read from a source and not yet written to a sink.
+///
+/// ```text
+///           ┌─▶ buffer: the framing looks ──┐
+///  source ──┤                               ├─▶ sink
+///           └─▶ pipe: it has looked ahead ──┘
+/// ```
+///
+/// One of the two is in use at a time, so that the order is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// What the framing has to look at.
+    pub(crate) buffer: Buffer,
+    pipe: Option<Box<Pipe>>,
+    source_ended: bool,
+    /// The last read has brought much: more is likely to come.
+    is_bulk: bool,
+    sink: Sink,
+}
 
 /// Whether a peer still takes bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sink {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sink {
     /// It does.
+    #[default]
     Open,
     /// It was sent a FIN.
     Ended,
@@ -20,44 +49,161 @@ pub(crate) enum Sink {
     Deaf,
 }
 
-/// Reads once into the buffer, which must not be full; `Ok(0)` is the end of the stream.
-///
-/// Memory is taken only once there is something to read: an idle connection waits without any.
-pub(crate) fn poll_fill(stream: &mut TcpStream, buffer: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    ready!(stream.poll_read_ready(cx))?;
-    let mut room = ReadBuf::new(buffer.room());
-    let read = Pin::new(stream).poll_read(cx, &mut room);
-    let count = room.filled().len();
-    buffer.filled(count);
-    read.map_ok(|()| count)
+/// What one read has brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// Whether it has brought anything, be it the end.
+    pub(crate) moved: bool,
+    /// Bytes that went past the framing.
+    pub(crate) unseen: u64,
 }
 
-/// Writes cleared bytes until none is left, or the socket takes no more.
-///
-/// `Ready(Ok(true))` where something was written and nothing is left, `Ready(Ok(false))` where there was nothing to
-/// write. What was written before the socket filled up is told by the buffer.
-pub(crate) fn poll_flush(stream: &mut TcpStream, buffer: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-    let mut wrote = false;
-    while !buffer.cleared().is_empty() {
-        let count = ready!(Pin::new(&mut *stream).poll_write(cx, buffer.cleared()))?;
-        if count == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+impl Flow {
+    /// Reads once, where there is room; `unseen` is the number of bytes that may go past the framing.
+    ///
+    /// Memory is taken only once there is something to read: an idle connection waits without any.
+    pub(crate) fn fill(
+        &mut self,
+        source: &mut Wire,
+        sink: &Wire,
+        unseen: u64,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Filled> {
+        if self.source_ended || self.pipe.is_some() || self.buffer.is_full() {
+            return Ok(Filled::default());
         }
-        buffer.written(count);
-        wrote = true;
+        let read = match self.pipe_for(source, sink, unseen) {
+            Some(pipe) => self.poll_fill_pipe(pipe, source, unseen, cx),
+            None => self.poll_fill_buffer(source, cx),
+        };
+        match read {
+            Poll::Pending => Ok(Filled::default()),
+            Poll::Ready(Ok(filled)) => Ok(filled),
+            Poll::Ready(Err(error)) => {
+                self.source_ended = true;
+                Err(error)
+            }
+        }
     }
-    Poll::Ready(Ok(wrote))
-}
 
-/// Sends a FIN. On a TCP socket this is `shutdown(2)`, which does not wait.
-pub(crate) fn end(stream: &mut TcpStream, cx: &mut Context<'_>) {
-    // A socket that cannot be shut down is already gone, which the next read says better.
-    let _ = Pin::new(stream).poll_shutdown(cx);
-}
+    fn pipe_for(&self, source: &Wire, sink: &Wire, unseen: u64) -> Option<Pipe> {
+        let many = unseen >= UNSEEN_FROM && (unseen != ALL_UNSEEN || self.is_bulk);
+        let in_order = self.buffer.is_empty() && self.sink == Sink::Open;
+        (many && in_order && source.plain().is_some() && sink.plain().is_some()).then(Pipe::take).flatten()
+    }
 
-/// Closes with a reset, so that the peer cannot take what it has for the whole.
-pub(crate) fn reset(stream: TcpStream) {
-    // Where the option cannot be set the connection is gone, and with it the reason to reset it.
-    let _ = stream.set_zero_linger();
-    drop(stream);
+    fn poll_fill_pipe(
+        &mut self,
+        mut pipe: Pipe,
+        source: &Wire,
+        unseen: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Filled>> {
+        let Some(socket) = source.plain() else { return Poll::Pending };
+        let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
+        let unseen = count as u64;
+        self.source_ended = count == 0;
+        self.is_bulk = unseen >= UNSEEN_FROM;
+        self.pipe = (count > 0).then(|| Box::new(pipe));
+        Poll::Ready(Ok(Filled { moved: true, unseen }))
+    }
+
+    fn poll_fill_buffer(&mut self, source: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        ready!(source.poll_readable(cx))?;
+        let mut room = ReadBuf::new(self.buffer.room());
+        let read = Pin::new(source).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        self.buffer.filled(count);
+        ready!(read)?;
+        self.source_ended = count == 0;
+        self.is_bulk = count as u64 >= UNSEEN_FROM;
+        Poll::Ready(Ok(Filled { moved: true, unseen: 0 }))
+    }
+
+    /// Lets the framing look at the buffer; whether that has made room, which is to be read into.
+    pub(crate) fn examine<E>(&mut self, look: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<bool, E> {
+        let was_full = self.buffer.is_full();
+        look(&mut self.buffer)?;
+        Ok(was_full && !self.buffer.is_full())
+    }
+
+    /// Writes what may pass until nothing is left of it, or the sink takes no more; whether all could be written, and
+    /// there was something.
+    pub(crate) fn flush(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
+        match self.poll_flush(sink, cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn poll_flush(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut wrote = false;
+        if let (Some(pipe), Some(socket)) = (&mut self.pipe, sink.plain()) {
+            ready!(pipe.poll_flush(socket, cx))?;
+            self.pipe = None;
+            wrote = true;
+        }
+        while !self.buffer.cleared().is_empty() {
+            let count = ready!(Pin::new(&mut *sink).poll_write(cx, self.buffer.cleared()))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.buffer.written(count);
+            wrote = true;
+        }
+        // TLS may have taken the bytes and not yet sent them.
+        ready!(Pin::new(sink).poll_flush(cx))?;
+        Poll::Ready(Ok(wrote))
+    }
+
+    /// As [`Flow::flush`], for a sink that may have answered early and closed: what comes for it is dropped from then on,
+    /// so that the source is not kept from reading that answer.
+    pub(crate) fn flush_or_drop(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
+        if self.sink == Sink::Deaf {
+            self.buffer.discard();
+            return false;
+        }
+        self.flush(sink, cx).unwrap_or_else(|_| {
+            self.sink = Sink::Deaf;
+            self.pipe = None;
+            true
+        })
+    }
+
+    /// Sends the sink a FIN once the source has ended and everything was written; whether that was now.
+    pub(crate) fn pass_end(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
+        let due = self.source_ended && self.sink == Sink::Open && self.is_empty();
+        if due {
+            self.sink = Sink::Ended;
+            // On TCP this is `shutdown(2)`, which does not wait. A socket that cannot be shut down is already gone, which
+            // the next read says better.
+            let _ = Pin::new(sink).poll_shutdown(cx);
+        }
+        due
+    }
+
+    /// Whether the source has no more to say; what it has said may still be here.
+    pub(crate) const fn source_ended(&self) -> bool {
+        self.source_ended
+    }
+
+    /// Whether the sink was sent a FIN.
+    pub(crate) fn has_passed_end(&self) -> bool {
+        self.sink == Sink::Ended
+    }
+
+    /// Whether the sink takes no more.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.sink == Sink::Deaf
+    }
+
+    /// Whether nothing is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.pipe.is_none()
+    }
+
+    /// Whether the sink has yet to take something that may pass.
+    pub(crate) fn is_owed(&self) -> bool {
+        !self.buffer.cleared().is_empty() || self.pipe.is_some()
+    }
 }

@@ -39,12 +39,14 @@ mod listener;
 pub mod metrics;
 mod observer;
 mod patience;
+mod pipe;
 pub mod protocol;
 pub mod proxy;
 pub mod recycle;
 pub mod redirect;
 pub mod run;
 pub mod tunnel;
+mod wire;
 mod workers;
 
 use std::io;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::wire::Wire;
 
 /// Silence after which the client is taken to have read everything.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -21,14 +22,14 @@ const MOST_BYTES: usize = 1024 * 1024;
 const LAST_WORD_TIME: Duration = Duration::from_secs(5);
 
 /// Writes an answer of ours, and ends the connection without destroying it.
-pub(crate) async fn last_word(mut client: TcpStream, answer: &[u8]) {
+pub(crate) async fn last_word(mut client: Wire, answer: &[u8]) {
     if let Ok(Ok(())) = timeout(LAST_WORD_TIME, client.write_all(answer)).await {
         linger(client).await;
     }
 }
 
 /// Ends the connection without destroying what the client has yet to read; the bytes that it still sent.
-pub(crate) async fn linger(mut client: TcpStream) -> usize {
+pub(crate) async fn linger(mut client: Wire) -> usize {
     if client.shutdown().await.is_err() {
         return 0;
     }

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::dial::App;
-use crate::flow::reset;
 use crate::proxy::Proxy;
 use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
+use crate::wire::Wire;
 use crate::workers::{Accepted, Workers};
 
 /// As long a queue as the kernel allows: connections wait there while we are busy, or at the connection cap.
@@ -55,7 +55,7 @@ impl Listener {
             Ok(Some(app)) => workers.hand(Accepted { client, app, place }, proxy),
             Ok(None) => {
                 tracing::debug!("a connection to the proxy's own port, which no rule redirected, is reset");
-                reset(client);
+                Wire::from(client).reset();
             }
             // The client has left in the meantime.
             Err(error) => tracing::debug!(%error, "a connection was gone before it could be served"),

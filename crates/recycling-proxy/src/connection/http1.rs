@@ -1,7 +1,6 @@
 //! A client connection that speaks HTTP/1.
 
 use super::{Pair, tunnel};
-use crate::flow::reset;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
@@ -33,14 +32,14 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
             }
         }
         Ending::Abandon => {
-            reset(app);
+            app.reset();
             drop((from_client, from_app));
             linger(client).await;
         }
         Ending::Refuse(refusal) => {
             // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
-            reset(app);
-            let answer = [from_app.cleared(), &refusal.response()].concat();
+            app.reset();
+            let answer = [from_app.buffer.cleared(), &refusal.response()].concat();
             drop((from_client, from_app));
             last_word(client, &answer).await;
         }
@@ -49,8 +48,8 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
         }
         Ending::Close => {}
         Ending::Reset => {
-            reset(client);
-            reset(app);
+            client.reset();
+            app.reset();
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Pair;
-use crate::flow::reset;
 use crate::http2::goodbye::draw_grace;
 use crate::http2::relay::{Ending, Relay};
 use crate::http2::session::Session;
@@ -35,7 +34,7 @@ pub(super) async fn serve(pair: Pair, watch: Watch) {
         }
         Ending::Refuse(offence) => {
             drop(app);
-            let mut word = from_app.cleared().to_vec();
+            let mut word = from_app.buffer.cleared().to_vec();
             if session.may_speak() {
                 word.extend(session.last_word(offence.fault));
             }
@@ -44,8 +43,8 @@ pub(super) async fn serve(pair: Pair, watch: Watch) {
         }
         Ending::Close => {}
         Ending::Reset => {
-            reset(client);
-            reset(app);
+            client.reset();
+            app.reset();
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The first bytes of a connection.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Pair;
-use crate::flow::poll_fill;
+use crate::flow::Filled;
 use crate::protocol::{Protocol, detect, may_begin_http2};
 use crate::tunnel::TunnelKind;
 
@@ -64,9 +65,9 @@ impl Opening {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Opened> {
         let Pair { client, app, from_client, from_app } = &mut self.0;
-        while let Poll::Ready(read) = poll_fill(client, from_client, cx) {
-            let ended = !matches!(read, Ok(1..));
-            match detect(from_client.unexamined()) {
+        while has_moved(from_client.fill(client, app, 0, cx)) {
+            let ended = from_client.source_ended();
+            match detect(from_client.buffer.unexamined()) {
                 Some(Protocol::Http1) if from_app.is_empty() => return Poll::Ready(Opened::Http1),
                 Some(Protocol::Http1) => return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst)),
                 Some(Protocol::Http2) => return Poll::Ready(Opened::Http2),
@@ -76,12 +77,17 @@ impl Opening {
                 None => {}
             }
         }
-        while let Poll::Ready(read) = poll_fill(app, from_app, cx) {
+        while has_moved(from_app.fill(app, client, 0, cx)) {
             // An HTTP/2 server says its SETTINGS at once, and its client's preface may come a little later.
-            if !matches!(read, Ok(1..)) || !may_begin_http2(from_app.unexamined()) {
+            if from_app.source_ended() || !may_begin_http2(from_app.buffer.unexamined()) {
                 return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst));
             }
         }
         Poll::Pending
     }
+}
+
+/// A connection that breaks here has ended: what it comes to is the relay's to say.
+fn has_moved(filled: io::Result<Filled>) -> bool {
+    filled.map_or(true, |filled| filled.moved)
 }

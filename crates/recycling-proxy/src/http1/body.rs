@@ -49,6 +49,24 @@ impl Body {
         }
     }
 
+    /// Bytes that may pass without a look at them: data whose length is known, or data without end.
+    pub const fn unseen(&self) -> u64 {
+        match &self.0 {
+            Rest::Length(left) => *left,
+            Rest::Chunked(chunked) => chunked.unseen(),
+            Rest::UntilEnd => u64::MAX,
+        }
+    }
+
+    /// Notes that `count` bytes have passed so.
+    pub const fn passed_unseen(&mut self, count: u64) {
+        match &mut self.0 {
+            Rest::Length(left) => *left = left.saturating_sub(count),
+            Rest::Chunked(chunked) => chunked.passed_unseen(count),
+            Rest::UntilEnd => {}
+        }
+    }
+
     /// Takes the bytes of the body from the front of `bytes` and says how many they are.
     ///
     /// Stops before a byte that breaks the framing and reports it once nothing else is left to take: so that the
@@ -78,6 +96,26 @@ mod tests {
         assert_eq!(body.advance(b"defgh"), Ok(2));
         assert!(body.is_done());
         assert_eq!(body.advance(b"x"), Ok(0));
+    }
+
+    #[test]
+    fn what_passes_unseen_counts_as_what_is_seen() {
+        let mut body = Body::length(10);
+        assert_eq!(body.advance(b"abc"), Ok(3));
+        assert_eq!(body.unseen(), 7);
+        body.passed_unseen(7);
+        assert!(body.is_done());
+
+        let mut body = Body::chunked();
+        assert_eq!((body.unseen(), body.advance(b"a\r\nabc"), body.unseen()), (0, Ok(6), 7));
+        body.passed_unseen(6);
+        assert_eq!((body.unseen(), body.is_done()), (1, false));
+        body.passed_unseen(1);
+        assert_eq!((body.unseen(), body.advance(b"\r\n0\r\n\r\n"), body.is_done()), (0, Ok(7), true));
+
+        let mut body = Body::until_end_of_connection();
+        body.passed_unseen(1 << 40);
+        assert_eq!((body.unseen(), body.is_done()), (u64::MAX, false));
     }
 
     #[test]

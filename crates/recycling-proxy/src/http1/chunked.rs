@@ -69,6 +69,22 @@ impl Chunked {
         matches!(self.state, State::Done)
     }
 
+    /// See [`super::body::Body::unseen`]: the rest of a chunk's data.
+    pub const fn unseen(&self) -> u64 {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
+    /// See [`super::body::Body::passed_unseen`].
+    pub const fn passed_unseen(&mut self, count: u64) {
+        if let State::Data { left } = self.state {
+            let left = left.saturating_sub(count);
+            self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+        }
+    }
+
     /// See [`super::body::Body::advance`].
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut taken: usize = 0;

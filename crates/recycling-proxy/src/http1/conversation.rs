@@ -38,6 +38,24 @@ enum Half {
     Done,
 }
 
+impl Half {
+    const fn unseen(&self) -> u64 {
+        match self {
+            Self::Body(body) => body.unseen(),
+            Self::Rest | Self::Head(_) | Self::Done => 0,
+        }
+    }
+
+    const fn passed_unseen(&mut self, count: u64) {
+        if let Self::Body(body) = self {
+            body.passed_unseen(count);
+            if body.is_done() {
+                *self = Self::Done;
+            }
+        }
+    }
+}
+
 /// A fault, and whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offence {
@@ -222,10 +240,30 @@ impl Conversation {
         head.len()
     }
 
-    /// Ends the exchange once both halves have passed and left the buffers; `false` while they have not.
-    pub fn exchange_done(&mut self, from_client: &Buffer, from_app: &Buffer) -> Result<bool, Offence> {
-        let passed = self.request == Half::Done && self.response == Half::Done;
-        if !passed || !from_client.cleared().is_empty() || !from_app.cleared().is_empty() {
+    /// Bytes of the request that may pass without an examination, once those before them have had theirs.
+    pub const fn request_unseen(&self) -> u64 {
+        self.request.unseen()
+    }
+
+    /// Bytes of the response that may pass without an examination, once those before them have had theirs.
+    pub const fn response_unseen(&self) -> u64 {
+        self.response.unseen()
+    }
+
+    /// Notes that `count` bytes of the request have passed so, no more than [`Conversation::request_unseen`] allows.
+    pub const fn request_passed_unseen(&mut self, count: u64) {
+        self.request.passed_unseen(count);
+    }
+
+    /// Notes that `count` bytes of the response have passed so, no more than [`Conversation::response_unseen`] allows.
+    pub const fn response_passed_unseen(&mut self, count: u64) {
+        self.response.passed_unseen(count);
+    }
+
+    /// Ends the exchange once both halves have passed; `false` while they have not. Nothing that may pass is still on
+    /// its way when this is asked; `from_app` holds what the app has sent beyond it.
+    pub fn exchange_done(&mut self, from_app: &Buffer) -> Result<bool, Offence> {
+        if self.request != Half::Done || self.response != Half::Done {
             return Ok(false);
         }
         let trailing = !from_app.is_empty();

@@ -4,33 +4,28 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::conversation::{Conversation, Offence};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
-use crate::buffer::Buffer;
 use crate::connection::Pair;
-use crate::flow::{Sink, end, poll_fill, poll_flush};
+use crate::flow::Flow;
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
+use crate::wire::Wire;
 
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// An HTTP/1 connection between a client and its app.
 pub(crate) struct Relay<O> {
-    pub(crate) client: TcpStream,
-    pub(crate) app: TcpStream,
-    pub(crate) from_client: Buffer,
-    pub(crate) from_app: Buffer,
+    pub(crate) client: Wire,
+    pub(crate) app: Wire,
+    pub(crate) from_client: Flow,
+    pub(crate) from_app: Flow,
     pub(crate) conversation: Conversation,
     observer: O,
-    client_ended: bool,
-    app_ended: bool,
-    app_sink: Sink,
     patience: Patience<Awaited>,
 }
 
@@ -69,18 +64,7 @@ impl Ending {
 impl<O: Observer> Relay<O> {
     pub(crate) fn new(pair: Pair, conversation: Conversation, observer: O) -> Self {
         let Pair { client, app, from_client, from_app } = pair;
-        Self {
-            client,
-            app,
-            from_client,
-            from_app,
-            conversation,
-            observer,
-            client_ended: false,
-            app_ended: false,
-            app_sink: Sink::Open,
-            patience: Patience::default(),
-        }
+        Self { client, app, from_client, from_app, conversation, observer, patience: Patience::default() }
     }
 
     /// Runs until no further request can come on the connection.
@@ -109,7 +93,7 @@ impl<O: Observer> Relay<O> {
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let mut moved = self.client_to_app(cx)?;
         moved |= self.app_to_client(cx)?;
-        moved |= self.conversation.exchange_done(&self.from_client, &self.from_app).map_err(|it| self.refuse(it))?;
+        moved |= self.end_exchange()?;
         if !moved {
             moved = self.conclude(cx);
         }
@@ -122,91 +106,69 @@ impl<O: Observer> Relay<O> {
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let mut moved = false;
-        if !self.client_ended
-            && !self.from_client.is_full()
-            && let Poll::Ready(read) = poll_fill(&mut self.client, &mut self.from_client, cx)
-        {
-            moved = true;
-            self.client_ended = read.map_err(|_| Ending::Reset)? == 0;
-        }
-        let was_full = self.from_client.is_full();
+        let unseen = self.conversation.request_unseen();
+        let filled = self.from_client.fill(&mut self.client, &self.app, unseen, cx).map_err(|_| Ending::Reset)?;
+        self.conversation.request_passed_unseen(filled.unseen);
         let before = self.conversation.requests_started();
-        self.conversation.examine_request(&mut self.from_client).map_err(|offence| self.refuse(offence))?;
-        // Room that the examination has made is read into.
-        moved |= was_full && !self.from_client.is_full();
+        let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
+        let made_room = examined.map_err(|offence| self.refuse(offence))?;
         if self.conversation.requests_started() != before {
             self.observer.request_started();
         }
-        if self.app_sink == Sink::Deaf {
-            // The app has answered early and closed: what the client still sends must not keep it from reading that.
-            self.from_client.discard();
-            return Ok(moved);
-        }
-        match poll_flush(&mut self.app, &mut self.from_client, cx) {
-            Poll::Ready(Ok(wrote)) => moved |= wrote,
-            Poll::Ready(Err(_)) => {
-                self.app_sink = Sink::Deaf;
-                moved = true;
-            }
-            Poll::Pending => {}
-        }
-        Ok(moved)
+        let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
+        Ok(filled.moved || made_room || flushed)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let mut moved = false;
-        if !self.app_ended
-            && !self.from_app.is_full()
-            && let Poll::Ready(read) = poll_fill(&mut self.app, &mut self.from_app, cx)
-        {
-            moved = true;
-            self.app_ended = match read {
-                Ok(count) => count == 0,
-                // A reset in the middle of a response is passed on: its end must not look like one.
-                Err(_) if self.conversation.response_is_open() => return Err(Ending::Reset),
-                Err(_) => true,
-            };
-        }
-        let was_full = self.from_app.is_full();
-        let pipelined = !self.from_client.unexamined().is_empty();
+        let unseen = self.conversation.response_unseen();
+        let moved = match self.from_app.fill(&mut self.app, &self.client, unseen, cx) {
+            Ok(filled) => {
+                self.conversation.response_passed_unseen(filled.unseen);
+                filled.moved
+            }
+            // A reset in the middle of a response is passed on: its end must not look like one.
+            Err(_) if self.conversation.response_is_open() => return Err(Ending::Reset),
+            Err(_) => true,
+        };
+        let pipelined = !self.from_client.buffer.unexamined().is_empty();
         let before = self.conversation.retired();
         let observer = &self.observer;
-        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, || observer.moment());
-        examined.map_err(|offence| self.refuse(offence))?;
-        moved |= was_full && !self.from_app.is_full();
+        let conversation = &mut self.conversation;
+        let examined =
+            self.from_app.examine(|bytes| conversation.examine_response(bytes, pipelined, || observer.moment()));
+        let made_room = examined.map_err(|offence| self.refuse(offence))?;
         if let (None, Some(reason)) = (before, self.conversation.retired()) {
             self.observer.retired(reason);
         }
-        if let Poll::Ready(wrote) = poll_flush(&mut self.client, &mut self.from_app, cx) {
-            moved |= wrote.map_err(|_| Ending::Reset)?;
+        let flushed = self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
+        Ok(moved || made_room || flushed)
+    }
+
+    fn end_exchange(&mut self) -> Result<bool, Ending> {
+        if self.from_client.is_owed() || self.from_app.is_owed() {
+            return Ok(false);
         }
-        Ok(moved)
+        self.conversation.exchange_done(&self.from_app.buffer).map_err(|offence| self.refuse(offence))
     }
 
     /// Draws the conclusions of streams that have ended, once nothing else moves; whether there was one to draw.
     fn conclude(&mut self, cx: &mut Context<'_>) -> bool {
-        let answered = self.from_app.cleared().is_empty();
-        if self.app_ended && answered {
+        let answered = !self.from_app.is_owed();
+        if self.from_app.source_ended() && answered {
             if !self.conversation.end_response() || !self.conversation.request_is_done() {
                 self.conversation.note(Event::AppEnded);
             }
             return true;
         }
-        if self.app_sink == Sink::Deaf && answered && self.conversation.response_is_done() {
+        if self.from_client.is_deaf() && answered && self.conversation.response_is_done() {
             self.conversation.note(Event::AppEnded);
             return true;
         }
-        if self.client_ended && self.conversation.phase() == Phase::Idle {
+        if self.from_client.source_ended() && self.conversation.phase() == Phase::Idle {
             self.conversation.note(Event::ClientEnded);
             return true;
         }
-        if self.client_ended && self.app_sink == Sink::Open && self.from_client.is_empty() {
-            self.app_sink = Sink::Ended;
-            end(&mut self.app, cx);
-            return true;
-        }
-        false
+        self.from_client.pass_end(&mut self.app, cx)
     }
 
     /// Counts the offence, whatever it comes to.
@@ -226,9 +188,7 @@ impl<O: Observer> Relay<O> {
 
     /// Nothing has a bound while an app thinks, or while a client is idle.
     fn awaited(&self) -> Option<Awaited> {
-        let app_owes = !self.from_client.cleared().is_empty();
-        let client_owes = !self.from_app.cleared().is_empty();
-        if app_owes || client_owes {
+        if self.from_client.is_owed() || self.from_app.is_owed() {
             Some(Awaited::Peer)
         } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
             Some(Awaited::Head { request: self.conversation.requests_started() })

@@ -5,29 +5,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
-use crate::buffer::Buffer;
 use crate::connection::Pair;
-use crate::flow::{Sink, end, poll_fill, poll_flush};
+use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
+use crate::wire::Wire;
 
 /// An HTTP/2 connection between a client and its app.
 pub(crate) struct Relay<O> {
-    pub(crate) client: TcpStream,
-    pub(crate) app: TcpStream,
+    pub(crate) client: Wire,
+    pub(crate) app: Wire,
     pub(crate) session: Session,
-    pub(crate) from_app: Buffer,
-    from_client: Buffer,
+    pub(crate) from_app: Flow,
+    from_client: Flow,
     observer: O,
     grace: Duration,
-    client_ended: bool,
-    app_ended: bool,
-    app_sink: Sink,
     drain: Drain,
     stall: Patience<Stalled>,
     step: Patience<Goodbye>,
@@ -89,9 +84,6 @@ impl<O: Observer> Relay<O> {
             from_app,
             observer,
             grace,
-            client_ended: false,
-            app_ended: false,
-            app_sink: Sink::Open,
             drain: Drain::Awaited(Box::pin(draining)),
             stall: Patience::default(),
             step: Patience::default(),
@@ -142,58 +134,28 @@ impl<O: Observer> Relay<O> {
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let mut moved = false;
-        if !self.client_ended
-            && !self.from_client.is_full()
-            && let Poll::Ready(read) = poll_fill(&mut self.client, &mut self.from_client, cx)
-        {
-            moved = true;
-            self.client_ended = read.map_err(|_| Ending::Reset)? == 0;
-        }
-        let was_full = self.from_client.is_full();
+        let filled = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|_| Ending::Reset)?;
         let before = self.session.requests_started();
-        self.session.examine_client(&mut self.from_client).map_err(|offence| self.refuse(offence))?;
-        // Room that the examination has made is read into.
-        moved |= was_full && !self.from_client.is_full();
+        let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
+        let made_room = examined.map_err(|offence| self.refuse(offence))?;
         for _ in before..self.session.requests_started() {
             self.observer.request_started();
         }
-        match self.app_sink {
-            Sink::Deaf => self.from_client.discard(),
-            Sink::Open | Sink::Ended => match poll_flush(&mut self.app, &mut self.from_client, cx) {
-                Poll::Ready(Ok(wrote)) => moved |= wrote,
-                Poll::Ready(Err(_)) => {
-                    self.app_sink = Sink::Deaf;
-                    moved = true;
-                }
-                Poll::Pending => {}
-            },
-        }
-        Ok(moved)
+        let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
+        Ok(filled.moved || made_room || flushed)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let mut moved = false;
-        if !self.app_ended
-            && !self.from_app.is_full()
-            && let Poll::Ready(read) = poll_fill(&mut self.app, &mut self.from_app, cx)
-        {
-            moved = true;
-            self.app_ended = match read {
-                Ok(count) => count == 0,
-                Err(_) if self.session.has_open_streams() => return Err(Ending::Reset),
-                Err(_) => true,
-            };
-        }
-        let was_full = self.from_app.is_full();
-        let observer = &self.observer;
-        let examined = self.session.examine_app(&mut self.from_app, || observer.moment());
-        examined.map_err(|offence| self.refuse(offence))?;
-        moved |= was_full && !self.from_app.is_full();
-        if let Poll::Ready(wrote) = poll_flush(&mut self.client, &mut self.from_app, cx) {
-            moved |= wrote.map_err(|_| Ending::Reset)?;
-        }
-        Ok(moved)
+        let moved = match self.from_app.fill(&mut self.app, &self.client, 0, cx) {
+            Ok(filled) => filled.moved,
+            Err(_) if self.session.has_open_streams() => return Err(Ending::Reset),
+            Err(_) => true,
+        };
+        let (session, observer) = (&mut self.session, &self.observer);
+        let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
+        let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        let flushed = self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
+        Ok(moved || made_room || flushed)
     }
 
     fn refuse(&self, offence: Offence) -> Ending {
@@ -207,7 +169,7 @@ impl<O: Observer> Relay<O> {
         {
             self.drain = Drain::Begun;
         }
-        let said = matches!(self.drain, Drain::Begun) && self.session.drain(&mut self.from_app);
+        let said = matches!(self.drain, Drain::Begun) && self.session.drain(&mut self.from_app.buffer);
         if said {
             self.drain = Drain::Noted;
         }
@@ -216,12 +178,10 @@ impl<O: Observer> Relay<O> {
 
     /// Draws the conclusions of streams and connections that have ended, once nothing else moves.
     fn conclude(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        if self.app_ended && self.from_app.cleared().is_empty() {
-            return Err(if self.client_ended { Ending::Close } else { Ending::Linger });
+        if self.from_app.source_ended() && !self.from_app.is_owed() {
+            return Err(if self.from_client.source_ended() { Ending::Close } else { Ending::Linger });
         }
-        if self.client_ended && self.app_sink == Sink::Open && self.from_client.is_empty() {
-            self.app_sink = Sink::Ended;
-            end(&mut self.app, cx);
+        if self.from_client.pass_end(&mut self.app, cx) {
             return Ok(true);
         }
         let in_flight = !self.from_client.is_empty() || !self.from_app.is_empty();
@@ -230,7 +190,7 @@ impl<O: Observer> Relay<O> {
 
     /// Whether a step of the goodbye was taken because its time was up.
     fn time(&mut self, progress: bool, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let owed = !self.from_client.cleared().is_empty() || !self.from_app.cleared().is_empty();
+        let owed = self.from_client.is_owed() || self.from_app.is_owed();
         if self.stall.poll(owed.then_some(Stalled), progress, |Stalled| STALL_TIME, cx).is_ready() {
             return Err(Ending::Reset);
         }
@@ -239,7 +199,9 @@ impl<O: Observer> Relay<O> {
         let step = self.step.poll(bound.map(|_| goodbye), false, |_| bound.unwrap_or_default(), cx);
         match step {
             Poll::Pending => Ok(false),
-            Poll::Ready(_) if self.session.step_is_over(&mut self.from_app) => Ok(self.session.goodbye() != goodbye),
+            Poll::Ready(_) if self.session.step_is_over(&mut self.from_app.buffer) => {
+                Ok(self.session.goodbye() != goodbye)
+            }
             Poll::Ready(_) => Err(Ending::Linger),
         }
     }

@@ -52,7 +52,7 @@ impl Dialogue {
         let moment = || Moment { age: Duration::ZERO, draining: self.draining };
         self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
         let passed = take(&mut self.from_app);
-        self.conversation.exchange_done(&self.from_client, &self.from_app)?;
+        self.conversation.exchange_done(&self.from_app)?;
         Ok(passed)
     }
 
@@ -132,7 +132,7 @@ fn an_early_answer_waits_for_the_request_to_end() {
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
     assert_eq!(dialogue.conversation.phase(), Phase::Announced);
     assert_eq!(dialogue.client_sends(b"cd").unwrap(), b"cd");
-    assert!(dialogue.conversation.exchange_done(&dialogue.from_client, &dialogue.from_app).unwrap());
+    assert!(dialogue.conversation.exchange_done(&dialogue.from_app).unwrap());
     assert_eq!(dialogue.conversation.phase(), Phase::Lingering);
 }
 

@@ -1,0 +1,104 @@
+//! Pipes of the kernel, through which bytes go from one socket to another without a copy in between (`splice(2)`).
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// What a pipe holds at most: the kernel's default. Larger ones are taken from a budget that all processes of a user on
+/// a node share (`/proc/sys/fs/pipe-user-pages-soft`).
+const CAPACITY: usize = 64 * 1024;
+/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each, and count towards that budget.
+const MOST: usize = 64;
+/// Empty pipes that a thread keeps for the next bytes.
+const POOLED: usize = 8;
+
+thread_local! {
+    static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
+    static IN_USE: Cell<usize> = const { Cell::new(0) };
+}
+
+#[derive(Debug)]
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// A pipe on loan; given back when dropped, unless bytes are in it.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    ends: Option<Ends>,
+    holds: usize,
+}
+
+impl Pipe {
+    /// An empty pipe; `None` where there are too many, or the process may open no more.
+    pub(crate) fn take() -> Option<Self> {
+        if IN_USE.get() >= MOST {
+            return None;
+        }
+        let ends = POOL.with_borrow_mut(Vec::pop).or_else(Ends::open)?;
+        IN_USE.set(IN_USE.get().saturating_add(1));
+        Some(Self { ends: Some(ends), holds: 0 })
+    }
+
+    /// Takes up to `most` bytes from the socket into the pipe, which must be empty; 0 is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, source: &TcpStream, most: u64, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(Ends { write, .. }) = &self.ends else { return Poll::Ready(Ok(0)) };
+        let most = usize::try_from(most).unwrap_or(CAPACITY).min(CAPACITY);
+        loop {
+            ready!(source.poll_read_ready(cx))?;
+            match source.try_io(Interest::READABLE, || Ok(splice(source, None, write, None, most, FLAGS)?)) {
+                Ok(count) => {
+                    self.holds = count;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Gives all that it holds to the socket.
+    pub(crate) fn poll_flush(&mut self, sink: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(Ends { read, .. }) = &self.ends else { return Poll::Ready(Ok(())) };
+        while self.holds > 0 {
+            ready!(sink.poll_write_ready(cx))?;
+            match sink.try_io(Interest::WRITABLE, || Ok(splice(read, None, sink, None, self.holds, FLAGS)?)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => self.holds = self.holds.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
+
+impl Ends {
+    fn open() -> Option<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        Some(Self { read, write })
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        IN_USE.set(IN_USE.get().saturating_sub(1));
+        if let Some(ends) = self.ends.take()
+            && self.holds == 0
+        {
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < POOLED {
+                    pool.push(ends);
+                }
+            });
+        }
+    }
+}
