@@ -53,8 +53,10 @@ fn of_whole_line(line: &[u8]) -> Protocol {
     if named && method_is_plausible(whole) { Protocol::Http1 } else { Protocol::Opaque }
 }
 
+/// Lenient servers take more than spaces for the limits of the words (RFC 9112 §3), so that a version behind a tab names
+/// a request, too: a faulty one.
 fn names_version(line: &[u8]) -> bool {
-    let last_word = line.rsplit(|b| *b == b' ').find(|word| !word.is_empty());
+    let last_word = line.rsplit(|b| b" \t\x0b\x0c\r".contains(b)).find(|word| !word.is_empty());
     last_word.is_some_and(|word| word.starts_with(b"HTTP/") && word.len() < line.len())
 }
 
@@ -112,6 +114,7 @@ mod tests {
             (b"GET /\x00 HTTP/1.1\r\n", Protocol::Http1, 17),
             (b"GET /\x00\r\n", Protocol::Opaque, 8),
             (b"GET\x00 /", Protocol::Opaque, 4),
+            (b"GET /a\tHTTP/1.1\r\n", Protocol::Http1, 17),
             (b"HTTP/1.1\r\n", Protocol::Opaque, 5),
         ] {
             let shown = String::from_utf8_lossy(bytes);

@@ -5,6 +5,7 @@ mod admin;
 mod announcement;
 mod cli;
 mod control;
+mod desync;
 mod drain;
 mod duplex;
 mod environment;

@@ -80,6 +80,7 @@ async fn ambiguous_heads() -> TestResult {
         ("two CRs after the request line", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
         ("two CRs as the last line", b"GET / HTTP/1.1\r\nHost: a\r\n\r\r\n"),
         ("NUL in the target", b"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("tab before the version", b"GET /\tHTTP/1.1\r\nHost: a\r\n\r\n"),
         ("bare CR in the target", b"GET /\ra HTTP/1.1\r\nHost: a\r\n\r\n"),
     ];
     for (name, head) in heads {
