@@ -59,6 +59,7 @@ impl Plan {
             jitter: settings.jitter,
             max_age: settings.max_age,
             opaque_ports: ports.opaque,
+            proxy_protocol: settings.proxy_protocol,
             probe_ports,
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),

@@ -4,8 +4,12 @@ mod http1;
 mod http2;
 mod opening;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use settings::ProxyProtocol;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -14,6 +18,7 @@ use crate::dial::App;
 use crate::flow::Flow;
 use crate::observer::Watch;
 use crate::proxy::Proxy;
+use crate::proxy_protocol::Ends;
 use crate::tunnel::{Tunnel, TunnelKind};
 use crate::wire::Wire;
 
@@ -60,7 +65,7 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Op
     proxy.metrics.opened.inc();
     let app_port = app.port();
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
-    let pair = match proxy.dialer.dial(app).await {
+    let pair = match reach(app, &client, &proxy).await {
         Ok(app) => Pair::new(client, app),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
@@ -75,6 +80,21 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Op
     let mut opening = Opening::new(pair);
     let opened = opening.run().await;
     Some((opened, opening.into_pair()))
+}
+
+/// A connection to the app, which has been told on it who the client is where it wants to know.
+async fn reach(app: App, client: &TcpStream, proxy: &Proxy) -> io::Result<TcpStream> {
+    let mut stream = proxy.dialer.dial(app).await?;
+    if proxy.introduction != ProxyProtocol::Off {
+        let meant = match app {
+            App::Fixed(_) => client.local_addr()?,
+            App::OfPod { port, pod } => SocketAddr::new(pod, port),
+        };
+        let ends = Ends { client: client.peer_addr()?, meant };
+        // A hundred bytes at most, which a new connection takes at once.
+        stream.write_all(&ends.header(proxy.introduction)).await?;
+    }
+    Ok(stream)
 }
 
 async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {

@@ -42,6 +42,7 @@ mod patience;
 mod pipe;
 pub mod protocol;
 pub mod proxy;
+mod proxy_protocol;
 pub mod recycle;
 pub mod redirect;
 pub mod run;

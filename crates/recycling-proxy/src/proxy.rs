@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use settings::{Jitter, MaxRequests, ProxySettings, Span};
+use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
 
 use crate::connections::Connections;
 use crate::dial::Dialer;
@@ -20,6 +20,7 @@ pub struct Proxy {
     pub(crate) dialer: Dialer,
     pub(crate) opaque_ports: BTreeSet<u16>,
     pub(crate) head_limit: usize,
+    pub(crate) introduction: ProxyProtocol,
     max_requests: MaxRequests,
     max_age: Option<Span>,
     jitter: Jitter,
@@ -35,6 +36,7 @@ impl Proxy {
             dialer: Dialer::default(),
             opaque_ports: settings.opaque_ports.clone(),
             head_limit: settings.head_limit.bytes(),
+            introduction: settings.proxy_protocol,
             max_requests: settings.max_requests,
             max_age: settings.max_age,
             jitter: settings.jitter,

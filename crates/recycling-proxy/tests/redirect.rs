@@ -2,6 +2,8 @@
 //!
 //! Each test has network namespaces of its own, as root or in a user namespace; `ip`, `nft` and `unshare` must be there.
 
+#[path = "redirect/introduction.rs"]
+mod introduction;
 #[path = "redirect/namespace.rs"]
 mod namespace;
 #[path = "redirect/pod.rs"]

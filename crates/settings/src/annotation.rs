@@ -70,6 +70,8 @@ annotations! {
         "The bound on the drain at pod termination, never more than two thirds of the grace period.";
     HoldApp: "hold-app", "on or off", "on", true,
         "An app container without a preStop hook is stopped only after the drain.";
+    ProxyProtocol: "proxy-protocol", "v1, v2 or off", "off", false,
+        "Begin every connection to the app with a header of the PROXY protocol, which the app must read: it tells the client's address.";
     ProxyImage: "proxy-image", "an image reference", "the installation's", true,
         "The image of the injected containers.";
     ProxyCpuRequest: "proxy-cpu-request", "1m to 64", "10m", true,

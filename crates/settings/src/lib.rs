@@ -22,7 +22,7 @@ pub use proxy::{ProxySettings, Route, Routes};
 pub use redirect::RedirectSettings;
 pub use value::{
     ByteSize, ControlSocket, CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxConnections,
-    MaxRequests, MemoryQuantity, PortRef, Span, Switch, Threads,
+    MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
 };
 pub use workload::{Layer, Sidecar, WorkloadSettings};
 

@@ -82,6 +82,8 @@ options!(
             "Also retire a connection with its first response after this age (jittered alike): 'off', or a duration such as 10m.";
         OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
             "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
+        ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,
+            "Begin every connection to the app with a header of the PROXY protocol, which tells the client's address: v1, v2 or off.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
         ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,

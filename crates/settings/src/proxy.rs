@@ -8,7 +8,8 @@ use std::str::FromStr;
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::value::{
-    ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef, Span, Threads,
+    ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef, ProxyProtocol, Span,
+    Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -24,6 +25,8 @@ pub struct ProxySettings {
     pub max_age: Option<Span>,
     /// App ports that are never looked into.
     pub opaque_ports: BTreeSet<u16>,
+    /// The header that tells the app who its client is.
+    pub proxy_protocol: ProxyProtocol,
     /// The read-only endpoints.
     pub admin: SocketAddr,
     /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
@@ -75,6 +78,7 @@ impl ProxySettings {
         let jitter = raw.one(ProxyOption::Jitter, faults);
         let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
+        let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
         let control = raw.one(ProxyOption::Control, faults);
@@ -89,6 +93,7 @@ impl ProxySettings {
             jitter: jitter?,
             max_age: max_age?.0,
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
+            proxy_protocol: proxy_protocol?,
             admin: admin?.0,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
             control: control?,
@@ -126,6 +131,7 @@ impl ProxySettings {
             ProxyOption::Jitter => Some(self.jitter.to_string()),
             ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
+            ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
             ProxyOption::Control => Some(self.control.to_string()),
@@ -286,6 +292,7 @@ mod tests {
             jitter in 0u8..=50,
             max_age in prop::option::of(1u64..86_400_000),
             opaque in prop::collection::btree_set(1u16.., 0..3),
+            proxy_protocol in prop::sample::select(ProxyProtocol::ALL),
             threads in 1u8..=64,
             drain_millis in 1u64..600_000,
             level in prop::sample::select(LogLevel::ALL),
@@ -303,6 +310,7 @@ mod tests {
                 max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
                 probe_ports: opaque.iter().map(|port| port ^ 1).filter(|port| *port > 0).collect(),
                 opaque_ports: opaque,
+                proxy_protocol,
                 admin: listen(9),
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),

@@ -10,7 +10,7 @@ mod span;
 
 pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
-pub use names::{ControlSocket, Interception, LogLevel, PortRef, Switch};
+pub use names::{ControlSocket, Interception, LogLevel, PortRef, ProxyProtocol, Switch};
 pub use quantity::{CpuQuantity, MemoryQuantity};
 pub use span::Span;
 

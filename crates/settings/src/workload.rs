@@ -8,7 +8,7 @@ use crate::fault::{Fault, Faults};
 use crate::proxy::Off;
 use crate::value::{
     CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxRequests, MemoryQuantity, PortRef,
-    Span, Switch, Threads,
+    ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Annotations of one place; of two layers that hold the same key the later wins.
@@ -39,6 +39,8 @@ pub struct WorkloadSettings {
     pub drain_timeout: Span,
     /// Whether an app container without a `preStop` hook waits for the drain.
     pub hold_app: Switch,
+    /// The header that tells the app who its client is.
+    pub proxy_protocol: ProxyProtocol,
     /// The sidecar itself.
     pub sidecar: Sidecar,
 }
@@ -138,6 +140,7 @@ impl<'a> Merged<'a> {
         let interception = self.one(Annotation::Interception, "redirect", faults);
         let drain_timeout = self.one(Annotation::DrainTimeout, "20s", faults);
         let hold_app = self.one(Annotation::HoldApp, "on", faults);
+        let proxy_protocol = self.one(Annotation::ProxyProtocol, "off", faults);
         let sidecar = self.sidecar(faults);
         Some(WorkloadSettings {
             max_requests: max_requests?,
@@ -148,6 +151,7 @@ impl<'a> Merged<'a> {
             interception: interception?,
             drain_timeout: drain_timeout?,
             hold_app: hold_app?,
+            proxy_protocol: proxy_protocol?,
             sidecar: sidecar?,
         })
     }
@@ -305,6 +309,7 @@ mod tests {
             (Annotation::Interception, settings.interception.to_string()),
             (Annotation::DrainTimeout, settings.drain_timeout.to_string()),
             (Annotation::HoldApp, settings.hold_app.to_string()),
+            (Annotation::ProxyProtocol, settings.proxy_protocol.to_string()),
             (Annotation::ProxyCpuRequest, settings.sidecar.cpu_request.to_string()),
             (Annotation::ProxyMemoryRequest, settings.sidecar.memory_request.to_string()),
             (Annotation::ProxyCpuLimit, settings.sidecar.cpu_limit.to_string()),

@@ -75,6 +75,12 @@ impl Peer {
         Ok(Self { listening, speaking: Speaking { who, half: write } })
     }
 
+    /// Its own address.
+    pub fn address(&self) -> Result<SocketAddr, Surprise> {
+        let Listening { who, half, .. } = &self.listening;
+        half.local_addr().map_err(|source| Surprise::Io { who: (*who).to_owned(), what: "tell its address", source })
+    }
+
     /// Both directions, to use them at the same time.
     pub fn split(&mut self) -> (&mut Listening, &mut Speaking) {
         (&mut self.listening, &mut self.speaking)

@@ -20,6 +20,7 @@ mod lingering;
 mod metrics;
 mod options;
 mod pipelining;
+mod proxy_protocol;
 mod recycling;
 mod request_framing;
 mod response_framing;

@@ -61,6 +61,18 @@ words!(
 );
 
 words!(
+    /// Whether connections to the app begin with a header of the PROXY protocol, and with which.
+    ProxyProtocol, "v1, v2 or off", {
+        /// A line of text.
+        V1 = "v1",
+        /// A binary header.
+        V2 = "v2",
+        /// No header.
+        Off = "off",
+    }
+);
+
+words!(
     /// What the proxy logs.
     LogLevel, "error, warn, info, debug or trace", {
         /// What needs a person.
