@@ -4,3 +4,27 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p target/conformance
+bin=$PWD/target/conformance
+
+# By go.mod and go.sum; $1 is the package, $2 what its program is to be called.
+go_program() {
+    (cd conformance/go && CGO_ENABLED=0 go build -trimpath -o "$bin/$2" "$1") || {
+        echo "conformance/install.sh: $2 ($1) could not be built" >&2
+        exit 1
+    }
+}
+
+# h2spec and gRPC's interoperability tests, and what our own tests put behind and before the proxy.
+go_programs() {
+    command -v go >/dev/null || {
+        echo "conformance/install.sh: needs Go, which is not installed: see https://go.dev/doc/install" >&2
+        exit 1
+    }
+    go_program github.com/summerwind/h2spec/cmd/h2spec h2spec
+    go_program google.golang.org/grpc/interop/client grpc-interop-client
+    go_program google.golang.org/grpc/interop/server grpc-interop-server
+    go_program ./h2app h2app
+    go_program ./rpcs rpcs
+}
+
+go_programs

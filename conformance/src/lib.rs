@@ -4,6 +4,9 @@
 //! its verdicts are the same, case by case. `tests/` has one file for each suite; `make conformance` builds the suites
 //! and runs them all.
 
+pub mod junit;
 mod proxy;
+mod tool;
 
-pub use proxy::proxy_in_front_of;
+pub use proxy::{proxy_in_front_of, retired};
+pub use tool::{Ended, run, tool};

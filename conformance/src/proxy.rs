@@ -3,12 +3,21 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use settings::ProxyOption;
 use test_support::RecyclingProxy;
 
 /// Starts the proxy that `make conformance` has built in front of `app`.
 pub async fn proxy_in_front_of(app: SocketAddr, options: &[(ProxyOption, &str)]) -> anyhow::Result<RecyclingProxy> {
     Ok(RecyclingProxy::start(binary(), app, options).await?)
+}
+
+/// How many connections the proxy has retired because they had carried their number of requests.
+pub async fn retired(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
+    const COUNTER: &str = "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} ";
+    let (_, metrics) = proxy.admin("/metrics").await?;
+    let count = metrics.lines().find_map(|line| line.strip_prefix(COUNTER));
+    count.with_context(|| format!("no {COUNTER}among the metrics"))?.parse().context(COUNTER)
 }
 
 /// Beside the tests: Cargo puts both below the same profile's folder.

@@ -1,0 +1,42 @@
+//! The programs of the suites.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// A program that `conformance/install.sh` has brought, ready for its arguments.
+pub fn tool(name: &str) -> anyhow::Result<std::process::Command> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/conformance").join(name);
+    ensure!(path.is_file(), "{name} is not there: conformance/install.sh brings it, and 'make conformance' calls that");
+    Ok(std::process::Command::new(path))
+}
+
+/// How a program ended that ran to its end by itself.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whether it says that all is well.
+    pub success: bool,
+    /// What it printed.
+    pub output: String,
+    /// What it complained of.
+    pub errors: String,
+}
+
+/// Runs a program to its end; one that takes longer than `patience` is killed, and an error.
+pub async fn run(command: std::process::Command, patience: Duration) -> anyhow::Result<Ended> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let arguments = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    let mut command = Command::from(command);
+    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let Ok(ended) = timeout(patience, running).await else {
+        bail!("{name} {arguments}: has not ended after {patience:?}");
+    };
+    let ended = ended.with_context(|| format!("starting {name}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Ended { success: ended.status.success(), output: text(&ended.stdout), errors: text(&ended.stderr) })
+}
