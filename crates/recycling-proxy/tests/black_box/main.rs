@@ -17,6 +17,7 @@ mod http2_clients;
 mod http2_frames;
 mod leftovers;
 mod lingering;
+mod long_bodies;
 mod metrics;
 mod options;
 mod pipelining;
