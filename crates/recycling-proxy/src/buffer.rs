@@ -15,6 +15,8 @@ use std::ops::Range;
 const CHUNK: usize = 16 * 1024;
 /// What it holds once a read has filled it: long bodies cost a system call for each, and memory only while they flow.
 const LARGE_CHUNK: usize = 64 * 1024;
+/// What is read at first of a message whose body is expected to take another way: its head, and little else.
+const HEAD_ROOM: usize = 4 * 1024;
 /// Memory of each size that a thread keeps for the next bytes.
 const POOLED: usize = 1024 * 1024;
 
@@ -55,6 +57,7 @@ pub struct Buffer {
     end: usize,
     /// The last read has filled it: there may be much more.
     was_filled: bool,
+    expects_head: bool,
 }
 
 impl Buffer {
@@ -103,7 +106,14 @@ impl Buffer {
         } else if self.end == self.memory.len() {
             self.compact();
         }
-        self.memory.get_mut(self.end..).unwrap_or_default()
+        let short = self.expects_head && self.end == 0;
+        let end = if short { HEAD_ROOM } else { self.memory.len() };
+        self.memory.get_mut(self.end..end).unwrap_or_default()
+    }
+
+    /// The next read finds little room: what comes first is a head, and what is read along with it has to be copied.
+    pub fn expect_head(&mut self) {
+        self.expects_head = true;
     }
 
     /// Whether [`Buffer::room`] would find any.
@@ -115,6 +125,7 @@ impl Buffer {
     pub fn filled(&mut self, count: usize) {
         self.end = self.end.saturating_add(count).min(self.memory.len());
         self.was_filled = self.end == self.memory.len();
+        self.expects_head &= count == 0;
         self.release_if_empty();
     }
 
@@ -211,6 +222,19 @@ mod tests {
             buffer.filled(read);
             buffer.discard();
         }
+    }
+
+    #[test]
+    fn a_head_that_is_expected_is_read_with_little_behind_it() {
+        let mut buffer = Buffer::default();
+        buffer.expect_head();
+        assert_eq!(buffer.room().len(), HEAD_ROOM);
+        buffer.filled(0);
+        assert_eq!(buffer.room().len(), HEAD_ROOM);
+        buffer.filled(HEAD_ROOM);
+        assert_eq!(buffer.room().len(), CHUNK - HEAD_ROOM);
+        buffer.discard();
+        assert_eq!(buffer.room().len(), CHUNK);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 use crate::pipe::Pipe;
@@ -25,7 +27,7 @@ const UNSEEN_FROM: u64 = 16 * 1024;
 ///           └─▶ pipe: it has looked ahead ──┘
 /// ```
 ///
-/// One of the two is in use at a time, so that the order is kept.
+/// What is in the pipe comes after what is in the buffer: while it holds anything nothing more is read.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     /// What the framing has to look at.
@@ -76,6 +78,27 @@ impl Flow {
             Some(pipe) => self.poll_fill_pipe(pipe, source, unseen, cx),
             None => self.poll_fill_buffer(source, cx),
         };
+        self.note(read)
+    }
+
+    /// Reads once what may go past the framing, if that is worthwhile: before the head in front of it is written, so that
+    /// the sink is not woken for that alone.
+    pub(crate) fn fill_unseen(
+        &mut self,
+        source: &Wire,
+        sink: &Wire,
+        unseen: u64,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Filled> {
+        if unseen < UNSEEN_FROM || self.source_ended || self.pipe.is_some() {
+            return Ok(Filled::default());
+        }
+        let Some(pipe) = self.pipe_for(source, sink, unseen) else { return Ok(Filled::default()) };
+        let read = self.poll_fill_pipe(pipe, source, unseen, cx);
+        self.note(read)
+    }
+
+    fn note(&mut self, read: Poll<io::Result<Filled>>) -> io::Result<Filled> {
         match read {
             Poll::Pending => Ok(Filled::default()),
             Poll::Ready(Ok(filled)) => Ok(filled),
@@ -88,7 +111,7 @@ impl Flow {
 
     fn pipe_for(&self, source: &Wire, sink: &Wire, unseen: u64) -> Option<Pipe> {
         let many = unseen >= UNSEEN_FROM && (unseen != ALL_UNSEEN || self.is_bulk);
-        let in_order = self.buffer.is_empty() && self.sink == Sink::Open;
+        let in_order = self.buffer.unexamined().is_empty() && self.sink == Sink::Open;
         (many && in_order && source.plain().is_some() && sink.plain().is_some()).then(Pipe::take).flatten()
     }
 
@@ -104,6 +127,7 @@ impl Flow {
         let unseen = count as u64;
         self.source_ended = count == 0;
         self.is_bulk = unseen >= UNSEEN_FROM;
+        self.buffer.expect_head();
         self.pipe = (count > 0).then(|| Box::new(pipe));
         Poll::Ready(Ok(Filled { moved: true, unseen }))
     }
@@ -138,22 +162,29 @@ impl Flow {
 
     fn poll_flush(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut wrote = false;
-        if let (Some(pipe), Some(socket)) = (&mut self.pipe, sink.plain()) {
-            ready!(pipe.poll_flush(socket, cx))?;
-            self.pipe = None;
-            wrote = true;
-        }
         while !self.buffer.cleared().is_empty() {
-            let count = ready!(Pin::new(&mut *sink).poll_write(cx, self.buffer.cleared()))?;
+            let count = ready!(self.poll_write(sink, cx))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.buffer.written(count);
             wrote = true;
         }
+        if let (Some(pipe), Some(socket)) = (&mut self.pipe, sink.plain()) {
+            ready!(pipe.poll_flush(socket, cx))?;
+            self.pipe = None;
+            wrote = true;
+        }
         // TLS may have taken the bytes and not yet sent them.
         ready!(Pin::new(sink).poll_flush(cx))?;
         Poll::Ready(Ok(wrote))
+    }
+
+    fn poll_write(&self, sink: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match (&self.pipe, sink.plain()) {
+            (Some(_), Some(socket)) => poll_write_with_more(socket, self.buffer.cleared(), cx),
+            (_, _) => Pin::new(sink).poll_write(cx, self.buffer.cleared()),
+        }
     }
 
     /// As [`Flow::flush`], for a sink that may have answered early and closed: what comes for it is dropped from then on,
@@ -205,5 +236,16 @@ impl Flow {
     /// Whether the sink has yet to take something that may pass.
     pub(crate) fn is_owed(&self) -> bool {
         !self.buffer.cleared().is_empty() || self.pipe.is_some()
+    }
+}
+
+/// Writes what is followed at once by more, so that both go in one segment and the sink is woken once.
+fn poll_write_with_more(socket: &TcpStream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_write_ready(cx))?;
+        match socket.try_io(Interest::WRITABLE, || Ok(send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            wrote => return Poll::Ready(wrote),
+        }
     }
 }

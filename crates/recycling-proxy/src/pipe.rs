@@ -5,17 +5,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// What a pipe holds at most: the kernel's default. Larger ones are taken from a budget that all processes of a user on
-/// a node share (`/proc/sys/fs/pipe-user-pages-soft`).
-const CAPACITY: usize = 64 * 1024;
-/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each, and count towards that budget.
+/// What a pipe should hold: four times the kernel's default, for a quarter of the system calls.
+const CAPACITY: usize = 256 * 1024;
+/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each.
 const MOST: usize = 64;
-/// Empty pipes that a thread keeps for the next bytes.
-const POOLED: usize = 8;
+/// Empty pipes that a thread keeps for the next bytes. One is enough unless sinks are slow; and all proxies of a node
+/// have the same user, whose pipes share a budget (64 MiB, `/proc/sys/fs/pipe-user-pages-soft`), used or not.
+const POOLED: usize = 2;
 
 thread_local! {
     static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
@@ -84,6 +84,8 @@ const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 impl Ends {
     fn open() -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        // Where the budget of the user is spent it keeps the size that the kernel gave it.
+        let _ = fcntl_setpipe_size(&write, CAPACITY);
         Some(Self { read, write })
     }
 }

@@ -1,6 +1,7 @@
 //! Moves the bytes of an HTTP/1 connection as the [`Conversation`] allows.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::connection::Pair;
-use crate::flow::Flow;
+use crate::flow::{Filled, Flow};
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
@@ -107,41 +108,57 @@ impl<O: Observer> Relay<O> {
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let unseen = self.conversation.request_unseen();
-        let filled = self.from_client.fill(&mut self.client, &self.app, unseen, cx).map_err(|_| Ending::Reset)?;
-        self.conversation.request_passed_unseen(filled.unseen);
+        let read = self.from_client.fill(&mut self.client, &self.app, unseen, cx);
+        let mut moved = self.note_request(read)?;
         let before = self.conversation.requests_started();
         let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
-        let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        moved |= examined.map_err(|offence| self.refuse(offence))?;
         if self.conversation.requests_started() != before {
             self.observer.request_started();
         }
-        let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
-        Ok(filled.moved || made_room || flushed)
+        let unseen = self.conversation.request_unseen();
+        let read = self.from_client.fill_unseen(&self.client, &self.app, unseen, cx);
+        moved |= self.note_request(read)?;
+        moved |= self.from_client.flush_or_drop(&mut self.app, cx);
+        Ok(moved)
+    }
+
+    fn note_request(&mut self, read: io::Result<Filled>) -> Result<bool, Ending> {
+        let filled = read.map_err(|_| Ending::Reset)?;
+        self.conversation.request_passed_unseen(filled.unseen);
+        Ok(filled.moved)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let unseen = self.conversation.response_unseen();
-        let moved = match self.from_app.fill(&mut self.app, &self.client, unseen, cx) {
-            Ok(filled) => {
-                self.conversation.response_passed_unseen(filled.unseen);
-                filled.moved
-            }
-            // A reset in the middle of a response is passed on: its end must not look like one.
-            Err(_) if self.conversation.response_is_open() => return Err(Ending::Reset),
-            Err(_) => true,
-        };
+        let read = self.from_app.fill(&mut self.app, &self.client, unseen, cx);
+        let mut moved = self.note_response(&read)?;
         let pipelined = !self.from_client.buffer.unexamined().is_empty();
         let before = self.conversation.retired();
-        let observer = &self.observer;
-        let conversation = &mut self.conversation;
+        let (conversation, observer) = (&mut self.conversation, &self.observer);
         let examined =
             self.from_app.examine(|bytes| conversation.examine_response(bytes, pipelined, || observer.moment()));
-        let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        moved |= examined.map_err(|offence| self.refuse(offence))?;
         if let (None, Some(reason)) = (before, self.conversation.retired()) {
             self.observer.retired(reason);
         }
-        let flushed = self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
-        Ok(moved || made_room || flushed)
+        let unseen = self.conversation.response_unseen();
+        let read = self.from_app.fill_unseen(&self.app, &self.client, unseen, cx);
+        moved |= self.note_response(&read)?;
+        moved |= self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
+        Ok(moved)
+    }
+
+    fn note_response(&mut self, read: &io::Result<Filled>) -> Result<bool, Ending> {
+        match read {
+            Ok(filled) => {
+                self.conversation.response_passed_unseen(filled.unseen);
+                Ok(filled.moved)
+            }
+            // A reset in the middle of a response is passed on: its end must not look like one.
+            Err(_) if self.conversation.response_is_open() => Err(Ending::Reset),
+            Err(_) => Ok(true),
+        }
     }
 
     fn end_exchange(&mut self) -> Result<bool, Ending> {
