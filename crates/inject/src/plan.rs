@@ -58,6 +58,7 @@ impl Plan {
             max_requests: settings.max_requests,
             jitter: settings.jitter,
             max_age: settings.max_age,
+            max_tunnel_age: settings.max_tunnel_age,
             opaque_ports: ports.opaque,
             proxy_protocol: settings.proxy_protocol,
             probe_ports,

@@ -99,5 +99,7 @@ async fn reach(app: App, client: &TcpStream, proxy: &Proxy) -> io::Result<TcpStr
 
 async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
     proxy.metrics.tunnel(kind);
-    Tunnel::new(pair).run().await;
+    let end = Tunnel::new(pair).run(proxy.draw_tunnel_age(fastrand::u32(..))).await;
+    tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
+    proxy.metrics.tunnel_ended(end);
 }

@@ -15,7 +15,7 @@ use crate::connections::Connections;
 use crate::drain::{Drain, DrainPhase};
 use crate::label::labels;
 use crate::recycle::RetireReason;
-use crate::tunnel::TunnelKind;
+use crate::tunnel::{TunnelEnd, TunnelKind};
 use crate::{http1, http2};
 
 labels!(
@@ -43,6 +43,7 @@ pub struct Metrics {
     pub accept_pauses: Counter,
     retired: Family<Reason, Counter>,
     tunnels: Family<Kind, Counter>,
+    tunnels_ended: Family<End, Counter>,
     faults: Family<FaultOf, Counter>,
     open: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
@@ -57,6 +58,11 @@ struct Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: TunnelKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct End {
+    end: TunnelEnd,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +105,7 @@ impl Metrics {
             accept_pauses: Counter::default(),
             retired: Family::default(),
             tunnels: Family::default(),
+            tunnels_ended: Family::default(),
             faults: Family::default(),
             open: Gauge::default(),
             draining: Family::default(),
@@ -109,6 +116,9 @@ impl Metrics {
         }
         for kind in TunnelKind::ALL {
             let _ = metrics.tunnels.get_or_create(&Kind { kind: *kind });
+        }
+        for end in TunnelEnd::ALL {
+            let _ = metrics.tunnels_ended.get_or_create(&End { end: *end });
         }
         metrics.register();
         metrics
@@ -134,6 +144,7 @@ impl Metrics {
             self.ignored.clone(),
         );
         registry.register("tunnels", "Client connections that became tunnels, by kind", self.tunnels.clone());
+        registry.register("tunnels_ended", "Tunnels that have ended, by the way in which", self.tunnels_ended.clone());
         registry.register("faults", "Messages that were not forwarded, by sender and fault", self.faults.clone());
         registry.register(
             "app_unreachable",
@@ -156,6 +167,11 @@ impl Metrics {
     /// Counts a connection that became a tunnel.
     pub fn tunnel(&self, kind: TunnelKind) {
         self.tunnels.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Counts a tunnel that has ended.
+    pub fn tunnel_ended(&self, end: TunnelEnd) {
+        self.tunnels_ended.get_or_create(&End { end }).inc();
     }
 
     /// Counts a message that was not forwarded.

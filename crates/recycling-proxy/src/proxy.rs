@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
 
@@ -9,7 +10,7 @@ use crate::connections::Connections;
 use crate::dial::Dialer;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
-use crate::recycle::Limits;
+use crate::recycle::{Limits, draw_age};
 
 /// The rule, the counters and the drain of one running proxy.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Proxy {
     pub(crate) introduction: ProxyProtocol,
     max_requests: MaxRequests,
     max_age: Option<Span>,
+    max_tunnel_age: Option<Span>,
     jitter: Jitter,
 }
 
@@ -39,11 +41,17 @@ impl Proxy {
             introduction: settings.proxy_protocol,
             max_requests: settings.max_requests,
             max_age: settings.max_age,
+            max_tunnel_age: settings.max_tunnel_age,
             jitter: settings.jitter,
         }
     }
 
     pub(crate) fn draw_limits(&self, sample: u32) -> Limits {
         Limits::draw(self.max_requests, self.max_age, self.jitter, sample)
+    }
+
+    /// How long a tunnel may last; `None` for as long as it likes.
+    pub(crate) fn draw_tunnel_age(&self, sample: u32) -> Option<Duration> {
+        self.max_tunnel_age.map(|age| draw_age(age, self.jitter, sample))
     }
 }

@@ -47,11 +47,7 @@ impl Limits {
         // Multiply-shift: maps the sample onto 0..=width without a bias that matters at 32 bits.
         let below = width.saturating_add(1).saturating_mul(u64::from(sample)) >> 32;
         let requests = u32::try_from(most.saturating_sub(below)).unwrap_or(u32::MAX);
-        let age = max_age.map(|age| {
-            let shortening = f64::from(jitter.percent()) / 100.0 * f64::from(sample) / f64::from(u32::MAX);
-            age.get().mul_f64(1.0 - shortening)
-        });
-        Self { requests, age }
+        Self { requests, age: max_age.map(|age| draw_age(age, jitter, sample)) }
     }
 
     /// The number of requests after which the connection is retired.
@@ -77,6 +73,12 @@ impl Limits {
             None
         }
     }
+}
+
+/// Draws an age from [age·(1−jitter), age]; `sample` is uniform over all of `u32`.
+pub fn draw_age(most: Span, jitter: Jitter, sample: u32) -> Duration {
+    let shortening = f64::from(jitter.percent()) / 100.0 * f64::from(sample) / f64::from(u32::MAX);
+    most.get().mul_f64(1.0 - shortening)
 }
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::connection::Pair;
 use crate::flow::{ALL_UNSEEN, Flow};
 use crate::label::labels;
+use crate::linger::linger;
 use crate::wire::Wire;
 
 labels!(
@@ -25,6 +29,18 @@ labels!(
     }
 );
 
+labels!(
+    /// How a tunnel has ended.
+    TunnelEnd {
+        /// Both sides have said all that they had to say.
+        Done = "done",
+        /// One side broke off, which the other was shown as a reset.
+        Reset = "reset",
+        /// It was cut at its greatest age.
+        MaxTunnelAge = "max_tunnel_age",
+    }
+);
+
 /// Both connections, and what was read from each and not yet written to the other.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -38,12 +54,32 @@ impl Tunnel {
         Self { pair }
     }
 
-    /// Runs until both sides have ended; a reset of one side is one for the other.
-    pub(crate) async fn run(mut self) {
-        if poll_fn(|cx| self.poll(cx)).await.is_err() {
-            self.pair.client.reset();
-            self.pair.app.reset();
+    /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
+    /// the other.
+    pub(crate) async fn run(mut self, max_age: Option<Duration>) -> TunnelEnd {
+        let both = poll_fn(|cx| self.poll(cx));
+        let ended = match max_age {
+            Some(age) => timeout(age, both).await,
+            None => Ok(both.await),
+        };
+        match ended {
+            Ok(Ok(())) => TunnelEnd::Done,
+            Ok(Err(_)) => {
+                self.pair.client.reset();
+                self.pair.app.reset();
+                TunnelEnd::Reset
+            }
+            Err(_) => {
+                self.cut().await;
+                TunnelEnd::MaxTunnelAge
+            }
         }
+    }
+
+    /// Ends both sides: with a FIN where everything has passed that was for that side, else visibly short.
+    async fn cut(self) {
+        let Pair { client, app, from_client, from_app } = self.pair;
+        tokio::join!(end(client, &from_app), end(app, &from_client));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,6 +94,14 @@ impl Tunnel {
                 return Poll::Pending;
             }
         }
+    }
+}
+
+async fn end(peer: Wire, flow: &Flow) {
+    if flow.is_owed() {
+        peer.reset();
+    } else {
+        linger(peer).await;
     }
 }
 

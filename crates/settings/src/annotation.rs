@@ -60,6 +60,8 @@ annotations! {
         "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together and never exceed N.";
     MaxAge: "max-age", "a duration, or off", "off", true,
         "Also retire a connection with its first response after this age, jittered alike.";
+    MaxTunnelAge: "max-tunnel-age", "a duration, or off", "off", true,
+        "Cut a tunnel (WebSocket, CONNECT, what is not HTTP) after this time, jittered alike.";
     Ports: "ports", "names or numbers, separated by commas", "every declared TCP container port", false,
         "The app ports that pass through the proxy; numbers need not be declared.";
     OpaquePorts: "opaque-ports", "names or numbers, separated by commas", "none", false,

@@ -80,6 +80,8 @@ options!(
             "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together: 0% to 50%.";
         MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some("off"), false,
             "Also retire a connection with its first response after this age (jittered alike): 'off', or a duration such as 10m.";
+        MaxTunnelAge: "max-tunnel-age", "EVENKEEL_MAX_TUNNEL_AGE", "DURATION", Some("off"), false,
+            "Cut a tunnel (WebSocket, CONNECT, what is not HTTP) after this time (jittered alike): 'off', or a duration such as 4h.";
         OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
             "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
         ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,

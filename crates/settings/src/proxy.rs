@@ -19,10 +19,12 @@ pub struct ProxySettings {
     pub routes: Routes,
     /// Requests after which a connection is retired.
     pub max_requests: MaxRequests,
-    /// How far below `max_requests` and `max_age` a connection's own limits may be drawn.
+    /// How far below `max_requests`, `max_age` and `max_tunnel_age` a connection's own limits may be drawn.
     pub jitter: Jitter,
     /// The age after which a connection's next response retires it.
     pub max_age: Option<Span>,
+    /// The time after which a tunnel is cut.
+    pub max_tunnel_age: Option<Span>,
     /// App ports that are never looked into.
     pub opaque_ports: BTreeSet<u16>,
     /// The header that tells the app who its client is.
@@ -77,6 +79,7 @@ impl ProxySettings {
         let max_requests = raw.one(ProxyOption::MaxRequests, faults);
         let jitter = raw.one(ProxyOption::Jitter, faults);
         let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
+        let max_tunnel_age = raw.one::<Off<Span>>(ProxyOption::MaxTunnelAge, faults);
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
         let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
@@ -92,6 +95,7 @@ impl ProxySettings {
             max_requests: max_requests?,
             jitter: jitter?,
             max_age: max_age?.0,
+            max_tunnel_age: max_tunnel_age?.0,
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
             proxy_protocol: proxy_protocol?,
             admin: admin?.0,
@@ -130,6 +134,7 @@ impl ProxySettings {
             ProxyOption::MaxRequests => Some(self.max_requests.to_string()),
             ProxyOption::Jitter => Some(self.jitter.to_string()),
             ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
+            ProxyOption::MaxTunnelAge => Some(Off(self.max_tunnel_age).to_string()),
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
             ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
@@ -291,6 +296,7 @@ mod tests {
             max_requests in 1u32..,
             jitter in 0u8..=50,
             max_age in prop::option::of(1u64..86_400_000),
+            max_tunnel_age in prop::option::of(1u64..86_400_000),
             opaque in prop::collection::btree_set(1u16.., 0..3),
             proxy_protocol in prop::sample::select(ProxyProtocol::ALL),
             threads in 1u8..=64,
@@ -308,6 +314,7 @@ mod tests {
                 max_requests: MaxRequests::new(max_requests).unwrap(),
                 jitter: format!("{jitter}%").parse().unwrap(),
                 max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
+                max_tunnel_age: max_tunnel_age.map(|millis| format!("{millis}ms").parse().unwrap()),
                 probe_ports: opaque.iter().map(|port| port ^ 1).filter(|port| *port > 0).collect(),
                 opaque_ports: opaque,
                 proxy_protocol,

@@ -29,6 +29,8 @@ pub struct WorkloadSettings {
     pub jitter: Jitter,
     /// The age after which a connection's next response retires it.
     pub max_age: Option<Span>,
+    /// The time after which a tunnel is cut.
+    pub max_tunnel_age: Option<Span>,
     /// The ports to take; `None` for every declared TCP port.
     pub ports: Option<Vec<PortRef>>,
     /// Taken ports that are never looked into.
@@ -135,6 +137,7 @@ impl<'a> Merged<'a> {
         let max_requests = self.one(Annotation::MaxRequests, "", faults);
         let jitter = self.one(Annotation::Jitter, "10%", faults);
         let max_age = self.one::<Off<Span>>(Annotation::MaxAge, "off", faults);
+        let max_tunnel_age = self.one::<Off<Span>>(Annotation::MaxTunnelAge, "off", faults);
         let ports = self.list(Annotation::Ports, faults);
         let opaque_ports = self.list(Annotation::OpaquePorts, faults);
         let interception = self.one(Annotation::Interception, "redirect", faults);
@@ -146,6 +149,7 @@ impl<'a> Merged<'a> {
             max_requests: max_requests?,
             jitter: jitter?,
             max_age: max_age?.0,
+            max_tunnel_age: max_tunnel_age?.0,
             ports,
             opaque_ports: opaque_ports.unwrap_or_default(),
             interception: interception?,

@@ -1,6 +1,10 @@
 //! What is not HTTP, or no longer, passes as bytes: not read, not counted, half-closes and resets kept.
 
-use test_support::{Cases, End, Peer, TestResult, ensure};
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{Cases, End, PATIENCE, Peer, TestResult, ensure};
+use tokio::time::{Instant, sleep};
 
 use crate::stage::{GET, OK, Stage, exchange, part};
 
@@ -237,5 +241,41 @@ async fn resets_are_kept() -> TestResult {
     app.expect(b"\0").await?;
     app.reset()?;
     client.expect_end(End::Reset).await?;
+    Ok(())
+}
+
+/// Both sides get a FIN: idle, or in the middle of a message that the proxy cannot know to be one.
+#[tokio::test]
+async fn a_tunnel_is_cut_at_its_greatest_age() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "400ms")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send("\0").await?;
+    app.expect("\0").await?;
+    let (mut web_socket, mut its_app) = stage.pair().await?;
+    web_socket.send(UPGRADE).await?;
+    its_app.expect(UPGRADE).await?;
+    its_app.send(SWITCHING).await?;
+    web_socket.expect(SWITCHING).await?;
+    for peer in [client, app, web_socket, its_app] {
+        let mut peer = peer;
+        peer.expect_end(End::Fin).await?;
+    }
+    // What was cut is counted once both sides have noticed.
+    let begun = Instant::now();
+    while !stage.proxy.admin("/metrics").await?.1.contains("tunnels_ended_total{end=\"max_tunnel_age\"} 2") {
+        ensure!(begun.elapsed() < PATIENCE, "two tunnels were cut, and not counted");
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// An exchange that is not a tunnel has no age of this kind.
+#[tokio::test]
+async fn only_tunnels_are_cut() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "100ms")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    client.expect_silence(Duration::from_millis(500)).await?;
+    exchange(&mut client, &mut app).await?;
     Ok(())
 }
