@@ -34,6 +34,8 @@ pub(crate) struct Flow {
     pub(crate) buffer: Buffer,
     pipe: Option<Box<Pipe>>,
     source_ended: bool,
+    /// The source had nothing more when it was last asked in this poll: it wakes the task when it has.
+    source_waits: bool,
     /// The last read has brought much: more is likely to come.
     is_bulk: bool,
     sink: Sink,
@@ -61,6 +63,11 @@ pub(crate) struct Filled {
 }
 
 impl Flow {
+    /// Begins a poll, in which a source that has nothing to read is asked once.
+    pub(crate) const fn begin_poll(&mut self) {
+        self.source_waits = false;
+    }
+
     /// Reads once, where there is room; `unseen` is the number of bytes that may go past the framing.
     ///
     /// Memory is taken only once there is something to read: an idle connection waits without any.
@@ -71,7 +78,7 @@ impl Flow {
         unseen: u64,
         cx: &mut Context<'_>,
     ) -> io::Result<Filled> {
-        if self.source_ended || self.pipe.is_some() || self.buffer.is_full() {
+        if self.source_waits || self.source_ended || self.pipe.is_some() || self.buffer.is_full() {
             return Ok(Filled::default());
         }
         let read = match self.pipe_for(source, sink, unseen) {
@@ -90,7 +97,7 @@ impl Flow {
         unseen: u64,
         cx: &mut Context<'_>,
     ) -> io::Result<Filled> {
-        if unseen < UNSEEN_FROM || self.source_ended || self.pipe.is_some() {
+        if unseen < UNSEEN_FROM || self.source_waits || self.source_ended || self.pipe.is_some() {
             return Ok(Filled::default());
         }
         let Some(pipe) = self.pipe_for(source, sink, unseen) else { return Ok(Filled::default()) };
@@ -100,7 +107,10 @@ impl Flow {
 
     fn note(&mut self, read: Poll<io::Result<Filled>>) -> io::Result<Filled> {
         match read {
-            Poll::Pending => Ok(Filled::default()),
+            Poll::Pending => {
+                self.source_waits = true;
+                Ok(Filled::default())
+            }
             Poll::Ready(Ok(filled)) => Ok(filled),
             Poll::Ready(Err(error)) => {
                 self.source_ended = true;
@@ -146,6 +156,9 @@ impl Flow {
 
     /// Lets the framing look at the buffer; whether that has made room, which is to be read into.
     pub(crate) fn examine<E>(&mut self, look: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<bool, E> {
+        if self.buffer.unexamined().is_empty() {
+            return Ok(false);
+        }
         let was_full = self.buffer.is_full();
         look(&mut self.buffer)?;
         Ok(was_full && !self.buffer.is_full())
@@ -154,6 +167,9 @@ impl Flow {
     /// Writes what may pass until nothing is left of it, or the sink takes no more; whether all could be written, and
     /// there was something.
     pub(crate) fn flush(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.is_owed() && sink.plain().is_some() {
+            return Ok(false);
+        }
         match self.poll_flush(sink, cx) {
             Poll::Ready(flushed) => flushed,
             Poll::Pending => Ok(false),

@@ -84,6 +84,8 @@ impl Tunnel {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Pair { client, app, from_client, from_app } = &mut self.pair;
+        from_client.begin_poll();
+        from_app.begin_poll();
         loop {
             let moved_to_app = pass(from_client, client, app, cx)?;
             let moved_to_client = pass(from_app, app, client, cx)?;

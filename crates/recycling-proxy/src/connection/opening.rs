@@ -65,6 +65,8 @@ impl Opening {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Opened> {
         let Pair { client, app, from_client, from_app } = &mut self.0;
+        from_client.begin_poll();
+        from_app.begin_poll();
         while has_moved(from_client.fill(client, app, 0, cx)) {
             let ended = from_client.source_ended();
             match detect(from_client.buffer.unexamined()) {

@@ -96,6 +96,8 @@ impl<O: Observer> Relay<O> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.from_client.begin_poll();
+        self.from_app.begin_poll();
         let mut progress = false;
         loop {
             match self.advance(cx) {
