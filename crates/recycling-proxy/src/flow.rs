@@ -33,6 +33,8 @@ pub(crate) struct Flow {
     /// What the framing has to look at.
     pub(crate) buffer: Buffer,
     pipe: Option<Box<Pipe>>,
+    /// Bytes that went past the framing since it was last told.
+    passed_unseen: u64,
     source_ended: bool,
     /// The source had nothing more when it was last asked in this poll: it wakes the task when it has.
     source_waits: bool,
@@ -53,22 +55,14 @@ enum Sink {
     Deaf,
 }
 
-/// What one read has brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filled {
-    /// Whether it has brought anything, be it the end.
-    pub(crate) moved: bool,
-    /// Bytes that went past the framing.
-    pub(crate) unseen: u64,
-}
-
 impl Flow {
     /// Begins a poll, in which a source that has nothing to read is asked once.
     pub(crate) const fn begin_poll(&mut self) {
         self.source_waits = false;
     }
 
-    /// Reads once, where there is room; `unseen` is the number of bytes that may go past the framing.
+    /// Reads once, where there is room; `unseen` is the number of bytes that may go past the framing. Whether that has
+    /// brought anything, be it the end.
     ///
     /// Memory is taken only once there is something to read: an idle connection waits without any.
     pub(crate) fn fill(
@@ -77,9 +71,9 @@ impl Flow {
         sink: &Wire,
         unseen: u64,
         cx: &mut Context<'_>,
-    ) -> io::Result<Filled> {
+    ) -> io::Result<bool> {
         if self.source_waits || self.source_ended || self.pipe.is_some() || self.buffer.is_full() {
-            return Ok(Filled::default());
+            return Ok(false);
         }
         let read = match self.pipe_for(source, sink, unseen) {
             Some(pipe) => self.poll_fill_pipe(pipe, source, unseen, cx),
@@ -96,22 +90,32 @@ impl Flow {
         sink: &Wire,
         unseen: u64,
         cx: &mut Context<'_>,
-    ) -> io::Result<Filled> {
+    ) -> io::Result<bool> {
         if unseen < UNSEEN_FROM || self.source_waits || self.source_ended || self.pipe.is_some() {
-            return Ok(Filled::default());
+            return Ok(false);
         }
-        let Some(pipe) = self.pipe_for(source, sink, unseen) else { return Ok(Filled::default()) };
+        let Some(pipe) = self.pipe_for(source, sink, unseen) else { return Ok(false) };
         let read = self.poll_fill_pipe(pipe, source, unseen, cx);
         self.note(read)
     }
 
-    fn note(&mut self, read: Poll<io::Result<Filled>>) -> io::Result<Filled> {
+    /// The number of bytes that went past the framing since this was last asked.
+    pub(crate) const fn take_passed_unseen(&mut self) -> u64 {
+        std::mem::replace(&mut self.passed_unseen, 0)
+    }
+
+    /// `read` has brought so many bytes; none are the end.
+    fn note(&mut self, read: Poll<io::Result<usize>>) -> io::Result<bool> {
         match read {
             Poll::Pending => {
                 self.source_waits = true;
-                Ok(Filled::default())
+                Ok(false)
             }
-            Poll::Ready(Ok(filled)) => Ok(filled),
+            Poll::Ready(Ok(count)) => {
+                self.source_ended = count == 0;
+                self.is_bulk = count as u64 >= UNSEEN_FROM;
+                Ok(true)
+            }
             Poll::Ready(Err(error)) => {
                 self.source_ended = true;
                 Err(error)
@@ -120,9 +124,11 @@ impl Flow {
     }
 
     fn pipe_for(&self, source: &Wire, sink: &Wire, unseen: u64) -> Option<Pipe> {
-        let many = unseen >= UNSEEN_FROM && (unseen != ALL_UNSEEN || self.is_bulk);
+        if unseen < UNSEEN_FROM || (unseen == ALL_UNSEEN && !self.is_bulk) {
+            return None;
+        }
         let in_order = self.buffer.unexamined().is_empty() && self.sink == Sink::Open;
-        (many && in_order && source.plain().is_some() && sink.plain().is_some()).then(Pipe::take).flatten()
+        (in_order && source.plain().is_some() && sink.plain().is_some()).then(Pipe::take).flatten()
     }
 
     fn poll_fill_pipe(
@@ -131,27 +137,22 @@ impl Flow {
         source: &Wire,
         unseen: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Filled>> {
+    ) -> Poll<io::Result<usize>> {
         let Some(socket) = source.plain() else { return Poll::Pending };
         let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
-        let unseen = count as u64;
-        self.source_ended = count == 0;
-        self.is_bulk = unseen >= UNSEEN_FROM;
+        self.passed_unseen = self.passed_unseen.saturating_add(count as u64);
         self.buffer.expect_head();
         self.pipe = (count > 0).then(|| Box::new(pipe));
-        Poll::Ready(Ok(Filled { moved: true, unseen }))
+        Poll::Ready(Ok(count))
     }
 
-    fn poll_fill_buffer(&mut self, source: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+    fn poll_fill_buffer(&mut self, source: &mut Wire, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         ready!(source.poll_readable(cx))?;
         let mut room = ReadBuf::new(self.buffer.room());
         let read = Pin::new(source).poll_read(cx, &mut room);
         let count = room.filled().len();
         self.buffer.filled(count);
-        ready!(read)?;
-        self.source_ended = count == 0;
-        self.is_bulk = count as u64 >= UNSEEN_FROM;
-        Poll::Ready(Ok(Filled { moved: true, unseen: 0 }))
+        read.map_ok(|()| count)
     }
 
     /// Lets the framing look at the buffer; whether that has made room, which is to be read into.

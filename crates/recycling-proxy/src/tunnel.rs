@@ -109,9 +109,9 @@ async fn end(peer: Wire, flow: &Flow) {
 
 /// Moves what can be moved; whether anything was.
 fn pass(flow: &mut Flow, source: &mut Wire, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
-    let filled = flow.fill(source, sink, ALL_UNSEEN, cx)?;
+    let moved = flow.fill(source, sink, ALL_UNSEEN, cx)?;
     flow.buffer.clear_all();
     let flushed = flow.flush(sink, cx)?;
     let ended = flow.pass_end(sink, cx);
-    Ok(filled.moved || flushed || ended)
+    Ok(moved || flushed || ended)
 }

@@ -1,14 +1,12 @@
 //! The first bytes of a connection.
 
 use std::future::poll_fn;
-use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Pair;
-use crate::flow::Filled;
 use crate::protocol::{Protocol, detect, may_begin_http2};
 use crate::tunnel::TunnelKind;
 
@@ -67,7 +65,8 @@ impl Opening {
         let Pair { client, app, from_client, from_app } = &mut self.0;
         from_client.begin_poll();
         from_app.begin_poll();
-        while has_moved(from_client.fill(client, app, 0, cx)) {
+        // A connection that breaks here has ended: what it comes to is the relay's to say.
+        while from_client.fill(client, app, 0, cx).unwrap_or(true) {
             let ended = from_client.source_ended();
             match detect(from_client.buffer.unexamined()) {
                 Some(Protocol::Http1) if from_app.is_empty() => return Poll::Ready(Opened::Http1),
@@ -79,7 +78,7 @@ impl Opening {
                 None => {}
             }
         }
-        while has_moved(from_app.fill(app, client, 0, cx)) {
+        while from_app.fill(app, client, 0, cx).unwrap_or(true) {
             // An HTTP/2 server says its SETTINGS at once, and its client's preface may come a little later.
             if from_app.source_ended() || !may_begin_http2(from_app.buffer.unexamined()) {
                 return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst));
@@ -87,9 +86,4 @@ impl Opening {
         }
         Poll::Pending
     }
-}
-
-/// A connection that breaks here has ended: what it comes to is the relay's to say.
-fn has_moved(filled: io::Result<Filled>) -> bool {
-    filled.map_or(true, |filled| filled.moved)
 }

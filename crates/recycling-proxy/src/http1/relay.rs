@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::connection::Pair;
-use crate::flow::{Filled, Flow};
+use crate::flow::Flow;
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
@@ -111,7 +111,7 @@ impl<O: Observer> Relay<O> {
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let unseen = self.conversation.request_unseen();
         let read = self.from_client.fill(&mut self.client, &self.app, unseen, cx);
-        let mut moved = self.note_request(read)?;
+        let mut moved = read.map_err(|_| Ending::Reset)?;
         let before = self.conversation.requests_started();
         let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
         moved |= examined.map_err(|offence| self.refuse(offence))?;
@@ -120,21 +120,16 @@ impl<O: Observer> Relay<O> {
         }
         let unseen = self.conversation.request_unseen();
         let read = self.from_client.fill_unseen(&self.client, &self.app, unseen, cx);
-        moved |= self.note_request(read)?;
+        moved |= read.map_err(|_| Ending::Reset)?;
+        self.conversation.request_passed_unseen(self.from_client.take_passed_unseen());
         moved |= self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved)
-    }
-
-    fn note_request(&mut self, read: io::Result<Filled>) -> Result<bool, Ending> {
-        let filled = read.map_err(|_| Ending::Reset)?;
-        self.conversation.request_passed_unseen(filled.unseen);
-        Ok(filled.moved)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let unseen = self.conversation.response_unseen();
         let read = self.from_app.fill(&mut self.app, &self.client, unseen, cx);
-        let mut moved = self.note_response(&read)?;
+        let mut moved = self.unless_cut(&read)?;
         let pipelined = !self.from_client.buffer.unexamined().is_empty();
         let before = self.conversation.retired();
         let (conversation, observer) = (&mut self.conversation, &self.observer);
@@ -146,18 +141,16 @@ impl<O: Observer> Relay<O> {
         }
         let unseen = self.conversation.response_unseen();
         let read = self.from_app.fill_unseen(&self.app, &self.client, unseen, cx);
-        moved |= self.note_response(&read)?;
+        moved |= self.unless_cut(&read)?;
+        self.conversation.response_passed_unseen(self.from_app.take_passed_unseen());
         moved |= self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
         Ok(moved)
     }
 
-    fn note_response(&mut self, read: &io::Result<Filled>) -> Result<bool, Ending> {
+    /// A reset in the middle of a response is passed on: its end must not look like one.
+    fn unless_cut(&self, read: &io::Result<bool>) -> Result<bool, Ending> {
         match read {
-            Ok(filled) => {
-                self.conversation.response_passed_unseen(filled.unseen);
-                Ok(filled.moved)
-            }
-            // A reset in the middle of a response is passed on: its end must not look like one.
+            Ok(moved) => Ok(*moved),
             Err(_) if self.conversation.response_is_open() => Err(Ending::Reset),
             Err(_) => Ok(true),
         }

@@ -136,7 +136,7 @@ impl<O: Observer> Relay<O> {
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let filled = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|_| Ending::Reset)?;
+        let moved = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|_| Ending::Reset)?;
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
@@ -144,12 +144,12 @@ impl<O: Observer> Relay<O> {
             self.observer.request_started();
         }
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
-        Ok(filled.moved || made_room || flushed)
+        Ok(moved || made_room || flushed)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let moved = match self.from_app.fill(&mut self.app, &self.client, 0, cx) {
-            Ok(filled) => filled.moved,
+            Ok(moved) => moved,
             Err(_) if self.session.has_open_streams() => return Err(Ending::Reset),
             Err(_) => true,
         };
