@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`cli`], [`mod@run`] | the command line; the process |
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
-//! | [`protocol`], [`http1`], [`tunnel`] | what the first bytes say; HTTP/1; everything else |
+//! | `wire`, `flow`, [`buffer`], `pipe` | the connection to a peer; one direction of bytes, seen and unseen |
+//! | [`protocol`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; HTTP; everything else |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
