@@ -50,6 +50,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("interception", settings.interception.to_string()),
         ("drain-timeout", settings.drain_timeout.to_string()),
         ("hold-app", settings.hold_app.to_string()),
+        ("forwarded-for", settings.forwarded_for.to_string()),
         ("proxy-protocol", settings.proxy_protocol.to_string()),
         ("proxy-image", sidecar.image.to_string()),
         ("proxy-cpu-request", sidecar.cpu_request.to_string()),

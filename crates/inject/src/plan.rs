@@ -60,6 +60,7 @@ impl Plan {
             max_age: settings.max_age,
             max_tunnel_age: settings.max_tunnel_age,
             opaque_ports: ports.opaque,
+            forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             probe_ports,
             threads: settings.sidecar.threads,

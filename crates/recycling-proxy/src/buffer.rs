@@ -131,7 +131,10 @@ impl Buffer {
 
     /// Doubles the memory: a head is longer than the buffer, and more of it is allowed.
     pub fn grow(&mut self) {
-        let mut larger = vec![0; self.memory.len().saturating_mul(2).max(CHUNK)].into_boxed_slice();
+        self.move_to(take(self.memory.len().saturating_mul(2).max(CHUNK)));
+    }
+
+    fn move_to(&mut self, mut larger: Box<[u8]>) {
         let held = self.slice(self.start..self.end);
         if let Some(front) = larger.get_mut(..held.len()) {
             front.copy_from_slice(held);
@@ -144,17 +147,41 @@ impl Buffer {
 
     /// Puts `replacement` in the place of the first `count` unexamined bytes; it is unexamined, too.
     pub fn replace(&mut self, count: usize, replacement: &[u8]) {
-        let passed = self.cleared();
-        let rest = self.unexamined().get(count..).unwrap_or_default();
-        let cleared = passed.len();
-        let joined = [passed, replacement, rest].concat();
-        let end = joined.len();
-        if let Some(front) = self.memory.get_mut(..end) {
-            front.copy_from_slice(&joined);
-        } else {
-            self.memory = joined.into_boxed_slice();
+        self.exchange(0, count, replacement);
+    }
+
+    /// Puts bytes between those that may be written and those on which the framing has not spoken yet; they may pass.
+    pub fn put_in(&mut self, bytes: &[u8]) {
+        self.exchange(0, 0, bytes);
+        self.clear(bytes.len());
+    }
+
+    /// Puts `replacement` in the place of `count` unexamined bytes behind the first `at`; it is unexamined, too.
+    pub fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
+        let unexamined = self.unexamined().len();
+        let at = at.min(unexamined);
+        let count = count.min(unexamined.saturating_sub(at));
+        let held = self.end.saturating_sub(self.start).saturating_sub(count).saturating_add(replacement.len());
+        self.make_room_for(held);
+        let from = self.cleared.saturating_add(at);
+        let (old_rest, rest) = (from.saturating_add(count), from.saturating_add(replacement.len()));
+        self.memory.copy_within(old_rest..self.end, rest);
+        if let Some(place) = self.memory.get_mut(from..rest) {
+            place.copy_from_slice(replacement);
         }
-        (self.start, self.cleared, self.end) = (0, cleared, end);
+        self.end = self.start.saturating_add(held);
+        self.release_if_empty();
+    }
+
+    /// Room for `held` bytes from `start` on.
+    fn make_room_for(&mut self, held: usize) {
+        if held > self.memory.len() {
+            // Memory of the pools where it will do.
+            let size = [CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size);
+            self.move_to(take(size.unwrap_or(held)));
+        } else if self.start.saturating_add(held) > self.memory.len() {
+            self.compact();
+        }
     }
 
     fn compact(&mut self) {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use self::opening::{Opened, Opening};
 use crate::dial::App;
 use crate::flow::Flow;
+use crate::forwarded_for::ForwardedFor;
 use crate::observer::Watch;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
@@ -47,23 +48,31 @@ pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Futu
     let opening = Box::pin(establish(client, app, Arc::clone(&proxy)));
     async move {
         match opening.await {
-            Some((Opened::Http1, pair)) => {
-                let mut relay = http1::relay(pair, Watch::new(Arc::clone(&proxy), born));
+            Some((Opened::Http1, pair, told)) => {
+                let mut relay = http1::relay(pair, Watch::new(Arc::clone(&proxy), born), told);
                 let ending = relay.run().await;
                 Box::pin(http1::finish(relay, ending, &proxy)).await;
             }
-            Some((Opened::Http2, pair)) => Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born))).await,
-            Some((Opened::Tunnel(kind), pair)) => Box::pin(tunnel(&proxy, kind, pair)).await,
+            Some((Opened::Http2, pair, told)) => {
+                Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born), told)).await;
+            }
+            Some((Opened::Tunnel(kind), pair, _)) => Box::pin(tunnel(&proxy, kind, pair)).await,
             None => {}
         }
         drop(open);
     }
 }
 
+/// What the client speaks, both ends, and what the app is told of the client in each request.
+type Established = (Opened, Pair, Option<ForwardedFor>);
+
 /// Connects to the app and learns what the client speaks; `None` where the connection has already ended.
-async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Opened, Pair)> {
+async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Established> {
     proxy.metrics.opened.inc();
     let app_port = app.port();
+    // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
+    // request may pass without it.
+    let told = if proxy.forwards_addresses { Some(ForwardedFor::new(client.peer_addr().ok()?.ip())) } else { None };
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
     let pair = match reach(app, &client, &proxy).await {
         Ok(app) => Pair::new(client, app),
@@ -75,11 +84,11 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<(Op
         }
     };
     if proxy.opaque_ports.contains(&app_port) {
-        return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair));
+        return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair, None));
     }
     let mut opening = Opening::new(pair);
     let opened = opening.run().await;
-    Some((opened, opening.into_pair()))
+    Some((opened, opening.into_pair(), told))
 }
 
 /// A connection to the app, which has been told on it who the client is where it wants to know.

@@ -32,6 +32,7 @@ mod control;
 mod dial;
 pub mod drain;
 mod flow;
+pub mod forwarded_for;
 pub mod http1;
 pub mod http2;
 mod label;

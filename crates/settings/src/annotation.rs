@@ -72,6 +72,8 @@ annotations! {
         "The bound on the drain at pod termination, never more than two thirds of the grace period.";
     HoldApp: "hold-app", "on or off", "on", true,
         "An app container without a preStop hook is stopped only after the drain.";
+    ForwardedFor: "forwarded-for", "on or off", "off", true,
+        "Append the client's address to X-Forwarded-For of each request.";
     ProxyProtocol: "proxy-protocol", "v1, v2 or off", "off", false,
         "Begin every connection to the app with a header of the PROXY protocol, which the app must read: it tells the client's address.";
     ProxyImage: "proxy-image", "an image reference", "the installation's", true,

@@ -84,6 +84,8 @@ options!(
             "Cut a tunnel (WebSocket, CONNECT, what is not HTTP) after this time (jittered alike): 'off', or a duration such as 4h.";
         OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
             "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
+        ForwardedFor: "forwarded-for", "EVENKEEL_FORWARDED_FOR", "SWITCH", Some("off"), false,
+            "Append the client's address to X-Forwarded-For of each request: on or off.";
         ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,
             "Begin every connection to the app with a header of the PROXY protocol, which tells the client's address: v1, v2 or off.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,

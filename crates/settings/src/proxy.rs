@@ -9,7 +9,7 @@ use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::value::{
     ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef, ProxyProtocol, Span,
-    Threads,
+    Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -27,6 +27,8 @@ pub struct ProxySettings {
     pub max_tunnel_age: Option<Span>,
     /// App ports that are never looked into.
     pub opaque_ports: BTreeSet<u16>,
+    /// Whether each request tells the app its client's address.
+    pub forwarded_for: Switch,
     /// The header that tells the app who its client is.
     pub proxy_protocol: ProxyProtocol,
     /// The read-only endpoints.
@@ -81,6 +83,7 @@ impl ProxySettings {
         let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
         let max_tunnel_age = raw.one::<Off<Span>>(ProxyOption::MaxTunnelAge, faults);
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
+        let forwarded_for = raw.one(ProxyOption::ForwardedFor, faults);
         let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
@@ -97,6 +100,7 @@ impl ProxySettings {
             max_age: max_age?.0,
             max_tunnel_age: max_tunnel_age?.0,
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
+            forwarded_for: forwarded_for?,
             proxy_protocol: proxy_protocol?,
             admin: admin?.0,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
@@ -136,6 +140,7 @@ impl ProxySettings {
             ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
             ProxyOption::MaxTunnelAge => Some(Off(self.max_tunnel_age).to_string()),
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
+            ProxyOption::ForwardedFor => Some(self.forwarded_for.to_string()),
             ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
@@ -298,6 +303,7 @@ mod tests {
             max_age in prop::option::of(1u64..86_400_000),
             max_tunnel_age in prop::option::of(1u64..86_400_000),
             opaque in prop::collection::btree_set(1u16.., 0..3),
+            forwarded_for in prop::sample::select(Switch::ALL),
             proxy_protocol in prop::sample::select(ProxyProtocol::ALL),
             threads in 1u8..=64,
             drain_millis in 1u64..600_000,
@@ -317,6 +323,7 @@ mod tests {
                 max_tunnel_age: max_tunnel_age.map(|millis| format!("{millis}ms").parse().unwrap()),
                 probe_ports: opaque.iter().map(|port| port ^ 1).filter(|port| *port > 0).collect(),
                 opaque_ports: opaque,
+                forwarded_for,
                 proxy_protocol,
                 admin: listen(9),
                 control: ControlSocket::Abstract("x".into()),

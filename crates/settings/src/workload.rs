@@ -41,6 +41,8 @@ pub struct WorkloadSettings {
     pub drain_timeout: Span,
     /// Whether an app container without a `preStop` hook waits for the drain.
     pub hold_app: Switch,
+    /// Whether each request tells the app its client's address.
+    pub forwarded_for: Switch,
     /// The header that tells the app who its client is.
     pub proxy_protocol: ProxyProtocol,
     /// The sidecar itself.
@@ -143,6 +145,7 @@ impl<'a> Merged<'a> {
         let interception = self.one(Annotation::Interception, "redirect", faults);
         let drain_timeout = self.one(Annotation::DrainTimeout, "20s", faults);
         let hold_app = self.one(Annotation::HoldApp, "on", faults);
+        let forwarded_for = self.one(Annotation::ForwardedFor, "off", faults);
         let proxy_protocol = self.one(Annotation::ProxyProtocol, "off", faults);
         let sidecar = self.sidecar(faults);
         Some(WorkloadSettings {
@@ -155,6 +158,7 @@ impl<'a> Merged<'a> {
             interception: interception?,
             drain_timeout: drain_timeout?,
             hold_app: hold_app?,
+            forwarded_for: forwarded_for?,
             proxy_protocol: proxy_protocol?,
             sidecar: sidecar?,
         })
@@ -313,6 +317,7 @@ mod tests {
             (Annotation::Interception, settings.interception.to_string()),
             (Annotation::DrainTimeout, settings.drain_timeout.to_string()),
             (Annotation::HoldApp, settings.hold_app.to_string()),
+            (Annotation::ForwardedFor, settings.forwarded_for.to_string()),
             (Annotation::ProxyProtocol, settings.proxy_protocol.to_string()),
             (Annotation::ProxyCpuRequest, settings.sidecar.cpu_request.to_string()),
             (Annotation::ProxyMemoryRequest, settings.sidecar.memory_request.to_string()),

@@ -1,6 +1,7 @@
 //! A client connection that speaks HTTP/1.
 
 use super::{Pair, tunnel};
+use crate::forwarded_for::ForwardedFor;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
@@ -9,8 +10,8 @@ use crate::proxy::Proxy;
 use crate::recycle::RetireReason;
 use crate::tunnel::TunnelKind;
 
-pub(super) fn relay(pair: Pair, watch: Watch) -> Relay<Watch> {
-    let conversation = Conversation::new(watch.limits, watch.proxy.head_limit);
+pub(super) fn relay(pair: Pair, watch: Watch, told: Option<ForwardedFor>) -> Relay<Watch> {
+    let conversation = Conversation::new(watch.limits, watch.proxy.head_limit).forwarding(told);
     Relay::new(pair, conversation, watch)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Pair;
+use crate::forwarded_for::ForwardedFor;
 use crate::http2::goodbye::draw_grace;
 use crate::http2::relay::{Ending, Relay};
 use crate::http2::session::Session;
@@ -10,9 +11,9 @@ use crate::linger::{last_word, linger};
 use crate::observer::Watch;
 use crate::recycle::RetireReason;
 
-pub(super) async fn serve(pair: Pair, watch: Watch) {
+pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) {
     let proxy = Arc::clone(&watch.proxy);
-    let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes());
+    let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
         let proxy = Arc::clone(&proxy);
         async move { proxy.drain.begun().await }

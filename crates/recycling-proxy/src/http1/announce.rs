@@ -41,7 +41,7 @@ fn push_connection(edited: &mut Vec<u8>, line: &[u8], name: &[u8], value: &[u8])
 }
 
 /// The two sides of a field line's colon; an empty name for the start line and the empty line.
-fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     let colon = text.iter().position(|b| *b == b':');
     match colon.and_then(|at| text.split_at_checked(at)) {

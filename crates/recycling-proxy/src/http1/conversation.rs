@@ -5,10 +5,12 @@
 use super::announce::announced;
 use super::body::Body;
 use super::fault::Fault;
+use super::forwarded::addition;
 use super::head::{Method, RequestHead, ResponseHead};
 use super::lines::HeadEnd;
 use super::phase::{Event, Phase};
 use crate::buffer::Buffer;
+use crate::forwarded_for::ForwardedFor;
 use crate::recycle::{Limits, Moment, RetireReason};
 
 /// Requests beyond the limit for which a client may keep its pipeline full before it is retired all the same.
@@ -24,6 +26,7 @@ pub struct Conversation {
     client_persists: bool,
     limits: Limits,
     head_limit: usize,
+    forwarded_for: Option<ForwardedFor>,
     requests_started: u32,
     retired: Option<RetireReason>,
 }
@@ -76,9 +79,16 @@ impl Conversation {
             client_persists: true,
             limits,
             head_limit,
+            forwarded_for: None,
             requests_started: 0,
             retired: None,
         }
+    }
+
+    /// The same, with the client's address in each request. What that adds to a head does not count towards its limit.
+    #[must_use]
+    pub const fn forwarding(self, forwarded_for: Option<ForwardedFor>) -> Self {
+        Self { forwarded_for, ..self }
     }
 
     /// The phase.
@@ -130,6 +140,7 @@ impl Conversation {
                     let Some(length) = complete_head(end, from_client, self.head_limit)? else { return Ok(()) };
                     let head = from_client.unexamined().get(..length).unwrap_or_default();
                     let head = RequestHead::parse(head)?;
+                    let length = length.saturating_add(self.tell_client(from_client, length));
                     from_client.clear(length);
                     self.begin(head);
                 }
@@ -144,6 +155,15 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// Puts the client's address into the head that is next, where the app is told; the bytes that this adds.
+    fn tell_client(&self, from_client: &mut Buffer, length: usize) -> usize {
+        let Some(client) = self.forwarded_for else { return 0 };
+        let head = from_client.unexamined().get(..length).unwrap_or_default();
+        let (at, text) = addition(head, client);
+        from_client.exchange(at, 0, text.as_bytes());
+        text.len()
     }
 
     fn begin(&mut self, head: RequestHead) {

@@ -8,8 +8,10 @@ labels!(
     Fault {
         /// A frame is longer than its receiver has allowed (RFC 9113 §4.2).
         FrameTooLong = "frame_too_long",
-        /// Another frame came where a field block has to go on, or CONTINUATION where none has begun (RFC 9113 §6.10).
+        /// Another frame came where a field block has to go on, CONTINUATION where none has begun (RFC 9113 §6.10), or more padding than its frame has room for (§6.2).
         BrokenFieldBlock = "broken_field_block",
+        /// A field block ends within a field (RFC 7541 §6), or says that one is longer than it could be.
+        BadFieldBlock = "bad_field_block",
         /// A client opened a stream with an even number (RFC 9113 §5.1.1).
         BadStreamNumber = "bad_stream_number",
         /// HEADERS, DATA, CONTINUATION or `RST_STREAM` on stream 0, or SETTINGS, PING or GOAWAY on another (RFC 9113 §6).
@@ -24,6 +26,7 @@ impl Fault {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::FrameTooLong | Self::WrongSize => ErrorCode::FrameSizeError,
+            Self::BadFieldBlock => ErrorCode::CompressionError,
             Self::BrokenFieldBlock | Self::BadStreamNumber | Self::WrongStream => ErrorCode::ProtocolError,
         }
     }

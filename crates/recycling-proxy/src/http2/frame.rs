@@ -12,6 +12,8 @@ pub const LEAST_MAX_FRAME: u32 = 16_384;
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
 const SETTINGS_MAX_FRAME_SIZE: u16 = 0x5;
 const LARGEST_STREAM: u32 = 0x7fff_ffff;
 
@@ -59,6 +61,8 @@ pub enum ErrorCode {
     ProtocolError,
     /// `FRAME_SIZE_ERROR`
     FrameSizeError,
+    /// `COMPRESSION_ERROR`
+    CompressionError,
 }
 
 impl FrameHeader {
@@ -81,6 +85,21 @@ impl FrameHeader {
     /// Whether it answers a PING or SETTINGS.
     pub const fn is_ack(self) -> bool {
         matches!(self.kind, Kind::Ping | Kind::Settings) && self.flags & ACK != 0
+    }
+
+    /// Whether the length of its padding comes first.
+    pub const fn is_padded(self) -> bool {
+        matches!(self.kind, Kind::Headers) && self.flags & PADDED != 0
+    }
+
+    /// The octets in front of its fields: the length of the padding, and the priority that was deprecated.
+    pub const fn front(self) -> usize {
+        match (self.kind, self.flags & PADDED, self.flags & PRIORITY) {
+            (Kind::Headers, PADDED, PRIORITY) => 6,
+            (Kind::Headers, _, PRIORITY) => 5,
+            (Kind::Headers, PADDED, _) => 1,
+            (_, _, _) => 0,
+        }
     }
 
     /// Whether a field block begins or goes on with it, and has not ended with it.
@@ -111,6 +130,7 @@ impl ErrorCode {
             Self::NoError => 0x0,
             Self::ProtocolError => 0x1,
             Self::FrameSizeError => 0x6,
+            Self::CompressionError => 0x9,
         }
     }
 }
@@ -129,6 +149,19 @@ pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
     [*s3, *s2, *s1, *s0] = (last_stream & LARGEST_STREAM).to_be_bytes();
     [*c3, *c2, *c1, *c0] = code.number().to_be_bytes();
     frame
+}
+
+/// The length, type and flags of a frame header, with another length; `goes_on` says that the field block does, too.
+pub fn relabelled(header: &[u8], length: u32, goes_on: bool) -> Option<[u8; 5]> {
+    let [_, _, _, kind, flags, ..] = *header else { return None };
+    let [_, l2, l1, l0] = length.to_be_bytes();
+    Some([l2, l1, l0, kind, if goes_on { flags & !END_HEADERS } else { flags }])
+}
+
+/// A CONTINUATION that ends a field block with this fragment, which is shorter than 256 octets.
+pub fn continuation(stream: u32, fragment: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(fragment.len()).unwrap_or_default();
+    [&[0, 0, length, 0x9, END_HEADERS], &stream.to_be_bytes()[..], fragment].concat()
 }
 
 /// The GOAWAY that promises to serve every stream and asks for no new ones (RFC 9113 §6.8).

@@ -1,11 +1,13 @@
 //! The pure core of the HTTP/2 relay: which frames pass, and when the goodbye is said.
 
+use super::addition::Addition;
 use super::fault::Fault;
 use super::frame::{ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, max_frame_size, ping};
 use super::goodbye::Goodbye;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
 use crate::buffer::Buffer;
+use crate::forwarded_for::ForwardedFor;
 use crate::metrics::Side;
 use crate::recycle::{Limits, Moment, RetireReason};
 
@@ -28,6 +30,8 @@ pub struct Session {
     app_has_spoken: bool,
     /// The app says goodbye itself.
     app_leaves: bool,
+    /// What is put into requests; boxed, for few want it.
+    addition: Option<Box<Addition>>,
 }
 
 /// A fault, and whose it is.
@@ -54,7 +58,14 @@ impl Session {
             retired: None,
             app_has_spoken: false,
             app_leaves: false,
+            addition: None,
         }
+    }
+
+    /// The same, with the client's address in each request.
+    #[must_use]
+    pub fn forwarding(self, client: Option<ForwardedFor>) -> Self {
+        Self { addition: client.map(|client| Box::new(Addition::of(client))), ..self }
     }
 
     /// How far the goodbye has come.
@@ -95,11 +106,32 @@ impl Session {
                 }
                 Next::Frame(header) if self.comes_too_late(header) => self.from_client.drop_frame(header, buffer),
                 Next::Frame(header) => {
+                    let begins = self.addition.is_some() && self.begins_request(header);
                     self.note_client(header)?;
-                    self.from_client.pass(header, buffer);
+                    match &mut self.addition {
+                        Some(addition) if addition.concerns(header, begins) => {
+                            addition.enter(header, &mut self.from_client, buffer)?;
+                        }
+                        Some(_) | None => self.from_client.pass(header, buffer),
+                    }
+                }
+                Next::Fields(count) => {
+                    if let Some(addition) = &mut self.addition {
+                        addition.read(count, &mut self.from_client, buffer)?;
+                    }
+                }
+                Next::EndOfFields => {
+                    if let Some(addition) = &mut self.addition {
+                        addition.end(&mut self.from_client, buffer)?;
+                    }
                 }
             }
         }
+    }
+
+    /// Whether anybody could take the frame for the beginning of a request: trailers come on open streams.
+    fn begins_request(&self, header: FrameHeader) -> bool {
+        header.kind == Kind::Headers && !self.streams.is_open(header.stream)
     }
 
     fn note_client(&mut self, header: FrameHeader) -> Result<(), Fault> {
@@ -156,6 +188,8 @@ impl Session {
                     }
                     self.from_app.pass_setting(buffer);
                 }
+                // Of requests alone.
+                Next::Fields(_) | Next::EndOfFields => return Ok(()),
                 Next::Frame(header) => {
                     if header.kind == Kind::Headers
                         && let Some(reason) = self.verdict(header.stream, &moment)
@@ -208,7 +242,7 @@ impl Session {
     }
 
     fn begin_goodbye(&mut self, reason: RetireReason, from_app: &mut Buffer) {
-        put_in(from_app, &[first_goaway(), ping(self.ping)].concat());
+        from_app.put_in(&[first_goaway(), ping(self.ping)].concat());
         self.retired = Some(reason);
         self.goodbye = Goodbye::Asked;
     }
@@ -219,7 +253,7 @@ impl Session {
             Goodbye::None => true,
             Goodbye::Asked | Goodbye::Settling if self.from_app.is_at_boundary() => {
                 let last = self.streams.last();
-                put_in(from_app, &goaway(last, ErrorCode::NoError));
+                from_app.put_in(&goaway(last, ErrorCode::NoError));
                 self.goodbye = Goodbye::Told { last };
                 true
             }
@@ -259,12 +293,6 @@ impl Session {
 /// The SETTINGS entry that is next.
 fn first_entry(buffer: &Buffer) -> &[u8] {
     buffer.unexamined().get(..super::frame::SETTING).unwrap_or_default()
-}
-
-/// Puts frames of ours between what was cleared and what was not.
-fn put_in(buffer: &mut Buffer, frames: &[u8]) {
-    buffer.replace(0, frames);
-    buffer.clear(frames.len());
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ impl Streams {
         self.open.is_empty()
     }
 
+    /// Whether the stream is open.
+    pub fn is_open(&self, number: u32) -> bool {
+        self.find(number).is_some()
+    }
+
     /// Whether every open stream has its response fields.
     pub const fn all_answered(&self) -> bool {
         self.unanswered == 0

@@ -10,6 +10,7 @@ use crate::buffer::Buffer;
 /// Preface ──▶ Boundary ──header──▶ Payload ──▶ Boundary …
 ///                     └──header──▶ Dropping ──▶ Boundary …     (what must not reach the other side)
 ///                     └──header──▶ Settings ──▶ Boundary …     (entries are read as they pass)
+///                     └──header──▶ Fields ──▶ Payload or Dropping (the padding) ──▶ Boundary …
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -18,6 +19,7 @@ enum State {
     Payload { left: usize },
     Dropping { left: usize },
     Settings { left: usize },
+    Fields { left: usize },
 }
 
 /// The walk of one direction.
@@ -37,6 +39,10 @@ pub enum Next {
     Frame(FrameHeader),
     /// A SETTINGS entry, still unexamined.
     Setting,
+    /// So many bytes of a field block, still unexamined.
+    Fields(usize),
+    /// The end of the fields in a frame; padding may follow.
+    EndOfFields,
     /// Nothing, until more bytes come.
     NeedMore,
 }
@@ -68,6 +74,9 @@ impl Walk {
             let there = buffer.unexamined().len();
             match &mut self.state {
                 State::Boundary => return self.header(buffer),
+                State::Fields { left: 0 } => return Ok(Next::EndOfFields),
+                State::Fields { .. } if there == 0 => return Ok(Next::NeedMore),
+                State::Fields { left } => return Ok(Next::Fields(there.min(*left))),
                 State::Settings { left: 1.. } if there >= SETTING => return Ok(Next::Setting),
                 State::Preface { left: 0 }
                 | State::Payload { left: 0 }
@@ -101,8 +110,9 @@ impl Walk {
         self.check_block(header)?;
         check_stream(header)?;
         check_size(header)?;
-        // A PING may be the answer to ours, which only its payload tells.
-        let needed = if header.kind == Kind::Ping { HEADER.saturating_add(PING_PAYLOAD) } else { HEADER };
+        // A PING may be the answer to ours, which only its payload tells; where the fields of HEADERS are, its front.
+        let front = if header.kind == Kind::Ping { PING_PAYLOAD } else { header.front().min(length(header)) };
+        let needed = HEADER.saturating_add(front);
         Ok(if buffer.unexamined().len() < needed { Next::NeedMore } else { Next::Frame(header) })
     }
 
@@ -132,6 +142,31 @@ impl Walk {
             | Kind::Continuation
             | Kind::Other => State::Payload { left },
         };
+    }
+
+    /// Lets the front of the frame pass; `fragment` bytes of fields come next.
+    pub fn pass_front(&mut self, header: FrameHeader, front: usize, fragment: usize, buffer: &mut Buffer) {
+        self.enter(header);
+        buffer.clear(HEADER.saturating_add(front));
+        self.state = State::Fields { left: fragment };
+    }
+
+    /// Lets `count` bytes of fields pass.
+    pub fn pass_fields(&mut self, count: usize, buffer: &mut Buffer) {
+        if let State::Fields { left } = &mut self.state {
+            *left = left.saturating_sub(count);
+            buffer.clear(count);
+        }
+    }
+
+    /// The fields are done; so much padding passes.
+    pub fn end_fields(&mut self, padding: usize) {
+        self.state = State::Payload { left: padding };
+    }
+
+    /// The fields are done; so much padding is taken out.
+    pub fn end_fields_without(&mut self, padding: usize) {
+        self.state = State::Dropping { left: padding };
     }
 
     /// Takes the frame out.

@@ -78,9 +78,9 @@ async fn client(to: SocketAddr, requests: usize) -> TestResult<usize> {
     Ok(connections)
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
-async fn connected(to: SocketAddr) -> TestResult<Sender> {
+pub(crate) async fn connected(to: SocketAddr) -> TestResult<Sender> {
     let stream = TcpStream::connect(to).await?;
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;

@@ -9,7 +9,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // Frame types and flags (RFC 9113 §6).
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -19,7 +19,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 /// `GET http://a/`, and `200`, in HPACK.
@@ -28,7 +28,7 @@ const STATUS: &[u8] = b"\x88";
 
 const NO_ERROR: u32 = 0;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a test's frame is short");
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -58,7 +58,7 @@ async fn next_frame(peer: &mut Peer) -> TestResult<Seen> {
 }
 
 /// Last stream and error code of a GOAWAY.
-async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
+pub(crate) async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
     let Seen { kind, flags, stream, payload } = next_frame(client).await?;
     ensure_eq!((kind, flags, stream), (GOAWAY, 0, 0));
     let number = |at: usize| payload[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
@@ -74,7 +74,7 @@ async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
 }
 
 /// A connection on which both ends have sent and acknowledged their settings.
-async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
+pub(crate) async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
     let (mut client, mut app) = stage.pair().await?;
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
     client.send(&opening).await?;

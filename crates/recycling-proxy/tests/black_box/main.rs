@@ -11,6 +11,7 @@ mod duplex;
 mod environment;
 mod exchange;
 mod faults;
+mod forwarded_for;
 mod framing;
 mod generated;
 mod http2_clients;

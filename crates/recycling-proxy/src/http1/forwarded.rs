@@ -1,0 +1,141 @@
+//! The client's address in a request head.
+
+use super::announce::name_and_value;
+use crate::forwarded_for::{ForwardedFor, NAME};
+
+/// What is put into a complete, well-formed request head, and behind how many of its bytes.
+///
+/// Behind the value of the last `X-Forwarded-For` line, or as a line of its own behind all others: every other byte
+/// stays. Lines of a name are one list (RFC 9110 §5.3), and readers trust its end.
+pub(super) fn addition(head: &[u8], client: ForwardedFor) -> (usize, String) {
+    let mut found = None;
+    let mut before: usize = 0;
+    for line in head.split_inclusive(|b| *b == b'\n') {
+        // A request line has no such name in front of its first colon.
+        let (name, value) = name_and_value(line);
+        if name.eq_ignore_ascii_case(NAME.as_bytes()) {
+            found = Some((before.saturating_add(name.len()).saturating_add(1), value));
+        }
+        before = before.saturating_add(line.len());
+    }
+    match found {
+        Some((start, value)) => {
+            let (at, separator) = behind(value);
+            (start.saturating_add(at), format!("{separator}{client}"))
+        }
+        // In front of the empty line.
+        None => (head.len().saturating_sub(2), format!("{NAME}: {client}\r\n")),
+    }
+}
+
+/// The place behind the last element of a list, and what parts it from the next: no reader should meet an empty one.
+fn behind(value: &[u8]) -> (usize, &'static str) {
+    let end = value.iter().rposition(|b| !matches!(b, b' ' | b'\t'));
+    match end.and_then(|end| Some((end.saturating_add(1), value.get(end)?))) {
+        Some((at, b',')) => (at, " "),
+        Some((at, _)) => (at, ", "),
+        None if value.is_empty() => (0, " "),
+        None => (value.len(), ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use settings::{Jitter, MaxRequests};
+
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::http1::conversation::Conversation;
+    use crate::http1::head::RequestHead;
+    use crate::recycle::{Limits, Moment};
+
+    fn told(head: &str, client: &str) -> String {
+        let mut head = head.replace('\n', "\r\n");
+        let (at, addition) = addition(head.as_bytes(), ForwardedFor::new(client.parse().unwrap()));
+        head.insert_str(at, &addition);
+        RequestHead::parse(head.as_bytes()).unwrap();
+        head.replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn the_address_is_appended_and_nothing_else_changes() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\nHost: a\nX-Forwarded-For: 10.0.0.1\n\n"),
+            ("\nGET / HTTP/1.0\n\n", "\nGET / HTTP/1.0\nX-Forwarded-For: 10.0.0.1\n\n"),
+            (
+                "GET / HTTP/1.1\nx-forwarded-FOR:192.0.2.1\nHost: a\n\n",
+                "GET / HTTP/1.1\nx-forwarded-FOR:192.0.2.1, 10.0.0.1\nHost: a\n\n",
+            ),
+            (
+                "GET / HTTP/1.1\nX-Forwarded-For: a\nHost: a\nX-Forwarded-For: b, c \t\nZ: z\n\n",
+                "GET / HTTP/1.1\nX-Forwarded-For: a\nHost: a\nX-Forwarded-For: b, c, 10.0.0.1 \t\nZ: z\n\n",
+            ),
+            (
+                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nX_Forwarded_For: x\n\n",
+                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nX_Forwarded_For: x\nX-Forwarded-For: 10.0.0.1\n\n",
+            ),
+        ] {
+            assert_eq!(told(head, "10.0.0.1"), expected);
+        }
+    }
+
+    #[test]
+    fn no_element_is_empty() {
+        for (value, expected) in [
+            ("", " fd00::1"),
+            (" ", " fd00::1"),
+            ("\t ", "\t fd00::1"),
+            (" a,", " a, fd00::1"),
+            (" a, ", " a, fd00::1 "),
+            (" ,", " , fd00::1"),
+        ] {
+            let head = |value| format!("GET / HTTP/1.1\nHost: a\nX-Forwarded-For:{value}\n\n");
+            assert_eq!(told(&head(value), "fd00::1"), head(expected), "{value:?}");
+        }
+    }
+
+    /// What the app gets of two requests that arrive in these pieces; an app that answers at once takes what passes.
+    fn passed(pieces: &[&[u8]]) -> Vec<u8> {
+        let limits = Limits::draw(MaxRequests::new(9).unwrap(), None, Jitter::NONE, 0);
+        let client = ForwardedFor::new("10.0.0.1".parse().unwrap());
+        let mut conversation = Conversation::new(limits, 1024).forwarding(Some(client));
+        let (mut from_client, mut from_app, mut passed) = (Buffer::default(), Buffer::default(), Vec::new());
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            from_client.room()[..piece.len()].copy_from_slice(piece);
+            from_client.filled(piece.len());
+            loop {
+                conversation.examine_request(&mut from_client).unwrap();
+                passed.extend_from_slice(from_client.cleared());
+                from_client.written(from_client.cleared().len());
+                if !conversation.request_is_done() {
+                    break;
+                }
+                let answer = b"HTTP/1.1 204 No\r\n\r\n";
+                from_app.room()[..answer.len()].copy_from_slice(answer);
+                from_app.filled(answer.len());
+                let moment = || Moment { age: Duration::ZERO, draining: false };
+                conversation.examine_response(&mut from_app, false, moment).unwrap();
+                from_app.discard();
+                assert!(conversation.exchange_done(&from_app).unwrap());
+            }
+        }
+        passed
+    }
+
+    #[test]
+    fn the_way_that_requests_arrive_changes_nothing() {
+        let first = "PUT / HTTP/1.1\r\nHost: a\r\nx-forwarded-for: b\r\nContent-Length: 2\r\n\r\n\r\n";
+        let second = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let told =
+            [first.replace(": b", ": b, 10.0.0.1"), second.replace("a\r\n", "a\r\nX-Forwarded-For: 10.0.0.1\r\n")];
+        let (sent, told) = ([first, second].concat().into_bytes(), told.concat().into_bytes());
+        for one in 0..=sent.len() {
+            for two in one..=sent.len() {
+                let pieces = [&sent[..one], &sent[one..two], &sent[two..]];
+                assert!(passed(&pieces) == told, "cut at {one} and {two}: {}", passed(&pieces).escape_ascii());
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Finds where the fields of a field block end (RFC 7541 §6), without decoding any.
+
+use super::fault::Fault;
+
+/// The longest string that is skipped has 28 bits of length. A frame of it could not be sent.
+const LONGEST_SHIFT: u32 = 21;
+
+/// How far a field block has come, however its fragments arrive.
+///
+/// ```text
+/// Boundary ──an index alone, a table size──▶ Boundary
+///    └──a literal──▶ (Number ──▶) Length ──▶ (Longer ──▶) Text ──▶ Length (of the value) … ──▶ Boundary
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldBlock(State);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Between two fields.
+    #[default]
+    Boundary,
+    /// In a number that says nothing about ends; so many strings follow.
+    Number { strings: u8 },
+    /// In front of the length of the first of so many strings.
+    Length { strings: u8 },
+    /// In a length of more than one octet.
+    Longer { length: usize, shift: u32, strings: u8 },
+    /// In the first of so many strings.
+    Text { left: usize, strings: u8 },
+}
+
+impl FieldBlock {
+    /// Whether no field is left unfinished.
+    pub fn is_at_boundary(self) -> bool {
+        self.0 == State::Boundary
+    }
+
+    /// Reads on.
+    pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        while let [first, rest @ ..] = bytes {
+            (self.0, bytes) = match self.0 {
+                State::Text { left, strings } => {
+                    let passed = left.min(bytes.len());
+                    let state = State::in_text(left.saturating_sub(passed), strings);
+                    (state, bytes.get(passed..).unwrap_or_default())
+                }
+                State::Boundary => (State::of_field(*first), rest),
+                State::Number { strings } if first & 0x80 == 0 => (State::before(strings), rest),
+                State::Number { strings } => (State::Number { strings }, rest),
+                State::Length { strings } => (State::of_length(*first, strings), rest),
+                State::Longer { length, shift, strings } => (State::longer(length, shift, strings, *first)?, rest),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// RFC 7541 §6.1 to §6.3.
+    const fn of_field(first: u8) -> Self {
+        match first {
+            0x80.. => Self::of_index(first & 0x7f, 0x7f, false),
+            0x40..=0x7f => Self::of_index(first & 0x3f, 0x3f, true),
+            0x20..=0x3f => Self::of_index(first & 0x1f, 0x1f, false),
+            0x00..=0x1f => Self::of_index(first & 0x0f, 0x0f, true),
+        }
+    }
+
+    const fn of_index(index: u8, longest: u8, is_literal: bool) -> Self {
+        match (index, is_literal) {
+            // The name is a string, too.
+            (0, true) => Self::before(2),
+            (index, _) if index == longest => Self::Number { strings: is_literal as u8 },
+            (_, _) => Self::before(is_literal as u8),
+        }
+    }
+
+    const fn before(strings: u8) -> Self {
+        match strings {
+            0 => Self::Boundary,
+            strings => Self::Length { strings },
+        }
+    }
+
+    const fn in_text(left: usize, strings: u8) -> Self {
+        match left {
+            0 => Self::before(strings.saturating_sub(1)),
+            left => Self::Text { left, strings },
+        }
+    }
+
+    /// RFC 7541 §5.2; whether it is Huffman-coded does not change where it ends.
+    const fn of_length(first: u8, strings: u8) -> Self {
+        match first & 0x7f {
+            0x7f => Self::Longer { length: 0x7f, shift: 0, strings },
+            length => Self::in_text(length as usize, strings),
+        }
+    }
+
+    /// RFC 7541 §5.1.
+    fn longer(length: usize, shift: u32, strings: u8, octet: u8) -> Result<Self, Fault> {
+        if shift > LONGEST_SHIFT {
+            return Err(Fault::BadFieldBlock);
+        }
+        let length = length.saturating_add(usize::from(octet & 0x7f).wrapping_shl(shift));
+        Ok(match octet & 0x80 {
+            0 => Self::in_text(length, strings),
+            _ => Self::Longer { length, shift: shift.saturating_add(7), strings },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of RFC 7541 appendix C, and longer numbers; each is one field or a row of whole ones.
+    const FIELDS: [&[u8]; 10] = [
+        b"\x82",
+        b"\xff\x9a\x0a",
+        b"\x40\x0acustom-key\x0dcustom-header",
+        b"\x04\x0c/sample/path",
+        b"\x10\x08password\x06secret",
+        b"\x0f\x2f\x03abc",
+        b"\x7f\x80\x01\x00",
+        b"\x3f\xe1\x1f",
+        b"\x20",
+        b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff",
+    ];
+
+    fn read(pieces: &[&[u8]]) -> Result<bool, Fault> {
+        let mut block = FieldBlock::default();
+        pieces.iter().try_for_each(|piece| block.read(piece))?;
+        Ok(block.is_at_boundary())
+    }
+
+    #[test]
+    fn fields_end_where_they_end_and_nowhere_before() {
+        for field in &FIELDS[..9] {
+            for length in 1..field.len() {
+                assert_eq!(read(&[&field[..length]]), Ok(false), "{} of {}", length, field.escape_ascii());
+            }
+            assert_eq!(read(&[field]), Ok(true), "{}", field.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_way_that_a_block_arrives_changes_nothing() {
+        let long = [&b"\x00\x7f\xff\x00"[..], &[b'n'; 254], b"\x7f\x81\x01", &[b'v'; 256]].concat();
+        let block = [&FIELDS.concat()[..], &long].concat();
+        for cut in 0..=block.len() {
+            assert_eq!(read(&[&block[..cut], &block[cut..]]), Ok(true), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_nobody_could_send_is_a_fault() {
+        assert_eq!(read(&[b"\x00\x7f\xff\xff\xff\x7f"]), Ok(false));
+        assert_eq!(read(&[b"\x00\x7f\xff\xff\xff\xff\x00"]), Err(Fault::BadFieldBlock));
+    }
+}
