@@ -27,4 +27,24 @@ go_programs() {
     go_program ./rpcs rpcs
 }
 
+# By package-lock.json; $1 is a folder of packages and of scripts that use them.
+node_packages() {
+    for program in node npm; do
+        command -v $program >/dev/null || {
+            echo "conformance/install.sh: needs $program, of Node 20 or later: see https://nodejs.org" >&2
+            exit 1
+        }
+    done
+    mkdir -p "$bin/$1"
+    # What is there by the same lock file stays.
+    cmp -s "conformance/$1/package-lock.json" "$bin/$1/package-lock.json" && cp "conformance/$1"/*.mjs "$bin/$1" && return
+    cp "conformance/$1"/* "$bin/$1"
+    (cd "$bin/$1" && npm ci --silent --ignore-scripts --no-audit --no-fund) || {
+        rm -f "$bin/$1/package-lock.json"
+        echo "conformance/install.sh: the packages of conformance/$1 could not be had from npm" >&2
+        exit 1
+    }
+}
+
 go_programs
+node_packages http-cache-tests

@@ -9,4 +9,4 @@ mod proxy;
 mod tool;
 
 pub use proxy::{proxy_in_front_of, retired};
-pub use tool::{Ended, run, tool};
+pub use tool::{Ended, node, run, tool};

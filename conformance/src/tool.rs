@@ -1,7 +1,7 @@
 //! The programs of the suites.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,9 +11,20 @@ use tokio::time::timeout;
 
 /// A program that `conformance/install.sh` has brought, ready for its arguments.
 pub fn tool(name: &str) -> anyhow::Result<std::process::Command> {
+    brought(name).map(std::process::Command::new)
+}
+
+/// A script for Node that `conformance/install.sh` has put beside the packages that it needs, ready for its arguments.
+pub fn node(script: &str) -> anyhow::Result<std::process::Command> {
+    let mut command = std::process::Command::new("node");
+    command.arg(brought(script)?);
+    Ok(command)
+}
+
+fn brought(name: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/conformance").join(name);
     ensure!(path.is_file(), "{name} is not there: conformance/install.sh brings it, and 'make conformance' calls that");
-    Ok(std::process::Command::new(path))
+    Ok(path)
 }
 
 /// How a program ended that ran to its end by itself.
