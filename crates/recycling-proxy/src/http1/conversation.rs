@@ -13,8 +13,8 @@ use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
 use crate::recycle::{Limits, Moment, RetireReason};
 
-/// Requests beyond the limit for which a client may keep its pipeline full before it is retired all the same.
-const PIPELINE_GRACE: u32 = 100;
+/// How often the announcement waits for a client that keeps its pipeline full.
+const PIPELINE_GRACE: u8 = 100;
 
 /// One client connection's exchanges.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Conversation {
     forwarded_for: Option<ForwardedFor>,
     requests_started: u32,
     retired: Option<RetireReason>,
+    /// How often the announcement was put off.
+    put_off: u8,
 }
 
 /// Where one direction of an exchange stands.
@@ -82,6 +84,7 @@ impl Conversation {
             forwarded_for: None,
             requests_started: 0,
             retired: None,
+            put_off: 0,
         }
     }
 
@@ -248,8 +251,8 @@ impl Conversation {
         }
         let Some(reason) = self.limits.verdict(self.requests_started, moment()) else { return length };
         // A client that pipelines has sent requests that it would have to send again: they are served first.
-        let beyond = self.requests_started.saturating_sub(self.limits.requests());
-        if pipelined && self.request_is_done() && beyond < PIPELINE_GRACE {
+        if pipelined && self.request_is_done() && self.put_off < PIPELINE_GRACE {
+            self.put_off = self.put_off.saturating_add(1);
             return length;
         }
         let head = from_app.unexamined().get(..length).unwrap_or_default();

@@ -160,6 +160,21 @@ fn a_client_that_always_pipelines_is_retired_in_the_end() {
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
 }
 
+/// Far below its limit, too: a drain does not last for ever.
+#[test]
+fn a_client_that_always_pipelines_is_drained_in_the_end() {
+    let mut dialogue = Dialogue::with_limit(1_000_000);
+    dialogue.draining = true;
+    dialogue.client_sends(GET).unwrap();
+    for _ in 0..PIPELINE_GRACE {
+        put(&mut dialogue.from_client, GET);
+        assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
+        assert_eq!(dialogue.pass_to_app().unwrap(), GET);
+    }
+    put(&mut dialogue.from_client, GET);
+    assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+}
+
 #[test]
 fn tunnels_begin_on_the_apps_word_alone() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
