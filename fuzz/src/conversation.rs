@@ -118,7 +118,7 @@ impl Wire {
 
     fn response(&mut self) -> Result<(), Offence> {
         let pipelined = !self.from_client.unexamined().is_empty();
-        let moment = || Moment { age: Duration::ZERO, draining: false };
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         pass(&mut self.from_app, &mut self.outcome.to_client);
         examined?;

@@ -155,7 +155,7 @@ impl Wire {
             Step::App(bytes) => {
                 for piece in bytes.chunks(piece) {
                     put(&mut self.from_app, piece);
-                    let moment = Moment { age: Duration::ZERO, draining: self.draining };
+                    let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false };
                     let examined = self.session.examine_app(&mut self.from_app, || moment);
                     pass(&mut self.from_app, &mut self.to_client);
                     examined?;

@@ -112,3 +112,6 @@ async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
     tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
     proxy.metrics.tunnel_ended(end);
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::connections::Retirable;
 use crate::metrics::{AnyFault, Side};
 use crate::proxy::Proxy;
 use crate::recycle::{Limits, Moment, RetireReason};
@@ -27,12 +28,14 @@ pub(crate) struct Watch {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) limits: Limits,
     born: Instant,
+    retirable: Retirable,
 }
 
 impl Watch {
-    /// For a connection that was accepted at `born`; its limits are drawn here.
+    /// For a connection that was accepted at `born`; its limits are drawn here, and it can be marked from now on.
     pub(crate) fn new(proxy: Arc<Proxy>, born: Instant) -> Self {
-        Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born }
+        let retirable = proxy.connections.retirable();
+        Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born, retirable }
     }
 }
 
@@ -40,7 +43,7 @@ impl Observer for Watch {
     fn moment(&self) -> Moment {
         // The clock is asked only where an age limit makes it matter.
         let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
-        Moment { age, draining: self.proxy.drain.is_announcing() }
+        Moment { age, draining: self.proxy.drain.is_announcing(), marked: self.retirable.is_marked() }
     }
 
     fn request_started(&self) {
@@ -48,6 +51,7 @@ impl Observer for Watch {
     }
 
     fn retired(&self, reason: RetireReason) {
+        self.retirable.withdraw();
         self.proxy.metrics.retired(reason);
     }
 

@@ -18,6 +18,8 @@ labels!(
         MaxAge = "max_age",
         /// The pod is being terminated.
         Drain = "drain",
+        /// The pod has more than its share of the load.
+        Balance = "balance",
     }
 );
 
@@ -28,6 +30,8 @@ pub struct Moment {
     pub age: Duration,
     /// Whether the pod is draining.
     pub draining: bool,
+    /// Whether the connection was marked, so that the pod's load comes down.
+    pub marked: bool,
 }
 
 /// The limits of one connection, drawn when it was accepted.
@@ -61,14 +65,19 @@ impl Limits {
     }
 
     /// Whether a connection is retired with the response that is about to be sent, and why.
+    ///
+    /// Of several reasons the first in this order is given: a drain, which spares none; the connection's own limits; and
+    /// last its mark, so that what is told of balancing is what would not have happened without it.
     pub fn verdict(self, requests_started: u32, moment: Moment) -> Option<RetireReason> {
-        let Moment { age, draining } = moment;
+        let Moment { age, draining, marked } = moment;
         if draining {
             Some(RetireReason::Drain)
         } else if requests_started >= self.requests {
             Some(RetireReason::MaxRequests)
         } else if self.age.is_some_and(|limit| age >= limit) {
             Some(RetireReason::MaxAge)
+        } else if marked {
+            Some(RetireReason::Balance)
         } else {
             None
         }
@@ -93,7 +102,7 @@ mod tests {
     }
 
     fn at(age: Duration, draining: bool) -> Moment {
-        Moment { age, draining }
+        Moment { age, draining, marked: false }
     }
 
     #[test]
@@ -125,6 +134,20 @@ mod tests {
     #[test]
     fn a_drain_retires_everything() {
         assert_eq!(limits(1000, None, "0%", 0).verdict(1, at(Duration::ZERO, true)), Some(RetireReason::Drain));
+    }
+
+    #[test]
+    fn a_mark_retires_what_nothing_else_would() {
+        let limits = limits(2, Some("10s"), "0%", 0);
+        for (requests, seconds, draining, reason) in [
+            (1, 0, false, RetireReason::Balance),
+            (2, 0, false, RetireReason::MaxRequests),
+            (1, 10, false, RetireReason::MaxAge),
+            (2, 10, true, RetireReason::Drain),
+        ] {
+            let moment = Moment { age: Duration::from_secs(seconds), draining, marked: true };
+            assert_eq!(limits.verdict(requests, moment), Some(reason));
+        }
     }
 
     proptest! {

@@ -21,7 +21,9 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, watch, grace, draining);
     let ending = relay.run().await;
-    let Relay { client, app, from_app, session, .. } = relay;
+    let Relay { client, app, from_app, session, observer, .. } = relay;
+    // Nothing is left to retire.
+    drop(observer);
     tracing::debug!(
         ending = ending.label(),
         retired = session.retired().map(RetireReason::label),

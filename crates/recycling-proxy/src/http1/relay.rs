@@ -26,7 +26,7 @@ pub(crate) struct Relay<O> {
     pub(crate) from_client: Flow,
     pub(crate) from_app: Flow,
     pub(crate) conversation: Conversation,
-    observer: O,
+    pub(crate) observer: O,
     patience: Patience<Awaited>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Relay<O> {
     pub(crate) session: Session,
     pub(crate) from_app: Flow,
     from_client: Flow,
-    observer: O,
+    pub(crate) observer: O,
     grace: Duration,
     drain: Drain,
     stall: Patience<Stalled>,

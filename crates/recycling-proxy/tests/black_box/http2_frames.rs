@@ -1,5 +1,7 @@
 //! HTTP/2, frame by frame: everything passes verbatim but the goodbye, which has two steps.
 
+use std::time::Duration;
+
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 
@@ -160,6 +162,24 @@ async fn goodbye_at(limit: u32) -> TestResult {
     ensure_eq!(goaway(&mut client).await?, (last + 2, NO_ERROR));
     client.expect_end(End::Fin).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+/// Long past its age an idle connection is left alone, since its client may be opening a stream at that very moment.
+#[tokio::test]
+async fn age_retires_with_the_next_response() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxAge, "1ms")]).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.expect_silence(Duration::from_millis(300)).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    client.expect_silence(Duration::from_millis(100)).await?;
+    app.send(response(1)).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    client.expect_end(End::Fin).await?;
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! A connection carries as many requests as its limit says, and not one more.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
+use tokio::time::{Instant, sleep};
 
 use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
 
@@ -198,6 +200,56 @@ async fn age_retires_with_the_first_response_after_it() -> TestResult {
     ensure!(client.read_head().await?.announces_close());
     client.expect("ok").await?;
     client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// Whether the answer to one more request announces the end of the connection.
+async fn announced(client: &mut Peer) -> TestResult<bool> {
+    client.send(GET).await?;
+    let announced = client.read_head().await?.announces_close();
+    client.expect("ok").await?;
+    Ok(announced)
+}
+
+/// Connections that were opened together do not end together: each draws its own age from the upper half.
+#[tokio::test]
+async fn ages_are_jittered() -> TestResult {
+    const OLDEST: Duration = Duration::from_secs(4);
+    const YOUNGEST: Duration = Duration::from_secs(2);
+    let options = [(ProxyOption::MaxAge, "4s"), (ProxyOption::Jitter, "50%")];
+    let Stage { proxy, app, app_host: _host } = Stage::with(&options).await?;
+    let _responder = Responder::start(app, answer_everything_with(OK));
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let before = Instant::now();
+        let mut client = proxy.connect().await?;
+        if announced(&mut client).await? {
+            ensure!(before.elapsed() > YOUNGEST, "after {:?}", before.elapsed());
+            continue;
+        }
+        // The proxy has known the connection for less than the first, and for more than the second time.
+        clients.push((before, Instant::now(), client));
+    }
+    let mut rounds = BTreeSet::new();
+    for round in 0.. {
+        let mut kept = Vec::new();
+        for (before, after, mut client) in clients {
+            let is_too_old = after.elapsed() > OLDEST;
+            if announced(&mut client).await? {
+                ensure!(before.elapsed() > YOUNGEST, "after {:?}", before.elapsed());
+                rounds.insert(round);
+            } else {
+                ensure!(!is_too_old, "not yet after {:?}", after.elapsed());
+                kept.push((before, after, client));
+            }
+        }
+        clients = kept;
+        if clients.is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(rounds.len() > 1, "all ended in the same round");
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Dialogue {
     fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
         let pipelined = !self.from_client.unexamined().is_empty();
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining };
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
         self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
         let passed = take(&mut self.from_app);
         self.conversation.exchange_done(&self.from_app)?;

@@ -73,7 +73,7 @@ impl Dialogue {
 
     fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining };
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
         self.session.examine_app(&mut self.from_app, moment).map(|()| take(&mut self.from_app))
     }
 
@@ -136,6 +136,21 @@ fn the_first_step_comes_just_before_the_limits_response() {
         assert_eq!(dialogue.app(&headers(last)), [first_step(), headers(last)].concat());
         assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
     }
+}
+
+#[test]
+fn a_mark_waits_for_the_next_response() {
+    let mut dialogue = Dialogue::opened(1000);
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: true };
+    dialogue.client(&headers(1));
+    for (frame, expected) in
+        [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
+    {
+        put(&mut dialogue.from_app, &frame);
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(take(&mut dialogue.from_app), expected);
+    }
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
 }
 
 #[test]
