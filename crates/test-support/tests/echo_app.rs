@@ -3,8 +3,13 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
-use test_support::{Failure, Peer, Process, TestResult};
+use test_support::{Failure, Peer, Process, TestResult, within_patience};
+use tokio::net::TcpStream;
 
 async fn started(arguments: &[&str]) -> TestResult<(Process, SocketAddr)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_echo-app"));
@@ -84,4 +89,20 @@ fn cpu_ticks(pid: u32) -> TestResult<u64> {
     let (_, after_name) = stat.rsplit_once(')').ok_or_else(|| Failure::new(&stat))?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+#[tokio::test]
+async fn speaks_http2_with_who_begins_so() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::post("http://a/echo").body("abc".to_owned())?;
+        let answer = within_patience("client", "an answer", sender.send_request(request)).await??;
+        assert_eq!(answer.headers()["x-pod"], "pod-1");
+        assert_eq!(answer.into_body().collect().await?.to_bytes(), "abc");
+    }
+    let mut client = Peer::connect(address).await?;
+    asked(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", "{\"requests\":2,\"connections\":2}\n").await
 }

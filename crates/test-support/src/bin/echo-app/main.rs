@@ -1,5 +1,5 @@
-//! An HTTP/1.1 app for tests, benchmarks and the demo: it says who it is, counts what it serves and can be made to
-//! cost CPU time.
+//! An app for tests, benchmarks and the demo: it says who it is, counts what it serves and can be made to cost CPU time.
+//! It speaks HTTP/1.1 and, with clients that begin so, HTTP/2.
 //!
 //! | request | answer |
 //! |---|---|
@@ -23,7 +23,7 @@ use clap::{Parser, ValueEnum};
 use hyper::header::HeaderValue;
 use tokio::net::TcpListener;
 
-/// An HTTP/1.1 app that says who it is, for tests.
+/// An app that says who it is, for tests: HTTP/1.1, and HTTP/2 by prior knowledge.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

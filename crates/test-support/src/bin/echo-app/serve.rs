@@ -6,9 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -48,9 +48,10 @@ fn serve(stream: TcpStream, app: Arc<App>, connections: &GracefulShutdown) {
         let app = Arc::clone(&app);
         async move { Ok::<_, Infallible>(app.answer(request)) }
     });
+    let mut protocols = auto::Builder::new(TokioExecutor::new());
     // `half_close` keeps serving a client that ends its side after its last request.
-    let connection = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service);
-    let connection = connections.watch(connection);
+    protocols.http1().half_close(true);
+    let connection = connections.watch(protocols.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
         // A client that leaves in the middle is no news of the app.
         let _ = connection.await;
