@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::sleep;
+
 use super::Pair;
 use crate::forwarded_for::ForwardedFor;
-use crate::http2::goodbye::draw_grace;
+use crate::http2::goodbye::{QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Relay};
 use crate::http2::session::Session;
 use crate::linger::{last_word, linger};
@@ -16,7 +18,10 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
         let proxy = Arc::clone(&proxy);
-        async move { proxy.drain.begun().await }
+        async move {
+            proxy.drain.begun().await;
+            sleep(QUIET_TIME).await;
+        }
     };
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, watch, grace, draining);

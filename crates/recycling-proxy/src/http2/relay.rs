@@ -67,7 +67,7 @@ impl Ending {
 }
 
 impl<O: Observer> Relay<O> {
-    /// `draining` ends when the drain begins; `grace` bounds streams that outlive the goodbye.
+    /// `draining` ends when a drain may speak; `grace` bounds streams that outlive the goodbye.
     pub(crate) fn new(
         pair: Pair,
         session: Session,

@@ -12,7 +12,7 @@ use crate::stage::{GET, OK, Stage, exchange};
 const SHORTEST: Duration = Duration::from_secs(3);
 
 /// A drain is asked for by another process, which tells nobody when it was heard; a response that is announced does.
-async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
+pub(crate) async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
     let asked = Instant::now();
     let drain = stage.proxy.drain()?;
     loop {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 
+use crate::drain::begun;
 use crate::stage::{Stage, UNREACHED, part};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -234,7 +235,7 @@ async fn a_stream_that_lasts_outlives_the_goodbye() -> TestResult {
     Ok(())
 }
 
-/// At once where every stream has been answered; otherwise with the answer, for some clients give up a request whose
+/// Soon where every stream has been answered; otherwise with the answer, for some clients give up a request whose
 /// connection says goodbye before it.
 #[tokio::test]
 async fn a_drain_says_goodbye() -> TestResult {
@@ -257,6 +258,27 @@ async fn a_drain_says_goodbye() -> TestResult {
     ensure_eq!(goaway(&mut waiting).await?, (1, NO_ERROR));
     waiting.expect_end(End::Fin).await?;
     drop((idle, idle_app, waiting, waiting_app));
+    let (status, _) = drain.end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's pool
+/// does not repeat on a connection that was never used. It is told with its first response; one that stays silent, soon.
+#[tokio::test]
+async fn a_connection_that_comes_during_a_drain_is_told_with_its_first_response() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (mut drain, _) = begun(&stage).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let (mut silent, _silent_app) = open(&stage).await?;
+    client.expect_silence(Duration::from_millis(300)).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    first_step(&mut silent).await?;
+    drop((client, app, silent));
     let (status, _) = drain.end().await?;
     ensure!(status.success(), "{status}");
     Ok(())
