@@ -116,6 +116,24 @@ conformance: ## suites that others wrote, direct and through the proxy: h2spec, 
 	cargo build --locked --package recycling-proxy
 	cargo test --locked --package conformance --tests --no-fail-fast -- --test-threads=1 --nocapture
 
+.PHONY: soak soak-long soak-programs
+soak-programs:
+	soak/install.sh
+	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
+
+soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles, hostile clients; none loses a request
+	target/release/soak clients
+	target/release/soak rollouts
+	target/release/soak recycles
+	target/release/soak hostile
+
+soak-long: soak-programs ## the same, as long as the goals say: the figures of soak/RESULTS.md
+	target/release/soak clients --requests 10000000 --time 3h
+	target/release/soak rollouts --rollouts 200
+	target/release/soak recycles --time 5m
+	target/release/soak hostile --rounds 7 --window 5s
+	target/release/soak report
+
 ##@ Below the others
 
 # Static binaries: glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags away

@@ -88,6 +88,11 @@ impl RecyclingProxy {
         self.process.signal(Signal::TERM)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -1,0 +1,179 @@
+//! Real clients while their connections are recycled: what they say they saw, and what the app has counted.
+
+mod kind;
+mod outcome;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::kind::Client;
+use self::turn::{Tally, Turn};
+use crate::programs::Programs;
+use crate::report::{Report, Table, Verdict, count};
+
+/// In one turn of a client at a limit, so that a run that is cut short has had a little of everything.
+const ROUND: u64 = 1_000_000;
+
+/// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
+///
+/// Every request is a POST of 64 bytes that the app echoes: clients do not repeat a POST by themselves, so what is lost is
+/// seen to be lost. Each client has an app and a proxy of its own. A request is lost where the client says that it had no
+/// answer or a wrong one, and repeated where the app has counted more than were answered.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Requests in all, spread over clients by their speed and evenly over limits; 10000000 is the long run
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    requests: u64,
+    /// After this time no further turn begins, and the report says how many requests there were
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// Only these clients
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Client>,
+    /// The proxy's limits
+    #[arg(long, value_delimiter = ',', default_value = "1,2,10,1000")]
+    limits: Vec<u64>,
+    /// Clients at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    parallel: u8,
+}
+
+pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    let clients = if options.only.is_empty() { Client::value_variants().to_vec() } else { options.only.clone() };
+    let turns = plan(&clients, &options.limits, options.requests);
+    let body = programs.results().join("body");
+    std::fs::write(&body, [b'x'; 64])?;
+    // Before the first turn: a run of an hour should not end with a client that is missing.
+    for client in &clients {
+        turn::check(*client, programs, &body)?;
+    }
+    let tallies = take_turns(programs, options, turns, begun + options.time).await?;
+    Ok(report(options, &tallies, begun))
+}
+
+/// The turns in the order in which they are taken: every client at every limit in each round.
+fn plan(clients: &[Client], limits: &[u64], requests: u64) -> Vec<Turn> {
+    let rounds = requests.div_ceil(ROUND);
+    let weights: u64 = clients.iter().map(|client| client.weight()).sum();
+    let parts = weights * u64::try_from(limits.len()).unwrap_or(1) * rounds;
+    let pairs = clients.iter().flat_map(|client| limits.iter().map(move |limit| (*client, *limit)));
+    let of_round: Vec<Turn> = pairs
+        .map(|(client, limit)| Turn { client, limit, requests: (requests * client.weight()).div_ceil(parts) })
+        .collect();
+    (0..rounds).flat_map(|_| of_round.clone()).collect()
+}
+
+type Tallies = BTreeMap<(Client, u64), Tally>;
+
+async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, deadline: Instant) -> Result<Tallies> {
+    let mut tallies = Tallies::new();
+    let places = Arc::new(Semaphore::new(options.parallel.into()));
+    let (all, mut done) = (turns.len(), 0);
+    let mut running = JoinSet::new();
+    for turn in turns {
+        let place = Arc::clone(&places).acquire_owned().await?;
+        while let Some(ended) = running.try_join_next() {
+            done += 1;
+            note(&mut tallies, ended??, done, all);
+        }
+        if Instant::now() > deadline {
+            break;
+        }
+        let programs = programs.clone();
+        running.spawn(async move {
+            let tally = turn.take(&programs).await;
+            drop(place);
+            tally.map(|tally| (turn, tally))
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        done += 1;
+        note(&mut tallies, ended??, done, all);
+    }
+    ensure!(!tallies.is_empty(), "no turn was taken");
+    Ok(tallies)
+}
+
+fn note(tallies: &mut Tallies, (turn, tally): (Turn, Tally), done: usize, all: usize) {
+    let Turn { client, limit, .. } = turn;
+    let (answered, lost) = (count(tally.seen.answered), tally.seen.failed());
+    let rate = tally.rate();
+    eprintln!("{done}/{all} {} at limit {limit}: {answered} answered, {lost} lost, {rate}/s", client.label());
+    *tallies.entry((client, limit)).or_default() += tally;
+}
+
+fn report(options: &Options, tallies: &Tallies, begun: Instant) -> Report {
+    let how = format!(
+        "Real clients POST 64 bytes through the proxy to an app that echoes them, at limits {}.",
+        options.limits.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    );
+    let mut report = Report::of("clients", begun, how);
+    let sum = |of: fn(&Tally) -> u64| tallies.values().map(of).sum::<u64>();
+    let answered = sum(|tally| tally.seen.answered);
+    let lost = sum(|tally| tally.seen.failed());
+    report.verdicts = vec![
+        Verdict::new(
+            format!("0 lost of {}", count(options.requests)),
+            format!("{} of {}", lost, count(answered + lost)),
+            lost == 0,
+        ),
+        Verdict::new(
+            "as many at the app as were answered",
+            format!("{} more, {} fewer", sum(Tally::repeated), sum(Tally::unseen)),
+            sum(Tally::repeated) == 0 && sum(Tally::unseen) == 0,
+        ),
+        Verdict::new(
+            "connections are recycled at every limit",
+            format!("{} recycled", count(sum(|tally| tally.retired))),
+            tallies.iter().all(|((client, limit), tally)| tally.is_recycled_at(*limit, *client)),
+        ),
+        Verdict::new(
+            format!("all {} requests in time", count(options.requests)),
+            count(answered),
+            answered >= options.requests,
+        ),
+    ];
+    report.table = table(tallies);
+    let failures = tallies.iter().flat_map(|((client, limit), tally)| {
+        let each = tally.seen.failures.iter();
+        each.map(move |(why, times)| format!("{} at limit {limit}: {times} × {why}", client.label()))
+    });
+    report.notes = failures.collect();
+    report
+}
+
+fn table(tallies: &Tallies) -> Table {
+    let columns =
+        vec!["client", "limit", "answered", "lost", "at the app", "app connections", "recycled", "per second"];
+    let rows = tallies.iter().map(|((client, limit), tally)| {
+        let mut row = vec![client.label().to_owned()];
+        row.extend([*limit, tally.seen.answered, tally.seen.failed()].map(count));
+        row.extend([tally.served.requests, tally.served.connections, tally.retired, tally.rate()].map(count));
+        row
+    });
+    Table { columns, rows: rows.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_every_client_at_every_limit_and_enough_requests() {
+        for requests in [1, 100_000, 10_000_000] {
+            let turns = plan(Client::value_variants(), &[1, 2, 10, 1000], requests);
+            let sum: u64 = turns.iter().map(|turn| turn.requests).sum();
+            assert!((requests..requests + turns.len() as u64).contains(&sum), "{requests}: {sum}");
+            assert_eq!(turns.len() as u64, Client::value_variants().len() as u64 * 4 * requests.div_ceil(ROUND));
+        }
+    }
+}

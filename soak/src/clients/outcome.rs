@@ -1,0 +1,186 @@
+//! What a client says it saw.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::kind::Says;
+
+/// Answers and failures by the client's own count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Outcome {
+    /// Requests with the answer that they should have.
+    pub(crate) answered: u64,
+    /// All others that were sent, by what was said of them.
+    pub(crate) failures: BTreeMap<String, u64>,
+}
+
+impl Outcome {
+    /// Reads what the client has printed.
+    pub(crate) fn read(says: Says, text: &str) -> Result<Self> {
+        let outcome = match says {
+            Says::Json => text.lines().last().and_then(|line| serde_json::from_str(line).ok()),
+            Says::Wrk => wrk(text),
+            Says::Hey => hey(text),
+            Says::Ab => ab(text),
+            Says::H2load => h2load(text),
+            Says::Curl => Some(curl(text)),
+        };
+        outcome.with_context(|| format!("what it printed is not as expected:\n{text}"))
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    /// Fails where nothing was done: the next run would do no better.
+    pub(crate) fn of_some_work(self) -> Result<Self> {
+        if self.answered == 0 {
+            bail!("not one request was answered: {:?}", self.failures);
+        }
+        Ok(self)
+    }
+
+    fn new(answered: u64, failures: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+        let failures = failures.into_iter().filter(|(_, count)| *count > 0);
+        Self { answered, failures: failures.map(|(why, count)| (why.to_owned(), count)).collect() }
+    }
+}
+
+impl AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.answered += other.answered;
+        for (why, count) in other.failures {
+            *self.failures.entry(why).or_default() += count;
+        }
+    }
+}
+
+/// The first number behind a word.
+fn after(text: &str, word: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(word)?;
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// The last number before a word.
+fn before(text: &str, word: &str) -> Option<u64> {
+    let (rest, _) = text.split_once(word)?;
+    rest.trim_end().rsplit([' ', '\n', ',']).next()?.parse().ok()
+}
+
+/// `Socket errors: connect 0, read 0, write 0, timeout 0` and `Non-2xx or 3xx responses: 0` are there only if not all 0.
+fn wrk(text: &str) -> Option<Outcome> {
+    let errors = text.split_once("Socket errors:").map_or("", |(_, errors)| errors);
+    let error = |word| after(errors, word).unwrap_or(0);
+    let other = after(text, "Non-2xx or 3xx responses:").unwrap_or(0);
+    let requests = before(text, " requests in ")?;
+    let failures = [
+        ("connect error", error("connect")),
+        ("read error", error("read")),
+        ("write error", error("write")),
+        ("timeout", error("timeout")),
+        ("other status", other),
+    ];
+    Some(Outcome::new(requests.saturating_sub(other), failures))
+}
+
+/// `[200] N responses`, then, if there was any, `Error distribution:` with `[N] MESSAGE`; tabs in between.
+fn hey(text: &str) -> Option<Outcome> {
+    let (statuses, errors) = text.split_once("Error distribution:").unwrap_or((text, ""));
+    let mut outcome = Outcome::default();
+    for line in statuses.lines().filter(|line| line.ends_with(" responses")) {
+        let (status, count) = line.trim().strip_prefix('[')?.split_once(']')?;
+        let count = count.trim().strip_suffix(" responses")?.parse().ok()?;
+        match status {
+            "200" => outcome.answered += count,
+            other => outcome += Outcome { answered: 0, failures: [(format!("status {other}"), count)].into() },
+        }
+    }
+    for line in errors.lines().filter(|line| line.trim().starts_with('[')) {
+        let (count, why) = line.trim().strip_prefix('[')?.split_once(']')?;
+        outcome += Outcome { answered: 0, failures: [(why.trim().to_owned(), count.parse().ok()?)].into() };
+    }
+    Some(outcome)
+}
+
+fn ab(text: &str) -> Option<Outcome> {
+    let (complete, failed) = (after(text, "Complete requests:")?, after(text, "Failed requests:")?);
+    let other = after(text, "Non-2xx responses:").unwrap_or(0);
+    let answered = complete.saturating_sub(failed + other);
+    Some(Outcome::new(answered, [("failed", failed), ("other status", other)]))
+}
+
+/// A request that was not started is none that was lost: h2load sends nothing more where a connection has said goodbye.
+fn h2load(text: &str) -> Option<Outcome> {
+    let line = text.lines().find(|line| line.starts_with("requests:"))?;
+    let (started, succeeded) = (before(line, " started")?, before(line, " succeeded")?);
+    Some(Outcome::new(succeeded, [("started without an answer", started.checked_sub(succeeded)?)]))
+}
+
+/// `STATUS LENGTH EXITCODE MESSAGE`, a line for each transfer.
+fn curl(text: &str) -> Outcome {
+    let mut outcome = Outcome::default();
+    for line in text.lines() {
+        match line.trim_end() {
+            "200 64 0" => outcome.answered += 1,
+            other => *outcome.failures.entry(other.to_owned()).or_default() += 1,
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(says: Says, text: &str) -> (u64, Vec<(String, u64)>) {
+        let outcome = Outcome::read(says, text).unwrap();
+        (outcome.answered, outcome.failures.into_iter().collect())
+    }
+
+    fn one(why: &str, count: u64) -> Vec<(String, u64)> {
+        vec![(why.to_owned(), count)]
+    }
+
+    #[test]
+    fn the_words_of_each_client() {
+        let wrk = "Running 1s test\n  1 threads\n  5189 requests in 1.10s, 0.87MB read\nRequests/sec: 4716.58\n";
+        assert_eq!(read(Says::Wrk, wrk), (5189, vec![]));
+        let wrk = "  100 requests in 1.10s, 0.87MB read\n  Socket errors: connect 0, read 7, write 0, timeout 0\n";
+        assert_eq!(read(Says::Wrk, wrk), (100, one("read error", 7)));
+        let wrk = "  100 requests in 1.10s, 0.87MB read\n  Non-2xx or 3xx responses: 3\n";
+        assert_eq!(read(Says::Wrk, wrk), (97, one("other status", 3)));
+
+        let hey = "Status code distribution:\n  [200]\t4990 responses\n  [502]\t2 responses\n\n";
+        assert_eq!(read(Says::Hey, hey), (4990, one("status 502", 2)));
+        let hey = "  [200]\t10 responses\n\nError distribution:\n  [3]\tPost \"http://a/\": EOF\n";
+        assert_eq!(read(Says::Hey, hey), (10, one("Post \"http://a/\": EOF", 3)));
+
+        let ab = "Complete requests:      5000\nFailed requests:        2\n   (Connect: 0, Receive: 2)\n";
+        assert_eq!(read(Says::Ab, ab), (4998, one("failed", 2)));
+
+        let h2load = "requests: 50 total, 40 started, 40 done, 39 succeeded, 11 failed, 11 errored, 0 timeout\n";
+        assert_eq!(read(Says::H2load, h2load), (39, one("started without an answer", 1)));
+
+        assert_eq!(
+            read(Says::Curl, "200 64 0 \n200 64 0 \n000 0 52 Empty reply\n"),
+            (2, one("000 0 52 Empty reply", 1))
+        );
+
+        let json = "a warning\n{\"answered\": 5, \"failures\": {\"EOF\": 1}}\n";
+        assert_eq!(read(Says::Json, json), (5, one("EOF", 1)));
+    }
+
+    #[test]
+    fn silence_is_no_success() {
+        for says in [Says::Json, Says::Wrk, Says::Ab, Says::H2load] {
+            assert!(Outcome::read(says, "").is_err(), "{says:?}");
+        }
+        for says in [Says::Hey, Says::Curl] {
+            assert!(Outcome::read(says, "").unwrap().of_some_work().is_err(), "{says:?}");
+        }
+    }
+}

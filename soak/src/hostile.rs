@@ -1,0 +1,113 @@
+//! Clients that take what they can get, and a legitimate one beside them.
+
+mod attack;
+mod legitimate;
+mod silence;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use settings::ProxyOption;
+use tokio::time::Instant;
+
+use self::attack::{Attack, Strength};
+use self::legitimate::{Window, against_baseline};
+use self::silence::Silence;
+use crate::lane::{Lane, OPEN};
+use crate::programs::Programs;
+use crate::report::{Report, Verdict, count};
+
+/// The factor within which the legitimate client's p99 must stay.
+const FACTOR: f64 = 2.0;
+/// Where p99 is below this, twice as much is not noticed by anybody, and is what a scheduler does by itself.
+const UNNOTICED: Duration = Duration::from_millis(2);
+
+/// Slow, silent and greedy clients: a legitimate one hardly notices.
+///
+/// The four modes of slowhttptest (slow heads, slow bodies, overlapping ranges, slow reading), then thousands of clients
+/// that connect and say nothing. A legitimate client with 8 connections is measured in windows, one without and one with
+/// the attack in turn: the p99 of the second must be at most twice that of the first, or below 2 ms; the middle one of the
+/// rounds counts.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rounds of each attack
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Length of a window
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    window: Duration,
+    /// Requests a second of the legitimate client
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    rate: u64,
+    /// Connections of slowhttptest
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    attackers: u32,
+    /// Clients that connect and say nothing; as many as there are descriptors for
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    silent: u32,
+}
+
+pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    // Fails before anything is measured where slowhttptest is missing.
+    let strength = Strength { program: Programs::on_path("slowhttptest")?, connections: options.attackers };
+    let never = [(ProxyOption::MaxRequests, "4294967295"), (ProxyOption::LogLevel, "warn")];
+    let lane = Lane::start(programs, &never).await?;
+    let window = Window { length: options.window, rate: options.rate };
+
+    let mut rows = Vec::new();
+    for attack in Attack::ALL {
+        let seen = against_baseline(&lane, window, options.rounds, || attack.begin(&lane, &strength)).await?;
+        eprintln!("{}: {seen}", attack.label());
+        rows.push((attack.label().to_owned(), seen));
+    }
+    let wanted = silence::affordable(options.silent);
+    let silent = against_baseline(&lane, window, options.rounds, || Silence::of(&lane, wanted)).await?;
+    eprintln!("silent clients: {silent}");
+    rows.push((format!("{} silent connections", count(wanted.into())), silent));
+
+    let how = format!(
+        "slowhttptest with {} connections, then silent clients, beside a legitimate client at {} requests a second; {} \
+         rounds of two windows of {:?}.",
+        count(options.attackers.into()),
+        count(options.rate),
+        options.rounds,
+        options.window
+    );
+    let mut report = Report::of("hostile", begun, how);
+    report.verdicts = rows.iter().map(|(name, seen)| verdict(name, seen)).collect();
+    report.verdicts.push(left_over(&lane).await?);
+    report.table.columns =
+        vec!["attack", "p99 without", "p99 with", "ratios", "connections held", "proxy's CPU", "proxy's memory"];
+    report.table.rows = rows.iter().map(|(name, seen)| seen.row(name)).collect();
+    if wanted < options.silent {
+        report.notes.push(format!(
+            "{} silent connections were asked for; the proxy needs two descriptors for each, and this system gives a \
+             process {} at most",
+            count(options.silent.into()),
+            count(silence::descriptors())
+        ));
+    }
+    Ok(report)
+}
+
+fn verdict(name: &str, seen: &legitimate::Comparison) -> Verdict {
+    let goal = format!("{name}: p99 at most {FACTOR} × its baseline, no request failed");
+    let met = seen.failed == 0 && (seen.ratio <= FACTOR || seen.with <= UNNOTICED) && seen.held > 0;
+    Verdict::new(goal, format!("{:.2} ×, {} failed", seen.ratio, seen.failed), met)
+}
+
+/// When the attackers are gone, so are their connections.
+async fn left_over(lane: &Lane) -> Result<Verdict> {
+    let gone = Instant::now();
+    // A lingering connection lasts 30 seconds at most, a head that stalls 10, and a stalled reader 60.
+    let left = loop {
+        let left = lane.metric(OPEN).await?;
+        if left == 0 || gone.elapsed() > Duration::from_secs(90) {
+            break left;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let measured = format!("{left} after {:.1} s", gone.elapsed().as_secs_f64());
+    Ok(Verdict::new("no connection is left when they have gone", measured, left == 0))
+}

@@ -1,0 +1,104 @@
+//! slowhttptest's four modes.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::legitimate::Beside;
+use crate::lane::Lane;
+
+/// The time in which an attack must have its connections.
+const RAMP: Duration = Duration::from_secs(20);
+
+/// What slowhttptest is slow at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attack {
+    /// A head that never ends.
+    SlowHeads,
+    /// A body that never ends.
+    SlowBodies,
+    /// Heads that ask for thousands of overlapping ranges.
+    Ranges,
+    /// Answers that are read byte by byte.
+    SlowReading,
+}
+
+/// With what, and how many.
+#[derive(Clone, Debug)]
+pub(crate) struct Strength {
+    pub(crate) program: PathBuf,
+    pub(crate) connections: u32,
+}
+
+/// A running attack; it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Attacker {
+    _process: Child,
+}
+
+impl Attack {
+    pub(crate) const ALL: [Self; 4] = [Self::SlowHeads, Self::SlowBodies, Self::Ranges, Self::SlowReading];
+
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::SlowHeads => "slow heads (-H)",
+            Self::SlowBodies => "slow bodies (-B)",
+            Self::Ranges => "ranges (-R)",
+            Self::SlowReading => "slow reading (-X)",
+        }
+    }
+
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::SlowHeads => &["-H", "-i", "2", "-x", "24"],
+            Self::SlowBodies => &["-B", "-i", "2", "-s", "8192", "-x", "10", "-t", "POST"],
+            Self::Ranges => &["-R", "-a", "10", "-b", "3000"],
+            // Windows of some bytes, and a few of those read each second.
+            Self::SlowReading => &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"],
+        }
+    }
+
+    /// Longer than any socket's buffer, so that a slow reader holds its connection.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::SlowHeads | Self::Ranges => "/",
+            Self::SlowBodies => "/echo",
+            Self::SlowReading => "/bytes/20000000",
+        }
+    }
+
+    /// Begins, and waits until the proxy feels it.
+    pub(crate) async fn begin(self, lane: &Lane, strength: &Strength) -> Result<Attacker> {
+        let before = lane.metric("evenkeel_proxy_connections_opened_total").await?;
+        let wanted = u64::from(strength.connections) * 9 / 10;
+        let mut process = self.command(lane, strength).spawn()?;
+        let begun = Instant::now();
+        // A connection with ranges is over when it is answered.
+        while lane.metric("evenkeel_proxy_connections_opened_total").await? < before + wanted {
+            if let Some(status) = process.try_wait()? {
+                bail!("slowhttptest {} ended before it had its connections: {status}", self.label());
+            }
+            if begun.elapsed() > RAMP {
+                bail!("slowhttptest {} did not have {wanted} connections within {RAMP:?}", self.label());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Attacker { _process: process })
+    }
+
+    fn command(self, lane: &Lane, strength: &Strength) -> Command {
+        let mut command = Command::new(&strength.program);
+        let connections = strength.connections.to_string();
+        // -r: connections a second; -l: seconds, far longer than a window; -p: seconds after which a probe has failed.
+        command.args(["-c", &connections, "-r", &connections, "-l", "240", "-p", "10"]);
+        command.args(self.arguments()).args(["-u", &format!("http://{}{}", lane.proxy.address(), self.path())]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+impl Beside for Attacker {}

@@ -1,0 +1,168 @@
+//! A client that wants nothing but its answers.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::param::clock_ticks_per_second;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::lane::{Lane, OPEN};
+use crate::pace::Pace;
+use crate::quantile::{median, p99};
+
+const CONNECTIONS: usize = 8;
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n";
+const BODY: &[u8] = b"\r\n\r\necho-app\n";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What goes on beside the client for as long as the value lives.
+pub(crate) trait Beside {}
+
+/// A measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) length: Duration,
+    /// Requests a second.
+    pub(crate) rate: u64,
+}
+
+/// What the client saw with something beside it, against what it saw just before.
+#[derive(Clone, Debug)]
+pub(crate) struct Comparison {
+    /// p99 without and with, of the round with the middle ratio.
+    without: Duration,
+    pub(crate) with: Duration,
+    /// The middle one.
+    pub(crate) ratio: f64,
+    ratios: Vec<f64>,
+    pub(crate) failed: u64,
+    /// Connections that the proxy held, at most.
+    pub(crate) held: u64,
+    /// The share of a core that the proxy used, at most.
+    cpu: f64,
+    /// The proxy's resident memory, KiB, at most.
+    memory: u64,
+}
+
+/// Measures without and with, round by round.
+pub(crate) async fn against_baseline<B: Beside, F: Future<Output = Result<B>>>(
+    lane: &Lane,
+    window: Window,
+    rounds: u8,
+    begin: impl Fn() -> F,
+) -> Result<Comparison> {
+    let (mut pairs, mut failed, mut held, mut cpu, mut memory) = (Vec::new(), 0, 0, 0.0_f64, 0);
+    for _ in 0..rounds {
+        let (without, failed_without) = window.measure(lane.proxy.address()).await?;
+        let beside = begin().await?;
+        let used = cpu_time(lane)?;
+        let (with, failed_with) = window.measure(lane.proxy.address()).await?;
+        cpu = cpu.max(cpu_time(lane)?.saturating_sub(used).as_secs_f64() / window.length.as_secs_f64());
+        held = held.max(lane.metric(OPEN).await?);
+        memory = memory.max(resident(lane)?);
+        drop(beside);
+        failed += failed_without + failed_with;
+        pairs.push((with.as_secs_f64() / without.as_secs_f64(), without, with));
+    }
+    let ratios: Vec<f64> = pairs.iter().map(|(ratio, ..)| *ratio).collect();
+    let ratio = median(&mut ratios.clone()).context("no round was measured")?;
+    let middle = pairs.iter().find(|(of_round, ..)| of_round.total_cmp(&ratio).is_eq());
+    let (_, without, with) = *middle.context("the middle round")?;
+    Ok(Comparison { without, with, ratio, ratios, failed, held, cpu, memory })
+}
+
+impl Window {
+    /// The client's p99, from the instants at which requests were due, and the requests that failed.
+    async fn measure(self, to: SocketAddr) -> Result<(Duration, u64)> {
+        let mut streams = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(to).await.context("a legitimate client cannot connect")?;
+            stream.set_nodelay(true)?;
+            // The first request finds the app, and is not measured.
+            once(&mut stream).await?;
+            streams.push(stream);
+        }
+        let pace = Arc::new(Pace::new(self.rate, self.length));
+        let mut asking: JoinSet<(Vec<Duration>, u64)> =
+            streams.into_iter().map(|stream| ask(stream, Arc::clone(&pace))).collect();
+        let (mut latencies, mut failed) = (Vec::new(), 0);
+        while let Some(seen) = asking.join_next().await {
+            let (of_one, failed_of_one) = seen?;
+            latencies.extend(of_one);
+            failed += failed_of_one;
+        }
+        Ok((p99(&mut latencies).context("no request was answered")?, failed))
+    }
+}
+
+/// The latencies of one connection, and whether it failed.
+async fn ask(mut stream: TcpStream, pace: Arc<Pace>) -> (Vec<Duration>, u64) {
+    let mut latencies = Vec::new();
+    while let Some(due) = pace.due().await {
+        match timeout(PATIENCE, once(&mut stream)).await {
+            Ok(Ok(())) => latencies.push(due.elapsed()),
+            // The connection is lost with it, and the others take over what is left.
+            Ok(Err(_)) | Err(_) => return (latencies, 1),
+        }
+    }
+    (latencies, 0)
+}
+
+async fn once(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(REQUEST).await?;
+    let mut answer = [0; 1024];
+    let mut length = 0;
+    while !answer[..length].ends_with(BODY) {
+        let read = stream.read(&mut answer[length..]).await?;
+        ensure!(read > 0, "the answer ends with {}", answer[..length].escape_ascii());
+        length += read;
+    }
+    ensure!(answer.starts_with(b"HTTP/1.1 200 "), "{}", answer[..length].escape_ascii());
+    Ok(())
+}
+
+/// CPU time that the proxy has used.
+fn cpu_time(lane: &Lane) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{}/stat", lane.proxy.id()))?;
+    // proc(5): the name may hold anything, and is in parentheses; user and system time are the 14th and 15th field.
+    let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 1000 / clock_ticks_per_second()))
+}
+
+/// Resident memory of the proxy, KiB.
+fn resident(lane: &Lane) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", lane.proxy.id()))?;
+    let size = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS in /proc/PID/status")?;
+    size.trim().strip_suffix(" kB").and_then(|number| number.parse().ok()).context("VmRSS in kB")
+}
+
+impl Comparison {
+    /// The row of the table.
+    pub(crate) fn row(&self, name: &str) -> Vec<String> {
+        let ratios: Vec<String> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        vec![
+            name.to_owned(),
+            format!("{:.1?}", self.without),
+            format!("{:.1?}", self.with),
+            ratios.join(", "),
+            self.held.to_string(),
+            format!("{:.0} %", self.cpu * 100.0),
+            format!("{:.1} MiB", f64::from(u32::try_from(self.memory).unwrap_or(u32::MAX)) / 1024.0),
+        ]
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { without, with, ratio, failed, held, .. } = self;
+        write!(f, "p99 {without:.1?} without, {with:.1?} with, {ratio:.2} ×, {failed} failed, {held} connections held")
+    }
+}

@@ -1,0 +1,51 @@
+//! Clients that connect and say nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use super::legitimate::Beside;
+use crate::lane::{Lane, OPEN};
+
+/// Descriptors that the proxy has besides those of its connections, and what the legitimate client takes; generously.
+const RESERVE: u64 = 200;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Silent connections; they end with this value.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    _connections: Vec<TcpStream>,
+}
+
+/// The descriptors that a process may have here.
+pub(crate) fn descriptors() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
+/// As many of these as the proxy has descriptors for: two for each.
+pub(crate) fn affordable(wanted: u32) -> u32 {
+    let most = descriptors().saturating_sub(RESERVE) / 2;
+    wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
+}
+
+impl Silence {
+    /// Connects so many, and waits until the proxy holds them all.
+    pub(crate) async fn of(lane: &Lane, wanted: u32) -> Result<Self> {
+        let mut connections = Vec::new();
+        for number in 0..wanted {
+            let stream = TcpStream::connect(lane.proxy.address()).await;
+            connections.push(stream.with_context(|| format!("connection {number} of {wanted}"))?);
+        }
+        let begun = Instant::now();
+        while lane.metric(OPEN).await? < wanted.into() {
+            ensure!(begun.elapsed() < PATIENCE, "the proxy does not hold {wanted} connections within {PATIENCE:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(Self { _connections: connections })
+    }
+}
+
+impl Beside for Silence {}

@@ -1,0 +1,13 @@
+//! What a run was made on: cores and kernel, and nothing that names the machine.
+
+use std::thread::available_parallelism;
+
+/// A sentence for the head of a report.
+pub(crate) fn description() -> String {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    // What follows the number is the builder's.
+    let version = release.split('-').next().unwrap_or_default();
+    format!("{cores} cores, {} {version}", system.sysname().to_string_lossy())
+}

@@ -1,0 +1,63 @@
+//! Where the programs of a run are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// What brings a client that is missing.
+const INSTALL: &str = "soak/install.sh installs it (as root, for Debian packages)";
+
+/// The programs under test, and where their helpers are.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    workspace: PathBuf,
+    /// `recycling-proxy`.
+    pub(crate) proxy: PathBuf,
+    /// `echo-app`.
+    pub(crate) app: PathBuf,
+}
+
+impl Programs {
+    /// Beside this program, as `cargo build --bins` puts them, or where the caller says.
+    pub(crate) fn find(proxy: Option<PathBuf>) -> Result<Self> {
+        let this = env::current_exe().context("finding this program")?;
+        let beside = |name: &str| built(this.with_file_name(name));
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
+        Ok(Self {
+            workspace: workspace.to_owned(),
+            proxy: proxy.map_or_else(|| beside("recycling-proxy"), built)?,
+            app: beside("echo-app")?,
+        })
+    }
+
+    /// The folder for what the runs leave behind and `soak/install.sh` has brought.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.workspace.join("target/soak")
+    }
+
+    /// A client that `soak/install.sh` has brought into `target/soak`.
+    pub(crate) fn installed(&self, path: &str) -> Result<PathBuf> {
+        let program = self.results().join(path);
+        ensure!(program.exists(), "target/soak/{path} is missing: {INSTALL}");
+        Ok(program)
+    }
+
+    /// A file of `soak/clients`.
+    pub(crate) fn source(&self, path: &str) -> PathBuf {
+        self.workspace.join("soak/clients").join(path)
+    }
+
+    /// A program of the system's.
+    pub(crate) fn on_path(name: &str) -> Result<PathBuf> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let found = env::split_paths(&path).map(|place| place.join(name)).find(|program| program.is_file());
+        found.with_context(|| format!("{name} is not installed: {INSTALL}"))
+    }
+}
+
+fn built(program: PathBuf) -> Result<PathBuf> {
+    let build = "cargo build --release --package recycling-proxy --package test-support --bins";
+    ensure!(program.is_file(), "{} is missing: {build}", program.display());
+    Ok(program)
+}

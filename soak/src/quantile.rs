@@ -1,0 +1,30 @@
+//! Latencies of a window, and what is said of them.
+
+use std::time::Duration;
+
+/// The latency that 99 of 100 requests did not exceed; `None` of nothing.
+pub(crate) fn p99(latencies: &mut [Duration]) -> Option<Duration> {
+    latencies.sort_unstable();
+    let rank = (latencies.len() * 99).div_ceil(100);
+    latencies.get(rank.checked_sub(1)?).copied()
+}
+
+/// The middle one; the higher of two.
+pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_in_a_hundred_may_be_slower() {
+        let mut latencies: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(p99(&mut latencies), Some(Duration::from_millis(99)));
+        assert_eq!(p99(&mut [Duration::from_millis(7)]), Some(Duration::from_millis(7)));
+        assert_eq!(p99(&mut []), None);
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
+    }
+}

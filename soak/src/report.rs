@@ -1,0 +1,166 @@
+//! What a run found, as Markdown and as JSON.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::machine;
+
+/// The commands in the order of the joined report.
+const COMMANDS: [&str; 4] = ["clients", "rollouts", "recycles", "hostile"];
+
+/// The report of one command.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    /// The command.
+    pub(crate) name: &'static str,
+    /// What was done, in one or two sentences.
+    pub(crate) how: String,
+    /// What every goal came to.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// The figures behind them.
+    pub(crate) table: Table,
+    /// What a reader should know of them.
+    pub(crate) notes: Vec<String>,
+    machine: String,
+    seconds: u64,
+}
+
+/// Rows under named columns.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<&'static str>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// A goal, and what came of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) goal: String,
+    pub(crate) measured: String,
+    pub(crate) met: bool,
+}
+
+impl Verdict {
+    pub(crate) fn new(goal: impl Into<String>, measured: impl Into<String>, met: bool) -> Self {
+        Self { goal: goal.into(), measured: measured.into(), met }
+    }
+}
+
+impl Report {
+    /// An empty report of a run that began then.
+    pub(crate) fn of(name: &'static str, begun: Instant, how: String) -> Self {
+        let (machine, seconds) = (machine::description(), begun.elapsed().as_secs());
+        Self { name, how, verdicts: Vec::new(), table: Table::default(), notes: Vec::new(), machine, seconds }
+    }
+
+    pub(crate) fn goals_are_met(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.met)
+    }
+
+    /// Writes both forms into the folder.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        let json = serde_json::to_string_pretty(self)?;
+        for (ending, text) in [("md", self.to_string()), ("json", json)] {
+            let path = folder.join(self.name).with_extension(ending);
+            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let took = humantime::format_duration(Duration::from_secs(self.seconds));
+        writeln!(f, "## {}\n\n{} Took {took} on {}.\n", self.name, self.how, self.machine)?;
+        let rows = self.verdicts.iter().map(|Verdict { goal, measured, met }| {
+            vec![goal.clone(), measured.clone(), if *met { "met" } else { "**missed**" }.to_owned()]
+        });
+        write!(f, "{}", Table { columns: vec!["goal", "measured", ""], rows: rows.collect() })?;
+        if !self.table.rows.is_empty() {
+            write!(f, "\n{}", self.table)?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))
+    }
+}
+
+impl fmt::Display for Table {
+    /// Columns are padded, so that the text is a table on a terminal too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |index: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(String::as_str);
+            cells.chain([self.columns[index]]).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+            for (cell, width) in cells.zip(&widths) {
+                write!(f, "| {cell:width$} ")?;
+            }
+            f.write_str("|\n")
+        };
+        line(&mut self.columns.iter().copied())?;
+        let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+        line(&mut dashes.iter().map(String::as_str))?;
+        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+    }
+}
+
+/// Joins the reports in the folder into the results of the repository.
+pub(crate) fn join(folder: &Path) -> Result<()> {
+    let mut text = String::from(
+        "# Results of the long runs\n\nWritten by `make soak-long`; README.md says what each command does and how it counts.\n",
+    );
+    let sections: Vec<String> =
+        COMMANDS.iter().filter_map(|name| fs::read_to_string(folder.join(name).with_extension("md")).ok()).collect();
+    ensure!(!sections.is_empty(), "no command was run yet: {} has no report", folder.display());
+    for section in sections {
+        text.push('\n');
+        text.push_str(&section);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_missed_goal_is_enough() {
+        let mut report = Report::of("clients", Instant::now(), "All.".to_owned());
+        report.verdicts.push(Verdict::new("0 lost", "0", true));
+        assert!(report.goals_are_met());
+        report.verdicts.push(Verdict::new("0 repeated", "1", false));
+        assert!(!report.goals_are_met());
+        assert!(report.to_string().contains("| 0 repeated | 1        | **missed** |"), "{report}");
+    }
+}

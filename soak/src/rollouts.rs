@@ -1,0 +1,154 @@
+//! Rollouts under load, process by process as a kubelet does them.
+
+mod pod;
+mod service;
+mod traffic;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::pod::{Farewell, Pod};
+use self::service::{LATEST_NEWS, Service};
+use self::traffic::{Seen, Traffic};
+use crate::programs::Programs;
+use crate::report::{Report, Table, Verdict, count};
+
+/// Pods replaced under load in the kubelet's order, with a Service that learns of it late: no request fails.
+///
+/// A rollout starts new pods, waits until they are ready, leads the Service to them, and ends the old ones: `drain` and
+/// `GET /drained` together, then SIGTERM to the app, which exits at once, then SIGTERM to the proxy. Every node hears of it
+/// late, and sends new connections to the old pods meanwhile. HTTP/1.1 and HTTP/2 clients POST all the while; a POST is
+/// repeated by nobody.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rollouts in all; 200 is the long run
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    rollouts: u32,
+    /// Deployments side by side
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
+    deployments: u32,
+    /// Pods of a deployment; a rollout replaces them all at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pods: u8,
+    /// Requests a second of each client; there are 4 with HTTP/1.1 and 4 with HTTP/2 for each deployment
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+}
+
+/// What came of one deployment.
+#[derive(Debug, Default)]
+struct Outcome {
+    rollouts: u32,
+    http1: Seen,
+    http2: Seen,
+    /// Requests that the apps have counted.
+    served: u64,
+    farewells: Vec<Farewell>,
+}
+
+pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    let mut deployments = JoinSet::new();
+    for number in 0..options.deployments {
+        // The first ones take what does not divide evenly.
+        let rollouts = (options.rollouts + options.deployments - 1 - number) / options.deployments;
+        let (programs, pods, rate) = (programs.clone(), options.pods, options.rate);
+        deployments.spawn(async move { deployment(&programs, number, rollouts, pods, rate).await });
+    }
+    let mut all = Outcome::default();
+    while let Some(outcome) = deployments.join_next().await {
+        let outcome = outcome??;
+        all.rollouts += outcome.rollouts;
+        all.http1 += outcome.http1;
+        all.http2 += outcome.http2;
+        all.served += outcome.served;
+        all.farewells.extend(outcome.farewells);
+    }
+    Ok(report(options, all, begun))
+}
+
+async fn deployment(programs: &Programs, number: u32, rollouts: u32, pods: u8, rate: u32) -> Result<Outcome> {
+    let mut outcome = Outcome { rollouts, ..Outcome::default() };
+    let mut old = start(programs, pods).await?;
+    let service = Service::of(addresses(&old));
+    let traffic = Traffic::start(&service, rate);
+    for rollout in 0..rollouts {
+        let new = start(programs, pods).await?;
+        service.lead_to(addresses(&new));
+        let farewells = end(std::mem::replace(&mut old, new)).await;
+        outcome.add(farewells.with_context(|| format!("rollout {rollout} of deployment {number}"))?);
+        let failed = traffic.failed();
+        eprintln!("deployment {number}: rollout {} of {rollouts} done, {failed} requests failed so far", rollout + 1);
+    }
+    (outcome.http1, outcome.http2) = traffic.end().await?;
+    // Without clients the rest is not a rollout any more; it is only counted.
+    for pod in &old {
+        outcome.served += pod.served().await?;
+    }
+    Ok(outcome)
+}
+
+async fn start(programs: &Programs, pods: u8) -> Result<Vec<Pod>> {
+    let mut started = Vec::new();
+    for _ in 0..pods {
+        started.push(Pod::start(programs).await.context("a new pod")?);
+    }
+    Ok(started)
+}
+
+async fn end(pods: Vec<Pod>) -> Result<Vec<Farewell>> {
+    let mut ending: JoinSet<Result<Farewell>> = pods.into_iter().map(Pod::end).collect();
+    let mut farewells = Vec::new();
+    while let Some(farewell) = ending.join_next().await {
+        farewells.push(farewell??);
+    }
+    Ok(farewells)
+}
+
+fn addresses(pods: &[Pod]) -> Vec<SocketAddr> {
+    pods.iter().map(Pod::address).collect()
+}
+
+impl Outcome {
+    fn add(&mut self, farewells: Vec<Farewell>) {
+        self.served += farewells.iter().map(|farewell| farewell.served).sum::<u64>();
+        self.farewells.extend(farewells);
+    }
+}
+
+fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
+    let how = format!(
+        "{} rollouts of {} pods each, in the kubelet's order, of an app that exits at once on SIGTERM; nodes hear of it up \
+         to {LATEST_NEWS:?} late.",
+        all.rollouts, options.pods
+    );
+    let mut report = Report::of("rollouts", begun, how);
+    let (answered, failed) =
+        (all.http1.answered + all.http2.answered, all.http1.failures.len() + all.http2.failures.len());
+    let left: usize = all.farewells.iter().filter(|farewell| !farewell.drained).count();
+    report.verdicts = vec![
+        Verdict::new("0 requests fail", format!("{failed} of {}", count(answered + failed as u64)), failed == 0),
+        Verdict::new(
+            "as many at the apps as were answered",
+            format!("{} at the apps, {} answered", count(all.served), count(answered)),
+            all.served == answered,
+        ),
+        Verdict::new("every drain ends with the last connection", format!("{left} did not"), left == 0),
+    ];
+    let seen = |name: &str, seen: &Seen| vec![name.to_owned(), count(seen.answered), seen.failures.len().to_string()];
+    report.table = Table {
+        columns: vec!["clients", "answered", "failed"],
+        rows: vec![seen("HTTP/1.1", &all.http1), seen("HTTP/2", &all.http2)],
+    };
+    let mut drains: Vec<Duration> = all.farewells.iter().map(|farewell| farewell.drain).collect();
+    drains.sort_unstable();
+    if let (Some(median), Some(longest)) = (drains.get(drains.len() / 2), drains.last()) {
+        report.notes.push(format!("drains took {median:.1?} in the median and {longest:.1?} at most"));
+    }
+    report.notes.extend(all.http1.failures.into_iter().chain(all.http2.failures).take(20));
+    report
+}
