@@ -56,8 +56,8 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     for client in &clients {
         turn::check(*client, programs, &body)?;
     }
-    let tallies = take_turns(programs, options, turns, begun + options.time).await?;
-    Ok(report(options, &tallies, begun))
+    let run = take_turns(programs, options, turns, begun + options.time).await?;
+    Ok(report(options, &run, begun))
 }
 
 /// The turns in the order in which they are taken: every client at every limit in each round.
@@ -74,16 +74,23 @@ fn plan(clients: &[Client], limits: &[u64], requests: u64) -> Vec<Turn> {
 
 type Tallies = BTreeMap<(Client, u64), Tally>;
 
-async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, deadline: Instant) -> Result<Tallies> {
-    let mut tallies = Tallies::new();
+/// What came of the turns that were taken.
+#[derive(Default)]
+struct Run {
+    tallies: Tallies,
+    /// Turns that could not be taken to their end; an hour's run goes on without them.
+    broken: Vec<String>,
+    turns: usize,
+}
+
+async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, deadline: Instant) -> Result<Run> {
     let places = Arc::new(Semaphore::new(options.parallel.into()));
-    let (all, mut done) = (turns.len(), 0);
+    let mut run = Run { turns: turns.len(), ..Run::default() };
     let mut running = JoinSet::new();
     for turn in turns {
         let place = Arc::clone(&places).acquire_owned().await?;
         while let Some(ended) = running.try_join_next() {
-            done += 1;
-            note(&mut tallies, ended??, done, all);
+            run.note(ended?);
         }
         if Instant::now() > deadline {
             break;
@@ -92,26 +99,35 @@ async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, de
         running.spawn(async move {
             let tally = turn.take(&programs).await;
             drop(place);
-            tally.map(|tally| (turn, tally))
+            (turn, tally)
         });
     }
     while let Some(ended) = running.join_next().await {
-        done += 1;
-        note(&mut tallies, ended??, done, all);
+        run.note(ended?);
     }
-    ensure!(!tallies.is_empty(), "no turn was taken");
-    Ok(tallies)
+    ensure!(!run.tallies.is_empty(), "no turn was taken: {:?}", run.broken);
+    Ok(run)
 }
 
-fn note(tallies: &mut Tallies, (turn, tally): (Turn, Tally), done: usize, all: usize) {
-    let Turn { client, limit, .. } = turn;
-    let (answered, lost) = (count(tally.seen.answered), tally.seen.failed());
-    let rate = tally.rate();
-    eprintln!("{done}/{all} {} at limit {limit}: {answered} answered, {lost} lost, {rate}/s", client.label());
-    *tallies.entry((client, limit)).or_default() += tally;
+impl Run {
+    fn note(&mut self, (Turn { client, limit, .. }, tally): (Turn, Result<Tally>)) {
+        let said = match tally {
+            Ok(tally) => {
+                let (answered, lost, rate) = (count(tally.seen.answered), tally.seen.failed(), tally.rate());
+                *self.tallies.entry((client, limit)).or_default() += tally;
+                format!("{} at limit {limit}: {answered} answered, {lost} lost, {rate}/s", client.label())
+            }
+            Err(error) => {
+                self.broken.push(format!("{error:#}"));
+                format!("{error:#}")
+            }
+        };
+        let done = self.tallies.values().map(|tally| tally.turns).sum::<usize>() + self.broken.len();
+        eprintln!("{done}/{} {said}", self.turns);
+    }
 }
 
-fn report(options: &Options, tallies: &Tallies, begun: Instant) -> Report {
+fn report(options: &Options, Run { tallies, broken, .. }: &Run, begun: Instant) -> Report {
     let how = format!(
         "Real clients POST 64 bytes through the proxy to an app that echoes them, at limits {}.",
         options.limits.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
@@ -142,12 +158,15 @@ fn report(options: &Options, tallies: &Tallies, begun: Instant) -> Report {
             answered >= options.requests,
         ),
     ];
+    if !broken.is_empty() {
+        report.verdicts.push(Verdict::new("every client runs to its end", format!("{} did not", broken.len()), false));
+    }
     report.table = table(tallies);
     let failures = tallies.iter().flat_map(|((client, limit), tally)| {
         let each = tally.seen.failures.iter();
         each.map(move |(why, times)| format!("{} at limit {limit}: {times} × {why}", client.label()))
     });
-    report.notes = failures.collect();
+    report.notes = failures.chain(broken.iter().cloned()).collect();
     report
 }
 

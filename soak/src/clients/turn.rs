@@ -38,6 +38,7 @@ pub(crate) struct Tally {
     left_under_way: u64,
     /// Connections that it may have had below their limit when it ended.
     left_open: u64,
+    pub(crate) turns: usize,
     took: Duration,
 }
 
@@ -53,7 +54,7 @@ impl Turn {
         let options = [(ProxyOption::MaxRequests, limit.as_str()), (ProxyOption::LogLevel, "warn")];
         let lane = Lane::start(programs, &options).await?;
         let body = programs.results().join("body");
-        let mut tally = Tally::default();
+        let mut tally = Tally { turns: 1, ..Tally::default() };
         while tally.seen.answered + tally.seen.failed() < self.requests {
             let left = self.requests - tally.seen.answered - tally.seen.failed();
             let url = lane.url();
@@ -117,6 +118,7 @@ impl AddAssign for Tally {
         self.retired += other.retired;
         self.left_under_way += other.left_under_way;
         self.left_open += other.left_open;
+        self.turns += other.turns;
         self.took += other.took;
     }
 }
