@@ -46,5 +46,38 @@ node_packages() {
     }
 }
 
+# Prints the first of the usual places that holds a Python 2.7: the suite knows no other.
+find_python27() {
+    for python in "${PYTHON27:-python2.7}" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7.*/bin/python; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    echo "conformance/install.sh: needs Python 2.7 with pip, for Autobahn: 'pyenv install 2.7.18', or name one in PYTHON27" >&2
+    exit 1
+}
+
+# By requirements.txt; the program is called wstest.
+autobahn() {
+    node_packages autobahn
+    python=$(find_python27)
+    pinned=conformance/autobahn/requirements.txt
+    cmp -s $pinned "$bin/autobahn/python/requirements.txt" && return
+    rm -rf "$bin/autobahn/python"
+    "$python" -m pip install --quiet --disable-pip-version-check --target "$bin/autobahn/python" --requirement $pinned || {
+        echo "conformance/install.sh: Autobahn's test suite could not be had from PyPI" >&2
+        exit 1
+    }
+    # Among the packages is one that is spread over several folders, which only a site folder may be.
+    cat >"$bin/wstest" <<EOF
+#!/bin/sh
+exec "$python" -u -c 'import site; site.addsitedir("$bin/autobahn/python"); from autobahntestsuite.wstest import run; run()' "\$@"
+EOF
+    chmod +x "$bin/wstest"
+    cp $pinned "$bin/autobahn/python"
+}
+
 go_programs
 node_packages http-cache-tests
+autobahn

@@ -8,5 +8,5 @@ pub mod junit;
 mod proxy;
 mod tool;
 
-pub use proxy::{proxy_in_front_of, retired};
+pub use proxy::{proxy_in_front_of, retired, upgraded};
 pub use tool::{Ended, node, run, tool};

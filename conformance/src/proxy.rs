@@ -14,10 +14,18 @@ pub async fn proxy_in_front_of(app: SocketAddr, options: &[(ProxyOption, &str)])
 
 /// How many connections the proxy has retired because they had carried their number of requests.
 pub async fn retired(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
-    const COUNTER: &str = "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} ";
+    counter(proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} ").await
+}
+
+/// How many connections have become tunnels because the app switched protocols.
+pub async fn upgraded(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
+    counter(proxy, "evenkeel_proxy_tunnels_total{kind=\"upgraded\"} ").await
+}
+
+async fn counter(proxy: &RecyclingProxy, name: &'static str) -> anyhow::Result<u64> {
     let (_, metrics) = proxy.admin("/metrics").await?;
-    let count = metrics.lines().find_map(|line| line.strip_prefix(COUNTER));
-    count.with_context(|| format!("no {COUNTER}among the metrics"))?.parse().context(COUNTER)
+    let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+    count.with_context(|| format!("no {name}among the metrics"))?.parse().context(name)
 }
 
 /// Beside the tests: Cargo puts both below the same profile's folder.
