@@ -1,0 +1,232 @@
+//! The pure core of HTTP/1 under every one and every two cuts of every message that the black-box tests send: accepted,
+//! refused and pipelined ones. What passes, and what the connection comes to, never depends on how the bytes arrive.
+
+#[path = "black_box/exchange.rs"]
+#[expect(dead_code, reason = "the messages are what is shared")]
+mod exchange;
+#[path = "black_box/framing.rs"]
+mod framing;
+
+use std::time::Duration;
+
+use recycling_proxy::buffer::Buffer;
+use recycling_proxy::http1::conversation::{Conversation, Offence};
+use recycling_proxy::http1::fault::Fault;
+use recycling_proxy::http1::phase::Phase;
+use recycling_proxy::recycle::{Limits, Moment, RetireReason};
+use settings::{Jitter, MaxRequests};
+
+use crate::exchange::short;
+use crate::framing::{BAD_LENGTHS, BAD_LINES, bad_chunks};
+
+const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/// Above every message here but the one that is to be too long.
+const HEAD_LIMIT: usize = 256;
+/// Messages longer than this have too many pairs of cuts; none but an endless chunk extension is.
+const LONGEST: usize = 512;
+
+/// What came of a conversation.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    to_app: Vec<u8>,
+    to_client: Vec<u8>,
+    phase: Phase,
+    requests_started: u32,
+    retired: Option<RetireReason>,
+    offence: Option<Offence>,
+}
+
+#[test]
+fn accepted_requests() {
+    for exchange in short() {
+        every_cut_of_the_request(&exchange.name, &exchange.request, &[&exchange.response]);
+    }
+}
+
+#[test]
+fn accepted_responses_announced_and_not() {
+    for exchange in short() {
+        every_cut_of_the_response(&exchange.name, &exchange.request, &exchange.response);
+    }
+}
+
+#[test]
+fn pipelined_requests() {
+    let upload = b"PUT / HTTP/1.1\r\nHost:\r\nTransfer-Encoding:chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let bad = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    for (name, requests) in [
+        ("three", [GET, upload, GET].concat()),
+        ("an empty line between", [GET, b"\r\n", GET].concat()),
+        ("a faulty one last", [GET, bad].concat()),
+        ("half of one last", [GET, &upload[..upload.len() - 3]].concat()),
+    ] {
+        every_cut_of_the_request(name, &requests, &[OK, OK, OK]);
+    }
+}
+
+#[test]
+fn refused_requests() {
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
+        let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
+        let outcome = every_cut_of_the_request(name, &request, &[OK]);
+        assert!(
+            matches!(outcome.offence, Some(Offence::Client(_))) && outcome.to_app.is_empty(),
+            "{name}: {outcome:?}"
+        );
+    }
+    let long = [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", [b'x'; HEAD_LIMIT].as_slice(), b"\r\n\r\n"].concat();
+    let outcome = every_cut_of_the_request("too long", &long, &[OK]);
+    assert_eq!(outcome.offence, Some(Offence::Client(Fault::HeadTooLong)));
+}
+
+#[test]
+fn refused_responses() {
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
+        let response = [b"HTTP/1.1 200 OK\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
+        let outcome = every_cut_of_the_response(name, GET, &response);
+        assert!(
+            matches!(outcome.offence, Some(Offence::App(_))) && outcome.to_client.is_empty(),
+            "{name}: {outcome:?}"
+        );
+    }
+    let outcome = every_cut_of_the_response("a byte too much", GET, &[OK, b"!"].concat());
+    assert_eq!((outcome.offence, outcome.to_client.as_slice()), (Some(Offence::App(Fault::Unsolicited)), OK));
+}
+
+#[test]
+fn bodies_that_are_refused_half_way() {
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in bad_chunks().iter().filter(|chunks| chunks.good.len() < LONGEST) {
+        let body = [chunks.good.as_slice(), &chunks.bad].concat();
+        let outcome = every_cut_of_the_request(chunks.name, &[request, body.as_slice()].concat(), &[OK]);
+        assert!(matches!(outcome.offence, Some(Offence::Client(_))), "{}: {outcome:?}", chunks.name);
+        assert_eq!(outcome.to_app, [request, chunks.good.as_slice()].concat(), "{}", chunks.name);
+        let outcome = every_cut_of_the_response(chunks.name, GET, &[response, body.as_slice()].concat());
+        assert!(matches!(outcome.offence, Some(Offence::App(_))), "{}: {outcome:?}", chunks.name);
+        assert_eq!(outcome.to_client, [response, chunks.good.as_slice()].concat(), "{}", chunks.name);
+    }
+}
+
+fn every_cut_of_the_request(name: &str, request: &[u8], answers: &[&[u8]]) -> Outcome {
+    let whole = converse(u32::MAX, &[request], &answers.iter().map(|answer| vec![*answer]).collect::<Vec<_>>());
+    for_every_cut(request, |pieces| {
+        let answers: Vec<_> = answers.iter().map(|answer| vec![*answer]).collect();
+        assert_eq!(converse(u32::MAX, pieces, &answers), whole, "{name}: {}", shown(pieces));
+    });
+    whole
+}
+
+/// At limit 1 too, where the response is the last; the outcome without it.
+fn every_cut_of_the_response(name: &str, request: &[u8], response: &[u8]) -> Outcome {
+    let [_, whole] = [1, u32::MAX].map(|limit| {
+        let whole = converse(limit, &[request], &[vec![response]]);
+        for_every_cut(response, |pieces| {
+            let outcome = converse(limit, &[request], &[pieces.to_vec()]);
+            assert_eq!(outcome, whole, "{name}, limit {limit}: {}", shown(pieces));
+        });
+        whole
+    });
+    whole
+}
+
+fn for_every_cut(message: &[u8], mut check: impl FnMut(&[&[u8]])) {
+    assert!(message.len() <= LONGEST, "{} bytes", message.len());
+    for first in 0..message.len() {
+        let (start, rest) = message.split_at(first);
+        // With nothing before the first cut, the second is the only one.
+        for second in 1..rest.len() {
+            let (middle, end) = rest.split_at(second);
+            check(&[start, middle, end]);
+        }
+    }
+}
+
+fn shown(pieces: &[&[u8]]) -> String {
+    pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect::<Vec<_>>().join(" | ")
+}
+
+/// A conversation in which each answer comes once its request has passed, in these pieces.
+fn converse(limit: u32, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Outcome {
+    let limits = Limits::draw(MaxRequests::new(limit).expect("a limit"), None, Jitter::NONE, 0);
+    let mut wire = Wire {
+        conversation: Conversation::new(limits, HEAD_LIMIT),
+        from_client: Buffer::default(),
+        from_app: Buffer::default(),
+        to_app: Vec::new(),
+        to_client: Vec::new(),
+    };
+    let offence = wire.run(client, answers).err();
+    Outcome {
+        to_app: wire.to_app,
+        to_client: wire.to_client,
+        phase: wire.conversation.phase(),
+        requests_started: wire.conversation.requests_started(),
+        retired: wire.conversation.retired(),
+        offence,
+    }
+}
+
+/// A conversation and its buffers; what may pass is taken out at once.
+struct Wire {
+    conversation: Conversation,
+    from_client: Buffer,
+    from_app: Buffer,
+    to_app: Vec<u8>,
+    to_client: Vec<u8>,
+}
+
+impl Wire {
+    fn run(&mut self, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Result<(), Offence> {
+        for piece in client {
+            put(&mut self.from_client, piece);
+            self.request()?;
+        }
+        for answer in answers {
+            if !self.conversation.request_is_done() {
+                return Ok(());
+            }
+            for piece in answer {
+                put(&mut self.from_app, piece);
+                self.response()?;
+                if self.conversation.phase().is_final() {
+                    return Ok(());
+                }
+            }
+            // Only now may the next request be looked at.
+            self.request()?;
+        }
+        Ok(())
+    }
+
+    fn request(&mut self) -> Result<(), Offence> {
+        let examined = self.conversation.examine_request(&mut self.from_client);
+        take(&mut self.from_client, &mut self.to_app);
+        examined
+    }
+
+    fn response(&mut self) -> Result<(), Offence> {
+        let pipelined = !self.from_client.unexamined().is_empty();
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
+        take(&mut self.from_app, &mut self.to_client);
+        examined?;
+        self.conversation.exchange_done(&self.from_app)?;
+        Ok(())
+    }
+}
+
+fn put(buffer: &mut Buffer, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+}
+
+fn take(buffer: &mut Buffer, passed: &mut Vec<u8>) {
+    let cleared = buffer.cleared();
+    passed.extend_from_slice(cleared);
+    let count = cleared.len();
+    buffer.written(count);
+}
