@@ -1,7 +1,9 @@
 //! The command line. Values stay text here; [`crate::settings`] parses them, all at once.
 
+use axum::http::uri::Authority;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use settings::Span;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +35,15 @@ pub enum Command {
     /// Answer admission reviews until told to end (SIGTERM or SIGINT).
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArguments>),
+    /// Ask a running webhook whether it is ready, until it is: exit code 0, or 1 and the reason. `helm test` does it.
+    Check {
+        /// Its admin port, such as evenkeel-webhook.evenkeel.svc:8081.
+        #[arg(value_name = "HOST:PORT")]
+        address: Authority,
+        /// How long to go on asking.
+        #[arg(long, value_name = "DURATION", default_value = "60s")]
+        within: Span,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -119,7 +130,7 @@ pub(crate) fn parse_run(flags: &[&str]) -> RunArguments {
     let line = ["evenkeel-webhook", "run"].iter().chain(flags);
     match Arguments::try_parse_from(line).unwrap().command {
         Command::Run(arguments) => *arguments,
-        Command::Completions { .. } => panic!("expected run"),
+        Command::Check { .. } | Command::Completions { .. } => panic!("expected run"),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod arguments;
 pub mod certificates;
+pub mod check;
 pub mod clock;
 pub mod health;
 mod listener;

@@ -2,8 +2,10 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
+use axum::http::uri::Authority;
 use clap::Parser;
 use settings::EXIT_USAGE;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             Arguments::completions(shell, &mut io::stdout());
             ExitCode::SUCCESS
         }
+        Command::Check { address, within } => check(&address, within.get()),
         Command::Run(arguments) => run(&arguments),
     }
 }
@@ -49,6 +52,22 @@ fn run(arguments: &RunArguments) -> ExitCode {
             eprintln!("evenkeel-webhook: {error:#}");
             let unusable = matches!(error.downcast_ref(), Some(StartError::Files(_)));
             if unusable { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn check(address: &Authority, within: Duration) -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime");
+    let checked = runtime.and_then(|runtime| Ok(runtime.block_on(webhook::check::ready(address, within))?));
+    match checked {
+        Ok(()) => {
+            println!("{address} is ready");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("evenkeel-webhook: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }

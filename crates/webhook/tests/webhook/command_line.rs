@@ -65,14 +65,30 @@ fn it_says_where_it_listens_and_ends_when_told() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    for endpoint in ["reviews", "admin"] {
+    let addresses = ["reviews", "admin"].map(|endpoint| {
         let line = log.next().unwrap();
         assert!(line.contains("listening") && line.contains(endpoint), "{line}");
         let (_, address) = line.split_once("address=").unwrap();
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
         assert_ne!(port, 0);
-    }
+        address.to_owned()
+    });
+    let (output, errors) = ended(&["check", &addresses[1]]);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is ready\n", addresses[1]));
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn check_says_why_not() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    let (output, errors) = ended(&["check", &address, "--within=1ms"]);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&address), "{errors}");
+    let (output, errors) = ended(&["check", "no address", "--within=soon"]);
+    assert_eq!(output.status.code(), Some(64), "{errors}");
 }
