@@ -32,9 +32,9 @@ demo: ## the main job with no cluster: real webhook, proxies and clients; live b
 
 test: ## all tests that need no cluster
 ifdef can-redirect
-	cargo test --locked --workspace --exclude e2e --exclude conformance
+	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance
 else
-	cargo test --locked --workspace --exclude e2e --exclude conformance --exclude recycling-proxy
+	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance --exclude recycling-proxy
 	cargo test --locked --package recycling-proxy --lib --bins $(addprefix --test ,$(filter-out redirect,$(proxy-tests)))
 	@echo "make test: NOT TESTED is the redirect on the kernel (crates/recycling-proxy/tests/redirect.rs):" >&2
 	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
@@ -76,13 +76,21 @@ endif
 
 ##@ Before a change is proposed
 
-.PHONY: presubmit rust chart fmt clippy doc deny generate generated bench
-presubmit: rust chart ## exactly what CI checks before the end-to-end tests
+.PHONY: presubmit rust chart alerts fmt clippy doc deny generate generated bench
+presubmit: rust chart alerts ## exactly what CI checks before the end-to-end tests
 
 rust: fmt clippy test doc deny
-chart: generated
-	$(call need,helm,see https://helm.sh/docs/intro/install)
-	helm lint --strict charts/evenkeel
+# The Helms to try: versions render alike.
+HELM ?= helm
+export HELM
+chart: generated ## the chart: lint, and what it renders in many combinations of values
+	$(call need,$(firstword $(HELM)),see https://helm.sh/docs/intro/install)
+	for helm in $(HELM); do $$helm lint --strict charts/evenkeel || exit 1; done
+	cargo test --locked --package chart-tests --lib --test generated --test rendered
+
+alerts: ## the chart's alerts fire when they should
+	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
+	promtool test rules charts/tests/alerts/*.yaml
 
 fmt: ## the formatting is rustfmt's
 	cargo fmt --all --check
@@ -97,7 +105,9 @@ deny: ## licences, banned crates, duplicate versions, sources
 	$(call need,cargo-deny,cargo install --locked cargo-deny --version $(CARGO_DENY_VERSION))
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
+# The chart's schema comes before the manifests, which Helm renders with it.
 generate: ## rebuild what is generated from the sources
+	UPDATE_DOCS=1 cargo test --locked --quiet --package chart-tests --test generated
 	manifests/render.sh
 	UPDATE_DOCS=1 cargo test --locked --quiet --package settings --test documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package cli --test demo metrics

@@ -12,7 +12,7 @@ manifest=manifests/evenkeel.yaml
 namespace=evenkeel
 
 render() {
-    chart=$(helm template evenkeel charts/evenkeel --namespace "$namespace" --kube-version 1.33) || exit 1
+    chart=$(helm template evenkeel charts/evenkeel --namespace "$namespace" --kube-version 1.33 --skip-tests) || exit 1
     cat <<HEAD
 # evenkeel, rendered from charts/evenkeel by manifests/render.sh: change the chart, not this file.
 #

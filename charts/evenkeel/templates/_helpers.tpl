@@ -29,6 +29,26 @@ app.kubernetes.io/component: webhook
 {{/* The labels of the webhook's objects. */}}
 {{- define "evenkeel.webhook.labels" -}}
 {{ include "evenkeel.webhook.selectorLabels" . }}
+{{ include "evenkeel.originLabels" . }}
+{{- end -}}
+
+{{/* What tells the pod of `helm test` from all others. */}}
+{{- define "evenkeel.test.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
+{{/* The labels of objects that are for a monitoring system. */}}
+{{- define "evenkeel.monitoring.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: monitoring
+{{ include "evenkeel.originLabels" . }}
+{{- end -}}
+
+{{/* Where an object comes from: in the labels of all, in the selectors of none, as these change with each version. */}}
+{{- define "evenkeel.originLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: {{ .Chart.Name }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -40,4 +60,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $root := first . -}}
 {{- $image := last . -}}
 {{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- end -}}
+
+{{/* The name in the certificate: how API servers call the webhook. */}}
+{{- define "evenkeel.webhook.serverName" -}}
+{{ include "evenkeel.webhook.name" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{/* The Secret whose certificate is served, where the webhook does not make its own. */}}
+{{- define "evenkeel.webhook.tlsSecret" -}}
+{{- if eq .Values.tls.mode "existing" -}}
+{{ .Values.tls.existing.secretName }}
+{{- else -}}
+{{ include "evenkeel.webhook.name" . }}-tls
+{{- end -}}
 {{- end -}}

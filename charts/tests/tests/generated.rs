@@ -1,0 +1,48 @@
+//! What is generated from the values is up to date. Rewritten with `UPDATE_DOCS=1`.
+
+use chart_tests::files::{generated, text};
+use chart_tests::values::{Entry, entries};
+use chart_tests::{reference, schema};
+use serde_json::Value;
+
+fn values() -> Vec<Entry> {
+    entries(&text("charts/evenkeel/values.yaml"))
+}
+
+#[test]
+fn the_schema_is_that_of_the_values() {
+    let schema = serde_json::to_string_pretty(&schema::schema(&values())).unwrap();
+    generated("charts/evenkeel/values.schema.json", &format!("{schema}\n"));
+}
+
+#[test]
+fn the_reference_is_that_of_the_values() {
+    generated("charts/evenkeel/README.md", &reference::page(&values()));
+}
+
+#[test]
+fn every_value_is_explained() {
+    // Their group says it.
+    let of_itself = |entry: &Entry| entry.path.last().is_some_and(|key| key == "enabled");
+    for entry in values() {
+        assert!(of_itself(&entry) || !entry.comment.is_empty(), "{} has no comment", entry.name());
+    }
+}
+
+#[test]
+fn no_object_takes_what_nobody_described() {
+    fn check(schema: &Value, at: &str) {
+        let Value::Object(keys) = schema else { return };
+        if schema["type"] == "object" && !["/properties/global"].contains(&at) && !of_kubernetes(at) {
+            assert!(keys.contains_key("additionalProperties"), "{at} takes anything");
+        }
+        for (key, inner) in keys {
+            check(inner, &format!("{at}/{key}"));
+        }
+    }
+    // Which fields these have is for the API server to say.
+    fn of_kubernetes(at: &str) -> bool {
+        ["affinity/properties", "metricsFrom/items/properties"].iter().any(|part| at.contains(part))
+    }
+    check(&schema::schema(&values()), "");
+}

@@ -1,0 +1,79 @@
+//! Rights: each by name, none to list Secrets, and none at all where the webhook has nothing to ask for.
+
+use chart_tests::render::{Rendered, rendered};
+use serde_json::Value;
+
+use crate::combinations::PARTS;
+
+fn words<'a>(rule: &'a Value, key: &str) -> Vec<&'a str> {
+    rule[key].as_array().map(|words| words.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+}
+
+/// Every rule, with the object that it is of.
+fn rules(rendered: &Rendered) -> Vec<(&Value, &Value)> {
+    let roles = rendered.all("Role").into_iter().chain(rendered.all("ClusterRole"));
+    roles.flat_map(|role| role["rules"].as_array().unwrap().iter().map(move |rule| (role, rule))).collect()
+}
+
+#[test]
+fn no_rule_takes_everything_and_none_finds_secrets() {
+    for part in PARTS {
+        let rendered = rendered(part);
+        for (role, rule) in rules(&rendered) {
+            for key in ["apiGroups", "resources", "verbs"] {
+                assert!(!words(rule, key).iter().any(|word| word.contains('*')), "{key} of {role} with {part:?}");
+            }
+            assert!(rule.get("nonResourceURLs").is_none(), "{role}");
+            if words(rule, "resources").iter().any(|resource| resource.starts_with("secrets")) {
+                assert_eq!(role["kind"], "Role", "Secrets of one namespace alone");
+                assert_eq!(
+                    words(rule, "resourceNames"),
+                    ["evenkeel-webhook-ca"].map(|name| name.replace("evenkeel", prefix(part)))
+                );
+                assert!(words(rule, "verbs").iter().all(|verb| ["get", "patch"].contains(verb)), "{rule}");
+            }
+            for verb in ["escalate", "bind", "impersonate", "delete", "deletecollection"] {
+                assert!(!words(rule, "verbs").contains(&verb), "{role}");
+            }
+        }
+    }
+}
+
+fn prefix(part: &[&str]) -> &'static str {
+    if part.contains(&"--set=fullnameOverride=other") { "other" } else { "evenkeel" }
+}
+
+#[test]
+fn what_is_written_is_named() {
+    let rendered = rendered(&[]);
+    for (role, rule) in rules(&rendered) {
+        let writes = ["create", "update", "patch"].iter().any(|verb| words(rule, "verbs").contains(verb));
+        // Events have names that nobody knows before.
+        let events = words(rule, "resources") == ["events"];
+        assert!(!writes || events || !words(rule, "resourceNames").is_empty(), "{role}");
+    }
+}
+
+#[test]
+fn rights_and_token_go_with_the_certificates_of_its_own() {
+    for part in &PARTS[1..4] {
+        let rendered = rendered(part);
+        assert!(rendered.all("Secret").is_empty(), "{part:?}");
+        let secrets = rules(&rendered).iter().any(|(_, rule)| words(rule, "resources").contains(&"secrets"));
+        assert!(!secrets, "{part:?}");
+    }
+}
+
+#[test]
+fn every_binding_leads_from_the_webhook_to_a_role_that_is_there() {
+    let rendered = rendered(&[]);
+    for (binding, role) in [("RoleBinding", "Role"), ("ClusterRoleBinding", "ClusterRole")] {
+        let bound: Vec<&Value> = rendered.all(binding).iter().map(|binding| &binding["roleRef"]["name"]).collect();
+        let roles: Vec<&Value> = rendered.all(role).iter().map(|role| &role["metadata"]["name"]).collect();
+        assert_eq!(bound, roles);
+        for binding in rendered.all(binding) {
+            assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
+            assert_eq!(binding["subjects"][0]["name"], rendered.one("ServiceAccount")["metadata"]["name"]);
+        }
+    }
+}

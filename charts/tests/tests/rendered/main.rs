@@ -1,0 +1,10 @@
+//! What the chart renders, by every Helm that `HELM` names (`helm` alone if it is not set).
+
+mod access;
+mod certificates;
+mod combinations;
+mod guards;
+mod monitoring;
+mod notes;
+mod pods;
+mod reviews;

@@ -1,0 +1,37 @@
+//! What `helm install` prints: the next command, and what is risky in the values.
+
+use chart_tests::render::notes;
+
+use crate::combinations::PARTS;
+
+#[test]
+fn the_next_commands_and_no_warning() {
+    let notes = notes(&[]);
+    for command in ["helm test evenkeel --namespace evenkeel", "kubectl annotate deployment NAME", "logs --selector"] {
+        assert!(notes.contains(command), "{command} is not in {notes}");
+    }
+    assert!(notes.contains("but kube-system, kube-node-lease and this one:"), "{notes}");
+    assert!(!notes.contains("WARNING"), "{notes}");
+}
+
+#[test]
+fn a_warning_for_each_risk() {
+    for (flag, warning) in [
+        ("--set=webhook.replicas=1", "with one replica"),
+        ("--set=webhook.timeoutSeconds=6", "takes that long"),
+        ("--set=webhook.logLevel=debug", "many lines per review"),
+        ("--set=metrics.prometheusRule.enabled=true", "alerts stay silent"),
+    ] {
+        let notes = notes(&[flag]);
+        assert!(notes.contains("WARNING") && notes.contains(warning), "{flag}: {notes}");
+    }
+}
+
+#[test]
+fn the_name_for_a_certificate_of_the_users() {
+    let notes = notes(PARTS[3]);
+    assert!(
+        notes.contains("Secret mine must have a certificate for the name evenkeel-webhook.evenkeel.svc"),
+        "{notes}"
+    );
+}

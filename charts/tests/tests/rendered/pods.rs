@@ -1,0 +1,95 @@
+//! The pods of the release: available, unprivileged, reachable.
+
+use chart_tests::render::{Rendered, rendered};
+use serde_json::{Value, json};
+
+use crate::combinations::PARTS;
+
+fn pods(rendered: &Rendered) -> Vec<&Value> {
+    let test = rendered.all("Pod").into_iter().map(|pod| &pod["spec"]);
+    let webhook = rendered.all("Deployment").into_iter().map(|deployment| &deployment["spec"]["template"]["spec"]);
+    test.chain(webhook).collect()
+}
+
+#[test]
+fn all_are_fit_for_the_standard_restricted() {
+    for part in PARTS {
+        let rendered = rendered(part);
+        let pods = pods(&rendered);
+        assert_eq!(pods.len(), 2, "webhook and test");
+        for pod in pods {
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{part:?}");
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+            for key in ["hostNetwork", "hostPID", "hostIPC"] {
+                assert_eq!(pod.get(key), None);
+            }
+            for container in pod["containers"].as_array().unwrap() {
+                let context = &container["securityContext"];
+                let expected = json!({
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                });
+                assert_eq!(*context, expected, "{part:?}");
+                assert!(container["resources"]["requests"]["cpu"].is_string(), "{part:?}");
+                assert!(container["resources"]["limits"]["memory"].is_string(), "{part:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_replicas_apart_of_which_one_may_be_away() {
+    let rendered = rendered(&[]);
+    let deployment = &rendered.one("Deployment")["spec"];
+    assert_eq!(deployment["replicas"], 2);
+    assert_eq!(deployment["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    let spread = deployment["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
+    let keys: Vec<&Value> = spread.iter().map(|constraint| &constraint["topologyKey"]).collect();
+    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    assert_eq!(rendered.one("PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
+}
+
+#[test]
+fn a_budget_for_one_replica_would_hold_up_every_drain() {
+    assert!(rendered(&["--set=webhook.replicas=1"]).all("PodDisruptionBudget").is_empty());
+}
+
+#[test]
+fn selectors_find_the_webhooks_pods_and_no_others() {
+    let rendered = rendered(&["--set=networkPolicy.enabled=true", "--set=metrics.serviceMonitor.enabled=true"]);
+    let deployment = &rendered.one("Deployment")["spec"];
+    let selector = &deployment["selector"]["matchLabels"];
+    assert_eq!(rendered.one("Service")["spec"]["selector"], *selector);
+    assert_eq!(rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"], *selector);
+    assert_eq!(rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *selector);
+    let has = |labels: &Value| selector.as_object().unwrap().iter().all(|(key, value)| labels[key] == *value);
+    assert!(has(&deployment["template"]["metadata"]["labels"]));
+    assert!(!has(&rendered.one("Pod")["metadata"]["labels"]), "the test's pod would get reviews");
+    assert!(has(&rendered.one("Service")["metadata"]["labels"]));
+    let monitor = &rendered.one("ServiceMonitor")["spec"];
+    assert_eq!(monitor["selector"]["matchLabels"], *selector);
+}
+
+#[test]
+fn ports_are_led_to_by_names_that_are_there() {
+    let rendered = rendered(&["--set=networkPolicy.enabled=true", "--set=metrics.serviceMonitor.enabled=true"]);
+    let ports = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"];
+    let names: Vec<&Value> = ports.as_array().unwrap().iter().map(|port| &port["name"]).collect();
+    let service = rendered.one("Service")["spec"]["ports"].as_array().unwrap();
+    let policy = rendered.one("NetworkPolicy")["spec"]["ingress"].as_array().unwrap();
+    let led = service.iter().map(|port| &port["targetPort"]);
+    for name in led.chain(policy.iter().map(|rule| &rule["ports"][0]["port"])) {
+        assert!(names.contains(&name), "{name}");
+    }
+    let monitored = &rendered.one("ServiceMonitor")["spec"]["endpoints"][0]["port"];
+    assert!(service.iter().any(|port| port["name"] == *monitored), "{monitored}");
+}
+
+#[test]
+fn images_are_of_the_charts_version_unless_another_is_named() {
+    let image = |rendered: &Rendered| rendered.one("Pod")["spec"]["containers"][0]["image"].clone();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(image(&rendered(&[])), format!("ghcr.io/evenkeel/control-plane:{version}"));
+    assert_eq!(image(&rendered(&["--set-string=webhook.image.tag=7"])), "ghcr.io/evenkeel/control-plane:7");
+}
