@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::opening::{Opened, Opening};
-use crate::dial::App;
+use crate::dial::{App, Unreachable};
 use crate::flow::Flow;
 use crate::forwarded_for::ForwardedFor;
 use crate::observer::Watch;
@@ -78,7 +78,7 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
         Ok(app) => Pair::new(client, app),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
-            proxy.metrics.app_unreachable.inc();
+            proxy.metrics.unreachable(Unreachable::of(&error));
             Wire::from(client).reset();
             return None;
         }

@@ -6,11 +6,47 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::label::labels;
+
 /// The time in which an app on this machine must take a connection: past three retries of a full queue.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+labels!(
+    /// Why no address of an app has accepted a connection.
+    Unreachable {
+        /// Nothing listens there.
+        Refused = "refused",
+        /// It did not accept in time: its queue is full.
+        Timeout = "timeout",
+        /// It accepted, and broke off before it was told who its client is (PROXY protocol).
+        Reset = "reset",
+        /// The machine has no port left to connect from.
+        NoPort = "no_port",
+        /// The system has no descriptor or memory left for the proxy.
+        NoResources = "no_resources",
+        /// Any other failure, as the log tells at level debug.
+        Other = "other",
+    }
+);
+
+impl Unreachable {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::CONNREFUSED) => Self::Refused,
+            Some(Errno::TIMEDOUT) => Self::Timeout,
+            Some(Errno::CONNRESET | Errno::PIPE) => Self::Reset,
+            Some(Errno::ADDRNOTAVAIL) => Self::NoPort,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::NoResources,
+            // Our own bound has no number.
+            None if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            Some(_) | None => Self::Other,
+        }
+    }
+}
 
 /// Where the app of a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +87,7 @@ impl Dialer {
         let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), pod];
         let remembered = self.remembered(port);
         let order = remembered.into_iter().chain((0..addresses.len()).filter(|n| Some(*n) != remembered));
-        let mut refusal = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let mut refusal = io::Error::from(Errno::CONNREFUSED);
         for (place, address) in order.filter_map(|n| Some((n, *addresses.get(n)?))) {
             match connect(SocketAddr::new(address, port)).await {
                 Ok(stream) => {
@@ -99,6 +135,21 @@ mod tests {
                 assert_eq!(stream.peer_addr().unwrap(), address);
                 assert!(dialer.remembered(address.port()).is_some());
             }
+        }
+    }
+
+    #[test]
+    fn failures_have_kinds() {
+        for (error, kind) in [
+            (io::Error::from(Errno::CONNREFUSED), Unreachable::Refused),
+            (Errno::TIMEDOUT.into(), Unreachable::Timeout),
+            (io::ErrorKind::TimedOut.into(), Unreachable::Timeout),
+            (Errno::PIPE.into(), Unreachable::Reset),
+            (Errno::ADDRNOTAVAIL.into(), Unreachable::NoPort),
+            (Errno::MFILE.into(), Unreachable::NoResources),
+            (Errno::HOSTUNREACH.into(), Unreachable::Other),
+        ] {
+            assert_eq!(Unreachable::of(&error), kind, "{error}");
         }
     }
 

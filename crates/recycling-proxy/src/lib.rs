@@ -29,7 +29,7 @@ pub mod cli;
 mod connection;
 pub mod connections;
 mod control;
-mod dial;
+pub mod dial;
 pub mod drain;
 mod flow;
 pub mod forwarded_for;

@@ -9,9 +9,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::connections::Connections;
+use crate::dial::Unreachable;
 use crate::drain::{Drain, DrainPhase};
 use crate::label::labels;
 use crate::recycle::RetireReason;
@@ -28,6 +31,9 @@ labels!(
     }
 );
 
+/// Fine where limits are set, and as far as they go: to 2³²−1.
+const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];
+
 /// Every counter of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -35,16 +41,17 @@ pub struct Metrics {
     pub opened: Counter,
     /// Requests whose head has passed.
     pub requests: Counter,
-    /// Bytes that clients still sent on connections whose end was announced.
+    /// Connections whose clients went on after the end was announced.
     pub ignored: Counter,
-    /// Connections that no address of the app accepted.
-    pub app_unreachable: Counter,
+    /// The number of requests on each connection that has ended.
+    pub requests_per_connection: Histogram,
     /// Accepts that the system refused for want of descriptors or memory.
     pub accept_pauses: Counter,
     retired: Family<Reason, Counter>,
     tunnels: Family<Kind, Counter>,
     tunnels_ended: Family<End, Counter>,
     faults: Family<FaultOf, Counter>,
+    app_unreachable: Family<Obstacle, Counter>,
     open: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
     registry: Registry,
@@ -63,6 +70,11 @@ struct Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct End {
     end: TunnelEnd,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Obstacle {
+    kind: Unreachable,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,12 +113,13 @@ impl Metrics {
             opened: Counter::default(),
             requests: Counter::default(),
             ignored: Counter::default(),
-            app_unreachable: Counter::default(),
+            requests_per_connection: Histogram::new(REQUESTS),
             accept_pauses: Counter::default(),
             retired: Family::default(),
             tunnels: Family::default(),
             tunnels_ended: Family::default(),
             faults: Family::default(),
+            app_unreachable: Family::default(),
             open: Gauge::default(),
             draining: Family::default(),
             registry: Registry::with_prefix("evenkeel_proxy"),
@@ -119,6 +132,9 @@ impl Metrics {
         }
         for end in TunnelEnd::ALL {
             let _ = metrics.tunnels_ended.get_or_create(&End { end: *end });
+        }
+        for kind in Unreachable::ALL {
+            let _ = metrics.app_unreachable.get_or_create(&Obstacle { kind: *kind });
         }
         metrics.register();
         metrics
@@ -134,13 +150,18 @@ impl Metrics {
             self.requests.clone(),
         );
         registry.register(
+            "requests_per_connection",
+            "Requests of each HTTP connection that has ended; in HTTP/2, streams",
+            self.requests_per_connection.clone(),
+        );
+        registry.register(
             "connections_retired",
             "Client connections whose end was announced, by reason",
             self.retired.clone(),
         );
         registry.register(
             "announcements_ignored",
-            "Client connections on which bytes still came after their end was announced",
+            "Client connections on which requests still came after their end was announced",
             self.ignored.clone(),
         );
         registry.register("tunnels", "Client connections that became tunnels, by kind", self.tunnels.clone());
@@ -148,7 +169,7 @@ impl Metrics {
         registry.register("faults", "Messages that were not forwarded, by sender and fault", self.faults.clone());
         registry.register(
             "app_unreachable",
-            "Client connections that no address of the app accepted",
+            "Client connections that no address of the app accepted, by kind of failure",
             self.app_unreachable.clone(),
         );
         registry.register(
@@ -156,6 +177,7 @@ impl Metrics {
             "Pauses of accepting for want of descriptors or memory",
             self.accept_pauses.clone(),
         );
+        registry.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("drain_phase", "1 for the phase in which the drain is", self.draining.clone());
     }
 
@@ -172,6 +194,11 @@ impl Metrics {
     /// Counts a tunnel that has ended.
     pub fn tunnel_ended(&self, end: TunnelEnd) {
         self.tunnels_ended.get_or_create(&End { end }).inc();
+    }
+
+    /// Counts a connection that the app did not accept.
+    pub fn unreachable(&self, kind: Unreachable) {
+        self.app_unreachable.get_or_create(&Obstacle { kind }).inc();
     }
 
     /// Counts a message that was not forwarded.

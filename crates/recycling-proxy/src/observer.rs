@@ -37,6 +37,11 @@ impl Watch {
         let retirable = proxy.connections.retirable();
         Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born, retirable }
     }
+
+    /// The connection carries no more requests; it had this many. Nothing is left to retire.
+    pub(crate) fn end(self, requests: u32) {
+        self.proxy.metrics.requests_per_connection.observe(f64::from(requests));
+    }
 }
 
 impl Observer for Watch {

@@ -18,8 +18,8 @@ pub(super) fn relay(pair: Pair, watch: Watch, told: Option<ForwardedFor>) -> Rel
 /// Closes the connection as the relay has found it should be.
 pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
     let Relay { client, app, from_client, from_app, conversation, observer, .. } = relay;
-    // Nothing is left to retire, and a mark would be wasted on a tunnel.
-    drop(observer);
+    // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
+    observer.end(conversation.requests_started());
     let retired = conversation.retired();
     tracing::debug!(
         ending = ending.label(),

@@ -27,8 +27,10 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     let mut relay = Relay::new(pair, session, watch, grace, draining);
     let ending = relay.run().await;
     let Relay { client, app, from_app, session, observer, .. } = relay;
-    // Nothing is left to retire.
-    drop(observer);
+    observer.end(session.requests_started());
+    if session.was_ignored() {
+        proxy.metrics.ignored.inc();
+    }
     tracing::debug!(
         ending = ending.label(),
         retired = session.retired().map(RetireReason::label),

@@ -30,6 +30,8 @@ pub struct Session {
     app_has_spoken: bool,
     /// The app says goodbye itself.
     app_leaves: bool,
+    /// The client opens streams all the same.
+    ignored: bool,
     /// What is put into requests; boxed, for few want it.
     addition: Option<Box<Addition>>,
 }
@@ -58,6 +60,7 @@ impl Session {
             retired: None,
             app_has_spoken: false,
             app_leaves: false,
+            ignored: false,
             addition: None,
         }
     }
@@ -83,6 +86,11 @@ impl Session {
         self.started
     }
 
+    /// Whether the client has opened a stream after the goodbye's last word. Before it a stream may be on its way.
+    pub const fn was_ignored(&self) -> bool {
+        self.ignored
+    }
+
     /// Clears what may pass of the client's bytes.
     pub fn examine_client(&mut self, buffer: &mut Buffer) -> Result<(), Offence> {
         self.walk_client(buffer).map_err(|fault| Offence { side: Side::Client, fault })
@@ -104,7 +112,10 @@ impl Session {
                         self.goodbye = Goodbye::Settling;
                     }
                 }
-                Next::Frame(header) if self.comes_too_late(header) => self.from_client.drop_frame(header, buffer),
+                Next::Frame(header) if self.comes_too_late(header) => {
+                    self.ignored |= header.kind == Kind::Headers;
+                    self.from_client.drop_frame(header, buffer);
+                }
                 Next::Frame(header) => {
                     let begins = self.addition.is_some() && self.begins_request(header);
                     self.note_client(header)?;

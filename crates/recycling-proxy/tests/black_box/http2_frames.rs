@@ -16,11 +16,11 @@ pub(crate) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const ACK: u8 = 1;
+pub(crate) const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
@@ -29,18 +29,18 @@ const PADDED: u8 = 8;
 const REQUEST: &[u8] = b"\x82\x86\x84\x41\x01a";
 const STATUS: &[u8] = b"\x88";
 
-const NO_ERROR: u32 = 0;
+pub(crate) const NO_ERROR: u32 = 0;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a test's frame is short");
     [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-fn request(stream: u32) -> Vec<u8> {
+pub(crate) fn request(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST)
 }
 
-fn response(stream: u32) -> Vec<u8> {
+pub(crate) fn response(stream: u32) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, stream, STATUS), frame(DATA, END_STREAM, stream, b"ok")].concat()
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
 }
 
 /// The first step: a GOAWAY that refuses nothing yet, and a PING; returns what the PING carries.
-async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
+pub(crate) async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
     ensure_eq!(goaway(client).await?, (i32::MAX.unsigned_abs(), NO_ERROR));
     let Seen { kind, flags, stream, payload } = next_frame(client).await?;
     ensure_eq!((kind, flags, stream, payload.len()), (PING, 0, 0, 8));
@@ -90,7 +90,7 @@ pub(crate) async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
     Ok((client, app))
 }
 
-async fn exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> TestResult {
+pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> TestResult {
     client.send(request(stream)).await?;
     app.expect(request(stream)).await?;
     app.send(response(stream)).await?;

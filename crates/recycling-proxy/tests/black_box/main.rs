@@ -5,6 +5,7 @@ mod admin;
 mod announcement;
 mod cli;
 mod control;
+mod counting;
 mod desync;
 mod drain;
 mod duplex;

@@ -28,8 +28,10 @@ async fn metrics_are_prometheus_text() -> TestResult {
     ensure!(!good.is_empty());
     for sample in good {
         let name = sample.split(['{', ' ']).next().unwrap_or_default();
-        let family =
-            ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let family = ["_total", "_bucket", "_sum", "_count", "_info"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name);
         for kind in ["HELP", "TYPE"] {
             let said = text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
             ensure!(said, "no {kind} for {name}");
@@ -51,7 +53,7 @@ async fn metrics_name_their_format() -> TestResult {
 }
 
 /// The sum of the samples that begin with `start`: a name, or a name and its first labels.
-async fn sum(proxy: &RecyclingProxy, start: &str) -> TestResult<f64> {
+pub(crate) async fn sum(proxy: &RecyclingProxy, start: &str) -> TestResult<f64> {
     let (_, text) = proxy.admin("/metrics").await?;
     let values = text.lines().filter(|line| line.starts_with(start)).filter_map(|line| line.rsplit_once(' '));
     let values: Vec<f64> = values.map(|(_, value)| value.parse()).collect::<Result<_, _>>()?;
@@ -100,7 +102,7 @@ async fn metrics_count_what_happened() -> TestResult {
         ("evenkeel_proxy_tunnels_total{", 1.0),
         ("evenkeel_proxy_faults_total{", 1.0),
         ("evenkeel_proxy_faults_total{side=\"client\"", 1.0),
-        ("evenkeel_proxy_app_unreachable_total ", 0.0),
+        ("evenkeel_proxy_app_unreachable_total{", 0.0),
     ] {
         // Counters hold whole numbers, which compare exactly.
         ensure_eq!(sum(&stage.proxy, samples).await?.to_string(), expected.to_string(), "{samples}");
