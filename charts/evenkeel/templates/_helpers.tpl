@@ -14,6 +14,15 @@
 {{ include "evenkeel.fullname" . }}-webhook
 {{- end -}}
 
+{{/*
+The webhook configuration: another for each mode of tls, as each has another keeper of the caBundle. Under one name, a
+change of mode would meet the former keeper: Helm 4 stops at the conflict, and replicas that are about to be replaced would
+put their own bundle back.
+*/}}
+{{- define "evenkeel.webhook.configuration" -}}
+{{ include "evenkeel.webhook.name" . }}{{ if ne .Values.tls.mode "self" }}-{{ .Values.tls.mode | kebabcase }}{{ end }}
+{{- end -}}
+
 {{/* The Secret that keeps the certificate authority. */}}
 {{- define "evenkeel.webhook.secret" -}}
 {{ include "evenkeel.webhook.name" . }}-ca

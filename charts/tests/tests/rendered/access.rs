@@ -1,9 +1,8 @@
 //! Rights: each by name, none to list Secrets, and none at all where the webhook has nothing to ask for.
 
+use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
 use serde_json::Value;
-
-use crate::combinations::PARTS;
 
 fn words<'a>(rule: &'a Value, key: &str) -> Vec<&'a str> {
     rule[key].as_array().map(|words| words.iter().filter_map(Value::as_str).collect()).unwrap_or_default()

@@ -1,9 +1,8 @@
 //! The three modes of `tls`.
 
+use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
 use serde_json::Value;
-
-use crate::combinations::PARTS;
 
 const NAME: &str = "evenkeel-webhook.evenkeel.svc";
 
@@ -64,6 +63,13 @@ fn an_existing_secret_is_mounted_and_its_authority_trusted() {
     assert!(bundle.starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"), "{bundle} is no PEM in base64");
     assert!(rendered.all("Certificate").is_empty());
     serves_files(&rendered, "mine");
+}
+
+#[test]
+fn each_mode_has_a_configuration_of_its_own() {
+    let name = |part| rendered(part).one("MutatingWebhookConfiguration")["metadata"]["name"].clone();
+    let names = ["evenkeel-webhook", "evenkeel-webhook-cert-manager", "evenkeel-webhook-existing"];
+    assert_eq!([name(PARTS[0]), name(PARTS[1]), name(PARTS[3])], names);
 }
 
 fn serves_files(rendered: &Rendered, secret: &str) {

@@ -1,8 +1,7 @@
 //! Values that would install and then not work are refused with a sentence; what is unknown, by the schema.
 
+use chart_tests::parts::AUTHORITY;
 use chart_tests::render::render;
-
-use crate::combinations::AUTHORITY;
 
 fn said(flags: &[&str]) -> String {
     render(flags).err().unwrap_or_else(|| panic!("{flags:?} is rendered"))

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use chart_tests::files::text;
+use chart_tests::parts::PARTS;
 use chart_tests::render::rendered;
 use serde_json::Value;
-
-use crate::combinations::PARTS;
 
 /// The metrics of docs/METRICS.md, which a test of the programs compares with what they show.
 fn documented() -> BTreeSet<String> {

@@ -1,8 +1,7 @@
 //! What `helm install` prints: the next command, and what is risky in the values.
 
+use chart_tests::parts::PARTS;
 use chart_tests::render::notes;
-
-use crate::combinations::PARTS;
 
 #[test]
 fn the_next_commands_and_no_warning() {

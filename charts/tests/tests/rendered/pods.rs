@@ -1,9 +1,8 @@
 //! The pods of the release: available, unprivileged, reachable.
 
+use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
 use serde_json::{Value, json};
-
-use crate::combinations::PARTS;
 
 fn pods(rendered: &Rendered) -> Vec<&Value> {
     let test = rendered.all("Pod").into_iter().map(|pod| &pod["spec"]);
