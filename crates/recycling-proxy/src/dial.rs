@@ -7,13 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 
+use crate::descriptors::{PAUSE, is_shortage};
 use crate::label::labels;
 
 /// The time in which an app on this machine must take a connection: past three retries of a full queue.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Tries without a descriptor, with a pause in between: as many as there is time for.
+const MOST_TRIES: u32 = 95;
 
 labels!(
     /// Why no address of an app has accepted a connection.
@@ -112,9 +115,44 @@ impl Dialer {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = timeout(CONNECT_TIME, TcpStream::connect(address)).await??;
+    let stream = timeout(CONNECT_TIME, connect_in_the_end(address)).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Connects as soon as the system can: a client that was accepted should not be sent away for want of a descriptor.
+async fn connect_in_the_end(address: SocketAddr) -> io::Result<TcpStream> {
+    for _ in 1..MOST_TRIES {
+        match connect_from_anywhere(address).await {
+            Err(error) if is_shortage(&error) => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+    connect_from_anywhere(address).await
+}
+
+/// Connects from the address that the system would choose, or from another one where all of that one's ports are taken.
+///
+/// They are taken by connections that have ended, too: a port is kept for a minute (`TIME_WAIT`), 28,232 of them are there
+/// by default, and the system uses one again after a second only between loopback addresses. So an app that listens on
+/// the pod's address alone would bear 470 recycles a second.
+async fn connect_from_anywhere(to: SocketAddr) -> io::Result<TcpStream> {
+    match TcpStream::connect(to).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.bind(SocketAddr::new(some_loopback_address(to.ip(), fastrand::u8(..)), 0))?;
+            socket.connect(to).await
+        }
+        done => done,
+    }
+}
+
+/// One of the machine's own addresses other than the one that it prefers; IPv6 has a single one.
+fn some_loopback_address(of_family: IpAddr, sample: u8) -> IpAddr {
+    match of_family {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(127, 0, 0, sample.max(2))),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod cli;
 mod connection;
 pub mod connections;
 mod control;
+mod descriptors;
 pub mod dial;
 pub mod drain;
 mod flow;

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -11,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use crate::descriptors::{PAUSE, is_shortage};
 use crate::dial::App;
 use crate::proxy::Proxy;
 use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
@@ -19,8 +19,6 @@ use crate::workers::{Accepted, Workers};
 
 /// As long a queue as the kernel allows: connections wait there while we are busy, or at the connection cap.
 const QUEUE: i32 = 4096;
-/// How long accepting pauses where the system is out of descriptors: descriptors come back when connections end.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening socket, and where its connections go.
 #[derive(Debug)]
@@ -78,8 +76,7 @@ impl Listener {
     }
 
     async fn failed(error: &io::Error, proxy: &Arc<Proxy>) {
-        let of_system = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some);
-        if of_system.contains(&Errno::from_io_error(error)) {
+        if is_shortage(error) {
             // The connection stays in the queue; trying at once again would only burn CPU.
             proxy.metrics.accept_pauses.inc();
             tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");

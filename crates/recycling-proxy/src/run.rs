@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
 use settings::{ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
@@ -17,7 +16,7 @@ use crate::admin::Admin;
 use crate::listener::Listener;
 use crate::proxy::Proxy;
 use crate::workers::Workers;
-use crate::{control, listener};
+use crate::{control, descriptors, listener};
 
 /// What keeps the proxy from running.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +44,7 @@ pub enum RunError {
 
 /// Runs until a SIGTERM or SIGINT has ended it.
 pub fn run(settings: &ProxySettings) -> Result<(), RunError> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(settings))
 }
@@ -73,7 +72,7 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
 
 /// Accepts until it is dropped.
 fn accept(listeners: Vec<Listener>, settings: &ProxySettings, proxy: &Arc<Proxy>, workers: Workers) -> JoinSet<()> {
-    let places = Arc::new(Semaphore::new(settings.max_connections.get() as usize));
+    let places = Arc::new(Semaphore::new(connections_at_once(settings) as usize));
     let workers = Arc::new(workers);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -81,6 +80,22 @@ fn accept(listeners: Vec<Listener>, settings: &ProxySettings, proxy: &Arc<Proxy>
         accepting.spawn(async move { listener.run(&proxy, &workers, &places).await });
     }
     accepting
+}
+
+/// What is accepted must find its app: beyond the descriptors that there are, clients wait in the kernel's queue.
+fn connections_at_once(settings: &ProxySettings) -> u32 {
+    let most = settings.max_connections.get();
+    match descriptors::room_for_connections(settings.threads.get()) {
+        Some(room) if room.get() < most => {
+            tracing::warn!(
+                max_connections = most,
+                room,
+                "fewer connections at once: the system has no more descriptors"
+            );
+            room.get()
+        }
+        Some(_) | None => most,
+    }
 }
 
 /// Lets the open connections end; a second signal does not wait for them.
@@ -141,12 +156,4 @@ impl Sockets {
         );
         Ok(())
     }
-}
-
-/// Every connection takes two descriptors, and many systems start processes with a soft limit of 1024.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it is refused, the limit stays, and accepting pauses when it is reached.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -39,8 +39,31 @@ impl RecyclingProxy {
         options: &[(ProxyOption, &str)],
     ) -> Result<Self, Surprise> {
         let binary = binary.into();
+        let command = Command::new(&binary);
+        Self::start_by(command, binary, app, options).await
+    }
+
+    /// Starts it as one that may have no more descriptors than these.
+    pub async fn start_with_descriptors(
+        binary: impl Into<PathBuf>,
+        app: SocketAddr,
+        options: &[(ProxyOption, &str)],
+        descriptors: u32,
+    ) -> Result<Self, Surprise> {
+        let binary = binary.into();
+        let mut command = Command::new("sh");
+        // The hard limit too: the proxy raises the soft one to it.
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(&binary);
+        Self::start_by(command, binary, app, options).await
+    }
+
+    async fn start_by(
+        mut command: Command,
+        binary: PathBuf,
+        app: SocketAddr,
+        options: &[(ProxyOption, &str)],
+    ) -> Result<Self, Surprise> {
         let host = LoopbackHost::reserve().map_err(reservation)?;
-        let mut command = Command::new(&binary);
         command.arg("run").args(arguments(&host, app, options));
         let process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
         let given = options.iter().find(|(option, _)| *option == ProxyOption::Control);

@@ -27,6 +27,7 @@ mod proxy_protocol;
 mod recycling;
 mod request_framing;
 mod response_framing;
+mod shortage;
 mod slowness;
 mod splits;
 mod stage;

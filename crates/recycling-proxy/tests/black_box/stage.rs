@@ -43,6 +43,14 @@ impl Stage {
         Ok(Self { proxy, app, app_host })
     }
 
+    /// A proxy with these options that may have no more descriptors than these.
+    pub(crate) async fn with_descriptors(descriptors: u32, options: &[(ProxyOption, &str)]) -> TestResult<Self> {
+        let app_host = LoopbackHost::reserve()?;
+        let app = ScriptedApp::bind(app_host.port(APP_PORT)).await?;
+        let proxy = RecyclingProxy::start_with_descriptors(BINARY, app.address(), options, descriptors).await?;
+        Ok(Self { proxy, app, app_host })
+    }
+
     /// A client connection and the app's end of it.
     pub(crate) async fn pair(&self) -> TestResult<(Peer, Peer)> {
         let client = self.proxy.connect().await?;

@@ -1,0 +1,73 @@
+//! The descriptors that the system gives to the process, and what can be done with them.
+
+use std::io;
+use std::num::NonZero;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// For a while without descriptors or memory: they come back when connections end.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// The client's socket and the app's.
+const OF_A_CONNECTION: u64 = 2;
+/// Listeners, admin and control connections, standard streams, signals.
+const OF_THE_PROCESS: u64 = 64;
+/// Timers and events, and the pipes of long bodies at their most.
+const OF_A_THREAD: u64 = 144;
+
+/// Has the process have as many as it may: many systems start one with a soft limit of 1024.
+pub(crate) fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, the limit stays, and fewer connections are accepted at once.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// The connections that there are descriptors for; `None` where there is no limit.
+pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
+    getrlimit(Resource::Nofile).current.map(|limit| room_within(limit, threads))
+}
+
+/// What else is open is kept free, so that a connection that was accepted can have its app; but where the limit is low, no
+/// more than a quarter of it: pipes can be done without.
+fn room_within(limit: u64, threads: u8) -> NonZero<u32> {
+    let others = OF_THE_PROCESS.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
+    let others = others.min(limit.div_ceil(4).max(OF_THE_PROCESS / 2));
+    let room = limit.saturating_sub(others) / OF_A_CONNECTION;
+    u32::try_from(room).map_or(NonZero::<u32>::MAX, |room| NonZero::new(room).unwrap_or(NonZero::<u32>::MIN))
+}
+
+/// Whether the system has no descriptor or memory left: no fault of the connection, which can wait.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some);
+    shortages.contains(&Errno::from_io_error(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_left_for_what_else_is_open() {
+        for (limit, threads, room) in [
+            (1_048_576, 1, (1_048_576 - 64 - 144) / 2),
+            (1_048_576, 4, (1_048_576 - 64 - 4 * 144) / 2),
+            (1_024, 1, (1_024 - 64 - 144) / 2),
+            (256, 1, (256 - 64) / 2),
+            (100, 1, (100 - 32) / 2),
+            (32, 1, 1),
+            (0, 1, 1),
+        ] {
+            assert_eq!(room_within(limit, threads).get(), room, "{limit} descriptors, {threads} threads");
+        }
+        assert_eq!(room_within(u64::MAX, 1).get(), u32::MAX);
+    }
+
+    #[test]
+    fn a_refusal_is_no_shortage() {
+        assert!(is_shortage(&Errno::MFILE.into()) && is_shortage(&Errno::NOMEM.into()));
+        assert!(!is_shortage(&Errno::CONNREFUSED.into()) && !is_shortage(&io::ErrorKind::TimedOut.into()));
+    }
+}
