@@ -2,12 +2,16 @@
 //!
 //! Each test has network namespaces of its own, as root or in a user namespace; `ip`, `nft` and `unshare` must be there.
 
+#[path = "redirect/apps.rs"]
+mod apps;
 #[path = "redirect/introduction.rs"]
 mod introduction;
 #[path = "redirect/namespace.rs"]
 mod namespace;
 #[path = "redirect/pod.rs"]
 mod pod;
+#[path = "redirect/running.rs"]
+mod running;
 #[path = "redirect/segment.rs"]
 mod segment;
 #[path = "redirect/tracking.rs"]

@@ -1,0 +1,38 @@
+//! The proxy itself in a pod.
+
+use std::net::TcpStream;
+use std::process::{Child, Command};
+
+use recycling_proxy::redirect;
+use settings::RedirectSettings;
+
+use crate::pod::{Pod, wait_until};
+
+/// Ports that nobody else in a [`Pod`] has.
+const OWN: u16 = 15_310;
+const ADMIN: u16 = 15_311;
+
+/// The proxy; it ends with this value.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts it with these options more, and has the connections to this port redirected to it.
+    pub(crate) fn start(pod: &Pod, app: u16, options: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recycling-proxy"));
+        command.args(["run", "--listen", &format!("[::]:{OWN}"), "--admin", &format!("127.0.0.1:{ADMIN}")]);
+        command.args(options);
+        let running = Self(pod.inside.run(|| command.spawn()).unwrap());
+        wait_until("the proxy is ready", || pod.inside.run(|| TcpStream::connect(("127.0.0.1", ADMIN))).is_ok());
+        let redirect = RedirectSettings { ports: [app].into(), to: OWN };
+        pod.inside.run(|| redirect::apply(&redirect)).unwrap();
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only where it has already ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
