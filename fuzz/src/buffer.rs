@@ -70,6 +70,11 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
             buffer.discard();
             *model = Model::default();
         }
+        7 => {
+            let count = (amount * 13).min(model.bytes.len() - model.cleared);
+            buffer.take_out(count);
+            model.bytes.drain(model.cleared..model.cleared + count);
+        }
         _ => {}
     }
 }

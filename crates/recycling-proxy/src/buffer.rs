@@ -1,12 +1,15 @@
 //! A byte buffer that holds memory only while bytes are in flight.
 //!
 //! ```text
-//!    start        cleared        end
-//!      │ may be written │ to be examined │ free
+//!    start            cleared       next             end
+//!      │ may be written │ taken out │ to be examined │ free
 //! ```
 //!
 //! Bytes are read behind `end`, *cleared* once the framing has allowed them to pass, and leave at `start`. An empty
 //! buffer gives its memory back to a pool of the thread, so that an idle connection owns none.
+//!
+//! What is taken out leaves a gap, into which later bytes move as they are cleared: each byte moves once, however many
+//! pieces are taken out.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -54,6 +57,7 @@ pub struct Buffer {
     memory: Box<[u8]>,
     start: usize,
     cleared: usize,
+    next: usize,
     end: usize,
     /// The last read has filled it: there may be much more.
     was_filled: bool,
@@ -63,7 +67,7 @@ pub struct Buffer {
 impl Buffer {
     /// Whether no byte is in flight.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == self.cleared && self.next == self.end
     }
 
     /// Bytes that may be written.
@@ -73,29 +77,43 @@ impl Buffer {
 
     /// Bytes on which the framing has not spoken yet.
     pub fn unexamined(&self) -> &[u8] {
-        self.slice(self.cleared..self.end)
+        self.slice(self.next..self.end)
     }
 
     /// Allows the next `count` unexamined bytes to pass.
     pub fn clear(&mut self, count: usize) {
-        self.cleared = self.cleared.saturating_add(count).min(self.end);
+        let from = self.next;
+        self.next = from.saturating_add(count).min(self.end);
+        if from == self.cleared {
+            self.cleared = self.next;
+        } else {
+            self.memory.copy_within(from..self.next, self.cleared);
+            self.cleared = self.cleared.saturating_add(self.next.saturating_sub(from));
+        }
     }
 
     /// Allows every byte to pass.
     pub fn clear_all(&mut self) {
-        self.cleared = self.end;
+        self.clear(usize::MAX);
+    }
+
+    /// Takes the next `count` unexamined bytes out.
+    pub fn take_out(&mut self, count: usize) {
+        self.next = self.next.saturating_add(count).min(self.end);
+        self.close_gap_if_free();
+        self.release_if_empty();
     }
 
     /// Notes that `count` cleared bytes were written.
     pub fn written(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.cleared);
+        self.close_gap_if_free();
         self.release_if_empty();
     }
 
     /// Drops everything.
     pub fn discard(&mut self) {
-        self.start = self.end;
-        self.cleared = self.end;
+        (self.start, self.cleared, self.next) = (self.end, self.end, self.end);
         self.release_if_empty();
     }
 
@@ -118,7 +136,7 @@ impl Buffer {
 
     /// Whether [`Buffer::room`] would find any.
     pub fn is_full(&self) -> bool {
-        !self.memory.is_empty() && self.start == 0 && self.end == self.memory.len()
+        !self.memory.is_empty() && self.start == 0 && self.next == self.cleared && self.end == self.memory.len()
     }
 
     /// Notes that `count` bytes were read into the room.
@@ -135,13 +153,11 @@ impl Buffer {
     }
 
     fn move_to(&mut self, mut larger: Box<[u8]>) {
-        let held = self.slice(self.start..self.end);
+        self.compact();
+        let held = self.slice(0..self.end);
         if let Some(front) = larger.get_mut(..held.len()) {
             front.copy_from_slice(held);
         }
-        self.end = held.len();
-        self.cleared = self.cleared.saturating_sub(self.start);
-        self.start = 0;
         give_back(std::mem::replace(&mut self.memory, larger));
     }
 
@@ -158,6 +174,9 @@ impl Buffer {
 
     /// Puts `replacement` in the place of `count` unexamined bytes behind the first `at`; it is unexamined, too.
     pub fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
+        if self.next != self.cleared {
+            self.compact();
+        }
         let unexamined = self.unexamined().len();
         let at = at.min(unexamined);
         let count = count.min(unexamined.saturating_sub(at));
@@ -184,17 +203,26 @@ impl Buffer {
         }
     }
 
+    /// Moves everything to the front, without a gap.
     fn compact(&mut self) {
-        self.memory.copy_within(self.start..self.end, 0);
-        self.end = self.end.saturating_sub(self.start);
+        self.memory.copy_within(self.start..self.cleared, 0);
         self.cleared = self.cleared.saturating_sub(self.start);
-        self.start = 0;
+        self.memory.copy_within(self.next..self.end, self.cleared);
+        self.end = self.cleared.saturating_add(self.end.saturating_sub(self.next));
+        (self.start, self.next) = (0, self.cleared);
+    }
+
+    /// A gap behind nothing is none: no byte has to move into it.
+    fn close_gap_if_free(&mut self) {
+        if self.start == self.cleared {
+            (self.start, self.cleared) = (self.next, self.next);
+        }
     }
 
     fn release_if_empty(&mut self) {
         if self.is_empty() {
             give_back(std::mem::take(&mut self.memory));
-            (self.start, self.cleared, self.end) = (0, 0, 0);
+            (self.start, self.cleared, self.next, self.end) = (0, 0, 0, 0);
         }
     }
 
@@ -277,6 +305,40 @@ mod tests {
         buffer.grow();
         assert_eq!(buffer.room().len(), CHUNK + 4);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&first[4..10], &first[10..]));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_no_trace() {
+        let mut buffer = Buffer::default();
+        put(&mut buffer, b"aXXbXcd");
+        buffer.clear(1);
+        buffer.take_out(2);
+        buffer.clear(1);
+        buffer.take_out(1);
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"ab"[..], &b"cd"[..]));
+        put(&mut buffer, b"e");
+        buffer.clear(1);
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"de"[..]));
+        buffer.replace(1, b"DD");
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"DDe"[..]));
+        buffer.take_out(usize::MAX);
+        buffer.written(3);
+        assert!(buffer.is_empty() && buffer.memory.is_empty());
+    }
+
+    #[test]
+    fn a_gap_is_room() {
+        let mut buffer = Buffer::default();
+        put(&mut buffer, &[b'a'; CHUNK]);
+        buffer.clear(10);
+        buffer.take_out(CHUNK - 30);
+        assert!(!buffer.is_full());
+        assert_eq!(buffer.room().len(), CHUNK - 30);
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&[b'a'; 10][..], &[b'a'; 20][..]));
+        buffer.take_out(5);
+        buffer.grow();
+        assert_eq!((buffer.cleared(), buffer.unexamined()), (&[b'a'; 10][..], &[b'a'; 15][..]));
+        assert_eq!(buffer.room().len(), 2 * CHUNK - 25);
     }
 
     #[test]

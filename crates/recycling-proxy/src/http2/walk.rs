@@ -96,7 +96,7 @@ impl Walk {
                 State::Dropping { left } => {
                     let dropped = there.min(*left);
                     *left = left.saturating_sub(dropped);
-                    buffer.replace(dropped, b"");
+                    buffer.take_out(dropped);
                 }
             }
         }
@@ -172,7 +172,7 @@ impl Walk {
     /// Takes the frame out.
     pub fn drop_frame(&mut self, header: FrameHeader, buffer: &mut Buffer) {
         self.enter(header);
-        buffer.replace(HEADER, b"");
+        buffer.take_out(HEADER);
         self.state = State::Dropping { left: length(header) };
     }
 
