@@ -18,6 +18,8 @@ labels!(
         WrongStream = "wrong_stream",
         /// A frame of a fixed size has another (RFC 9113 §6).
         WrongSize = "wrong_size",
+        /// A client has more than 65,536 streams open.
+        TooManyStreams = "too_many_streams",
     }
 );
 
@@ -27,6 +29,7 @@ impl Fault {
         match self {
             Self::FrameTooLong | Self::WrongSize => ErrorCode::FrameSizeError,
             Self::BadFieldBlock => ErrorCode::CompressionError,
+            Self::TooManyStreams => ErrorCode::EnhanceYourCalm,
             Self::BrokenFieldBlock | Self::BadStreamNumber | Self::WrongStream => ErrorCode::ProtocolError,
         }
     }

@@ -63,6 +63,8 @@ pub enum ErrorCode {
     FrameSizeError,
     /// `COMPRESSION_ERROR`
     CompressionError,
+    /// `ENHANCE_YOUR_CALM`
+    EnhanceYourCalm,
 }
 
 impl FrameHeader {
@@ -131,6 +133,7 @@ impl ErrorCode {
             Self::ProtocolError => 0x1,
             Self::FrameSizeError => 0x6,
             Self::CompressionError => 0x9,
+            Self::EnhanceYourCalm => 0xb,
         }
     }
 }

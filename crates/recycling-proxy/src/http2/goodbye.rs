@@ -11,19 +11,24 @@ const ACK_TIME: Duration = Duration::from_secs(10);
 /// The answer alone does not prove that no stream is on its way: a client's reader answers while its writer still
 /// opens one. Nothing is lost by waiting.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
+/// The bound on streams that outlive the goodbye: for streaming calls that last.
+const LONGEST_GRACE: Duration = Duration::from_hours(1);
 /// The time for a client that has been told everything to close by itself.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
-/// The bound on streams that outlive the second step: for streaming calls that last.
-const LONGEST_GRACE: Duration = Duration::from_hours(1);
 
 /// How far the goodbye has come.
 ///
 /// ```text
-/// None ──begin: GOAWAY(2³¹−1), PING──▶ Asked ──PING's ack──▶ Settling ──200 ms: GOAWAY(last stream)──▶ Told
-///                                        └──────10 s: GOAWAY(last stream)────────────────────────────▶ Told
-/// Told ──its streams are done──▶ Done ──1 s, or the client closes──▶ the connection ends, lingering
-///   └────a jittered hour──▶ the connection ends
+/// None ──begin: GOAWAY(2³¹−1), PING──▶ Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
+///                                        └────────────────10 s────────────────────▶┘
+/// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream)──▶ Told
+/// Told ──1 s, or the client closes──▶ the connection ends, lingering
+/// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
 /// ```
+///
+/// The last stream is named only when none is open. A client that opens streams after the first GOAWAY, which it must
+/// not, has them served until then. Were its streams refused while earlier ones last, their frames would be missing in
+/// what both ends count together: the app's field compression and the connection's flow control (RFC 9113 §6.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goodbye {
     /// The connection stays.
@@ -32,14 +37,11 @@ pub enum Goodbye {
     Asked,
     /// It has answered.
     Settling,
-    /// It knows the last stream that is served.
+    /// Its streams go on to their end.
+    Finishing,
+    /// It knows the last stream that is served; later ones never reach the app.
     Told {
-        /// The highest stream that is served; later ones never reach the app.
-        last: u32,
-    },
-    /// Every stream that is served is done.
-    Done {
-        /// As in [`Goodbye::Told`].
+        /// The number of that stream.
         last: u32,
     },
 }
@@ -51,16 +53,8 @@ impl Goodbye {
             Self::None => None,
             Self::Asked => Some(ACK_TIME),
             Self::Settling => Some(SETTLE_TIME),
-            Self::Told { .. } => Some(grace),
-            Self::Done { .. } => Some(CLOSE_TIME),
-        }
-    }
-
-    /// The last stream that is served, where that was said.
-    pub const fn last(self) -> Option<u32> {
-        match self {
-            Self::None | Self::Asked | Self::Settling => None,
-            Self::Told { last } | Self::Done { last } => Some(last),
+            Self::Finishing => Some(grace),
+            Self::Told { .. } => Some(CLOSE_TIME),
         }
     }
 }

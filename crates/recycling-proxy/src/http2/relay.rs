@@ -187,7 +187,7 @@ impl<O: Observer> Relay<O> {
             return Ok(true);
         }
         let in_flight = !self.from_client.is_empty() || !self.from_app.is_empty();
-        Ok(!in_flight && self.session.may_speak() && self.session.nothing_in_flight())
+        Ok(!in_flight && self.session.nothing_in_flight(&mut self.from_app.buffer))
     }
 
     /// Whether a step of the goodbye was taken because its time was up.

@@ -86,7 +86,8 @@ impl Session {
         self.started
     }
 
-    /// Whether the client has opened a stream after the goodbye's last word. Before it a stream may be on its way.
+    /// Whether the client has opened a stream after it has had the time to heed the goodbye. Before that, one may have
+    /// been on its way.
     pub const fn was_ignored(&self) -> bool {
         self.ignored
     }
@@ -151,6 +152,10 @@ impl Session {
             Kind::Headers if stream.is_multiple_of(2) => return Err(Fault::BadStreamNumber),
             // Lower numbers are trailers; on a stream that was never open, or is no longer, they are the app's to judge.
             Kind::Headers if stream > self.streams.last() => {
+                if self.streams.is_full() {
+                    return Err(Fault::TooManyStreams);
+                }
+                self.ignored |= self.goodbye == Goodbye::Finishing;
                 self.streams.open(stream);
                 self.started = self.started.saturating_add(1);
                 if self.started >= self.limits.requests() && self.limit_reached_at.is_none() {
@@ -178,10 +183,13 @@ impl Session {
         header.kind == Kind::Ping && header.is_ack() && self.retired.is_some() && payload == Some(&self.ping[..])
     }
 
-    /// A stream above the last one that we promised to serve: the client repeats it elsewhere (RFC 9113 §6.8), so the
-    /// app must not see it.
-    fn comes_too_late(&self, header: FrameHeader) -> bool {
-        self.goodbye.last().is_some_and(|last| header.stream > last)
+    /// A stream behind the last one that we promised to serve: the client repeats it elsewhere (RFC 9113 §6.8), so the
+    /// app must not see it. Nor any other field block then, for the app could no longer read it.
+    const fn comes_too_late(&self, header: FrameHeader) -> bool {
+        match self.goodbye {
+            Goodbye::Told { last } => header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation),
+            Goodbye::None | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => false,
+        }
     }
 
     /// Clears what may pass of the app's bytes, and puts the goodbye in where its time has come.
@@ -219,11 +227,19 @@ impl Session {
             Kind::Headers => self.streams.answered(header.stream),
             Kind::RstStream => self.streams.reset(header.stream),
             Kind::Settings => self.app_has_spoken = true,
-            Kind::GoAway => self.app_leaves = true,
+            Kind::GoAway => self.app_says_goodbye(),
             Kind::Data | Kind::PushPromise | Kind::Ping | Kind::Continuation | Kind::Other => {}
         }
         if header.ends_stream() {
             self.streams.app_ended(header.stream);
+        }
+    }
+
+    /// It ends the connection, and ours must not name a later stream than its own does (RFC 9113 §6.8).
+    const fn app_says_goodbye(&mut self) {
+        self.app_leaves = true;
+        if matches!(self.goodbye, Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing) {
+            self.goodbye = Goodbye::None;
         }
     }
 
@@ -262,27 +278,35 @@ impl Session {
     pub fn step_is_over(&mut self, from_app: &mut Buffer) -> bool {
         match self.goodbye {
             Goodbye::None => true,
-            Goodbye::Asked | Goodbye::Settling if self.from_app.is_at_boundary() => {
-                let last = self.streams.last();
-                from_app.put_in(&goaway(last, ErrorCode::NoError));
-                self.goodbye = Goodbye::Told { last };
+            Goodbye::Asked | Goodbye::Settling => {
+                self.goodbye = Goodbye::Finishing;
                 true
             }
-            // In the middle of a frame that the app does not finish: the step lasts a little longer.
-            Goodbye::Asked | Goodbye::Settling => true,
-            Goodbye::Told { .. } | Goodbye::Done { .. } => false,
+            Goodbye::Finishing => {
+                // In the middle of a frame that the app does not finish, nothing more can be said.
+                let may_speak = self.from_app.is_at_boundary();
+                if may_speak {
+                    self.tell_last_stream(from_app);
+                }
+                may_speak
+            }
+            Goodbye::Told { .. } => false,
         }
     }
 
-    /// Notes that nothing is in flight; whether that ends the last streams of a connection that says goodbye.
-    pub fn nothing_in_flight(&mut self) -> bool {
-        match self.goodbye {
-            Goodbye::Told { last } if self.streams.is_empty() => {
-                self.goodbye = Goodbye::Done { last };
-                true
-            }
-            Goodbye::None | Goodbye::Asked | Goodbye::Settling | Goodbye::Told { .. } | Goodbye::Done { .. } => false,
+    /// Notes that nothing is in flight; whether that is the moment to name the last stream.
+    pub fn nothing_in_flight(&mut self, from_app: &mut Buffer) -> bool {
+        let now = self.goodbye == Goodbye::Finishing && self.streams.is_empty() && self.from_app.is_at_boundary();
+        if now {
+            self.tell_last_stream(from_app);
         }
+        now
+    }
+
+    fn tell_last_stream(&mut self, from_app: &mut Buffer) {
+        let last = self.streams.last();
+        from_app.put_in(&goaway(last, ErrorCode::NoError));
+        self.goodbye = Goodbye::Told { last };
     }
 
     /// Whether a stream is open, so that an end of the connection loses something.

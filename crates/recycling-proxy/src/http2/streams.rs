@@ -1,19 +1,25 @@
 //! The streams that are open on a connection.
 
-/// An open stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use std::collections::BTreeMap;
+
+/// The most streams that a connection can have open, whatever its app allows: a client that opens one after another,
+/// and an app that lets it, cost memory that is ours.
+pub const MOST_OPEN: usize = 65_536;
+
+/// How far an open stream has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stream {
-    number: u32,
     /// The app has sent response fields.
     answered: bool,
     client_ended: bool,
     app_ended: bool,
 }
 
-/// Open streams in the order of their numbers. A connection has as many as the app allows, a hundred as a rule.
+/// Open streams by their numbers. A connection has as many as the app allows, a hundred as a rule; an idle one owns no
+/// memory for them.
 #[derive(Clone, Debug, Default)]
 pub struct Streams {
-    open: Vec<Stream>,
+    open: BTreeMap<u32, Stream>,
     last: u32,
     unanswered: usize,
 }
@@ -29,9 +35,14 @@ impl Streams {
         self.open.is_empty()
     }
 
+    /// Whether as many are open as can be.
+    pub fn is_full(&self) -> bool {
+        self.open.len() >= MOST_OPEN
+    }
+
     /// Whether the stream is open.
     pub fn is_open(&self, number: u32) -> bool {
-        self.find(number).is_some()
+        self.open.contains_key(&number)
     }
 
     /// Whether every open stream has its response fields.
@@ -43,12 +54,12 @@ impl Streams {
     pub fn open(&mut self, number: u32) {
         self.last = number;
         self.unanswered = self.unanswered.saturating_add(1);
-        self.open.push(Stream { number, answered: false, client_ended: false, app_ended: false });
+        self.open.insert(number, Stream::default());
     }
 
     /// The app has answered on the stream.
     pub fn answered(&mut self, number: u32) {
-        if let Some(stream) = self.find(number).and_then(|at| self.open.get_mut(at))
+        if let Some(stream) = self.open.get_mut(&number)
             && !stream.answered
         {
             stream.answered = true;
@@ -68,33 +79,19 @@ impl Streams {
 
     /// The stream was reset.
     pub fn reset(&mut self, number: u32) {
-        if let Some(at) = self.find(number) {
-            self.close(at);
+        if let Some(stream) = self.open.remove(&number)
+            && !stream.answered
+        {
+            self.unanswered = self.unanswered.saturating_sub(1);
         }
     }
 
     fn end(&mut self, number: u32, end: impl FnOnce(&mut Stream)) {
-        let Some(at) = self.find(number) else { return };
-        let Some(stream) = self.open.get_mut(at) else { return };
+        let Some(stream) = self.open.get_mut(&number) else { return };
         end(stream);
         if stream.client_ended && stream.app_ended {
-            self.close(at);
+            self.reset(number);
         }
-    }
-
-    fn close(&mut self, at: usize) {
-        let stream = self.open.remove(at);
-        if !stream.answered {
-            self.unanswered = self.unanswered.saturating_sub(1);
-        }
-        if self.open.is_empty() {
-            // An idle connection owns no memory for streams.
-            self.open = Vec::new();
-        }
-    }
-
-    fn find(&self, number: u32) -> Option<usize> {
-        self.open.binary_search_by_key(&number, |stream| stream.number).ok()
     }
 }
 

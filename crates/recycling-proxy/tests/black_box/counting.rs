@@ -9,7 +9,7 @@ use test_support::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::http2_frames::{self, ACK, PING, first_step, frame, goaway, open, request};
+use crate::http2_stage::{self, ACK, PING, first_step, frame, goaway, open, request};
 use crate::metrics::sum;
 use crate::stage::{GET, OK, Stage, exchange, part};
 
@@ -57,7 +57,7 @@ async fn requests_per_connection_are_those_of_connections_that_have_ended() -> T
     }
     let (mut client, mut app) = open(&stage).await?;
     for stream in [1, 3] {
-        http2_frames::exchange(&mut client, &mut app, stream).await?;
+        http2_stage::exchange(&mut client, &mut app, stream).await?;
     }
     part(client, app).await?;
     let metric = "evenkeel_proxy_requests_per_connection";
@@ -97,11 +97,11 @@ async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult
         let (mut client, mut app) = open(&stage).await?;
         client.send(request(1)).await?;
         app.expect(request(1)).await?;
-        app.send(http2_frames::response(1)).await?;
+        app.send(http2_stage::response(1)).await?;
         let ping = first_step(&mut client).await?;
-        client.expect(http2_frames::response(1)).await?;
+        client.expect(http2_stage::response(1)).await?;
         // On its way when the client learned of the goodbye: served, and nobody's fault.
-        http2_frames::exchange(&mut client, &mut app, 3).await?;
+        http2_stage::exchange(&mut client, &mut app, 3).await?;
         client.send(frame(PING, ACK, 0, &ping)).await?;
         ensure_eq!(goaway(&mut client).await?.0, 3);
         if opens {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::http2_clients::{Sender, connected};
-use crate::http2_frames::{END_HEADERS, HEADERS, frame, goaway, open};
+use crate::http2_stage::{END_HEADERS, HEADERS, frame, goaway, open};
 use crate::stage::{BINARY, OK, Stage, part};
 
 /// Test clients connect from there.

@@ -77,8 +77,15 @@ impl Dialogue {
         self.session.examine_app(&mut self.from_app, moment).map(|()| take(&mut self.from_app))
     }
 
+    /// The bound of the present step passes, and nothing is in flight.
     fn elapse(&mut self) -> Vec<u8> {
         assert!(self.session.step_is_over(&mut self.from_app));
+        self.rest()
+    }
+
+    /// Nothing is in flight.
+    fn rest(&mut self) -> Vec<u8> {
+        self.session.nothing_in_flight(&mut self.from_app);
         take(&mut self.from_app)
     }
 }
@@ -179,11 +186,12 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
     assert_eq!(dialogue.session.goodbye(), Goodbye::Settling);
     assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
-    assert_eq!(dialogue.elapse(), goaway(5, ErrorCode::NoError));
-    assert!(!dialogue.session.nothing_in_flight(), "two streams are open");
-    dialogue.app(&[headers(3), headers(5)].concat());
-    assert!(dialogue.session.nothing_in_flight());
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Done { last: 5 });
+    assert_eq!(dialogue.elapse(), b"", "two streams are open");
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), b"");
+    dialogue.app(&headers(5));
+    assert_eq!(dialogue.rest(), goaway(5, ErrorCode::NoError));
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 5 });
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
 }
 
@@ -196,16 +204,48 @@ fn a_client_that_never_answers_is_told_all_the_same() {
 }
 
 #[test]
-fn streams_behind_the_last_never_reach_the_app() {
+fn streams_against_the_goodbye_are_served_for_as_long_as_another_is_open() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&[headers(1), frame(1, 0x4, 3, b"upload")].concat());
     dialogue.app(&headers(1));
     dialogue.client(&ping_ack(OUR_PING));
-    dialogue.elapse();
+    assert_eq!(dialogue.elapse(), b"");
+    assert!(!dialogue.session.was_ignored());
+    assert_eq!(dialogue.client(&headers(5)), headers(5));
+    assert!(dialogue.session.was_ignored());
+    assert_eq!(dialogue.app(&headers(5)), headers(5));
+    assert_eq!(dialogue.client(&frame(0, 1, 3, b"end")), frame(0, 1, 3, b"end"));
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), goaway(5, ErrorCode::NoError));
+}
+
+#[test]
+fn streams_behind_the_last_never_reach_the_app() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), goaway(1, ErrorCode::NoError));
     let late = [frame(1, 0, 5, b"begin"), frame(9, 4, 5, b"end"), frame(0, 1, 5, b"body"), frame(3, 0, 5, &[0; 4])];
     assert_eq!(dialogue.client(&late.concat()), b"");
-    assert_eq!(dialogue.client(&frame(0, 1, 3, b"goes on")), frame(0, 1, 3, b"goes on"));
-    assert_eq!(dialogue.client(&frame(8, 0, 0, &[0, 0, 0, 9])), frame(8, 0, 0, &[0, 0, 0, 9]));
+    let window = frame(8, 0, 0, &[0, 0, 0, 9]);
+    assert_eq!(dialogue.client(&[headers(7), window.clone(), headers(9)].concat()), window);
+    assert_eq!(dialogue.session.requests_started(), 1);
+}
+
+#[test]
+fn streams_that_outlive_the_grace_end_with_the_connection() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), b"");
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Finishing);
+    dialogue.app(&frame(0, 0, 3, b"more")[..11]);
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "a frame that does not end has no boundary");
+    dialogue.app(&frame(0, 0, 3, b"more")[11..]);
+    assert_eq!(dialogue.elapse(), goaway(3, ErrorCode::NoError));
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app));
 }
 
 #[test]
@@ -247,6 +287,30 @@ fn an_app_that_leaves_says_its_own_goodbye() {
     dialogue.client(&headers(1));
     assert_eq!(dialogue.app(&[goodbye.clone(), headers(1)].concat()), [goodbye, headers(1)].concat());
     assert_eq!(dialogue.session.retired(), None);
+}
+
+#[test]
+fn the_apps_goodbye_takes_the_place_of_ours() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    dialogue.client(&[ping_ack(OUR_PING), headers(3)].concat());
+    let goodbye = goaway(1, ErrorCode::NoError).to_vec();
+    assert_eq!(dialogue.app(&goodbye), goodbye);
+    assert_eq!(dialogue.session.goodbye(), Goodbye::None, "a last stream above the app's would be a lie");
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), b"");
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+}
+
+#[test]
+fn open_streams_are_bounded() {
+    let mut dialogue = Dialogue::opened(1000);
+    let mut open = |number: u32| dialogue.try_client(&headers(2 * number + 1)).map(|_| ());
+    for number in 0..65_536 {
+        open(number).unwrap();
+    }
+    assert_eq!(open(65_536), Err(Offence { side: Side::Client, fault: Fault::TooManyStreams }));
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! Floods of HTTP/2 frames that cost a client nothing: they pass, for it is the app that knows what is too much, and cost
+//! the proxy time in proportion and no memory.
+
+use std::time::Duration;
+
+use test_support::{End, Peer, TestResult, ensure, ensure_eq};
+use tokio::time::timeout;
+
+use crate::http2_stage::{
+    ACK, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, REQUEST, RST_STREAM, SETTINGS, exchange, first_step,
+    frame, goaway, leave, open, request, response,
+};
+use crate::stage::{Stage, UNREACHED};
+
+/// What the proxy may grow by, whatever comes: two buffers of a connection, and what the allocator keeps.
+const GROWTH: u64 = 4 * 1024 * 1024;
+
+/// CVE-2023-44487: streams that are opened and reset at once, so that no number of open streams bounds them.
+#[tokio::test]
+async fn a_million_rapid_resets_cost_no_memory() -> TestResult {
+    const IN_ONE_GO: u32 = 1_000;
+    const TIMES: u32 = 1_000;
+    let mut stage = Stage::with_limit(2 * UNREACHED).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let before = use_of(&mut stage)?;
+    let mut costs = Vec::new();
+    for time in 0..TIMES {
+        let streams = (0..IN_ONE_GO).map(|number| 2 * (IN_ONE_GO * time + number) + 1);
+        let resets = streams.flat_map(|stream| [request(stream), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat());
+        let resets: Vec<u8> = resets.collect();
+        client.send(&resets).await?;
+        app.expect(&resets).await?;
+        if (time + 1).is_multiple_of(TIMES / 4) {
+            costs.push(use_of(&mut stage)?.time);
+        }
+    }
+    ensure!(use_of(&mut stage)?.peak < before.peak + GROWTH, "{} KiB before", before.peak / 1024);
+    // The last quarter costs what the first does: no stream leaves anything behind.
+    let (first, last) = (costs[0].saturating_sub(before.time), costs[3].saturating_sub(costs[2]));
+    ensure!(last < 3 * first + Duration::from_millis(100), "the first quarter took {first:?}, the last {last:?}");
+    let (_, metrics) = stage.proxy.admin("/metrics").await?;
+    ensure!(metrics.contains("evenkeel_proxy_requests_total 1000000\n"), "{metrics}");
+    exchange(&mut client, &mut app, 2 * IN_ONE_GO * TIMES + 1).await
+}
+
+/// CVE-2024-27316: a field block that never ends. Nothing of ours waits for its end.
+#[tokio::test]
+async fn a_field_block_without_end_passes_until_the_app_ends_it() -> TestResult {
+    let mut stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let before = use_of(&mut stage)?;
+    let begin = frame(HEADERS, END_STREAM, 1, REQUEST);
+    client.send(&begin).await?;
+    app.expect(&begin).await?;
+    for payload in [0, 1, 16_384] {
+        let piece = frame(CONTINUATION, 0, 1, &vec![0x20; payload]).repeat(100);
+        for _ in 0..20 {
+            client.send(&piece).await?;
+            app.expect(&piece).await?;
+        }
+    }
+    ensure!(use_of(&mut stage)?.peak < before.peak + GROWTH, "{} KiB before", before.peak / 1024);
+    // The app's frames are not held up by the client's block.
+    app.send(leave(0)).await?;
+    client.expect(leave(0)).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    stage.still_serves().await
+}
+
+#[tokio::test]
+async fn floods_of_settings_and_pings_pass() -> TestResult {
+    let mut stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let before = use_of(&mut stage)?;
+    for (flood, answer) in [
+        (frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), frame(SETTINGS, ACK, 0, b"")),
+        (frame(SETTINGS, 0, 0, b""), frame(SETTINGS, ACK, 0, b"")),
+        (frame(PING, 0, 0, b"8 octets"), frame(PING, ACK, 0, b"8 octets")),
+    ] {
+        let (flood, answer) = (flood.repeat(1_000), answer.repeat(1_000));
+        for _ in 0..100 {
+            client.send(&flood).await?;
+            app.expect(&flood).await?;
+            app.send(&answer).await?;
+            client.expect(&answer).await?;
+        }
+    }
+    ensure!(use_of(&mut stage)?.peak < before.peak + GROWTH, "{} KiB before", before.peak / 1024);
+    exchange(&mut client, &mut app, 1).await
+}
+
+/// A client that asks and does not read: what the app cannot send it does not send, and what the app does not read the
+/// client cannot send. Nothing piles up in between.
+#[tokio::test]
+async fn a_flood_that_nobody_reads_stands_still() -> TestResult {
+    let mut stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let before = use_of(&mut stage)?;
+    let flood = frame(PING, 0, 0, b"8 octets").repeat(10_000);
+    let sent = stands_still(&mut client, &flood).await?;
+    ensure!(sent < 64, "{sent} floods of {} bytes were taken", flood.len());
+    ensure!(use_of(&mut stage)?.peak < before.peak + GROWTH, "{} KiB before", before.peak / 1024);
+    app.expect(&flood).await?;
+    Ok(())
+}
+
+/// How many times the bytes could be sent before there was no more room for them.
+async fn stands_still(peer: &mut Peer, bytes: &[u8]) -> TestResult<usize> {
+    for sent in 0..64 {
+        match timeout(Duration::from_secs(1), peer.send(bytes)).await {
+            Ok(done) => done?,
+            Err(_elapsed) => return Ok(sent),
+        }
+    }
+    Ok(64)
+}
+
+/// Of a client that goes on after the last stream was named: what belongs to the connection passes, the rest does not.
+#[tokio::test]
+async fn frames_behind_the_last_stream_are_dropped_from_among_others() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut client).await?.0, 1);
+    let late = [frame(HEADERS, END_HEADERS, 3, REQUEST), frame(PING, 0, 0, b"8 octets")].concat();
+    client.send(late.repeat(10_000)).await?;
+    app.expect(frame(PING, 0, 0, b"8 octets").repeat(10_000)).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// What the proxy has used so far.
+struct Use {
+    /// The most memory that was resident at any time, bytes.
+    peak: u64,
+    /// CPU time, its own and the kernel's for it.
+    time: Duration,
+}
+
+fn use_of(stage: &mut Stage) -> TestResult<Use> {
+    let process = format!("/proc/{}", stage.proxy.process().id());
+    let status = std::fs::read_to_string(format!("{process}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let peak = peak.unwrap_or_default().trim().parse::<u64>()? * 1024;
+    let stat = std::fs::read_to_string(format!("{process}/stat"))?;
+    // Behind the name, which may have spaces: fields 14 and 15 of proc_pid_stat(5), in ticks of a hundredth of a second.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Use { peak, time: Duration::from_millis(10 * ticks) })
+}

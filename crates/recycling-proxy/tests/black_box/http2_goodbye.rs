@@ -1,0 +1,315 @@
+//! The goodbye of HTTP/2, in two steps, and clients and apps that make it difficult.
+
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use tokio::time::Instant;
+
+use crate::drain::begun;
+use crate::http2_stage::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PADDED, PING, PREFACE, PRIORITIZED, REQUEST,
+    SETTINGS, STATUS, exchange, first_step, frame, goaway, leave, open, request, response,
+};
+use crate::stage::{Stage, WITHOUT_WAITING};
+
+#[tokio::test]
+async fn the_goodbye_has_two_steps() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        cases.note(format!("limit {limit}"), goodbye_at(limit).await);
+    }
+    cases.verdict()
+}
+
+async fn goodbye_at(limit: u32) -> TestResult {
+    let stage = Stage::with_limit(limit).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    for number in 1..limit {
+        exchange(&mut client, &mut app, 2 * number - 1).await?;
+    }
+    let last = 2 * limit - 1;
+    client.send(request(last)).await?;
+    app.expect(request(last)).await?;
+    app.send(response(last)).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(last)).await?;
+    // A stream that was on its way is served.
+    exchange(&mut client, &mut app, last + 2).await?;
+    // The answer to our PING is nobody else's; a PING of the client's is.
+    let pings = [frame(PING, ACK, 0, &ping), frame(PING, 0, 0, b"8 octets")].concat();
+    client.send(&pings).await?;
+    app.expect(frame(PING, 0, 0, b"8 octets")).await?;
+    ensure_eq!(goaway(&mut client).await?, (last + 2, NO_ERROR));
+    client.expect_end(End::Fin).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+/// Long past its age an idle connection is left alone, since its client may be opening a stream at that very moment.
+#[tokio::test]
+async fn age_retires_with_the_next_response() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::MaxAge, "1ms")]).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.expect_silence(Duration::from_millis(300)).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    client.expect_silence(Duration::from_millis(100)).await?;
+    app.send(response(1)).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A GOAWAY before the app's own SETTINGS would be the first frame that the client sees, and most clients give up.
+#[tokio::test]
+async fn the_settings_of_the_app_come_before_any_goodbye() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let opening = [PREFACE, &frame(SETTINGS, 0, 0, b""), &request(1)].concat();
+    client.send(&opening).await?;
+    app.expect(&opening).await?;
+    app.send([frame(SETTINGS, 0, 0, b""), frame(SETTINGS, ACK, 0, b""), response(1)].concat()).await?;
+    client.expect(frame(SETTINGS, 0, 0, b"")).await?;
+    client.expect(frame(SETTINGS, ACK, 0, b"")).await?;
+    first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    Ok(())
+}
+
+/// Longer than the proxy waits for streams that are on their way when the client answers its PING.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// Streams 1 and 3 on a connection with a limit of 2: 3 is answered and with it the goodbye begins, 1 lasts.
+async fn lasting(stage: &Stage) -> TestResult<(Peer, Peer)> {
+    let (mut client, mut app) = open(stage).await?;
+    let fields = [frame(HEADERS, END_HEADERS, 1, REQUEST), frame(HEADERS, END_HEADERS, 1, STATUS)];
+    client.send(&fields[0]).await?;
+    app.expect(&fields[0]).await?;
+    app.send(&fields[1]).await?;
+    client.expect(&fields[1]).await?;
+    client.send(request(3)).await?;
+    app.expect(request(3)).await?;
+    app.send(response(3)).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(3)).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    Ok((client, app))
+}
+
+/// Both ends of stream 1 end it; with that the last stream is named, and the connection ends.
+async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
+    let end = frame(DATA, END_STREAM, 1, b"");
+    client.send(&end).await?;
+    app.expect(&end).await?;
+    app.send(&end).await?;
+    client.expect(&end).await?;
+    ensure_eq!(goaway(&mut client).await?, (last, NO_ERROR));
+    client.expect_end(End::Fin).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_lasts_outlives_the_goodbye() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = lasting(&stage).await?;
+    let more = frame(DATA, 0, 1, b"more");
+    let begun = Instant::now();
+    while begun.elapsed() < SETTLED {
+        client.send(&more).await?;
+        app.expect(&more).await?;
+        app.send(&more).await?;
+        client.expect(&more).await?;
+    }
+    finish(client, app, 3).await
+}
+
+/// Fields at the end of a stream that began before the goodbye: what compresses them is the connection's own.
+#[tokio::test]
+async fn trailers_of_both_sides_follow_the_goodbye() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = lasting(&stage).await?;
+    let trailers =
+        [frame(HEADERS, END_STREAM, 1, b"\x40\x01x"), frame(CONTINUATION, END_HEADERS, 1, b"\x01y")].concat();
+    client.send(&trailers).await?;
+    app.expect(&trailers).await?;
+    app.send(&trailers).await?;
+    client.expect(&trailers).await?;
+    ensure_eq!(goaway(&mut client).await?, (3, NO_ERROR));
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last is
+/// named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat it.
+#[tokio::test]
+async fn a_client_that_ignores_the_goodbye_loses_nothing_that_was_served() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = lasting(&stage).await?;
+    let begun = Instant::now();
+    let mut last = 3;
+    while begun.elapsed() < SETTLED {
+        last += 2;
+        exchange(&mut client, &mut app, last).await?;
+    }
+    let end = frame(DATA, END_STREAM, 1, b"");
+    client.send(&end).await?;
+    app.expect(&end).await?;
+    app.send(&end).await?;
+    client.expect(&end).await?;
+    ensure_eq!(goaway(&mut client).await?, (last, NO_ERROR));
+    for late in 1..1000 {
+        client.send([request(last + 2 * late), frame(DATA, 0, last + 2 * late, &[0; 100])].concat()).await?;
+    }
+    client.expect_end(End::Fin).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    stage.still_serves().await
+}
+
+/// After ten seconds it is told the last stream all the same.
+#[tokio::test]
+async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    let begun = Instant::now();
+    first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    ensure!(begun.elapsed() > WITHOUT_WAITING, "after {:?}", begun.elapsed());
+    client.expect_end(End::Fin).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+/// gRPC answers a failed call with nothing but trailers: the one HEADERS of the stream is its first and its last.
+#[tokio::test]
+async fn an_answer_of_trailers_alone_begins_the_goodbye() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88\0\x0bgrpc-status\x0212");
+    app.send(&trailers).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(&trailers).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// Padding and priority are before and behind the field block: such a HEADERS is a request as any other.
+#[tokio::test]
+async fn padded_and_prioritized_headers_are_counted() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    exchange(&mut client, &mut app, 1).await?;
+    let flags = END_HEADERS | END_STREAM | PADDED | PRIORITIZED;
+    let padded = frame(HEADERS, flags, 3, &[b"\x05\0\0\0\x01\x0f", REQUEST, &[0; 5]].concat());
+    client.send(&padded).await?;
+    app.expect(&padded).await?;
+    let answer = frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 3, &[b"\xff", STATUS, &[0; 255]].concat());
+    app.send(&answer).await?;
+    first_step(&mut client).await?;
+    client.expect(&answer).await?;
+    Ok(())
+}
+
+/// An app that says goodbye ends the connection itself: ours is not said any more, or not to its end. A last stream of
+/// ours above the one that the app has named would be a lie.
+#[tokio::test]
+async fn a_goodbye_of_the_apps_own_passes_and_ends_ours() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    exchange(&mut client, &mut app, 1).await?;
+    client.send(request(3)).await?;
+    app.expect(request(3)).await?;
+    let farewell = [leave(3), response(3)].concat();
+    app.send(&farewell).await?;
+    client.expect(&farewell).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+
+    let (mut client, mut app) = lasting(&stage).await?;
+    app.send(leave(3)).await?;
+    client.expect(leave(3)).await?;
+    let end = frame(DATA, END_STREAM, 1, b"");
+    client.send(&end).await?;
+    app.expect(&end).await?;
+    app.send(&end).await?;
+    client.expect(&end).await?;
+    client.expect_silence(SETTLED).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A gibibyte, most of which is on its way when its connection says goodbye.
+#[tokio::test]
+async fn an_upload_of_a_gibibyte_goes_on_across_the_goodbye() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = lasting(&stage).await?;
+    let mebibyte: Vec<Vec<u8>> =
+        (0..64_u32).map(|number| frame(DATA, 0, 1, &number.to_be_bytes().repeat(4096))).collect();
+    let mebibyte = mebibyte.concat();
+    for _ in 0..1024 {
+        tokio::try_join!(client.send(&mebibyte), app.expect(&mebibyte))?;
+    }
+    finish(client, app, 3).await
+}
+
+/// Soon where every stream has been answered; otherwise with the answer, for some clients give up a request whose
+/// connection says goodbye before it.
+#[tokio::test]
+async fn a_drain_says_goodbye() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::DrainTimeout, "60s")]).await?;
+    let (mut idle, mut idle_app) = open(&stage).await?;
+    exchange(&mut idle, &mut idle_app, 1).await?;
+    let (mut waiting, mut waiting_app) = open(&stage).await?;
+    waiting.send(request(1)).await?;
+    waiting_app.expect(request(1)).await?;
+    let mut drain = stage.proxy.drain()?;
+    let ping = first_step(&mut idle).await?;
+    idle.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut idle).await?, (1, NO_ERROR));
+    idle.expect_end(End::Fin).await?;
+
+    waiting_app.send(response(1)).await?;
+    let ping = first_step(&mut waiting).await?;
+    waiting.expect(response(1)).await?;
+    waiting.send(frame(PING, ACK, 0, &ping)).await?;
+    ensure_eq!(goaway(&mut waiting).await?, (1, NO_ERROR));
+    waiting.expect_end(End::Fin).await?;
+    drop((idle, idle_app, waiting, waiting_app));
+    let (status, _) = drain.end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's pool
+/// does not repeat on a connection that was never used. It is told with its first response; one that stays silent, soon.
+#[tokio::test]
+async fn a_connection_that_comes_during_a_drain_is_told_with_its_first_response() -> TestResult {
+    let stage = Stage::with(&[]).await?;
+    let (mut drain, _) = begun(&stage).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    let (mut silent, _silent_app) = open(&stage).await?;
+    client.expect_silence(Duration::from_millis(300)).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    app.send(response(1)).await?;
+    first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    first_step(&mut silent).await?;
+    drop((client, app, silent));
+    let (status, _) = drain.end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}

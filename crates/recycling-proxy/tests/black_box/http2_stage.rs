@@ -1,0 +1,101 @@
+//! HTTP/2 between a client and an app that the test plays, frame by frame.
+
+use test_support::{Peer, TestResult, ensure_eq};
+
+use crate::stage::Stage;
+
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+// Frame types and flags (RFC 9113 §6).
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const PRIORITIZED: u8 = 0x20;
+
+/// `GET http://a/`, and `200`, in HPACK.
+pub(crate) const REQUEST: &[u8] = b"\x82\x86\x84\x41\x01a";
+pub(crate) const STATUS: &[u8] = b"\x88";
+
+pub(crate) const NO_ERROR: u32 = 0;
+
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a test's frame is short");
+    [&length.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+pub(crate) fn request(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST)
+}
+
+pub(crate) fn response(stream: u32) -> Vec<u8> {
+    [frame(HEADERS, END_HEADERS, stream, STATUS), frame(DATA, END_STREAM, stream, b"ok")].concat()
+}
+
+/// A frame as it came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+pub(crate) async fn next_frame(peer: &mut Peer) -> TestResult<Seen> {
+    let header = peer.read_exactly(9).await?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+    let payload = peer.read_exactly(usize::try_from(number(&header[..3]))?).await?;
+    Ok(Seen { kind: header[3], flags: header[4], stream: number(&header[5..9]), payload })
+}
+
+/// Last stream and error code of a GOAWAY.
+pub(crate) async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
+    let Seen { kind, flags, stream, payload } = next_frame(client).await?;
+    ensure_eq!((kind, flags, stream), (GOAWAY, 0, 0));
+    let number = |at: usize| payload[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+    Ok((number(0), number(4)))
+}
+
+/// A GOAWAY that says that nothing is wrong.
+pub(crate) fn leave(last: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), NO_ERROR.to_be_bytes()].concat())
+}
+
+/// The first step: a GOAWAY that refuses nothing yet, and a PING; returns what the PING carries.
+pub(crate) async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
+    ensure_eq!(goaway(client).await?, (i32::MAX.unsigned_abs(), NO_ERROR));
+    let Seen { kind, flags, stream, payload } = next_frame(client).await?;
+    ensure_eq!((kind, flags, stream, payload.len()), (PING, 0, 0, 8));
+    Ok(payload)
+}
+
+/// A connection on which both ends have sent and acknowledged their settings.
+pub(crate) async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
+    let (mut client, mut app) = stage.pair().await?;
+    let opening = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
+    client.send(&opening).await?;
+    app.expect(&opening).await?;
+    let answer = [frame(SETTINGS, 0, 0, b""), frame(SETTINGS, ACK, 0, b"")].concat();
+    app.send(&answer).await?;
+    client.expect(&answer).await?;
+    client.send(frame(SETTINGS, ACK, 0, b"")).await?;
+    app.expect(frame(SETTINGS, ACK, 0, b"")).await?;
+    Ok((client, app))
+}
+
+pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> TestResult {
+    client.send(request(stream)).await?;
+    app.expect(request(stream)).await?;
+    app.send(response(stream)).await?;
+    client.expect(response(stream)).await?;
+    Ok(())
+}
