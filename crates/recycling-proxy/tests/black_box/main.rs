@@ -3,6 +3,7 @@
 
 mod admin;
 mod announcement;
+mod app_death;
 mod cli;
 mod control;
 mod counting;
