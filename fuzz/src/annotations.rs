@@ -17,13 +17,14 @@ pub fn check(data: &[u8]) {
     let layers: Vec<BTreeMap<String, String>> = text.split("---\n").map(layer).collect();
     let mut resolved = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        resolved.push(if index == 0 { Layer::Installation(layer) } else { Layer::Object(layer) });
+        resolved.push(if index == 0 { Layer::Installation(layer) } else { Layer::Workload(layer) });
     }
     match WorkloadSettings::resolve(&resolved) {
         Ok(None) => {}
         Ok(Some(settings)) => {
             let written = written_out(&settings);
-            let again = WorkloadSettings::resolve(&[Layer::Object(&written)]);
+            let defaults = BTreeMap::from([("interception".to_owned(), settings.default_interception.to_string())]);
+            let again = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&written)]);
             assert_eq!(again, Ok(Some(settings)), "from {written:#?}");
         }
         Err(faults) => {
@@ -47,7 +48,6 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("max-requests", settings.max_requests.to_string()),
         ("jitter", settings.jitter.to_string()),
         ("max-age", settings.max_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
-        ("interception", settings.interception.to_string()),
         ("drain-timeout", settings.drain_timeout.to_string()),
         ("hold-app", settings.hold_app.to_string()),
         ("forwarded-for", settings.forwarded_for.to_string()),
@@ -61,6 +61,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("proxy-log-level", sidecar.log_level.to_string()),
     ];
     entries.extend(settings.ports.as_deref().map(|ports| ("ports", join(ports))));
+    entries.extend(settings.interception.map(|interception| ("interception", interception.to_string())));
     if !settings.opaque_ports.is_empty() {
         entries.push(("opaque-ports", join(&settings.opaque_ports)));
     }

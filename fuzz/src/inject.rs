@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
 }
 
 fn decide(object: &Value) -> Outcome {
-    inject(object, KIND, &BTreeMap::new())
+    inject(object, KIND, None, &BTreeMap::new())
 }
 
 fn applied(object: &Value, outcome: &Outcome) -> Value {

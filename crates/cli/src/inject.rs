@@ -31,7 +31,7 @@ Exit codes:
 
 /// Inject the recycling proxy into the annotated workloads of a manifest.
 ///
-/// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every Deployment that asks for it
+/// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every workload that asks for it
 /// with the annotation evenkeel.dev/max-requests, and writes all objects to standard output. What became of each workload
 /// is said on standard error. Objects that do not change pass through byte for byte; one that does is written anew,
 /// without the comments in it.
@@ -95,7 +95,7 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
     let defaults: BTreeMap<String, String> = args.defaults.iter().cloned().collect();
     check(&defaults)?;
-    args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, &defaults))
+    args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, None, &defaults))
 }
 
 /// Takes every injection back.
@@ -106,7 +106,7 @@ pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
 /// Resolves the defaults as a workload would that asks for nothing but the proxy.
 fn check(defaults: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let asking = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
-    let resolved = WorkloadSettings::resolve(&[Layer::Installation(defaults), Layer::Object(&asking)]);
+    let resolved = WorkloadSettings::resolve(&[Layer::Installation(defaults), Layer::Workload(&asking)]);
     resolved.map(|_| ()).map_err(|faults| anyhow::Error::new(faults).context(Blame::Usage))
 }
 

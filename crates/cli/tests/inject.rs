@@ -78,7 +78,7 @@ fn the_annotated_workload_alone_is_written_anew() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(
         run.stderr,
-        "shop/deployment/web: the recycling proxy was injected or brought up to date (ports 8080; drain up to 20s)\n"
+        "shop/deployment/web: the recycling proxy was injected or brought up to date (ports 8080 by redirect; drain up to 20s)\n"
     );
     let injected =
         run.stdout.strip_prefix(&format!("{SERVICE}---\n# Source: chart/web.yaml\n")).expect("what came first");
@@ -154,7 +154,7 @@ fn a_workload_that_asks_and_does_not_get_it_is_an_error() {
         ("\"1000\"", "\"-5\"", r#"evenkeel.dev/max-requests: "-5" is not usable: expected a whole number"#),
         ("    spec:\n", "    spec:\n      hostNetwork: true\n", "not injected: the pod uses the node's network"),
         ("\"1000\"", "1000", "max-requests: expected a string (in YAML, with quotes)"),
-        ("kind: Deployment", "kind: StatefulSet", "not injected: only Deployments are"),
+        ("kind: Deployment", "kind: Job", "not injected: only these kinds are: Deployment, StatefulSet, "),
     ] {
         let manifest = DEPLOYMENT.replacen(from, to, 1);
         let run = inject(&manifest);

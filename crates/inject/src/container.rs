@@ -1,16 +1,17 @@
 //! The two containers that are injected, as JSON.
 
 use serde_json::{Value, json};
-use settings::{ADMIN_PORT, PROXY_USER, Sidecar};
+use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings, Sidecar};
 
-use crate::plan::Plan;
+use crate::node::{Node, Unreadable};
+use crate::plan::{Plan, Takeover};
 
 /// The native sidecar: an init container that is ready before the app starts and ends after it.
 pub const PROXY_CONTAINER: &str = "recycling-proxy";
 /// The init container that leads inbound connections to the sidecar, and ends.
 pub const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
 /// The name of the admin port; a port name has at most 15 characters.
-const ADMIN_PORT_NAME: &str = "evenkeel-admin";
+pub(crate) const ADMIN_PORT_NAME: &str = "evenkeel-admin";
 
 /// Whether an earlier injection left its record in the pod template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +36,29 @@ pub(crate) fn is_ours(container: Option<&Value>, origin: Origin) -> bool {
     }
 }
 
-/// Both containers, in the order in which they run.
-pub(crate) fn wanted(plan: &Plan) -> [Value; 2] {
-    [redirect(plan), proxy(plan)]
+/// The injected proxy of a pod template that has one.
+pub(crate) fn proxy<'a>(template: &Node<'a>, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
+    let entries = template.path(&["spec", "initContainers"])?.items()?;
+    let is_proxy = |entry: &&Value| {
+        entry.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER) && is_ours(Some(entry), origin)
+    };
+    Ok(entries.iter().filter_map(Node::raw).find(is_proxy))
 }
 
-fn redirect(plan: &Plan) -> Value {
+/// What is injected, in the order in which it runs.
+pub(crate) fn wanted(plan: &Plan) -> Vec<Value> {
+    match &plan.takeover {
+        Takeover::Redirect(settings) => vec![redirect(plan, settings), sidecar(plan)],
+        Takeover::NamedPort(_) => vec![sidecar(plan)],
+    }
+}
+
+fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
     json!({
         "name": REDIRECT_CONTAINER,
         "image": plan.sidecar.image.as_str(),
         "args": ["redirect"],
-        "env": env(plan.redirect.to_env()),
+        "env": env(settings.to_env()),
         "resources": resources(&plan.sidecar),
         // The network namespace belongs to the pod's user namespace, whose root alone may change it.
         "securityContext": {
@@ -61,14 +74,14 @@ fn redirect(plan: &Plan) -> Value {
     })
 }
 
-fn proxy(plan: &Plan) -> Value {
+fn sidecar(plan: &Plan) -> Value {
     json!({
         "name": PROXY_CONTAINER,
         "image": plan.sidecar.image.as_str(),
         "args": ["run"],
         "restartPolicy": "Always",
         "env": env(plan.proxy.to_env()),
-        "ports": [{"name": ADMIN_PORT_NAME, "containerPort": ADMIN_PORT}],
+        "ports": ports(plan),
         // The proxy is up within milliseconds; what is waited for here is a crowded node.
         "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
         // An app that uses all of a node's CPU must not make its pod unready by way of us.
@@ -87,6 +100,14 @@ fn proxy(plan: &Plan) -> Value {
         // What is wrong with settings is printed before the end; so `kubectl describe pod` shows it.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     })
+}
+
+/// The names that have moved, on the ports where the proxy listens for them.
+fn ports(plan: &Plan) -> Value {
+    let admin = (ADMIN_PORT_NAME, ADMIN_PORT);
+    let moved = plan.takeover.listeners().map(|listener| (listener.name, listener.port));
+    let ports = std::iter::once(admin).chain(moved);
+    ports.map(|(name, port)| json!({"name": name, "containerPort": port})).collect()
 }
 
 fn ready() -> Value {

@@ -6,22 +6,32 @@ use json_patch::Patch;
 use serde_json::Value;
 use settings::{Faults, Layer, STATUS_KEY, WorkloadSettings};
 
-use crate::container::Origin;
+use crate::container::{self, Origin};
+use crate::interception;
 use crate::kind::WorkloadKind;
+use crate::names::PortNames;
+use crate::namespace::NamespaceFacts;
 use crate::node::{Node, Unreadable};
 use crate::outcome::Outcome;
+use crate::owner;
 use crate::patch;
 use crate::plan::{Plan, Refusal};
 use crate::pod::{Pod, texts};
 use crate::sites::Sites;
+use crate::skip::SkipReason;
 use crate::status::Record;
 
 /// Decides what becomes of `workload`, an object of this `kind` as JSON.
 ///
-/// `defaults` are the installation's, by annotation name without the prefix. The annotations of the workload win over
-/// them, and those of its pod template over both.
-pub fn inject(workload: &Value, kind: WorkloadKind, defaults: &BTreeMap<String, String>) -> Outcome {
-    decide(workload, kind, defaults).unwrap_or_else(Outcome::Unreadable)
+/// `defaults` are the installation's, by annotation name without the prefix. The annotations of its namespace win over them,
+/// those of the workload over these, and those of its pod template over all. `namespace` is `None` where nothing is known of it.
+pub fn inject(
+    workload: &Value,
+    kind: WorkloadKind,
+    namespace: Option<&NamespaceFacts>,
+    defaults: &BTreeMap<String, String>,
+) -> Outcome {
+    decide(workload, kind, namespace, defaults).unwrap_or_else(Outcome::Unreadable)
 }
 
 /// Takes an injection out of `workload` whatever its annotations ask for: [`Outcome::Remove`], or
@@ -34,20 +44,36 @@ pub fn remove(workload: &Value, kind: WorkloadKind) -> Outcome {
     removed().unwrap_or_else(Outcome::Unreadable)
 }
 
-fn decide(workload: &Value, kind: WorkloadKind, defaults: &BTreeMap<String, String>) -> Result<Outcome, Unreadable> {
+fn decide(
+    workload: &Value,
+    kind: WorkloadKind,
+    namespace: Option<&NamespaceFacts>,
+    defaults: &BTreeMap<String, String>,
+) -> Result<Outcome, Unreadable> {
     let root = Node::root(workload);
     let template = root.path(kind.template())?;
     let own = texts(&root.path(&["metadata", "annotations"])?)?;
     let of_template = texts(&template.path(&["metadata", "annotations"])?)?;
-    let layers = [Layer::Installation(defaults), Layer::Object(&own), Layer::Object(&of_template)];
+    let mut layers = vec![Layer::Installation(defaults)];
+    layers.extend(namespace.map(|facts| Layer::Namespace(&facts.annotations)));
+    layers.push(Layer::Workload(&own));
+    // A pod is its own template.
+    layers.extend((!kind.template().is_empty()).then_some(Layer::PodTemplate(&of_template)));
+    let has_status = of_template.contains_key(STATUS_KEY);
     let settings = match WorkloadSettings::resolve(&layers) {
-        Ok(None) if !of_template.contains_key(STATUS_KEY) => return Ok(Outcome::NotAsked),
+        Ok(None) if !has_status => return Ok(Outcome::NotAsked),
         settings => settings,
     };
+    if owner::is_injected_instead(&root, kind, has_status)? {
+        return Ok(Outcome::Owned);
+    }
+    if kind == WorkloadKind::Rollout && template.object()?.is_none() {
+        return Ok(Outcome::Skip { reason: SkipReason::NoTemplate, patch: Patch::default() });
+    }
     let injected = Injected::read(&template)?;
     Ok(match settings {
         Ok(None) => Outcome::Remove { patch: injected.removal(kind).unwrap_or_default() },
-        Ok(Some(settings)) => match Plan::make(settings, &injected.pod, &injected.author) {
+        Ok(Some(settings)) => match injected.plan(settings, namespace) {
             Ok(plan) => injected.follow(plan, kind),
             Err(Refusal::Skip(reason)) => {
                 Outcome::Skip { reason, patch: injected.recorded_removal(kind).unwrap_or_default() }
@@ -63,6 +89,8 @@ struct Injected {
     pod: Pod,
     record: Option<Record>,
     origin: Origin,
+    /// The names of ports that are the proxy's.
+    names: PortNames,
     now: Sites,
     author: Sites,
 }
@@ -73,10 +101,21 @@ impl Injected {
         let status = annotations.get(STATUS_KEY);
         let origin = if status.is_some() { Origin::Recorded } else { Origin::Guessed };
         let record = status.and_then(|status| Record::parse(status));
-        let pod = Pod::read(template, origin)?;
+        let names = match &record {
+            Some(record) => record.names.clone(),
+            None => container::proxy(template, origin)?.map(PortNames::of_proxy).unwrap_or_default(),
+        };
+        let pod = Pod::read(template, origin, &names)?;
         let now = Sites::read(template)?;
-        let author = now.undone(&pod, record.as_ref(), origin);
-        Ok(Self { pod, record, origin, now, author })
+        let author = now.undone(&pod, record.as_ref(), &names, origin);
+        Ok(Self { pod, record, origin, names, now, author })
+    }
+
+    fn plan(&self, settings: WorkloadSettings, namespace: Option<&NamespaceFacts>) -> Result<Plan, Refusal> {
+        let (interception, note) = interception::choose(&settings, namespace, !self.names.is_empty())?;
+        let mut plan = Plan::make(settings, interception, &self.pod, &self.author)?;
+        plan.notes.splice(..0, note);
+        Ok(plan)
     }
 
     /// `None` where nothing of ours is there.
@@ -102,7 +141,7 @@ impl Injected {
     fn invalid(&self, faults: Faults, kind: WorkloadKind) -> Outcome {
         let patch = match self.origin {
             Origin::Recorded => {
-                let mended = self.now.mended(&self.pod, self.record.as_ref(), self.origin);
+                let mended = self.now.mended(&self.pod, self.record.as_ref(), &self.names, self.origin);
                 patch::between(kind.template(), &self.now, &mended)
             }
             Origin::Guessed => Patch::default(),

@@ -5,6 +5,16 @@
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
     Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `apps/v1` ReplicaSet; one that a Deployment or Rollout controls is left alone.
+    ReplicaSet,
+    /// `v1` Pod, which can be injected at its creation alone.
+    Pod,
+    /// `argoproj.io` Rollout.
+    Rollout,
 }
 
 impl WorkloadKind {
@@ -12,14 +22,47 @@ impl WorkloadKind {
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         match (api_version, kind) {
             ("apps/v1", "Deployment") => Some(Self::Deployment),
+            ("apps/v1", "StatefulSet") => Some(Self::StatefulSet),
+            ("apps/v1", "DaemonSet") => Some(Self::DaemonSet),
+            ("apps/v1", "ReplicaSet") => Some(Self::ReplicaSet),
+            ("v1", "Pod") => Some(Self::Pod),
+            ("argoproj.io/v1alpha1", "Rollout") => Some(Self::Rollout),
             _ => None,
+        }
+    }
+
+    /// Every kind, in the order in which they are documented.
+    pub const ALL: &[Self] =
+        &[Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::ReplicaSet, Self::Pod, Self::Rollout];
+
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::Pod => "Pod",
+            Self::Rollout => "Rollout",
+        }
+    }
+
+    /// Whether an update can change the pod template. A pod's containers are settled with its creation: a patch would make the
+    /// API server refuse its author's update.
+    pub const fn can_change(self) -> bool {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet | Self::Rollout => true,
+            Self::Pod => false,
         }
     }
 
     /// Where the pod template (an object with `metadata` and `spec`) is.
     pub(crate) const fn template(self) -> &'static [&'static str] {
         match self {
-            Self::Deployment => &["spec", "template"],
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet | Self::Rollout => {
+                &["spec", "template"]
+            }
+            Self::Pod => &[],
         }
     }
 }
@@ -30,8 +73,14 @@ mod tests {
 
     #[test]
     fn only_what_has_a_pod_template() {
-        assert_eq!(WorkloadKind::of("apps/v1", "Deployment"), Some(WorkloadKind::Deployment));
-        for (api_version, kind) in [("extensions/v1beta1", "Deployment"), ("v1", "Service"), ("", "")] {
+        for kind in WorkloadKind::ALL {
+            let versions = ["apps/v1", "v1", "argoproj.io/v1alpha1"];
+            let found = versions.iter().filter_map(|version| WorkloadKind::of(version, kind.name()));
+            assert_eq!(found.collect::<Vec<_>>(), [*kind]);
+        }
+        for (api_version, kind) in
+            [("extensions/v1beta1", "Deployment"), ("v1", "Service"), ("batch/v1", "Job"), ("", "")]
+        {
             assert_eq!(WorkloadKind::of(api_version, kind), None);
         }
     }

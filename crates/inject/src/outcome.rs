@@ -27,6 +27,8 @@ pub enum Outcome {
         /// What is there.
         report: Report,
     },
+    /// Asked for, but what controls the object is what is injected: a change here would be undone or never end.
+    Owned,
     /// Asked for, but this pod cannot have it.
     Skip {
         /// Why not.
@@ -81,6 +83,7 @@ decisions! {
     NotAsked: "not_asked", "no annotation asks for the recycling proxy";
     Injected: "injected", "the recycling proxy was injected or brought up to date";
     Unchanged: "unchanged", "the recycling proxy is there as it should be";
+    Owned: "owned", "another workload controls it, and is what to inject into; it was left as it is";
     Skipped: "skipped", "the recycling proxy was asked for, but this workload cannot have it";
     Removed: "removed", "the recycling proxy was taken out";
     Invalid: "invalid", "the annotations have faults; nothing was injected or changed";
@@ -95,7 +98,7 @@ impl Outcome {
             | Self::Skip { patch, .. }
             | Self::Remove { patch }
             | Self::Invalid { patch, .. } => patch,
-            Self::NotAsked | Self::Unchanged { .. } | Self::Unreadable(_) => return None,
+            Self::NotAsked | Self::Unchanged { .. } | Self::Owned | Self::Unreadable(_) => return None,
         };
         (!patch.is_empty()).then_some(patch)
     }
@@ -106,6 +109,7 @@ impl Outcome {
             Self::NotAsked => Decision::NotAsked,
             Self::Inject { .. } => Decision::Injected,
             Self::Unchanged { .. } => Decision::Unchanged,
+            Self::Owned => Decision::Owned,
             Self::Skip { .. } => Decision::Skipped,
             Self::Remove { .. } => Decision::Removed,
             Self::Invalid { .. } => Decision::Invalid,
@@ -120,6 +124,7 @@ impl Outcome {
             Self::NotAsked
             | Self::Inject { .. }
             | Self::Unchanged { .. }
+            | Self::Owned
             | Self::Remove { .. }
             | Self::Invalid { .. }
             | Self::Unreadable(_) => None,
@@ -134,7 +139,9 @@ impl Outcome {
             Self::Inject { report, .. } => report.notes.iter().map(|note| warning(&note.to_string())).collect(),
             Self::Skip { reason, .. } => vec![warning(&format!("not injected: {reason}"))],
             Self::Invalid { faults, .. } => first(faults),
-            Self::NotAsked | Self::Unchanged { .. } | Self::Remove { .. } | Self::Unreadable(_) => Vec::new(),
+            Self::NotAsked | Self::Unchanged { .. } | Self::Owned | Self::Remove { .. } | Self::Unreadable(_) => {
+                Vec::new()
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
     let mut operations = Operations { at: PointerBuf::from_tokens(template.iter().copied()), list: Vec::new() };
     for (index, (now, want)) in now.apps.iter().zip(&want.apps).enumerate() {
         let container = |key| ["spec".to_owned(), "containers".to_owned(), index.to_string(), String::from(key)];
+        operations.same_items(&container("ports"), now.ports.as_ref(), want.ports.as_ref());
         operations.at_path(&container("lifecycle"), now.lifecycle.as_ref(), want.lifecycle.as_ref());
         for (kind, (now, want)) in probe::KINDS.iter().zip(now.probes.iter().zip(&want.probes)) {
             operations.at_path(&container(kind), now.as_ref(), want.as_ref());
@@ -39,6 +40,15 @@ impl Operations {
         self.place(now, want);
         for _ in tokens {
             self.at.pop_back();
+        }
+    }
+
+    /// Two lists whose entries are the same ones, changed or not.
+    fn same_items(&mut self, tokens: &[String], now: Option<&Value>, want: Option<&Value>) {
+        let items = |list: Option<&'_ Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
+        for (index, (now, want)) in items(now).iter().zip(&items(want)).enumerate() {
+            let place: Vec<String> = tokens.iter().cloned().chain([index.to_string()]).collect();
+            self.at_path(&place, Some(now), Some(want));
         }
     }
 

@@ -1,11 +1,16 @@
 //! What an injection will do, before any JSON is written.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use settings::{Faults, PROXY_PORT, ProxySettings, RawOptions, RedirectSettings, Sidecar, Span, WorkloadSettings};
+use settings::{
+    AppAddress, Faults, Interception, NAMED_PORTS, PROXY_PORT, ProxySettings, RawOptions, RedirectSettings, Route,
+    Routes, Sidecar, Span, WorkloadSettings,
+};
 
 use crate::hook;
+use crate::names::PortNames;
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
 use crate::probe;
@@ -35,7 +40,9 @@ impl From<Faults> for Refusal {
 
 /// What an injection will do.
 pub(crate) struct Plan {
-    pub(crate) redirect: RedirectSettings,
+    /// The app ports that are taken.
+    ports: BTreeSet<u16>,
+    pub(crate) takeover: Takeover,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
     /// The containers that wait for the drain.
@@ -43,18 +50,50 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<Note>,
 }
 
+/// By what traffic reaches the proxy.
+pub(crate) enum Takeover {
+    /// By rules of the kernel's.
+    Redirect(RedirectSettings),
+    /// By names that are the proxy's now.
+    NamedPort(PortNames),
+}
+
+/// A port of the proxy's that has the name of an app's port.
+pub(crate) struct Listener<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) port: u16,
+    app: u16,
+}
+
 impl Plan {
     /// Plans for a pod whose sites are as its author wrote them.
-    pub(crate) fn make(settings: WorkloadSettings, pod: &Pod, sites: &Sites) -> Result<Self, Refusal> {
+    pub(crate) fn make(
+        settings: WorkloadSettings,
+        interception: Interception,
+        pod: &Pod,
+        sites: &Sites,
+    ) -> Result<Self, Refusal> {
         suitability::check(pod)?;
-        let ports = Ports::choose(&settings, pod)?;
+        let ports = Ports::choose(&settings, interception, pod)?;
         let mut notes = Vec::new();
         let held = if settings.hold_app.is_on() { held(pod, &ports, sites, &mut notes) } else { BTreeSet::new() };
         if is_no_longer_guaranteed(pod, &settings.sidecar) {
             notes.push(Note::NotGuaranteed);
         }
-        let probe_ports = probed(pod, &ports, sites);
+        let (takeover, probe_ports) = match interception {
+            Interception::Redirect => {
+                let redirect = RedirectSettings { ports: ports.taken.clone(), to: PROXY_PORT };
+                (Takeover::Redirect(redirect), probed(pod, &ports, sites))
+            }
+            Interception::NamedPort => {
+                notes.push(Note::ByNameAlone);
+                notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
+                (Takeover::NamedPort(ports.names.into()), BTreeSet::new())
+            }
+        };
+        let defaults = ProxySettings::from_raw(&RawOptions::default())?;
         let proxy = ProxySettings {
+            routes: takeover.routes().unwrap_or(defaults.routes),
             max_requests: settings.max_requests,
             jitter: settings.jitter,
             max_age: settings.max_age,
@@ -66,18 +105,53 @@ impl Plan {
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
             log_level: settings.sidecar.log_level,
-            ..ProxySettings::from_raw(&RawOptions::default())?
+            ..defaults
         };
-        let redirect = RedirectSettings { ports: ports.taken, to: PROXY_PORT };
-        Ok(Self { redirect, proxy, sidecar: settings.sidecar, held, notes })
+        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, held, notes })
     }
 
     pub(crate) fn takes(&self, port: u16) -> bool {
-        self.redirect.ports.contains(&port)
+        self.ports.contains(&port)
     }
 
     pub(crate) fn report(self) -> Report {
-        Report { ports: self.redirect.ports, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
+        let interception = match self.takeover {
+            Takeover::Redirect(_) => Interception::Redirect,
+            Takeover::NamedPort(_) => Interception::NamedPort,
+        };
+        Report { ports: self.ports, interception, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
+    }
+}
+
+impl Takeover {
+    /// The names that move.
+    pub(crate) fn names(&self) -> PortNames {
+        match self {
+            Self::Redirect(_) => PortNames::default(),
+            Self::NamedPort(names) => names.clone(),
+        }
+    }
+
+    /// The proxy's ports that have names of the app's.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
+        let names = match self {
+            Self::Redirect(_) => None,
+            Self::NamedPort(names) => Some(names),
+        };
+        let names = names.into_iter().flat_map(PortNames::iter);
+        names.zip(NAMED_PORTS).map(|((app, name), port)| Listener { name, port, app })
+    }
+
+    /// `None` where the kernel is asked for each connection.
+    fn routes(&self) -> Option<Routes> {
+        let route = |listener: Listener<'_>| Route {
+            listen: (Ipv6Addr::UNSPECIFIED, listener.port).into(),
+            app: AppAddress::OfPod(listener.app),
+        };
+        match self {
+            Self::Redirect(_) => None,
+            Self::NamedPort(_) => Some(Routes::Fixed(self.listeners().map(route).collect())),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::{self, Origin};
+use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
@@ -37,18 +38,20 @@ pub(crate) struct Port {
 }
 
 impl Pod {
-    /// Reads a pod template; `origin` tells which init containers of our names are ours.
-    pub(crate) fn read(template: &Node<'_>, origin: Origin) -> Result<Self, Unreadable> {
+    /// Reads a pod template; `origin` tells which init containers of our names are ours, and `names` are those that
+    /// ports had before they moved.
+    pub(crate) fn read(template: &Node<'_>, origin: Origin, names: &PortNames) -> Result<Self, Unreadable> {
         let metadata = template.member("metadata")?;
         let spec = template.member("spec")?;
         let containers = spec.member("containers")?;
-        let apps = containers.items()?.iter().map(Container::read).collect::<Result<Vec<_>, _>>()?;
+        let read = |node: &Node<'_>| Container::read(node, names);
+        let apps = containers.items()?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         if apps.is_empty() {
             return Err(containers.unreadable("at least one container"));
         }
         let mut init_containers = Vec::new();
         for node in spec.member("initContainers")?.items()? {
-            let container = Container::read(&node)?;
+            let container = read(&node)?;
             if !container::is_ours(node.raw(), origin) {
                 init_containers.push(container);
             }
@@ -74,10 +77,11 @@ impl Pod {
 }
 
 impl Container {
-    fn read(node: &Node<'_>) -> Result<Self, Unreadable> {
+    fn read(node: &Node<'_>, names: &PortNames) -> Result<Self, Unreadable> {
         let name = node.member("name")?;
         let name = name.text()?.ok_or_else(|| name.unreadable("a name"))?.to_owned();
-        let ports = node.member("ports")?.items()?.iter().map(Port::read).collect::<Result<_, _>>()?;
+        let ports =
+            node.member("ports")?.items()?.iter().map(|port| Port::read(port, names)).collect::<Result<_, _>>()?;
         Ok(Self { name, ports, guaranteed: is_guaranteed(&node.member("resources")?)? })
     }
 
@@ -88,14 +92,15 @@ impl Container {
 }
 
 impl Port {
-    fn read(node: &Node<'_>) -> Result<Self, Unreadable> {
+    fn read(node: &Node<'_>, names: &PortNames) -> Result<Self, Unreadable> {
         let number = node.member("containerPort")?;
-        Ok(Self {
-            name: node.member("name")?.text()?.map(str::to_owned),
-            number: number.port()?.ok_or_else(|| number.unreadable("a port from 1 to 65535"))?,
-            tcp: matches!(node.member("protocol")?.text()?, None | Some("TCP")),
-            on_host: node.member("hostPort")?.port()?.is_some(),
-        })
+        let number = number.port()?.ok_or_else(|| number.unreadable("a port from 1 to 65535"))?;
+        let tcp = matches!(node.member("protocol")?.text()?, None | Some("TCP"));
+        let name = node.member("name")?;
+        // An empty name is none to the API server.
+        let name = name.text()?.filter(|name| !name.is_empty());
+        let name = name.map(|name| if tcp { names.original(number, name) } else { name });
+        Ok(Self { name: name.map(str::to_owned), number, tcp, on_host: node.member("hostPort")?.port()?.is_some() })
     }
 }
 
@@ -135,7 +140,8 @@ mod tests {
     use super::*;
 
     fn read(template: &Value) -> Result<Pod, String> {
-        Pod::read(&Node::root(template), Origin::Guessed).map_err(|unreadable| unreadable.to_string())
+        Pod::read(&Node::root(template), Origin::Guessed, &PortNames::default())
+            .map_err(|unreadable| unreadable.to_string())
     }
 
     #[test]

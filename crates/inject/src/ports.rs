@@ -1,12 +1,19 @@
 //! Which app ports pass through the proxy.
 
-use std::collections::BTreeSet;
+mod naming;
 
-use settings::{ADMIN_PORT, Annotation, Fault, Faults, PROXY_PORT, PortRef, WorkloadSettings};
+use std::collections::{BTreeMap, BTreeSet};
+
+use settings::{
+    ADMIN_PORT, Annotation, Fault, Faults, Interception, NAMED_PORTS, PROXY_PORT, PortRef, WorkloadSettings,
+};
 
 use crate::plan::Refusal;
 use crate::pod::{Container, Pod};
 use crate::skip::SkipReason;
+
+/// So many names are told to somebody who has mistaken one: a pod can have thousands, and an annotation thousands of mistakes.
+const MOST_NAMES: usize = 10;
 
 /// The ports to take, and those of them that are not looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,15 +21,20 @@ pub(crate) struct Ports {
     /// Never empty, never the proxy's own.
     pub(crate) taken: BTreeSet<u16>,
     pub(crate) opaque: BTreeSet<u16>,
+    /// The names of the taken ports, where it is by names that they are taken.
+    pub(crate) names: BTreeMap<u16, String>,
+    /// Declared ports that have no name and are therefore not taken.
+    pub(crate) unnamed: BTreeSet<u16>,
 }
 
 impl Ports {
     /// Finds the ports that `settings` mean in `pod`.
-    pub(crate) fn choose(settings: &WorkloadSettings, pod: &Pod) -> Result<Self, Refusal> {
+    pub(crate) fn choose(settings: &WorkloadSettings, interception: Interception, pod: &Pod) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let taken = match &settings.ports {
-            Some(asked) => numbers(Annotation::Ports, asked, pod, &mut faults),
-            None => declared(pod)?,
+        let (taken, unnamed) = match (&settings.ports, interception) {
+            (Some(asked), _) => (numbers(Annotation::Ports, asked, pod, &mut faults), BTreeSet::new()),
+            (None, Interception::Redirect) => (declared(pod)?, BTreeSet::new()),
+            (None, Interception::NamedPort) => naming::named_ones(declared(pod)?, pod)?,
         };
         let all_taken_are_known = faults.is_empty();
         let opaque = numbers(Annotation::OpaquePorts, &settings.opaque_ports, pod, &mut faults);
@@ -33,18 +45,30 @@ impl Ports {
             }));
         }
         Faults::none_or(faults)?;
-        let ports = Self { taken, opaque };
-        ports.check(pod)?;
+        let mut ports = Self { taken, opaque, names: BTreeMap::new(), unnamed };
+        ports.check(interception, pod)?;
+        if interception == Interception::NamedPort {
+            ports.names = naming::names(&ports.taken, pod)?;
+        }
         Ok(ports)
     }
 
-    fn check(&self, pod: &Pod) -> Result<(), SkipReason> {
-        let ours = |number: &u16| [PROXY_PORT, ADMIN_PORT].contains(number);
+    fn check(&self, interception: Interception, pod: &Pod) -> Result<(), SkipReason> {
+        let listeners = match interception {
+            Interception::Redirect => 0,
+            Interception::NamedPort => self.taken.len(),
+        };
+        let ours: BTreeSet<u16> = [PROXY_PORT, ADMIN_PORT].into_iter().chain(NAMED_PORTS.take(listeners)).collect();
+        let ours = |number: &u16| ours.contains(number);
+        if listeners > NAMED_PORTS.len() {
+            return Err(SkipReason::PortClash);
+        }
         let declared = pod.apps.iter().chain(&pod.init_containers).flat_map(Container::tcp_ports);
         if self.taken.iter().any(ours) || declared.map(|port| port.number).any(|number| ours(&number)) {
             return Err(SkipReason::PortClash);
         }
-        if self.taken.iter().any(|number| owners(pod, *number).count() > 1) {
+        let owners = owners(pod);
+        if self.taken.iter().any(|number| owners.get(number).is_some_and(|owners| owners.len() > 1)) {
             return Err(SkipReason::PortOwners);
         }
         let mut declared = pod.apps.iter().flat_map(Container::tcp_ports);
@@ -56,14 +80,24 @@ impl Ports {
 
     /// Whether a container may serve a taken port: it declares one, or nobody declares one of them.
     pub(crate) fn may_be_served_by(&self, app: &Container, pod: &Pod) -> bool {
-        let declares = |number: &u16| app.tcp_ports().any(|port| port.number == *number);
-        self.taken.iter().any(|number| declares(number) || owners(pod, *number).next().is_none())
+        let declares_one = app.tcp_ports().any(|port| self.taken.contains(&port.number));
+        declares_one || {
+            let declared: BTreeSet<u16> =
+                pod.apps.iter().flat_map(Container::tcp_ports).map(|port| port.number).collect();
+            !self.taken.is_subset(&declared)
+        }
     }
 }
 
-/// The containers that declare a TCP port.
-fn owners(pod: &Pod, number: u16) -> impl Iterator<Item = &Container> {
-    pod.apps.iter().filter(move |app| app.tcp_ports().any(|port| port.number == number))
+/// The places among the containers of those that declare a TCP port.
+fn owners(pod: &Pod) -> BTreeMap<u16, BTreeSet<usize>> {
+    let mut owners: BTreeMap<u16, BTreeSet<usize>> = BTreeMap::new();
+    for (index, app) in pod.apps.iter().enumerate() {
+        for port in app.tcp_ports() {
+            owners.entry(port.number).or_default().insert(index);
+        }
+    }
+    owners
 }
 
 /// Every TCP port that an app container declares.
@@ -80,35 +114,32 @@ fn declared(pod: &Pod) -> Result<BTreeSet<u16>, SkipReason> {
 
 /// The numbers that an annotation means; a name that no container declares is a fault.
 fn numbers(annotation: Annotation, asked: &[PortRef], pod: &Pod, faults: &mut Vec<Fault>) -> BTreeSet<u16> {
+    let mut by_name: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
+    for port in pod.apps.iter().flat_map(Container::tcp_ports) {
+        if let Some(name) = &port.name {
+            by_name.entry(name).or_default().insert(port.number);
+        }
+    }
     let mut numbers = BTreeSet::new();
     for port in asked {
         match port {
             PortRef::Number(number) => _ = numbers.insert(*number),
-            PortRef::Name(name) => {
-                let meant: BTreeSet<u16> = named(pod, name).collect();
-                if meant.is_empty() {
-                    faults.push(Fault::invalid(annotation.key(), name, known_names(pod)));
-                }
-                numbers.extend(meant);
-            }
+            PortRef::Name(name) => match by_name.get(name.as_str()) {
+                Some(meant) => numbers.extend(meant),
+                None => faults.push(Fault::invalid(annotation.key(), name, known(&by_name))),
+            },
         }
     }
     numbers
 }
 
-fn named<'a>(pod: &'a Pod, name: &'a str) -> impl Iterator<Item = u16> + 'a {
-    let ports = pod.apps.iter().flat_map(Container::tcp_ports);
-    ports.filter(move |port| port.name.as_deref() == Some(name)).map(|port| port.number)
-}
-
-fn known_names(pod: &Pod) -> String {
-    let names: BTreeSet<&str> =
-        pod.apps.iter().flat_map(Container::tcp_ports).filter_map(|port| port.name.as_deref()).collect();
-    if names.is_empty() {
-        "a number, as no container names a TCP port".to_owned()
-    } else {
-        format!("a number, or the name of a TCP container port ({})", listed(names))
+fn known(by_name: &BTreeMap<&str, BTreeSet<u16>>) -> String {
+    if by_name.is_empty() {
+        return "a number, as no container names a TCP port".to_owned();
     }
+    let more = if by_name.len() > MOST_NAMES { ", …" } else { "" };
+    let names = listed(by_name.keys().take(MOST_NAMES));
+    format!("a number, or the name of a TCP container port ({names}{more})")
 }
 
 fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
@@ -118,25 +149,24 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::{Value, json};
     use settings::Layer;
 
     use super::*;
     use crate::container::Origin;
+    use crate::names::PortNames;
     use crate::node::Node;
 
     fn pod(spec: &Value) -> Pod {
         let template = json!({"spec": spec});
-        Pod::read(&Node::root(&template), Origin::Guessed).unwrap()
+        Pod::read(&Node::root(&template), Origin::Guessed, &PortNames::default()).unwrap()
     }
 
     fn choose(annotations: &[(&str, &str)], spec: &Value) -> Result<Ports, Refusal> {
         let mut texts = BTreeMap::from([("evenkeel.dev/max-requests".to_owned(), "1".to_owned())]);
         texts.extend(annotations.iter().map(|(name, value)| (format!("evenkeel.dev/{name}"), (*value).to_owned())));
-        let settings = WorkloadSettings::resolve(&[Layer::Object(&texts)]).unwrap().unwrap();
-        Ports::choose(&settings, &pod(spec))
+        let settings = WorkloadSettings::resolve(&[Layer::Workload(&texts)]).unwrap().unwrap();
+        Ports::choose(&settings, settings.default_interception, &pod(spec))
     }
 
     fn skipped(annotations: &[(&str, &str)], spec: &Value) -> Option<SkipReason> {
@@ -186,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn every_name_needs_a_port_of_the_proxys() {
+        let spec = |other: u16| {
+            let ports = [("a", 8080), ("b", 9090), ("c", other)];
+            let ports: Value = ports.iter().map(|(name, port)| json!({"name": name, "containerPort": port})).collect();
+            json!({"containers": [{"name": "web", "ports": ports}]})
+        };
+        let by_name = |asked| [("interception", "named-port"), ("ports", asked)];
+        assert_eq!(skipped(&by_name("a,b"), &spec(15_221)), Some(SkipReason::PortClash));
+        assert_eq!(skipped(&by_name("a,b"), &spec(15_222)), None);
+        assert_eq!(skipped(&[("ports", "a,b")], &spec(15_221)), None, "redirect needs no port there");
+        assert_eq!(skipped(&by_name("c"), &spec(15_220)), Some(SkipReason::PortClash));
+        let many: Value =
+            (1..=u16::MAX).map(|port| json!({"name": format!("p{port}"), "containerPort": port})).collect();
+        let many = json!({"containers": [{"name": "web", "ports": many}]});
+        assert_eq!(skipped(&[("interception", "named-port")], &many), Some(SkipReason::PortClash));
+    }
+
+    #[test]
     fn faults_of_both_annotations_come_together() {
         let faults = |annotations: &[(&str, &str)]| match choose(annotations, &spec()) {
             Err(Refusal::Invalid(faults)) => faults.iter().map(ToString::to_string).collect(),
@@ -210,7 +258,12 @@ mod tests {
     #[test]
     fn who_may_serve_a_port_that_nobody_declares() {
         let pod = pod(&spec());
-        let ports = |taken| Ports { taken: BTreeSet::from([taken]), opaque: BTreeSet::new() };
+        let ports = |taken| Ports {
+            taken: BTreeSet::from([taken]),
+            opaque: BTreeSet::new(),
+            names: BTreeMap::new(),
+            unnamed: BTreeSet::new(),
+        };
         let served = |taken| pod.apps.iter().map(|app| ports(taken).may_be_served_by(app, &pod)).collect::<Vec<_>>();
         assert_eq!(
             (served(8080), served(8081), served(7777)),

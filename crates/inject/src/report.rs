@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use settings::{PREFIX, Span};
+use settings::{Interception, PREFIX, Span};
+
+use crate::namespace::PodSecurity;
 
 /// The longest sentence that a warning can be; kubectl prints each on a line of its own.
 const LONGEST: usize = 120;
@@ -13,6 +15,8 @@ const LONGEST: usize = 120;
 pub struct Report {
     /// The app ports that pass through the proxy; never empty.
     pub ports: BTreeSet<u16>,
+    /// How clients of these ports reach the proxy.
+    pub interception: Interception,
     /// The bound on the drain, after the grace period has had its say.
     pub drain_timeout: Span,
     /// What is not as one would expect.
@@ -36,6 +40,18 @@ pub enum Note {
     },
     /// The pods were of the class `Guaranteed` of quality of service, and the sidecar's requests are below its limits.
     NotGuaranteed,
+    /// Nobody chose an interception, and the namespace refuses what would have been the default.
+    NamedPortChosen {
+        /// What it enforces.
+        level: PodSecurity,
+    },
+    /// Clients that go by a number are not led to the proxy.
+    ByNameAlone,
+    /// A port that has no name, and so is not taken.
+    Unnamed {
+        /// The port.
+        port: u16,
+    },
 }
 
 impl fmt::Display for Note {
@@ -49,6 +65,15 @@ impl fmt::Display for Note {
             }
             Self::NotGuaranteed => {
                 f.write_str("pods are no longer of QoS class Guaranteed; equal proxy-… requests and limits keep it")
+            }
+            Self::NamedPortChosen { level } => {
+                write!(f, "the namespace enforces Pod Security {level}, so interception is named-port")
+            }
+            Self::ByNameAlone => f.write_str(
+                "named-port: a Service must give the port's name as targetPort; a number bypasses the proxy",
+            ),
+            Self::Unnamed { port } => {
+                write!(f, "named-port: port {port} has no name and bypasses the proxy; name it")
             }
         }
     }
@@ -76,6 +101,9 @@ mod tests {
             Note::DrainCut { asked: longest, cut: longest },
             Note::OwnHook { container: "a".repeat(63) },
             Note::NotGuaranteed,
+            Note::NamedPortChosen { level: PodSecurity::Restricted },
+            Note::ByNameAlone,
+            Note::Unnamed { port: u16::MAX },
         ] {
             assert_eq!(warning(&note.to_string()), format!("evenkeel: {note}"));
         }

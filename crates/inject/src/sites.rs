@@ -10,6 +10,7 @@ use settings::STATUS_KEY;
 
 use crate::blank::{Blanks, put};
 use crate::container::{self, Origin};
+use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
 use crate::plan::Plan;
 use crate::pod::Pod;
@@ -46,20 +47,20 @@ impl Sites {
     }
 
     /// The sites as the workload's author wrote them.
-    pub(crate) fn undone(&self, pod: &Pod, record: Option<&Record>, origin: Origin) -> Self {
+    pub(crate) fn undone(&self, pod: &Pod, record: Option<&Record>, names: &PortNames, origin: Origin) -> Self {
         let unrecorded = Blanks::default();
         let blanks = record.map_or(&unrecorded, |record| &record.blanks);
         let apps = self.apps.iter().zip(&pod.apps);
         Self {
             metadata: without_status(self.metadata.as_ref(), blanks),
             init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
-            apps: apps.map(|(site, app)| site.undone(&app.name, record, blanks)).collect(),
+            apps: apps.map(|(site, app)| site.undone(&app.name, record, names, blanks)).collect(),
         }
     }
 
     /// The sites with everything that is injected; `self` as the author wrote them, `now` as they are.
     pub(crate) fn injected(&self, now: &Self, pod: &Pod, plan: &Plan, before: Option<&Record>, origin: Origin) -> Self {
-        let mut record = Record::new(container::resources(&plan.sidecar));
+        let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.injected(app, plan, &mut record)).collect();
         record.blanks.note(INIT_CONTAINERS, self.init_containers.as_ref());
         let given = before.map(|record| &record.resources);
@@ -75,12 +76,12 @@ impl Sites {
     ///
     /// For a workload whose settings cannot be used: what runs goes on to run. Of two handlers in one probe, the author's goes
     /// where it is the one that was replaced before, and ours where it is a new one.
-    pub(crate) fn mended(&self, pod: &Pod, record: Option<&Record>, origin: Origin) -> Self {
+    pub(crate) fn mended(&self, pod: &Pod, record: Option<&Record>, names: &PortNames, origin: Origin) -> Self {
         if !self.has_proxy(origin) {
             // Probes that ask a proxy that is not there would keep the pod from becoming ready.
-            return self.undone(pod, record, origin);
+            return self.undone(pod, record, names, origin);
         }
-        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(&app.name, record)).collect();
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(&app.name, record, names)).collect();
         Self { metadata: self.metadata.clone(), init_containers: self.init_containers.clone(), apps }
     }
 
@@ -113,15 +114,20 @@ fn without_status(metadata: Option<&Value>, blanks: &Blanks) -> Option<Value> {
     blanks.or_blank(METADATA, left)
 }
 
-/// `initContainers` with ours up to date: those that are there in their places, else at the end.
-fn with_ours(list: Option<&Value>, wanted: &[Value; 2], given: Option<&Value>, origin: Origin) -> Value {
+/// `initContainers` with ours up to date: those that are there in their places, others before the next of ours or at the end;
+/// without one of ours that is no longer wanted.
+fn with_ours(list: Option<&Value>, wanted: &[Value], given: Option<&Value>, origin: Origin) -> Value {
     let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
-    for wanted in wanted {
-        let is_it =
-            |entry: &&mut Value| container::is_ours(Some(&**entry), origin) && entry.get("name") == wanted.get("name");
-        match list.iter_mut().find(is_it) {
-            Some(entry) => *entry = update::updated(entry, wanted, given),
-            None => list.push(wanted.clone()),
+    let is_wanted = |entry: &Value| wanted.iter().any(|wanted| wanted.get("name") == entry.get("name"));
+    list.retain(|entry| !container::is_ours(Some(entry), origin) || is_wanted(entry));
+    let mut next = list.len();
+    for wanted in wanted.iter().rev() {
+        let is_it = |entry: &Value| container::is_ours(Some(entry), origin) && entry.get("name") == wanted.get("name");
+        if let Some(place) = list.iter().position(is_it) {
+            list[place] = update::updated(&list[place], wanted, given);
+            next = place;
+        } else {
+            list.insert(next, wanted.clone());
         }
     }
     Value::Array(list)

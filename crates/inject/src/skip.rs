@@ -35,9 +35,13 @@ reasons! {
     NameClash: "name_clash", "a container of another origin is named recycling-proxy or recycling-proxy-redirect";
     NoPort: "no_port", "no container declares a port; evenkeel.dev/ports can name the one to take";
     NoTcpPort: "no_tcp_port", "every declared port is UDP or SCTP, and only TCP carries HTTP connections to recycle";
-    PortClash: "port_clash", "the app uses port 15210 or 15211, which the recycling proxy needs";
+    PortClash: "port_clash", "a port that the proxy needs is used: 15210, 15211 or, by 80 named ports at most, 15220 to 15299";
     PortOwners: "port_owners", "two containers declare the same TCP port, so it is unclear which of them is the app";
     HostPort: "host_port", "a taken port has a hostPort, by which the node would lead clients past the Service";
+    PodSecurity: "pod_security", "the namespace's Pod Security admits no redirect; interception named-port needs no privilege";
+    UnnamedPort: "unnamed_port", "named-port moves the names of ports, and a port to take has none: name it";
+    PortNames: "port_names", "named-port moves the names of ports, and one is there twice or is the proxy's own";
+    NoTemplate: "no_template", "the Rollout has no pod template of its own: annotate the workload that it refers to";
 }
 
 impl fmt::Display for SkipReason {
@@ -64,5 +68,8 @@ mod tests {
         let sentence = SkipReason::PortClash.sentence();
         assert!(sentence.contains(&settings::PROXY_PORT.to_string()));
         assert!(sentence.contains(&settings::ADMIN_PORT.to_string()));
+        for port in [settings::NAMED_PORTS.start(), settings::NAMED_PORTS.end()] {
+            assert!(sentence.contains(&port.to_string()));
+        }
     }
 }

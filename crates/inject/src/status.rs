@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::blank::Blanks;
+use crate::names::PortNames;
 
 /// The form of the annotation; a record of another form counts as lost.
 const VERSION: u32 = 1;
@@ -22,14 +23,17 @@ pub(crate) struct Record {
     /// The `tcpSocket` that a probe of ours took the place of, by container and probe.
     #[serde(rename = "tcpSocket", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sockets: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The names of app ports that are the proxy's now.
+    #[serde(rename = "portNames", default, skip_serializing_if = "PortNames::is_empty")]
+    pub(crate) names: PortNames,
     /// Places that were empty otherwise than by absence.
     #[serde(rename = "blank", default, skip_serializing_if = "Blanks::is_empty")]
     pub(crate) blanks: Blanks,
 }
 
 impl Record {
-    pub(crate) fn new(resources: Value) -> Self {
-        Self { version: VERSION, resources, sockets: BTreeMap::new(), blanks: Blanks::default() }
+    pub(crate) fn new(resources: Value, names: PortNames) -> Self {
+        Self { version: VERSION, resources, sockets: BTreeMap::new(), names, blanks: Blanks::default() }
     }
 
     /// Reads the annotation; `None` where somebody has made something else of it.
@@ -56,10 +60,12 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote() {
-        let mut record = Record::new(json!({"limits": {"cpu": "1"}}));
+        let mut record = Record::new(json!({"limits": {"cpu": "1"}}), PortNames::default());
         assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}}}"#);
         record.sockets.entry("web".into()).or_default().insert("livenessProbe".into(), json!({"port": "http"}));
         record.blanks.note("initContainers", Some(&json!([])));
+        record.names = BTreeMap::from([(8080, "http".to_owned())]).into();
+        assert!(record.text().contains(r#""portNames":{"8080":"http"}"#), "{}", record.text());
         assert_eq!(Record::parse(&record.text()), Some(record));
     }
 

@@ -45,13 +45,14 @@ mod tests {
 
     use super::*;
     use crate::container::Origin;
+    use crate::names::PortNames;
     use crate::node::Node;
 
     #[track_caller]
     fn assert_checks(metadata: &Value, spec: &Value, reason: Option<SkipReason>) {
         let mut template = json!({"metadata": metadata, "spec": {"containers": [{"name": "web"}]}});
         template["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let pod = Pod::read(&Node::root(&template), Origin::Guessed).unwrap();
+        let pod = Pod::read(&Node::root(&template), Origin::Guessed, &PortNames::default()).unwrap();
         assert_eq!(check(&pod).err(), reason, "{template}");
     }
 

@@ -20,7 +20,8 @@ pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Value>) -> Val
         let present = now.get(key);
         let value = match key.as_str() {
             "env" => variables(present, value),
-            "ports" => keyed(present, value, "containerPort", |_| true),
+            // Names of ports lead Services here, so there are none but ours.
+            "ports" => keyed(present, value, "containerPort", |_| false),
             "resources" => resources(present, value, given),
             _ => overlaid(present, value),
         };

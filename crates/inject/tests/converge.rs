@@ -288,3 +288,105 @@ fn what_others_wrote_by_hand_is_not_ours_to_remove() {
     // Unless that is what is asked for.
     assert_eq!(remove(&by_hand, DEPLOYMENT).decision(), Decision::Removed);
 }
+
+/// The original with its port's name in a probe by HTTP and a hook, to be taken by that name.
+fn by_name() -> Value {
+    let mut object = original();
+    object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!("named-port");
+    let app = app_mut(&mut object);
+    app["startupProbe"] = json!({"httpGet": {"path": "/", "port": "http"}});
+    app["lifecycle"] = json!({"postStart": {"tcpSocket": {"port": "http"}}});
+    object
+}
+
+#[test]
+fn a_port_taken_by_its_name_converges() {
+    let live = injected(&by_name());
+    assert_sound(&live);
+    assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
+    assert_eq!(app(&live)["livenessProbe"]["tcpSocket"]["port"], "app-8080");
+    converges(&client_side_apply(&live, &by_name()), &by_name());
+    // A probe is put back alone, and the port's name alone.
+    for place in ["/livenessProbe/tcpSocket/port", "/startupProbe/httpGet/port", "/ports/0/name"] {
+        let mut arrived = live.clone();
+        *app_mut(&mut arrived).pointer_mut(place).unwrap() = json!("http");
+        converges(&arrived, &by_name());
+    }
+    let mut arrived = live.clone();
+    let init = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
+    init.retain(|container| container["name"] != "recycling-proxy");
+    converges(&arrived, &by_name());
+}
+
+#[test]
+fn names_outlive_their_record() {
+    for status in [None, Some(json!("{"))] {
+        let mut arrived = injected(&by_name());
+        let metadata = &mut arrived["spec"]["template"]["metadata"];
+        match status {
+            Some(status) => metadata["annotations"]["evenkeel.dev/status"] = status,
+            None => _ = metadata.as_object_mut().unwrap().remove("annotations"),
+        }
+        converges(&arrived, &by_name());
+    }
+}
+
+#[test]
+fn one_interception_after_the_other() {
+    let with = |mut object: Value, word: &str| {
+        object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!(word);
+        object
+    };
+    let live = injected(&by_name());
+    converges(&with(live, "redirect"), &with(by_name(), "redirect"));
+    let arrived = with(injected(&with(by_name(), "redirect")), "named-port");
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_sound(&result);
+    // Variables stay in their places, and new ones come after them.
+    let sorted = |mut object: Value| {
+        let proxy = &mut object["spec"]["template"]["spec"]["initContainers"][1];
+        proxy["env"].as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
+        object
+    };
+    assert_eq!(sorted(result), sorted(injected(&by_name())));
+}
+
+#[test]
+fn an_author_who_renames_the_port() {
+    let renamed = |mut object: Value, probe: &str| {
+        app_mut(&mut object)["ports"][0]["name"] = json!("web");
+        app_mut(&mut object)["livenessProbe"]["tcpSocket"]["port"] = json!(probe);
+        app_mut(&mut object)["startupProbe"]["httpGet"]["port"] = json!(probe);
+        app_mut(&mut object)["lifecycle"]["postStart"]["tcpSocket"]["port"] = json!(probe);
+        object
+    };
+    let author = renamed(by_name(), "web");
+    converges(&renamed(injected(&by_name()), "web"), &author);
+    // Where somebody else owns the probes, they follow.
+    converges(&renamed(injected(&by_name()), "app-8080"), &author);
+}
+
+#[test]
+fn a_fault_leaves_a_name_where_it_is() {
+    let fault = |mut object: Value| {
+        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
+        object
+    };
+    let live = fault(injected(&by_name()));
+    assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
+    let arrived = client_side_apply(&live, &by_name());
+    assert_eq!(applied(&arrived, &outcome(&arrived)), live);
+}
+
+#[test]
+fn an_unknown_namespace_changes_no_interception() {
+    use inject::{NamespaceFacts, PodSecurity, inject};
+    let restricted = NamespaceFacts { pod_security: PodSecurity::Restricted, ..NamespaceFacts::default() };
+    let defaults = std::collections::BTreeMap::new();
+    let injection =
+        |object: &Value, namespace: Option<&NamespaceFacts>| inject(object, DEPLOYMENT, namespace, &defaults);
+    let live = applied(&original(), &injection(&original(), Some(&restricted)));
+    assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
+    assert_eq!(injection(&live, None).decision(), Decision::Unchanged);
+    assert_eq!(injection(&live, Some(&NamespaceFacts::default())).decision(), Decision::Injected);
+}

@@ -1,6 +1,6 @@
 //! Golden cases: a folder each under `tests/golden`.
 //!
-//! `input.yaml` (and `defaults.yaml`, the installation's) is written by hand; `outcome.yaml` and, where there is a patch,
+//! `input.yaml` (and `defaults.yaml`, the installation's, and `namespace.yaml`) is written by hand; `outcome.yaml` and, where there is a patch,
 //! `output.yaml` by this test with `UPDATE_GOLDEN=1`. A file that no case accounts for fails.
 //!
 //! A change of an `output.yaml` rolls the pods of every workload at its next edit after an upgrade: it needs a reason.
@@ -9,18 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inject::{Decision, Outcome, SkipReason, WorkloadKind, inject, remove};
+use inject::{Decision, NamespaceFacts, Outcome, SkipReason, WorkloadKind, inject, remove};
 use serde_json::{Value, json};
 use settings::{PREFIX, STATUS_KEY};
-
-const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 
 /// A folder and what is in it.
 struct Case {
     folder: PathBuf,
     name: String,
     input: Value,
+    kind: WorkloadKind,
     defaults: BTreeMap<String, String>,
+    namespace: Option<NamespaceFacts>,
 }
 
 impl Case {
@@ -37,11 +37,22 @@ impl Case {
         // An image that no release changes.
         let image = json!({"proxy-image": "example.com/recycling-proxy:1"});
         let defaults = parsed(&folder.join("defaults.yaml")).unwrap_or(image);
-        Self { name, input, defaults: serde_json::from_value(defaults).unwrap(), folder }
+        let [version, kind] = ["apiVersion", "kind"].map(|key| input[key].as_str().unwrap_or_default());
+        let kind = WorkloadKind::of(version, kind).unwrap_or_else(|| panic!("{name}: no kind to inject into"));
+        let namespace = parsed(&folder.join("namespace.yaml")).map(|object| {
+            let texts = |key: &str| serde_json::from_value(object["metadata"][key].clone()).unwrap_or_default();
+            NamespaceFacts::of(&texts("labels"), texts("annotations"))
+        });
+        Self { name, input, kind, defaults: serde_json::from_value(defaults).unwrap(), namespace, folder }
     }
 
     fn outcome(&self) -> Outcome {
-        inject(&self.input, DEPLOYMENT, &self.defaults)
+        self.outcome_of(&self.input)
+    }
+
+    /// What becomes of another object in the same place.
+    fn outcome_of(&self, object: &Value) -> Outcome {
+        inject(object, self.kind, self.namespace.as_ref(), &self.defaults)
     }
 
     /// The input with the patch applied.
@@ -115,7 +126,9 @@ fn every_case_comes_out_as_recorded() {
 
 #[test]
 fn no_file_is_stale() {
-    let known = BTreeSet::from(["input.yaml", "defaults.yaml", "outcome.yaml", "output.yaml"].map(String::from));
+    let known = BTreeSet::from(
+        ["input.yaml", "defaults.yaml", "namespace.yaml", "outcome.yaml", "output.yaml"].map(String::from),
+    );
     for case in Case::all() {
         for entry in fs::read_dir(&case.folder).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
@@ -139,7 +152,7 @@ fn every_reason_and_every_decision_has_a_case() {
 #[test]
 fn what_comes_out_goes_in_again_unchanged() {
     for case in Case::all() {
-        let again = inject(&case.output(), DEPLOYMENT, &case.defaults);
+        let again = case.outcome_of(&case.output());
         assert_eq!(again.patch(), None, "{}", case.name);
     }
 }
@@ -148,16 +161,17 @@ fn what_comes_out_goes_in_again_unchanged() {
 fn removal_gives_every_byte_back() {
     for case in Case::all().iter().filter(|case| !case.was_injected_before()) {
         let output = case.output();
-        let restored = patched(&output, &remove(&output, DEPLOYMENT));
+        let restored = patched(&output, &remove(&output, case.kind));
         assert_eq!(restored.to_string(), case.input.to_string(), "{}", case.name);
     }
 }
 
 #[test]
 fn opting_out_gives_every_byte_back_too() {
-    for case in Case::all().iter().filter(|case| case.outcome().decision() == Decision::Injected) {
+    let of_injection = |case: &&Case| case.outcome().decision() == Decision::Injected;
+    for case in Case::all().iter().filter(of_injection).filter(|case| case.kind.can_change()) {
         let output = opted_out(case.output());
-        let restored = patched(&output, &inject(&output, DEPLOYMENT, &case.defaults));
+        let restored = patched(&output, &case.outcome_of(&output));
         assert_eq!(restored.to_string(), opted_out(case.input.clone()).to_string(), "{}", case.name);
     }
 }

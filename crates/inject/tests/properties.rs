@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn any_json_is_survived(json in any_json(), annotation in "[a-z-]{0,12}", value in ".{0,12}") {
-        let _ = inject(&json, DEPLOYMENT, &[(annotation, value)].into());
+        let _ = inject(&json, DEPLOYMENT, None, &[(annotation, value)].into());
         let _ = remove(&json, DEPLOYMENT);
     }
 }
@@ -104,6 +104,9 @@ fn settings() -> impl Strategy<Value = Value> {
         json!({"evenkeel.dev/ports": "9999", "evenkeel.dev/hold-app": "off"}),
         json!({"evenkeel.dev/proxy-memory-request": "64Mi"}),
         json!({"evenkeel.dev/drain-timeout": "5s"}),
+        json!({"evenkeel.dev/interception": "named-port"}),
+        json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/ports": "http"}),
+        json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/ports": "8080,9090"}),
         json!({"other.dev/a": "b"}),
     ]);
     settings.prop_map(|mut settings| {
@@ -137,7 +140,7 @@ fn container() -> impl Strategy<Value = Value> {
 
 fn ports() -> impl Strategy<Value = Value> {
     let port = (select(vec![8080, 9090, 53, 15210, 7000]), select(vec![json!(null), json!("TCP"), json!("UDP")]));
-    let port = (port, select(vec![json!(null), json!("http"), json!("other")]));
+    let port = (port, select(vec![json!(null), json!("http"), json!("other"), json!("app-8080"), json!("")]));
     let port = port
         .prop_map(|((number, protocol), name)| json!({"containerPort": number, "protocol": protocol, "name": name}));
     prop::collection::vec(port, 0..3).prop_map(Value::Array)
@@ -151,6 +154,8 @@ fn probe() -> impl Strategy<Value = Value> {
         json!({"tcpSocket": {"port": 8080}, "httpGet": null}),
         json!({"tcpSocket": {"port": 8080, "host": "elsewhere"}}),
         json!({"tcpSocket": null, "httpGet": {"port": 8080}}),
+        json!({"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 3}),
+        json!({"httpGet": {"port": "other"}}),
         json!({"exec": {"command": ["true"]}}),
         json!({"grpc": {"port": 8080}}),
         json!({}),
@@ -164,6 +169,7 @@ fn lifecycle() -> impl Strategy<Value = Value> {
         json!({"postStart": {"sleep": {"seconds": 1}}, "preStop": null}),
         json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}}),
         json!({"postStart": null}),
+        json!({"postStart": {"httpGet": {"port": "http"}}, "preStop": {"tcpSocket": {"port": "http"}}}),
     ])
 }
 
@@ -270,6 +276,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         "protocol",
         "hostPort",
         "hostNetwork",
+        "ownerReferences",
+        "controller",
         "os",
         "lifecycle",
         "preStop",

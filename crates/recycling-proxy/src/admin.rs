@@ -116,9 +116,9 @@ fn probes(routes: &Routes, ports: &BTreeSet<u16>) -> Vec<Probe> {
         Routes::Fixed(routes) => routes.as_slice(),
         Routes::OriginalDestination(_) => &[],
     };
-    let of_routes = fixed.iter().map(|route| Probe { port: route.app.port(), app: App::Fixed(route.app) });
     // The pod's own address is not known here; an app that listens on it alone is found at none of the others.
     let pod = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let of_routes = fixed.iter().map(|route| Probe { port: route.app.port(), app: App::of(route.app, pod) });
     of_routes.chain(ports.iter().map(|port| Probe { port: *port, app: App::OfPod { port: *port, pod } })).collect()
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use settings::AppAddress;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
@@ -66,6 +67,14 @@ pub(crate) enum App {
 }
 
 impl App {
+    /// The app at `address` for a client that has reached this machine at `pod`.
+    pub(crate) const fn of(address: AppAddress, pod: IpAddr) -> Self {
+        match address {
+            AppAddress::At(address) => Self::Fixed(address),
+            AppAddress::OfPod(port) => Self::OfPod { port, pod },
+        }
+    }
+
     /// The port on which the app listens.
     pub(crate) const fn port(self) -> u16 {
         match self {

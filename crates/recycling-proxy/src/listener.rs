@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use settings::AppAddress;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,11 +26,11 @@ const QUEUE: i32 = 4096;
 pub(crate) struct Listener {
     socket: TcpListener,
     /// `None` where each connection is asked for its original destination.
-    app: Option<SocketAddr>,
+    app: Option<AppAddress>,
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, app: Option<SocketAddr>) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, app: Option<AppAddress>) -> io::Result<Self> {
         let socket = bind(address)?;
         // On Linux what is accepted inherits these, which saves each connection four system calls.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
@@ -67,7 +68,8 @@ impl Listener {
 
     fn prepare(&self, client: &TcpStream) -> io::Result<Option<App>> {
         if let Some(app) = self.app {
-            return Ok(Some(App::Fixed(app)));
+            // On a socket for IPv6 and IPv4, IPv4 addresses come as IPv6.
+            return Ok(Some(App::of(app, client.local_addr()?.ip().to_canonical())));
         }
         Ok(match original_destination(client)? {
             Destination::Redirected(meant) => Some(App::OfPod { port: meant.port(), pod: meant.ip() }),

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use settings::{ControlSocket, ProxySettings, Routes};
+use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -126,7 +126,7 @@ struct Sockets {
 
 impl Sockets {
     fn bind(settings: &ProxySettings) -> Result<Self, RunError> {
-        let pairs: Vec<(SocketAddr, Option<SocketAddr>)> = match &settings.routes {
+        let pairs: Vec<(SocketAddr, Option<AppAddress>)> = match &settings.routes {
             Routes::Fixed(routes) => routes.iter().map(|route| (route.listen, Some(route.app))).collect(),
             Routes::OriginalDestination(listen) => listen.iter().map(|listen| (*listen, None)).collect(),
         };

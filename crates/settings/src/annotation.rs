@@ -7,6 +7,9 @@ pub const PREFIX: &str = "evenkeel.dev/";
 /// The annotation that the webhook writes: what was injected and moved, so that it can be undone exactly.
 pub const STATUS_KEY: &str = "evenkeel.dev/status";
 
+/// The longest name, in bytes, that a known one is looked for by resemblance.
+const LONGEST_SLIP: usize = 40;
+
 /// Defines the annotations; every fact is written once.
 macro_rules! annotations {
     ($($variant:ident: $name:literal, $value:literal, $default:literal, $by_default:literal, $help:literal;)+) => {
@@ -66,8 +69,8 @@ annotations! {
         "The app ports that pass through the proxy; numbers need not be declared.";
     OpaquePorts: "opaque-ports", "names or numbers, separated by commas", "none", false,
         "App ports whose bytes are passed on without a look at them.";
-    Interception: "interception", "redirect", "redirect", true,
-        "How traffic reaches the proxy.";
+    Interception: "interception", "redirect or named-port", "redirect", true,
+        "How traffic reaches the proxy: by a redirection in the pod, or, with no privilege, by the name of the container port, which moves to the proxy. Where a namespace enforces Pod Security and nothing is said, named-port.";
     DrainTimeout: "drain-timeout", "a duration", "20s", true,
         "The bound on the drain at pod termination, never more than two thirds of the grace period.";
     HoldApp: "hold-app", "on or off", "on", true,
@@ -97,15 +100,26 @@ annotations! {
 impl Annotation {
     /// The annotation with this whole key.
     pub fn of_key(key: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|annotation| annotation.key() == key)
+        Self::of_name(key.strip_prefix(PREFIX)?)
     }
 
-    /// The annotation whose key a mistyped one most likely means.
-    pub fn nearest(key: &str) -> Self {
+    /// The annotation with this key, which is without its prefix.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|annotation| annotation.name() == name)
+    }
+
+    /// The annotation whose key a mistyped one most likely means; `None` where it resembles none.
+    ///
+    /// A key of any length costs a few microseconds at most.
+    pub fn nearest(key: &str) -> Option<Self> {
         let name = key.strip_prefix(PREFIX).unwrap_or(key);
+        // The distance takes time by the product of the lengths, and nothing so long is a slip of the finger.
+        if name.len() > LONGEST_SLIP {
+            return None;
+        }
         let distance = |annotation: &Self| strsim::damerau_levenshtein(annotation.name(), name);
-        // A key can be 253 characters long and the table is short: a few microseconds.
-        Self::ALL.iter().copied().min_by_key(distance).unwrap_or(Self::MaxRequests)
+        let nearest = Self::ALL.iter().copied().min_by_key(distance)?;
+        (distance(&nearest) <= name.chars().count() / 2).then_some(nearest)
     }
 }
 
@@ -137,7 +151,20 @@ mod tests {
             ("evenkeel.dev/proxy-memory-limits", Annotation::ProxyMemoryLimit),
             ("evenkeel.dev/port", Annotation::Ports),
         ] {
-            assert_eq!(Annotation::nearest(typed), meant, "{typed}");
+            assert_eq!(Annotation::nearest(typed), Some(meant), "{typed}");
         }
+    }
+
+    #[test]
+    fn what_resembles_nothing_gets_no_hint() {
+        for key in [
+            "evenkeel.dev/",
+            "evenkeel.dev/x",
+            "evenkeel.dev/färgsättning",
+            &format!("{PREFIX}{}", "max-requests".repeat(4)),
+        ] {
+            assert_eq!(Annotation::nearest(key), None, "{key}");
+        }
+        assert_eq!(Annotation::nearest(&"x".repeat(100 << 20)), None);
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// How much of an offending value is shown; values can be a megabyte long.
 const SHOWN_CHARACTERS: usize = 40;
+/// How much of a key is shown. The API server takes 253 characters and the prefix; a file can have any number.
+const SHOWN_OF_KEY: usize = 100;
 
 /// One setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +34,23 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, value, expected } = self;
         match value {
-            None => write!(f, "{key} is missing: expected {expected}"),
-            Some(value) => write!(f, "{key}: {} is not usable: expected {expected}", shown(value)),
+            None => write!(f, "{} is missing: expected {expected}", named(key)),
+            Some(value) => write!(f, "{}: {} is not usable: expected {expected}", named(key), shown(value)),
         }
     }
+}
+
+/// The key as it is where it is a plain one; else its control characters are escaped, and a long one is cut.
+fn named(key: &str) -> String {
+    let shown = key.chars().take(SHOWN_OF_KEY).map(|character| match character {
+        control if control.is_control() => control.escape_default().to_string(),
+        other => other.to_string(),
+    });
+    let mut named: String = shown.collect();
+    if key.chars().nth(SHOWN_OF_KEY).is_some() {
+        named.push('…');
+    }
+    named
 }
 
 /// The value in quotes, control characters escaped, long ones cut.
@@ -114,6 +129,8 @@ mod tests {
         let sentence = fault.to_string();
         assert!(sentence.len() < 120, "{sentence}");
         assert!(!sentence.contains(['\n', '\u{1b}']), "{sentence}");
+        let fault = Fault::invalid(format!("evenkeel.dev/\n{}", "é".repeat(1 << 20)), "x", "y");
+        assert!(fault.to_string().chars().count() < 160 && !fault.to_string().contains('\n'), "{fault}");
     }
 
     #[test]

@@ -9,27 +9,33 @@
 
 mod annotation;
 mod fault;
+mod layer;
 mod option;
 mod proxy;
 mod redirect;
 mod value;
 mod workload;
 
+use std::ops::RangeInclusive;
+
 pub use annotation::{Annotation, PREFIX, STATUS_KEY};
 pub use fault::{Fault, Faults};
+pub use layer::Layer;
 pub use option::{OptionSpec, ProxyOption, RawOptions, RedirectOption};
 pub use proxy::{ProxySettings, Route, Routes};
 pub use redirect::RedirectSettings;
 pub use value::{
-    ByteSize, ControlSocket, CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxConnections,
-    MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel,
+    MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
 };
-pub use workload::{Layer, Sidecar, WorkloadSettings};
+pub use workload::{Sidecar, WorkloadSettings};
 
 /// The port on which the injected proxy accepts redirected connections.
 pub const PROXY_PORT: u16 = 15_210;
 /// The port of the injected proxy's admin endpoints (metrics, readiness, `/drained`).
 pub const ADMIN_PORT: u16 = 15_211;
+/// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
+pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
 /// The numeric user and group of the injected proxy.
 pub const PROXY_USER: u32 = 15_210;
 /// Where a process reports that its settings are unusable: `EX_USAGE` of sysexits.h.

@@ -73,7 +73,7 @@ options!(
         Listen: "listen", "EVENKEEL_LISTEN", "ADDRESS", Some("[::]:15210"), true,
             "Where clients connect. `[::]` takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6. May repeat, in pairs with --app.";
         App: "app", "EVENKEEL_APP", "ADDRESS", None, true,
-            "Where the app listens, one for each --listen. Left out, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
+            "Where the app listens, one for each --listen; :PORT is that port at whichever address of this machine the app has it. Left out, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
         MaxRequests: "max-requests", "EVENKEEL_MAX_REQUESTS", "N", Some("1000"), false,
             "Requests after which a client connection is retired: 1 to 4294967295.";
         Jitter: "jitter", "EVENKEEL_JITTER", "PERCENT", Some("10%"), false,

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::value::{
-    ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef, ProxyProtocol, Span,
-    Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef,
+    ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -64,7 +64,7 @@ pub struct Route {
     /// Where clients connect.
     pub listen: SocketAddr,
     /// Where the app listens.
-    pub app: SocketAddr,
+    pub app: AppAddress,
 }
 
 impl ProxySettings {
@@ -157,7 +157,7 @@ impl ProxySettings {
 fn routes(raw: &RawOptions<ProxyOption>, faults: &mut Vec<Fault>) -> Option<Routes> {
     let before = faults.len();
     let listen: Vec<SocketAddr> = raw.list(ProxyOption::Listen, faults).into_iter().map(|Address(at)| at).collect();
-    let app: Vec<SocketAddr> = raw.list(ProxyOption::App, faults).into_iter().map(|Address(at)| at).collect();
+    let app: Vec<AppAddress> = raw.list(ProxyOption::App, faults);
     if faults.len() > before {
         return None;
     }
@@ -277,11 +277,11 @@ mod tests {
     fn listeners_and_apps_come_in_pairs() {
         let settings = ProxySettings::from_raw(&raw(&[
             (ProxyOption::Listen, "127.0.0.1:1,127.0.0.1:2"),
-            (ProxyOption::App, "127.0.0.1:3,[::1]:4"),
+            (ProxyOption::App, "127.0.0.1:3,:4"),
         ]))
         .unwrap();
         let Routes::Fixed(routes) = settings.routes else { panic!("expected fixed routes") };
-        assert_eq!(routes[1].app, "[::1]:4".parse().unwrap());
+        assert_eq!(routes[1].app, AppAddress::OfPod(4));
         let faults = ProxySettings::from_raw(&raw(&[(ProxyOption::App, "127.0.0.1:3,127.0.0.1:4")])).unwrap_err();
         assert!(faults.to_string().contains("as many as --listen has (1)"), "{faults}");
     }
@@ -310,7 +310,8 @@ mod tests {
             level in prop::sample::select(LogLevel::ALL),
         ) -> ProxySettings {
             let listen = |port| SocketAddr::from(([0, 0, 0, 0], port));
-            let app = |port| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port));
+            let at = |port| AppAddress::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
+            let app = |port| if port % 2 == 0 { at(port) } else { AppAddress::OfPod(port) };
             ProxySettings {
                 routes: if fixed {
                     Routes::Fixed(ports.iter().map(|(a, b)| Route { listen: listen(*a), app: app(*b) }).collect())

@@ -2,12 +2,14 @@
 //!
 //! Each has `FromStr` (whose error says what was expected) and `Display` (whose output parses back to the same value).
 
+mod app_address;
 mod image;
 mod limits;
 mod names;
 mod quantity;
 mod span;
 
+pub use app_address::AppAddress;
 pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
 pub use names::{ControlSocket, Interception, LogLevel, PortRef, ProxyProtocol, Switch};

@@ -1,24 +1,15 @@
 //! What the annotations of one workload ask for.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::annotation::{Annotation, PREFIX, STATUS_KEY};
+use crate::annotation::Annotation;
 use crate::fault::{Fault, Faults};
+use crate::layer::{Layer, Said};
 use crate::proxy::Off;
 use crate::value::{
     CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxRequests, MemoryQuantity, PortRef,
     ProxyProtocol, Span, Switch, Threads,
 };
-
-/// Annotations of one place; of two layers that hold the same key the later wins.
-#[derive(Clone, Copy, Debug)]
-pub enum Layer<'a> {
-    /// What the installation gives to all workloads, by annotation name without the prefix.
-    Installation(&'a BTreeMap<String, String>),
-    /// The annotations of an object; keys of others are passed over.
-    Object(&'a BTreeMap<String, String>),
-}
 
 /// What a workload that opted in asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +26,10 @@ pub struct WorkloadSettings {
     pub ports: Option<Vec<PortRef>>,
     /// Taken ports that are never looked into.
     pub opaque_ports: Vec<PortRef>,
-    /// How traffic reaches the proxy.
-    pub interception: Interception,
+    /// How traffic reaches the proxy, where the workload or its namespace chose.
+    pub interception: Option<Interception>,
+    /// How it does where nobody chose and nothing stands against it.
+    pub default_interception: Interception,
     /// The asked-for bound on the drain; the grace period bounds it further.
     pub drain_timeout: Span,
     /// Whether an app container without a `preStop` hook waits for the drain.
@@ -71,138 +64,75 @@ pub struct Sidecar {
 impl WorkloadSettings {
     /// Merges the layers, first to last, and parses what comes of it.
     ///
-    /// `Ok(None)` where nobody opted in, or `inject: disabled` was said. On failure every fault of every layer is there,
-    /// unknown keys of ours with the nearest known one included.
+    /// `Ok(None)` where the workload itself did not opt in, or `inject: disabled` was said. On failure every fault of every
+    /// layer is there, those of values that a later layer overrides and unknown keys of ours included.
     pub fn resolve(layers: &[Layer<'_>]) -> Result<Option<Self>, Faults> {
         let mut faults = Vec::new();
-        let merged = Merged::of(layers, &mut faults);
-        let switch = merged.one::<InjectSwitch>(Annotation::Inject, "", &mut faults);
-        let opted_in = merged.values.contains_key(&Annotation::MaxRequests);
-        let settings = match switch {
-            Some(InjectSwitch::Disabled) => return Ok(None),
-            None if !opted_in && faults.is_empty() && !merged.values.contains_key(&Annotation::Inject) => {
-                return Ok(None);
-            }
-            None | Some(InjectSwitch::Enabled) => merged.parse(&mut faults),
-        };
+        let said = Said::of(layers, &mut faults);
+        let switch = said.last::<InjectSwitch>(Annotation::Inject, &mut faults);
+        let opted_in = said.by_workload(Annotation::MaxRequests) || said.by_workload(Annotation::Inject);
+        if matches!(switch, Some(InjectSwitch::Disabled)) || !(opted_in || said.unknown_by_workload()) {
+            return Ok(None);
+        }
+        let settings = parse(&said, &mut faults);
         Faults::settle(settings, faults).map(Some)
     }
 }
 
-/// The winning text of each annotation.
-struct Merged<'a> {
-    values: BTreeMap<Annotation, &'a str>,
+fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
+    // Every field is parsed before the first `?`, so that no fault hides another.
+    if !said.contains(Annotation::MaxRequests) {
+        faults.push(Fault::missing(Annotation::MaxRequests.key(), "a whole number from 1 to 4294967295"));
+    }
+    let max_requests = said.last(Annotation::MaxRequests, faults);
+    let jitter = said.one(Annotation::Jitter, "10%", faults);
+    let max_age = said.one::<Off<Span>>(Annotation::MaxAge, "off", faults);
+    let max_tunnel_age = said.one::<Off<Span>>(Annotation::MaxTunnelAge, "off", faults);
+    let ports = said.list(Annotation::Ports, faults);
+    let opaque_ports = said.list(Annotation::OpaquePorts, faults);
+    let interception = said.one(Annotation::Interception, "redirect", faults);
+    let drain_timeout = said.one(Annotation::DrainTimeout, "20s", faults);
+    let hold_app = said.one(Annotation::HoldApp, "on", faults);
+    let forwarded_for = said.one(Annotation::ForwardedFor, "off", faults);
+    let proxy_protocol = said.one(Annotation::ProxyProtocol, "off", faults);
+    let sidecar = sidecar(said, faults);
+    Some(WorkloadSettings {
+        max_requests: max_requests?,
+        jitter: jitter?,
+        max_age: max_age?.0,
+        max_tunnel_age: max_tunnel_age?.0,
+        ports,
+        opaque_ports: opaque_ports.unwrap_or_default(),
+        interception: interception.filter(|_| said.beyond_installation(Annotation::Interception)),
+        default_interception: interception?,
+        drain_timeout: drain_timeout?,
+        hold_app: hold_app?,
+        forwarded_for: forwarded_for?,
+        proxy_protocol: proxy_protocol?,
+        sidecar: sidecar?,
+    })
 }
 
-impl<'a> Merged<'a> {
-    fn of(layers: &[Layer<'a>], faults: &mut Vec<Fault>) -> Self {
-        let mut values = BTreeMap::new();
-        for layer in layers {
-            match layer {
-                Layer::Installation(defaults) => {
-                    for (name, value) in *defaults {
-                        let known = Annotation::of_key(&format!("{PREFIX}{name}"));
-                        match known.filter(|annotation| annotation.takes_installation_default()) {
-                            Some(annotation) => _ = values.insert(annotation, value.as_str()),
-                            None => faults.push(Fault::invalid(
-                                format!("the installation's default {name}"),
-                                value,
-                                "a setting that an installation can give a default for (see the annotation reference)",
-                            )),
-                        }
-                    }
-                }
-                Layer::Object(annotations) => {
-                    for (key, value) in
-                        annotations.iter().filter(|(key, _)| key.starts_with(PREFIX) && *key != STATUS_KEY)
-                    {
-                        match Annotation::of_key(key) {
-                            Some(annotation) => _ = values.insert(annotation, value.as_str()),
-                            None => faults.push(Fault::invalid(
-                                key,
-                                value,
-                                format!("a known key; the nearest is {}", Annotation::nearest(key)),
-                            )),
-                        }
-                    }
-                }
-            }
-        }
-        Self { values }
-    }
-
-    fn parse(&self, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
-        // Every field is parsed before the first `?`, so that no fault hides another.
-        if !self.values.contains_key(&Annotation::MaxRequests) {
-            faults.push(Fault::missing(Annotation::MaxRequests.key(), "a whole number from 1 to 4294967295"));
-        }
-        let max_requests = self.one(Annotation::MaxRequests, "", faults);
-        let jitter = self.one(Annotation::Jitter, "10%", faults);
-        let max_age = self.one::<Off<Span>>(Annotation::MaxAge, "off", faults);
-        let max_tunnel_age = self.one::<Off<Span>>(Annotation::MaxTunnelAge, "off", faults);
-        let ports = self.list(Annotation::Ports, faults);
-        let opaque_ports = self.list(Annotation::OpaquePorts, faults);
-        let interception = self.one(Annotation::Interception, "redirect", faults);
-        let drain_timeout = self.one(Annotation::DrainTimeout, "20s", faults);
-        let hold_app = self.one(Annotation::HoldApp, "on", faults);
-        let forwarded_for = self.one(Annotation::ForwardedFor, "off", faults);
-        let proxy_protocol = self.one(Annotation::ProxyProtocol, "off", faults);
-        let sidecar = self.sidecar(faults);
-        Some(WorkloadSettings {
-            max_requests: max_requests?,
-            jitter: jitter?,
-            max_age: max_age?.0,
-            max_tunnel_age: max_tunnel_age?.0,
-            ports,
-            opaque_ports: opaque_ports.unwrap_or_default(),
-            interception: interception?,
-            drain_timeout: drain_timeout?,
-            hold_app: hold_app?,
-            forwarded_for: forwarded_for?,
-            proxy_protocol: proxy_protocol?,
-            sidecar: sidecar?,
-        })
-    }
-
-    fn sidecar(&self, faults: &mut Vec<Fault>) -> Option<Sidecar> {
-        let default_image = concat!("ghcr.io/evenkeel/recycling-proxy:", env!("CARGO_PKG_VERSION"));
-        let image = self.one(Annotation::ProxyImage, default_image, faults);
-        let cpu_request = self.one(Annotation::ProxyCpuRequest, "10m", faults);
-        let memory_request = self.one(Annotation::ProxyMemoryRequest, "16Mi", faults);
-        let cpu_limit = self.one(Annotation::ProxyCpuLimit, "1", faults);
-        let memory_limit = self.one(Annotation::ProxyMemoryLimit, "128Mi", faults);
-        let threads = self.one(Annotation::ProxyThreads, "1", faults);
-        let log_level = self.one(Annotation::ProxyLogLevel, "info", faults);
-        at_least(Annotation::ProxyCpuLimit, cpu_limit, cpu_request, faults);
-        at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
-        Some(Sidecar {
-            image: image?,
-            cpu_request: cpu_request?,
-            memory_request: memory_request?,
-            cpu_limit: cpu_limit?,
-            memory_limit: memory_limit?,
-            threads: threads?,
-            log_level: log_level?,
-        })
-    }
-
-    fn one<T: FromStr<Err = InvalidValue>>(
-        &self,
-        annotation: Annotation,
-        default: &str,
-        faults: &mut Vec<Fault>,
-    ) -> Option<T> {
-        let text = self.values.get(&annotation).copied();
-        if text.is_none() && default.is_empty() {
-            return None;
-        }
-        parse(annotation, text.unwrap_or(default), faults)
-    }
-
-    fn list<T: FromStr<Err = InvalidValue>>(&self, annotation: Annotation, faults: &mut Vec<Fault>) -> Option<Vec<T>> {
-        let text = self.values.get(&annotation)?;
-        Some(text.split(',').filter_map(|item| parse(annotation, item.trim(), faults)).collect())
-    }
+fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
+    let default_image = concat!("ghcr.io/evenkeel/recycling-proxy:", env!("CARGO_PKG_VERSION"));
+    let image = said.one(Annotation::ProxyImage, default_image, faults);
+    let cpu_request = said.one(Annotation::ProxyCpuRequest, "10m", faults);
+    let memory_request = said.one(Annotation::ProxyMemoryRequest, "16Mi", faults);
+    let cpu_limit = said.one(Annotation::ProxyCpuLimit, "1", faults);
+    let memory_limit = said.one(Annotation::ProxyMemoryLimit, "128Mi", faults);
+    let threads = said.one(Annotation::ProxyThreads, "1", faults);
+    let log_level = said.one(Annotation::ProxyLogLevel, "info", faults);
+    at_least(Annotation::ProxyCpuLimit, cpu_limit, cpu_request, faults);
+    at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
+    Some(Sidecar {
+        image: image?,
+        cpu_request: cpu_request?,
+        memory_request: memory_request?,
+        cpu_limit: cpu_limit?,
+        memory_limit: memory_limit?,
+        threads: threads?,
+        log_level: log_level?,
+    })
 }
 
 /// A pod whose limit is below its request is refused by the API server, and with it the rollout.
@@ -213,10 +143,6 @@ fn at_least<Q: Ord + ToString>(limit_of: Annotation, limit: Option<Q>, request: 
         let expected = format!("at least the request, which is {}", request.to_string());
         faults.push(Fault::invalid(limit_of.key(), limit.to_string(), expected));
     }
-}
-
-fn parse<T: FromStr<Err = InvalidValue>>(annotation: Annotation, text: &str, faults: &mut Vec<Fault>) -> Option<T> {
-    text.parse().map_err(|InvalidValue(expected)| faults.push(Fault::invalid(annotation.key(), text, expected))).ok()
 }
 
 /// The value of the `inject` annotation.
@@ -239,14 +165,17 @@ impl FromStr for InjectSwitch {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::annotation::STATUS_KEY;
 
     fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     fn resolve(annotations: &[(&str, &str)]) -> Result<Option<WorkloadSettings>, Faults> {
-        WorkloadSettings::resolve(&[Layer::Object(&map(annotations))])
+        WorkloadSettings::resolve(&[Layer::Workload(&map(annotations))])
     }
 
     #[test]
@@ -280,18 +209,89 @@ mod tests {
         let installation = map(&[("jitter", "0%"), ("proxy-cpu-request", "5m")]);
         let own = map(&[("evenkeel.dev/max-requests", "10"), ("evenkeel.dev/jitter", "20%")]);
         let template = map(&[("evenkeel.dev/max-requests", "7")]);
-        let layers = [Layer::Installation(&installation), Layer::Object(&own), Layer::Object(&template)];
+        let namespace = map(&[("evenkeel.dev/jitter", "30%"), ("evenkeel.dev/proxy-threads", "2")]);
+        let layers = [
+            Layer::Installation(&installation),
+            Layer::Namespace(&namespace),
+            Layer::Workload(&own),
+            Layer::PodTemplate(&template),
+        ];
         let settings = WorkloadSettings::resolve(&layers).unwrap().unwrap();
         assert_eq!((settings.max_requests.get(), settings.jitter.percent()), (7, 20));
-        assert_eq!(settings.sidecar.cpu_request.millicpus(), 5);
+        assert_eq!((settings.sidecar.cpu_request.millicpus(), settings.sidecar.threads.get()), (5, 2));
+    }
+
+    #[test]
+    fn a_namespace_gives_defaults_and_the_workload_opts_in() {
+        let namespace = map(&[("evenkeel.dev/max-requests", "500"), ("evenkeel.dev/typo", "x")]);
+        let resolve = |own: &[(&str, &str)]| {
+            WorkloadSettings::resolve(&[Layer::Namespace(&namespace), Layer::Workload(&map(own))])
+        };
+        assert_eq!(resolve(&[]), Ok(None), "nor are the namespace's faults a workload's that wants nothing");
+        assert_eq!(resolve(&[("evenkeel.dev/jitter", "5%")]), Ok(None));
+        assert!(resolve(&[("evenkeel.dev/inject", "enabled")]).is_err());
+        let namespace = map(&[("evenkeel.dev/max-requests", "500"), ("evenkeel.dev/inject", "disabled")]);
+        let resolve = |own: &[(&str, &str)]| {
+            WorkloadSettings::resolve(&[Layer::Namespace(&namespace), Layer::Workload(&map(own))]).unwrap()
+        };
+        assert_eq!(resolve(&[("evenkeel.dev/max-requests", "7")]), None);
+        assert_eq!(resolve(&[("evenkeel.dev/inject", "enabled")]).unwrap().max_requests.get(), 500);
+    }
+
+    #[test]
+    fn every_fault_of_every_layer_names_its_layer() {
+        let installation = map(&[("jitter", "60%")]);
+        let namespace = map(&[("evenkeel.dev/jitter", "70%"), ("evenkeel.dev/jiter", "1%")]);
+        let own = map(&[("evenkeel.dev/max-requests", "0"), ("evenkeel.dev/jitter", "80%")]);
+        let template = map(&[("evenkeel.dev/max-requests", "7"), ("evenkeel.dev/ports", "http,0")]);
+        let layers = [
+            Layer::Installation(&installation),
+            Layer::Namespace(&namespace),
+            Layer::Workload(&own),
+            Layer::PodTemplate(&template),
+        ];
+        let faults = WorkloadSettings::resolve(&layers).unwrap_err();
+        let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        let expected = [
+            "evenkeel.dev/jiter (namespace)",
+            "evenkeel.dev/max-requests",
+            "the installation's default jitter",
+            "evenkeel.dev/jitter (namespace)",
+            "evenkeel.dev/jitter",
+            "evenkeel.dev/ports (pod template)",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn an_interception_is_chosen_by_the_workload_or_its_namespace() {
+        let chosen = |layers: &[Layer<'_>]| {
+            let settings = WorkloadSettings::resolve(layers).unwrap().unwrap();
+            (settings.interception, settings.default_interception)
+        };
+        let (installation, own) = (map(&[("interception", "named-port")]), map(&[("evenkeel.dev/max-requests", "1")]));
+        let namespace = map(&[("evenkeel.dev/interception", "redirect")]);
+        let layers = [Layer::Installation(&installation), Layer::Namespace(&namespace), Layer::Workload(&own)];
+        assert_eq!(chosen(&layers[2..]), (None, Interception::Redirect));
+        assert_eq!(chosen(&[layers[0], layers[2]]), (None, Interception::NamedPort));
+        assert_eq!(chosen(&layers), (Some(Interception::Redirect), Interception::Redirect));
+    }
+
+    #[test]
+    fn a_flood_of_long_unknown_keys_costs_little() {
+        let flood = (0..20_000).map(|n| (format!("evenkeel.dev/{n}{}", "x".repeat(35)), String::new())).collect();
+        let faults = WorkloadSettings::resolve(&[Layer::Workload(&flood)]).unwrap_err();
+        assert_eq!(faults.iter().len(), 20_001);
+        assert!(faults.iter().all(|fault| !fault.expected.contains("nearest")), "{}", faults.iter().next().unwrap());
     }
 
     #[test]
     fn installation_defaults_alone_do_not_opt_in() {
         let installation = map(&[("jitter", "0%")]);
         assert_eq!(WorkloadSettings::resolve(&[Layer::Installation(&installation)]), Ok(None));
-        let installation = map(&[("max-requests", "10")]);
-        assert!(WorkloadSettings::resolve(&[Layer::Installation(&installation)]).is_err());
+        let (installation, own) = (map(&[("max-requests", "10")]), map(&[("evenkeel.dev/inject", "enabled")]));
+        assert_eq!(WorkloadSettings::resolve(&[Layer::Installation(&installation)]), Ok(None));
+        assert!(WorkloadSettings::resolve(&[Layer::Installation(&installation), Layer::Workload(&own)]).is_err());
     }
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1")]).unwrap().unwrap();
         for (annotation, value) in [
             (Annotation::Jitter, settings.jitter.to_string()),
-            (Annotation::Interception, settings.interception.to_string()),
+            (Annotation::Interception, settings.default_interception.to_string()),
             (Annotation::DrainTimeout, settings.drain_timeout.to_string()),
             (Annotation::HoldApp, settings.hold_app.to_string()),
             (Annotation::ForwardedFor, settings.forwarded_for.to_string()),

@@ -134,7 +134,7 @@ fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, Strin
     }
     // Values are parsed for workloads that opted in, so one that did is tried.
     let opted_in = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
-    if let Err(found) = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Object(&opted_in)]) {
+    if let Err(found) = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&opted_in)]) {
         faults.extend(found.iter().map(|fault| Fault { key: default_key(&fault.key), ..fault.clone() }));
     }
     defaults

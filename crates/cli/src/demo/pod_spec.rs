@@ -154,7 +154,7 @@ mod tests {
 
     fn injected(annotations: &[(Annotation, String)]) -> Value {
         let mut object = annotated(&Manifest::new(8081, 2).object().unwrap(), annotations);
-        match inject(&object, WorkloadKind::Deployment, &BTreeMap::new()) {
+        match inject(&object, WorkloadKind::Deployment, None, &BTreeMap::new()) {
             Outcome::Inject { patch, .. } => json_patch::patch(&mut object, &patch).unwrap(),
             other => panic!("{other:?}"),
         }

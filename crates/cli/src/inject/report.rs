@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use inject::{Decision, Outcome};
+use inject::{Decision, Outcome, WorkloadKind};
 use serde_json::Value;
 
 /// Lines about workloads, and whether all of them are good news.
@@ -17,11 +17,13 @@ impl Report {
     pub(super) fn add(&mut self, object: &Value, outcome: &Outcome) {
         let name = name(object);
         match outcome {
-            Outcome::NotAsked | Outcome::Remove { .. } => self.line(&name, outcome.decision().sentence()),
+            Outcome::NotAsked | Outcome::Owned | Outcome::Remove { .. } => {
+                self.line(&name, outcome.decision().sentence());
+            }
             Outcome::Inject { report, .. } | Outcome::Unchanged { report } => {
                 let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
-                let (ports, drain) = (ports.join(", "), report.drain_timeout);
-                let what = format!("{} (ports {ports}; drain up to {drain})", outcome.decision().sentence());
+                let (ports, way, drain) = (ports.join(", "), report.interception, report.drain_timeout);
+                let what = format!("{} (ports {ports} by {way}; drain up to {drain})", outcome.decision().sentence());
                 self.line(&name, &what);
                 for note in &report.notes {
                     self.line(&name, &format!("note: {note}"));
@@ -41,7 +43,8 @@ impl Report {
 
     /// Tells that an object asks for the proxy whose kind is never injected.
     pub(super) fn unsupported(&mut self, object: &Value) {
-        self.bad(&name(object), "not injected: only Deployments are");
+        let kinds: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();
+        self.bad(&name(object), &format!("not injected: only these kinds are: {}", kinds.join(", ")));
     }
 
     /// Whether every workload that asks for the proxy has it.

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::blank::Blanks;
 use crate::hook;
+use crate::names::{PortNames, Renaming};
 use crate::node::{Node, Unreadable};
-use crate::plan::Plan;
+use crate::plan::{Plan, Takeover};
 use crate::pod::Container;
 use crate::probe;
 use crate::status::Record;
@@ -13,6 +14,8 @@ use crate::status::Record;
 /// The places of an app container.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AppSites {
+    /// Whose names move.
+    pub(crate) ports: Option<Value>,
     pub(crate) lifecycle: Option<Value>,
     /// By [`probe::KINDS`].
     pub(crate) probes: [Option<Value>; 3],
@@ -28,15 +31,31 @@ impl AppSites {
             node.member("tcpSocket")?.object()?;
             *probe = node.raw().cloned();
         }
-        Ok(Self { lifecycle: lifecycle.raw().cloned(), probes })
+        let ports = container.member("ports")?.raw().cloned();
+        Ok(Self { ports, lifecycle: lifecycle.raw().cloned(), probes })
     }
 
-    pub(super) fn undone(&self, name: &str, record: Option<&Record>, blanks: &Blanks) -> Self {
+    pub(super) fn undone(&self, name: &str, record: Option<&Record>, names: &PortNames, blanks: &Blanks) -> Self {
         let probes = self.each_probe(|kind, probe| probe::undone(probe, recorded(record, name, kind)));
-        Self { lifecycle: hook::undone(self.lifecycle.as_ref(), name, blanks), probes }
+        let lifecycle = hook::undone(self.lifecycle.as_ref(), name, blanks);
+        Self { ports: self.ports.clone(), lifecycle, probes }.renamed(&names.back(self.ports.as_ref()))
     }
 
     pub(super) fn injected(&self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
+        let lifecycle = self.lifecycle.as_ref();
+        let waiting = hook::waiting(lifecycle).filter(|_| plan.held.contains(&app.name));
+        if waiting.is_some() {
+            hook::note(lifecycle, &app.name, &mut record.blanks);
+        }
+        let held = Self { lifecycle: waiting.or_else(|| lifecycle.cloned()), ..self.clone() };
+        match &plan.takeover {
+            Takeover::Redirect(_) => held.asking_proxy(app, plan, record),
+            Takeover::NamedPort(names) => held.renamed(&names.away(self.ports.as_ref())),
+        }
+    }
+
+    /// With probes that only open a connection answered by the proxy, which would take it in any case.
+    fn asking_proxy(self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
         let probes = self.each_probe(|kind, probe| match probe::dials(probe, app, |port| plan.takes(port)) {
             Some((socket, port)) => {
                 record.sockets.entry(app.name.clone()).or_default().insert(kind.to_owned(), socket.clone());
@@ -44,17 +63,21 @@ impl AppSites {
             }
             None => probe.clone(),
         });
-        let lifecycle = self.lifecycle.as_ref();
-        let waiting = hook::waiting(lifecycle).filter(|_| plan.held.contains(&app.name));
-        if waiting.is_some() {
-            hook::note(lifecycle, &app.name, &mut record.blanks);
-        }
-        Self { lifecycle: waiting.or_else(|| lifecycle.cloned()), probes }
+        Self { probes, ..self }
     }
 
-    pub(super) fn mended(&self, name: &str, record: Option<&Record>) -> Self {
+    pub(super) fn mended(&self, name: &str, record: Option<&Record>, names: &PortNames) -> Self {
         let probes = self.each_probe(|kind, probe| probe::mended(probe, recorded(record, name, kind)));
-        Self { lifecycle: hook::mended(self.lifecycle.as_ref()), probes }
+        let mended = Self { ports: self.ports.clone(), lifecycle: hook::mended(self.lifecycle.as_ref()), probes };
+        mended.renamed(&names.away(self.ports.as_ref()))
+    }
+
+    fn renamed(&self, renaming: &Renaming) -> Self {
+        Self {
+            ports: renaming.ports(self.ports.as_ref()),
+            lifecycle: renaming.lifecycle(self.lifecycle.as_ref()),
+            probes: self.probes.each_ref().map(|probe| renaming.handler(probe.as_ref())),
+        }
     }
 
     fn each_probe(&self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> [Option<Value>; 3] {

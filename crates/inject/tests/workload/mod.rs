@@ -32,7 +32,7 @@ pub(crate) fn original() -> Value {
 
 /// What comes of a workload without defaults of an installation.
 pub(crate) fn outcome(object: &Value) -> Outcome {
-    inject(object, DEPLOYMENT, &BTreeMap::new())
+    inject(object, DEPLOYMENT, None, &BTreeMap::new())
 }
 
 /// The object with the outcome's patch applied.
@@ -61,7 +61,9 @@ pub(crate) fn assert_sound(object: &Value) {
     let spec = &object["spec"]["template"]["spec"];
     let init: Vec<&Value> = spec["initContainers"].as_array().unwrap().iter().collect();
     let names: BTreeSet<&str> = init.iter().filter_map(|container| container["name"].as_str()).collect();
-    assert!(names.contains("recycling-proxy") && names.contains("recycling-proxy-redirect"), "{object}");
+    let by_name = object.to_string().contains("portNames");
+    assert!(names.contains("recycling-proxy"), "{object}");
+    assert_eq!(names.contains("recycling-proxy-redirect"), !by_name, "{object}");
     assert_eq!(names.len(), init.len(), "{object}");
     for container in init.iter().filter(|container| container["name"].as_str().unwrap().starts_with("recycling-proxy"))
     {
@@ -70,6 +72,10 @@ pub(crate) fn assert_sound(object: &Value) {
             assert!(container["resources"]["limits"][resource].is_string(), "{object}");
         }
     }
+    let proxy = init.iter().find(|container| container["name"] == "recycling-proxy").unwrap();
+    let names: Vec<&Value> = proxy["ports"].as_array().unwrap().iter().map(|port| &port["name"]).collect();
+    assert!((1..names.len()).all(|index| !names[..index].contains(&names[index])), "{object}");
+    assert_eq!(names.len() > 1, by_name, "{object}");
     for container in init.into_iter().chain(spec["containers"].as_array().unwrap()) {
         for holder in ["/livenessProbe", "/readinessProbe", "/startupProbe", "/lifecycle/preStop"] {
             let handlers = ["exec", "grpc", "httpGet", "sleep", "tcpSocket"];

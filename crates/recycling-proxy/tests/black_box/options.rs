@@ -41,6 +41,22 @@ async fn every_listener_leads_to_its_own_app() -> TestResult {
     Ok(())
 }
 
+/// An app that listens on the address of its pod alone, which nobody could know beforehand.
+#[tokio::test]
+async fn an_app_that_is_given_by_its_port_is_found() -> TestResult {
+    let host = LoopbackHost::reserve()?;
+    let app = ScriptedApp::bind(host.port(0)).await?;
+    let listen = host.port(PROXY_PORT).to_string();
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--admin", &host.port(ADMIN_PORT).to_string(), "--listen", &listen]);
+    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip()), "--jitter", "0%"]);
+    command.args(["--app", &format!(":{}", app.address().port())]);
+    let mut process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
+    process.line_with("ready").await?;
+    let mut client = Peer::connect(listen.parse()?).await?;
+    exchange(&mut client, &mut app.accept().await?).await
+}
+
 /// Beyond the cap, clients wait; none is refused.
 #[tokio::test]
 async fn more_connections_than_allowed_wait_for_their_turn() -> TestResult {

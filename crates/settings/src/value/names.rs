@@ -54,9 +54,11 @@ words!(
 
 words!(
     /// How traffic reaches the proxy.
-    Interception, "redirect", {
+    Interception, "redirect or named-port", {
         /// nftables rules in the pod's network namespace lead new inbound connections to the proxy.
         Redirect = "redirect",
+        /// The name of a container port moves to a port of the proxy's, and Services that go by the name with it.
+        NamedPort = "named-port",
     }
 );
 

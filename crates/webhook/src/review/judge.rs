@@ -44,7 +44,7 @@ impl Judge {
 
     /// Injects, with the installation's defaults.
     pub fn with_defaults(defaults: BTreeMap<String, String>) -> Self {
-        Self::new(Box::new(move |workload, kind| inject::inject(workload, kind, &defaults)))
+        Self::new(Box::new(move |workload, kind| inject::inject(workload, kind, None, &defaults)))
     }
 
     /// Answers the review in `body`.
@@ -88,6 +88,9 @@ fn workload(request: &Request<'_>) -> Result<(Value, WorkloadKind), Passed> {
         return Err(Passed::Subresource);
     }
     let kind = WorkloadKind::of(&request.kind.api_version(), &request.kind.name).ok_or(Passed::Kind)?;
+    if request.operation == Operation::Update && !kind.can_change() {
+        return Err(Passed::Operation);
+    }
     let object = request.object.ok_or(Passed::NoObject)?;
     let workload = serde_json::from_str(RawValue::get(object)).map_err(|_| Passed::Unparsable)?;
     Ok((workload, kind))
@@ -160,6 +163,7 @@ mod tests {
         for (change, passed) in [
             (json!({"operation": "DELETE", "object": null}), Passed::Operation),
             (json!({"operation": "CONNECT"}), Passed::Operation),
+            (json!({"operation": "UPDATE", "kind": {"group": "", "version": "v1", "kind": "Pod"}}), Passed::Operation),
             (json!({"subResource": "scale"}), Passed::Subresource),
             (json!({"kind": {"group": "", "version": "v1", "kind": "ConfigMap"}}), Passed::Kind),
             (json!({"kind": {"group": "apps", "version": "v1beta1", "kind": "Deployment"}}), Passed::Kind),

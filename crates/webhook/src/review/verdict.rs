@@ -44,7 +44,7 @@ macro_rules! reasons {
 reasons! {
     /// Why an object is admitted without a look at it.
     Passed {
-        Operation: "operation", "neither CREATE nor UPDATE";
+        Operation: "operation", "neither CREATE nor UPDATE, or the UPDATE of a Pod, whose containers are settled";
         Subresource: "subresource", "a subresource, such as scale or status";
         Kind: "kind", "not a kind of workload that is injected";
         NoObject: "no_object", "a review without an object";

@@ -103,7 +103,7 @@ async fn what_is_no_workload_is_admitted() {
     };
     for (what, reason, body) in [
         ("scale", "subresource", changed(|request| request["subResource"] = json!("scale"))),
-        ("a Pod", "kind", changed(|request| request["kind"] = json!({"group": "", "version": "v1", "kind": "Pod"}))),
+        ("a Job", "kind", changed(|request| request["kind"] = json!({"group": "batch", "version": "v1", "kind": "Job"}))),
         ("a deletion", "operation", changed(|request| request["operation"] = json!("DELETE"))),
         ("nothing", "no_object", changed(|request| request["object"] = Value::Null)),
         ("nested", "unparsable", changed(|request| request["object"] = json!("DEEP")).replace("\"DEEP\"", &deep)),

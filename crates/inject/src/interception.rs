@@ -1,0 +1,75 @@
+//! How traffic reaches the proxy of one workload.
+
+use settings::{Interception, WorkloadSettings};
+
+use crate::namespace::NamespaceFacts;
+use crate::report::Note;
+use crate::skip::SkipReason;
+
+/// The interception for a workload, and what there is to say about it.
+///
+/// `namespace` is `None` where nothing is known of it. `is_named_port` says that the workload has the interception
+/// named-port by now, which then stays: what is unknown must not roll a workload into pods that its namespace refuses.
+pub(crate) fn choose(
+    settings: &WorkloadSettings,
+    namespace: Option<&NamespaceFacts>,
+    is_named_port: bool,
+) -> Result<(Interception, Option<Note>), SkipReason> {
+    let enforced = namespace.map(|facts| facts.pod_security).filter(|security| security.refuses_redirect());
+    match (settings.interception, enforced) {
+        // Pods always start: with the redirection the namespace would admit none.
+        (Some(Interception::Redirect), Some(_)) => Err(SkipReason::PodSecurity),
+        (Some(chosen), _) => Ok((chosen, None)),
+        (None, Some(level)) => {
+            let is_news = settings.default_interception != Interception::NamedPort;
+            Ok((Interception::NamedPort, is_news.then_some(Note::NamedPortChosen { level })))
+        }
+        (None, None) if namespace.is_none() && is_named_port => Ok((Interception::NamedPort, None)),
+        (None, None) => Ok((settings.default_interception, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use settings::Layer;
+
+    use super::*;
+    use crate::namespace::PodSecurity;
+
+    #[test]
+    fn what_holds_where() {
+        use Interception::{NamedPort, Redirect};
+        let privileged = Some(PodSecurity::Privileged);
+        let restricted = Some(PodSecurity::Restricted);
+        for (said, installation, namespace, before, chosen) in [
+            (None, None, privileged, false, Ok(Redirect)),
+            (None, None, None, false, Ok(Redirect)),
+            (None, None, restricted, false, Ok(NamedPort)),
+            (None, None, Some(PodSecurity::Baseline), false, Ok(NamedPort)),
+            // The installation's default is for namespaces that take it.
+            (None, Some(Redirect), restricted, false, Ok(NamedPort)),
+            (None, Some(NamedPort), privileged, false, Ok(NamedPort)),
+            (Some(NamedPort), None, privileged, false, Ok(NamedPort)),
+            (Some(Redirect), None, None, true, Ok(Redirect)),
+            (Some(Redirect), None, restricted, false, Err(SkipReason::PodSecurity)),
+            // Nothing is known of the namespace today.
+            (None, None, None, true, Ok(NamedPort)),
+            (None, None, privileged, true, Ok(Redirect)),
+        ] {
+            let mut own = BTreeMap::from([("evenkeel.dev/max-requests".to_owned(), "1".to_owned())]);
+            own.extend(said.map(|word: Interception| ("evenkeel.dev/interception".to_owned(), word.to_string())));
+            let defaults = installation
+                .map(|word: Interception| ("interception".to_owned(), word.to_string()))
+                .into_iter()
+                .collect();
+            let settings = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&own)]);
+            let facts = namespace.map(|pod_security| NamespaceFacts { pod_security, ..NamespaceFacts::default() });
+            let found = choose(&settings.unwrap().unwrap(), facts.as_ref(), before);
+            assert_eq!(found.clone().map(|(interception, _)| interception), chosen, "{said:?} {namespace:?} {before}");
+            let by_itself = chosen == Ok(NamedPort) && namespace.is_some_and(PodSecurity::refuses_redirect);
+            assert_eq!(found.is_ok_and(|(_, note)| note.is_some()), by_itself);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The names of container ports, which interception named-port moves to the proxy.
+//!
+//! A Service finds the port `http` in whichever container of a pod it is. So the name goes to a port of the proxy's, and
+//! the app's port is called `app-8080` from then on; what goes by the name in the app's own container, as probes and hooks
+//! do, goes by the new one and still reaches the app. No author writes such a name, so that it tells what was moved from what
+//! somebody has written since.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use settings::{ProxySettings, RawOptions, Routes};
+
+/// The names that moved, by the number of the app's port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PortNames(BTreeMap<u16, String>);
+
+impl From<BTreeMap<u16, String>> for PortNames {
+    fn from(names: BTreeMap<u16, String>) -> Self {
+        Self(names)
+    }
+}
+
+impl PortNames {
+    /// The names that the injected `proxy` has, for where no record of them is left.
+    pub(crate) fn of_proxy(proxy: &Value) -> Self {
+        let list = |key: &str| proxy.get(key).and_then(Value::as_array).into_iter().flatten();
+        let variable = |name: &str| {
+            let variable = list("env").find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))?;
+            variable.get("value")?.as_str().map(str::to_owned)
+        };
+        let Ok(ProxySettings { routes: Routes::Fixed(routes), .. }) =
+            ProxySettings::from_raw(&RawOptions::from_env(variable))
+        else {
+            return Self::default();
+        };
+        let entry = |port: &Value| Some((number_of(port)?, port.get("name")?.as_str()?.to_owned()));
+        let names: BTreeMap<u16, String> = list("ports").filter_map(entry).collect();
+        let routes =
+            routes.iter().filter_map(|route| Some((route.app.port(), names.get(&route.listen.port())?.clone())));
+        Self(routes.collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// By number, in ascending order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.0.iter().map(|(number, name)| (*number, name.as_str()))
+    }
+
+    /// The name that the author gave to a TCP port which is called `name` now.
+    pub(crate) fn original<'a>(&'a self, number: u16, name: &'a str) -> &'a str {
+        if name == moved(number) { self.0.get(&number).map_or(name, String::as_str) } else { name }
+    }
+
+    /// What takes the names back to a container with these `ports`.
+    pub(crate) fn back(&self, ports: Option<&Value>) -> Renaming {
+        self.renaming(ports, |number, name, author| {
+            let from = moved(number);
+            let to = if name == from { author } else { name };
+            Rename { from, to: to.to_owned() }
+        })
+    }
+
+    /// What takes the names away from a container with these `ports`.
+    pub(crate) fn away(&self, ports: Option<&Value>) -> Renaming {
+        self.renaming(ports, |number, _, author| Rename { from: author.to_owned(), to: moved(number) })
+    }
+
+    fn renaming(&self, ports: Option<&Value>, rename: impl Fn(u16, &str, &str) -> Rename) -> Renaming {
+        let ports = ports.and_then(Value::as_array).into_iter().flatten().filter(|port| is_tcp(port));
+        let known = ports.filter_map(|port| {
+            let number = number_of(port)?;
+            let name = port.get("name").and_then(Value::as_str).unwrap_or_default();
+            Some((number, rename(number, name, self.0.get(&number)?)))
+        });
+        Renaming(known.filter(|(_, rename)| rename.from != rename.to).collect())
+    }
+}
+
+/// What an app's port is called whose name has moved: at most 9 of the 15 characters that there are.
+pub(crate) fn moved(number: u16) -> String {
+    format!("app-{number}")
+}
+
+/// New names for ports of one container, by number.
+pub(crate) struct Renaming(BTreeMap<u16, Rename>);
+
+struct Rename {
+    from: String,
+    to: String,
+}
+
+impl Renaming {
+    /// The container's `ports` with their new names.
+    pub(crate) fn ports(&self, ports: Option<&Value>) -> Option<Value> {
+        let mut ports = ports?.clone();
+        for port in ports.as_array_mut().into_iter().flatten().filter(|port| is_tcp(port)) {
+            let rename = number_of(port).and_then(|number| self.0.get(&number));
+            let rename = rename.filter(|rename| port.get("name").and_then(Value::as_str) == Some(&rename.from));
+            if let Some(Rename { to, .. }) = rename {
+                port["name"] = Value::String(to.clone());
+            }
+        }
+        Some(ports)
+    }
+
+    /// A probe or hook whose handler goes by the new names.
+    pub(crate) fn handler(&self, holder: Option<&Value>) -> Option<Value> {
+        let mut holder = holder?.clone();
+        for kind in ["httpGet", "tcpSocket"] {
+            let Some(port) = holder.get_mut(kind).and_then(|handler| handler.get_mut("port")) else { continue };
+            if let Some(Rename { to, .. }) = self.0.values().find(|rename| port.as_str() == Some(&rename.from)) {
+                *port = Value::String(to.clone());
+            }
+        }
+        Some(holder)
+    }
+
+    /// A `lifecycle` whose hooks go by the new names.
+    pub(crate) fn lifecycle(&self, lifecycle: Option<&Value>) -> Option<Value> {
+        let mut lifecycle = lifecycle?.clone();
+        for hook in ["postStart", "preStop"] {
+            if let Some(hook) = lifecycle.get_mut(hook)
+                && let Some(renamed) = self.handler(Some(hook))
+            {
+                *hook = renamed;
+            }
+        }
+        Some(lifecycle)
+    }
+}
+
+fn number_of(port: &Value) -> Option<u16> {
+    port.get("containerPort")?.as_u64()?.try_into().ok()
+}
+
+fn is_tcp(port: &Value) -> bool {
+    matches!(port.get("protocol").and_then(Value::as_str), None | Some("TCP"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names() -> PortNames {
+        BTreeMap::from([(8080, "http".to_owned())]).into()
+    }
+
+    #[test]
+    fn a_container_comes_back_with_every_byte() {
+        let ports = json!([
+            {"containerPort": 8080, "name": "http", "protocol": "TCP"},
+            {"containerPort": 8080, "name": "quic", "protocol": "UDP"},
+            {"name": "metrics", "containerPort": 9090},
+        ]);
+        let probe = json!({"periodSeconds": 3, "httpGet": {"port": "http", "path": "/"}});
+        let hooks = json!({"postStart": {"tcpSocket": {"port": "http"}}, "preStop": null});
+        let away = names().away(Some(&ports));
+        let moved = [away.ports(Some(&ports)), away.handler(Some(&probe)), away.lifecycle(Some(&hooks))];
+        let moved = moved.map(Option::unwrap);
+        assert_eq!(moved[0][0], json!({"containerPort": 8080, "name": "app-8080", "protocol": "TCP"}));
+        assert_eq!(moved[0].as_array().unwrap()[1..], ports.as_array().unwrap()[1..]);
+        assert_eq!(moved[1]["httpGet"]["port"], "app-8080");
+        assert_eq!(moved[2]["postStart"]["tcpSocket"]["port"], "app-8080");
+        let back = names().back(Some(&moved[0]));
+        assert_eq!(back.ports(Some(&moved[0])).unwrap().to_string(), ports.to_string());
+        assert_eq!(back.handler(Some(&moved[1])).unwrap().to_string(), probe.to_string());
+        assert_eq!(back.lifecycle(Some(&moved[2])).unwrap().to_string(), hooks.to_string());
+    }
+
+    #[test]
+    fn what_others_have_written_since_stays() {
+        for name in ["http", "web", "app-9090"] {
+            let ports = json!([{"name": name, "containerPort": 8080}]);
+            let back = names().back(Some(&ports));
+            assert_eq!(back.ports(Some(&ports)), Some(ports.clone()));
+            // A probe of ours goes by the name that there is now.
+            let probe = json!({"tcpSocket": {"port": "app-8080"}});
+            assert_eq!(back.handler(Some(&probe)), Some(json!({"tcpSocket": {"port": name}})));
+        }
+        let ports = json!([{"name": "app-7000", "containerPort": 7000}, {"containerPort": 8080}]);
+        assert_eq!(names().back(Some(&ports)).ports(Some(&ports)), Some(ports));
+    }
+
+    #[test]
+    fn the_proxy_itself_remembers() {
+        let proxy = json!({
+            "env": [
+                {"name": "EVENKEEL_LISTEN", "value": "[::]:15220,[::]:15221"},
+                {"name": "EVENKEEL_APP", "value": ":8080,:9090"},
+            ],
+            "ports": [
+                {"name": "evenkeel-admin", "containerPort": 15211},
+                {"name": "grpc", "containerPort": 15221},
+                {"name": "http", "containerPort": 15220},
+            ],
+        });
+        let expected = BTreeMap::from([(8080, "http".to_owned()), (9090, "grpc".to_owned())]);
+        assert_eq!(PortNames::of_proxy(&proxy), expected.into());
+        for nothing in [json!({}), json!(null), json!({"env": [{"name": "EVENKEEL_APP", "value": "x"}]})] {
+            assert_eq!(PortNames::of_proxy(&nothing), PortNames::default());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Annotations of several places, laid over each other.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::annotation::{Annotation, PREFIX, STATUS_KEY};
+use crate::fault::Fault;
+use crate::value::InvalidValue;
+
+/// A known key is looked for by resemblance for so many unknown ones: an object has room for thousands.
+const MOST_HINTS: usize = 20;
+
+/// Annotations of one place; of two layers that hold the same key the later wins. Keys of others are passed over.
+#[derive(Clone, Copy, Debug)]
+pub enum Layer<'a> {
+    /// What the installation gives to all workloads, by annotation name without the prefix.
+    Installation(&'a BTreeMap<String, String>),
+    /// The annotations of the workload's namespace: defaults, by which no workload opts in.
+    Namespace(&'a BTreeMap<String, String>),
+    /// The annotations of the workload itself.
+    Workload(&'a BTreeMap<String, String>),
+    /// The annotations of its pod template.
+    PodTemplate(&'a BTreeMap<String, String>),
+}
+
+impl<'a> Layer<'a> {
+    /// The annotations of ours in it: each with its key as it is written here, without prefix, and its value.
+    fn entries(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let (annotations, prefix) = match self {
+            Self::Installation(defaults) => (defaults, ""),
+            Self::Namespace(annotations) | Self::Workload(annotations) | Self::PodTemplate(annotations) => {
+                (annotations, PREFIX)
+            }
+        };
+        let others = move |key: &&String| *key != STATUS_KEY;
+        let ours = annotations.iter().filter(move |(key, _)| others(key));
+        ours.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+    }
+
+    /// The key as faults name it: with its place, where that is not the workload itself.
+    fn key(self, name: &str) -> String {
+        match self {
+            Self::Installation(_) => format!("the installation's default {name}"),
+            Self::Namespace(_) => format!("{PREFIX}{name} (namespace)"),
+            Self::Workload(_) => format!("{PREFIX}{name}"),
+            Self::PodTemplate(_) => format!("{PREFIX}{name} (pod template)"),
+        }
+    }
+
+    const fn is_installation(self) -> bool {
+        matches!(self, Self::Installation(_))
+    }
+
+    /// Whether it is what the workload's author writes.
+    const fn is_of_workload(self) -> bool {
+        matches!(self, Self::Workload(_) | Self::PodTemplate(_))
+    }
+
+    fn fault_of_unknown(self, name: &str, value: &str, may_hint: bool) -> Fault {
+        let expected = if self.is_installation() {
+            "a setting that an installation can give a default for (see the annotation reference)".to_owned()
+        } else if let Some(nearest) = Annotation::nearest(name).filter(|_| may_hint) {
+            format!("a known key; the nearest is {nearest}")
+        } else {
+            "a known key (see the annotation reference)".to_owned()
+        };
+        Fault::invalid(self.key(name), value, expected)
+    }
+}
+
+/// What every layer says of each annotation; the last one counts.
+pub(crate) struct Said<'a> {
+    values: BTreeMap<Annotation, Vec<(Layer<'a>, &'a str)>>,
+    unknown_by_workload: bool,
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn of(layers: &[Layer<'a>], faults: &mut Vec<Fault>) -> Self {
+        let mut said = Self { values: BTreeMap::new(), unknown_by_workload: false };
+        for layer in layers {
+            for (name, value) in layer.entries() {
+                let known = Annotation::of_name(name)
+                    .filter(|annotation| !layer.is_installation() || annotation.takes_installation_default());
+                if let Some(annotation) = known {
+                    said.values.entry(annotation).or_default().push((*layer, value));
+                } else {
+                    said.unknown_by_workload |= layer.is_of_workload();
+                    faults.push(layer.fault_of_unknown(name, value, faults.len() < MOST_HINTS));
+                }
+            }
+        }
+        said
+    }
+
+    pub(crate) fn contains(&self, annotation: Annotation) -> bool {
+        self.values.contains_key(&annotation)
+    }
+
+    /// Whether the workload itself says it.
+    pub(crate) fn by_workload(&self, annotation: Annotation) -> bool {
+        self.places(annotation).any(Layer::is_of_workload)
+    }
+
+    /// Whether anybody but the installation says it.
+    pub(crate) fn beyond_installation(&self, annotation: Annotation) -> bool {
+        self.places(annotation).any(|layer| !layer.is_installation())
+    }
+
+    /// Whether the workload itself has a key of ours that is none.
+    pub(crate) const fn unknown_by_workload(&self) -> bool {
+        self.unknown_by_workload
+    }
+
+    /// What counts, `None` where nobody says it or it cannot be used.
+    pub(crate) fn last<T: FromStr<Err = InvalidValue>>(
+        &self,
+        annotation: Annotation,
+        faults: &mut Vec<Fault>,
+    ) -> Option<T> {
+        let said = self.values.get(&annotation).into_iter().flatten();
+        // Overridden values are parsed, too: whoever wrote them learns of the fault today.
+        said.map(|(layer, text)| parse(*layer, annotation, text, faults)).last().flatten()
+    }
+
+    /// What counts, or the default; `None` where it cannot be used.
+    pub(crate) fn one<T: FromStr<Err = InvalidValue>>(
+        &self,
+        annotation: Annotation,
+        default: &str,
+        faults: &mut Vec<Fault>,
+    ) -> Option<T> {
+        if self.contains(annotation) { self.last(annotation, faults) } else { default.parse().ok() }
+    }
+
+    /// The items of a list, `None` where nobody says it.
+    pub(crate) fn list<T: FromStr<Err = InvalidValue>>(
+        &self,
+        annotation: Annotation,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Vec<T>> {
+        let mut items = |(layer, text): &(Layer<'a>, &'a str)| {
+            text.split(',').filter_map(|item| parse(*layer, annotation, item.trim(), faults)).collect()
+        };
+        self.values.get(&annotation)?.iter().map(&mut items).last()
+    }
+
+    fn places(&self, annotation: Annotation) -> impl Iterator<Item = Layer<'a>> {
+        self.values.get(&annotation).into_iter().flatten().map(|(layer, _)| *layer)
+    }
+}
+
+fn parse<T: FromStr<Err = InvalidValue>>(
+    layer: Layer<'_>,
+    annotation: Annotation,
+    text: &str,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    let fault = |InvalidValue(expected)| faults.push(Fault::invalid(layer.key(annotation.name()), text, expected));
+    text.parse().map_err(fault).ok()
+}
