@@ -96,6 +96,11 @@ pub struct RunArguments {
     )]
     pub webhook_configuration: String,
 
+    /// Whether labels and annotations of namespaces are asked of the API server: 'on' or 'off'. Without them nothing is
+    /// known of namespaces. Left out: on with --tls self, off with --tls files.
+    #[arg(long, value_name = "SWITCH", env = "EVENKEEL_WEBHOOK_READ_NAMESPACES")]
+    pub read_namespaces: Option<String>,
+
     /// What holds for workloads that say nothing else: an annotation without its prefix, such as jitter=20%. May
     /// repeat; commas separate several.
     #[arg(long, value_name = "NAME=VALUE", env = "EVENKEEL_WEBHOOK_DEFAULT", value_delimiter = ',')]

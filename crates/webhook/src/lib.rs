@@ -12,6 +12,7 @@ pub mod clock;
 pub mod health;
 mod listener;
 pub mod metrics;
+pub mod namespaces;
 pub mod review;
 pub mod server;
 pub mod settings;

@@ -10,6 +10,7 @@ use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Handle, Server};
 use futures_util::future::try_join;
+use kube::Client;
 use tokio::task::AbortHandle;
 use tracing::info;
 
@@ -19,6 +20,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
 use crate::review::{self, Judge, Reviewer};
 use crate::settings::{Settings, Tls};
 use crate::tls;
@@ -68,8 +70,10 @@ impl Webhook {
         let served = Arc::new(ServedLeaf::default());
         let health = Arc::new(Health::new(Arc::clone(&served)));
         let metrics = Arc::new(Metrics::new());
+        let judge =
+            if settings.read_namespaces { judge.knowing(Namespaces::of_cluster(client().await?)) } else { judge };
         let keeper = match &settings.tls {
-            Tls::Own(names) => keep_own(names, &served, &health, clock.clone()).await?,
+            Tls::Own(names) => keep_own(client().await?, names, &served, &health, clock.clone()),
             Tls::Files { certificate, key } => {
                 let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&served));
                 keeper.reload()?;
@@ -127,19 +131,23 @@ impl Webhook {
     }
 }
 
-async fn keep_own(
+async fn client() -> Result<Client, StartError> {
+    let config = kube::Config::infer().await?;
+    Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))
+}
+
+fn keep_own(
+    client: Client,
     names: &Names,
     served: &Arc<ServedLeaf>,
     health: &Arc<Health>,
     clock: Clock,
-) -> Result<AbortHandle, StartError> {
-    let config = kube::Config::infer().await?;
-    let client = kube::Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))?;
+) -> AbortHandle {
     let store = KubernetesStore::new(client, names.clone());
     let touches = store.touches();
     let (served, health) = (Arc::clone(served), Arc::clone(health));
     let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health);
-    Ok(tokio::spawn(keeper.run(touches)).abort_handle())
+    tokio::spawn(keeper.run(touches)).abort_handle()
 }
 
 async fn listen(address: SocketAddr, endpoint: &'static str) -> Result<(BoundedListener, SocketAddr), StartError> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX, Span, WorkloadSettings};
+use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX, Span, Switch, WorkloadSettings};
 
 use crate::arguments::RunArguments;
 use crate::certificates::Names;
@@ -20,6 +20,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Whose certificate is served.
     pub tls: Tls,
+    /// Whether the API server is asked about namespaces.
+    pub read_namespaces: bool,
     /// The installation's defaults, by annotation name without the prefix.
     pub defaults: BTreeMap<String, String>,
     /// How long reviews are still answered once the process is told to end.
@@ -51,6 +53,10 @@ impl Settings {
         let listen = one::<Address>("listen", &arguments.listen, faults_of);
         let admin = one::<Address>("admin", &arguments.admin, faults_of);
         let tls = tls(arguments, faults_of);
+        let read_namespaces = match &arguments.read_namespaces {
+            Some(text) => one::<Switch>("read-namespaces", text, faults_of).map(Switch::is_on),
+            None => tls.as_ref().map(|tls| matches!(tls, Tls::Own(_))),
+        };
         let defaults = defaults(&arguments.default, faults_of);
         let shutdown_delay = one::<Span>("shutdown-delay", &arguments.shutdown_delay, faults_of);
         let log_level = one("log-level", &arguments.log_level, faults_of);
@@ -59,6 +65,7 @@ impl Settings {
                 listen: listen?.0,
                 admin: admin?.0,
                 tls: tls?,
+                read_namespaces: read_namespaces?,
                 defaults,
                 shutdown_delay: shutdown_delay?.get(),
                 log_level: log_level?,
@@ -224,6 +231,8 @@ mod tests {
         let faults = parse(&["--tls-cert=a"]).unwrap_err();
         assert!(faults.to_string().contains("to be left out"), "{faults}");
         let settings = parse(&["--tls=files", "--tls-cert=a", "--tls-key=b"]).unwrap();
+        assert!(!settings.read_namespaces && parse(&[]).unwrap().read_namespaces);
+        assert!(!parse(&["--read-namespaces=off"]).unwrap().read_namespaces);
         assert_eq!(settings.tls, Tls::Files { certificate: "a".into(), key: "b".into() });
     }
 

@@ -1,4 +1,4 @@
-//! Rights: each by name, none to list Secrets, and none at all where the webhook has nothing to ask for.
+//! Rights: each by name, none to list Secrets, and but namespaces, which can be read one by one.
 
 use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
@@ -54,12 +54,15 @@ fn what_is_written_is_named() {
 }
 
 #[test]
-fn rights_and_token_go_with_the_certificates_of_its_own() {
+fn secrets_are_read_for_certificates_of_its_own_alone() {
     for part in &PARTS[1..4] {
         let rendered = rendered(part);
         assert!(rendered.all("Secret").is_empty(), "{part:?}");
         let secrets = rules(&rendered).iter().any(|(_, rule)| words(rule, "resources").contains(&"secrets"));
         assert!(!secrets, "{part:?}");
+        let namespaces = rules(&rendered);
+        let [(_, rule)] = namespaces[..] else { panic!("more rights than one: {namespaces:?}") };
+        assert_eq!((words(rule, "resources"), words(rule, "verbs")), (vec!["namespaces"], vec!["get"]), "{part:?}");
     }
 }
 

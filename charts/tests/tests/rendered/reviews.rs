@@ -17,6 +17,26 @@ fn pods_always_start() {
 }
 
 #[test]
+fn it_is_asked_about_the_kinds_that_are_wanted() {
+    let asked = |flags: &[&str]| -> Vec<(Value, Value, Value)> {
+        let webhook = webhook(flags);
+        let rules = webhook["rules"].as_array().unwrap().iter();
+        rules
+            .map(|rule| (rule["apiGroups"][0].clone(), rule["resources"][0].clone(), rule["operations"].clone()))
+            .collect()
+    };
+    let both = json!(["CREATE", "UPDATE"]);
+    let deployments = (json!("apps"), json!("deployments"), both.clone());
+    assert_eq!(asked(&[]), [deployments]);
+    let expected = [
+        (json!("apps"), json!("statefulsets"), both.clone()),
+        (json!(""), json!("pods"), json!(["CREATE"])),
+        (json!("argoproj.io"), json!("rollouts"), both),
+    ];
+    assert_eq!(asked(&["--set=webhook.kinds={StatefulSet,Pod,Rollout}"]), expected);
+}
+
+#[test]
 fn neither_its_own_namespace_nor_one_that_opted_out() {
     let webhook = webhook(&["--set=namespaces.excluded={kube-system,other}"]);
     let expected = json!([

@@ -37,13 +37,13 @@ impl Reviewer {
         Self { judge: Arc::new(judge), metrics, health }
     }
 
-    fn answer(&self, body: Result<Bytes, Refused>) -> Response {
+    async fn answer(&self, body: Result<Bytes, Refused>) -> Response {
         let body = match body {
             Ok(body) => body,
             Err(refused) => return self.refuse(refused, refused.sentence().to_owned()),
         };
         let begin = Instant::now();
-        match self.judge.judge(&body) {
+        match self.judge.judge(&body).await {
             Ok(judgement) => {
                 self.metrics.reviewed(judgement.verdict, begin.elapsed());
                 ([(CONTENT_TYPE, "application/json")], judgement.body).into_response()
@@ -71,7 +71,7 @@ pub fn routes(reviewer: Reviewer) -> Router {
 
 async fn mutate(State(reviewer): State<Reviewer>, request: Request) -> Response {
     let version = request.version();
-    let mut response = reviewer.answer(read(request).await);
+    let mut response = reviewer.answer(read(request).await).await;
     // Our own medicine: an API server that is told leaves for another replica before this one ends. (It speaks
     // HTTP/1.1 to webhooks. Over HTTP/2, where the field is not allowed, hyper sends GOAWAY by itself.)
     if reviewer.health.is_draining() && version == Version::HTTP_11 {

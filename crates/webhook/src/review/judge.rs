@@ -1,25 +1,27 @@
-//! The answer to one review, as a function of its body alone.
+//! The answer to one review: a function of its body, and of what is known of its namespace.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use inject::{Outcome, WorkloadKind};
+use inject::{NamespaceFacts, Outcome, WorkloadKind};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::{debug, error, info};
 
 use super::verdict::{Passed, Verdict};
 use super::wire::{self, Malformed, Operation, Request};
+use crate::namespaces::Namespaces;
 
 /// Kubectl prints every warning, and an object can have thousands of faults.
 const MOST_WARNINGS: usize = 16;
 
-/// Decides about a workload.
-pub type Inject = dyn Fn(&Value, WorkloadKind) -> Outcome + Send + Sync;
+/// Decides about a workload in a namespace.
+pub type Inject = dyn Fn(&Value, WorkloadKind, Option<&NamespaceFacts>) -> Outcome + Send + Sync;
 
 /// Answers reviews.
 pub struct Judge {
     inject: Box<Inject>,
+    namespaces: Namespaces,
 }
 
 /// An answer and what became of the review.
@@ -37,33 +39,48 @@ struct Opinion {
 }
 
 impl Judge {
-    /// Answers as `inject` decides; should it panic, the object is admitted unchanged.
+    /// Answers as `inject` decides; should it panic, the object is admitted unchanged. No namespace is known.
     pub fn new(inject: Box<Inject>) -> Self {
-        Self { inject }
+        Self { inject, namespaces: Namespaces::unknown() }
+    }
+
+    /// The same, with what is known of `namespaces`.
+    #[must_use]
+    pub fn knowing(self, namespaces: Namespaces) -> Self {
+        Self { namespaces, ..self }
     }
 
     /// Injects, with the installation's defaults.
     pub fn with_defaults(defaults: BTreeMap<String, String>) -> Self {
-        Self::new(Box::new(move |workload, kind| inject::inject(workload, kind, None, &defaults)))
+        Self::new(Box::new(move |workload, kind, namespace| inject::inject(workload, kind, namespace, &defaults)))
     }
 
     /// Answers the review in `body`.
-    pub(crate) fn judge(&self, body: &[u8]) -> Result<Judgement, Malformed> {
+    pub(crate) async fn judge(&self, body: &[u8]) -> Result<Judgement, Malformed> {
         let request = Request::from_body(body)?;
+        let found = workload(&request);
+        let namespace = match (&found, request.namespace.as_deref()) {
+            (Ok(_), Some(name)) => self.namespaces.facts(name).await,
+            (Ok(_), None) | (Err(_), _) => None,
+        };
         // Nothing in there outlives the call, so nothing half-done can be seen after a panic.
-        let opinion =
-            catch_unwind(AssertUnwindSafe(|| self.opinion(&request))).unwrap_or_else(|_| Ok(Opinion::panicked()));
+        let opinion = catch_unwind(AssertUnwindSafe(|| self.opinion(found, namespace.as_deref())))
+            .unwrap_or_else(|_| Ok(Opinion::panicked()));
         let Opinion { verdict, patch, warnings } = opinion?;
         log(&request, verdict);
         Ok(Judgement { body: wire::admitted(request.uid, patch, warnings)?, verdict })
     }
 
-    fn opinion(&self, request: &Request<'_>) -> Result<Opinion, serde_json::Error> {
-        let (workload, kind) = match workload(request) {
+    fn opinion(
+        &self,
+        found: Result<(Value, WorkloadKind), Passed>,
+        namespace: Option<&NamespaceFacts>,
+    ) -> Result<Opinion, serde_json::Error> {
+        let (workload, kind) = match found {
             Ok(found) => found,
             Err(passed) => return Ok(Opinion { verdict: Verdict::Passed(passed), patch: None, warnings: Vec::new() }),
         };
-        let outcome = (self.inject)(&workload, kind);
+        let outcome = (self.inject)(&workload, kind, namespace);
         Ok(Opinion {
             verdict: Verdict::Decided(outcome.decision(), outcome.skip_reason()),
             patch: outcome.patch().map(serde_json::to_vec).transpose()?,
@@ -150,7 +167,8 @@ mod tests {
     }
 
     fn answer(judge: &Judge, body: &[u8]) -> (Verdict, Value) {
-        let judgement = judge.judge(body).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let judgement = runtime.block_on(judge.judge(body)).unwrap();
         let review: Value = serde_json::from_slice(&judgement.body).unwrap();
         assert_eq!(review["response"]["uid"], "u");
         assert_eq!(review["response"]["allowed"], true);
@@ -159,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_no_workload_is_not_looked_at() {
-        let judge = Judge::new(Box::new(|_, _| panic!("not to be called")));
+        let judge = Judge::new(Box::new(|_, _, _| panic!("not to be called")));
         for (change, passed) in [
             (json!({"operation": "DELETE", "object": null}), Passed::Operation),
             (json!({"operation": "CONNECT"}), Passed::Operation),
@@ -190,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_panic_admits_the_object_unchanged() {
-        let judge = Judge::new(Box::new(|_, _| panic!("a defect, on purpose")));
+        let judge = Judge::new(Box::new(|_, _, _| panic!("a defect, on purpose")));
         let (verdict, response) = answer(&judge, &review(&request()));
         assert_eq!(verdict, Verdict::Panicked);
         assert_eq!(response, json!({"uid": "u", "allowed": true}));

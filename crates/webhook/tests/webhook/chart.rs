@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
+use inject::WorkloadKind;
 use serde_json::Value;
 use settings::Annotation;
 use webhook::arguments::{Arguments, Command};
@@ -63,6 +64,14 @@ fn the_values_take_every_default_that_an_installation_can_give() {
         schema["properties"]["defaults"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     let known = Annotation::ALL.iter().filter(|annotation| annotation.takes_installation_default());
     assert_eq!(named, known.map(|annotation| annotation.name()).collect());
+}
+
+#[test]
+fn the_values_take_every_kind() {
+    let schema: Value = serde_json::from_str(&read("charts/evenkeel/values.schema.json")).unwrap();
+    let named = &schema["properties"]["webhook"]["properties"]["kinds"]["items"]["enum"];
+    let known: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(*named, serde_json::json!(known));
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn a_patch_travels_whole() {
     let operation = PatchOperation::Remove(RemoveOperation { path: "/metadata/annotations/a~1b".parse().unwrap() });
     let removal = Patch(vec![operation]);
     let outcome = Outcome::Remove { patch: removal.clone() };
-    let judge = Judge::new(Box::new(move |_, _| outcome.clone()));
+    let judge = Judge::new(Box::new(move |_, _, _| outcome.clone()));
     let webhook = Running::start(judge, Duration::from_millis(1)).await;
     assert_eq!(patch(&webhook.review(&review_of_deployment(&json!({}))).await), removal);
     assert!(webhook.shows(r#"evenkeel_webhook_reviews_total{decision="removed",reason="none"} 1"#).await);
@@ -103,7 +103,11 @@ async fn what_is_no_workload_is_admitted() {
     };
     for (what, reason, body) in [
         ("scale", "subresource", changed(|request| request["subResource"] = json!("scale"))),
-        ("a Job", "kind", changed(|request| request["kind"] = json!({"group": "batch", "version": "v1", "kind": "Job"}))),
+        (
+            "a Job",
+            "kind",
+            changed(|request| request["kind"] = json!({"group": "batch", "version": "v1", "kind": "Job"})),
+        ),
         ("a deletion", "operation", changed(|request| request["operation"] = json!("DELETE"))),
         ("nothing", "no_object", changed(|request| request["object"] = Value::Null)),
         ("nested", "unparsable", changed(|request| request["object"] = json!("DEEP")).replace("\"DEEP\"", &deep)),
@@ -166,7 +170,7 @@ async fn a_chunked_body_has_the_same_limit() {
 
 #[tokio::test]
 async fn a_panic_is_counted_and_admits_the_object() {
-    let judge = Judge::new(Box::new(|_, _| panic!("a defect, on purpose")));
+    let judge = Judge::new(Box::new(|_, _, _| panic!("a defect, on purpose")));
     let webhook = Running::start(judge, Duration::from_millis(1)).await;
     let review = review_of_deployment(&json!({}));
     for _ in 0..2 {

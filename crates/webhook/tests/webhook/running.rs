@@ -55,6 +55,7 @@ impl Running {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin: "127.0.0.1:0".parse().unwrap(),
             tls: Tls::Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") },
+            read_namespaces: false,
             defaults: std::collections::BTreeMap::new(),
             shutdown_delay,
             log_level: LogLevel::Info,
