@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, Head, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
 
 use crate::stage::{Stage, UNREACHED, part};
 
@@ -187,5 +187,53 @@ async fn a_client_that_pipelines_without_end_is_retired_all_the_same() -> TestRe
     }
     client.expect_end(End::Fin).await?;
     app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// A client that always has some requests on their way sends those again that an end overtook: each is served once, for
+/// what comes behind the announcement never reaches the app.
+#[tokio::test]
+async fn every_request_of_a_client_that_keeps_pipelining_is_served_once() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, 2, 10] {
+        for depth in [2, 5] {
+            cases.note(format!("limit {limit}, depth {depth}"), sliding(limit, depth).await);
+        }
+    }
+    cases.verdict()
+}
+
+async fn sliding(limit: u32, depth: usize) -> TestResult {
+    const REQUESTS: usize = 400;
+    let Stage { proxy, app, app_host: _host } = Stage::with_limit(limit).await?;
+    let responder = Responder::start(app, answer_everything_with("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    let get = |n: usize| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut answered = 0;
+    while answered < REQUESTS {
+        let mut client = proxy.connect().await?;
+        let mut sent = REQUESTS.min(answered + depth);
+        client.send((answered..sent).map(get).collect::<String>()).await?;
+        loop {
+            let last = client.read_head().await?.announces_close();
+            client.expect("ok").await?;
+            answered += 1;
+            if last {
+                client.expect_end(End::Fin).await?;
+                break;
+            }
+            if answered == REQUESTS {
+                break;
+            }
+            if sent < REQUESTS {
+                client.send(get(sent)).await?;
+                sent += 1;
+            }
+        }
+    }
+    let connections = responder.connections();
+    ensure!(connections.len() > 1, "nothing was recycled");
+    let served: Vec<String> = connections.iter().flatten().map(Head::start_line).collect();
+    let asked: Vec<String> = (0..REQUESTS).map(|n| format!("GET /{n} HTTP/1.1")).collect();
+    ensure_eq!(served, asked);
     Ok(())
 }

@@ -90,6 +90,33 @@ async fn ambiguous_heads() -> TestResult {
     cases.verdict()
 }
 
+/// On a connection that speaks HTTP/1 already: in the first line, some of these make another protocol.
+#[tokio::test]
+async fn bare_line_ends_in_every_position() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let mut cases = Cases::default();
+    // One empty line before a request is none of them (RFC 9112 §2.2), and a CR before a CRLF is behind the loop's end.
+    for at in 0..GET.len() - 1 {
+        for bare in ['\r', '\n'] {
+            let mut request = GET.to_owned();
+            request.insert(at, bare);
+            if request[at..].starts_with("\r\n\r\n") {
+                continue;
+            }
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                exchange(&mut client, &mut app).await?;
+                client.send(&request).await?;
+                refused(&mut client, &[400]).await?;
+                ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
+                TestResult::Ok(())
+            };
+            cases.note(format!("{request:?}"), outcome.await);
+        }
+    }
+    cases.verdict()
+}
+
 /// On a connection that speaks HTTP/1 already: as first bytes some of these are another protocol's.
 #[tokio::test]
 async fn what_is_no_request_line_after_a_request() -> TestResult {
@@ -211,6 +238,25 @@ async fn heads_up_to_the_limit_pass() -> TestResult {
         refused_everywhere(&stage, &too_long, &[400, 414, 431]).await?;
     }
     Ok(())
+}
+
+/// Memory comes in pieces of these sizes: no head stalls where one of them ends.
+#[tokio::test]
+async fn heads_around_the_sizes_of_buffers_pass() -> TestResult {
+    let stage = Stage::with_limit(UNREACHED).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    for size in [4, 8, 16, 20, 32, 64, 128].map(|size| size * 1024) {
+        for length in [size - 1, size, size + 1].into_iter().filter(|length| *length <= 128 * 1024) {
+            let begun = Instant::now();
+            let request = head_of(length);
+            tokio::try_join!(client.send(&request), app.expect(&request))?;
+            let start = "HTTP/1.1 204 No Content\r\nX: ";
+            let response = format!("{start}{}\r\n\r\n", "x".repeat(length - start.len() - 4));
+            tokio::try_join!(app.send(&response), client.expect(&response))?;
+            ensure!(begun.elapsed() < WITHOUT_WAITING, "{length} bytes took {:?}", begun.elapsed());
+        }
+    }
+    part(client, app).await
 }
 
 /// A head that never ends is refused when it is too long, not when its end comes.
