@@ -156,6 +156,12 @@ fn closing() -> Vec<Exchange> {
         Exchange::new("closed by the app", GET, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
             .closing(),
         Exchange::new(
+            "closed by the client, in a list",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-A, cLOSE ,X-B\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        )
+        .closing(),
+        Exchange::new(
             "closed by the client",
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",

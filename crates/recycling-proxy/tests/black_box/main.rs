@@ -25,6 +25,7 @@ mod leftovers;
 mod lingering;
 mod long_bodies;
 mod metrics;
+mod odd_inputs;
 mod options;
 mod pipelining;
 mod proxy_protocol;

@@ -1,0 +1,31 @@
+//! docs/ODD-INPUTS.md promises what becomes of odd input, and names the test of each promise.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use test_support::{TestResult, ensure, ensure_eq};
+
+const PAGE: &str = include_str!("../../../../docs/ODD-INPUTS.md");
+
+#[test]
+fn every_promise_has_its_test() -> TestResult {
+    let listed = Command::new(std::env::current_exe()?).args(["--list", "--format=terse"]).output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| ")).collect();
+    let mut promises = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        ensure_eq!(cells.len(), 3, "{row}");
+        if cells[0] == "input" {
+            continue;
+        }
+        promises += 1;
+        let named: Vec<&str> = cells[2].split(", ").map(|name| name.trim_matches('`')).collect();
+        for name in named {
+            ensure!(tests.contains(name), "{name:?} is no test: {row}");
+        }
+    }
+    ensure!(promises > 30, "only {promises} promises were found");
+    Ok(())
+}
