@@ -11,6 +11,8 @@ LOAD_IMAGES ?= kind load image-archive
 # The kind cluster of `make kind`.
 KIND_CLUSTER ?= evenkeel
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
+ACTIONLINT_VERSION := v1.7.12
 # The packages whose programs are shipped, and echo-app.
 PROGRAMS := --package recycling-proxy --package webhook --package cli --package test-support
 
@@ -77,8 +79,8 @@ endif
 
 ##@ Before a change is proposed
 
-.PHONY: presubmit rust chart alerts fmt clippy doc deny generate generated bench
-presubmit: rust chart alerts ## exactly what CI checks before the end-to-end tests
+.PHONY: presubmit rust chart alerts workflows fmt clippy doc deny generate generated bench
+presubmit: rust chart alerts workflows ## exactly what CI checks before the end-to-end tests
 
 rust: fmt clippy test doc deny
 # The Helms to try: versions render alike.
@@ -92,6 +94,10 @@ chart: generated ## the chart: lint, and what it renders in many combinations of
 alerts: ## the chart's alerts fire when they should
 	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
 	promtool test rules charts/tests/alerts/*.yaml
+
+workflows: ## the workflows of .github are sound, and so is the shell in them
+	$(call need,go,see https://go.dev/dl)
+	go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 fmt: ## the formatting is rustfmt's
 	cargo fmt --all --check
@@ -162,6 +168,18 @@ static: ## static release binaries in target/static/: what the images hold
 		cmp --silent target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || \
 		cp target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || exit 1; \
 	done
+
+# What each shipped program is made of, the same for the same commit: with the commit's time, and no path of this machine.
+.PHONY: sbom
+sbom: ## a CycloneDX SBOM of each shipped program in target/sbom/
+	$(call need,cargo-cyclonedx,cargo install --locked cargo-cyclonedx --version $(CARGO_CYCLONEDX_VERSION))
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) cargo cyclonedx --format json --spec-version 1.5 --describe binaries \
+		--no-build-deps --target $(STATIC_TARGET) --quiet
+	mkdir -p target/sbom
+	for binary in recycling-proxy evenkeel-webhook evenkeel; do \
+		sed 's|path+file://$(CURDIR)|path+file:///evenkeel|g' crates/*/$${binary}_bin.cdx.json > target/sbom/$$binary.cdx.json || exit 1; \
+	done
+	find . -path ./target -prune -o -name '*_bin.cdx.json' -exec rm {} +
 
 # The first engine that answers; a docker client without a daemon does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
