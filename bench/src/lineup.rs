@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::bench::Bench;
-use crate::peer::{Peer, Setup};
+use crate::peer::{Peer, Protocol, Setup};
 use crate::process::Running;
 
 /// What is in front of one app.
@@ -25,8 +25,18 @@ pub(crate) type Outcome<T> = Result<Vec<T>, String>;
 impl Lineup {
     /// Starts these peers in front of the app at a port. One that cannot be started stays in the line-up, with the reason.
     pub(crate) fn start(bench: &Bench, peers: &[Peer], app: u16, max_requests: Option<u32>) -> Self {
+        Self::speaking(bench, Protocol::Http1, peers, app, max_requests)
+    }
+
+    /// The same, in front of an app that speaks HTTP/2.
+    pub(crate) fn start_http2(bench: &Bench, peers: &[Peer], app: u16) -> Self {
+        Self::speaking(bench, Protocol::Http2, peers, app, None)
+    }
+
+    fn speaking(bench: &Bench, protocol: Protocol, peers: &[Peer], app: u16, max_requests: Option<u32>) -> Self {
         let start = |peer: Peer| {
-            let running = start(bench, peer, app, max_requests).map_err(|error| format!("{error:#}"));
+            let running =
+                start_speaking(bench, protocol, peer, app, max_requests).map_err(|error| format!("{error:#}"));
             if let Err(reason) = &running {
                 eprintln!("\n*** {peer} IS NOT MEASURED: {reason}\n");
             }
@@ -64,13 +74,24 @@ impl Lineup {
 
 /// Starts one peer on the proxies' core.
 pub(crate) fn start(bench: &Bench, peer: Peer, app: u16, max_requests: Option<u32>) -> Result<Running> {
-    let setup = Setup { listen: free_port()?, app, max_requests, dir: bench.fresh_dir(&peer.to_string())? };
+    start_speaking(bench, Protocol::Http1, peer, app, max_requests)
+}
+
+fn start_speaking(
+    bench: &Bench,
+    protocol: Protocol,
+    peer: Peer,
+    app: u16,
+    max_requests: Option<u32>,
+) -> Result<Running> {
+    let dir = bench.fresh_dir(&peer.to_string())?;
+    let setup = Setup { listen: free_port()?, app, protocol, max_requests, dir };
     let command = peer.command(&bench.tools, &setup)?;
     let mut command = match bench.cores.proxy {
         Some(core) => pinned(core, &command),
         None => command,
     };
-    Running::start(&mut command, setup.listen, &setup.dir.join("output.log"))
+    Running::start(&mut command, protocol, setup.listen, &setup.dir.join("output.log"))
 }
 
 /// `taskset` becomes the program it starts, so that the process's number stays the one that is accounted.
@@ -88,11 +109,23 @@ pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
     for size in [64 * 1024, 1024 * 1024] {
         fs::write(bodies.join(size.to_string()), vec![b'x'; size])?;
     }
-    let setup = Setup { listen: free_port()?, app: 0, max_requests: None, dir };
+    let setup = Setup { listen: free_port()?, app: 0, protocol: Protocol::Http1, max_requests: None, dir };
     let path = setup.write("nginx.conf", include_str!("../peers/app.nginx.conf"))?;
     let mut command = Command::new(&bench.tools.nginx);
     command.arg("-p").arg(&setup.dir).arg("-c").arg(path);
-    Running::start(&mut command, setup.listen, &setup.dir.join("output.log")).context("the app (nginx)")
+    Running::start(&mut command, Protocol::Http1, setup.listen, &setup.dir.join("output.log"))
+        .context("the app (nginx)")
+}
+
+/// Starts nghttpd as the app that speaks HTTP/2: what it has to say on a connection it says at once, so that the cost of a
+/// proxy is not hidden behind that of a segment for each answer.
+pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
+    let dir = bench.fresh_dir("http2-app")?;
+    fs::write(dir.join("index.html"), vec![b'x'; 128])?;
+    let port = free_port()?;
+    let mut command = Command::new(&bench.tools.nghttpd);
+    command.args(["--no-tls", "--address", "127.0.0.1", "--htdocs"]).arg(&dir).arg(port.to_string());
+    Running::start(&mut command, Protocol::Http2, port, &dir.join("output.log")).context("the app (nghttpd)")
 }
 
 /// A port that was free a moment ago.

@@ -72,7 +72,7 @@ pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     if others > QUIET {
         text += &busy(others);
     }
-    for peer in [Peer::Evenkeel, Peer::Nginx, Peer::HaProxy, Peer::Envoy] {
+    for peer in [Peer::Evenkeel, Peer::Nginx, Peer::Nghttpx, Peer::HaProxy, Peer::Envoy] {
         let version = bench.tools.version_of(peer).unwrap_or_else(|error| format!("{error:#}"));
         // Writing to a String cannot fail.
         _ = writeln!(text, "- {peer}: {version}");

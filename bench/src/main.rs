@@ -120,6 +120,10 @@ fn run(bench: &Bench, chosen: &[Scenario]) -> Result<Vec<Section>> {
     for scenario in chosen {
         match scenario {
             Scenario::Cpu => sections.extend(cpu::short(bench, app.port())),
+            Scenario::Http2 => {
+                let app = lineup::start_http2_app(bench)?;
+                sections.push(cpu::http2(bench, app.port()));
+            }
             Scenario::Bodies => sections.extend(cpu::bodies(bench, app.port(), sink)),
             Scenario::Latency => sections.push(latency::measure(bench, app.port())?),
             Scenario::Recycling => sections.push(recycling::measure(bench, app.port())),

@@ -19,8 +19,16 @@ pub(crate) enum Peer {
     ByteCopy,
     Evenkeel,
     Nginx,
+    Nghttpx,
     HaProxy,
     Envoy,
+}
+
+/// What clients, peers and the app speak; HTTP/2 without TLS, from the first byte on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// How a peer is to be set up.
@@ -30,6 +38,7 @@ pub(crate) struct Setup {
     pub(crate) listen: u16,
     /// Where the app listens, a port of loopback.
     pub(crate) app: u16,
+    pub(crate) protocol: Protocol,
     /// Requests after which it retires a client connection; `None` for never.
     pub(crate) max_requests: Option<u32>,
     /// A directory of its own.
@@ -37,7 +46,10 @@ pub(crate) struct Setup {
 }
 
 impl Peer {
-    pub(crate) const ALL: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nginx, Self::HaProxy, Self::Envoy];
+    /// Those that are asked in HTTP/1.1.
+    pub(crate) const HTTP1: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nginx, Self::HaProxy, Self::Envoy];
+    /// Those that are asked in HTTP/2; nginx does not speak it to apps.
+    pub(crate) const HTTP2: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nghttpx, Self::HaProxy, Self::Envoy];
 
     /// The command that serves in the foreground until SIGTERM, its configuration written.
     pub(crate) fn command(self, tools: &Tools, setup: &Setup) -> Result<Command> {
@@ -60,6 +72,12 @@ impl Peer {
                 let path = setup.write("nginx.conf", include_str!("../peers/nginx.conf"))?;
                 command.arg("-p").arg(&setup.dir).arg("-c").arg(path);
             }
+            Self::Nghttpx => {
+                refuse_limit(self, setup)?;
+                command.arg("--conf=/dev/null").arg(format!("--frontend=127.0.0.1,{};no-tls", setup.listen));
+                command.arg(format!("--backend=127.0.0.1,{};;proto=h2", setup.app));
+                command.args(["--workers=1", "--single-process", "--accesslog-file=/dev/null", "--log-level=ERROR"]);
+            }
             Self::HaProxy => {
                 refuse_limit(self, setup)?;
                 command.arg("-db").arg("-f").arg(setup.write("haproxy.cfg", include_str!("../peers/haproxy.cfg"))?);
@@ -81,6 +99,16 @@ fn refuse_limit(peer: Peer, setup: &Setup) -> Result<()> {
     Ok(())
 }
 
+impl Protocol {
+    /// These words of a configuration, in HTTP/2 alone.
+    const fn if_http2(self, words: &str) -> &str {
+        match self {
+            Self::Http1 => "",
+            Self::Http2 => words,
+        }
+    }
+}
+
 impl Setup {
     /// Fills a template's `@NAMES@` and writes it into the peer's directory.
     pub(crate) fn write(&self, name: &str, template: &str) -> Result<PathBuf> {
@@ -88,6 +116,7 @@ impl Setup {
         let text = template
             .replace("@LISTEN@", &self.listen.to_string())
             .replace("@APP@", &self.app.to_string())
+            .replace("@PROTO_H2@", self.protocol.if_http2(" proto h2"))
             .replace("@DIR@", &path_text(&self.dir)?)
             .replace("@FILES@", &files.to_string())
             // HAProxy refuses to start where the descriptors for so many are not to be had.
@@ -109,6 +138,7 @@ impl fmt::Display for Peer {
             Self::ByteCopy => "byte copy",
             Self::Evenkeel => "evenkeel",
             Self::Nginx => "nginx",
+            Self::Nghttpx => "nghttpx",
             Self::HaProxy => "HAProxy",
             Self::Envoy => "Envoy",
         })
@@ -123,7 +153,8 @@ mod tests {
     fn every_template_is_filled_without_a_rest() {
         let dir = std::env::temp_dir().join(format!("evenkeel-bench-test-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let setup = Setup { listen: 1111, app: 2222, max_requests: Some(10), dir: dir.clone() };
+        let protocol = Protocol::Http2;
+        let setup = Setup { listen: 1111, app: 2222, protocol, max_requests: Some(10), dir: dir.clone() };
         for (name, template) in [
             ("app", include_str!("../peers/app.nginx.conf")),
             ("nginx", include_str!("../peers/nginx.conf")),
@@ -132,7 +163,9 @@ mod tests {
         ] {
             let text = fs::read_to_string(setup.write(name, template).unwrap()).unwrap();
             assert!(text.contains("1111"), "{name}");
-            let is_hole = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+            let is_hole = |word: &str| {
+                !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+            };
             let rest = text.split('@').find(|word| is_hole(word));
             assert_eq!(rest, None, "{name}");
         }

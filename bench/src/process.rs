@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock;
 use crate::load::exchange;
+use crate::peer::Protocol;
 
 /// How long a process may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,13 +31,13 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a server and waits for its first answer. What it prints goes to the file `log`, whose end is in the error
     /// if it never answers.
-    pub(crate) fn start(command: &mut Command, port: u16, log: &Path) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, protocol: Protocol, port: u16, log: &Path) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let begun = clock::now();
         let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut running = Self { child, port, start_to_ready: Duration::ZERO };
-        while exchange::once(port).is_err() {
+        while exchange::once(protocol, port).is_err() {
             if let Some(status) = running.child.try_wait()? {
                 bail!("it ended before it answered: {status}: {}", end_of(log));
             }

@@ -18,6 +18,8 @@ use crate::summary::Summary;
 pub(crate) enum Scenario {
     /// CPU per request, short answers, 64 and 1,000 connections.
     Cpu,
+    /// CPU per request in HTTP/2, 16 connections of 10 streams.
+    Http2,
     /// CPU per request, bodies of 64 KiB and 1 MiB, down and up.
     Bodies,
     /// Latency that a proxy adds at half load.

@@ -16,18 +16,24 @@ pub(crate) struct Tools {
     this: PathBuf,
     evenkeel: PathBuf,
     pub(crate) nginx: PathBuf,
+    nghttpx: Option<PathBuf>,
     haproxy: Option<PathBuf>,
     envoy: Option<PathBuf>,
     pub(crate) wrk: PathBuf,
+    pub(crate) h2load: PathBuf,
+    pub(crate) nghttpd: PathBuf,
 }
 
 impl Tools {
-    /// Finds them all; builds ours where no binary of it is given. Without nginx (the app) and wrk there is no run.
+    /// Finds them all; builds ours where no binary of it is given. Without the apps (nginx, nghttpd) and the load (wrk, h2load) there is no run.
     pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>) -> Result<Self> {
         let required = |name: &str| on_path(name).with_context(|| format!("{name} is not installed; {INSTALL}"));
         Ok(Self {
             nginx: required("nginx")?,
             wrk: required("wrk")?,
+            h2load: required("h2load")?,
+            nghttpd: required("nghttpd")?,
+            nghttpx: on_path("nghttpx"),
             haproxy: on_path("haproxy"),
             envoy: Some(workspace.join("target/bench-peers/envoy/_bin/envoy"))
                 .filter(|path| path.is_file())
@@ -43,6 +49,7 @@ impl Tools {
             Peer::ByteCopy => Some(&self.this),
             Peer::Evenkeel => Some(&self.evenkeel),
             Peer::Nginx => Some(&self.nginx),
+            Peer::Nghttpx => self.nghttpx.as_ref(),
             Peer::HaProxy => self.haproxy.as_ref(),
             Peer::Envoy => self.envoy.as_ref(),
         };
@@ -100,6 +107,7 @@ mod tests {
             ("nginx version: nginx/1.22.1\n", "1.22.1"),
             ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n", "2.6.12"),
             ("\nenvoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n", "1.40.0"),
+            ("nghttpx nghttp2/1.52.0\n", "1.52.0"),
             ("recycling-proxy 0.1.0\n", "0.1.0"),
         ] {
             assert_eq!(version_in(text).as_deref(), Some(version));

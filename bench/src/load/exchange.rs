@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::peer::Protocol;
+
 /// The request of every client of ours.
 pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 /// What the app answers to it, bytes of body.
@@ -36,8 +38,34 @@ pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
 }
 
 /// Connects, asks once and leaves.
-pub(crate) fn once(port: u16) -> Result<()> {
-    ask(&mut connect(port)?)
+pub(crate) fn once(protocol: Protocol, port: u16) -> Result<()> {
+    let mut stream = connect(port)?;
+    match protocol {
+        Protocol::Http1 => ask(&mut stream),
+        Protocol::Http2 => ask_http2(&mut stream),
+    }
+}
+
+/// Asks on a new connection, and reads up to the first fields of the answer.
+fn ask_http2(stream: &mut TcpStream) -> Result<()> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // GET, http, /, and an authority; nothing follows on stream 1.
+    const HEADERS: &[u8] = b"\x00\x00\x0a\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x05bench";
+    // The indexed field `:status: 200`.
+    const OK: u8 = 0x88;
+    stream.write_all(&[PREFACE, SETTINGS, HEADERS].concat())?;
+    loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header)?;
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([header[1], header[2]]))];
+        stream.read_exact(&mut payload)?;
+        match (header[3], payload.first()) {
+            (1, Some(&OK)) => return Ok(()),
+            (1 | 3 | 7, _) => bail!("an answer that is not 200: {header:?} {}", payload.escape_ascii()),
+            _ => {}
+        }
+    }
 }
 
 /// Whether these bytes are a whole answer; an error if they are no good one.

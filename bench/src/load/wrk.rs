@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::load::Completed;
+
 /// What every connection asks for, over and over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request {
@@ -13,13 +15,6 @@ pub(crate) enum Request {
     Get(&'static str),
     /// POST with a body of so many bytes.
     Post(usize),
-}
-
-/// What wrk saw.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Completed {
-    pub(crate) requests: u64,
-    pub(crate) per_second: f64,
 }
 
 /// Runs wrk with one thread against a port of loopback; any error that it counts is an error of ours.

@@ -4,7 +4,9 @@ use anyhow::{Result, ensure};
 
 use crate::accounting;
 use crate::bench::Bench;
-use crate::lineup::Lineup;
+use crate::lineup::{Lineup, Outcome};
+use crate::load::Completed;
+use crate::load::h2load;
 use crate::load::wrk::{self, Request};
 use crate::peer::Peer;
 use crate::process::Running;
@@ -64,6 +66,11 @@ const UP: [Case; 2] = [
     },
 ];
 
+/// Connections, and streams at a time on each.
+const HTTP2: (u16, u16) = (16, 10);
+const HTTP2_GOALS: &[(Peer, f64)] =
+    &[(Peer::ByteCopy, 1.15), (Peer::Nghttpx, 0.30), (Peer::HaProxy, 0.30), (Peer::Envoy, 0.06)];
+
 /// What one turn of a peer gave.
 pub(crate) struct Turn {
     /// CPU time of the proxy per completed request, µs.
@@ -73,14 +80,26 @@ pub(crate) struct Turn {
 
 /// Short answers, few and many connections.
 pub(crate) fn short(bench: &Bench, app: u16) -> Vec<Section> {
-    let lineup = Lineup::start(bench, &Peer::ALL, app, None);
+    let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
     SHORT.iter().map(|case| measure(bench, &lineup, case)).collect()
+}
+
+/// Short answers in HTTP/2.
+pub(crate) fn http2(bench: &Bench, app: u16) -> Section {
+    let (connections, streams) = HTTP2;
+    let title = format!("CPU per request: HTTP/2, 128-byte answers, {connections} connections of {streams} streams");
+    eprintln!("{title} …");
+    let lineup = Lineup::start_http2(bench, &Peer::HTTP2, app);
+    let outcomes = lineup.rounds(bench.rounds, |_, running| {
+        account(running, || h2load::run(&bench.tools.h2load, running.port(), connections, streams, bench.seconds))
+    });
+    section(title, "h2load", &outcomes, HTTP2_GOALS)
 }
 
 /// Long bodies, down from `app` and up to `sink`.
 pub(crate) fn bodies(bench: &Bench, app: u16, sink: u16) -> Vec<Section> {
     let towards = |app: u16, cases: &[Case]| -> Vec<Section> {
-        let lineup = Lineup::start(bench, &Peer::ALL, app, None);
+        let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
         cases.iter().map(|case| measure(bench, &lineup, case)).collect()
     };
     [towards(app, &DOWN), towards(sink, &UP)].concat()
@@ -89,8 +108,12 @@ pub(crate) fn bodies(bench: &Bench, app: u16, sink: u16) -> Vec<Section> {
 /// One turn: wrk for the planned time, and what the proxy used meanwhile.
 pub(crate) fn turn(bench: &Bench, running: &Running, request: Request, connections: u16) -> Result<Turn> {
     let dir = bench.fresh_dir("wrk")?;
+    account(running, || wrk::run(&bench.tools.wrk, running.port(), request, connections, bench.seconds, &dir))
+}
+
+fn account(running: &Running, load: impl FnOnce() -> Result<Completed>) -> Result<Turn> {
     let before = accounting::cpu_time(running.pid())?;
-    let completed = wrk::run(&bench.tools.wrk, running.port(), request, connections, bench.seconds, &dir)?;
+    let completed = load()?;
     let used = accounting::cpu_time(running.pid())?.saturating_sub(before);
     ensure!(!used.is_zero(), "no CPU time was used, which cannot be: the accounting looks at the wrong process");
     #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2⁵²")]
@@ -101,8 +124,12 @@ pub(crate) fn turn(bench: &Bench, running: &Running, request: Request, connectio
 fn measure(bench: &Bench, lineup: &Lineup, case: &Case) -> Section {
     eprintln!("{} …", case.title);
     let outcomes = lineup.rounds(bench.rounds, |_, running| turn(bench, running, case.request, case.connections));
-    let micros = Figures::take(&outcomes, |turn| turn.micros);
-    let per_second = Figures::take(&outcomes, |turn| turn.per_second);
+    section(case.title.to_owned(), "wrk", &outcomes, case.goals)
+}
+
+fn section(title: String, load: &str, outcomes: &[(Peer, Outcome<Turn>)], goals: &[(Peer, f64)]) -> Section {
+    let micros = Figures::take(outcomes, |turn| turn.micros);
+    let per_second = Figures::take(outcomes, |turn| turn.per_second);
     let rows = outcomes
         .iter()
         .map(|(peer, outcome)| {
@@ -115,16 +142,15 @@ fn measure(bench: &Bench, lineup: &Lineup, case: &Case) -> Section {
             })
         })
         .collect();
-    let verdicts = case
-        .goals
+    let verdicts = goals
         .iter()
         .map(|(peer, limit)| {
             Verdict::at_most(format!("≤ {limit:.2} × {peer}"), *limit, micros.ratio(Peer::Evenkeel, *peer), "×")
         })
         .collect();
     Section {
-        title: case.title.to_owned(),
-        how: "User and system time of the proxy's process, divided by the requests that wrk completed.".to_owned(),
+        title,
+        how: format!("User and system time of the proxy's process, divided by the requests that {load} completed."),
         table: Table { columns: vec!["", "CPU per request", "× byte copy", "requests/s"], rows },
         verdicts,
     }

@@ -30,7 +30,7 @@ struct Quantiles {
 /// Every peer at one rate: half of what the slowest of them can do at all.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     eprintln!("added latency …");
-    let lineup = Lineup::start(bench, &Peer::ALL, app, None);
+    let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
     let capacity = lineup.rounds(1, |_, running| cpu::turn(bench, running, Request::Get("/"), CONNECTIONS));
     let slowest = capacity.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()?.first());
     let slowest = slowest.map(|turn| turn.per_second).reduce(f64::min);

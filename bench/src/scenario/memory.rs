@@ -24,7 +24,7 @@ type Sizes = Vec<f64>;
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("memory …");
     let steps = steps();
-    let outcomes: Vec<(Peer, Outcome<f64>)> = Peer::ALL
+    let outcomes: Vec<(Peer, Outcome<f64>)> = Peer::HTTP1
         .into_iter()
         .map(|peer| {
             let sizes = of_peer(bench, peer, app, &steps).map_err(|error| format!("{error:#}"));

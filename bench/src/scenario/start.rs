@@ -9,7 +9,7 @@ use crate::scenario::{Figures, cell, row};
 /// Fresh processes, as many as rounds.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("start to ready …");
-    let mut outcomes: Vec<(Peer, Outcome<f64>)> = Peer::ALL.map(|peer| (peer, Ok(Vec::new()))).into();
+    let mut outcomes: Vec<(Peer, Outcome<f64>)> = Peer::HTTP1.map(|peer| (peer, Ok(Vec::new()))).into();
     for _ in 0..bench.rounds {
         for (peer, outcome) in &mut outcomes {
             let Ok(rounds) = outcome else { continue };
