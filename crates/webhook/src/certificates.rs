@@ -14,27 +14,21 @@
 
 mod authorities;
 mod authority;
-mod files;
 mod keeper;
 mod kubernetes;
 mod leaf;
 mod lifetimes;
-mod served;
 #[cfg(test)]
 mod trust;
 mod trust_store;
-mod validity;
 
 pub use authorities::Authorities;
 pub use authority::Authority;
-pub use files::{FilesError, FilesKeeper};
 pub use keeper::{Keeper, KeeperError};
 pub use kubernetes::{KubernetesError, KubernetesStore, Names};
-pub use leaf::Leaf;
 pub use lifetimes::Lifetimes;
-pub use served::ServedLeaf;
+pub use server_certificate::{FilesError, FilesKeeper, Leaf, ServedLeaf, Validity};
 pub use trust_store::{AuthorityData, StoreOutcome, Stored, TrustStore};
-pub use validity::Validity;
 
 /// A certificate or key that cannot be used, made or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +36,9 @@ pub enum CertificateError {
     /// Text that is not what it should be.
     #[error("expected {0}")]
     Expected(&'static str),
-    /// The key does not belong to the certificate, or its kind is not supported.
-    #[error("the private key does not fit the certificate: {0}")]
-    Key(#[from] rustls::Error),
+    /// A certificate that is to be served, or its key.
+    #[error(transparent)]
+    Served(#[from] server_certificate::CertificateError),
     /// Signing or generating failed.
     #[error("cannot make a certificate: {0}")]
     Making(#[from] rcgen::Error),

@@ -12,7 +12,7 @@ use axum_server::{AddrListener, Handle, Server};
 use futures_util::future::try_join;
 use kube::Client;
 use tokio::task::AbortHandle;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
@@ -32,6 +32,8 @@ const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// who does, or a review can cross our close.
 const NEXT_HEAD_WITHIN: Duration = Duration::from_mins(2);
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// cert-manager renews weeks ahead, and a mounted Secret takes a minute to arrive anyway.
+const READ_EVERY: Duration = Duration::from_secs(30);
 /// Reviews that are in flight at the end take milliseconds; a body that is still coming in takes as long as this.
 const LAST_REVIEWS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -79,7 +81,7 @@ impl Webhook {
                 keeper.reload()?;
                 // Whoever issued it has told the API server.
                 health.set_trusted(true);
-                tokio::spawn(keeper.run()).abort_handle()
+                tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
             }
         };
         let reviewer = Reviewer::new(judge, Arc::clone(&metrics), Arc::clone(&health));
@@ -134,6 +136,15 @@ impl Webhook {
 async fn client() -> Result<Client, StartError> {
     let config = kube::Config::infer().await?;
     Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))
+}
+
+/// What came of a look at the files.
+fn tell(reloaded: Result<bool, FilesError>) {
+    match reloaded {
+        Ok(true) => info!("serving a new certificate from the files"),
+        Ok(false) => {}
+        Err(error) => warn!(%error, "still serving the certificate from before"),
+    }
 }
 
 fn keep_own(

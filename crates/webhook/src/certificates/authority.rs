@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{CertificateError, Leaf, Validity};
+use super::{CertificateError, Leaf, Validity, leaf};
 
 /// A certificate that the API server is told to trust, and the key that signs leaves for it.
 pub struct Authority {
@@ -43,7 +43,8 @@ impl Authority {
             X509Certificate::from_der(certificate).map_err(|_| CertificateError::Expected("an X.509 certificate"))?;
         // An uncompressed point, as rcgen gives it.
         if *parsed.public_key().subject_public_key.data != *key.public_key_raw() {
-            return Err(CertificateError::Key(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)));
+            let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
+            return Err(server_certificate::CertificateError::Key(mismatch).into());
         }
         let validity = Validity::of_certificate(certificate)?;
         let pem = pem::Pem::new("CERTIFICATE", certificate.to_vec());
@@ -54,7 +55,7 @@ impl Authority {
 
     /// Signs a leaf for a server that is called by `name`, with a new key. It ends with this authority at the latest.
     pub fn sign(&self, name: &str, now: SystemTime, life: Duration) -> Result<Leaf, CertificateError> {
-        Leaf::sign(&self.issuer, name, Validity::beginning(now, life).within(self.validity))
+        leaf::sign(&self.issuer, name, Validity::beginning(now, life).within(self.validity))
     }
 
     /// When it holds.

@@ -1,62 +1,21 @@
 //! The certificate that is shown to the API server.
 
-use std::sync::Arc;
-
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{CertificateError, Validity};
+use super::{CertificateError, Leaf, Validity};
 
-/// A server certificate, its key, and the time during which it holds.
-#[derive(Clone, Debug)]
-pub struct Leaf {
-    key: Arc<CertifiedKey>,
-    validity: Validity,
-}
-
-impl Leaf {
-    /// Signs a new key for `name`. The key never leaves the process.
-    pub(super) fn sign(issuer: &Issuer<'_, KeyPair>, name: &str, validity: Validity) -> Result<Self, CertificateError> {
-        let mut params = CertificateParams::new([name.to_owned()])?;
-        params.not_before = validity.not_before().into();
-        params.not_after = validity.not_after().into();
-        params.distinguished_name.push(DnType::CommonName, "evenkeel-webhook server");
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, issuer)?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Self::new(vec![certificate.into()], key)
-    }
-
-    /// Reads a chain, the server's own certificate first, and its key from PEM.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<_, _>>()
-            .map_err(|_| CertificateError::Expected("certificates in PEM"))?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| CertificateError::Expected("a private key in PEM (PKCS #8, PKCS #1 or SEC 1)"))?;
-        Self::new(chain, key)
-    }
-
-    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, CertificateError> {
-        let own = chain.first().ok_or(CertificateError::Expected("at least one certificate in PEM"))?;
-        let validity = Validity::of_certificate(own)?;
-        let key = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
-        Ok(Self { key: Arc::new(key), validity })
-    }
-
-    /// What a TLS server needs of it.
-    pub fn certified_key(&self) -> &Arc<CertifiedKey> {
-        &self.key
-    }
-
-    /// When it holds.
-    pub fn validity(&self) -> Validity {
-        self.validity
-    }
+/// Signs a new key for `name`. The key never leaves the process.
+pub(super) fn sign(issuer: &Issuer<'_, KeyPair>, name: &str, validity: Validity) -> Result<Leaf, CertificateError> {
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.not_before = validity.not_before().into();
+    params.not_after = validity.not_after().into();
+    params.distinguished_name.push(DnType::CommonName, "evenkeel-webhook server");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, issuer)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    Ok(Leaf::new(vec![certificate.into()], key)?)
 }

@@ -6,12 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
-
 use super::{CertificateError, Leaf, ServedLeaf};
-
-/// How often the files are read: cert-manager renews weeks ahead, and a mounted Secret takes a minute to arrive anyway.
-const READ_EVERY: Duration = Duration::from_secs(30);
 
 /// Serves the certificate of two files, and what replaces it there.
 #[derive(Debug)]
@@ -76,16 +71,12 @@ impl FilesKeeper {
         Ok(true)
     }
 
-    /// Reloads for ever.
-    pub async fn run(mut self) {
+    /// Reloads for ever, and tells each time what came of it. A failure may be files that are half written: the next
+    /// look sees them whole.
+    pub async fn run(mut self, every: Duration, mut tell: impl FnMut(Result<bool, FilesError>)) {
         loop {
-            tokio::time::sleep(READ_EVERY).await;
-            match self.reload() {
-                Ok(true) => info!("serving a new certificate from the files"),
-                Ok(false) => {}
-                // Half-written files are the common case; the next look sees them whole.
-                Err(error) => warn!(%error, "still serving the certificate from before"),
-            }
+            tokio::time::sleep(every).await;
+            tell(self.reload());
         }
     }
 }
@@ -103,9 +94,12 @@ mod tests {
     const LIFE: Duration = Duration::from_hours(24);
 
     fn issue(hours: u64) -> (String, String) {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(hours);
-        let authority = crate::certificates::Authority::generate(now, LIFE).unwrap();
-        (authority.certificate_pem().to_owned(), authority.key_pem())
+        let begin = SystemTime::UNIX_EPOCH + Duration::from_hours(hours);
+        let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.not_before = begin.into();
+        params.not_after = (begin + LIFE).into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
     #[test]

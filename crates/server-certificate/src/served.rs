@@ -26,13 +26,13 @@ impl ServedLeaf {
     }
 
     /// The leaf itself.
-    pub(super) fn current(&self) -> Option<Leaf> {
+    pub fn current(&self) -> Option<Leaf> {
         self.leaf.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ResolvesServerCert for ServedLeaf {
-    /// Whatever name the client asks for: the API server checks that it got the one that it meant.
+    /// Whatever name the client asks for: it is the client that checks that it got the one that it meant.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current().map(|leaf| Arc::clone(leaf.certified_key()))
     }

@@ -14,7 +14,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// How far back the beginning is set, for API servers whose clocks are behind ours.
+    /// How far back the beginning of one of ours is set, for clients whose clocks are behind ours.
     pub const BACKDATED: Duration = Duration::from_hours(1);
 
     /// `life` from `now` on, and [`Self::BACKDATED`] before.
