@@ -5,6 +5,7 @@ use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings, Sidecar};
 
 use crate::node::{Node, Unreadable};
 use crate::plan::{Plan, Takeover};
+use crate::volume;
 
 /// The native sidecar: an init container that is ready before the app starts and ends after it.
 pub const PROXY_CONTAINER: &str = "recycling-proxy";
@@ -75,7 +76,7 @@ fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
 }
 
 fn sidecar(plan: &Plan) -> Value {
-    json!({
+    let mut sidecar = json!({
         "name": PROXY_CONTAINER,
         "image": plan.sidecar.image.as_str(),
         "args": ["run"],
@@ -99,7 +100,11 @@ fn sidecar(plan: &Plan) -> Value {
         },
         // What is wrong with settings is printed before the end; so `kubectl describe pod` shows it.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-    })
+    });
+    if plan.tls_secret.is_some() {
+        sidecar["volumeMounts"] = json!([volume::mount()]);
+    }
+    sidecar
 }
 
 /// The names that have moved, on the ports where the proxy listens for them.

@@ -37,6 +37,7 @@ mod skip;
 mod status;
 mod suitability;
 mod update;
+mod volume;
 
 pub use container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 pub use decide::{inject, remove};

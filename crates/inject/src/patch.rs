@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::probe;
 use crate::sites::Sites;
+use crate::volume::VOLUMES;
 
 /// The patch that leads a workload whose pod template is at `template` from `now` to `want`.
 ///
@@ -22,6 +23,7 @@ pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
     }
     let init_containers = ["spec", "initContainers"];
     operations.at_path(&init_containers, now.init_containers.as_ref(), want.init_containers.as_ref());
+    operations.at_path(&["spec", VOLUMES], now.volumes.as_ref(), want.volumes.as_ref());
     operations.at_path(&["metadata"], now.metadata.as_ref(), want.metadata.as_ref());
     Patch(operations.list)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use settings::{
     AppAddress, Faults, Interception, NAMED_PORTS, PROXY_PORT, ProxySettings, RawOptions, RedirectSettings, Route,
-    Routes, Sidecar, Span, WorkloadSettings,
+    Routes, SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
 use crate::hook;
@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) takeover: Takeover,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
+    /// The Secret with the certificate that TLS is ended with.
+    pub(crate) tls_secret: Option<SecretName>,
     /// The containers that wait for the drain.
     pub(crate) held: BTreeSet<String>,
     pub(crate) notes: Vec<Note>,
@@ -102,12 +104,14 @@ impl Plan {
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             probe_ports,
+            tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
             log_level: settings.sidecar.log_level,
             ..defaults
         };
-        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, held, notes })
+        let tls_secret = settings.tls.map(|tls| tls.secret);
+        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, tls_secret, held, notes })
     }
 
     pub(crate) fn takes(&self, port: u16) -> bool {

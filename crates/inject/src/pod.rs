@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::container::{self, Origin};
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
+use crate::volume::{self, VOLUMES};
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
@@ -17,6 +18,8 @@ pub(crate) struct Pod {
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) grace_period_seconds: u64,
     pub(crate) apps: Vec<Container>,
+    /// The names of its volumes.
+    pub(crate) volumes: Vec<String>,
     /// Init containers and native sidecars of other origins.
     pub(crate) init_containers: Vec<Container>,
 }
@@ -56,6 +59,13 @@ impl Pod {
                 init_containers.push(container);
             }
         }
+        let mut volumes = Vec::new();
+        for node in spec.member(VOLUMES)?.items()? {
+            let name = node.member("name")?;
+            if !volume::is_ours(node.raw(), origin) {
+                volumes.extend(name.text()?.map(str::to_owned));
+            }
+        }
         let mut names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -71,6 +81,7 @@ impl Pod {
                 .whole_number()?
                 .unwrap_or(GRACE_PERIOD_SECONDS),
             apps,
+            volumes,
             init_containers,
         })
     }

@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::pod::Pod;
 use crate::status::Record;
 use crate::update;
+use crate::volume::{self, VOLUMES};
 
 pub(crate) use app::AppSites;
 
@@ -26,6 +27,8 @@ pub(crate) struct Sites {
     pub(crate) metadata: Option<Value>,
     /// `initContainers`.
     pub(crate) init_containers: Option<Value>,
+    /// `volumes`.
+    pub(crate) volumes: Option<Value>,
     /// What is written to of each entry of `containers`.
     pub(crate) apps: Vec<AppSites>,
 }
@@ -42,8 +45,15 @@ impl Sites {
         let spec = template.member("spec")?;
         let init_containers = spec.member(INIT_CONTAINERS)?;
         init_containers.items()?;
+        let volumes = spec.member(VOLUMES)?;
+        volumes.items()?;
         let apps = spec.member("containers")?.items()?.iter().map(AppSites::read).collect::<Result<_, _>>()?;
-        Ok(Self { metadata: metadata.raw().cloned(), init_containers: init_containers.raw().cloned(), apps })
+        Ok(Self {
+            metadata: metadata.raw().cloned(),
+            init_containers: init_containers.raw().cloned(),
+            volumes: volumes.raw().cloned(),
+            apps,
+        })
     }
 
     /// The sites as the workload's author wrote them.
@@ -54,6 +64,7 @@ impl Sites {
         Self {
             metadata: without_status(self.metadata.as_ref(), blanks),
             init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
+            volumes: volume::without_ours(self.volumes.as_ref(), blanks, origin),
             apps: apps.map(|(site, app)| site.undone(&app.name, record, names, blanks)).collect(),
         }
     }
@@ -63,11 +74,15 @@ impl Sites {
         let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.injected(app, plan, &mut record)).collect();
         record.blanks.note(INIT_CONTAINERS, self.init_containers.as_ref());
+        if plan.tls_secret.is_some() {
+            record.blanks.note(VOLUMES, self.volumes.as_ref());
+        }
         let given = before.map(|record| &record.resources);
         let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
         Self {
             metadata: Some(with_status(self.metadata.as_ref(), record)),
             init_containers: Some(init_containers),
+            volumes: volume::injected(now.volumes.as_ref(), self.volumes.as_ref(), plan, origin),
             apps,
         }
     }
@@ -82,7 +97,12 @@ impl Sites {
             return self.undone(pod, record, names, origin);
         }
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(&app.name, record, names)).collect();
-        Self { metadata: self.metadata.clone(), init_containers: self.init_containers.clone(), apps }
+        Self {
+            metadata: self.metadata.clone(),
+            init_containers: self.init_containers.clone(),
+            volumes: self.volumes.clone(),
+            apps,
+        }
     }
 
     fn has_proxy(&self, origin: Origin) -> bool {

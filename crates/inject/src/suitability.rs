@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 use crate::pod::{Container, Pod};
 use crate::skip::SkipReason;
+use crate::volume::TLS_VOLUME;
 
 /// The sidecars of the meshes that balance by request.
 const MESH_CONTAINERS: &[&str] = &["istio-proxy", "linkerd-proxy"];
@@ -23,7 +24,8 @@ pub(crate) fn check(pod: &Pod) -> Result<(), SkipReason> {
     if is_named(pod, MESH_CONTAINERS) || asks_for_mesh(&pod.labels) || asks_for_mesh(&pod.annotations) {
         return Err(SkipReason::MeshProxy);
     }
-    if is_named(pod, &[PROXY_CONTAINER, REDIRECT_CONTAINER]) {
+    let volume_is_named = pod.volumes.iter().any(|name| name == TLS_VOLUME);
+    if volume_is_named || is_named(pod, &[PROXY_CONTAINER, REDIRECT_CONTAINER]) {
         return Err(SkipReason::NameClash);
     }
     Ok(())
@@ -69,6 +71,8 @@ mod tests {
             (json!({"containers": [{"name": "recycling-proxy-redirect"}]}), Some(SkipReason::NameClash)),
             (json!({"initContainers": [{"name": "recycling-proxy", "args": ["x"]}]}), Some(SkipReason::NameClash)),
             (json!({"initContainers": [{"name": "recycling-proxy", "args": ["run"]}]}), None),
+            (json!({"volumes": [{"name": "recycling-proxy-tls", "emptyDir": {}}]}), Some(SkipReason::NameClash)),
+            (json!({"volumes": [{"name": "tls", "emptyDir": {}}]}), None),
         ] {
             assert_checks(&json!({}), &spec, reason);
         }

@@ -5,6 +5,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::blank::put;
+use crate::volume::TLS_VOLUME;
+
 /// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
 /// or value is refused by the API server, the others would change what runs and what it may do.
 const RIVALS: &[&str] = &["add", "command", "exec", "grpc", "httpGet", "privileged", "sleep", "tcpSocket", "valueFrom"];
@@ -22,12 +25,23 @@ pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Value>) -> Val
             "env" => variables(present, value),
             // Names of ports lead Services here, so there are none but ours.
             "ports" => keyed(present, value, "containerPort", |_| false),
+            "volumeMounts" => mounts(present, value),
             "resources" => resources(present, value, given),
             _ => overlaid(present, value),
         };
         container.insert(key.clone(), value);
     }
+    if !wanted.contains_key("volumeMounts") {
+        // A mount of ours whose volume goes would keep the pod from being made.
+        let left = mounts(now.get("volumeMounts"), &Value::Array(Vec::new()));
+        put(&mut container, "volumeMounts", Some(left).filter(|left| *left != Value::Array(Vec::new())));
+    }
     Value::Object(container)
+}
+
+/// The volume `now`, brought to what is `wanted`.
+pub(crate) fn updated_volume(now: &Value, wanted: &Value) -> Value {
+    overlaid(Some(now), wanted)
 }
 
 /// `wanted` over what is `present`: objects member by member, everything else whole.
@@ -52,6 +66,11 @@ fn variables(present: Option<&Value>, wanted: &Value) -> Value {
         name.is_some_and(|name| !name.starts_with(VARIABLES))
     };
     keyed(present, wanted, "name", of_others)
+}
+
+/// Ours as wanted, those of others as they are.
+fn mounts(present: Option<&Value>, wanted: &Value) -> Value {
+    keyed(present, wanted, "mountPath", |mount| mount.get("name").is_none_or(|name| name != TLS_VOLUME))
 }
 
 /// A list whose entries are told apart by `key`: wanted entries in the places where they are, else at the end; entries that
@@ -162,6 +181,28 @@ mod tests {
             env.push(json!({"name": "EVENKEEL_A", "value": "2"}));
         });
         assert_eq!(edited, wanted());
+    }
+
+    #[test]
+    fn mounts_come_and_go_and_those_of_others_stay() {
+        let other = json!({"name": "kube-api-access", "mountPath": "/var/run/secrets"});
+        let ours = crate::volume::mount();
+        let with = |mounts: Value| {
+            let mut container = wanted();
+            container["volumeMounts"] = mounts;
+            container
+        };
+        for (now, want, after) in [
+            (json!([other]), Some(json!([ours])), Some(json!([other, ours]))),
+            (json!([ours, other]), Some(json!([ours])), Some(json!([ours, other]))),
+            (json!([ours, other]), None, Some(json!([other]))),
+            (json!([ours]), None, None),
+            (json!(null), None, None),
+        ] {
+            let want = want.map_or_else(wanted, with);
+            let updated = updated(&with(now), &want, None);
+            assert_eq!(updated.get("volumeMounts"), after.as_ref());
+        }
     }
 
     #[test]

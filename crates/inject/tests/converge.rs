@@ -390,3 +390,29 @@ fn an_unknown_namespace_changes_no_interception() {
     assert_eq!(injection(&live, None).decision(), Decision::Unchanged);
     assert_eq!(injection(&live, Some(&NamespaceFacts::default())).decision(), Decision::Injected);
 }
+
+/// The volume and its mount, whatever the API server has filled in.
+#[test]
+fn a_certificate_comes_and_goes() {
+    let mut author = original();
+    author["metadata"]["annotations"]["evenkeel.dev/tls-secret"] = json!("web-tls");
+    let come = injected(&with_annotations_of(injected(&original()), &author));
+    assert_sound(&come);
+    // The order of the environment tells the way by which it came.
+    for place in ["/spec/template/spec/volumes", "/spec/template/spec/initContainers/2/volumeMounts"] {
+        assert_eq!((come.pointer(place), true), (injected(&author).pointer(place), come.pointer(place).is_some()));
+    }
+    let mut live = injected(&author);
+    live["spec"]["template"]["spec"]["volumes"][0]["secret"]["defaultMode"] = json!(420);
+    assert_eq!(outcome(&live).decision(), Decision::Unchanged);
+    converges(&with_annotations_of(live, &original()), &original());
+
+    let mut renewed = author.clone();
+    renewed["metadata"]["annotations"]["evenkeel.dev/tls-secret"] = json!("web-tls-2");
+    converges(&with_annotations_of(injected(&author), &renewed), &renewed);
+}
+
+fn with_annotations_of(mut object: Value, author: &Value) -> Value {
+    object["metadata"]["annotations"] = author["metadata"]["annotations"].clone();
+    object
+}

@@ -36,7 +36,7 @@ injected init container runs.";
 #[derive(Debug)]
 pub enum Request {
     /// `run`
-    Run(ProxySettings),
+    Run(Box<ProxySettings>),
     /// `drain`
     Drain(ControlSocket),
     /// `redirect`
@@ -60,7 +60,7 @@ pub enum Unusable {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusable> {
     let matches = command().try_get_matches_from(words)?;
     match matches.subcommand() {
-        Some(("run", matches)) => Ok(Request::Run(ProxySettings::from_raw(&raw(matches))?)),
+        Some(("run", matches)) => Ok(Request::Run(Box::new(ProxySettings::from_raw(&raw(matches))?))),
         Some(("drain", matches)) => {
             Ok(Request::Drain(ProxySettings::from_raw(&raw_of(matches, &[ProxyOption::Control]))?.control))
         }

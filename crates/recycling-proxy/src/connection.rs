@@ -66,15 +66,17 @@ pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Futu
 /// What the client speaks, both ends, and what the app is told of the client in each request.
 type Established = (Opened, Pair, Option<ForwardedFor>);
 
-/// Connects to the app and learns what the client speaks; `None` where the connection has already ended.
+/// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; `None` where the
+/// connection has already ended.
 async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Established> {
     proxy.metrics.opened.inc();
     let app_port = app.port();
     // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
     // request may pass without it.
     let told = if proxy.forwards_addresses { Some(ForwardedFor::new(client.peer_addr().ok()?.ip())) } else { None };
+    let introduction = introduction(&client, app, &proxy);
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
-    let pair = match reach(app, &client, &proxy).await {
+    let pair = match reach(app, &introduction, &proxy).await {
         Ok(app) => Pair::new(client, app),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
@@ -86,23 +88,41 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
     if proxy.opaque_ports.contains(&app_port) {
         return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair, None));
     }
-    let mut opening = Opening::new(pair);
-    let opened = opening.run().await;
-    Some((opened, opening.into_pair(), told))
+    let (opened, pair) = open(pair).await;
+    match &proxy.tls {
+        Some(tls) if opened == Opened::Tunnel(TunnelKind::Tls) && tls.is_ready() => {
+            let another = || reach(app, &introduction, &proxy);
+            let pair = Box::pin(tls.end(pair, app_port, another, &proxy.metrics)).await?;
+            let (opened, pair) = open(pair).await;
+            Some((opened, pair, told))
+        }
+        Some(_) | None => Some((opened, pair, told)),
+    }
 }
 
-/// A connection to the app, which has been told on it who the client is where it wants to know.
-async fn reach(app: App, client: &TcpStream, proxy: &Proxy) -> io::Result<TcpStream> {
-    let mut stream = proxy.dialer.dial(app).await?;
-    if proxy.introduction != ProxyProtocol::Off {
-        let meant = match app {
-            App::Fixed(_) => client.local_addr()?,
-            App::OfPod { port, pod } => SocketAddr::new(pod, port),
-        };
-        let ends = Ends { client: client.peer_addr()?, meant };
-        // A hundred bytes at most, which a new connection takes at once.
-        stream.write_all(&ends.header(proxy.introduction)).await?;
+async fn open(pair: Pair) -> (Opened, Pair) {
+    let mut opening = Opening::new(pair);
+    (opening.run().await, opening.into_pair())
+}
+
+/// What tells the app who the client is, where it wants to know.
+fn introduction(client: &TcpStream, app: App, proxy: &Proxy) -> io::Result<Vec<u8>> {
+    if proxy.introduction == ProxyProtocol::Off {
+        return Ok(Vec::new());
     }
+    let meant = match app {
+        App::Fixed(_) => client.local_addr()?,
+        App::OfPod { port, pod } => SocketAddr::new(pod, port),
+    };
+    Ok(Ends { client: client.peer_addr()?, meant }.header(proxy.introduction))
+}
+
+/// A connection to the app that begins with the introduction.
+async fn reach(app: App, introduction: &io::Result<Vec<u8>>, proxy: &Proxy) -> io::Result<TcpStream> {
+    let introduction = introduction.as_ref().map_err(io::Error::kind)?;
+    let mut stream = proxy.dialer.dial(app).await?;
+    // A hundred bytes at most, which a new connection takes at once.
+    stream.write_all(introduction).await?;
     Ok(stream)
 }
 

@@ -49,6 +49,10 @@ enum Sink {
     /// It does.
     #[default]
     Open,
+    /// It does; TLS has bytes for it that it has not sent yet.
+    Behind,
+    /// It is being sent a FIN, which over TLS waits for what goes before it.
+    Ending,
     /// It was sent a FIN.
     Ended,
     /// It takes no more; it may still have something to say.
@@ -171,8 +175,14 @@ impl Flow {
         if !self.is_owed() && sink.plain().is_some() {
             return Ok(false);
         }
-        match self.poll_flush(sink, cx) {
-            Poll::Ready(flushed) => flushed,
+        let was_behind = self.sink == Sink::Behind;
+        let flushed = self.poll_flush(sink, cx);
+        if matches!(self.sink, Sink::Open | Sink::Behind) {
+            let is_behind = flushed.is_pending() && sink.plain().is_none();
+            self.sink = if is_behind { Sink::Behind } else { Sink::Open };
+        }
+        match flushed {
+            Poll::Ready(flushed) => flushed.map(|wrote| wrote || was_behind),
             Poll::Pending => Ok(false),
         }
     }
@@ -192,7 +202,6 @@ impl Flow {
             self.pipe = None;
             wrote = true;
         }
-        // TLS may have taken the bytes and not yet sent them.
         ready!(Pin::new(sink).poll_flush(cx))?;
         Poll::Ready(Ok(wrote))
     }
@@ -220,14 +229,16 @@ impl Flow {
 
     /// Sends the sink a FIN once the source has ended and everything was written; whether that was now.
     pub(crate) fn pass_end(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
-        let due = self.source_ended && self.sink == Sink::Open && self.is_empty();
-        if due {
-            self.sink = Sink::Ended;
-            // On TCP this is `shutdown(2)`, which does not wait. A socket that cannot be shut down is already gone, which
-            // the next read says better.
-            let _ = Pin::new(sink).poll_shutdown(cx);
+        if self.source_ended && self.sink == Sink::Open && self.is_empty() {
+            self.sink = Sink::Ending;
         }
-        due
+        // On TCP this is `shutdown(2)`, which does not wait. A socket that cannot be shut down is already gone, which the
+        // next read says better.
+        let now = self.sink == Sink::Ending && Pin::new(sink).poll_shutdown(cx).is_ready();
+        if now {
+            self.sink = Sink::Ended;
+        }
+        now
     }
 
     /// Whether the source has no more to say; what it has said may still be here.
@@ -247,12 +258,13 @@ impl Flow {
 
     /// Whether nothing is in flight.
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.pipe.is_none()
+        self.buffer.is_empty() && self.pipe.is_none() && self.sink != Sink::Behind
     }
 
     /// Whether the sink has yet to take something that may pass.
     pub(crate) fn is_owed(&self) -> bool {
-        !self.buffer.cleared().is_empty() || self.pipe.is_some()
+        let by_tls = matches!(self.sink, Sink::Behind | Sink::Ending);
+        by_tls || !self.buffer.cleared().is_empty() || self.pipe.is_some()
     }
 }
 

@@ -8,7 +8,7 @@
 //! | [`cli`], [`mod@run`] | the command line; the process |
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
 //! | `wire`, `flow`, [`buffer`], `pipe` | the connection to a peer; one direction of bytes, seen and unseen |
-//! | [`protocol`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; HTTP; everything else |
+//! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
@@ -49,6 +49,7 @@ mod proxy_protocol;
 pub mod recycle;
 pub mod redirect;
 pub mod run;
+pub mod tls;
 pub mod tunnel;
 mod wire;
 mod workers;

@@ -9,6 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::patience::STALL_TIME;
 use crate::wire::Wire;
 
 /// Silence after which the client is taken to have read everything.
@@ -30,7 +31,8 @@ pub(crate) async fn last_word(mut client: Wire, answer: &[u8]) {
 
 /// Ends the connection without destroying what the client has yet to read; the bytes that it still sent.
 pub(crate) async fn linger(mut client: Wire) -> usize {
-    if client.shutdown().await.is_err() {
+    // Over TLS, what it has yet to send goes first.
+    if !matches!(timeout(STALL_TIME, client.shutdown()).await, Ok(Ok(()))) {
         return 0;
     }
     let deadline = Instant::now() + ALTOGETHER;

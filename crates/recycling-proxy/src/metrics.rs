@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -18,6 +19,7 @@ use crate::dial::Unreachable;
 use crate::drain::{Drain, DrainPhase};
 use crate::label::labels;
 use crate::recycle::RetireReason;
+use crate::tls::{CertificateOutcome, TlsFault};
 use crate::tunnel::{TunnelEnd, TunnelKind};
 use crate::{http1, http2};
 
@@ -47,6 +49,11 @@ pub struct Metrics {
     pub requests_per_connection: Histogram,
     /// Accepts that the system refused for want of descriptors or memory.
     pub accept_pauses: Counter,
+    /// TLS handshakes with clients that were completed.
+    pub tls_ended: Counter,
+    tls_failed: Family<TlsFailure, Counter>,
+    certificate: Family<Outcome, Counter>,
+    certificate_ends: Gauge<u64, AtomicU64>,
     retired: Family<Reason, Counter>,
     tunnels: Family<Kind, Counter>,
     tunnels_ended: Family<End, Counter>,
@@ -55,6 +62,17 @@ pub struct Metrics {
     open: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
     registry: Registry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TlsFailure {
+    side: Side,
+    reason: TlsFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: CertificateOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,6 +133,10 @@ impl Metrics {
             ignored: Counter::default(),
             requests_per_connection: Histogram::new(REQUESTS),
             accept_pauses: Counter::default(),
+            tls_ended: Counter::default(),
+            tls_failed: Family::default(),
+            certificate: Family::default(),
+            certificate_ends: Gauge::default(),
             retired: Family::default(),
             tunnels: Family::default(),
             tunnels_ended: Family::default(),
@@ -136,7 +158,16 @@ impl Metrics {
         for kind in Unreachable::ALL {
             let _ = metrics.app_unreachable.get_or_create(&Obstacle { kind: *kind });
         }
+        for outcome in CertificateOutcome::ALL {
+            let _ = metrics.certificate.get_or_create(&Outcome { outcome: *outcome });
+        }
+        for reason in TlsFault::ALL {
+            for side in Side::ALL {
+                let _ = metrics.tls_failed.get_or_create(&TlsFailure { side: *side, reason: *reason });
+            }
+        }
         metrics.register();
+        metrics.register_tls();
         metrics
     }
 
@@ -179,6 +210,42 @@ impl Metrics {
         );
         registry.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("drain_phase", "1 for the phase in which the drain is", self.draining.clone());
+    }
+
+    fn register_tls(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("tls_handshakes", "Client connections whose TLS was ended here", self.tls_ended.clone());
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that came to nothing, by the side that they were with and the reason",
+            self.tls_failed.clone(),
+        );
+        registry.register(
+            "certificate_loads",
+            "What became of the certificate's files whenever there was something to do about them",
+            self.certificate.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate that clients are shown ends, in Unix time; 0 while there is none",
+            self.certificate_ends.clone(),
+        );
+    }
+
+    /// Counts a TLS handshake that came to nothing.
+    pub fn tls_failed(&self, side: Side, reason: TlsFault) {
+        self.tls_failed.get_or_create(&TlsFailure { side, reason }).inc();
+    }
+
+    /// Counts what became of the certificate's files.
+    pub fn certificate(&self, outcome: CertificateOutcome) {
+        self.certificate.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Notes when the certificate that clients are shown ends.
+    pub fn certificate_ends(&self, end: Option<SystemTime>) {
+        let since_epoch = end.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.certificate_ends.set(since_epoch.unwrap_or_default().as_secs());
     }
 
     /// Counts a connection whose end was announced.

@@ -3,7 +3,7 @@
 use crate::http1::fields::is_token;
 
 /// The beginning of every HTTP/2 connection (RFC 9113 §3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No method in use comes near; it bounds how long other protocols are looked at.
 const LONGEST_METHOD: usize = 32;
 /// A request line that has not ended by then is left to the HTTP/1 relay, whose head limit speaks of it.
@@ -16,7 +16,9 @@ pub enum Protocol {
     Http1,
     /// The preface of HTTP/2 came first.
     Http2,
-    /// Anything else, TLS included.
+    /// A record of a TLS handshake came first.
+    Tls,
+    /// Anything else.
     Opaque,
 }
 
@@ -30,6 +32,9 @@ pub fn detect(bytes: &[u8]) -> Option<Protocol> {
     }
     let line = match bytes {
         b"\r" => return None,
+        // A record of the type handshake (22), of any version that there is (RFC 8446 §5.1).
+        [0x16] => return None,
+        [0x16, 3, ..] => return Some(Protocol::Tls),
         // An empty line before the request line is ignored by servers (RFC 9112 §2.2).
         [b'\r', b'\n', line @ ..] => line,
         line => line,
@@ -104,7 +109,8 @@ mod tests {
             (b"BASELINE-CONTROL / HTTP/1.1\r\n", Protocol::Http1, 29),
             (HTTP2_PREFACE, Protocol::Http2, HTTP2_PREFACE.len()),
             (b"PRI * HTTP/2.0\r\n\r\nXX", Protocol::Http1, 19),
-            (b"\x16\x03\x01\x02\x00\x01", Protocol::Opaque, 1),
+            (b"\x16\x03\x01\x02\x00\x01", Protocol::Tls, 2),
+            (b"\x16\x02\x01\x02\x00\x01", Protocol::Opaque, 2),
             (b"GET /\r\n", Protocol::Opaque, 7),
             (b"PING\r\n", Protocol::Opaque, 5),
             (b"EHLO example.org\r\n", Protocol::Opaque, 18),

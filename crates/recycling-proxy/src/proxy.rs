@@ -11,6 +11,7 @@ use crate::dial::Dialer;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::recycle::{Limits, draw_age};
+use crate::tls::Tls;
 
 /// The rule, the counters and the drain of one running proxy.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Proxy {
     pub(crate) head_limit: usize,
     pub(crate) introduction: ProxyProtocol,
     pub(crate) forwards_addresses: bool,
+    pub(crate) tls: Option<Tls>,
     max_requests: MaxRequests,
     max_age: Option<Span>,
     max_tunnel_age: Option<Span>,
@@ -31,8 +33,11 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy that has accepted nothing.
-    pub fn new(settings: &ProxySettings) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// TLS is to be ended, and cannot be set up.
+    pub fn new(settings: &ProxySettings) -> Result<Self, rustls::Error> {
+        Ok(Self {
             connections: Arc::default(),
             drain: Drain::new(settings.drain_timeout.get()),
             metrics: Metrics::new(),
@@ -41,11 +46,12 @@ impl Proxy {
             head_limit: settings.head_limit.bytes(),
             introduction: settings.proxy_protocol,
             forwards_addresses: settings.forwarded_for.is_on(),
+            tls: settings.tls.as_ref().map(Tls::new).transpose()?,
             max_requests: settings.max_requests,
             max_age: settings.max_age,
             max_tunnel_age: settings.max_tunnel_age,
             jitter: settings.jitter,
-        }
+        })
     }
 
     pub(crate) fn draw_limits(&self, sample: u32) -> Limits {

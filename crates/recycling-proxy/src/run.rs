@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::admin::Admin;
 use crate::listener::Listener;
 use crate::proxy::Proxy;
+use crate::tls::Certificate;
 use crate::workers::Workers;
 use crate::{control, descriptors, listener};
 
@@ -37,6 +38,9 @@ pub enum RunError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// TLS cannot be set up.
+    #[error("cannot set TLS up: {0}")]
+    Tls(#[from] rustls::Error),
     /// The system refuses threads, timers or signals.
     #[error("the system refuses what the proxy needs to run: {0}")]
     System(#[from] io::Error),
@@ -52,7 +56,10 @@ pub fn run(settings: &ProxySettings) -> Result<(), RunError> {
 async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     let mut end = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let sockets = Sockets::bind(settings)?;
-    let proxy = Arc::new(Proxy::new(settings));
+    let proxy = Arc::new(Proxy::new(settings)?);
+    if let (Some(files), Some(tls)) = (&settings.tls, &proxy.tls) {
+        tokio::spawn(Certificate::load(files, Arc::clone(tls.served()), Arc::clone(&proxy)).keep());
+    }
     let workers = Workers::start(settings.threads, &proxy)?;
     sockets.announce(settings)?;
 

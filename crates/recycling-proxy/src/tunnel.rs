@@ -18,7 +18,9 @@ labels!(
     TunnelKind {
         /// The port is one of the opaque ports.
         OpaquePort = "opaque_port",
-        /// The client speaks neither HTTP/1 nor HTTP/2; TLS is such a case.
+        /// The client speaks TLS, and there is no certificate to end it with.
+        Tls = "tls",
+        /// The client speaks neither HTTP/1 nor HTTP/2.
         NotHttp = "not_http",
         /// The client ended without a byte.
         Silent = "silent",

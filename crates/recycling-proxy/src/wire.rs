@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -42,6 +42,13 @@ impl Wire {
         }
     }
 
+    /// Closes in order: over TLS after its own end (`close_notify`), as far as the socket takes that at once.
+    pub(crate) fn close(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
     /// Closes with a reset, so that the peer cannot take what it has for the whole.
     pub(crate) fn reset(self) {
         // Where the option cannot be set the connection is gone, and with it the reason to reset it.
@@ -65,7 +72,15 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, room),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, room),
+            Self::Tls(stream) => match (ready!(Pin::new(&mut *stream).poll_read(cx, room)), &**stream) {
+                // Many clients end without the alert that TLS has for it (close_notify). What matters is whether their
+                // request is whole, and that its framing says. An app that does so may have cut an answer short whose
+                // end is the connection's: that stays an error.
+                (Err(error), TlsStream::Server(_)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(()))
+                }
+                (read, TlsStream::Server(_) | TlsStream::Client(_)) => Poll::Ready(read),
+            },
         }
     }
 }

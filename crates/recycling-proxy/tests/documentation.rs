@@ -6,6 +6,7 @@ use recycling_proxy::dial::Unreachable;
 use recycling_proxy::drain::DrainPhase;
 use recycling_proxy::metrics::Side;
 use recycling_proxy::recycle::RetireReason;
+use recycling_proxy::tls::{CertificateOutcome, TlsFault};
 use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};
 use recycling_proxy::{http1, http2};
 
@@ -37,6 +38,8 @@ fn table() -> String {
         rows!("faults_total", "fault", http2::fault::Fault),
         rows!("app_unreachable_total", "kind", Unreachable),
         rows!("drain_phase", "phase", DrainPhase),
+        rows!("tls_handshake_failures_total", "reason", TlsFault),
+        rows!("certificate_loads_total", "outcome", CertificateOutcome),
     ]
     .concat()
 }

@@ -79,6 +79,10 @@ annotations! {
         "Append the client's address to X-Forwarded-For of each request.";
     ProxyProtocol: "proxy-protocol", "v1, v2 or off", "off", false,
         "Begin every connection to the app with a header of the PROXY protocol, which the app must read: it tells the client's address.";
+    TlsSecret: "tls-secret", "the name of a Secret", "none", false,
+        "End the clients' TLS in the proxy, with the certificate of this Secret (kubernetes.io/tls, in the workload's namespace).";
+    TlsUpstream: "tls-upstream", "on or off", "off", false,
+        "Where the proxy ends TLS, begin it anew towards the app, whose certificate is not verified.";
     ProxyImage: "proxy-image", "an image reference", "the installation's", true,
         "The image of the injected containers.";
     ProxyCpuRequest: "proxy-cpu-request", "1m to 64", "10m", true,

@@ -13,6 +13,7 @@ mod layer;
 mod option;
 mod proxy;
 mod redirect;
+mod tls;
 mod value;
 mod workload;
 
@@ -24,11 +25,12 @@ pub use layer::Layer;
 pub use option::{OptionSpec, ProxyOption, RawOptions, RedirectOption};
 pub use proxy::{ProxySettings, Route, Routes};
 pub use redirect::RedirectSettings;
+pub use tls::TlsSettings;
 pub use value::{
-    AppAddress, ByteSize, ControlSocket, CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel,
-    MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, CpuQuantity, FilePath, ImageReference, Interception, InvalidValue, Jitter,
+    LogLevel, MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, SecretName, Span, Switch, Threads,
 };
-pub use workload::{Sidecar, WorkloadSettings};
+pub use workload::{Sidecar, WorkloadSettings, WorkloadTls};
 
 /// The port on which the injected proxy accepts redirected connections.
 pub const PROXY_PORT: u16 = 15_210;
@@ -36,6 +38,8 @@ pub const PROXY_PORT: u16 = 15_210;
 pub const ADMIN_PORT: u16 = 15_211;
 /// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
 pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
+/// The folder in which the injected proxy finds its certificate, `tls.crt`, and the key, `tls.key`.
+pub const TLS_FOLDER: &str = "/run/evenkeel/tls";
 /// The numeric user and group of the injected proxy.
 pub const PROXY_USER: u32 = 15_210;
 /// Where a process reports that its settings are unusable: `EX_USAGE` of sysexits.h.

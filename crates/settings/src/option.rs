@@ -88,6 +88,12 @@ options!(
             "Append the client's address to X-Forwarded-For of each request: on or off.";
         ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,
             "Begin every connection to the app with a header of the PROXY protocol, which tells the client's address: v1, v2 or off.";
+        TlsCert: "tls-cert", "EVENKEEL_TLS_CERT", "FILE", None, false,
+            "End the clients' TLS with this certificate: a chain in PEM, the server's own first. Read again every ten seconds. Needs --tls-key. Until the files can be used, and on opaque ports, TLS passes through as it is.";
+        TlsKey: "tls-key", "EVENKEEL_TLS_KEY", "FILE", None, false,
+            "The private key of --tls-cert, in PEM.";
+        TlsUpstream: "tls-upstream", "EVENKEEL_TLS_UPSTREAM", "SWITCH", Some("off"), false,
+            "Begin TLS anew towards the app for clients whose TLS was ended: on or off. The app's certificate is not verified.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
         ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
+use crate::tls::TlsSettings;
 use crate::value::{
     AppAddress, ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef,
     ProxyProtocol, Span, Switch, Threads,
@@ -31,6 +32,8 @@ pub struct ProxySettings {
     pub forwarded_for: Switch,
     /// The header that tells the app who its client is.
     pub proxy_protocol: ProxyProtocol,
+    /// The TLS that is ended here; `None` for TLS that passes through.
+    pub tls: Option<TlsSettings>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
     /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
@@ -85,6 +88,7 @@ impl ProxySettings {
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
         let forwarded_for = raw.one(ProxyOption::ForwardedFor, faults);
         let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
+        let tls = TlsSettings::parse(raw, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
         let control = raw.one(ProxyOption::Control, faults);
@@ -102,6 +106,7 @@ impl ProxySettings {
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
             forwarded_for: forwarded_for?,
             proxy_protocol: proxy_protocol?,
+            tls,
             admin: admin?.0,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
             control: control?,
@@ -142,6 +147,9 @@ impl ProxySettings {
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
             ProxyOption::ForwardedFor => Some(self.forwarded_for.to_string()),
             ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
+            ProxyOption::TlsCert => self.tls.as_ref().map(|tls| tls.certificate.to_string()),
+            ProxyOption::TlsKey => self.tls.as_ref().map(|tls| tls.key.to_string()),
+            ProxyOption::TlsUpstream => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
             ProxyOption::Control => Some(self.control.to_string()),
@@ -236,6 +244,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::value::Switch;
 
     fn raw(values: &[(ProxyOption, &str)]) -> RawOptions<ProxyOption> {
         let mut raw = RawOptions::default();
@@ -305,6 +314,7 @@ mod tests {
             opaque in prop::collection::btree_set(1u16.., 0..3),
             forwarded_for in prop::sample::select(Switch::ALL),
             proxy_protocol in prop::sample::select(ProxyProtocol::ALL),
+            tls in prop::option::of(prop::sample::select(vec![Switch::On, Switch::Off])),
             threads in 1u8..=64,
             drain_millis in 1u64..600_000,
             level in prop::sample::select(LogLevel::ALL),
@@ -326,6 +336,11 @@ mod tests {
                 opaque_ports: opaque,
                 forwarded_for,
                 proxy_protocol,
+                tls: tls.map(|towards_app| TlsSettings {
+                    certificate: "/a/tls.crt".parse().unwrap(),
+                    key: "tls.key".parse().unwrap(),
+                    towards_app,
+                }),
                 admin: listen(9),
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),

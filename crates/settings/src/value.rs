@@ -12,7 +12,7 @@ mod span;
 pub use app_address::AppAddress;
 pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
-pub use names::{ControlSocket, Interception, LogLevel, PortRef, ProxyProtocol, Switch};
+pub use names::{ControlSocket, FilePath, Interception, LogLevel, PortRef, ProxyProtocol, SecretName, Switch};
 pub use quantity::{CpuQuantity, MemoryQuantity};
 pub use span::Span;
 

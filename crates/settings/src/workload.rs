@@ -8,7 +8,7 @@ use crate::layer::{Layer, Said};
 use crate::proxy::Off;
 use crate::value::{
     CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxRequests, MemoryQuantity, PortRef,
-    ProxyProtocol, Span, Switch, Threads,
+    ProxyProtocol, SecretName, Span, Switch, Threads,
 };
 
 /// What a workload that opted in asks for.
@@ -38,8 +38,19 @@ pub struct WorkloadSettings {
     pub forwarded_for: Switch,
     /// The header that tells the app who its client is.
     pub proxy_protocol: ProxyProtocol,
+    /// The TLS that is ended in the proxy; `None` for TLS that passes through.
+    pub tls: Option<WorkloadTls>,
     /// The sidecar itself.
     pub sidecar: Sidecar,
+}
+
+/// The TLS that the proxy is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadTls {
+    /// The Secret with the certificate, in the workload's namespace.
+    pub secret: SecretName,
+    /// Whether TLS is begun anew towards the app.
+    pub towards_app: Switch,
 }
 
 /// The sidecar's image, resources and knobs.
@@ -95,6 +106,7 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
     let hold_app = said.one(Annotation::HoldApp, "on", faults);
     let forwarded_for = said.one(Annotation::ForwardedFor, "off", faults);
     let proxy_protocol = said.one(Annotation::ProxyProtocol, "off", faults);
+    let tls = tls(said, faults);
     let sidecar = sidecar(said, faults);
     Some(WorkloadSettings {
         max_requests: max_requests?,
@@ -109,8 +121,19 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
         hold_app: hold_app?,
         forwarded_for: forwarded_for?,
         proxy_protocol: proxy_protocol?,
+        tls,
         sidecar: sidecar?,
     })
+}
+
+fn tls(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadTls> {
+    let secret = said.last(Annotation::TlsSecret, faults);
+    let towards_app = said.one(Annotation::TlsUpstream, "off", faults)?;
+    if towards_app == Switch::On && !said.contains(Annotation::TlsSecret) {
+        let expected = format!("off, or {} beside it", Annotation::TlsSecret);
+        faults.push(Fault::invalid(Annotation::TlsUpstream.key(), "on", expected));
+    }
+    Some(WorkloadTls { secret: secret?, towards_app })
 }
 
 fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
@@ -307,6 +330,21 @@ mod tests {
         assert_eq!(sentences.len(), 4, "{sentences:#?}");
         assert!(sentences[0].contains("the nearest is evenkeel.dev/jitter"), "{sentences:#?}");
         assert!(sentences[3].contains("at least the request, which is 16Mi"), "{sentences:#?}");
+    }
+
+    #[test]
+    fn tls_towards_the_app_needs_tls_that_is_ended() {
+        let settings = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-secret", "web-tls")]);
+        let tls = settings.unwrap().unwrap().tls.unwrap();
+        assert_eq!((tls.secret.as_str(), tls.towards_app), ("web-tls", Switch::Off));
+        let faults = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-upstream", "on")]).unwrap_err();
+        assert!(faults.to_string().contains("expected off, or evenkeel.dev/tls-secret"), "{faults}");
+        let faults = resolve(&[
+            ("evenkeel.dev/max-requests", "1"),
+            ("evenkeel.dev/tls-secret", "Web"),
+            ("evenkeel.dev/tls-upstream", "yes"),
+        ]);
+        assert_eq!(faults.unwrap_err().iter().count(), 2);
     }
 
     #[test]

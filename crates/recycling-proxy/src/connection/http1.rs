@@ -29,7 +29,8 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
     );
     match ending {
         Ending::Linger => {
-            drop((app, from_client, from_app));
+            app.close();
+            drop((from_client, from_app));
             if linger(client).await > 0 && retired.is_some() {
                 proxy.metrics.ignored.inc();
             }
@@ -49,7 +50,10 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
         Ending::Tunnel => {
             tunnel(proxy, TunnelKind::Upgraded, Pair { client, app, from_client, from_app }).await;
         }
-        Ending::Close => {}
+        Ending::Close => {
+            client.close();
+            app.close();
+        }
         Ending::Reset => {
             client.reset();
             app.reset();

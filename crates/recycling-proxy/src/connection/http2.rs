@@ -39,7 +39,8 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     );
     match ending {
         Ending::Linger => {
-            drop((app, from_app));
+            app.close();
+            drop(from_app);
             linger(client).await;
         }
         Ending::Refuse(offence) => {
@@ -51,7 +52,10 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
             drop(from_app);
             last_word(client, &word).await;
         }
-        Ending::Close => {}
+        Ending::Close => {
+            client.close();
+            app.close();
+        }
         Ending::Reset => {
             client.reset();
             app.reset();

@@ -72,6 +72,7 @@ impl Opening {
                 Some(Protocol::Http1) if from_app.is_empty() => return Poll::Ready(Opened::Http1),
                 Some(Protocol::Http1) => return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst)),
                 Some(Protocol::Http2) => return Poll::Ready(Opened::Http2),
+                Some(Protocol::Tls) => return Poll::Ready(Opened::Tunnel(TunnelKind::Tls)),
                 Some(Protocol::Opaque) => return Poll::Ready(Opened::Tunnel(TunnelKind::NotHttp)),
                 None if ended && from_client.is_empty() => return Poll::Ready(Opened::Tunnel(TunnelKind::Silent)),
                 None if ended => return Poll::Ready(Opened::Tunnel(TunnelKind::NotHttp)),

@@ -14,7 +14,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Serves whatever connects.
 async fn start(app: SocketAddr) -> TestResult<(Arc<Proxy>, SocketAddr)> {
-    let proxy = Arc::new(Proxy::new(&ProxySettings::from_raw(&RawOptions::default())?));
+    let proxy = Arc::new(Proxy::new(&ProxySettings::from_raw(&RawOptions::default())?)?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let of_task = Arc::clone(&proxy);

@@ -36,5 +36,6 @@ mod shortage;
 mod slowness;
 mod splits;
 mod stage;
+mod tls;
 mod transparency;
 mod tunnel;

@@ -136,6 +136,66 @@ impl fmt::Display for PortRef {
     }
 }
 
+/// A file that is read: any path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath(String);
+
+impl FilePath {
+    pub(crate) const fn new(path: String) -> Self {
+        Self(path)
+    }
+
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for FilePath {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let usable = !text.is_empty() && !text.contains('\0');
+        usable.then(|| Self(text.to_owned())).ok_or(InvalidValue("the path of a file"))
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The name of a Secret: what DNS allows for a name with dots (RFC 1123), as Kubernetes checks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretName(String);
+
+impl SecretName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let label = |label: &str| {
+            let known = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            known && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+        };
+        let usable = text.len() <= 253 && text.split('.').all(label);
+        usable.then(|| Self(text.to_owned())).ok_or(InvalidValue("the name of a Secret, such as web-tls"))
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The Unix socket on which the running proxy takes commands that change its state.
 ///
 /// A path, or `@name` for a socket in the abstract namespace, which needs no writable file system and is private to
@@ -194,6 +254,18 @@ mod tests {
         {
             assert!(bad.parse::<PortRef>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn secrets_and_files() {
+        for good in ["web-tls", "a", "1", "web.example.com", &"a".repeat(253)] {
+            assert_eq!(good.parse::<SecretName>().unwrap().to_string(), good);
+        }
+        for bad in ["", "-a", "a-", "a..b", ".a", "A", "a_b", "a/b", "../a", "a b", &"a".repeat(254)] {
+            assert!(bad.parse::<SecretName>().is_err(), "{bad:?}");
+        }
+        assert_eq!("/tls/tls.crt".parse::<FilePath>().unwrap().as_str(), "/tls/tls.crt");
+        assert!("".parse::<FilePath>().is_err() && "a\0".parse::<FilePath>().is_err());
     }
 
     #[test]

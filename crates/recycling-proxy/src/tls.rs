@@ -1,0 +1,161 @@
+//! TLS that is ended here for the client, and begun anew towards the app where that is asked for.
+//!
+//! ```text
+//! ClientHello ──▶ what does the client offer? ──▶ what of it does the app speak? ──▶ the handshake
+//!                                                  plain app: asked once for HTTP/2
+//!                                                  tls-upstream: the app's own choice
+//! ```
+//!
+//! The relays do not translate between HTTP/1 and HTTP/2, so a client is offered what its app speaks and nothing else.
+
+mod alpn;
+mod certificate;
+mod fault;
+mod hello;
+mod prior_knowledge;
+mod to_app;
+mod to_client;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use server_certificate::ServedLeaf;
+use settings::TlsSettings;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
+
+use self::alpn::Alpn;
+use self::hello::Hello;
+use self::prior_knowledge::PriorKnowledge;
+use self::to_app::ToApp;
+use self::to_client::ToClient;
+use crate::connection::Pair;
+use crate::flow::Flow;
+use crate::metrics::{Metrics, Side};
+use crate::wire::Wire;
+
+pub(crate) use self::certificate::Certificate;
+pub use self::certificate::CertificateOutcome;
+pub use self::fault::TlsFault;
+
+/// The time for all of a handshake, that with the app included.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// What handshakes need; one for the process.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    served: Arc<ServedLeaf>,
+    to_client: ToClient,
+    app: AppSide,
+}
+
+/// How the app is spoken to.
+#[derive(Debug)]
+enum AppSide {
+    /// In plain text; whether in HTTP/2 is found out.
+    Plain(PriorKnowledge),
+    /// By TLS, in which the app chooses the protocol.
+    Tls(ToApp),
+}
+
+/// A handshake that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// With whom.
+    pub(crate) side: Side,
+    /// Why.
+    pub(crate) fault: TlsFault,
+    /// The client, where it may still have an alert to read.
+    client: Option<TcpStream>,
+}
+
+impl Tls {
+    /// # Errors
+    /// The system has no randomness for the keys of session tickets.
+    pub(crate) fn new(settings: &TlsSettings) -> Result<Self, rustls::Error> {
+        let served = Arc::new(ServedLeaf::default());
+        let app = if settings.towards_app.is_on() {
+            AppSide::Tls(ToApp::new()?)
+        } else {
+            AppSide::Plain(PriorKnowledge::default())
+        };
+        Ok(Self { to_client: ToClient::new(&served)?, served, app })
+    }
+
+    /// The certificate that is shown to clients.
+    pub(crate) const fn served(&self) -> &Arc<ServedLeaf> {
+        &self.served
+    }
+
+    /// Whether there is a certificate to end TLS with; where there is none, TLS passes as it is.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.served.validity().is_some()
+    }
+
+    /// Ends the client's TLS, of which the first bytes have come; `reach` makes another connection to the app on `port`.
+    pub(crate) async fn end<F>(
+        &self,
+        pair: Pair,
+        port: u16,
+        reach: impl FnOnce() -> F,
+        metrics: &Metrics,
+    ) -> Option<Pair>
+    where
+        F: Future<Output = io::Result<TcpStream>>,
+    {
+        let failed = match timeout(HANDSHAKE_TIME, self.shake_hands(pair, port, reach)).await {
+            Ok(Ok(pair)) => {
+                metrics.tls_ended.inc();
+                return Some(pair);
+            }
+            Ok(Err(failed)) => failed,
+            Err(_) => Failed { side: Side::Client, fault: TlsFault::Slow, client: None },
+        };
+        metrics.tls_failed(failed.side, failed.fault);
+        tracing::debug!(side = failed.side.label(), fault = failed.fault.label(), "a TLS handshake came to nothing");
+        failed.close().await;
+        None
+    }
+
+    async fn shake_hands<F>(&self, pair: Pair, port: u16, reach: impl FnOnce() -> F) -> Result<Pair, Failed>
+    where
+        F: Future<Output = io::Result<TcpStream>>,
+    {
+        let Pair { client, app, from_client, from_app } = pair;
+        let (Wire::Plain(client), Wire::Plain(app)) = (client, app) else {
+            return Err(Failed { side: Side::Client, fault: TlsFault::Garbled, client: None });
+        };
+        let hello = Hello::read(client, from_client.buffer.unexamined()).await?;
+        drop(from_client);
+        let (app, spoken, from_app) = match &self.app {
+            AppSide::Plain(knowledge) => {
+                let http2 = hello.offers.contains(&Alpn::Http2) && knowledge.of_app(port, reach).await;
+                (Wire::from(app), alpn::of_plain_app(&hello.offers, http2), from_app)
+            }
+            AppSide::Tls(to_app) => {
+                // What an app says before a handshake is no TLS.
+                let answer =
+                    if from_app.is_empty() { to_app.connect(app, &hello).await } else { Err(TlsFault::Garbled) };
+                match answer {
+                    Ok((app, chosen)) => (Wire::from(TlsStream::from(app)), chosen, Flow::default()),
+                    Err(fault) => return Err(Failed { side: Side::App, fault, client: Some(hello.client) }),
+                }
+            }
+        };
+        let client = self.to_client.accept(hello, spoken).await?;
+        Ok(Pair { client: Wire::from(TlsStream::from(client)), app, from_client: Flow::default(), from_app })
+    }
+}
+
+impl Failed {
+    async fn close(self) {
+        match (self.side, self.client) {
+            (Side::Client, Some(client)) => _ = crate::linger::linger(Wire::from(client)).await,
+            // An app that cannot be spoken to is as one that does not listen.
+            (Side::App, Some(client)) => Wire::from(client).reset(),
+            (Side::Client | Side::App, None) => {}
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The protocols that can be agreed on in a handshake (ALPN, RFC 7301).
+
+/// A protocol that the relays know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alpn {
+    Http1,
+    Http2,
+}
+
+impl Alpn {
+    /// Its name in handshakes.
+    pub(super) const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+
+    /// `None` for what the relays do not know.
+    pub(super) fn of_name(name: &[u8]) -> Option<Self> {
+        [Self::Http1, Self::Http2].into_iter().find(|known| known.name() == name)
+    }
+}
+
+/// What a client is told that makes these offers to an app in plain text.
+///
+/// A client without an offer that we know is told nothing, and its first bytes decide.
+pub(super) fn of_plain_app(offers: &[Alpn], app_speaks_http2: bool) -> Option<Alpn> {
+    let speaks = |offer: &&Alpn| **offer == Alpn::Http1 || app_speaks_http2;
+    // HTTP/2 wherever both speak it, as servers prefer it.
+    offers.iter().filter(speaks).max_by_key(|offer| **offer == Alpn::Http2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Alpn::{Http1, Http2};
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(Alpn::of_name(b"h2"), Some(Http2));
+        assert_eq!(Alpn::of_name(b"http/1.1"), Some(Http1));
+        for other in [&b"h2c"[..], b"http/1.0", b"HTTP/1.1", b""] {
+            assert_eq!(Alpn::of_name(other), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_promised_that_the_app_does_not_speak() {
+        for (offers, http2, told) in [
+            (&[][..], true, None),
+            (&[Http2], false, None),
+            (&[Http2], true, Some(Http2)),
+            (&[Http1], true, Some(Http1)),
+            (&[Http1, Http2], true, Some(Http2)),
+            (&[Http2, Http1], true, Some(Http2)),
+            (&[Http2, Http1], false, Some(Http1)),
+        ] {
+            assert_eq!(of_plain_app(offers, http2), told, "{offers:?} {http2}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Keeps the served certificate to what its files hold.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use server_certificate::{FilesError, FilesKeeper, ServedLeaf};
+use settings::TlsSettings;
+
+use crate::label::labels;
+use crate::proxy::Proxy;
+
+/// How often the files are read. The kubelet takes a minute or so to bring a changed Secret to a pod.
+const READ_EVERY: Duration = Duration::from_secs(10);
+
+labels!(
+    /// What became of a look at the certificate's files that found something to do.
+    CertificateOutcome {
+        /// A new certificate is shown from now on.
+        Served = "served",
+        /// A file is missing or cannot be read; the certificate from before is kept, if there is one.
+        Unreadable = "unreadable",
+        /// The files hold no certificate with its key; the one from before is kept, if there is one.
+        Unusable = "unusable",
+    }
+);
+
+/// The certificate's files, and what was last said of them.
+pub(crate) struct Certificate {
+    files: FilesKeeper,
+    teller: Teller,
+}
+
+impl Certificate {
+    /// Reads the files for the first time. Where they cannot be used the proxy starts all the same: pods always start.
+    pub(crate) fn load(settings: &TlsSettings, served: Arc<ServedLeaf>, proxy: Arc<Proxy>) -> Self {
+        let [certificate, key] = [&settings.certificate, &settings.key].map(|path| PathBuf::from(path.as_str()));
+        let mut files = FilesKeeper::new(certificate, key, Arc::clone(&served));
+        let mut teller = Teller { served, proxy, said: None };
+        teller.tell(files.reload());
+        Self { files, teller }
+    }
+
+    /// Reads them again and again, for ever.
+    pub(crate) async fn keep(self) {
+        let Self { files, mut teller } = self;
+        files.run(READ_EVERY, move |outcome| teller.tell(outcome)).await;
+    }
+}
+
+/// Counts every failure, and logs each once for as long as it lasts.
+struct Teller {
+    served: Arc<ServedLeaf>,
+    proxy: Arc<Proxy>,
+    said: Option<String>,
+}
+
+impl Teller {
+    fn tell(&mut self, outcome: Result<bool, FilesError>) {
+        let metrics = &self.proxy.metrics;
+        match outcome {
+            Ok(false) => self.said = None,
+            Ok(true) => {
+                self.said = None;
+                metrics.certificate(CertificateOutcome::Served);
+                metrics.certificate_ends(self.served.validity().map(|validity| validity.not_after()));
+                tracing::info!("clients' TLS is ended with the certificate in the files");
+            }
+            Err(error) => {
+                metrics.certificate(match error {
+                    FilesError::Read { .. } => CertificateOutcome::Unreadable,
+                    FilesError::Unusable { .. } => CertificateOutcome::Unusable,
+                });
+                let error = error.to_string();
+                if self.said.as_ref() == Some(&error) {
+                    return;
+                }
+                if self.served.validity().is_some() {
+                    tracing::warn!(%error, "the certificate from before is kept");
+                } else {
+                    tracing::warn!(%error, "no certificate to end TLS with: until there is one, TLS passes through");
+                }
+                self.said = Some(error);
+            }
+        }
+    }
+}

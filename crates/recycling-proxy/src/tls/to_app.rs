@@ -1,0 +1,96 @@
+//! Our part of the handshake with an app that speaks TLS itself.
+//!
+//! The app's certificate is not verified. Whoever could stand in for the app would have to listen on the app's port in the pod's own
+//! network namespace, and there has the app's part already; and apps mostly have certificates that nobody could verify. The
+//! handshake's signatures are checked all the same.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::alpn::Alpn;
+use super::fault::TlsFault;
+use super::hello::Hello;
+
+/// What handshakes with apps need.
+#[derive(Debug)]
+pub(super) struct ToApp {
+    config: Arc<ClientConfig>,
+}
+
+impl ToApp {
+    pub(super) fn new() -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(OfOwnPod(provider)))
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// Offers the app what the client offers, by the name that the client asks for; and what the app has chosen.
+    pub(super) async fn connect(
+        &self,
+        app: TcpStream,
+        hello: &Hello,
+    ) -> Result<(TlsStream<TcpStream>, Option<Alpn>), TlsFault> {
+        let name = match &hello.name {
+            Some(name) => ServerName::try_from(name.clone()).map_err(|_| TlsFault::Other)?,
+            // An address is not sent as a name.
+            None => ServerName::from(app.peer_addr().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())),
+        };
+        let offers = hello.offers.iter().map(|offer| offer.name().to_vec()).collect();
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.with_alpn(offers).connect(name, app).await.map_err(|error| TlsFault::of_io(&error))?;
+        let chosen = stream.get_ref().1.alpn_protocol().and_then(Alpn::of_name);
+        Ok((stream, chosen))
+    }
+}
+
+/// Takes any certificate.
+#[derive(Debug)]
+struct OfOwnPod(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for OfOwnPod {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

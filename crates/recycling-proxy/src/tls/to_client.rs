@@ -1,0 +1,61 @@
+//! Our part of the handshake with a client.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::server::NoServerSessionStorage;
+use rustls::version::{TLS12, TLS13};
+use rustls::{Error, ServerConfig};
+use server_certificate::ServedLeaf;
+use tokio::net::TcpStream;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use super::Failed;
+use super::alpn::Alpn;
+use super::fault::TlsFault;
+use super::hello::Hello;
+use crate::metrics::Side;
+
+/// One configuration for each answer to a client's offers. They differ in that answer alone: a session of one can be
+/// resumed by another.
+#[derive(Debug)]
+pub(super) struct ToClient {
+    silent: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
+}
+
+impl ToClient {
+    pub(super) fn new(served: &Arc<ServedLeaf>) -> Result<Self, Error> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let mut config = builder
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<ServedLeaf>::clone(served));
+        // Clients come back soon, being retired: a ticket spares both the signature, and us any memory of them.
+        config.ticketer = ring::Ticketer::new()?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let speaking = |alpn: Alpn| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![alpn.name().to_vec()];
+            Arc::new(config)
+        };
+        Ok(Self { http1: speaking(Alpn::Http1), http2: speaking(Alpn::Http2), silent: Arc::new(config) })
+    }
+
+    /// Completes a handshake in which the client is told that `spoken` is spoken.
+    pub(super) async fn accept(&self, hello: Hello, spoken: Option<Alpn>) -> Result<TlsStream<TcpStream>, Failed> {
+        let config = match spoken {
+            None => &self.silent,
+            Some(Alpn::Http1) => &self.http1,
+            Some(Alpn::Http2) => &self.http2,
+        };
+        let handshake = StartHandshake::from_parts(hello.accepted, hello.client).into_stream(Arc::clone(config));
+        handshake.into_fallible().await.map_err(|(error, client)| Failed {
+            side: Side::Client,
+            fault: TlsFault::of_io(&error),
+            client: Some(client),
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! HTTP/1 inside TLS: exchanges, ends, and what is not HTTP.
+
+use settings::ProxyOption;
+use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Client, TlsStage, shows};
+use crate::stage::{GET, OK, exchange};
+
+async fn exchange_over_tls(client: &mut Client, app: &mut Peer) -> TestResult {
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    client.expect(OK).await
+}
+
+const LAST_OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+/// The last request of a connection: its answer announces the end, and TLS ends in order.
+async fn last_exchange(client: &mut Client, app: &mut Peer) -> TestResult {
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    let answer = client.rest().await??;
+    ensure_eq!(String::from_utf8_lossy(&answer), LAST_OK);
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn limits_are_exact() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in 1..=3 {
+        let outcome = async {
+            let stage = TlsStage::with_limit(&limit.to_string()).await?;
+            for alpn in [&[][..], &["http/1.1"]] {
+                let mut client = stage.connect(alpn).await?;
+                let mut app = stage.app.accept().await?;
+                for _ in 1..limit {
+                    exchange_over_tls(&mut client, &mut app).await?;
+                }
+                last_exchange(&mut client, &mut app).await?;
+            }
+            // The clients' own ends are no requests that they sent in spite of the announcement.
+            shows(&stage.proxy, "evenkeel_proxy_connections_open 0").await?;
+            shows(&stage.proxy, "evenkeel_proxy_announcements_ignored_total 0").await?;
+            shows(&stage.proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} 2").await?;
+            shows(&stage.proxy, "evenkeel_proxy_tls_handshakes_total 2").await
+        };
+        cases.note(limit, outcome.await);
+    }
+    cases.verdict()
+}
+
+/// As the kubelet's probes are, for example.
+#[tokio::test]
+async fn plain_http_passes_on_the_same_port() -> TestResult {
+    let stage = TlsStage::with_limit("10").await?;
+    let mut client = stage.proxy.connect().await?;
+    let mut app = stage.app.accept().await?;
+    exchange(&mut client, &mut app).await
+}
+
+#[tokio::test]
+async fn an_opaque_port_is_not_looked_into() -> TestResult {
+    let stage = TlsStage::with(&[(ProxyOption::OpaquePorts, "8080")]).await?;
+    let mut client = stage.proxy.connect().await?;
+    let mut app = stage.app.accept().await?;
+    let hello = b"\x16\x03\x01\0\x05\x01\0\0\x01\0";
+    client.send(hello).await?;
+    app.expect(hello).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn long_bodies_pass_both_ways_at_once() -> TestResult {
+    let stage = TlsStage::with_limit("1").await?;
+    let client = stage.connect(&[]).await?;
+    let mut app = stage.app.accept().await?;
+    let body: Vec<u8> = (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    let announced = answer.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let (mut hears, mut says) = tokio::io::split(client.stream);
+    let (app_hears, app_says) = app.split();
+    let client_says = async {
+        says.write_all(head.as_bytes()).await?;
+        says.write_all(&body).await?;
+        says.flush().await?;
+        TestResult::Ok(())
+    };
+    let client_hears = async {
+        let mut came = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut hears, &mut came).await?;
+        ensure!(came == [announced.as_bytes(), &body].concat(), "{} bytes, and not those of the app", came.len());
+        TestResult::Ok(())
+    };
+    let app_talks = async {
+        app_hears.expect(&head).await?;
+        app_says.send(&answer).await?;
+        tokio::try_join!(app_says.send(&body), app_hears.expect(&body))?;
+        TestResult::Ok(())
+    };
+    let (said, listened, talked) = tokio::join!(client_says, client_hears, app_talks);
+    said?;
+    talked?;
+    listened
+}
+
+/// What TLS holds back for a client that reads later goes out before the end.
+#[tokio::test]
+async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
+    let stage = TlsStage::with_limit("1").await?;
+    let mut client = stage.connect(&[]).await?;
+    let mut app = stage.app.accept().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    let body = vec![b'b'; 20_000_000];
+    app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await?;
+    let reading = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let answer = client.rest().await??;
+        ensure!(answer.ends_with(&body) && answer.len() > body.len(), "{} bytes", answer.len());
+        TestResult::Ok(())
+    };
+    let (sent, read) = tokio::join!(app.send(&body), reading);
+    sent?;
+    read
+}
+
+/// TLS' own end (`close_notify`), and the mere FIN that many clients send instead.
+#[tokio::test]
+async fn a_client_that_has_said_all_is_still_answered() -> TestResult {
+    let stage = TlsStage::with_limit("10").await?;
+    let request = "GET / HTTP/1.0\r\n\r\n";
+    for in_order in [true, false] {
+        let mut client = stage.connect(&[]).await?;
+        let mut app = stage.app.accept().await?;
+        client.send(request).await?;
+        if in_order {
+            client.stream.shutdown().await?;
+        } else {
+            client.stream.get_mut().0.shutdown().await?;
+        }
+        app.expect(request).await?;
+        app.expect_end(End::Fin).await?;
+        app.send("HTTP/1.0 200 OK\r\n\r\nall").await?;
+        drop(app);
+        ensure_eq!(client.rest().await??, b"HTTP/1.0 200 OK\r\n\r\nall".to_vec());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_web_socket_is_a_tunnel_in_tls() -> TestResult {
+    let stage = TlsStage::with_limit("1").await?;
+    let mut client = stage.connect(&["http/1.1"]).await?;
+    let mut app = stage.app.accept().await?;
+    let upgrade = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    client.send(upgrade).await?;
+    app.expect(upgrade).await?;
+    app.send(switching).await?;
+    client.expect(switching).await?;
+    for _ in 0..5 {
+        client.send("\x01\0 not HTTP \r\n\r\n").await?;
+        app.expect("\x01\0 not HTTP \r\n\r\n").await?;
+        app.send([0x16, 3, 1, 0xff]).await?;
+        client.expect([0x16, 3, 1, 0xff]).await?;
+    }
+    drop(app);
+    client.stream.shutdown().await?;
+    ensure_eq!(client.rest().await??, Vec::<u8>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_is_announced_in_tls() -> TestResult {
+    let stage = TlsStage::with_limit("1000").await?;
+    let mut client = stage.connect(&[]).await?;
+    let mut app = stage.app.accept().await?;
+    exchange_over_tls(&mut client, &mut app).await?;
+    let mut drain = stage.proxy.drain()?;
+    shows(&stage.proxy, "evenkeel_proxy_drain_phase{phase=\"draining\"} 1").await?;
+    last_exchange(&mut client, &mut app).await?;
+    drop(client);
+    let (status, output) = drain.end().await?;
+    ensure!(status.success(), "{output}");
+    Ok(())
+}
