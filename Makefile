@@ -71,7 +71,7 @@ kind: images ## a kind cluster with evenkeel and the sample workload of examples
 e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
 ifdef KUBECONFIG
 	$(MAKE) install
-	cargo test --locked --package chart-tests --test cluster
+	cargo test --locked --package chart-tests --test cluster --test life_cycle
 	RUST_BACKTRACE=0 cargo test --locked --package e2e --tests --no-fail-fast -- --test-threads=1 --nocapture
 else
 	e2e/kind/run

@@ -104,8 +104,8 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// HELM, which may name several: versions render alike.
-fn programs() -> Vec<String> {
+/// The programs that `HELM` names, `helm` alone if it is not set.
+pub fn programs() -> Vec<String> {
     let named = std::env::var("HELM").unwrap_or_else(|_| "helm".to_owned());
     named.split_whitespace().map(str::to_owned).collect()
 }

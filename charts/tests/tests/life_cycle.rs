@@ -1,0 +1,150 @@
+//! A release of its own in the cluster of `KUBECONFIG`, by every Helm that `HELM` names: installed, tested, upgraded after
+//! its authority was replaced, rolled back, uninstalled. It is asked about no workload: no namespace has its label.
+//!
+//! Its image is that of the release that is installed there already.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use chart_tests::files;
+use chart_tests::render::programs;
+use serde_json::Value;
+
+const NAME: &str = "life-cycle";
+const CONFIGURATION: &str = "life-cycle-webhook";
+const AUTHORITY: &str = "life-cycle-webhook-ca";
+/// Half a second apart, for what a new replica does within a second.
+const TRIES: usize = 60;
+
+#[test]
+fn by_every_helm() {
+    assert!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names the cluster to use; `make e2e` makes one");
+    for helm in programs() {
+        Release::installed(&helm).lives();
+    }
+}
+
+/// Uninstalled when dropped, or other tests would take it for the installation.
+struct Release {
+    helm: String,
+    values: Vec<String>,
+}
+
+impl Release {
+    fn installed(helm: &str) -> Self {
+        run("kubectl", &["create", "namespace", NAME]);
+        run("kubectl", &["label", "namespace", NAME, "pod-security.kubernetes.io/enforce=restricted"]);
+        let image = image_of_the_installation();
+        let (repository, tag) = image.rsplit_once(':').expect("an image with a tag");
+        let values = [
+            format!("--set=webhook.image.repository={repository},fullnameOverride={NAME}"),
+            format!("--set-string=webhook.image.tag={tag},namespaces.matchLabels.{NAME}=on"),
+        ];
+        let release = Self { helm: helm.to_owned(), values: values.into() };
+        release.helm_with_chart("install", &[]);
+        release
+    }
+
+    fn lives(&self) {
+        let said = self.helm(&["test", NAME]);
+        assert!(said.contains("Succeeded"), "{said}");
+        let (bundle, authority) = (bundle(), authority());
+        assert!(!bundle.is_empty() && !authority.is_empty(), "the chart renders neither");
+
+        self.helm_with_chart("upgrade", &["--set=webhook.replicas=1", "--set=webhook.logLevel=debug"]);
+        assert_eq!(
+            (self::bundle(), self::authority()),
+            (bundle.clone(), authority.clone()),
+            "an upgrade replaced them"
+        );
+
+        let replaced = replace(&bundle);
+        let authority = self::authority();
+        self.helm_with_chart("upgrade", &[]);
+        assert_eq!(self::authority(), authority, "an upgrade replaced the new authority");
+        assert_eq!(self::bundle(), replaced);
+        self.helm(&["test", NAME]);
+
+        self.helm(&["rollback", NAME, "2", "--wait", "--timeout=3m"]);
+        assert_eq!((self::bundle(), self::authority()), (replaced, authority), "a rollback replaced them");
+        self.helm(&["test", NAME]);
+    }
+
+    /// Helm with the chart and its values; what is upgraded is waited for.
+    fn helm_with_chart(&self, verb: &str, further: &[&str]) {
+        let chart = files::path("charts/evenkeel").display().to_string();
+        let values = self.values.iter().map(String::as_str);
+        let arguments: Vec<&str> = [verb, NAME, &chart, "--wait", "--timeout=3m"].into_iter().chain(values).collect();
+        self.helm(&[&arguments, further].concat());
+    }
+
+    fn helm(&self, arguments: &[&str]) -> String {
+        run(&self.helm, &[arguments, &["--namespace", NAME]].concat())
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        // Not `run`: a panic while panicking would hide the first.
+        let uninstalled = Command::new(&self.helm).args(["uninstall", NAME, "--namespace", NAME, "--wait"]).status();
+        let deleted = Command::new("kubectl").args(["delete", "namespace", NAME, "--wait"]).status();
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(uninstalled.is_ok_and(|status| status.success()) && deleted.is_ok_and(|status| status.success()));
+        let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings";
+        let left = run(
+            "kubectl",
+            &["get", kinds, "--selector", &format!("app.kubernetes.io/instance={NAME}"), "--output=name"],
+        );
+        assert_eq!(left, "", "left behind by an uninstall");
+    }
+}
+
+fn image_of_the_installation() -> String {
+    let found = get(&["deployments", "--all-namespaces", "--selector=app.kubernetes.io/name=evenkeel"]);
+    let image = found.pointer("/items/0/spec/template/spec/containers/0/image").and_then(Value::as_str);
+    image.expect("evenkeel is not installed in the cluster of KUBECONFIG: `make install` does it").to_owned()
+}
+
+fn bundle() -> String {
+    let configuration = get(&["mutatingwebhookconfiguration", CONFIGURATION]);
+    let bundle = &configuration["webhooks"][0]["clientConfig"]["caBundle"];
+    bundle.as_str().unwrap_or_default().to_owned()
+}
+
+fn authority() -> String {
+    get(&["secret", AUTHORITY, "--namespace", NAME])["data"]["ca.crt"].as_str().unwrap_or_default().to_owned()
+}
+
+fn get(what: &[&str]) -> Value {
+    serde_json::from_str(&run("kubectl", &[&["get", "--output=json"], what].concat())).expect("kubectl gives JSON")
+}
+
+/// As a rotation does, but at once; the new bundle.
+///
+/// A replica that looks after the authority between the two commands brings back what it knows, so it is tried again.
+fn replace(bundle: &str) -> String {
+    for _ in 0..3 {
+        let emptied = r#"{"data": null}"#;
+        run("kubectl", &["patch", "secret", AUTHORITY, "--namespace", NAME, "--type=merge", "--patch", emptied]);
+        run("kubectl", &["delete", "pods", "--namespace", NAME, "--selector=app.kubernetes.io/component=webhook"]);
+        for _ in 0..TRIES {
+            let now = self::bundle();
+            if now != bundle {
+                return now;
+            }
+            sleep(Duration::from_millis(500));
+        }
+    }
+    panic!("the authority was taken away, and no other was published");
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let ran = Command::new(program).args(arguments).output();
+    let ran = ran.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{program} {}: {said}", arguments.join(" "));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
