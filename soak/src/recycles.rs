@@ -48,7 +48,7 @@ struct Seen {
 
 pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    let lane = Lane::start(programs, &[(ProxyOption::MaxRequests, "1"), (ProxyOption::LogLevel, "warn")]).await?;
+    let lane = Lane::start(programs, &[(ProxyOption::MaxRequests, "1"), (ProxyOption::LogLevel, "error")]).await?;
     let watch = tokio::spawn(most_in_time_wait());
     let loading = Instant::now();
     let seen = load(lane.proxy.address(), Pace::new(options.rate, options.time)).await?;

@@ -74,11 +74,11 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
 async fn deployment(programs: &Programs, number: u32, rollouts: u32, pods: u8, rate: u32) -> Result<Outcome> {
     let mut outcome = Outcome { rollouts, ..Outcome::default() };
     let mut old = start(programs, pods).await?;
-    let service = Service::of(addresses(&old));
+    let service = Service::of(&addresses(&old));
     let traffic = Traffic::start(&service, rate);
     for rollout in 0..rollouts {
         let new = start(programs, pods).await?;
-        service.lead_to(addresses(&new));
+        service.lead_to(&addresses(&new));
         let farewells = end(std::mem::replace(&mut old, new)).await;
         outcome.add(farewells.with_context(|| format!("rollout {rollout} of deployment {number}"))?);
         let failed = traffic.failed();

@@ -45,6 +45,13 @@ impl Process {
         self
     }
 
+    /// Prints nothing of it.
+    #[must_use]
+    pub fn keeping_its_output(mut self) -> Self {
+        self.repeats_output = false;
+        self
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

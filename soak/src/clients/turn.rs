@@ -51,7 +51,7 @@ impl Turn {
     /// Runs the client until all requests of the turn were sent.
     pub(crate) async fn take(self, programs: &Programs) -> Result<Tally> {
         let limit = self.limit.to_string();
-        let options = [(ProxyOption::MaxRequests, limit.as_str()), (ProxyOption::LogLevel, "warn")];
+        let options = [(ProxyOption::MaxRequests, limit.as_str()), (ProxyOption::LogLevel, "error")];
         let lane = Lane::start(programs, &options).await?;
         let body = programs.results().join("body");
         let mut tally = Tally { turns: 1, ..Tally::default() };

@@ -43,7 +43,7 @@ impl Pod {
             (ProxyOption::MaxRequests, "100"),
             (ProxyOption::Jitter, "10%"),
             (ProxyOption::DrainTimeout, DRAIN_TIMEOUT),
-            (ProxyOption::LogLevel, "warn"),
+            (ProxyOption::LogLevel, "error"),
         ];
         let proxy = RecyclingProxy::start(&programs.proxy, app.address(), &options).await?;
         Ok(Self { app, proxy })
@@ -66,7 +66,7 @@ impl Pod {
         let [of_app, of_proxy] = [(); 2].map(|()| HOOKS_APART.mul_f64(fastrand::f64()));
         let hook_of_proxy = async {
             sleep(of_proxy).await;
-            let (status, said) = proxy.drain()?.end().await?;
+            let (status, said) = proxy.drain()?.keeping_its_output().end().await?;
             ensure!(status.success(), "the drain failed ({status}): {said}");
             Ok(said.contains("no connection is left"))
         };

@@ -1,11 +1,11 @@
 //! A Service without a balancer: every node has a list of endpoints of its own, and hears of changes late.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::Instant;
 
 /// The nodes on which clients run.
 pub(crate) const NODES: usize = 2;
@@ -15,30 +15,33 @@ pub(crate) const LATEST_NEWS: Duration = Duration::from_secs(2);
 /// Where the connections of each node go.
 #[derive(Debug)]
 pub(crate) struct Service {
-    news: watch::Sender<Vec<SocketAddr>>,
     nodes: [Arc<Node>; NODES],
 }
 
-/// What a node knows.
+/// What a node knows, and what it is about to hear.
 #[derive(Debug)]
-pub(crate) struct Node {
-    endpoints: Mutex<Vec<SocketAddr>>,
+pub(crate) struct Node(Mutex<Knowledge>);
+
+#[derive(Debug)]
+struct Knowledge {
+    endpoints: Vec<SocketAddr>,
+    /// In order; what is heard of is not forgotten for what was heard of before.
+    news: VecDeque<(Instant, Vec<SocketAddr>)>,
 }
 
 impl Service {
-    /// One of which every node knows already. Ends with the runtime.
-    pub(crate) fn of(endpoints: Vec<SocketAddr>) -> Self {
-        let nodes = [(); NODES].map(|()| Arc::new(Node { endpoints: Mutex::new(endpoints.clone()) }));
-        let news = watch::Sender::new(endpoints);
-        for node in &nodes {
-            tokio::spawn(Arc::clone(node).listen(news.subscribe()));
-        }
-        Self { news, nodes }
+    /// One of which every node knows already.
+    pub(crate) fn of(endpoints: &[SocketAddr]) -> Self {
+        let knowledge = || Knowledge { endpoints: endpoints.to_vec(), news: VecDeque::new() };
+        Self { nodes: [(); NODES].map(|()| Arc::new(Node(Mutex::new(knowledge())))) }
     }
 
     /// Leads to these endpoints, and to no others, as soon as the nodes hear of it.
-    pub(crate) fn lead_to(&self, endpoints: Vec<SocketAddr>) {
-        self.news.send_replace(endpoints);
+    pub(crate) fn lead_to(&self, endpoints: &[SocketAddr]) {
+        for node in &self.nodes {
+            let heard = Instant::now() + LATEST_NEWS.mul_f64(fastrand::f64());
+            node.knowledge().news.push_back((heard, endpoints.to_vec()));
+        }
     }
 
     /// The nodes, for their clients.
@@ -48,18 +51,17 @@ impl Service {
 }
 
 impl Node {
-    /// Any of the endpoints that it knows.
+    /// Any of the endpoints that it knows at this moment: by the clock, so that a busy machine makes nobody hear later.
     pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
-        let endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        fastrand::choice(endpoints.iter()).copied()
+        let mut knowledge = self.knowledge();
+        while let Some((_, endpoints)) = knowledge.news.pop_front_if(|(heard, _)| *heard <= Instant::now()) {
+            knowledge.endpoints = endpoints;
+        }
+        fastrand::choice(knowledge.endpoints.iter()).copied()
     }
 
-    async fn listen(self: Arc<Self>, mut news: watch::Receiver<Vec<SocketAddr>>) {
-        while news.changed().await.is_ok() {
-            sleep(LATEST_NEWS.mul_f64(fastrand::f64())).await;
-            let endpoints = news.borrow_and_update().clone();
-            *self.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints;
-        }
+    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,10 +72,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_node_hears_of_a_change_in_time() {
         let [old, new] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let service = Service::of(vec![old]);
-        service.lead_to(vec![new]);
+        let service = Service::of(&[old]);
+        service.lead_to(&[new]);
         assert!(service.nodes().iter().all(|node| node.endpoint() == Some(old)));
-        sleep(LATEST_NEWS + Duration::from_millis(10)).await;
+        tokio::time::sleep(LATEST_NEWS + Duration::from_millis(10)).await;
         assert!(service.nodes().iter().all(|node| node.endpoint() == Some(new)));
     }
 }

@@ -147,9 +147,11 @@ impl tower_service::Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let endpoint = self.0.endpoint().ok_or_else(|| io::Error::other("the Service has no endpoint"));
+        let node = Arc::clone(&self.0);
         Box::pin(async move {
-            let stream = TcpStream::connect(endpoint?).await?;
+            // Nothing in between: a node leads the first packet where it knows an endpoint at that moment.
+            let endpoint = node.endpoint().ok_or_else(|| io::Error::other("the Service has no endpoint"))?;
+            let stream = TcpStream::connect(endpoint).await?;
             stream.set_nodelay(true)?;
             Ok(TokioIo::new(stream))
         })

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The time in which a connection in use hears of a drain with its next response, and a new one with its first. Only
 /// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
-/// hyper's pool does not repeat one on a connection that was never used.
-pub const QUIET_TIME: Duration = Duration::from_secs(1);
+/// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
+pub const QUIET_TIME: Duration = Duration::from_secs(2);
 /// The time for a client to answer our PING; a client that never does is not waited for.
 const ACK_TIME: Duration = Duration::from_secs(10);
 /// The answer alone does not prove that no stream is on its way: a client's reader answers while its writer still
