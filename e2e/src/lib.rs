@@ -20,7 +20,7 @@ mod webhook;
 pub use client::{Answer, Client, Failure, FailureKind};
 pub use figures::Figures;
 pub use fleet::{Fleet, Load};
-pub use namespace::{TestNamespace, in_namespace};
+pub use namespace::{TestNamespace, in_labelled_namespace, in_namespace};
 pub use record::record;
 pub use web::{Web, sidecar};
 pub use webhook::Webhook;

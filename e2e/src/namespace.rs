@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use hyper::Request;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -49,10 +50,24 @@ where
     T: Future<Output = anyhow::Result<R>> + Send + 'static,
     R: Send + 'static,
 {
+    in_labelled_namespace(name, &[], test).await
+}
+
+/// The same in a namespace with labels.
+///
+/// # Panics
+/// As the test does.
+pub async fn in_labelled_namespace<F, T, R>(name: &str, labels: &[(&str, &str)], test: F) -> anyhow::Result<R>
+where
+    F: FnOnce(TestNamespace) -> T,
+    T: Future<Output = anyhow::Result<R>> + Send + 'static,
+    R: Send + 'static,
+{
     let cluster = Cluster::connect().await?;
     let namespaces = Api::<Namespace>::all(cluster.client.clone());
     let mut namespace = Namespace::default();
     namespace.metadata.generate_name = Some(format!("e2e-{name}-"));
+    namespace.labels_mut().extend(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     let created = namespaces.create(&PostParams::default(), &namespace).await?;
     let namespace = TestNamespace { cluster, name: created.name_any() };
     println!("{name}: in namespace {}", namespace.name);
@@ -191,6 +206,15 @@ impl TestNamespace {
     pub async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
         let pods = self.api::<Pod>().list(&ListParams::default()).await?;
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
+    }
+
+    /// Tells the app of the only pod to accept no more connections, by way of the API server.
+    pub async fn deafen_app(&self) -> anyhow::Result<()> {
+        let pod = self.pod_names().await?.pop().context("there is no pod")?;
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/deaf", self.name);
+        let request = Request::post(path).body(Vec::new())?;
+        self.client().request_text(request).await?;
+        Ok(())
     }
 
     /// The names of the pods, without those that are on their way out.

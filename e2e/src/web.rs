@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Container, Probe, Service, TCPSocketAction};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, Probe, SeccompProfile, SecurityContext, Service, TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ResourceExt as _;
@@ -55,6 +57,21 @@ impl Web {
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.app().args = Some(args.iter().map(|&arg| arg.to_owned()).collect());
+        self
+    }
+
+    /// As the Pod Security Standard `restricted` wants it.
+    #[must_use]
+    pub fn restricted(mut self) -> Self {
+        let drop_all = Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() };
+        let seccomp = SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() };
+        self.app().security_context = Some(SecurityContext {
+            run_as_non_root: Some(true),
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(drop_all),
+            seccomp_profile: Some(seccomp),
+            ..SecurityContext::default()
+        });
         self
     }
 

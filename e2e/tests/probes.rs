@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use e2e::{TestNamespace, Web, in_namespace};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::time::{Instant, sleep};
 
 /// Ten periods of the probe.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
+/// Three periods of the probe with its timeout, and room for a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_mins(1);
 /// How long a pod may take until its proxy is ready and its app runs.
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
 
@@ -33,6 +35,42 @@ async fn a_tcp_probe_does_not_take_the_proxy_for_the_app() -> anyhow::Result<()>
         println!("the app listens elsewhere: ready is {}", condition(&now, "Ready"));
         ensure!(condition(&now, "Ready") == "False", "nothing listens on the probed port, and the pod is ready");
         Ok(())
+    })
+    .await
+}
+
+/// The app of a living pod stops listening, as one does that hangs or has lost its way.
+#[tokio::test]
+async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
+    let by_http =
+        || Ok::<Web, anyhow::Error>(Web::sample()?.replicas(1).annotation("evenkeel.dev/max-requests", "100"));
+    tokio::try_join!(
+        becomes_unready(probed()?, "redirect"),
+        becomes_unready(probed()?, "named-port"),
+        becomes_unready(by_http()?, "redirect"),
+        becomes_unready(by_http()?, "named-port"),
+    )?;
+    Ok(())
+}
+
+async fn becomes_unready(web: Web, interception: &'static str) -> anyhow::Result<()> {
+    let web = web.annotation("evenkeel.dev/interception", interception);
+    in_namespace("probes", |namespace| async move {
+        namespace.deploy(&web).await?;
+        namespace.deafen_app().await?;
+        let told = Instant::now();
+        loop {
+            let status = only_pod(&namespace).await?.context("the pod is gone")?;
+            let restarts: i32 =
+                status.container_statuses.iter().flatten().map(|container| container.restart_count).sum();
+            ensure!(restarts == 0, "the app was started again: the pod is not ready for another reason");
+            if condition(&status, "Ready") == "False" {
+                println!("{interception}: not ready {:.1} s after its app", told.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            ensure!(told.elapsed() < NOTICED_WITHIN, "{interception}: its app is dead, and the pod is still ready");
+            sleep(Duration::from_millis(250)).await;
+        }
     })
     .await
 }

@@ -43,6 +43,20 @@ async fn answers_as_its_table_says() -> TestResult {
 }
 
 #[tokio::test]
+async fn lives_on_without_accepting_when_told_to() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let mut client = Peer::connect(address).await?;
+    asked(&mut client, "POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    within_patience("the app", "refuses connections", async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await?;
+    asked(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await
+}
+
+#[tokio::test]
 async fn exits_at_once_in_the_middle_of_a_request() -> TestResult {
     let (mut app, address) = started(&["--burn", "1h"]).await?;
     let mut client = Peer::connect(address).await?;

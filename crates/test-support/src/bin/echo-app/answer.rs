@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::Notify;
 
 use crate::burn::burn;
 
@@ -20,6 +21,7 @@ pub(crate) struct App {
     burn: Duration,
     requests: AtomicU64,
     connections: AtomicU64,
+    deaf: Notify,
 }
 
 type AnyBody = BoxBody<Bytes, hyper::Error>;
@@ -27,7 +29,12 @@ type AnyBody = BoxBody<Bytes, hyper::Error>;
 impl App {
     /// An app that burns CPU time for each request.
     pub(crate) fn new(name: HeaderValue, burn: Duration) -> Self {
-        Self { name, burn, requests: AtomicU64::new(0), connections: AtomicU64::new(0) }
+        Self { name, burn, requests: AtomicU64::new(0), connections: AtomicU64::new(0), deaf: Notify::new() }
+    }
+
+    /// Waits until the app is told to accept no more connections.
+    pub(crate) async fn told_to_be_deaf(&self) {
+        self.deaf.notified().await;
     }
 
     /// Counts a connection.
@@ -40,6 +47,10 @@ impl App {
         let mut response = match request.uri().path() {
             "/healthz" => Response::new(empty()),
             "/count" => self.count(),
+            "/deaf" if request.method() == Method::POST => {
+                self.deaf.notify_one();
+                Response::new(empty())
+            }
             _ => self.counted(request),
         };
         response.headers_mut().insert("x-pod", self.name.clone());

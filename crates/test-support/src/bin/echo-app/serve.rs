@@ -1,8 +1,7 @@
 //! Accepting and serving connections.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,23 +20,30 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 ///
 /// Connections without a request are kept for ever: an app that closes idle ones would lose requests by itself.
 pub(crate) async fn until(listener: TcpListener, app: App, end: impl Future<Output = ()>) {
-    let app = Arc::new(app);
     let connections = GracefulShutdown::new();
-    let mut end = pin!(end);
+    tokio::select! {
+        never = accept(listener, Arc::new(app), &connections) => match never {},
+        () = end => {}
+    }
+    connections.shutdown().await;
+}
+
+/// Accepts until the app is told to be deaf.
+async fn accept(listener: TcpListener, app: Arc<App>, connections: &GracefulShutdown) -> Infallible {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => serve(stream, Arc::clone(&app), &connections),
+                Ok((stream, _)) => serve(stream, Arc::clone(&app), connections),
                 Err(error) => {
                     eprintln!("echo-app: accept: {error}");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             },
-            () = &mut end => break,
+            () = app.told_to_be_deaf() => break,
         }
     }
     drop(listener);
-    connections.shutdown().await;
+    pending().await
 }
 
 fn serve(stream: TcpStream, app: Arc<App>, connections: &GracefulShutdown) {
