@@ -208,3 +208,6 @@ impl<O: Observer> Relay<O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
