@@ -70,10 +70,18 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
             buffer.discard();
             *model = Model::default();
         }
-        7 => {
+        7 if amount < 128 => {
             let count = (amount * 13).min(model.bytes.len() - model.cleared);
             buffer.take_out(count);
             model.bytes.drain(model.cleared..model.cleared + count);
+        }
+        7 if model.bytes.len() < MOST => {
+            let at = ((amount - 128) * 13).min(model.bytes.len() - model.cleared);
+            let count = (amount / 3).min(model.bytes.len() - model.cleared - at);
+            let replacement = vec![seed; amount / 2];
+            buffer.exchange(at, count, &replacement);
+            let from = model.cleared + at;
+            model.bytes.splice(from..from + count, replacement);
         }
         _ => {}
     }

@@ -3,9 +3,11 @@
 //! Input: one byte for the limit, one for the length of pieces, then texts that NUL bytes separate: what the client sends
 //! all at once, then what the app answers to each request.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use recycling_proxy::buffer::Buffer;
+use recycling_proxy::forwarded_for::ForwardedFor;
 use recycling_proxy::http1::conversation::{Conversation, Offence};
 use recycling_proxy::http1::phase::Phase;
 use recycling_proxy::recycle::{Limits, Moment, RetireReason};
@@ -18,8 +20,12 @@ const HEAD_LIMIT: usize = 1024;
 /// More would not fit a buffer that nobody empties.
 const LONGEST: usize = 8 * 1024;
 
+/// An address that no input has in it.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
+
 /// Pieces change nothing; requests pass verbatim and in order; so do responses but for the announcement; a conversation has no
-/// more exchanges than its limit allows unless the client pipelines.
+/// more exchanges than its limit allows unless the client pipelines. Where the app is told who its client is, each request
+/// tells it once, and all else is as it would be.
 ///
 /// # Panics
 /// Where that does not hold.
@@ -33,10 +39,14 @@ pub fn check(data: &[u8]) {
     let answers: Vec<&[u8]> = texts.collect();
     let limit = u32::from(*limit).max(1);
 
-    let whole = converse(limit, client, &answers, usize::MAX);
+    let whole = converse(limit, client, &answers, usize::MAX, None);
+    let told = converse(limit, client, &answers, usize::MAX, Some(ForwardedFor::new(CLIENT)));
     for piece in [1, usize::from(*piece).max(2)] {
-        assert_eq!(converse(limit, client, &answers, piece), whole, "in pieces of {piece}");
+        assert_eq!(converse(limit, client, &answers, piece, None), whole, "in pieces of {piece}");
+        let again = converse(limit, client, &answers, piece, Some(ForwardedFor::new(CLIENT)));
+        assert_eq!(again, told, "told, in pieces of {piece}");
     }
+    check_told(&told, &whole);
     assert!(client.starts_with(&whole.to_app), "the app saw what the client did not send");
     if whole.retired.is_none() {
         let said = answers.concat();
@@ -44,8 +54,19 @@ pub fn check(data: &[u8]) {
     }
 }
 
+fn check_told(told: &Outcome, plain: &Outcome) {
+    let address = CLIENT.to_string();
+    let times = |bytes: &[u8]| bytes.windows(address.len()).filter(|window| *window == address.as_bytes()).count();
+    let requests = usize::try_from(plain.requests_started).unwrap_or(usize::MAX);
+    assert_eq!(times(&told.to_app) - times(&plain.to_app), requests, "told once by each request");
+    let mut rest = told.to_app.iter();
+    assert!(plain.to_app.iter().all(|byte| rest.any(|other| other == byte)), "something was taken out");
+    assert!(told.to_app.len() - plain.to_app.len() <= requests * (address.len() + 19), "more was put in");
+    assert_eq!(Outcome { to_app: plain.to_app.clone(), ..told.clone() }, *plain);
+}
+
 /// What came of a conversation.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     to_app: Vec<u8>,
     to_client: Vec<u8>,
@@ -62,12 +83,18 @@ struct Wire {
     outcome: Outcome,
 }
 
-fn converse(limit: u32, client: &[u8], answers: &[&[u8]], piece: usize) -> Outcome {
+fn converse(
+    limit: u32,
+    client: &[u8],
+    answers: &[&[u8]],
+    piece: usize,
+    forwarded_for: Option<ForwardedFor>,
+) -> Outcome {
     let max_requests: MaxRequests = limit.to_string().parse().expect("a limit");
     let jitter: Jitter = "0%".parse().expect("a jitter");
     let limits = Limits::draw(max_requests, None, jitter, 0);
     let mut wire = Wire {
-        conversation: Conversation::new(limits, HEAD_LIMIT),
+        conversation: Conversation::new(limits, HEAD_LIMIT).forwarding(forwarded_for),
         from_client: Buffer::default(),
         from_app: Buffer::default(),
         outcome: Outcome::default(),

@@ -3,9 +3,11 @@
 //! Input: one byte for the limit, one for the length of pieces, then steps of four bytes: what happens, and three
 //! bytes that say how (for a frame: type and flags, stream, length).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use recycling_proxy::buffer::Buffer;
+use recycling_proxy::forwarded_for::ForwardedFor;
 use recycling_proxy::http2::frame::{first_goaway, ping};
 use recycling_proxy::http2::goodbye::Goodbye;
 use recycling_proxy::http2::session::{Offence, Session};
@@ -18,8 +20,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Not what any frame built here can have in it, so that ours can be told apart.
 const OUR_PING: [u8; 8] = *b"evenkeel";
 
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// What tells the app its address, in HPACK.
+const FIELD: &[u8] = b"\0\x0fx-forwarded-for\x09192.0.2.1";
+
 /// Pieces change nothing; the app sees a client's bytes verbatim until the last stream is named; the client sees the app's
-/// bytes verbatim but for our goodbye, which is said once, GOAWAY and PING together.
+/// bytes verbatim but for our goodbye, which is said once, GOAWAY and PING together. Where the app is told who its client
+/// is, the field block of each request ends with it, and all other frames are as they would be.
 ///
 /// # Panics
 /// Where that does not hold.
@@ -28,10 +35,14 @@ pub fn check(data: &[u8]) {
     let steps: Vec<Step> = steps.chunks_exact(4).map(Step::read).take(200).collect();
     let limit = u32::from(*limit).max(1);
 
-    let whole = hold(limit, &steps, usize::MAX);
+    let whole = hold(limit, &steps, usize::MAX, None);
+    let told = hold(limit, &steps, usize::MAX, Some(ForwardedFor::new(CLIENT)));
     for piece in [1, usize::from(*piece).max(2)] {
-        assert_eq!(hold(limit, &steps, piece), whole, "in pieces of {piece}");
+        assert_eq!(hold(limit, &steps, piece, None), whole, "in pieces of {piece}");
+        let again = hold(limit, &steps, piece, Some(ForwardedFor::new(CLIENT)));
+        assert_eq!(again, told, "told, in pieces of {piece}");
     }
+    check_told(&told, &whole);
     let (client, app) = said(&steps);
     if whole.retired.is_none() {
         assert!(client.starts_with(&whole.to_app), "the app saw what the client did not send");
@@ -119,11 +130,65 @@ struct Wire {
     draining: bool,
 }
 
-fn hold(limit: u32, steps: &[Step], piece: usize) -> Outcome {
+/// A frame, with the CONTINUATIONs that end it.
+#[derive(Debug, PartialEq, Eq)]
+struct Message {
+    kind: u8,
+    ends_stream: bool,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+/// The whole messages behind the preface.
+fn messages(mut bytes: &[u8]) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut is_open = false;
+    bytes = bytes.get(PREFACE.len()..).unwrap_or_default();
+    while let [l2, l1, l0, kind, flags, s3, s2, s1, s0, rest @ ..] = bytes {
+        let length = u32::from_be_bytes([0, *l2, *l1, *l0]);
+        let Some((payload, rest)) = rest.split_at_checked(length as usize) else { break };
+        match messages.last_mut() {
+            Some(last) if *kind == 9 => last.payload.extend_from_slice(payload),
+            Some(_) | None => messages.push(Message {
+                kind: *kind,
+                ends_stream: flags & 1 != 0,
+                stream: u32::from_be_bytes([*s3, *s2, *s1, *s0]),
+                payload: payload.to_vec(),
+            }),
+        }
+        is_open = matches!(kind, 1 | 5 | 9) && flags & 4 == 0;
+        bytes = rest;
+    }
+    if is_open {
+        messages.pop();
+    }
+    messages
+}
+
+fn check_told(told: &Outcome, plain: &Outcome) {
+    let (with, without) = (messages(&told.to_app), messages(&plain.to_app));
+    // A block that ends within a field is refused where something would be put behind it.
+    assert!(with.len() <= without.len() && (told.offence.is_some() || with.len() == without.len()));
+    let mut last = 0;
+    for (with, without) in with.into_iter().zip(without) {
+        let begins = with.kind == 1 && with.stream > last;
+        last = last.max(if with.kind == 1 { with.stream } else { 0 });
+        let payload = match with.payload.strip_suffix(FIELD) {
+            Some(own) if with.kind == 1 => own.to_vec(),
+            Some(_) | None => {
+                assert!(!begins, "a request without the address: {with:?}");
+                with.payload
+            }
+        };
+        assert_eq!(Message { payload, ..with }, without);
+    }
+}
+
+fn hold(limit: u32, steps: &[Step], piece: usize, forwarded_for: Option<ForwardedFor>) -> Outcome {
     let max_requests: MaxRequests = limit.to_string().parse().expect("a limit");
     let jitter: Jitter = "0%".parse().expect("a jitter");
     let mut wire = Wire {
-        session: Session::new(Limits::draw(max_requests, None, jitter, 0), OUR_PING),
+        session: Session::new(Limits::draw(max_requests, None, jitter, 0), OUR_PING).forwarding(forwarded_for),
         from_client: Buffer::default(),
         from_app: Buffer::default(),
         to_app: Vec::new(),
