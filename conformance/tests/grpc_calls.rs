@@ -1,5 +1,8 @@
 //! gRPC calls of all four kinds by grpc-go, many at a time, while their connections are retired: no client sees another
 //! status than OK, no message is lost or changed, and the app serves every call exactly once.
+//!
+//! As long as one likes, with `target/conformance/rpcs serve --listen A`, a proxy from B to A, and
+//! `target/conformance/rpcs call --to B --calls 100000`; SIGTERM lets the first tell what it has served.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
