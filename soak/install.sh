@@ -15,6 +15,7 @@ need wrk wrk
 need h2load nghttp2-client
 need ab apache2-utils
 need curl curl
+need ip iproute2
 need slowhttptest slowhttptest
 need node nodejs
 need npm npm

@@ -9,12 +9,6 @@ pub(crate) fn p99(latencies: &mut [Duration]) -> Option<Duration> {
     latencies.get(rank.checked_sub(1)?).copied()
 }
 
-/// The middle one; the higher of two.
-pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +19,5 @@ mod tests {
         assert_eq!(p99(&mut latencies), Some(Duration::from_millis(99)));
         assert_eq!(p99(&mut [Duration::from_millis(7)]), Some(Duration::from_millis(7)));
         assert_eq!(p99(&mut []), None);
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::lane::{Lane, OPEN};
 use crate::pace::Pace;
-use crate::quantile::{median, p99};
+use crate::quantile::p99;
 
 const CONNECTIONS: usize = 8;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n";
@@ -36,11 +36,12 @@ pub(crate) struct Window {
 /// What the client saw with something beside it, against what it saw just before.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
-    /// p99 without and with, of the round with the middle ratio.
+    /// p99 without and with, each in its quietest window: what else the machine does only ever adds.
     without: Duration,
     pub(crate) with: Duration,
-    /// The middle one.
+    /// Of the two.
     pub(crate) ratio: f64,
+    /// Of every round.
     ratios: Vec<f64>,
     pub(crate) failed: u64,
     /// Connections that the proxy held, at most.
@@ -69,13 +70,13 @@ pub(crate) async fn against_baseline<B: Beside, F: Future<Output = Result<B>>>(
         memory = memory.max(resident(lane)?);
         drop(beside);
         failed += failed_without + failed_with;
-        pairs.push((with.as_secs_f64() / without.as_secs_f64(), without, with));
+        pairs.push((without, with));
     }
-    let ratios: Vec<f64> = pairs.iter().map(|(ratio, ..)| *ratio).collect();
-    let ratio = median(&mut ratios.clone()).context("no round was measured")?;
-    let middle = pairs.iter().find(|(of_round, ..)| of_round.total_cmp(&ratio).is_eq());
-    let (_, without, with) = *middle.context("the middle round")?;
-    Ok(Comparison { without, with, ratio, ratios, failed, held, cpu, memory })
+    let ratio = |(without, with): (Duration, Duration)| with.as_secs_f64() / without.as_secs_f64();
+    let without = pairs.iter().map(|(without, _)| *without).min().context("no round was measured")?;
+    let with = pairs.iter().map(|(_, with)| *with).min().context("no round was measured")?;
+    let ratios = pairs.into_iter().map(ratio).collect();
+    Ok(Comparison { without, with, ratio: ratio((without, with)), ratios, failed, held, cpu, memory })
 }
 
 impl Window {

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::legitimate::Beside;
 use crate::lane::{Lane, OPEN};
 
-/// Descriptors that the proxy has besides those of its connections, and what the legitimate client takes; generously.
-const RESERVE: u64 = 200;
+/// Descriptors that the proxy keeps for other things than its connections (208 with one thread), and what the legitimate
+/// client takes; generously.
+const RESERVE: u64 = 300;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Silent connections; they end with this value.
