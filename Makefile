@@ -13,6 +13,9 @@ KIND_CLUSTER ?= evenkeel
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 ACTIONLINT_VERSION := v1.7.12
+CARGO_FUZZ_VERSION := 0.13.2
+# For how long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 60
 # The packages whose programs are shipped, and echo-app.
 PROGRAMS := --package recycling-proxy --package webhook --package cli --package test-support
 
@@ -154,6 +157,11 @@ soak-long: soak-programs ## the same, as long as the goals say: the figures of s
 	$(run-soak) recycles --time 5m
 	$(run-soak) hostile --rounds 7 --window 5s
 	target/release/soak report
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails
+	$(call need,cargo-fuzz,cargo install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION))
+	fuzz/run $(FUZZ_SECONDS)
 
 ##@ Below the others
 

@@ -8,6 +8,7 @@ pub mod announce;
 pub mod buffer;
 pub mod chunked;
 pub mod conversation;
+pub mod exchange;
 pub mod head;
 pub mod http2;
 pub mod inject;

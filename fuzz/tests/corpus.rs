@@ -30,4 +30,4 @@ macro_rules! corpus {
     };
 }
 
-corpus!(annotations announce buffer chunked conversation head http2 inject protocol);
+corpus!(annotations announce buffer chunked conversation exchange head http2 inject protocol);

@@ -1,0 +1,226 @@
+//! Whole exchanges, against a second opinion: hyper, which frames by code of its own.
+//!
+//! Input: one byte that says who is heard and, for an app, what method it answers; then the bytes of that side.
+
+mod hyper_client;
+mod hyper_server;
+mod wire;
+
+use recycling_proxy::buffer::Buffer;
+use recycling_proxy::http1::body::Body;
+use recycling_proxy::http1::conversation::Conversation;
+use recycling_proxy::http1::head::{Method, RequestHead, ResponseHead};
+use recycling_proxy::http1::lines::HeadEnd;
+use recycling_proxy::recycle::{Limits, Moment};
+use settings::{Jitter, MaxRequests};
+use std::time::Duration;
+
+use crate::wire::{pass, put};
+
+/// Longer than any head or body that a fuzzer makes.
+const LONGEST: usize = 64 * 1024;
+/// The answer to every request.
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// A message as a reader has understood it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// The method of a request, the status of a response.
+    pub(crate) what: String,
+    /// How many field lines its head has.
+    pub(crate) fields: usize,
+    pub(crate) body: Content,
+}
+
+/// The body of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// All of it, its coding undone.
+    Whole(Vec<u8>),
+    /// More must come.
+    Begun,
+    /// It is not accepted; of hyper, also that more must come.
+    Refused,
+}
+
+/// Where both accept a message, it has the same method or status, as many fields and the same body, so that it ends at
+/// the same byte; and so have all messages before it on the connection.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn check(data: &[u8]) {
+    let Some((choice, bytes)) = data.split_first() else { return };
+    if bytes.len() > LONGEST {
+        return;
+    }
+    match choice % 3 {
+        0 => compare(&requests(bytes), &hyper_server::requests(bytes), bytes),
+        choice => {
+            let (name, method) = if choice == 1 { ("GET", Method::Other) } else { ("HEAD", Method::Head) };
+            if let (Some(ours), Some(theirs)) = (response(name, method, bytes), hyper_client::response(name, bytes)) {
+                ours.agrees_with(&theirs, bytes);
+            }
+        }
+    }
+}
+
+fn compare(ours: &[Message], theirs: &[Message], bytes: &[u8]) {
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        ours.agrees_with(theirs, bytes);
+    }
+}
+
+impl Message {
+    fn agrees_with(&self, theirs: &Self, bytes: &[u8]) {
+        let same_head = (&self.what, self.fields) == (&theirs.what, theirs.fields);
+        let same_body = match (&self.body, &theirs.body) {
+            (Content::Refused, _) | (_, Content::Refused) => true,
+            (ours, theirs) => ours == theirs,
+        };
+        assert!(same_head && same_body, "{self:?}, but {theirs:?} to hyper: {}", bytes.escape_ascii());
+    }
+}
+
+/// The requests that pass, up to one that ends the connection, is a CONNECT or does not come to its end.
+fn requests(bytes: &[u8]) -> Vec<Message> {
+    let mut conversation = conversation();
+    let (mut from_client, mut from_app) = (Buffer::default(), Buffer::default());
+    put(&mut from_client, bytes);
+    let mut messages = Vec::new();
+    loop {
+        let mut passed = Vec::new();
+        let started = conversation.requests_started();
+        let examined = conversation.examine_request(&mut from_client);
+        pass(&mut from_client, &mut passed);
+        if conversation.requests_started() == started {
+            return messages;
+        }
+        let length = HeadEnd::of_request().find(&passed).ok().flatten().expect("what has passed has a whole head");
+        let (head, body) = passed.split_at(length);
+        let parsed = RequestHead::parse(head).expect("what has passed parses");
+        if parsed.method == Method::Connect {
+            return messages;
+        }
+        let whole = conversation.request_is_done();
+        let body = content(examined.is_err(), whole, || decoded(parsed.body, body));
+        messages.push(Message { what: word(head, 0), fields: fields(head), body });
+        if !whole {
+            return messages;
+        }
+        put(&mut from_app, ANSWER);
+        conversation.examine_response(&mut from_app, !from_client.is_empty(), moment).expect("a plain answer");
+        pass(&mut from_app, &mut Vec::new());
+        conversation.exchange_done(&from_app).expect("nothing else came from the app");
+        if conversation.phase().is_final() {
+            return messages;
+        }
+    }
+}
+
+/// The final response, if there is one and it begins no tunnel.
+fn response(request: &str, method: Method, bytes: &[u8]) -> Option<Message> {
+    let mut conversation = conversation();
+    let (mut from_client, mut from_app) = (Buffer::default(), Buffer::default());
+    put(&mut from_client, format!("{request} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    conversation.examine_request(&mut from_client).expect("a plain request");
+    pass(&mut from_client, &mut Vec::new());
+    put(&mut from_app, bytes);
+    let mut passed = Vec::new();
+    let examined = conversation.examine_response(&mut from_app, false, moment);
+    pass(&mut from_app, &mut passed);
+    let mut rest = passed.as_slice();
+    loop {
+        let length = HeadEnd::of_response().find(rest).ok().flatten()?;
+        let (head, body) = rest.split_at(length);
+        match ResponseHead::parse(head, method).expect("what has passed parses") {
+            ResponseHead::Interim => rest = body,
+            ResponseHead::Tunnel => return None,
+            ResponseHead::Final { body: framing, .. } => {
+                let whole = conversation.end_response();
+                let body = content(examined.is_err(), whole, || decoded(framing, body));
+                return Some(Message { what: word(head, 1), fields: fields(head), body });
+            }
+        }
+    }
+}
+
+fn content(refused: bool, whole: bool, body: impl FnOnce() -> Vec<u8>) -> Content {
+    match (refused, whole) {
+        (true, _) => Content::Refused,
+        (false, true) => Content::Whole(body()),
+        (false, false) => Content::Begun,
+    }
+}
+
+fn conversation() -> Conversation {
+    let max_requests: MaxRequests = "4294967295".parse().expect("a limit");
+    let jitter: Jitter = "0%".parse().expect("a jitter");
+    Conversation::new(Limits::draw(max_requests, None, jitter, 0), LONGEST)
+}
+
+fn moment() -> Moment {
+    Moment { age: Duration::ZERO, draining: false, marked: false }
+}
+
+/// A word of the start line; an empty line may stand before it.
+fn word(head: &[u8], number: usize) -> String {
+    let line = String::from_utf8_lossy(head.trim_ascii_start());
+    line.split([' ', '\r']).nth(number).unwrap_or_default().to_owned()
+}
+
+fn fields(head: &[u8]) -> usize {
+    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
+    // Neither the start line nor the empty line is one.
+    head.iter().filter(|byte| **byte == b'\n').count() - 2
+}
+
+/// A body that has been found whole, without its coding.
+fn decoded(framing: Body, body: &[u8]) -> Vec<u8> {
+    if framing != Body::chunked() {
+        return body.to_vec();
+    }
+    let (mut rest, mut data) = (body, Vec::new());
+    loop {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let size = std::str::from_utf8(&rest[..digits]).expect("digits");
+        let size = usize::from_str_radix(size, 16).expect("a size that was all there");
+        let line = rest.iter().position(|byte| *byte == b'\n').expect("the end of the size's line") + 1;
+        if size == 0 {
+            return data;
+        }
+        data.extend_from_slice(&rest[line..line + size]);
+        rest = &rest[line + size + 2..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_have_an_opinion() {
+        let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n";
+        let all = [&request[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        let seen = |what: &str, fields, body: &[u8]| Message {
+            what: what.to_owned(),
+            fields,
+            body: Content::Whole(body.to_vec()),
+        };
+        let expected = [seen("POST", 2, b"abc"), seen("GET", 1, b"")];
+        assert_eq!(requests(&all), expected);
+        assert_eq!(hyper_server::requests(&all), expected);
+
+        let answer = b"HTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let expected = Some(seen("200", 1, b"ok"));
+        assert_eq!(response("GET", Method::Other, answer), expected);
+        assert_eq!(hyper_client::response("GET", answer), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "to hyper")]
+    fn another_opinion_is_noticed() {
+        let mut seen = requests(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        seen[0].fields += 1;
+        compare(&seen, &hyper_server::requests(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), b"");
+    }
+}
