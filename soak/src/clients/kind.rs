@@ -115,7 +115,8 @@ impl Client {
     pub(crate) const fn connections_at_a_time(self, limit: u64, requests: u64) -> u64 {
         match self {
             Self::H2loadH2 => h2load_connections(limit, requests),
-            _ => CONCURRENCY,
+            // Pools now and then dial one more than they need; hey was seen with 18.
+            _ => 2 * CONCURRENCY,
         }
     }
 

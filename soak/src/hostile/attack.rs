@@ -12,7 +12,7 @@ use super::legitimate::Beside;
 use crate::lane::Lane;
 
 /// The time in which an attack must have its connections.
-const RAMP: Duration = Duration::from_secs(20);
+const RAMP: Duration = Duration::from_mins(1);
 
 /// What slowhttptest is slow at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
