@@ -1,0 +1,145 @@
+//! Promise: an injected Deployment can be lived with. Whatever its author applies, edits or rolls back, it stays injected, meets
+//! no conflict, keeps what is the author's, and comes to rest: the same manifest once more changes nothing.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use e2e::{TestNamespace, Web, in_namespace, sidecar};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_deployment_taken_by_redirect_is_lived_with() -> anyhow::Result<()> {
+    in_namespace("living", |namespace| live(namespace, "redirect")).await
+}
+
+#[tokio::test]
+async fn a_deployment_taken_by_name_is_lived_with() -> anyhow::Result<()> {
+    in_namespace("living", |namespace| live(namespace, "named-port")).await
+}
+
+async fn live(namespace: TestNamespace, interception: &str) -> anyhow::Result<()> {
+    let home = Home { namespace, interception: interception.to_owned() };
+    for way in [&["apply"][..], &["apply", "--server-side"]] {
+        home.is_applied(way).await?;
+    }
+    home.is_edited_and_rolled_back().await?;
+    home.is_replaced().await
+}
+
+/// A namespace in which a Deployment lives, without pods: what is asked here is the API server's affair.
+struct Home {
+    namespace: TestNamespace,
+    interception: String,
+}
+
+impl Home {
+    /// The author's manifest, with `mark` as a change of theirs.
+    fn manifest(&self, mark: &str) -> anyhow::Result<String> {
+        let web = Web::sample()?.replicas(0).tcp_probes().annotation("evenkeel.dev/max-requests", "100");
+        let web = web.annotation("evenkeel.dev/interception", &self.interception);
+        let mut object = serde_json::to_value(web.deployment())?;
+        object["apiVersion"] = json!("apps/v1");
+        object["kind"] = json!("Deployment");
+        object["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "MARK", "value": mark}]);
+        Ok(object.to_string())
+    }
+
+    /// Created, applied again, changed and applied again in one way.
+    async fn is_applied(&self, way: &[&str]) -> anyhow::Result<()> {
+        for mark in ["first", "second"] {
+            self.kubectl(way, &self.manifest(mark)?)?;
+            let generation = self.injected(way, mark).await?;
+            self.kubectl(way, &self.manifest(mark)?)?;
+            let again = self.injected(way, mark).await?;
+            ensure!(generation == again, "{way:?} once more has changed it: generation {generation} became {again}");
+        }
+        self.kubectl(&["delete"], &self.manifest("second")?)
+    }
+
+    async fn is_edited_and_rolled_back(&self) -> anyhow::Result<()> {
+        self.kubectl(&["apply"], &self.manifest("first")?)?;
+        self.run(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
+        // What `kubectl edit` sends.
+        let edit = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MARK","value":"edited"}]}]}}}}"#;
+        self.run(&["patch", "deployment", "web", "--patch", edit])?;
+        self.injected(&["patch"], "edited").await?;
+        self.run(&["set", "image", "deployment/web", "web=localhost/evenkeel-echo-app:other"])?;
+        self.injected(&["set", "image"], "edited").await?;
+        self.run(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
+        self.run(&["rollout", "undo", "deployment/web", "--to-revision=1"])?;
+        let generation = self.injected(&["rollout", "undo"], "first").await?;
+        // A label does not count as a change by itself; what injection would still change does.
+        self.run(&["label", "deployment", "web", "note=x"])?;
+        ensure!(self.injected(&["label"], "first").await? == generation, "after an undo it did not come to rest");
+        self.run(&["scale", "deployment", "web", "--replicas=1"])?;
+        self.run(&["scale", "deployment", "web", "--replicas=0"])?;
+        self.injected(&["scale"], "first").await.map(drop)
+    }
+
+    async fn is_replaced(&self) -> anyhow::Result<()> {
+        // A replacement names the version that it replaces, and the controller writes a new one with every status.
+        self.namespace.wait_for_rollout("web").await?;
+        self.kubectl(&["replace"], &self.manifest("replaced")?)?;
+        self.injected(&["replace"], "replaced").await?;
+        let template = self.template().await?;
+        self.namespace.wait_for_rollout("web").await?;
+        // The generation counts a replacement in any case: it drops the controller's annotation of the revision.
+        self.kubectl(&["replace"], &self.manifest("replaced")?)?;
+        self.injected(&["replace"], "replaced").await?;
+        ensure!(self.template().await? == template, "a second replace rolls its pods");
+        Ok(())
+    }
+
+    async fn template(&self) -> anyhow::Result<Option<PodTemplateSpec>> {
+        Ok(self.namespace.deployment("web").await?.spec.map(|spec| spec.template))
+    }
+
+    /// Asserts that the Deployment is injected and has what its author wrote; its generation.
+    async fn injected(&self, after: &[&str], mark: &str) -> anyhow::Result<i64> {
+        let deployment = self.namespace.deployment("web").await?;
+        ensure!(sidecar(&deployment).is_some(), "after {after:?} the sidecar is gone");
+        let object = serde_json::to_value(&deployment)?;
+        let app = &object["spec"]["template"]["spec"]["containers"][0];
+        ensure!(
+            app["env"] == json!([{"name": "MARK", "value": mark}]),
+            "after {after:?} its author lost {mark}: {app}"
+        );
+        let handlers = ["exec", "grpc", "httpGet", "tcpSocket"];
+        for probe in ["livenessProbe", "readinessProbe"] {
+            let found =
+                handlers.iter().filter(|handler| app[probe].get(**handler).is_some_and(|it| *it != Value::Null));
+            ensure!(found.count() == 1, "after {after:?} {probe} is {}", app[probe]);
+        }
+        ensure!(
+            app["readinessProbe"]["periodSeconds"] == 1,
+            "after {after:?} a probe lost what its author wrote: {app}"
+        );
+        deployment.metadata.generation.context("a Deployment has a generation")
+    }
+
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        self.kubectl_with(arguments, None)
+    }
+
+    fn kubectl(&self, arguments: &[&str], manifest: &str) -> anyhow::Result<()> {
+        self.kubectl_with(&[arguments, &["--filename", "-"]].concat(), Some(manifest))
+    }
+
+    fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<()> {
+        let mut command = Command::new("kubectl");
+        command.args(["--namespace", self.namespace.name()]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut kubectl =
+            command.spawn().context("kubectl cannot be run: see https://kubernetes.io/docs/tasks/tools")?;
+        let mut stdin = kubectl.stdin.take().context("it was piped")?;
+        stdin.write_all(input.unwrap_or_default().as_bytes())?;
+        drop(stdin);
+        let output = kubectl.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kubectl {arguments:?}: {said}");
+        println!("  kubectl {}", arguments.join(" "));
+        Ok(())
+    }
+}
