@@ -135,7 +135,9 @@ bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of
 conformance: ## suites that others wrote, direct and through the proxy: h2spec, grpc-go interop, http-cache-tests, Autobahn
 	conformance/install.sh
 	cargo build --locked --package recycling-proxy
-	cargo test --locked --package conformance --tests --no-fail-fast -- --test-threads=1 --nocapture
+	cargo test --locked --package conformance --no-fail-fast $$([ ! -x target/conformance/wstest ] || echo --test autobahn) \
+		$(addprefix --test ,$(filter-out autobahn,$(basename $(notdir $(wildcard conformance/tests/*.rs))))) \
+		-- --test-threads=1 --nocapture
 
 .PHONY: soak soak-long soak-programs
 # In a network namespace of its own: elsewhere the kernel may track connections for somebody's firewall, and drops packets

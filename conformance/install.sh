@@ -54,14 +54,17 @@ find_python27() {
             return
         fi
     done
-    echo "conformance/install.sh: needs Python 2.7 with pip, for Autobahn: 'pyenv install 2.7.18', or name one in PYTHON27" >&2
-    exit 1
+    return 1
 }
 
 # By requirements.txt; the program is called wstest.
 autobahn() {
+    python=$(find_python27) || {
+        rm -f "$bin/wstest"
+        echo "conformance/install.sh: NOT TESTED is Autobahn: it needs Python 2.7 with pip ('pyenv install 2.7.18', or name one in PYTHON27)" >&2
+        return 0
+    }
     node_packages autobahn
-    python=$(find_python27)
     pinned=conformance/autobahn/requirements.txt
     cmp -s $pinned "$bin/autobahn/python/requirements.txt" && return
     rm -rf "$bin/autobahn/python"
