@@ -147,13 +147,13 @@ soak-programs:
 	soak/install.sh
 	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
 
-soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles, hostile clients; none loses a request
+# Nothing here fails because a machine is slow: latency under attack (hostile) belongs to soak-long.
+soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles; none loses a request
 	$(run-soak) clients
 	$(run-soak) rollouts
-	$(run-soak) recycles
-	$(run-soak) hostile
+	$(run-soak) recycles --rate 1000
 
-soak-long: soak-programs ## the same, as long as the goals say: the figures of soak/RESULTS.md
+soak-long: soak-programs ## the same, and hostile clients, as long as the goals say: the figures of soak/RESULTS.md
 	$(run-soak) clients --requests 10000000 --time 3h
 	$(run-soak) rollouts --rollouts 200
 	$(run-soak) recycles --time 5m

@@ -48,6 +48,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("max-requests", settings.max_requests.to_string()),
         ("jitter", settings.jitter.to_string()),
         ("max-age", settings.max_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
+        ("max-tunnel-age", settings.max_tunnel_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
         ("drain-timeout", settings.drain_timeout.to_string()),
         ("hold-app", settings.hold_app.to_string()),
         ("forwarded-for", settings.forwarded_for.to_string()),
@@ -62,6 +63,10 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
     ];
     entries.extend(settings.ports.as_deref().map(|ports| ("ports", join(ports))));
     entries.extend(settings.interception.map(|interception| ("interception", interception.to_string())));
+    if let Some(tls) = &settings.tls {
+        entries.push(("tls-secret", tls.secret.to_string()));
+        entries.push(("tls-upstream", tls.towards_app.to_string()));
+    }
     if !settings.opaque_ports.is_empty() {
         entries.push(("opaque-ports", join(&settings.opaque_ports)));
     }

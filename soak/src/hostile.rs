@@ -93,7 +93,8 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
 
 fn verdict(name: &str, seen: &legitimate::Comparison) -> Verdict {
     let goal = format!("{name}: p99 at most {FACTOR} × its baseline, no request failed");
-    let met = seen.failed == 0 && (seen.ratio <= FACTOR || seen.with <= UNNOTICED) && seen.held > 0;
+    // That the attack was there is what its beginning waits for.
+    let met = seen.failed == 0 && (seen.ratio <= FACTOR || seen.with <= UNNOTICED);
     Verdict::new(goal, format!("{:.2} ×, {} failed", seen.ratio, seen.failed), met)
 }
 

@@ -88,21 +88,20 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
     if proxy.opaque_ports.contains(&app_port) {
         return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair, None));
     }
-    let (opened, pair) = open(pair).await;
+    let mut opening = Opening::new(pair);
+    let opened = opening.run().await;
+    let pair = opening.into_pair();
     match &proxy.tls {
         Some(tls) if opened == Opened::Tunnel(TunnelKind::Tls) && tls.is_ready() => {
-            let another = || reach(app, &introduction, &proxy);
-            let pair = Box::pin(tls.end(pair, app_port, another, &proxy.metrics)).await?;
-            let (opened, pair) = open(pair).await;
-            Some((opened, pair, told))
+            let inside = async {
+                let another = || reach(app, &introduction, &proxy);
+                let mut opening = Opening::new(tls.end(pair, app_port, another, &proxy.metrics).await?);
+                Some((opening.run().await, opening.into_pair(), told))
+            };
+            Box::pin(inside).await
         }
         Some(_) | None => Some((opened, pair, told)),
     }
-}
-
-async fn open(pair: Pair) -> (Opened, Pair) {
-    let mut opening = Opening::new(pair);
-    (opening.run().await, opening.into_pair())
 }
 
 /// What tells the app who the client is, where it wants to know.

@@ -100,8 +100,12 @@ impl Addition {
 
     /// Lets `count` bytes of fields pass.
     pub fn read(&mut self, count: usize, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
-        self.block.read(buffer.unexamined().get(..count).unwrap_or_default())?;
-        walk.pass_fields(count, buffer);
+        let mut left = count;
+        while left > 0 {
+            let taken = self.block.advance(buffer.unexamined().get(..left).unwrap_or_default())?;
+            walk.pass_fields(taken, buffer);
+            left = left.saturating_sub(taken);
+        }
         Ok(())
     }
 

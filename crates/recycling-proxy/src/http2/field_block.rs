@@ -35,23 +35,34 @@ impl FieldBlock {
         self.0 == State::Boundary
     }
 
-    /// Reads on.
-    pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
-        while let [first, rest @ ..] = bytes {
-            (self.0, bytes) = match self.0 {
+    /// Reads on, and says how many octets it has taken.
+    ///
+    /// Stops before one that breaks the block and reports it once nothing else is left to take: so that the result does
+    /// not depend on how the octets arrived.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        let mut taken: usize = 0;
+        while let Some(rest) = bytes.get(taken..)
+            && let Some(first) = rest.first()
+        {
+            let (state, passed) = match self.0 {
                 State::Text { left, strings } => {
-                    let passed = left.min(bytes.len());
-                    let state = State::in_text(left.saturating_sub(passed), strings);
-                    (state, bytes.get(passed..).unwrap_or_default())
+                    let passed = left.min(rest.len());
+                    (State::in_text(left.saturating_sub(passed), strings), passed)
                 }
-                State::Boundary => (State::of_field(*first), rest),
-                State::Number { strings } if first & 0x80 == 0 => (State::before(strings), rest),
-                State::Number { strings } => (State::Number { strings }, rest),
-                State::Length { strings } => (State::of_length(*first, strings), rest),
-                State::Longer { length, shift, strings } => (State::longer(length, shift, strings, *first)?, rest),
+                State::Boundary => (State::of_field(*first), 1),
+                State::Number { strings } if first & 0x80 == 0 => (State::before(strings), 1),
+                State::Number { strings } => (State::Number { strings }, 1),
+                State::Length { strings } => (State::of_length(*first, strings), 1),
+                State::Longer { length, shift, strings } => match State::longer(length, shift, strings, *first) {
+                    Ok(state) => (state, 1),
+                    Err(fault) if taken == 0 => return Err(fault),
+                    Err(_) => break,
+                },
             };
+            self.0 = state;
+            taken = taken.saturating_add(passed);
         }
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -129,9 +140,23 @@ mod tests {
     ];
 
     fn read(pieces: &[&[u8]]) -> Result<bool, Fault> {
-        let mut block = FieldBlock::default();
-        pieces.iter().try_for_each(|piece| block.read(piece))?;
-        Ok(block.is_at_boundary())
+        taken(pieces).1
+    }
+
+    /// How many octets were taken, and whether they end with a field.
+    fn taken(pieces: &[&[u8]]) -> (usize, Result<bool, Fault>) {
+        let (mut block, mut count) = (FieldBlock::default(), 0);
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                match block.advance(rest) {
+                    Ok(taken) => rest = &rest[taken..],
+                    Err(fault) => return (count + piece.len() - rest.len(), Err(fault)),
+                }
+            }
+            count += piece.len();
+        }
+        (count, Ok(block.is_at_boundary()))
     }
 
     #[test]
@@ -156,6 +181,9 @@ mod tests {
     #[test]
     fn a_length_that_nobody_could_send_is_a_fault() {
         assert_eq!(read(&[b"\x00\x7f\xff\xff\xff\x7f"]), Ok(false));
-        assert_eq!(read(&[b"\x00\x7f\xff\xff\xff\xff\x00"]), Err(Fault::BadFieldBlock));
+        let faulty = b"\x82\x00\x7f\xff\xff\xff\xff\x00\x82";
+        for cut in 0..=faulty.len() {
+            assert_eq!(taken(&[&faulty[..cut], &faulty[cut..]]), (7, Err(Fault::BadFieldBlock)), "cut at {cut}");
+        }
     }
 }
