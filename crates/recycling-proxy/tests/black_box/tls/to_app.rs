@@ -154,6 +154,8 @@ async fn an_app_that_speaks_no_tls_is_as_one_that_does_not_listen() -> TestResul
     let between = Between::with_limit("10").await?;
     let app = async {
         let (mut stream, _) = between.listener.accept().await?;
+        // One that spoke first would be taken for that.
+        stream.read_u8().await?;
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest).await;
