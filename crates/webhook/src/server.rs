@@ -85,13 +85,16 @@ impl Webhook {
             }
         };
         let reviewer = Reviewer::new(judge, Arc::clone(&metrics), Arc::clone(&health));
-        let (listener, address) = listen(settings.listen, "reviews").await?;
+        let (listener, address) = listen(settings.listen).await?;
         let tls = RustlsConfig::from_config(tls::server_config(served)?);
         let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_WITHIN);
         let reviews = (server(listener).acceptor(acceptor), review::routes(reviewer), address);
-        let (listener, address) = listen(settings.admin, "admin").await?;
+        let (listener, address) = listen(settings.admin).await?;
         let routes = admin::routes(Admin { metrics, health: Arc::clone(&health), clock });
         let admin = (server(listener), routes, address);
+        // Whoever reads the first line may use either port.
+        info!(endpoint = "reviews", address = %reviews.2, "listening");
+        info!(endpoint = "admin", address = %admin.2, "listening");
         Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, keeper })
     }
 
@@ -161,11 +164,10 @@ fn keep_own(
     tokio::spawn(keeper.run(touches)).abort_handle()
 }
 
-async fn listen(address: SocketAddr, endpoint: &'static str) -> Result<(BoundedListener, SocketAddr), StartError> {
+async fn listen(address: SocketAddr) -> Result<(BoundedListener, SocketAddr), StartError> {
     let refused = |error| StartError::Listen(address, error);
     let listener = BoundedListener::bind_to(BoundedAddress(address)).await.map_err(refused)?;
     let BoundedAddress(actual) = listener.get_local_addr().map_err(refused)?;
-    info!(endpoint, address = %actual, "listening");
     Ok((listener, actual))
 }
 
