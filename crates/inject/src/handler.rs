@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::pod::Container;
+
 /// Every kind of handler.
 pub(crate) const KINDS: &[&str] = &["exec", "grpc", "httpGet", "sleep", "tcpSocket"];
 
@@ -17,6 +19,24 @@ pub(crate) fn without(object: &Map<String, Value>, key: &str) -> Map<String, Val
     let mut rest = object.clone();
     rest.shift_remove(key);
     rest
+}
+
+/// The number of the pod's port that a handler of `container` goes to; `None` where it goes to another host.
+pub(crate) fn port_here(handler: &Value, container: &Container) -> Option<u16> {
+    let elsewhere = handler.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty());
+    number(handler.get("port")?, container).filter(|_| !elsewhere)
+}
+
+/// A name is one of the container's own ports, as the kubelet looks for it.
+fn number(port: &Value, container: &Container) -> Option<u16> {
+    match port {
+        Value::Number(number) => number.as_u64()?.try_into().ok(),
+        Value::String(name) => {
+            let named = container.ports.iter().find(|port| port.name.as_deref() == Some(name));
+            named.map(|port| port.number)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Whether `object` has an `httpGet` on the proxy's admin port, and the path of it.

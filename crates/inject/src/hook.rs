@@ -10,6 +10,9 @@ use crate::handler;
 const PATH: &str = "/drained";
 const HOOK: &str = "preStop";
 
+/// The members of a `lifecycle` that hold a hook.
+pub(crate) const KINDS: [&str; 2] = ["postStart", "preStop"];
+
 /// The `lifecycle` of the container `name` as its author wrote it.
 pub(crate) fn undone(lifecycle: Option<&Value>, name: &str, blanks: &Blanks) -> Option<Value> {
     let mended = mended(lifecycle);

@@ -17,6 +17,7 @@
 mod blank;
 mod container;
 mod decide;
+mod detour;
 mod handler;
 mod hook;
 mod interception;

@@ -9,12 +9,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use settings::{ProxySettings, RawOptions, Routes};
+use settings::{NAMED_PORTS, ProxySettings, RawOptions, Routes};
+
+use crate::hook;
 
 /// The names that moved, by the number of the app's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct PortNames(BTreeMap<u16, String>);
+
+/// A port of the proxy's that has the name of an app's port.
+pub(crate) struct Listener<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) port: u16,
+    /// The number of the app's port.
+    pub(crate) app: u16,
+}
 
 impl From<BTreeMap<u16, String>> for PortNames {
     fn from(names: BTreeMap<u16, String>) -> Self {
@@ -46,9 +56,9 @@ impl PortNames {
         self.0.is_empty()
     }
 
-    /// By number, in ascending order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, &str)> {
-        self.0.iter().map(|(number, name)| (*number, name.as_str()))
+    /// The ports of the proxy's that have the names, in the order of the app's.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
+        self.0.iter().zip(NAMED_PORTS).map(|((app, name), port)| Listener { name, port, app: *app })
     }
 
     /// The name that the author gave to a TCP port which is called `name` now.
@@ -123,7 +133,7 @@ impl Renaming {
     /// A `lifecycle` whose hooks go by the new names.
     pub(crate) fn lifecycle(&self, lifecycle: Option<&Value>) -> Option<Value> {
         let mut lifecycle = lifecycle?.clone();
-        for hook in ["postStart", "preStop"] {
+        for hook in hook::KINDS {
             if let Some(hook) = lifecycle.get_mut(hook)
                 && let Some(renamed) = self.handler(Some(hook))
             {

@@ -5,12 +5,12 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use settings::{
-    AppAddress, Faults, Interception, NAMED_PORTS, PROXY_PORT, ProxySettings, RawOptions, RedirectSettings, Route,
+    AppAddress, Faults, Interception, PROXY_PORT, ProxyProtocol, ProxySettings, RawOptions, RedirectSettings, Route,
     Routes, SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
 use crate::hook;
-use crate::names::PortNames;
+use crate::names::{Listener, PortNames};
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
 use crate::probe;
@@ -58,13 +58,6 @@ pub(crate) enum Takeover {
     Redirect(RedirectSettings),
     /// By names that are the proxy's now.
     NamedPort(PortNames),
-}
-
-/// A port of the proxy's that has the name of an app's port.
-pub(crate) struct Listener<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) port: u16,
-    app: u16,
 }
 
 impl Plan {
@@ -118,6 +111,14 @@ impl Plan {
         self.ports.contains(&port)
     }
 
+    /// Whether the app expects each connection to begin with a header that only the proxy writes.
+    pub(crate) fn begins_with_header(&self) -> bool {
+        match self.proxy.proxy_protocol {
+            ProxyProtocol::V1 | ProxyProtocol::V2 => true,
+            ProxyProtocol::Off => false,
+        }
+    }
+
     pub(crate) fn report(self) -> Report {
         let interception = match self.takeover {
             Takeover::Redirect(_) => Interception::Redirect,
@@ -142,8 +143,7 @@ impl Takeover {
             Self::Redirect(_) => None,
             Self::NamedPort(names) => Some(names),
         };
-        let names = names.into_iter().flat_map(PortNames::iter);
-        names.zip(NAMED_PORTS).map(|((app, name), port)| Listener { name, port, app })
+        names.into_iter().flat_map(PortNames::listeners)
     }
 
     /// `None` where the kernel is asked for each connection.

@@ -46,10 +46,9 @@ pub(crate) fn dials<'a>(
     taken: impl Fn(u16) -> bool,
 ) -> Option<(&'a Value, u16)> {
     let socket = probe.get(DIALS)?;
-    let elsewhere = socket.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty());
-    let port = number(socket.get("port")?, container)?;
+    let port = handler::port_here(socket, container)?;
     let alone = !handler::has_rival(probe.as_object()?, DIALS);
-    (alone && !elsewhere && taken(port)).then_some((socket, port))
+    (alone && taken(port)).then_some((socket, port))
 }
 
 /// The probe with the proxy dialling the app; everything else in it stays.
@@ -65,18 +64,6 @@ pub(crate) fn asking(probe: &Value, port: u16) -> Value {
 /// The port that a probe of ours has dialled. Without the proxy it would fail, so it is nobody else's.
 fn port_of_ours(members: &Map<String, Value>) -> Option<u16> {
     handler::admin_path(members)?.strip_prefix(PATH)?.parse().ok()
-}
-
-/// A name is one of the container's own ports, as the kubelet looks for it.
-fn number(port: &Value, container: &Container) -> Option<u16> {
-    match port {
-        Value::Number(number) => number.as_u64()?.try_into().ok(),
-        Value::String(name) => {
-            let named = container.ports.iter().find(|port| port.name.as_deref() == Some(name));
-            named.map(|port| port.number)
-        }
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// The object with `value` under the name `to` where `from` was; a null under `to` changes places with it.

@@ -96,7 +96,7 @@ impl Sites {
             // Probes that ask a proxy that is not there would keep the pod from becoming ready.
             return self.undone(pod, record, names, origin);
         }
-        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(&app.name, record, names)).collect();
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(app, record, names)).collect();
         Self {
             metadata: self.metadata.clone(),
             init_containers: self.init_containers.clone(),

@@ -23,6 +23,9 @@ pub(crate) struct Record {
     /// The `tcpSocket` that a probe of ours took the place of, by container and probe.
     #[serde(rename = "tcpSocket", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sockets: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The port of a handler that goes through the proxy now, by container and probe or hook.
+    #[serde(rename = "handlerPorts", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) handler_ports: BTreeMap<String, BTreeMap<String, Value>>,
     /// The names of app ports that are the proxy's now.
     #[serde(rename = "portNames", default, skip_serializing_if = "PortNames::is_empty")]
     pub(crate) names: PortNames,
@@ -33,7 +36,14 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(resources: Value, names: PortNames) -> Self {
-        Self { version: VERSION, resources, sockets: BTreeMap::new(), names, blanks: Blanks::default() }
+        Self {
+            version: VERSION,
+            resources,
+            sockets: BTreeMap::new(),
+            handler_ports: BTreeMap::new(),
+            names,
+            blanks: Blanks::default(),
+        }
     }
 
     /// Reads the annotation; `None` where somebody has made something else of it.
@@ -49,6 +59,10 @@ impl Record {
 
     pub(crate) fn socket(&self, container: &str, probe: &str) -> Option<&Value> {
         self.sockets.get(container)?.get(probe)
+    }
+
+    pub(crate) fn handler_port(&self, container: &str, place: &str) -> Option<&Value> {
+        self.handler_ports.get(container)?.get(place)
     }
 }
 

@@ -7,15 +7,9 @@ mod workload;
 
 use inject::{Decision, Outcome, remove};
 use serde_json::{Value, json};
-use workload::{DEPLOYMENT, app, applied, assert_sound, injected, original, outcome};
-
-/// Asserts that `arrived` becomes what a fresh injection of `author`'s would be.
-#[track_caller]
-fn converges(arrived: &Value, author: &Value) {
-    let result = applied(arrived, &outcome(arrived));
-    assert_eq!(result, injected(author));
-    assert_sound(&result);
-}
+use workload::{
+    DEPLOYMENT, app, app_mut, applied, assert_sound, client_side_apply, converges, injected, original, outcome,
+};
 
 #[test]
 fn what_the_api_server_fills_in_changes_nothing() {
@@ -47,27 +41,6 @@ fn fill(object: &mut Value, defaults: &Value) {
     }
 }
 
-/// What a client-side apply of `author`'s manifest makes of a live object: members that it names are back, what it never named
-/// stays.
-fn client_side_apply(live: &Value, author: &Value) -> Value {
-    let mut merged = live.clone();
-    json_merge(
-        &mut merged["spec"]["template"]["spec"]["containers"][0],
-        &author["spec"]["template"]["spec"]["containers"][0],
-    );
-    merged
-}
-
-fn json_merge(into: &mut Value, from: &Value) {
-    let (Value::Object(into), Value::Object(from)) = (&mut *into, from) else {
-        into.clone_from(from);
-        return;
-    };
-    for (key, value) in from {
-        json_merge(into.entry(key.clone()).or_insert(Value::Null), value);
-    }
-}
-
 #[test]
 fn the_same_manifest_applied_again() {
     let arrived = client_side_apply(&injected(&original()), &original());
@@ -94,10 +67,6 @@ fn a_changed_manifest_applied() {
     assert_eq!(app(&result)["lifecycle"], author["spec"]["template"]["spec"]["containers"][0]["lifecycle"]);
     assert_eq!(result["spec"]["template"]["spec"]["initContainers"][1]["env"][0]["value"], "9090");
     assert_eq!(outcome(&arrived).warnings(), ["evenkeel: web has its own preStop: not held for the drain"]);
-}
-
-fn app_mut(object: &mut Value) -> &mut Value {
-    &mut object["spec"]["template"]["spec"]["containers"][0]
 }
 
 #[test]
@@ -287,95 +256,6 @@ fn what_others_wrote_by_hand_is_not_ours_to_remove() {
     assert_eq!((outcome(&faulty).decision(), outcome(&faulty).patch()), (Decision::Invalid, None));
     // Unless that is what is asked for.
     assert_eq!(remove(&by_hand, DEPLOYMENT).decision(), Decision::Removed);
-}
-
-/// The original with its port's name in a probe by HTTP and a hook, to be taken by that name.
-fn by_name() -> Value {
-    let mut object = original();
-    object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!("named-port");
-    let app = app_mut(&mut object);
-    app["startupProbe"] = json!({"httpGet": {"path": "/", "port": "http"}});
-    app["lifecycle"] = json!({"postStart": {"tcpSocket": {"port": "http"}}});
-    object
-}
-
-#[test]
-fn a_port_taken_by_its_name_converges() {
-    let live = injected(&by_name());
-    assert_sound(&live);
-    assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
-    assert_eq!(app(&live)["livenessProbe"]["tcpSocket"]["port"], "app-8080");
-    converges(&client_side_apply(&live, &by_name()), &by_name());
-    // A probe is put back alone, and the port's name alone.
-    for place in ["/livenessProbe/tcpSocket/port", "/startupProbe/httpGet/port", "/ports/0/name"] {
-        let mut arrived = live.clone();
-        *app_mut(&mut arrived).pointer_mut(place).unwrap() = json!("http");
-        converges(&arrived, &by_name());
-    }
-    let mut arrived = live.clone();
-    let init = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
-    init.retain(|container| container["name"] != "recycling-proxy");
-    converges(&arrived, &by_name());
-}
-
-#[test]
-fn names_outlive_their_record() {
-    for status in [None, Some(json!("{"))] {
-        let mut arrived = injected(&by_name());
-        let metadata = &mut arrived["spec"]["template"]["metadata"];
-        match status {
-            Some(status) => metadata["annotations"]["evenkeel.dev/status"] = status,
-            None => _ = metadata.as_object_mut().unwrap().remove("annotations"),
-        }
-        converges(&arrived, &by_name());
-    }
-}
-
-#[test]
-fn one_interception_after_the_other() {
-    let with = |mut object: Value, word: &str| {
-        object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!(word);
-        object
-    };
-    let live = injected(&by_name());
-    converges(&with(live, "redirect"), &with(by_name(), "redirect"));
-    let arrived = with(injected(&with(by_name(), "redirect")), "named-port");
-    let result = applied(&arrived, &outcome(&arrived));
-    assert_sound(&result);
-    // Variables stay in their places, and new ones come after them.
-    let sorted = |mut object: Value| {
-        let proxy = &mut object["spec"]["template"]["spec"]["initContainers"][1];
-        proxy["env"].as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
-        object
-    };
-    assert_eq!(sorted(result), sorted(injected(&by_name())));
-}
-
-#[test]
-fn an_author_who_renames_the_port() {
-    let renamed = |mut object: Value, probe: &str| {
-        app_mut(&mut object)["ports"][0]["name"] = json!("web");
-        app_mut(&mut object)["livenessProbe"]["tcpSocket"]["port"] = json!(probe);
-        app_mut(&mut object)["startupProbe"]["httpGet"]["port"] = json!(probe);
-        app_mut(&mut object)["lifecycle"]["postStart"]["tcpSocket"]["port"] = json!(probe);
-        object
-    };
-    let author = renamed(by_name(), "web");
-    converges(&renamed(injected(&by_name()), "web"), &author);
-    // Where somebody else owns the probes, they follow.
-    converges(&renamed(injected(&by_name()), "app-8080"), &author);
-}
-
-#[test]
-fn a_fault_leaves_a_name_where_it_is() {
-    let fault = |mut object: Value| {
-        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
-        object
-    };
-    let live = fault(injected(&by_name()));
-    assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
-    let arrived = client_side_apply(&live, &by_name());
-    assert_eq!(applied(&arrived, &outcome(&arrived)), live);
 }
 
 #[test]

@@ -107,6 +107,8 @@ fn settings() -> impl Strategy<Value = Value> {
         json!({"evenkeel.dev/interception": "named-port"}),
         json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/ports": "http"}),
         json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/ports": "8080,9090"}),
+        json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/proxy-protocol": "v2"}),
+        json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/proxy-protocol": "v1", "evenkeel.dev/ports": "http"}),
         json!({"other.dev/a": "b"}),
     ]);
     settings.prop_map(|mut settings| {
@@ -156,6 +158,7 @@ fn probe() -> impl Strategy<Value = Value> {
         json!({"tcpSocket": null, "httpGet": {"port": 8080}}),
         json!({"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 3}),
         json!({"httpGet": {"port": "other"}}),
+        json!({"httpGet": {"port": 9090, "host": ""}, "exec": null}),
         json!({"exec": {"command": ["true"]}}),
         json!({"grpc": {"port": 8080}}),
         json!({}),
@@ -170,6 +173,7 @@ fn lifecycle() -> impl Strategy<Value = Value> {
         json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}}),
         json!({"postStart": null}),
         json!({"postStart": {"httpGet": {"port": "http"}}, "preStop": {"tcpSocket": {"port": "http"}}}),
+        json!({"preStop": {"httpGet": {"path": "/leave", "port": 8080}}}),
     ])
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::blank::Blanks;
+use crate::detour::Detours;
 use crate::hook;
 use crate::names::{PortNames, Renaming};
 use crate::node::{Node, Unreadable};
@@ -38,7 +39,12 @@ impl AppSites {
     pub(super) fn undone(&self, name: &str, record: Option<&Record>, names: &PortNames, blanks: &Blanks) -> Self {
         let probes = self.each_probe(|kind, probe| probe::undone(probe, recorded(record, name, kind)));
         let lifecycle = hook::undone(self.lifecycle.as_ref(), name, blanks);
-        Self { ports: self.ports.clone(), lifecycle, probes }.renamed(&names.back(self.ports.as_ref()))
+        let detours = Detours::of(names);
+        let straight = Self { ports: self.ports.clone(), lifecycle, probes }.each_handler(|place, holder| {
+            let recorded = record.and_then(|record| record.handler_port(name, place));
+            detours.undone(holder, recorded)
+        });
+        straight.renamed(&names.back(self.ports.as_ref()))
     }
 
     pub(super) fn injected(&self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
@@ -50,8 +56,23 @@ impl AppSites {
         let held = Self { lifecycle: waiting.or_else(|| lifecycle.cloned()), ..self.clone() };
         match &plan.takeover {
             Takeover::Redirect(_) => held.asking_proxy(app, plan, record),
-            Takeover::NamedPort(names) => held.renamed(&names.away(self.ports.as_ref())),
+            Takeover::NamedPort(names) => {
+                let led = if plan.begins_with_header() { held.by_way_of_proxy(app, names, record) } else { held };
+                led.renamed(&names.away(self.ports.as_ref()))
+            }
         }
+    }
+
+    /// With everything that says something to the app going through the proxy, whose header the app expects.
+    fn by_way_of_proxy(self, app: &Container, names: &PortNames, record: &mut Record) -> Self {
+        let detours = Detours::of(names);
+        self.each_handler(|place, holder| match detours.taken(holder, app) {
+            Some((port, led)) => {
+                record.handler_ports.entry(app.name.clone()).or_default().insert(place.to_owned(), port);
+                led
+            }
+            None => holder.clone(),
+        })
     }
 
     /// With probes that only open a connection answered by the proxy, which would take it in any case.
@@ -66,10 +87,14 @@ impl AppSites {
         Self { probes, ..self }
     }
 
-    pub(super) fn mended(&self, name: &str, record: Option<&Record>, names: &PortNames) -> Self {
-        let probes = self.each_probe(|kind, probe| probe::mended(probe, recorded(record, name, kind)));
+    pub(super) fn mended(&self, app: &Container, record: Option<&Record>, names: &PortNames) -> Self {
+        let probes = self.each_probe(|kind, probe| probe::mended(probe, recorded(record, &app.name, kind)));
         let mended = Self { ports: self.ports.clone(), lifecycle: hook::mended(self.lifecycle.as_ref()), probes };
-        mended.renamed(&names.away(self.ports.as_ref()))
+        let led = match record.filter(|record| !record.handler_ports.is_empty()) {
+            Some(record) => mended.by_way_of_proxy(app, names, &mut record.clone()),
+            None => mended,
+        };
+        led.renamed(&names.away(self.ports.as_ref()))
     }
 
     fn renamed(&self, renaming: &Renaming) -> Self {
@@ -78,6 +103,18 @@ impl AppSites {
             lifecycle: renaming.lifecycle(self.lifecycle.as_ref()),
             probes: self.probes.each_ref().map(|probe| renaming.handler(probe.as_ref())),
         }
+    }
+
+    /// Each probe and each hook, by the name of its place.
+    fn each_handler(self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> Self {
+        let probes = self.each_probe(&mut edit);
+        let mut lifecycle = self.lifecycle;
+        for place in hook::KINDS {
+            if let Some(holder) = lifecycle.as_mut().and_then(|lifecycle| lifecycle.get_mut(place)) {
+                *holder = edit(place, holder);
+            }
+        }
+        Self { ports: self.ports, lifecycle, probes }
     }
 
     fn each_probe(&self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> [Option<Value>; 3] {

@@ -55,6 +55,44 @@ pub(crate) fn app(object: &Value) -> &Value {
     &object["spec"]["template"]["spec"]["containers"][0]
 }
 
+/// The first app container, to be edited.
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+pub(crate) fn app_mut(object: &mut Value) -> &mut Value {
+    &mut object["spec"]["template"]["spec"]["containers"][0]
+}
+
+/// What a client-side apply of `author`'s manifest makes of a live object: members that it names are back, what it never named
+/// stays.
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+pub(crate) fn client_side_apply(live: &Value, author: &Value) -> Value {
+    let mut merged = live.clone();
+    json_merge(
+        &mut merged["spec"]["template"]["spec"]["containers"][0],
+        &author["spec"]["template"]["spec"]["containers"][0],
+    );
+    merged
+}
+
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+fn json_merge(into: &mut Value, from: &Value) {
+    let (Value::Object(into), Value::Object(from)) = (&mut *into, from) else {
+        into.clone_from(from);
+        return;
+    };
+    for (key, value) in from {
+        json_merge(into.entry(key.clone()).or_insert(Value::Null), value);
+    }
+}
+
+/// Asserts that `arrived` becomes what a fresh injection of `author`'s would be.
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+#[track_caller]
+pub(crate) fn converges(arrived: &Value, author: &Value) {
+    let result = applied(arrived, &outcome(arrived));
+    assert_eq!(result, injected(author));
+    assert_sound(&result);
+}
+
 /// Asserts what must hold of every injected object: it is one that the API server takes, and another injection has nothing
 /// to do.
 pub(crate) fn assert_sound(object: &Value) {

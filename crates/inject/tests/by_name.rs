@@ -1,0 +1,167 @@
+//! Ports that are taken by their names, however such a workload comes: what goes by a name follows it, and what says something
+//! to an app that expects a header goes by way of the proxy.
+
+mod workload;
+
+use inject::Decision;
+use serde_json::{Value, json};
+use workload::{
+    DEPLOYMENT, app, app_mut, applied, assert_sound, client_side_apply, converges, injected, original, outcome,
+};
+
+/// The original with its port's name in a probe by HTTP and a hook, to be taken by that name.
+fn by_name() -> Value {
+    let mut object = original();
+    object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!("named-port");
+    let app = app_mut(&mut object);
+    app["startupProbe"] = json!({"httpGet": {"path": "/", "port": "http"}});
+    app["lifecycle"] = json!({"postStart": {"tcpSocket": {"port": "http"}}});
+    object
+}
+
+#[test]
+fn a_port_taken_by_its_name_converges() {
+    let live = injected(&by_name());
+    assert_sound(&live);
+    assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
+    assert_eq!(app(&live)["livenessProbe"]["tcpSocket"]["port"], "app-8080");
+    converges(&client_side_apply(&live, &by_name()), &by_name());
+    // A probe is put back alone, and the port's name alone.
+    for place in ["/livenessProbe/tcpSocket/port", "/startupProbe/httpGet/port", "/ports/0/name"] {
+        let mut arrived = live.clone();
+        *app_mut(&mut arrived).pointer_mut(place).unwrap() = json!("http");
+        converges(&arrived, &by_name());
+    }
+    let mut arrived = live.clone();
+    let init = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
+    init.retain(|container| container["name"] != "recycling-proxy");
+    converges(&arrived, &by_name());
+}
+
+#[test]
+fn names_outlive_their_record() {
+    for status in [None, Some(json!("{"))] {
+        let mut arrived = injected(&by_name());
+        let metadata = &mut arrived["spec"]["template"]["metadata"];
+        match status {
+            Some(status) => metadata["annotations"]["evenkeel.dev/status"] = status,
+            None => _ = metadata.as_object_mut().unwrap().remove("annotations"),
+        }
+        converges(&arrived, &by_name());
+    }
+}
+
+#[test]
+fn one_interception_after_the_other() {
+    let with = |mut object: Value, word: &str| {
+        object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!(word);
+        object
+    };
+    let live = injected(&by_name());
+    converges(&with(live, "redirect"), &with(by_name(), "redirect"));
+    let arrived = with(injected(&with(by_name(), "redirect")), "named-port");
+    let result = applied(&arrived, &outcome(&arrived));
+    assert_sound(&result);
+    // Variables stay in their places, and new ones come after them.
+    let sorted = |mut object: Value| {
+        let proxy = &mut object["spec"]["template"]["spec"]["initContainers"][1];
+        proxy["env"].as_array_mut().unwrap().sort_by_key(|variable| variable["name"].to_string());
+        object
+    };
+    assert_eq!(sorted(result), sorted(injected(&by_name())));
+}
+
+#[test]
+fn an_author_who_renames_the_port() {
+    let renamed = |mut object: Value, probe: &str| {
+        app_mut(&mut object)["ports"][0]["name"] = json!("web");
+        app_mut(&mut object)["livenessProbe"]["tcpSocket"]["port"] = json!(probe);
+        app_mut(&mut object)["startupProbe"]["httpGet"]["port"] = json!(probe);
+        app_mut(&mut object)["lifecycle"]["postStart"]["tcpSocket"]["port"] = json!(probe);
+        object
+    };
+    let author = renamed(by_name(), "web");
+    converges(&renamed(injected(&by_name()), "web"), &author);
+    // Where somebody else owns the probes, they follow.
+    converges(&renamed(injected(&by_name()), "app-8080"), &author);
+}
+
+#[test]
+fn a_fault_leaves_a_name_where_it_is() {
+    let fault = |mut object: Value| {
+        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
+        object
+    };
+    let live = fault(injected(&by_name()));
+    assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
+    let arrived = client_side_apply(&live, &by_name());
+    assert_eq!(applied(&arrived, &outcome(&arrived)), live);
+}
+
+/// The same with an app that expects a header of the PROXY protocol.
+fn with_header() -> Value {
+    let mut object = by_name();
+    object["metadata"]["annotations"]["evenkeel.dev/proxy-protocol"] = json!("v1");
+    let app = app_mut(&mut object);
+    app["readinessProbe"] = json!({"grpc": {"port": 8080}});
+    app["lifecycle"] = json!({"postStart": {"httpGet": {"path": "/warm", "port": 8080}}});
+    object
+}
+
+#[test]
+fn what_an_app_would_refuse_without_a_header_goes_by_way_of_the_proxy() {
+    let live = injected(&with_header());
+    assert_sound(&live);
+    for place in ["/startupProbe/httpGet", "/readinessProbe/grpc", "/lifecycle/postStart/httpGet"] {
+        assert_eq!(app(&live).pointer(place).unwrap()["port"], 15_220, "{place}");
+    }
+    assert_eq!(app(&live)["livenessProbe"]["tcpSocket"]["port"], "app-8080", "it says nothing");
+    converges(&client_side_apply(&live, &with_header()), &with_header());
+    let restored = applied(&live, &inject::remove(&live, DEPLOYMENT));
+    assert_eq!(restored.to_string(), with_header().to_string());
+}
+
+#[test]
+fn without_a_header_probes_go_straight_again() {
+    let off = |mut object: Value| {
+        object["metadata"]["annotations"]["evenkeel.dev/proxy-protocol"] = json!("off");
+        object
+    };
+    converges(&off(injected(&with_header())), &off(with_header()));
+}
+
+#[test]
+fn a_fault_leaves_probes_on_their_way() {
+    let fault = |mut object: Value| {
+        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
+        object
+    };
+    let live = fault(injected(&with_header()));
+    assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
+    let arrived = client_side_apply(&live, &with_header());
+    assert_eq!(applied(&arrived, &outcome(&arrived)), live);
+}
+
+#[test]
+fn the_proxys_ports_move_and_probes_with_them() {
+    let earlier = |mut object: Value| {
+        let port = json!({"name": "admin", "containerPort": 7000});
+        app_mut(&mut object)["ports"].as_array_mut().unwrap().push(port);
+        object
+    };
+    let live = injected(&with_header());
+    let author = earlier(with_header());
+    assert_eq!(app(&injected(&author))["startupProbe"]["httpGet"]["port"], 15_221);
+    converges(&earlier(live), &author);
+}
+
+#[test]
+fn a_detour_goes_by_the_name_that_there_is_now() {
+    let mut arrived = injected(&with_header());
+    app_mut(&mut arrived)["ports"][0]["name"] = json!("web");
+    let mut author = with_header();
+    app_mut(&mut author)["ports"][0]["name"] = json!("web");
+    app_mut(&mut author)["livenessProbe"]["tcpSocket"]["port"] = json!("web");
+    app_mut(&mut author)["startupProbe"]["httpGet"]["port"] = json!("web");
+    converges(&arrived, &author);
+}
