@@ -208,9 +208,8 @@ impl TestNamespace {
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
-    /// Tells the app of the only pod to accept no more connections, by way of the API server.
-    pub async fn deafen_app(&self) -> anyhow::Result<()> {
-        let pod = self.pod_names().await?.pop().context("there is no pod")?;
+    /// Tells the app of a pod to accept no more connections, by way of the API server.
+    pub async fn deafen_app(&self, pod: &str) -> anyhow::Result<()> {
         let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/deaf", self.name);
         let request = Request::post(path).body(Vec::new())?;
         self.client().request_text(request).await?;

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, Probe, SeccompProfile, SecurityContext, Service, TCPSocketAction,
+    Capabilities, Container, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, SeccompProfile, SecurityContext,
+    Service, SleepAction, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -87,6 +88,30 @@ impl Web {
         let app = self.app();
         app.readiness_probe = Some(probe.clone());
         app.liveness_probe = Some(Probe { failure_threshold: Some(1000), ..probe });
+        self
+    }
+
+    /// With a liveness probe that has a sick app restarted after the first failure.
+    #[must_use]
+    pub fn restarted_when_sick(mut self) -> Self {
+        let port = IntOrString::String("http".to_owned());
+        let action = HTTPGetAction { path: Some("/healthz".to_owned()), port, ..HTTPGetAction::default() };
+        self.app().liveness_probe = Some(Probe {
+            http_get: Some(action),
+            period_seconds: Some(1),
+            // A busy machine is no sick app.
+            timeout_seconds: Some(5),
+            failure_threshold: Some(1),
+            ..Probe::default()
+        });
+        self
+    }
+
+    /// With the usual advice: a `preStop` hook that sleeps, so that nodes hear of the pod's end before its app stops.
+    #[must_use]
+    pub fn pre_stop_sleep(mut self, seconds: i64) -> Self {
+        let handler = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() };
+        self.app().lifecycle = Some(Lifecycle { pre_stop: Some(handler), ..Lifecycle::default() });
         self
     }
 

@@ -57,7 +57,8 @@ async fn becomes_unready(web: Web, interception: &'static str) -> anyhow::Result
     let web = web.annotation("evenkeel.dev/interception", interception);
     in_namespace("probes", |namespace| async move {
         namespace.deploy(&web).await?;
-        namespace.deafen_app().await?;
+        let pod = namespace.pod_names().await?.pop().context("there is no pod")?;
+        namespace.deafen_app(&pod).await?;
         let told = Instant::now();
         loop {
             let status = only_pod(&namespace).await?.context("the pod is gone")?;

@@ -1,0 +1,82 @@
+//! Promise: an app that waits for the drain before it is stopped is never kept when it is sick. The kubelet runs the app's
+//! `preStop` hook also when a failed liveness probe has it restarted alone; there is no drain then, and nothing to wait for.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::{Fleet, Load, TestNamespace, Web, in_namespace, record};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+const PODS: u32 = 3;
+/// Clients that hold connections to the sick apps: a drain would wait for them.
+const LOAD: Load = Load { clients: 6, interval: Duration::from_millis(500) };
+/// How much later a sick app may be restarted: the two seconds that the hook waits for a drain to begin, and room for a busy
+/// machine. A drain that was waited for would take twenty.
+const LATER: Duration = Duration::from_secs(8);
+/// The kubelet stops an app after 30 s at the latest, whatever its hook does.
+const RESTARTED_WITHIN: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn a_sick_app_is_not_kept_for_a_drain() -> anyhow::Result<()> {
+    let (without, redirect, named_port) =
+        tokio::try_join!(restarts(None), restarts(Some("redirect")), restarts(Some("named-port")))?;
+    println!("a sick app was restarted after: without evenkeel {without:.1?}");
+    println!("  redirect {redirect:.1?}, named-port {named_port:.1?}");
+    record("sick_app", &json!({ "without": without, "redirect": redirect, "named-port": named_port }))?;
+    for (interception, with) in [("redirect", redirect), ("named-port", named_port)] {
+        let (slowest, allowed) = (slowest(&with), slowest(&without) + LATER.as_secs_f64());
+        ensure!(slowest <= allowed, "{interception}: restarted after {slowest:.1} s, at most {allowed:.1} s is right");
+    }
+    Ok(())
+}
+
+/// The seconds that it took until each app ran again.
+async fn restarts(interception: Option<&'static str>) -> anyhow::Result<Vec<f64>> {
+    let plain = Web::sample()?.replicas(PODS.try_into()?).restarted_when_sick();
+    let web = match interception {
+        None => plain,
+        Some(interception) => {
+            plain.annotation("evenkeel.dev/max-requests", "1000").annotation("evenkeel.dev/interception", interception)
+        }
+    };
+    in_namespace("sick-app", |namespace| async move {
+        let address = namespace.deploy(&web).await?;
+        let fleet = Fleet::start(address, LOAD);
+        let mut restarts = JoinSet::new();
+        for pod in namespace.pod_names().await? {
+            restarts.spawn(restart(namespace.clone(), pod));
+        }
+        let mut seconds = Vec::new();
+        while let Some(took) = restarts.join_next().await {
+            seconds.push(took??.as_secs_f64());
+        }
+        fleet.finish().await;
+        Ok(seconds)
+    })
+    .await
+}
+
+/// Makes the app of a pod sick; the time until it runs again.
+async fn restart(namespace: TestNamespace, pod: String) -> anyhow::Result<Duration> {
+    namespace.deafen_app(&pod).await?;
+    let told = Instant::now();
+    loop {
+        let app = app(namespace.api::<Pod>().get(&pod).await?).context("the pod has no app")?;
+        if app.restart_count > 0 && app.state.is_some_and(|state| state.running.is_some()) {
+            return Ok(told.elapsed());
+        }
+        ensure!(told.elapsed() < RESTARTED_WITHIN, "{pod}: its app is sick, and was not restarted");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn app(pod: Pod) -> Option<ContainerStatus> {
+    pod.status?.container_statuses?.into_iter().find(|container| container.name == "web")
+}
+
+fn slowest(seconds: &[f64]) -> f64 {
+    seconds.iter().copied().fold(0.0, f64::max)
+}
