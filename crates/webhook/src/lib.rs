@@ -13,6 +13,7 @@ pub mod health;
 mod listener;
 pub mod metrics;
 pub mod namespaces;
+mod places;
 pub mod review;
 pub mod server;
 pub mod settings;

@@ -3,38 +3,62 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A connection costs some 50 KiB, half of it for TLS; more than these wait in the kernel's queue.
+use crate::places::{Guest, Place, Places};
+
+/// A connection costs some 50 KiB, half of it for TLS; for one more than these, another has to go.
 const MOST_CONNECTIONS: usize = 1024;
 
 /// The address of a listener that holds at most 1024 connections, or of somebody who connected to it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BoundedAddress(pub(crate) SocketAddr);
+#[derive(Clone, Debug)]
+pub(crate) struct BoundedAddress {
+    pub(crate) socket: SocketAddr,
+    /// `None` for a listener's own.
+    guest: Option<Guest>,
+}
 
-/// Accepts a connection only when there is room for it.
+/// Accepts a connection whoever else is there: they make room for it, as [`Places`] says.
 #[derive(Debug)]
 pub(crate) struct BoundedListener {
     listener: TcpListener,
-    room: Arc<Semaphore>,
+    places: Places,
 }
 
-/// A connection that gives its place back when it is dropped.
+/// A connection that gives its place back when it is dropped, and breaks when it has to.
 #[derive(Debug)]
 pub(crate) struct BoundedStream {
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+impl BoundedAddress {
+    pub(crate) fn of_listener(socket: SocketAddr) -> Self {
+        Self { socket, guest: None }
+    }
+
+    /// Notes that a question from there was answered, which makes it one of the last to have to go.
+    pub(crate) fn answered(&self) {
+        if let Some(guest) = &self.guest {
+            guest.answered();
+        }
+    }
 }
 
 impl Address for BoundedAddress {
     type Stream = BoundedStream;
     type Listener = BoundedListener;
+}
+
+impl Connected<Self> for BoundedAddress {
+    fn connect_info(peer: Self) -> Self {
+        peer
+    }
 }
 
 impl BoundedListener {
@@ -46,35 +70,48 @@ impl BoundedListener {
             }
             bound => bound?,
         };
-        Ok(Self { listener, room: Arc::new(Semaphore::new(most)) })
+        Ok(Self { listener, places: Places::new(most) })
     }
 }
 
 impl AddrListener<BoundedStream, BoundedAddress> for BoundedListener {
     async fn bind_to(address: BoundedAddress) -> io::Result<Self> {
-        Self::bind(address.0, MOST_CONNECTIONS).await
+        Self::bind(address.socket, MOST_CONNECTIONS).await
     }
 
     async fn accept_stream(&self) -> io::Result<(BoundedStream, BoundedAddress)> {
-        let place = Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = self.listener.accept().await?;
+        let (stream, socket) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((BoundedStream { stream, _place: place }, BoundedAddress(peer)))
+        let place = self.places.take().await.map_err(io::Error::other)?;
+        let peer = BoundedAddress { socket, guest: Some(place.guest().clone()) };
+        Ok((BoundedStream { stream, place }, peer))
     }
 
     fn get_local_addr(&self) -> io::Result<BoundedAddress> {
-        self.listener.local_addr().map(BoundedAddress)
+        self.listener.local_addr().map(BoundedAddress::of_listener)
+    }
+}
+
+impl BoundedStream {
+    /// An error once another needs the place.
+    fn stay(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.place.poll_leave(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "another needs the place")),
+        }
     }
 }
 
 impl AsyncRead for BoundedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stay(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for BoundedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stay(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -91,6 +128,7 @@ impl AsyncWrite for BoundedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.stay(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -101,30 +139,34 @@ impl AsyncWrite for BoundedStream {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
     #[tokio::test]
-    async fn a_full_listener_accepts_again_when_somebody_left() {
+    async fn in_a_full_listener_the_oldest_silent_one_makes_room() {
         let listener = BoundedListener::bind((Ipv4Addr::LOCALHOST, 0).into(), 2).await.unwrap();
-        let address = listener.get_local_addr().unwrap().0;
-        // The kernel's queue takes them all.
+        let address = listener.get_local_addr().unwrap().socket;
         let mut clients = Vec::new();
-        for _ in 0..3 {
+        let mut accepted = Vec::new();
+        for index in 0..2 {
             clients.push(TcpStream::connect(address).await.unwrap());
+            let (stream, peer) = listener.accept_stream().await.unwrap();
+            if index == 0 {
+                peer.answered();
+            }
+            accepted.push(tokio::spawn(async move { { stream }.read_u8().await.map_err(|error| error.kind()) }));
         }
-        let first = listener.accept_stream().await.unwrap();
-        let _second = listener.accept_stream().await.unwrap();
-        assert!(listener.accept_stream().now_or_never().is_none());
-        drop(first);
+        clients.push(TcpStream::connect(address).await.unwrap());
         listener.accept_stream().await.unwrap();
+        assert_eq!(accepted.pop().unwrap().await.unwrap(), Err(io::ErrorKind::ConnectionAborted));
+        assert!(!accepted[0].is_finished());
     }
 
     #[tokio::test]
     async fn every_address_takes_ipv4_too() {
         let listener = BoundedListener::bind("[::]:0".parse().unwrap(), 1).await.unwrap();
-        let port = listener.get_local_addr().unwrap().0.port();
+        let port = listener.get_local_addr().unwrap().socket.port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::http::uri::Authority;
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use settings::EXIT_USAGE;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -74,6 +75,7 @@ fn check(address: &Authority, within: Duration) -> ExitCode {
 
 fn serve(settings: &Settings) -> anyhow::Result<()> {
     log(settings);
+    raise_limit_of_descriptors();
     // One provider for the client of the API server too, chosen here and not by what happens to be linked.
     let provider = rustls::crypto::ring::default_provider().install_default();
     provider.map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
@@ -99,4 +101,12 @@ fn log(settings: &Settings) {
     let filter = if level == "trace" { level.to_owned() } else { format!("warn,webhook={level}") };
     let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
     subscriber.with_ansi(io::stderr().is_terminal()).init();
+}
+
+/// Many systems start a process with a soft limit of 1024, and each of two ports holds as many connections.
+fn raise_limit_of_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, the limit stays, and fewer connections are accepted at once.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

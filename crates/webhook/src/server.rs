@@ -113,7 +113,10 @@ impl Webhook {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (reviews, admin) = (Handle::new(), Handle::new());
         let serving = try_join(
-            self.reviews.0.handle(reviews.clone()).serve(self.reviews.1.into_make_service()),
+            self.reviews
+                .0
+                .handle(reviews.clone())
+                .serve(self.reviews.1.into_make_service_with_connect_info::<BoundedAddress>()),
             self.admin.0.handle(admin.clone()).serve(self.admin.1.into_make_service()),
         );
         let ending = async {
@@ -166,9 +169,9 @@ fn keep_own(
 
 async fn listen(address: SocketAddr) -> Result<(BoundedListener, SocketAddr), StartError> {
     let refused = |error| StartError::Listen(address, error);
-    let listener = BoundedListener::bind_to(BoundedAddress(address)).await.map_err(refused)?;
-    let BoundedAddress(actual) = listener.get_local_addr().map_err(refused)?;
-    Ok((listener, actual))
+    let listener = BoundedListener::bind_to(BoundedAddress::of_listener(address)).await.map_err(refused)?;
+    let actual = listener.get_local_addr().map_err(refused)?;
+    Ok((listener, actual.socket))
 }
 
 fn server(listener: BoundedListener) -> Server<BoundedAddress> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,7 @@ use tracing::debug;
 use super::judge::Judge;
 use super::verdict::{Refused, Verdict};
 use crate::health::Health;
+use crate::listener::BoundedAddress;
 use crate::metrics::Metrics;
 
 /// What an API server takes for an object, and so twice what etcd stores; a review holds two objects.
@@ -69,9 +70,16 @@ pub fn routes(reviewer: Reviewer) -> Router {
     Router::new().route("/mutate", post(mutate)).layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(reviewer)
 }
 
-async fn mutate(State(reviewer): State<Reviewer>, request: Request) -> Response {
+async fn mutate(
+    State(reviewer): State<Reviewer>,
+    ConnectInfo(peer): ConnectInfo<BoundedAddress>,
+    request: Request,
+) -> Response {
     let version = request.version();
     let mut response = reviewer.answer(read(request).await).await;
+    if response.status().is_success() {
+        peer.answered();
+    }
     // Our own medicine: an API server that is told leaves for another replica before this one ends. (It speaks
     // HTTP/1.1 to webhooks. Over HTTP/2, where the field is not allowed, hyper sends GOAWAY by itself.)
     if reviewer.health.is_draining() && version == Version::HTTP_11 {

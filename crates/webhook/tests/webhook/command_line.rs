@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Resource, getrlimit, prlimit};
+
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_evenkeel-webhook"))
 }
@@ -57,7 +59,10 @@ fn it_says_where_it_listens_and_ends_when_told() {
     let folder = tempfile::tempdir().unwrap();
     crate::running::certificate(folder.path());
     let path = |name| folder.path().join(name).into_os_string();
-    let mut child = program()
+    // As many systems start a process, only lower still.
+    let with_few_descriptors = ["-c", r#"ulimit -S -n 256 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_evenkeel-webhook")];
+    let mut child = Command::new("sh")
+        .args(with_few_descriptors)
         .args(["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=files", "--shutdown-delay=1ms"])
         .env("EVENKEEL_WEBHOOK_TLS_CERT", path("tls.crt"))
         .env("EVENKEEL_WEBHOOK_TLS_KEY", path("tls.key"))
@@ -76,9 +81,16 @@ fn it_says_where_it_listens_and_ends_when_told() {
     let (output, errors) = ended(&["check", &addresses[1]]);
     assert!(output.status.success(), "{errors}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is ready\n", addresses[1]));
+    assert_eq!(soft_limit_of_descriptors(child.id()), getrlimit(Resource::Nofile).maximum, "as many as it may have");
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
+}
+
+fn soft_limit_of_descriptors(process: u32) -> Option<u64> {
+    let pid = Pid::from_raw(process.try_into().unwrap());
+    // A limit can be asked for only by setting it.
+    prlimit(pid, Resource::Nofile, getrlimit(Resource::Nofile)).unwrap().current
 }
 
 #[test]

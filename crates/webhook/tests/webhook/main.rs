@@ -4,3 +4,4 @@ mod chart;
 mod command_line;
 mod reviews;
 mod running;
+mod slow;

@@ -70,6 +70,49 @@ async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() {
 }
 
 #[tokio::test]
+async fn no_value_is_too_strange_to_be_admitted() {
+    let webhook = Running::injecting().await;
+    let megabyte = "9".repeat(1 << 20);
+    let strange =
+        ["-5", "18446744073709551616", "NaN", "1\n2", "$(PATH)", "\"10\"", "'10'", "１０", "1О", "", &megabyte];
+    for value in strange {
+        let review = review_of_deployment(&json!({"evenkeel.dev/max-requests": value}));
+        let response = webhook.review(&review).await;
+        let value: String = value.chars().take(20).collect();
+        assert_eq!((&response["allowed"], &response["patch"]), (&json!(true), &Value::Null), "{value:?}");
+        let warnings = response["warnings"].as_array().unwrap();
+        assert!(!warnings.is_empty(), "{value:?}");
+        for warning in warnings {
+            let warning = warning.as_str().unwrap();
+            assert!(warning.chars().count() <= 120 && !warning.contains(char::is_control), "{value:?}: {warning:?}");
+        }
+    }
+    let line = format!(r#"evenkeel_webhook_reviews_total{{decision="invalid",reason="none"}} {}"#, strange.len());
+    assert!(webhook.shows(&line).await);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_as_the_run_will_be() {
+    let webhook = Running::injecting().await;
+    let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "1000"}));
+    let run = webhook.review(&review).await;
+    review["request"]["dryRun"] = json!(true);
+    assert!(run["patch"].is_string());
+    assert_eq!(webhook.review(&review).await, run);
+}
+
+#[tokio::test]
+async fn what_is_injected_already_is_left_as_it_is() {
+    let webhook = Running::injecting().await;
+    let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "1000"}));
+    let injection = patch(&webhook.review(&review).await);
+    json_patch::patch(&mut review["request"]["object"], &injection).unwrap();
+    let response = webhook.review(&review).await;
+    assert_eq!((&response["allowed"], &response["patch"]), (&json!(true), &Value::Null));
+    assert!(webhook.shows(r#"evenkeel_webhook_reviews_total{decision="unchanged",reason="none"} 1"#).await);
+}
+
+#[tokio::test]
 async fn what_is_no_review_gets_400_and_a_sentence() {
     let webhook = Running::injecting().await;
     let whole = review_of_deployment(&json!({})).to_string();

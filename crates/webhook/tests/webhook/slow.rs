@@ -1,0 +1,99 @@
+//! Peers that come and do not go on: they keep nobody waiting who does.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::running::{Http1, Running, collect, review_of_deployment};
+
+/// More than the webhook has places for.
+const SLOW: usize = 1100;
+/// As the webhook has it.
+const PLACES: usize = 1024;
+/// That of an API server, by the chart; less than the time that a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The beginning of a `ClientHello`: a record of 512 bytes is announced, and six of them come.
+const HALF_A_CLIENT_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_slow_handshakes_keep_no_review_waiting() {
+    lift_the_limit_of_descriptors();
+    let webhook = Running::injecting().await;
+    let review = review_of_deployment(&json!({})).to_string();
+    let mut known = Http1::new(webhook.connect().await).await;
+    assert_eq!(ask(&mut known, &review).await, StatusCode::OK);
+
+    let slow = begin(webhook.reviews, HALF_A_CLIENT_HELLO).await;
+    let posted = timeout(PATIENCE, webhook.post(review.clone())).await;
+    assert_eq!(posted.expect("a new connection is not kept waiting").0, StatusCode::OK);
+    assert_eq!(ask(&mut known, &review).await, StatusCode::OK, "one that was there before");
+    assert!(open(&slow) < PLACES, "{} slow peers are connected", open(&slow));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_slow_heads_keep_no_probe_waiting() {
+    lift_the_limit_of_descriptors();
+    let webhook = Running::injecting().await;
+    let slow = begin(webhook.admin, b"GET /met").await;
+    let probed = timeout(PATIENCE, webhook.get("/readyz")).await;
+    assert_eq!(probed.expect("a probe is not kept waiting").0, StatusCode::OK);
+    assert!(open(&slow) < PLACES, "{} slow peers are connected", open(&slow));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_and_bodies_make_room_too() {
+    lift_the_limit_of_descriptors();
+    let webhook = Running::injecting().await;
+    let mut slow = Vec::new();
+    for begun in ["POST /mut", "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"] {
+        let mut stream = webhook.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let _others = begin(webhook.reviews, HALF_A_CLIENT_HELLO).await;
+    for mut stream in slow {
+        // How cleanly it is closed does not matter.
+        let closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "they came before the others and had no answer");
+    }
+}
+
+/// Peers that send this and nothing more.
+async fn begin(address: SocketAddr, begun: &[u8]) -> Vec<TcpStream> {
+    let mut slow = Vec::with_capacity(SLOW);
+    for _ in 0..SLOW {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        slow.push(stream);
+    }
+    slow
+}
+
+async fn ask(connection: &mut Http1, review: &str) -> StatusCode {
+    let response = connection.post(review.to_owned()).await;
+    let status = response.status();
+    collect(response).await;
+    status
+}
+
+/// How many of them have not been closed by the webhook.
+fn open(peers: &[TcpStream]) -> usize {
+    let is_open = |peer: &&TcpStream| peer.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    peers.iter().filter(is_open).count()
+}
+
+/// Both ends of every connection are in this process.
+fn lift_the_limit_of_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    assert!(limit.current.is_none_or(|files| files > 8192), "a process may hold only {limit:?} here");
+}
