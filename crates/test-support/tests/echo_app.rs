@@ -97,6 +97,49 @@ async fn burns_cpu_time() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn tells_grpc_clients_that_it_is_serving() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    tokio::spawn(connection);
+    let request = Request::post("http://a/grpc.health.v1.Health/Check").body("\0\0\0\0\0".to_owned())?;
+    let answer = within_patience("client", "an answer", sender.send_request(request)).await??;
+    assert_eq!(answer.headers()["content-type"], "application/grpc");
+    let body = answer.into_body().collect().await?;
+    assert_eq!(body.trailers().map(|trailers| &trailers["grpc-status"]).unwrap(), "0");
+    assert_eq!(body.to_bytes(), [0, 0, 0, 0, 2, 8, 1].as_slice());
+    Ok(())
+}
+
+#[tokio::test]
+async fn expects_a_header_where_it_was_told_so() -> TestResult {
+    let (_app, address) = started(&["--proxy-protocol"]).await?;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = Peer::connect(address).await?;
+    asked(&mut client, &format!("PROXY TCP4 192.0.2.7 192.0.2.8 5 80\r\n{request}"), "pod-1\n").await?;
+    asked(&mut client, request, "pod-1\n").await?;
+    let mut other = Peer::connect(address).await?;
+    other.send(request).await?;
+    let (answer, _) = other.read_to_end().await?;
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn checks_another() -> TestResult {
+    for arguments in [&[][..], &["--proxy-protocol"]] {
+        let (app, address) = started(arguments).await?;
+        let check =
+            || Command::new(env!("CARGO_BIN_EXE_echo-app")).args(arguments).arg(format!("--check={address}")).output();
+        assert!(check()?.status.success());
+        drop(app);
+        let alone = check()?;
+        assert!(!alone.status.success(), "{alone:?}");
+    }
+    Ok(())
+}
+
 /// User and system time of a process: fields 14 and 15 of `/proc/PID/stat`, proc(5).
 fn cpu_ticks(pid: u32) -> TestResult<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Notify;
 
@@ -47,6 +47,7 @@ impl App {
         let mut response = match request.uri().path() {
             "/healthz" => Response::new(empty()),
             "/count" => self.count(),
+            "/grpc.health.v1.Health/Check" => serving(),
             "/deaf" if request.method() == Method::POST => {
                 self.deaf.notify_one();
                 Response::new(empty())
@@ -76,6 +77,15 @@ impl App {
             },
         }
     }
+}
+
+/// A message of gRPC, not compressed and two bytes long: field 1, `status`, is 1, `SERVING`.
+fn serving() -> Response<AnyBody> {
+    let ok = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]);
+    let message = Full::new(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]));
+    let mut response = Response::new(infallible(message.with_trailers(async { Some(Ok(ok)) })));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 fn with_status(status: StatusCode) -> Response<AnyBody> {

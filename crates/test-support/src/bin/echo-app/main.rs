@@ -9,9 +9,14 @@
 //! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs nothing |
 //! | `POST /echo` | the body that was sent |
 //! | `POST /deaf` | 200 and nothing; no connection is accepted any more, and the process lives on |
+//! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs nothing |
+//!
+//! As `echo-app --check ADDRESS` it is no app, but asks one whether it is well.
 
 mod answer;
 mod burn;
+mod check;
+mod header;
 mod serve;
 mod termination;
 
@@ -40,6 +45,12 @@ struct Arguments {
     /// What SIGTERM and SIGINT do.
     #[arg(long, value_enum, default_value_t = OnTerm::Exit)]
     on_term: OnTerm,
+    /// Expect a header of the PROXY protocol, version 1, on every connection, and close one that begins otherwise.
+    #[arg(long)]
+    proxy_protocol: bool,
+    /// Ask the app at this address for /healthz instead, and fail if it is not well.
+    #[arg(long, value_name = "ADDRESS")]
+    check: Option<SocketAddr>,
 }
 
 /// What SIGTERM and SIGINT do.
@@ -53,6 +64,9 @@ enum OnTerm {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(address) = arguments.check {
+        return check::check(address, if arguments.proxy_protocol { header::UNKNOWN } else { "" });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let OnTerm::Exit = arguments.on_term {
         termination::exit_at_once()?;
@@ -61,7 +75,7 @@ fn main() -> anyhow::Result<()> {
         let listener = listen(arguments.listen).await?;
         announce(&listener)?;
         let app = answer::App::new(arguments.name, arguments.burn);
-        serve::until(listener, app, termination::requested()?).await;
+        serve::until(listener, app, arguments.proxy_protocol, termination::requested()?).await;
         Ok(())
     })
 }

@@ -12,6 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::answer::App;
+use crate::header;
 
 /// Without a pause an app that is out of descriptors would spin until one is free.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -19,21 +20,21 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 /// Serves until `end`, then finishes what is in flight.
 ///
 /// Connections without a request are kept for ever: an app that closes idle ones would lose requests by itself.
-pub(crate) async fn until(listener: TcpListener, app: App, end: impl Future<Output = ()>) {
+pub(crate) async fn until(listener: TcpListener, app: App, with_header: bool, end: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     tokio::select! {
-        never = accept(listener, Arc::new(app), &connections) => match never {},
+        never = accept(listener, Arc::new(app), with_header, &connections) => match never {},
         () = end => {}
     }
     connections.shutdown().await;
 }
 
 /// Accepts until the app is told to be deaf.
-async fn accept(listener: TcpListener, app: Arc<App>, connections: &GracefulShutdown) -> Infallible {
+async fn accept(listener: TcpListener, app: Arc<App>, with_header: bool, connections: &GracefulShutdown) -> Infallible {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => serve(stream, Arc::clone(&app), connections),
+                Ok((stream, _)) => serve(stream, Arc::clone(&app), with_header, connections),
                 Err(error) => {
                     eprintln!("echo-app: accept: {error}");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
@@ -46,7 +47,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, connections: &GracefulShut
     pending().await
 }
 
-fn serve(stream: TcpStream, app: Arc<App>, connections: &GracefulShutdown) {
+fn serve(mut stream: TcpStream, app: Arc<App>, with_header: bool, connections: &GracefulShutdown) {
     // Without it, small answers wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     app.connection_opened();
@@ -57,8 +58,12 @@ fn serve(stream: TcpStream, app: Arc<App>, connections: &GracefulShutdown) {
     let mut protocols = auto::Builder::new(TokioExecutor::new());
     // `half_close` keeps serving a client that ends its side after its last request.
     protocols.http1().half_close(true);
-    let connection = connections.watch(protocols.serve_connection(TokioIo::new(stream), service).into_owned());
+    let watcher = connections.watcher();
     tokio::spawn(async move {
+        if with_header && header::read(&mut stream).await.is_err() {
+            return;
+        }
+        let connection = watcher.watch(protocols.serve_connection(TokioIo::new(stream), service).into_owned());
         // A client that leaves in the middle is no news of the app.
         let _ = connection.await;
     });
