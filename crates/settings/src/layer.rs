@@ -47,6 +47,17 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// Whether the annotation can be in it.
+    ///
+    /// The image is code: it is chosen by who may choose code in these pods anyway, and to annotate a namespace is no such right.
+    const fn takes(self, annotation: Annotation) -> bool {
+        match self {
+            Self::Installation(_) => annotation.takes_installation_default(),
+            Self::Namespace(_) => !matches!(annotation, Annotation::ProxyImage),
+            Self::Workload(_) | Self::PodTemplate(_) => true,
+        }
+    }
+
     const fn is_installation(self) -> bool {
         matches!(self, Self::Installation(_))
     }
@@ -56,9 +67,11 @@ impl<'a> Layer<'a> {
         matches!(self, Self::Workload(_) | Self::PodTemplate(_))
     }
 
-    fn fault_of_unknown(self, name: &str, value: &str, may_hint: bool) -> Fault {
+    fn fault_of_stray(self, name: &str, value: &str, may_hint: bool) -> Fault {
         let expected = if self.is_installation() {
             "a setting that an installation can give a default for (see the annotation reference)".to_owned()
+        } else if Annotation::of_name(name).is_some() {
+            "it on a workload alone, or as the installation's default".to_owned()
         } else if let Some(nearest) = Annotation::nearest(name).filter(|_| may_hint) {
             format!("a known key; the nearest is {nearest}")
         } else {
@@ -79,13 +92,12 @@ impl<'a> Said<'a> {
         let mut said = Self { values: BTreeMap::new(), unknown_by_workload: false };
         for layer in layers {
             for (name, value) in layer.entries() {
-                let known = Annotation::of_name(name)
-                    .filter(|annotation| !layer.is_installation() || annotation.takes_installation_default());
+                let known = Annotation::of_name(name).filter(|annotation| layer.takes(*annotation));
                 if let Some(annotation) = known {
                     said.values.entry(annotation).or_default().push((*layer, value));
                 } else {
                     said.unknown_by_workload |= layer.is_of_workload();
-                    faults.push(layer.fault_of_unknown(name, value, faults.len() < MOST_HINTS));
+                    faults.push(layer.fault_of_stray(name, value, faults.len() < MOST_HINTS));
                 }
             }
         }

@@ -287,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_chooses_no_image() {
+        let image = map(&[("evenkeel.dev/proxy-image", "example.com/proxy:2")]);
+        let own = map(&[("evenkeel.dev/max-requests", "1")]);
+        let faults = WorkloadSettings::resolve(&[Layer::Namespace(&image), Layer::Workload(&own)]).unwrap_err();
+        let expected = "evenkeel.dev/proxy-image (namespace): \"example.com/proxy:2\" is not usable: \
+                        expected it on a workload alone, or as the installation's default";
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+        for layer in [Layer::Workload(&image), Layer::PodTemplate(&image)] {
+            let settings = WorkloadSettings::resolve(&[Layer::Workload(&own), layer]).unwrap().unwrap();
+            assert_eq!(settings.sidecar.image.as_str(), "example.com/proxy:2");
+        }
+        let default = map(&[("proxy-image", "example.com/proxy:2")]);
+        let settings = WorkloadSettings::resolve(&[Layer::Installation(&default), Layer::Workload(&own)]);
+        assert_eq!(settings.unwrap().unwrap().sidecar.image.as_str(), "example.com/proxy:2");
+    }
+
+    #[test]
     fn an_interception_is_chosen_by_the_workload_or_its_namespace() {
         let chosen = |layers: &[Layer<'_>]| {
             let settings = WorkloadSettings::resolve(layers).unwrap().unwrap();
