@@ -72,7 +72,7 @@ impl<'a> Layer<'a> {
             "a setting that an installation can give a default for (see the annotation reference)".to_owned()
         } else if Annotation::of_name(name).is_some() {
             "it on a workload alone, or as the installation's default".to_owned()
-        } else if let Some(nearest) = Annotation::nearest(name).filter(|_| may_hint) {
+        } else if let Some(nearest) = may_hint.then(|| Annotation::nearest(name)).flatten() {
             format!("a known key; the nearest is {nearest}")
         } else {
             "a known key (see the annotation reference)".to_owned()
