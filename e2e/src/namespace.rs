@@ -5,13 +5,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use hyper::Request;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams, Resource, ResourceExt};
+use kube::client::Body;
 use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -148,9 +149,18 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// Creates a Deployment, as `kubectl create` does.
-    pub async fn create(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
-        Ok(self.api().create(&PostParams::default(), deployment).await?)
+    /// Creates a Deployment, as `kubectl create` does: what the API server made of it, and the warnings that kubectl would
+    /// print.
+    pub async fn create(&self, deployment: &Deployment) -> anyhow::Result<(Deployment, Vec<String>)> {
+        let requests = kube::api::Request::new(Deployment::url_path(&(), Some(&self.name)));
+        let request = requests.create(&PostParams::default(), serde_json::to_vec(deployment)?)?;
+        let response = self.client().send(request.map(Body::from)).await?;
+        let status = response.status();
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.map(|warning| warning.to_str().map(str::to_owned)).collect::<Result<_, _>>()?;
+        let body = response.into_body().collect_bytes().await?;
+        ensure!(status.is_success(), "not admitted: {status}: {}", String::from_utf8_lossy(&body));
+        Ok((serde_json::from_slice(&body)?, warnings))
     }
 
     /// Scales the workload by the sample's `HorizontalPodAutoscaler`.

@@ -76,6 +76,13 @@ impl Web {
         self
     }
 
+    /// In the node's network, where the proxy cannot be.
+    #[must_use]
+    pub fn host_network(mut self) -> Self {
+        self.deployment.spec.get_or_insert_default().template.spec.get_or_insert_default().host_network = Some(true);
+        self
+    }
+
     /// With probes that only open a connection to the app's port.
     #[must_use]
     pub fn tcp_probes(mut self) -> Self {

@@ -2,11 +2,7 @@
 //! fault.
 
 use anyhow::{Context as _, ensure};
-use e2e::{TestNamespace, Web, in_namespace};
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Resource as _;
-use kube::api::{PostParams, Request};
-use kube::client::Body;
+use e2e::{Web, in_namespace};
 
 /// What a user may get wrong, and what must be in the warnings.
 const FAULTS: [(&str, &str); 3] =
@@ -16,7 +12,7 @@ const FAULTS: [(&str, &str); 3] =
 async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() -> anyhow::Result<()> {
     in_namespace("invalid", |namespace| async move {
         let web = FAULTS.iter().fold(Web::sample()?, |web, (key, value)| web.annotation(key, value));
-        let (admitted, warnings) = create(&namespace, web.deployment()).await?;
+        let (admitted, warnings) = namespace.create(web.deployment()).await?;
         println!("warnings:\n  {}", warnings.join("\n  "));
         for (key, _) in FAULTS {
             ensure!(warnings.iter().any(|warning| warning.contains(key)), "no warning names {key}");
@@ -27,16 +23,4 @@ async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() -> anyhow:
         namespace.wait_for_rollout("web").await
     })
     .await
-}
-
-/// Creates the Deployment; what the API server made of it, and the warnings that kubectl would print.
-async fn create(namespace: &TestNamespace, deployment: &Deployment) -> anyhow::Result<(Deployment, Vec<String>)> {
-    let requests = Request::new(Deployment::url_path(&(), Some(namespace.name())));
-    let request = requests.create(&PostParams::default(), serde_json::to_vec(deployment)?)?;
-    let response = namespace.client().send(request.map(Body::from)).await?;
-    ensure!(response.status().is_success(), "not admitted: {}", response.status());
-    let warnings = response.headers().get_all("warning").iter();
-    let warnings = warnings.map(|warning| warning.to_str().map(str::to_owned)).collect::<Result<_, _>>()?;
-    let body = response.into_body().collect_bytes().await?;
-    Ok((serde_json::from_slice(&body)?, warnings))
 }

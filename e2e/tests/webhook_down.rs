@@ -1,5 +1,5 @@
-//! Promise: pods always start. With no webhook to ask, a workload is admitted as it is and runs; once the webhook is
-//! back, the next edit brings the sidecar.
+//! Promise: pods always start. With no webhook to ask, a workload is admitted as it is and runs, and kubectl prints that
+//! the sidecar is missing; once the webhook is back, the next edit brings it.
 
 use std::time::Duration;
 
@@ -33,8 +33,12 @@ async fn without_the_webhook_workloads_are_admitted_and_run() -> anyhow::Result<
 async fn admit_annotated(namespace: &TestNamespace) -> anyhow::Result<()> {
     let web = Web::sample()?.annotation("evenkeel.dev/max-requests", "100");
     let asked = Instant::now();
-    namespace.create(web.deployment()).await?;
+    let (_, warnings) = namespace.create(web.deployment()).await?;
     println!("admitted without the webhook after {:.1?}", asked.elapsed());
     ensure!(asked.elapsed() < ADMITTED_WITHIN, "admitted only after {:?}", asked.elapsed());
+    ensure!(
+        matches!(&warnings[..], [warning] if warning.contains("evenkeel's webhook was away")),
+        "not what kubectl should print: {warnings:?}"
+    );
     namespace.wait_for_rollout("web").await
 }

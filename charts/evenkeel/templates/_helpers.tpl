@@ -84,3 +84,32 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ include "evenkeel.webhook.name" . }}-tls
 {{- end -}}
 {{- end -}}
+
+{{/* The kinds that are injected, as rules of what API servers look at. */}}
+{{- define "evenkeel.webhook.rules" -}}
+{{- $groups := dict "Pod" "" "Rollout" "argoproj.io" -}}
+{{- range .Values.webhook.kinds }}
+- apiGroups: [{{ if hasKey $groups . }}{{ get $groups . | quote }}{{ else }}apps{{ end }}]
+  apiVersions: [{{ eq . "Rollout" | ternary "v1alpha1" "v1" }}]
+  resources: [{{ lower . }}s]
+  {{- /* The containers of a pod are settled with its creation. */}}
+  operations: [CREATE{{ if ne . "Pod" }}, UPDATE{{ end }}]
+  scope: Namespaced
+{{- end }}
+{{- end -}}
+
+{{/* The namespaces whose workloads are injected. */}}
+{{- define "evenkeel.webhook.namespaceSelector" -}}
+{{- with .Values.namespaces.matchLabels -}}
+matchLabels:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      {{- append .Values.namespaces.excluded .Release.Namespace | uniq | toYaml | nindent 6 }}
+  - key: evenkeel.dev/inject
+    operator: NotIn
+    values: [disabled]
+{{- end -}}

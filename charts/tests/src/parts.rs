@@ -18,6 +18,8 @@ pub const PARTS: &[&[&str]] = &[
     &["--set-string=webhook.podAnnotations.a\\.b/c=1", "--set-string=webhook.podLabels.team=x"],
     &["--set=defaults.jitter=20%", "--set-string=defaults.hold-app=off", "--set=defaults.proxy-threads=2"],
     &["--set=namespaces.excluded={kube-system,other}", "--set-string=namespaces.matchLabels.team=x"],
+    &["--set=webhook.kinds={Deployment,StatefulSet,DaemonSet,ReplicaSet,Pod,Rollout}"],
+    &["--set=missedWarning.enabled=false"],
     &["--set=networkPolicy.enabled=true"],
     &["--set=networkPolicy.enabled=true", "--set-json=networkPolicy.metricsFrom=[{\"podSelector\": {}}]"],
     &[

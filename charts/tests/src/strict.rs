@@ -1,6 +1,8 @@
 //! Objects as the types of the Kubernetes API read them: a field that they do not know, or of another type, is a fault.
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -26,6 +28,10 @@ pub fn judge(object: &Value) -> Option<Result<(), String>> {
         ("rbac.authorization.k8s.io/v1", "ClusterRole") => as_is::<ClusterRole>,
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => as_is::<ClusterRoleBinding>,
         ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration") => as_is::<MutatingWebhookConfiguration>,
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy") => as_is::<ValidatingAdmissionPolicy>,
+        ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding") => {
+            as_is::<ValidatingAdmissionPolicyBinding>
+        }
         _ => return None,
     };
     Some(judge(object))

@@ -93,7 +93,8 @@ impl Drop for Release {
             return;
         }
         assert!(uninstalled.is_ok_and(|status| status.success()) && deleted.is_ok_and(|status| status.success()));
-        let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings";
+        let kinds = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,validatingadmissionpolicies,\
+                     validatingadmissionpolicybindings";
         let left = run(
             "kubectl",
             &["get", kinds, "--selector", &format!("app.kubernetes.io/instance={NAME}"), "--output=name"],

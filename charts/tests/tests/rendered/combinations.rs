@@ -36,7 +36,13 @@ fn judge(rendered: &Rendered, flags: &[&str]) {
             None => assert!(of_others.contains(&object["apiVersion"].as_str().unwrap()), "{what}: an unknown kind"),
         }
         assert!(names.insert((kind.to_string(), metadata["name"].to_string())), "{what} is there twice");
-        let of_cluster = ["ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration"];
+        let of_cluster = [
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "MutatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
         if !of_cluster.contains(&kind.as_str().unwrap()) {
             assert_eq!(metadata["namespace"], NAMESPACE, "{what}");
         }

@@ -4,6 +4,7 @@ mod access;
 mod certificates;
 mod combinations;
 mod guards;
+mod missed;
 mod monitoring;
 mod notes;
 mod pods;
