@@ -8,19 +8,23 @@
 
 mod client;
 mod cluster;
+mod configuration;
 mod diagnosis;
 mod figures;
 mod fleet;
 mod namespace;
 mod record;
 mod rollout;
+mod stand_in;
 mod web;
 mod webhook;
 
 pub use client::{Answer, Client, Failure, FailureKind};
+pub use configuration::Configuration;
 pub use figures::Figures;
 pub use fleet::{Fleet, Load};
 pub use namespace::{TestNamespace, in_labelled_namespace, in_namespace};
 pub use record::record;
+pub use stand_in::{Fault, StandIn};
 pub use web::{Web, sidecar};
 pub use webhook::Webhook;

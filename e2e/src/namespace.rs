@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -96,6 +96,11 @@ impl TestNamespace {
         self.cluster.client.clone()
     }
 
+    /// The address of the cluster's node.
+    pub(crate) fn node(&self) -> IpAddr {
+        self.cluster.node
+    }
+
     /// The resources of a kind in it.
     pub fn api<K>(&self) -> Api<K>
     where
@@ -161,6 +166,18 @@ impl TestNamespace {
         let body = response.into_body().collect_bytes().await?;
         ensure!(status.is_success(), "not admitted: {status}: {}", String::from_utf8_lossy(&body));
         Ok((serde_json::from_slice(&body)?, warnings))
+    }
+
+    /// What would become of a Deployment that is created, as `kubectl create --dry-run=server` says.
+    pub async fn dry_run(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        Ok(self.api().create(&dry_run, deployment).await?)
+    }
+
+    /// What would become of one that takes the place of what has its name, as `kubectl replace --dry-run=server` says.
+    pub async fn dry_run_replace(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        Ok(self.api().replace(&deployment.name_any(), &dry_run, deployment).await?)
     }
 
     /// Scales the workload by the sample's `HorizontalPodAutoscaler`.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams, PostParams, ResourceExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, ResourceExt};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -24,7 +25,7 @@ pub struct Webhook {
     name: String,
     replicas: i32,
     /// Where a workload can be tried on it.
-    trials: Api<Deployment>,
+    trials: TestNamespace,
 }
 
 impl Webhook {
@@ -37,7 +38,7 @@ impl Webhook {
             namespace: deployment.namespace().context("a Deployment has a namespace")?,
             name: deployment.name_any(),
             replicas: deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1),
-            trials: workloads.api(),
+            trials: workloads.clone(),
         })
     }
 
@@ -60,11 +61,33 @@ impl Webhook {
         Ok(())
     }
 
+    /// Deletes one of its pods, as `kubectl delete pod` does with this grace period in seconds, and waits until there are as
+    /// many as before.
+    pub async fn lose_a_replica(&self, grace: Option<u32>) -> anyhow::Result<()> {
+        ensure!(self.replicas > 1, "the webhook has one replica: there is no other to answer when it goes");
+        let before = self.pods().await?;
+        let lost = before.first().context("the webhook has no pod")?;
+        let parameters = DeleteParams { grace_period_seconds: grace, ..DeleteParams::default() };
+        Api::<Pod>::namespaced(self.client.clone(), &self.namespace).delete(lost, &parameters).await?;
+        let started = Instant::now();
+        while self.pods().await?.iter().all(|pod| before.contains(pod)) {
+            ensure!(started.elapsed() < REACHABLE, "nobody takes the place of {lost}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        rollout::finished(&self.client, &self.namespace, &self.name).await
+    }
+
+    /// The names of its pods.
+    async fn pods(&self) -> anyhow::Result<Vec<String>> {
+        let component = ListParams::default().labels("app.kubernetes.io/component=webhook");
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace).list(&component).await?;
+        Ok(pods.items.iter().map(ResourceExt::name_any).collect())
+    }
+
     async fn injects(&self, trial: &Web) -> anyhow::Result<bool> {
         let mut deployment = trial.deployment().clone();
         deployment.metadata.name = Some("trial".to_owned());
-        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-        Ok(sidecar(&self.trials.create(&dry_run, &deployment).await?).is_some())
+        Ok(sidecar(&self.trials.dry_run(&deployment).await?).is_some())
     }
 
     async fn scale(&self, replicas: i32) -> anyhow::Result<()> {

@@ -1,0 +1,165 @@
+//! Somebody who answers in the webhook's place, and badly.
+//!
+//! The stand-in runs in the test's process. The API server reaches it at the address that this machine has towards the
+//! node, which a local cluster and kind both can.
+
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::WebhookClientConfig;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::namespace::TestNamespace;
+
+/// What a stand-in does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It takes connections and never says a word.
+    Mute,
+    /// It shakes hands, reads the review and never answers.
+    Hangs,
+    /// It answers 500.
+    Status500,
+    /// What it answers is not HTTP.
+    NoHttp,
+    /// What it answers is not JSON.
+    NoJson,
+    /// What it answers is a review without a response.
+    NoResponse,
+    /// It ends the connection in the middle of its answer.
+    CutShort,
+    /// Its certificate's time is over.
+    Expired,
+    /// Its certificate is not the one that is trusted.
+    Untrusted,
+}
+
+/// Serves until it is dropped.
+pub struct StandIn {
+    client_config: WebhookClientConfig,
+    asked: Arc<AtomicU32>,
+    serving: AbortHandle,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Mute,
+        Self::Hangs,
+        Self::Status500,
+        Self::NoHttp,
+        Self::NoJson,
+        Self::NoResponse,
+        Self::CutShort,
+        Self::Expired,
+        Self::Untrusted,
+    ];
+
+    /// What is said to a review; `None` for nothing at all. With a certificate that is refused, it never comes to that.
+    fn answer(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Mute | Self::Hangs => None,
+            Self::Status500 | Self::Expired | Self::Untrusted => {
+                Some(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 5\r\nConnection: close\r\n\r\noops\n")
+            }
+            Self::NoHttp => Some(b"\x00\x01 garbage\r\n\r\n"),
+            Self::NoJson => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ngarbage"),
+            Self::NoResponse => Some(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 65\r\nConnection: close\r\n\r\n\
+                  {\"apiVersion\": \"admission.k8s.io/v1\", \"kind\": \"AdmissionReview\"} ",
+            ),
+            Self::CutShort => Some(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"apiVersion\": \"admission"),
+        }
+    }
+}
+
+impl StandIn {
+    /// Starts one that the API server of this namespace can be told to ask.
+    pub async fn start(namespace: &TestNamespace, fault: Fault) -> anyhow::Result<Self> {
+        let ip = own_address_towards(namespace.node())?;
+        let listener = TcpListener::bind((ip, 0)).await?;
+        let (config, trusted) = certificate(ip, fault)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let client_config = WebhookClientConfig {
+            url: Some(format!("https://{}/", listener.local_addr()?)),
+            ca_bundle: Some(ByteString(trusted.into_bytes())),
+            service: None,
+        };
+        let asked = Arc::new(AtomicU32::new(0));
+        let serving = tokio::spawn(serve(listener, acceptor, fault, Arc::clone(&asked))).abort_handle();
+        Ok(Self { client_config, asked, serving })
+    }
+
+    /// What the API server has to be told.
+    pub fn client_config(&self) -> &WebhookClientConfig {
+        &self.client_config
+    }
+
+    /// Whether anybody has connected.
+    pub fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// No packet is sent for this.
+fn own_address_towards(node: IpAddr) -> anyhow::Result<IpAddr> {
+    let any: SocketAddr = if node.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect((node, 9)).with_context(|| format!("this machine knows no way to the node {node}"))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// A certificate to serve with, and in PEM the one that is to be trusted.
+fn certificate(ip: IpAddr, fault: Fault) -> anyhow::Result<(ServerConfig, String)> {
+    let mut parameters = CertificateParams::new([ip.to_string()])?;
+    if fault == Fault::Expired {
+        parameters.not_before = date_time_ymd(2001, 1, 1);
+        parameters.not_after = date_time_ymd(2002, 1, 1);
+    }
+    let key = KeyPair::generate()?;
+    let certificate = parameters.self_signed(&key)?;
+    let trusted =
+        if fault == Fault::Untrusted { parameters.self_signed(&KeyPair::generate()?)? } else { certificate.clone() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
+    Ok((config, trusted.pem()))
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, fault: Fault, asked: Arc<AtomicU32>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        asked.fetch_add(1, Ordering::Relaxed);
+        // Whoever gave up is gone, and has been counted.
+        tokio::spawn(misbehave(stream, acceptor.clone(), fault));
+    }
+}
+
+async fn misbehave(stream: TcpStream, acceptor: TlsAcceptor, fault: Fault) -> io::Result<()> {
+    if fault == Fault::Mute {
+        pending::<()>().await;
+    }
+    let mut stream = acceptor.accept(stream).await?;
+    // A part of the review: no answer depends on the rest.
+    let _ = stream.read(&mut [0; 4096]).await?;
+    let Some(answer) = fault.answer() else { return pending().await };
+    stream.write_all(answer).await?;
+    stream.shutdown().await
+}

@@ -1,0 +1,80 @@
+//! Promise: pods always start. Whatever is wrong with who answers in the webhook's place, workloads are admitted as they
+//! are within the webhook's time; once the webhook answers again, the next edit brings the sidecar.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::{Configuration, Fault, StandIn, TestNamespace, Web, in_labelled_namespace, sidecar};
+use k8s_openapi::api::apps::v1::Deployment;
+use tokio::time::{Instant, sleep};
+
+/// So that the copy of the configuration is the only one that is asked.
+const OPTED_OUT: (&str, &str) = ("evenkeel.dev/inject", "disabled");
+/// What an API server does besides waiting for a webhook.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How long an API server may take to hear of a new configuration.
+const HEARD_WITHIN: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn whatever_the_webhook_does_wrong_workloads_are_admitted() -> anyhow::Result<()> {
+    in_labelled_namespace("webhook-faults", &[OPTED_OUT], |namespace| async move {
+        let configuration = Configuration::for_namespace(&namespace).await?;
+        // Only its metadata matters: no pod is needed.
+        let web = Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100");
+        injected(&namespace, &web).await.context("by the copy of the configuration")?;
+
+        let limit = configuration.patience() + MARGIN;
+        for fault in Fault::ALL {
+            let stand_in = StandIn::start(&namespace, fault).await?;
+            configuration.ask(stand_in.client_config()).await?;
+            let waited = admitted(&namespace, &web, &stand_in).await.with_context(|| format!("{fault:?}"))?;
+            println!("{fault:?}: admitted after {waited:.1?}");
+            ensure!(waited < limit, "{fault:?}: admitted only after {waited:?}");
+            if fault == Fault::Untrusted {
+                namespace.create(web.deployment()).await?;
+            }
+        }
+        configuration.ask(configuration.installed()).await?;
+        injected(&namespace, &web).await.context("once the webhook answers again")?;
+        ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "injected without an edit");
+        namespace.annotate("web", &[("evenkeel.dev/max-requests", Some("200"))]).await?;
+        ensure!(sidecar(&namespace.deployment("web").await?).is_some(), "the next edit brings no sidecar");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the workload would be injected.
+async fn injected(namespace: &TestNamespace, web: &Web) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while sidecar(&namespace.dry_run(&trial(web)).await?).is_none() {
+        ensure!(started.elapsed() < HEARD_WITHIN, "not injected after {HEARD_WITHIN:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+/// Asserts that the workload is admitted as it is when the stand-in is asked about it; after how long.
+async fn admitted(namespace: &TestNamespace, web: &Web, stand_in: &StandIn) -> anyhow::Result<Duration> {
+    let (trial, started) = (trial(web), Instant::now());
+    loop {
+        let asked = Instant::now();
+        let deployment = namespace.dry_run(&trial).await?;
+        let waited = asked.elapsed();
+        if stand_in.was_asked() {
+            ensure!(sidecar(&deployment).is_none(), "injected by nobody");
+            ensure!(deployment.metadata.annotations == trial.metadata.annotations, "admitted, and changed");
+            return Ok(waited);
+        }
+        let to = stand_in.client_config().url.as_deref().unwrap_or_default();
+        ensure!(started.elapsed() < HEARD_WITHIN, "the API server does not come to this machine at {to}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Another than the one that is there in the end.
+fn trial(web: &Web) -> Deployment {
+    let mut deployment = web.deployment().clone();
+    deployment.metadata.name = Some("trial".to_owned());
+    deployment
+}
