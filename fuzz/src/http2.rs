@@ -125,6 +125,8 @@ struct Wire {
     session: Session,
     from_client: Buffer,
     from_app: Buffer,
+    /// What the app has said and nobody has read, since what is before it is held back.
+    unread: Vec<u8>,
     to_app: Vec<u8>,
     to_client: Vec<u8>,
     draining: bool,
@@ -191,6 +193,7 @@ fn hold(limit: u32, steps: &[Step], piece: usize, forwarded_for: Option<Forwarde
         session: Session::new(Limits::draw(max_requests, None, jitter, 0), OUR_PING).forwarding(forwarded_for),
         from_client: Buffer::default(),
         from_app: Buffer::default(),
+        unread: Vec::new(),
         to_app: Vec::new(),
         to_client: Vec::new(),
         draining: false,
@@ -218,16 +221,13 @@ impl Wire {
                 }
             }
             Step::App(bytes) => {
-                for piece in bytes.chunks(piece) {
-                    put(&mut self.from_app, piece);
-                    let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false };
-                    let examined = self.session.examine_app(&mut self.from_app, || moment);
-                    pass(&mut self.from_app, &mut self.to_client);
-                    examined?;
-                }
+                self.unread.extend_from_slice(bytes);
+                self.read_app(piece)?;
             }
             Step::TimeIsUp => {
                 self.session.step_is_over(&mut self.from_app);
+                self.examine_app()?;
+                self.read_app(piece)?;
                 self.session.nothing_in_flight(&mut self.from_app);
                 pass(&mut self.from_app, &mut self.to_client);
             }
@@ -238,5 +238,21 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    fn read_app(&mut self, piece: usize) -> Result<(), Offence> {
+        while !self.session.holds_app() && !self.unread.is_empty() {
+            let rest = self.unread.split_off(piece.min(self.unread.len()));
+            put(&mut self.from_app, &std::mem::replace(&mut self.unread, rest));
+            self.examine_app()?;
+        }
+        Ok(())
+    }
+
+    fn examine_app(&mut self) -> Result<(), Offence> {
+        let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false };
+        let examined = self.session.examine_app(&mut self.from_app, || moment);
+        pass(&mut self.from_app, &mut self.to_client);
+        examined
     }
 }

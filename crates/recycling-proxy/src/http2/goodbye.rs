@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+use crate::recycle::RetireReason;
+
+/// The age that a client's newest request has before the first GOAWAY goes out; until then the response that brings it
+/// waits. hyper's client asks whether a GOAWAY has come just before and again just after it opens a stream, and fails the
+/// request where the second answer differs from the first, be it on its way or not. Between the two lie microseconds, or
+/// the time for which its thread is off the processor; a quick response comes in that time. Of 46,000 announcements under
+/// load 31 failed a request, with the wait none of 39,000. Only apps that answer sooner than this notice it, once for
+/// each connection.
+pub const SENDING_TIME: Duration = Duration::from_millis(5);
 /// The time in which a connection in use hears of a drain with its next response, and a new one with its first. Only
 /// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
 /// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
@@ -19,8 +28,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// How far the goodbye has come.
 ///
 /// ```text
-/// None ──begin: GOAWAY(2³¹−1), PING──▶ Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
-///                                        └────────────────10 s────────────────────▶┘
+/// None ──a response──▶ Due ──5 ms since the newest request: GOAWAY(2³¹−1), PING──▶ Asked
+///   └───────────────────a drain: GOAWAY(2³¹−1), PING──────────────────────────────▶┘
+/// Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
+///   └──────────────────10 s────────────────────▶┘
 /// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream)──▶ Told
 /// Told ──1 s, or the client closes──▶ the connection ends, lingering
 /// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
@@ -33,6 +44,11 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 pub enum Goodbye {
     /// The connection stays.
     None,
+    /// It is said before the response that is next; the app's frames are held back until then.
+    Due {
+        /// Why it is said.
+        reason: RetireReason,
+    },
     /// The client knows that no new streams are wanted; it was asked to answer a PING.
     Asked,
     /// It has answered.
@@ -47,10 +63,12 @@ pub enum Goodbye {
 }
 
 impl Goodbye {
-    /// How long this step may last; `grace` is the connection's own share of the longest.
+    /// How long this step may last; `grace` is the connection's own share of the longest. What is due is so from the
+    /// client's newest request on, the others from their beginning.
     pub const fn bound(self, grace: Duration) -> Option<Duration> {
         match self {
             Self::None => None,
+            Self::Due { .. } => Some(SENDING_TIME),
             Self::Asked => Some(ACK_TIME),
             Self::Settling => Some(SETTLE_TIME),
             Self::Finishing => Some(grace),

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::connection::Pair;
@@ -23,6 +25,7 @@ pub(crate) struct Relay<O> {
     from_client: Flow,
     pub(crate) observer: O,
     grace: Duration,
+    newest_request: Instant,
     drain: Drain,
     stall: Patience<Stalled>,
     step: Patience<Goodbye>,
@@ -84,6 +87,7 @@ impl<O: Observer> Relay<O> {
             from_app,
             observer,
             grace,
+            newest_request: Instant::now(),
             drain: Drain::Awaited(Box::pin(draining)),
             stall: Patience::default(),
             step: Patience::default(),
@@ -119,12 +123,8 @@ impl<O: Observer> Relay<O> {
         let mut any = false;
         loop {
             let mut moved = self.client_to_app(cx)?;
-            let retired = self.session.retired();
             moved |= self.app_to_client(cx)?;
             moved |= self.heed_drain(cx);
-            if let (None, Some(reason)) = (retired, self.session.retired()) {
-                self.observer.retired(reason);
-            }
             if !moved {
                 moved = self.conclude(cx)?;
             }
@@ -140,14 +140,20 @@ impl<O: Observer> Relay<O> {
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
-        for _ in before..self.session.requests_started() {
-            self.observer.request_started();
+        let requests = before..self.session.requests_started();
+        if !requests.is_empty() {
+            self.newest_request = Instant::now();
         }
+        requests.for_each(|_| self.observer.request_started());
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved || made_room || flushed)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+        if self.session.holds_app() {
+            // Nor is its end noticed, which must not overtake what is held back.
+            return self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset);
+        }
         let moved = match self.from_app.fill(&mut self.app, &self.client, 0, cx) {
             Ok(moved) => moved,
             Err(_) if self.session.has_open_streams() => return Err(Ending::Reset),
@@ -174,13 +180,20 @@ impl<O: Observer> Relay<O> {
         let said = matches!(self.drain, Drain::Begun) && self.session.drain(&mut self.from_app.buffer);
         if said {
             self.drain = Drain::Noted;
+            self.note_retirement();
         }
         said
     }
 
+    fn note_retirement(&self) {
+        if let Some(reason) = self.session.retired() {
+            self.observer.retired(reason);
+        }
+    }
+
     /// Draws the conclusions of streams and connections that have ended, once nothing else moves.
     fn conclude(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        if self.from_app.source_ended() && !self.from_app.is_owed() {
+        if self.from_app.source_ended() && !self.from_app.is_owed() && !self.session.holds_app() {
             return Err(if self.from_client.source_ended() { Ending::Close } else { Ending::Linger });
         }
         if self.from_client.pass_end(&mut self.app, cx) {
@@ -197,15 +210,28 @@ impl<O: Observer> Relay<O> {
             return Err(Ending::Reset);
         }
         let goodbye = self.session.goodbye();
-        let bound = goodbye.bound(self.grace);
-        let step = self.step.poll(bound.map(|_| goodbye), false, |_| bound.unwrap_or_default(), cx);
-        match step {
-            Poll::Pending => Ok(false),
-            Poll::Ready(_) if self.session.step_is_over(&mut self.from_app.buffer) => {
-                Ok(self.session.goodbye() != goodbye)
-            }
-            Poll::Ready(_) => Err(Ending::Linger),
+        let was_retired = self.session.retired().is_some();
+        if self.poll_step(goodbye, cx).is_pending() {
+            return Ok(false);
         }
+        if !self.session.step_is_over(&mut self.from_app.buffer) {
+            return Err(Ending::Linger);
+        }
+        if !was_retired {
+            self.note_retirement();
+        }
+        Ok(self.session.goodbye() != goodbye)
+    }
+
+    fn poll_step(&mut self, goodbye: Goodbye, cx: &mut Context<'_>) -> Poll<()> {
+        // The clock is asked only where it matters.
+        let passed = if self.session.holds_app() { self.newest_request.elapsed() } else { Duration::ZERO };
+        let left = goodbye.bound(self.grace).map(|bound| bound.saturating_sub(passed));
+        // A timer would take a millisecond for nothing.
+        if left == Some(Duration::ZERO) {
+            return Poll::Ready(());
+        }
+        self.step.poll(left.map(|_| goodbye), false, |_| left.unwrap_or_default(), cx).map(|_| ())
     }
 }
 

@@ -188,7 +188,7 @@ impl Session {
     const fn comes_too_late(&self, header: FrameHeader) -> bool {
         match self.goodbye {
             Goodbye::Told { last } => header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation),
-            Goodbye::None | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => false,
+            Goodbye::None | Goodbye::Due { .. } | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => false,
         }
     }
 
@@ -198,7 +198,7 @@ impl Session {
     }
 
     fn walk_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Fault> {
-        loop {
+        while !self.holds_app() {
             match self.from_app.advance(buffer)? {
                 Next::NeedMore => return Ok(()),
                 Next::Setting => {
@@ -213,13 +213,20 @@ impl Session {
                     if header.kind == Kind::Headers
                         && let Some(reason) = self.verdict(header.stream, &moment)
                     {
-                        self.begin_goodbye(reason, buffer);
+                        self.goodbye = Goodbye::Due { reason };
+                        return Ok(());
                     }
                     self.note_app(header);
                     self.from_app.pass(header, buffer);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Whether what comes from the app waits for the goodbye that is due.
+    pub const fn holds_app(&self) -> bool {
+        matches!(self.goodbye, Goodbye::Due { .. })
     }
 
     fn note_app(&mut self, header: FrameHeader) {
@@ -278,6 +285,10 @@ impl Session {
     pub fn step_is_over(&mut self, from_app: &mut Buffer) -> bool {
         match self.goodbye {
             Goodbye::None => true,
+            Goodbye::Due { reason } => {
+                self.begin_goodbye(reason, from_app);
+                true
+            }
             Goodbye::Asked | Goodbye::Settling => {
                 self.goodbye = Goodbye::Finishing;
                 true

@@ -1,9 +1,11 @@
-//! What takes an hour, on a clock that does not.
+//! What takes an hour or is over in milliseconds, on a clock that is the test's own.
+
+use std::cell::RefCell;
 
 use settings::{Jitter, MaxRequests};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::http2::frame::{ErrorCode, first_goaway, goaway, ping};
@@ -14,17 +16,32 @@ const OUR_PING: [u8; 8] = *b"evenkeel";
 const GRACE: Duration = Duration::from_mins(45);
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Nobody listens.
-struct Silent;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-impl Observer for Silent {
+/// Remembers why the connection was retired.
+#[derive(Default)]
+struct Notes(RefCell<Vec<RetireReason>>);
+
+impl Observer for Notes {
     fn moment(&self) -> Moment {
         Moment { age: Duration::ZERO, draining: false, marked: false }
     }
 
     fn request_started(&self) {}
-    fn retired(&self, _reason: RetireReason) {}
+    fn retired(&self, reason: RetireReason) {
+        self.0.borrow_mut().push(reason);
+    }
     fn faulted(&self, _side: Side, _fault: AnyFault) {}
+}
+
+/// A relay between two peers, with a limit of two streams.
+async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
+    let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
+    let limits = Limits::draw(MaxRequests::new(2).unwrap(), None, Jitter::NONE, 0);
+    let (from_client, from_app) = (Flow::default(), Flow::default());
+    let pair = Pair { client: to_client, app: to_app, from_client, from_app };
+    let session = Session::new(limits, OUR_PING);
+    (client, app, Relay::new(pair, session, Notes::default(), GRACE, std::future::pending()))
 }
 
 async fn connection() -> (TcpStream, Wire) {
@@ -43,23 +60,28 @@ async fn expect(peer: &mut TcpStream, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
+/// The preface and two requests reach the app; the first of them is answered.
+async fn open(client: &mut TcpStream, app: &mut TcpStream) {
+    let opening = [PREFACE, SETTINGS, &headers(4, 1), &headers(5, 3)].concat();
+    client.write_all(&opening).await.unwrap();
+    expect(app, &opening).await;
+    let answer = [SETTINGS, &headers(4, 1)].concat();
+    app.write_all(&answer).await.unwrap();
+    expect(client, &answer).await;
+}
+
+fn announced(frames: &[u8]) -> Vec<u8> {
+    [&first_goaway(), &ping(OUR_PING)[..], frames].concat()
+}
+
 /// Stream 1 never ends; with the answer to stream 3 the connection is retired.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_never_ends_is_borne_for_its_grace() {
-    let ((mut client, to_client), (mut app, to_app)) = tokio::join!(connection(), connection());
-    let limits = Limits::draw(MaxRequests::new(2).unwrap(), None, Jitter::NONE, 0);
-    let (from_client, from_app) = (Flow::default(), Flow::default());
-    let pair = Pair { client: to_client, app: to_app, from_client, from_app };
-    let session = Session::new(limits, OUR_PING);
-    let mut relay = Relay::new(pair, session, Silent, GRACE, std::future::pending());
-
+    let (mut client, mut app, mut relay) = connected().await;
     let both = async {
-        let opening = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SETTINGS, &headers(4, 1), &headers(5, 3)].concat();
-        client.write_all(&opening).await.unwrap();
-        expect(&mut app, &opening).await;
-        app.write_all(&[SETTINGS, &headers(4, 1), &headers(5, 3)].concat()).await.unwrap();
-        expect(&mut client, &[SETTINGS, &headers(4, 1), &first_goaway(), &ping(OUR_PING), &headers(5, 3)].concat())
-            .await;
+        open(&mut client, &mut app).await;
+        app.write_all(&headers(5, 3)).await.unwrap();
+        expect(&mut client, &announced(&headers(5, 3))).await;
         let mut answer = ping(OUR_PING);
         answer[4] = 1;
         client.write_all(&answer).await.unwrap();
@@ -70,4 +92,29 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
     let (ending, waited) = tokio::join!(relay.run(), both);
     assert_eq!(ending, Ending::Linger);
     assert!(waited >= GRACE && waited < GRACE + Duration::from_secs(1), "{waited:?}");
+    assert_eq!(*relay.observer.0.borrow(), [RetireReason::MaxRequests]);
+}
+
+/// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_announces_waits_until_the_newest_request_is_old_enough() {
+    for age in [0, 2, 4, 5, 1000].map(Duration::from_millis) {
+        let (mut client, mut app, mut relay) = connected().await;
+        let both = async {
+            open(&mut client, &mut app).await;
+            let sent = Instant::now();
+            sleep(age).await;
+            let rest = [headers(5, 3), headers(5, 1)].concat();
+            app.write_all(&rest).await.unwrap();
+            drop(app);
+            expect(&mut client, &announced(&rest)).await;
+            let came = sent.elapsed();
+            assert_eq!(client.read(&mut [0]).await.unwrap_or_default(), 0);
+            came
+        };
+        let ((), came) = tokio::join!(async move { assert_eq!(relay.run().await, Ending::Linger) }, both);
+        // The clock of a paused runtime goes in whole milliseconds.
+        let due = Duration::from_millis(5).max(age);
+        assert!(came + Duration::from_millis(1) >= due && came <= due + Duration::from_millis(2), "{age:?}: {came:?}");
+    }
 }

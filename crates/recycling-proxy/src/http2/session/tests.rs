@@ -74,7 +74,12 @@ impl Dialogue {
     fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
         let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
-        self.session.examine_app(&mut self.from_app, moment).map(|()| take(&mut self.from_app))
+        self.session.examine_app(&mut self.from_app, moment)?;
+        if self.session.holds_app() {
+            assert!(self.session.step_is_over(&mut self.from_app));
+            self.session.examine_app(&mut self.from_app, moment)?;
+        }
+        Ok(take(&mut self.from_app))
     }
 
     /// The bound of the present step passes, and nothing is in flight.
@@ -145,6 +150,29 @@ fn the_first_step_comes_just_before_the_limits_response() {
     }
 }
 
+/// The response that announces, and what follows it, wait for the moment at which it may be said.
+#[test]
+fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+    let before = frame(8, 0, 0, &[0, 0, 1, 0]);
+    let held = [headers(1), frame(6, 0, 0, b"theirown")].concat();
+    put(&mut dialogue.from_app, &[before.clone(), held.clone()].concat());
+    for passes in [&before[..], b""] {
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(take(&mut dialogue.from_app), passes);
+        assert_eq!(dialogue.session.goodbye(), Goodbye::Due { reason: RetireReason::MaxRequests });
+        assert_eq!(dialogue.session.retired(), None);
+    }
+    assert_eq!(dialogue.client(&headers(3)), headers(3), "the client is not held back");
+    assert!(!dialogue.session.drain(&mut dialogue.from_app), "it is said once");
+    assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+    dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+    assert_eq!(take(&mut dialogue.from_app), [first_step(), held].concat());
+}
+
 #[test]
 fn a_mark_waits_for_the_next_response() {
     let mut dialogue = Dialogue::opened(1000);
@@ -154,6 +182,8 @@ fn a_mark_waits_for_the_next_response() {
         [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
     {
         put(&mut dialogue.from_app, &frame);
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
         assert_eq!(take(&mut dialogue.from_app), expected);
     }
