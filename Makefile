@@ -147,10 +147,10 @@ soak-programs:
 	soak/install.sh
 	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
 
-# Nothing here fails because a machine is slow: latency under attack (hostile) belongs to soak-long. So do rollouts, until
-# the loss that soak/README.md describes is mended.
-soak: soak-programs ## long runs at CI's size: real clients, recycles; none loses a request
+# Nothing here fails because a machine is slow: latency under attack (hostile) belongs to soak-long.
+soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles; none loses a request
 	$(run-soak) clients
+	$(run-soak) rollouts
 	$(run-soak) recycles --rate 1000
 
 soak-long: soak-programs ## the same, and hostile clients, as long as the goals say: the figures of soak/RESULTS.md
