@@ -38,6 +38,23 @@ proptest! {
     }
 
     #[test]
+    fn fields_that_this_build_does_not_know_survive(workload in workload(), place: prop::sample::Index, value in any_json()) {
+        let (mut workload, mut places) = (workload, Vec::new());
+        objects(&workload, "", &mut places);
+        let place = place.get(&places);
+        let object = workload.pointer_mut(place).and_then(Value::as_object_mut).unwrap();
+        object.insert("ofTheFuture".into(), value.clone());
+        let injected = injected(&workload);
+        let restored = applied(&injected, &remove(&injected, DEPLOYMENT));
+        prop_assert_eq!(restored.to_string(), workload.to_string());
+        prop_assert_eq!(change(&injected), None);
+        // A `tcpSocket` gives way to a request; the status annotation keeps it.
+        if !place.ends_with("/tcpSocket") {
+            prop_assert_eq!(injected.pointer(&format!("{place}/ofTheFuture")), Some(&value), "{}", injected);
+        }
+    }
+
+    #[test]
     fn the_order_of_keys_does_not_matter(workload in workload()) {
         let sorted = sorted(&workload);
         prop_assert_eq!(injected(&sorted), injected(&workload));
@@ -247,6 +264,16 @@ fn pointers(value: &Value, at: &str, places: &mut Vec<String>) {
         Value::Array(list) => list.iter().enumerate().for_each(|(index, value)| below(&index.to_string(), value)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Every object but those of texts, in which a field of another type is none that an API server takes.
+fn objects(value: &Value, at: &str, places: &mut Vec<String>) {
+    let mut below = Vec::new();
+    pointers(value, at, &mut below);
+    below.push(at.to_owned());
+    let of_texts = ["/annotations", "/labels"];
+    let is_one = |place: &String| value.pointer(place).is_some_and(Value::is_object);
+    places.extend(below.into_iter().filter(|place| is_one(place) && !of_texts.iter().any(|end| place.ends_with(end))));
 }
 
 /// As an API server written in Go gives an object out.
