@@ -22,6 +22,7 @@ pub const PARTS: &[&[&str]] = &[
     &["--set=missedWarning.enabled=false"],
     &["--set=networkPolicy.enabled=true"],
     &["--set=networkPolicy.enabled=true", "--set-json=networkPolicy.metricsFrom=[{\"podSelector\": {}}]"],
+    &["--set=networkPolicy.enabled=true,networkPolicy.apiServerPorts={443,16443}"],
     &[
         "--set=metrics.serviceMonitor.enabled=true",
         "--set=metrics.podMonitor.enabled=true",

@@ -86,6 +86,17 @@ fn ports_are_led_to_by_names_that_are_there() {
 }
 
 #[test]
+fn api_servers_are_reached_at_the_ports_that_they_have() {
+    let egress = |rendered: &Rendered| rendered.one("NetworkPolicy")["spec"]["egress"].clone();
+    let ports =
+        |numbers: &[u16]| -> Value { numbers.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect() };
+    let enabled = "--set=networkPolicy.enabled=true";
+    assert_eq!(egress(&rendered(&[enabled])), json!([{"ports": ports(&[443, 6443])}]));
+    let others = rendered(&[enabled, "--set=networkPolicy.apiServerPorts={16443}"]);
+    assert_eq!(egress(&others), json!([{"ports": ports(&[16_443])}]));
+}
+
+#[test]
 fn images_are_of_the_charts_version_unless_another_is_named() {
     let image = |rendered: &Rendered| rendered.one("Pod")["spec"]["containers"][0]["image"].clone();
     let version = env!("CARGO_PKG_VERSION");
