@@ -8,12 +8,17 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
+/// What `make install` calls the release, and where it puts it.
+const RELEASE: &str = "evenkeel";
+
 /// The cluster of `KUBECONFIG`, with evenkeel in it.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     /// Where `NodePort`s are reached.
     pub(crate) node: IpAddr,
+    /// The same in the other family of addresses, where the cluster has both.
+    pub(crate) node_otherwise: Option<IpAddr>,
 }
 
 impl Cluster {
@@ -25,23 +30,26 @@ impl Cluster {
         }
         let client = Client::try_default().await.context("the cluster of KUBECONFIG cannot be used")?;
         webhook(&client).await?;
-        let node = node_address(&client).await?;
-        Ok(Self { client, node })
+        let addresses = node_addresses(&client).await?;
+        let node = *addresses.first().context("the cluster's node has no InternalIP")?;
+        let node_otherwise = addresses.into_iter().find(|address| address.is_ipv4() != node.is_ipv4());
+        Ok(Self { client, node, node_otherwise })
     }
 }
 
-/// The Deployment of the installed webhook.
+/// The Deployment of the installed webhook, and not that of another release, which a test may have made for itself.
 pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
-    let ours = ListParams::default().labels("app.kubernetes.io/name=evenkeel");
-    let found = Api::<Deployment>::all(client.clone()).list(&ours).await;
-    let deployment = found.context("the cluster of KUBECONFIG does not answer")?.items.into_iter().next();
-    deployment.context("evenkeel is not installed in the cluster of KUBECONFIG: `make install` does it, `make e2e` too")
+    let installed = Api::<Deployment>::namespaced(client.clone(), RELEASE).get_opt(&format!("{RELEASE}-webhook")).await;
+    installed.context("the cluster of KUBECONFIG does not answer")?.context(
+        "evenkeel is not installed in the cluster of KUBECONFIG, as the release evenkeel in the namespace evenkeel: \
+         `make install` does it, `make e2e` too",
+    )
 }
 
-async fn node_address(client: &Client) -> anyhow::Result<IpAddr> {
+async fn node_addresses(client: &Client) -> anyhow::Result<Vec<IpAddr>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
     let status = nodes.items.into_iter().next().and_then(|node| node.status).context("the cluster has no node")?;
     let addresses = status.addresses.unwrap_or_default();
-    let internal = addresses.iter().find(|address| address.type_ == "InternalIP");
-    internal.and_then(|address| address.address.parse().ok()).context("the cluster's node has no InternalIP")
+    let internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
+    Ok(internal.filter_map(|address| address.address.parse().ok()).collect())
 }

@@ -10,7 +10,7 @@ use hyper::Request;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams, PostParams, Resource, ResourceExt};
 use kube::client::Body;
 use kube::{Api, Client};
@@ -125,6 +125,23 @@ impl TestNamespace {
         Ok(address)
     }
 
+    /// Creates a Service with a `NodePort`; where it is reached, over IPv4 and IPv6 where the cluster has both.
+    pub async fn expose(&self, service: &Service) -> anyhow::Result<Vec<SocketAddr>> {
+        let mut service = service.clone();
+        let spec = service.spec.get_or_insert_default();
+        spec.type_ = Some("NodePort".to_owned());
+        spec.ip_family_policy = Some("PreferDualStack".to_owned());
+        let spec = self.api::<Service>().create(&PostParams::default(), &service).await?.spec.unwrap_or_default();
+        let port = spec.ports.iter().flatten().find_map(|port| port.node_port).context("it was given no NodePort")?;
+        let mut addresses = vec![SocketAddr::new(self.cluster.node, port.try_into()?)];
+        if spec.ip_families.is_some_and(|families| families.len() > 1) {
+            let otherwise = self.cluster.node_otherwise;
+            let otherwise = otherwise.context("Services have IPv4 and IPv6 here, and the node has one of them")?;
+            addresses.push(SocketAddr::new(otherwise, port.try_into()?));
+        }
+        Ok(addresses)
+    }
+
     /// Waits until new connections to the Service at `address` reach each of the pods and nothing else.
     ///
     /// A rollout is over for the API server before it is for the nodes: a ready pod is not at once among a Service's,
@@ -235,9 +252,9 @@ impl TestNamespace {
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
-    /// Tells the app of a pod to accept no more connections, by way of the API server.
-    pub async fn deafen_app(&self, pod: &str) -> anyhow::Result<()> {
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/deaf", self.name);
+    /// Tells the app that is reached at this port of a pod to accept no more connections, by way of the API server.
+    pub async fn deafen_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy/deaf", self.name);
         let request = Request::post(path).body(Vec::new())?;
         self.client().request_text(request).await?;
         Ok(())

@@ -61,6 +61,13 @@ impl Web {
         self
     }
 
+    /// With these apps instead of the sample's one, from which they are made.
+    pub fn apps(mut self, make: impl FnOnce(&Container) -> anyhow::Result<Vec<Container>>) -> anyhow::Result<Self> {
+        let apps = make(self.app())?;
+        self.deployment.spec.get_or_insert_default().template.spec.get_or_insert_default().containers = apps;
+        Ok(self)
+    }
+
     /// As the Pod Security Standard `restricted` wants it.
     #[must_use]
     pub fn restricted(mut self) -> Self {

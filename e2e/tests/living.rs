@@ -1,7 +1,9 @@
 //! Promise: an injected Deployment can be lived with. Whatever its author applies, edits or rolls back, it stays injected, meets
 //! no conflict, keeps what is the author's, and comes to rest: the same manifest once more changes nothing.
 
+use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -25,8 +27,16 @@ async fn live(namespace: TestNamespace, interception: &str) -> anyhow::Result<()
         home.is_applied(way).await?;
     }
     home.is_edited_and_rolled_back().await?;
-    home.is_replaced().await
+    home.is_replaced().await?;
+    // Every Helm that there is to try, as in the tests of the chart.
+    for helm in std::env::var("HELM").as_deref().unwrap_or("helm").split_whitespace() {
+        home.is_upgraded(helm).await?;
+    }
+    Ok(())
 }
+
+/// What `kubectl edit` opens: it changes the mark as its author would.
+const EDITOR: &str = "sed -i /MARK/{n;s/first/edited/}";
 
 /// A namespace in which a Deployment lives, without pods: what is asked here is the API server's affair.
 struct Home {
@@ -61,10 +71,8 @@ impl Home {
     async fn is_edited_and_rolled_back(&self) -> anyhow::Result<()> {
         self.kubectl(&["apply"], &self.manifest("first")?)?;
         self.run(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
-        // What `kubectl edit` sends.
-        let edit = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"MARK","value":"edited"}]}]}}}}"#;
-        self.run(&["patch", "deployment", "web", "--patch", edit])?;
-        self.injected(&["patch"], "edited").await?;
+        self.kubectl_with(&["edit", "deployment", "web"], None)?;
+        self.injected(&["edit"], "edited").await?;
         self.run(&["set", "image", "deployment/web", "web=localhost/evenkeel-echo-app:other"])?;
         self.injected(&["set", "image"], "edited").await?;
         self.run(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
@@ -90,6 +98,34 @@ impl Home {
         self.injected(&["replace"], "replaced").await?;
         ensure!(self.template().await? == template, "a second replace rolls its pods");
         Ok(())
+    }
+
+    /// A release of its author's own chart, which has the Deployment: installed, upgraded to the same, changed, rolled back.
+    async fn is_upgraded(&self, helm: &str) -> anyhow::Result<()> {
+        self.run(&["delete", "deployment", "web", "--ignore-not-found"])?;
+        let chart = self.chart()?;
+        let chart = chart.to_str().context("a path of UTF-8")?;
+        let helm = |arguments: &[&str]| self.program(helm, &[arguments, &["--wait", "--timeout=1m"]].concat(), None);
+        helm(&["install", "web", chart, "--set=mark=first"])?;
+        let generation = self.injected(&["helm", "install"], "first").await?;
+        helm(&["upgrade", "web", chart, "--set=mark=first"])?;
+        let again = self.injected(&["helm", "upgrade"], "first").await?;
+        ensure!(generation == again, "the same upgrade has changed it: generation {generation} became {again}");
+        helm(&["upgrade", "web", chart, "--set=mark=second"])?;
+        let changed = self.injected(&["helm", "upgrade"], "second").await?;
+        ensure!(changed == generation + 1, "one change was counted as {}", changed - generation);
+        helm(&["rollback", "web", "1"])?;
+        self.injected(&["helm", "rollback"], "first").await?;
+        helm(&["uninstall", "web"])
+    }
+
+    /// A chart with the manifest, whose mark is a value.
+    fn chart(&self) -> anyhow::Result<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e/charts").join(self.namespace.name());
+        fs::create_dir_all(folder.join("templates"))?;
+        fs::write(folder.join("Chart.yaml"), "apiVersion: v2\nname: web\nversion: 1.0.0\n")?;
+        fs::write(folder.join("templates/web.yaml"), self.manifest("{{ .Values.mark }}")?)?;
+        Ok(folder)
     }
 
     async fn template(&self) -> anyhow::Result<Option<PodTemplateSpec>> {
@@ -128,18 +164,23 @@ impl Home {
     }
 
     fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> anyhow::Result<()> {
-        let mut command = Command::new("kubectl");
-        command.args(["--namespace", self.namespace.name()]).args(arguments);
+        self.program("kubectl", arguments, input)
+    }
+
+    fn program(&self, program: &str, arguments: &[&str], input: Option<&str>) -> anyhow::Result<()> {
+        let mut command = Command::new(program);
+        command.args(["--namespace", self.namespace.name()]).args(arguments).env("KUBE_EDITOR", EDITOR);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut kubectl =
-            command.spawn().context("kubectl cannot be run: see https://kubernetes.io/docs/tasks/tools")?;
-        let mut stdin = kubectl.stdin.take().context("it was piped")?;
+        let mut running = command.spawn().with_context(|| {
+            format!("{program} cannot be run: see https://kubernetes.io/docs/tasks/tools and https://helm.sh/docs/intro/install")
+        })?;
+        let mut stdin = running.stdin.take().context("it was piped")?;
         stdin.write_all(input.unwrap_or_default().as_bytes())?;
         drop(stdin);
-        let output = kubectl.wait_with_output()?;
+        let output = running.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {arguments:?}: {said}");
-        println!("  kubectl {}", arguments.join(" "));
+        ensure!(output.status.success(), "{program} {arguments:?}: {said}");
+        println!("  {program} {}", arguments.join(" "));
         Ok(())
     }
 }

@@ -6,23 +6,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use e2e::{TestNamespace, Web, in_namespace};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 /// Ten periods of the probe.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
-/// Three periods of the probe with its timeout, and room for a busy machine.
+/// Three periods of a probe with its timeout, and room for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_mins(1);
 /// How long a pod may take until its proxy is ready and its app runs.
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
-
-#[tokio::test]
-async fn a_tcp_probe_finds_an_app_that_listens() -> anyhow::Result<()> {
-    in_namespace("probes", |namespace| async move {
-        namespace.deploy(&probed()?).await?;
-        Ok(())
-    })
-    .await
-}
 
 #[tokio::test]
 async fn a_tcp_probe_does_not_take_the_proxy_for_the_app() -> anyhow::Result<()> {
@@ -39,41 +31,93 @@ async fn a_tcp_probe_does_not_take_the_proxy_for_the_app() -> anyhow::Result<()>
     .await
 }
 
-/// The app of a living pod stops listening, as one does that hangs or has lost its way.
+/// The apps of a living pod stop listening one after the other, as an app does that hangs or has lost its way. An app that
+/// insists on a header of the PROXY protocol would refuse a probe that comes without one, and never be ready.
 #[tokio::test]
-async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
-    let by_http =
-        || Ok::<Web, anyhow::Error>(Web::sample()?.replicas(1).annotation("evenkeel.dev/max-requests", "100"));
+async fn an_app_that_has_died_is_not_ready() -> anyhow::Result<()> {
     tokio::try_join!(
-        becomes_unready(probed()?, "redirect"),
-        becomes_unready(probed()?, "named-port"),
-        becomes_unready(by_http()?, "redirect"),
-        becomes_unready(by_http()?, "named-port"),
+        become_unready("redirect", false),
+        become_unready("named-port", false),
+        become_unready("redirect", true),
+        become_unready("named-port", true),
     )?;
     Ok(())
 }
 
-async fn becomes_unready(web: Web, interception: &'static str) -> anyhow::Result<()> {
-    let web = web.annotation("evenkeel.dev/interception", interception);
+/// A pod with an app for every kind of probe: each listens on a port of its own and is asked by its own probe.
+async fn become_unready(interception: &'static str, with_header: bool) -> anyhow::Result<()> {
+    let web = probed_in_every_way(with_header)?.annotation("evenkeel.dev/interception", interception);
     in_namespace("probes", |namespace| async move {
         namespace.deploy(&web).await?;
         let pod = namespace.pod_names().await?.pop().context("there is no pod")?;
-        namespace.deafen_app(&pod).await?;
-        let told = Instant::now();
-        loop {
-            let status = only_pod(&namespace).await?.context("the pod is gone")?;
-            let restarts: i32 =
-                status.container_statuses.iter().flatten().map(|container| container.restart_count).sum();
-            ensure!(restarts == 0, "the app was started again: the pod is not ready for another reason");
-            if condition(&status, "Ready") == "False" {
-                println!("{interception}: not ready {:.1} s after its app", told.elapsed().as_secs_f64());
-                return Ok(());
-            }
-            ensure!(told.elapsed() < NOTICED_WITHIN, "{interception}: its app is dead, and the pod is still ready");
-            sleep(Duration::from_millis(250)).await;
+        for ((app, _), port) in APPS.iter().zip(FIRST_PORT..) {
+            // Around the proxy there is no header, and the app would not listen to who tells it.
+            let by_way_of_proxy = with_header && interception == "named-port";
+            let port = if by_way_of_proxy { port - FIRST_PORT + settings::NAMED_PORTS.start() } else { port };
+            namespace.deafen_app(&pod, port).await?;
+            let noticed = until_unready(&namespace, app).await?;
+            println!(
+                "{interception}, header is {with_header}: {app} not ready {:.1} s after its app",
+                noticed.as_secs_f64()
+            );
         }
+        let status = only_pod(&namespace).await?.context("the pod is gone")?;
+        ensure!(condition(&status, "Ready") == "False", "no app is ready, and the pod is");
+        Ok(())
     })
     .await
+}
+
+async fn until_unready(namespace: &TestNamespace, app: &str) -> anyhow::Result<Duration> {
+    let told = Instant::now();
+    loop {
+        let status = only_pod(namespace).await?.context("the pod is gone")?;
+        let containers = || status.container_statuses.iter().flatten();
+        let restarts: i32 = containers().map(|container| container.restart_count).sum();
+        ensure!(restarts == 0, "an app was started again: the pod is not ready for another reason");
+        if containers().any(|container| container.name == app && !container.ready) {
+            ensure!(proxy_is_ready(&status), "it is the proxy that is not ready");
+            return Ok(told.elapsed());
+        }
+        ensure!(told.elapsed() < NOTICED_WITHIN, "{app} is dead, and still ready");
+        sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// The containers, by what probes them, and the names of their ports, from the first upwards. The sample's Service leads to
+/// the first by its name.
+const APPS: [(&str, &str); 4] = [("http-get", "http"), ("tcp-socket", "tcp"), ("grpc", "grpc"), ("exec", "exec")];
+const FIRST_PORT: u16 = 8080;
+
+fn probed_in_every_way(with_header: bool) -> anyhow::Result<Web> {
+    let sample = Web::sample()?.replicas(1).annotation("evenkeel.dev/max-requests", "100");
+    let web = sample.apps(|sample| {
+        let apps = APPS.iter().zip(FIRST_PORT..).map(|((name, port_name), port)| {
+            let mut app = serde_json::to_value(sample)?;
+            let header: &[&str] = if with_header { &["--proxy-protocol"] } else { &[] };
+            app["name"] = json!(name);
+            app["args"] = json!([&["--listen", &format!("[::]:{port}")], header].concat());
+            app["ports"] = json!([{"name": port_name, "containerPort": port}]);
+            app["readinessProbe"] = probe(name, port_name, port, header);
+            app["readinessProbe"]["periodSeconds"] = json!(1);
+            // A probe by gRPC waits for as long also where nobody listens.
+            app["readinessProbe"]["timeoutSeconds"] = json!(2);
+            serde_json::from_value(app)
+        });
+        apps.collect::<Result<_, _>>().context("the apps")
+    })?;
+    Ok(if with_header { web.annotation("evenkeel.dev/proxy-protocol", "v1") } else { web })
+}
+
+fn probe(app: &str, port_name: &str, port: u16, header: &[&str]) -> Value {
+    let beside = format!("127.0.0.1:{port}");
+    let command = [&["/echo-app", "--check", &beside], header].concat();
+    match app {
+        "http-get" => json!({"httpGet": {"path": "/healthz", "port": port_name}}),
+        "tcp-socket" => json!({"tcpSocket": {"port": port_name}}),
+        "grpc" => json!({"grpc": {"port": port}}),
+        _ => json!({"exec": {"command": command}}),
+    }
 }
 
 fn probed() -> anyhow::Result<Web> {

@@ -61,7 +61,7 @@ async fn restarts(interception: Option<&'static str>) -> anyhow::Result<Vec<f64>
 
 /// Makes the app of a pod sick; the time until it runs again.
 async fn restart(namespace: TestNamespace, pod: String) -> anyhow::Result<Duration> {
-    namespace.deafen_app(&pod).await?;
+    namespace.deafen_app(&pod, 8080).await?;
     let told = Instant::now();
     loop {
         let app = app(namespace.api::<Pod>().get(&pod).await?).context("the pod has no app")?;

@@ -25,7 +25,7 @@ fn by_every_helm() {
     }
 }
 
-/// Uninstalled when dropped, or other tests would take it for the installation.
+/// Uninstalled when dropped.
 struct Release {
     helm: String,
     values: Vec<String>,
@@ -104,8 +104,9 @@ impl Drop for Release {
 }
 
 fn image_of_the_installation() -> String {
-    let found = get(&["deployments", "--all-namespaces", "--selector=app.kubernetes.io/name=evenkeel"]);
-    let image = found.pointer("/items/0/spec/template/spec/containers/0/image").and_then(Value::as_str);
+    // As `make install` does it.
+    let found = get(&["deployments", "evenkeel-webhook", "--namespace=evenkeel", "--ignore-not-found"]);
+    let image = found.pointer("/spec/template/spec/containers/0/image").and_then(Value::as_str);
     image.expect("evenkeel is not installed in the cluster of KUBECONFIG: `make install` does it").to_owned()
 }
 

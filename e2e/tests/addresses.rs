@@ -1,0 +1,75 @@
+//! Promise: connections are recycled by whichever address a client comes, IPv4 or IPv6, and whether the Service leads to the
+//! port by name or by number. Interception named-port goes by names alone, as its documentation says: what comes by number
+//! passes the proxy by, and is served.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, ensure};
+use e2e::{Client, TestNamespace, Web, in_namespace, record};
+use k8s_openapi::api::core::v1::Service;
+use serde_json::{Value, json};
+
+const MAX_REQUESTS: u32 = 5;
+const REQUESTS: u32 = 50;
+
+#[tokio::test]
+async fn a_redirect_takes_every_way() -> anyhow::Result<()> {
+    let seen = in_namespace("addresses", |namespace| ways(namespace, "redirect")).await?;
+    ensure!(seen.iter().all(|way| way.recycled), "a way around the proxy");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_port_taken_by_its_name_is_reached_by_name() -> anyhow::Result<()> {
+    let seen = in_namespace("addresses", |namespace| ways(namespace, "named-port")).await?;
+    for way in seen {
+        ensure!(way.recycled == (way.target == "http"), "targetPort {} at {}", way.target, way.address);
+    }
+    Ok(())
+}
+
+/// How a client came, and whether its connections were recycled.
+struct Way {
+    target: Value,
+    address: SocketAddr,
+    recycled: bool,
+}
+
+async fn ways(namespace: TestNamespace, interception: &'static str) -> anyhow::Result<Vec<Way>> {
+    let web = Web::sample()?.replicas(1).annotation("evenkeel.dev/interception", interception);
+    let web = web.annotation("evenkeel.dev/max-requests", &MAX_REQUESTS.to_string());
+    namespace.deploy(&web.annotation("evenkeel.dev/jitter", "0%")).await?;
+    let mut ways = Vec::new();
+    for target in [json!("http"), json!(8080)] {
+        let addresses = namespace.expose(&service(&target)?).await?;
+        if !addresses.iter().any(SocketAddr::is_ipv6) {
+            println!("NOT TESTED: IPv6, which the Services of this cluster do not have (targetPort {target})");
+        }
+        for address in addresses {
+            namespace.settle(address).await?;
+            let recycled = is_recycled(address).await?;
+            println!("{interception}: targetPort {target} at {address}: recycled is {recycled}");
+            ways.push(Way { target: target.clone(), address, recycled });
+        }
+    }
+    let told = |way: &Way| json!({"targetPort": way.target, "ipv6": way.address.is_ipv6(), "recycled": way.recycled});
+    record(&format!("addresses-{interception}"), &ways.iter().map(told).collect::<Vec<_>>())?;
+    Ok(ways)
+}
+
+fn service(target: &Value) -> anyhow::Result<Service> {
+    let name = if target.is_string() { "by-name" } else { "by-number" };
+    let spec = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": target}]});
+    serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).context("a Service")
+}
+
+/// Whether every connection ends at exactly the limit; an error where some do and some do not.
+async fn is_recycled(address: SocketAddr) -> anyhow::Result<bool> {
+    let mut client = Client::new(address);
+    for request in 1..=REQUESTS {
+        client.get().await.map_err(|failure| anyhow::anyhow!("request {request} at {address}: {failure}"))?;
+    }
+    let opened = client.opened();
+    ensure!([1, REQUESTS / MAX_REQUESTS].contains(&opened), "{opened} connections at {address}");
+    Ok(opened > 1)
+}
