@@ -198,6 +198,16 @@ fn responses_of_earlier_streams_do_not_begin_it() {
     assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
 }
 
+/// Telling a 103 from the final response takes the state of its field compression, which is the client's and the app's.
+#[test]
+fn an_interim_response_announces_like_a_final_one() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    let interim = frame(1, 0x4, 1, b"103");
+    assert_eq!(dialogue.app(&interim), [first_step(), interim.clone()].concat());
+    assert_eq!(dialogue.app(&[interim.clone(), headers(1)].concat()), [interim, headers(1)].concat());
+}
+
 #[test]
 fn a_limit_of_one_waits_for_the_apps_settings() {
     let mut dialogue = Dialogue::with_limit(1);
@@ -261,6 +271,20 @@ fn streams_behind_the_last_never_reach_the_app() {
     let window = frame(8, 0, 0, &[0, 0, 0, 9]);
     assert_eq!(dialogue.client(&[headers(7), window.clone(), headers(9)].concat()), window);
     assert_eq!(dialogue.session.requests_started(), 1);
+}
+
+/// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes, not
+/// even the trailers of a stream that is served. The connection ends within a second.
+#[test]
+fn no_field_block_follows_a_dropped_one() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    dialogue.elapse();
+    assert_eq!(dialogue.elapse(), goaway(3, ErrorCode::NoError));
+    let (data, trailers) = (frame(0, 0, 3, b"more"), [frame(1, 1, 3, b"trail"), frame(9, 4, 3, b"ers")].concat());
+    assert_eq!(dialogue.client(&[headers(5), data.clone(), trailers].concat()), data);
 }
 
 #[test]
