@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod judge;
+mod size;
 mod verdict;
 mod wire;
 

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use inject::{NamespaceFacts, Outcome, WorkloadKind};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tracing::{debug, error, info};
 
+use super::size;
 use super::verdict::{Passed, Verdict};
 use super::wire::{self, Malformed, Operation, Request};
 use crate::namespaces::Namespaces;
@@ -108,8 +108,11 @@ fn workload(request: &Request<'_>) -> Result<(Value, WorkloadKind), Passed> {
     if request.operation == Operation::Update && !kind.can_change() {
         return Err(Passed::Operation);
     }
-    let object = request.object.ok_or(Passed::NoObject)?;
-    let workload = serde_json::from_str(RawValue::get(object)).map_err(|_| Passed::Unparsable)?;
+    let object = request.object.ok_or(Passed::NoObject)?.get();
+    if size::is_too_large(object) {
+        return Err(Passed::Unparsable);
+    }
+    let workload = serde_json::from_str(object).map_err(|_| Passed::Unparsable)?;
     Ok((workload, kind))
 }
 
@@ -203,6 +206,14 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = String::from_utf8(review(&request())).unwrap().replace("80", &deep);
         assert!(body.len() > 200_000);
+        assert_eq!(answer(&judge, body.as_bytes()).0, Verdict::Passed(Passed::Unparsable));
+    }
+
+    #[test]
+    fn more_values_than_any_workload_has_are_admitted() {
+        let judge = Judge::new(Box::new(|_, _, _| panic!("not to be called")));
+        let many = format!("[{}0]", "[0],".repeat(500_000));
+        let body = String::from_utf8(review(&request())).unwrap().replace("80", &many);
         assert_eq!(answer(&judge, body.as_bytes()).0, Verdict::Passed(Passed::Unparsable));
     }
 

@@ -48,7 +48,7 @@ reasons! {
         Subresource: "subresource", "a subresource, such as scale or status";
         Kind: "kind", "not a kind of workload that is injected";
         NoObject: "no_object", "a review without an object";
-        Unparsable: "unparsable", "an object that is not JSON of reasonable depth";
+        Unparsable: "unparsable", "an object that is not JSON of reasonable depth and size";
     }
 }
 
