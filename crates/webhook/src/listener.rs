@@ -14,6 +14,8 @@ use crate::places::{Guest, Place, Places};
 
 /// A connection costs some 50 KiB, half of it for TLS; for one more than these, another has to go.
 const MOST_CONNECTIONS: usize = 1024;
+/// For the bodies that are being read or judged: five of the largest, or hundreds of the usual size.
+const MOST_BYTES: u32 = 16 << 20;
 
 /// The address of a listener that holds at most 1024 connections, or of somebody who connected to it.
 #[derive(Clone, Debug)]
@@ -41,13 +43,6 @@ impl BoundedAddress {
     pub(crate) fn of_listener(socket: SocketAddr) -> Self {
         Self { socket, guest: None }
     }
-
-    /// Notes that a question from there was answered, which makes it one of the last to have to go.
-    pub(crate) fn answered(&self) {
-        if let Some(guest) = &self.guest {
-            guest.answered();
-        }
-    }
 }
 
 impl Address for BoundedAddress {
@@ -55,9 +50,9 @@ impl Address for BoundedAddress {
     type Listener = BoundedListener;
 }
 
-impl Connected<Self> for BoundedAddress {
-    fn connect_info(peer: Self) -> Self {
-        peer
+impl Connected<BoundedAddress> for Guest {
+    fn connect_info(peer: BoundedAddress) -> Self {
+        peer.guest.expect("whoever connects has a place")
     }
 }
 
@@ -70,7 +65,7 @@ impl BoundedListener {
             }
             bound => bound?,
         };
-        Ok(Self { listener, places: Places::new(most) })
+        Ok(Self { listener, places: Places::new(most, MOST_BYTES) })
     }
 }
 
@@ -153,7 +148,7 @@ mod tests {
             clients.push(TcpStream::connect(address).await.unwrap());
             let (stream, peer) = listener.accept_stream().await.unwrap();
             if index == 0 {
-                peer.answered();
+                peer.guest.unwrap().answered();
             }
             accepted.push(tokio::spawn(async move { { stream }.read_u8().await.map_err(|error| error.kind()) }));
         }

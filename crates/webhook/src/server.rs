@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
+use crate::places::Guest;
 use crate::review::{self, Judge, Reviewer};
 use crate::settings::{Settings, Tls};
 use crate::tls;
@@ -113,10 +114,7 @@ impl Webhook {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (reviews, admin) = (Handle::new(), Handle::new());
         let serving = try_join(
-            self.reviews
-                .0
-                .handle(reviews.clone())
-                .serve(self.reviews.1.into_make_service_with_connect_info::<BoundedAddress>()),
+            self.reviews.0.handle(reviews.clone()).serve(self.reviews.1.into_make_service_with_connect_info::<Guest>()),
             self.admin.0.handle(admin.clone()).serve(self.admin.1.into_make_service()),
         );
         let ending = async {

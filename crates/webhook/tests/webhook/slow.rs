@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use webhook::review::LARGEST_BODY;
 
 use crate::running::{Http1, Running, collect, review_of_deployment};
 
@@ -17,6 +18,8 @@ use crate::running::{Http1, Running, collect, review_of_deployment};
 const SLOW: usize = 1100;
 /// As the webhook has it.
 const PLACES: usize = 1024;
+/// Of the largest size, at once.
+const MOST_BODIES: usize = 5;
 /// That of an API server, by the chart; less than the time that a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -63,6 +66,28 @@ async fn slow_heads_and_bodies_make_room_too() {
         // How cleanly it is closed does not matter.
         let closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
         assert!(closed.is_ok(), "they came before the others and had no answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_end_make_room_for_those_that_do() {
+    let webhook = Running::injecting().await;
+    let begun = format!("POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: {LARGEST_BODY}\r\n\r\n");
+    let begun = begun + &" ".repeat(LARGEST_BODY - 1);
+    let mut slow = Vec::new();
+    for _ in 0..MOST_BODIES * 2 {
+        let mut stream = webhook.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let review = review_of_deployment(&json!({})).to_string();
+    let large = review.clone() + &" ".repeat(LARGEST_BODY - review.len());
+    let posted = timeout(PATIENCE, webhook.post(large)).await;
+    assert_eq!(posted.expect("a large review is not kept waiting").0, StatusCode::OK);
+    for stream in &mut slow[..MOST_BODIES] {
+        // How cleanly it is closed does not matter.
+        let closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "there is no memory for all of them");
     }
 }
 
