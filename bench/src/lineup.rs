@@ -95,7 +95,7 @@ fn start_speaking(
 }
 
 /// `taskset` becomes the program it starts, so that the process's number stays the one that is accounted.
-fn pinned(core: usize, command: &Command) -> Command {
+pub(crate) fn pinned(core: usize, command: &Command) -> Command {
     let mut pinned = Command::new("taskset");
     pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
     pinned
@@ -129,6 +129,6 @@ pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?.local_addr()?.port())
 }

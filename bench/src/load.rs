@@ -4,6 +4,7 @@ pub(crate) mod exchange;
 pub(crate) mod h2load;
 pub(crate) mod idle;
 pub(crate) mod paced;
+pub(crate) mod reviews;
 pub(crate) mod wrk;
 
 /// What a load generator saw.

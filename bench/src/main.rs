@@ -3,6 +3,7 @@
 //! `cargo run --release -p bench` prints the tables of `bench/RESULTS.md` and writes that file. See `bench/README.md`.
 
 mod accounting;
+mod bare_webhook;
 mod bench;
 mod byte_copy;
 mod clock;
@@ -14,9 +15,11 @@ mod machine;
 mod peer;
 mod process;
 mod report;
+mod review;
 mod scenario;
 mod sink;
 mod summary;
+mod tls;
 mod tools;
 
 use std::fs;
@@ -29,13 +32,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use crate::bench::Bench;
 use crate::cores::Cores;
 use crate::report::Section;
-use crate::scenario::{Scenario, cpu, latency, memory, recycling, start};
-use crate::tools::Tools;
+use crate::scenario::{Scenario, cpu, latency, memory, recycling, start, webhook};
+use crate::tools::{Tools, Webhook};
 
 /// Measures recycling-proxy against nginx, HAProxy, Envoy and a byte copy.
 ///
 /// Peers are installed by bench/install-peers.sh; one that is missing is marked so in the tables. The proxy is built
-/// first, in release. A full run takes about eight minutes, on a machine that should have nothing else to do.
+/// first, in release. A full run takes about eleven minutes, on a machine that should have nothing else to do.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -62,6 +65,9 @@ struct Options {
     /// A binary of recycling-proxy to measure, instead of building one.
     #[arg(long)]
     proxy: Option<PathBuf>,
+    /// A binary of evenkeel-webhook to measure, instead of building one.
+    #[arg(long)]
+    webhook: Option<PathBuf>,
     /// Where the report goes [default: bench/RESULTS.md].
     #[arg(long)]
     output: Option<PathBuf>,
@@ -77,12 +83,22 @@ enum Command {
         #[arg(long)]
         app: SocketAddr,
     },
+    /// The floor of the webhook, a process of its own for the same reason.
+    #[command(hide = true)]
+    BareWebhook {
+        #[arg(long)]
+        listen: SocketAddr,
+        /// The folder with tls.crt and tls.key.
+        #[arg(long)]
+        certificate: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     let Cli { command, options } = Cli::parse();
     match command {
         Some(Command::ByteCopy { listen, app }) => match byte_copy::run(listen, app)? {},
+        Some(Command::BareWebhook { listen, certificate }) => match bare_webhook::run(listen, &certificate)? {},
         None => measure(options),
     }
 }
@@ -90,8 +106,15 @@ fn main() -> Result<()> {
 fn measure(options: Options) -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
     limits::lift();
+    let all = options.only.is_empty();
+    let chosen = if all { Scenario::value_variants().to_vec() } else { options.only };
+    let webhook = match options.webhook {
+        Some(path) => Webhook::Given(path),
+        None if chosen.contains(&Scenario::Webhook) => Webhook::ToBuild,
+        None => Webhook::NotNeeded,
+    };
     // Before the cores are split: the build may have them all.
-    let tools = Tools::find(workspace, options.proxy)?;
+    let tools = Tools::find(workspace, options.proxy, webhook)?;
     let cores = Cores::split()?;
     if options.polite || !cores::take_precedence() {
         eprintln!("not going before other processes: whatever else runs here shows in the figures");
@@ -99,8 +122,6 @@ fn measure(options: Options) -> Result<()> {
     let dir = workspace.join("target/bench");
     let bench = Bench::new(tools, cores, options.rounds.into(), options.seconds, dir)?;
 
-    let all = options.only.is_empty();
-    let chosen = if all { Scenario::value_variants().to_vec() } else { options.only };
     let watch = machine::Watch::start()?;
     let sections = run(&bench, &chosen)?;
     let text = report::render(&machine::preface(&bench, watch.use_by_others()?), &sections);
@@ -129,6 +150,7 @@ fn run(bench: &Bench, chosen: &[Scenario]) -> Result<Vec<Section>> {
             Scenario::Recycling => sections.push(recycling::measure(bench, app.port())),
             Scenario::Memory => sections.push(memory::measure(bench, app.port())),
             Scenario::Start => sections.push(start::measure(bench, app.port())),
+            Scenario::Webhook => sections.extend(webhook::measure(bench)?),
         }
     }
     Ok(sections)

@@ -32,12 +32,22 @@ impl Running {
     /// Starts a server and waits for its first answer. What it prints goes to the file `log`, whose end is in the error
     /// if it never answers.
     pub(crate) fn start(command: &mut Command, protocol: Protocol, port: u16, log: &Path) -> Result<Self> {
+        Self::start_until(command, port, log, || exchange::once(protocol, port))
+    }
+
+    /// The same, where the first answer is that to this question.
+    pub(crate) fn start_until(
+        command: &mut Command,
+        port: u16,
+        log: &Path,
+        ask: impl Fn() -> Result<()>,
+    ) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let begun = clock::now();
         let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut running = Self { child, port, start_to_ready: Duration::ZERO };
-        while exchange::once(protocol, port).is_err() {
+        while ask().is_err() {
             if let Some(status) = running.child.try_wait()? {
                 bail!("it ended before it answered: {status}: {}", end_of(log));
             }

@@ -5,6 +5,7 @@ pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod recycling;
 pub(crate) mod start;
+pub(crate) mod webhook;
 
 use clap::ValueEnum;
 
@@ -30,6 +31,8 @@ pub(crate) enum Scenario {
     Memory,
     /// Time from the start to the first answer.
     Start,
+    /// Latency, CPU and memory of the webhook at 500 reviews per second.
+    Webhook,
 }
 
 /// One figure of each round, of every peer.

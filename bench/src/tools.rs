@@ -15,6 +15,7 @@ const INSTALL: &str = "bench/install-peers.sh installs it";
 pub(crate) struct Tools {
     this: PathBuf,
     evenkeel: PathBuf,
+    webhook: Option<PathBuf>,
     pub(crate) nginx: PathBuf,
     nghttpx: Option<PathBuf>,
     haproxy: Option<PathBuf>,
@@ -24,9 +25,17 @@ pub(crate) struct Tools {
     pub(crate) nghttpd: PathBuf,
 }
 
+/// What there is of the webhook.
+#[derive(Debug)]
+pub(crate) enum Webhook {
+    NotNeeded,
+    Given(PathBuf),
+    ToBuild,
+}
+
 impl Tools {
     /// Finds them all; builds ours where no binary of it is given. Without the apps (nginx, nghttpd) and the load (wrk, h2load) there is no run.
-    pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>, webhook: Webhook) -> Result<Self> {
         let required = |name: &str| on_path(name).with_context(|| format!("{name} is not installed; {INSTALL}"));
         Ok(Self {
             nginx: required("nginx")?,
@@ -39,7 +48,12 @@ impl Tools {
                 .filter(|path| path.is_file())
                 .or_else(|| on_path("envoy")),
             this: env::current_exe().context("finding this program")?,
-            evenkeel: evenkeel.map_or_else(|| build(workspace), Ok)?,
+            evenkeel: evenkeel.map_or_else(|| build(workspace, "recycling-proxy", "recycling-proxy"), Ok)?,
+            webhook: match webhook {
+                Webhook::NotNeeded => None,
+                Webhook::Given(path) => Some(path),
+                Webhook::ToBuild => Some(build(workspace, "webhook", "evenkeel-webhook")?),
+            },
         })
     }
 
@@ -54,6 +68,12 @@ impl Tools {
             Peer::Envoy => self.envoy.as_ref(),
         };
         found.map(PathBuf::as_path).with_context(|| format!("not installed; {INSTALL}"))
+    }
+
+    /// The program that answers reviews, or this one, which is their floor.
+    pub(crate) fn webhook(&self, floor: bool) -> Result<&Path> {
+        let found = if floor { Some(&self.this) } else { self.webhook.as_ref() };
+        found.map(PathBuf::as_path).context("no webhook was built")
     }
 
     /// The version that a peer reports of itself, such as `1.22.1`.
@@ -73,19 +93,19 @@ fn on_path(name: &str) -> Option<PathBuf> {
     places.map(|place| place.join(name)).find(|program| program.is_file())
 }
 
-fn build(workspace: &Path) -> Result<PathBuf> {
-    eprintln!("building recycling-proxy …");
+fn build(workspace: &Path, package: &str, program: &str) -> Result<PathBuf> {
+    eprintln!("building {program} …");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--release", "--package", "recycling-proxy"])
+        .args(["build", "--release", "--package", package])
         .current_dir(workspace)
         .status()
         .context("starting cargo")?;
     if !status.success() {
-        bail!("recycling-proxy does not build; give a binary of it with --proxy, or mend it");
+        bail!("{program} does not build; give a binary of it by a flag (--help), or mend it");
     }
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), |dir| workspace.join(dir));
-    Ok(target.join("release/recycling-proxy"))
+    Ok(target.join("release").join(program))
 }
 
 /// The first word that looks like a version, alone or behind a slash.
