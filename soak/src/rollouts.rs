@@ -132,10 +132,11 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
     let left: usize = all.farewells.iter().filter(|farewell| !farewell.drained).count();
     report.verdicts = vec![
         Verdict::new("0 requests fail", format!("{failed} of {}", count(answered + failed as u64)), failed == 0),
+        // Fewer are no loss: a busy node may lead a connection to a pod between its last count and its SIGTERM.
         Verdict::new(
-            "as many at the apps as were answered",
+            "no more at the apps than were answered",
             format!("{} at the apps, {} answered", count(all.served), count(answered)),
-            all.served == answered,
+            all.served <= answered,
         ),
         Verdict::new("every drain ends with the last connection", format!("{left} did not"), left == 0),
     ];
