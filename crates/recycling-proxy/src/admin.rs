@@ -5,7 +5,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz` | 200 while the proxy accepts connections |
 //! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports |
-//! | `/drained` | 200 once the drain is over; at once where none begins within 2 s |
+//! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -81,6 +81,7 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
             proxy.metrics.unreachable(Unreachable::of(&error));
+            proxy.drain.app_refused();
             Wire::from(client).reset();
             return None;
         }

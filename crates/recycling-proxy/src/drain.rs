@@ -1,6 +1,6 @@
 //! The drain: every response announces, and whoever waits is told when no connection is left.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,8 +11,10 @@ use crate::label::labels;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 const SHORTEST: Duration = Duration::from_secs(3);
-/// Where no drain has begun by then, the app is being restarted alone, and nobody should wait.
+/// An app that shows for so long that it is not well, or nothing at all, is not kept for a drain that has not begun.
 const BEGINNING: Duration = Duration::from_secs(2);
+/// Nor is one that is well for longer than this: a node that lacks CPU takes seconds to run the command that begins the drain.
+const LATEST_BEGINNING: Duration = Duration::from_secs(10);
 
 labels!(
     /// Where the drain stands.
@@ -37,12 +39,48 @@ pub struct Drain {
     // Read once per request; a watch channel takes a lock.
     announcing: AtomicBool,
     bound: Duration,
+    answers: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// How often the app has shown what.
+#[derive(Clone, Copy, Debug)]
+struct Signs {
+    answers: u64,
+    refusals: u64,
+}
+
+impl Signs {
+    /// It answers, and refuses nobody.
+    const fn are_good_since(self, before: Self) -> bool {
+        self.answers != before.answers && self.refusals == before.refusals
+    }
 }
 
 impl Drain {
     /// No drain yet; one will last `bound` at most.
     pub fn new(bound: Duration) -> Self {
-        Self { phase: watch::Sender::new(DrainPhase::Serving), announcing: AtomicBool::new(false), bound }
+        Self {
+            phase: watch::Sender::new(DrainPhase::Serving),
+            announcing: AtomicBool::new(false),
+            bound,
+            answers: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+        }
+    }
+
+    /// The app has answered a request.
+    pub fn app_answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The app has not accepted a connection.
+    pub fn app_refused(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn signs(&self) -> Signs {
+        Signs { answers: self.answers.load(Ordering::Relaxed), refusals: self.refusals.load(Ordering::Relaxed) }
     }
 
     /// Whether every response announces.
@@ -92,11 +130,19 @@ impl Drain {
         self.reach(DrainPhase::Drained).await;
     }
 
-    /// Waits until the drain is over, but not for one that does not begin.
+    /// Waits until the drain is over, but not for one that does not begin: then the app is being restarted alone. As long
+    /// as the app is well, that is not likely, and the drain is given more time.
     pub async fn done_if_begun(&self) {
-        if timeout(BEGINNING, self.begun()).await.is_ok() {
-            self.done().await;
+        let asked = Instant::now();
+        let mut before = self.signs();
+        while timeout(BEGINNING, self.begun()).await.is_err() {
+            let now = self.signs();
+            if !now.are_good_since(before) || asked.elapsed() >= LATEST_BEGINNING {
+                return;
+            }
+            before = now;
         }
+        self.done().await;
     }
 
     async fn reach(&self, phase: DrainPhase) {
@@ -108,6 +154,7 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
 
     use super::*;
@@ -159,6 +206,52 @@ mod tests {
             let took = time_until_done(&drain).await;
             assert!((bound..bound + Duration::from_millis(10)).contains(&took), "{took:?}");
         }
+    }
+
+    /// How long is waited for a drain that does not begin, while `sign` is shown every half a second.
+    async fn time_until_given_up(sign: impl Fn(&Drain)) -> Duration {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        let mut given_up = pin!(drain.done_if_begun());
+        while timeout(Duration::from_millis(500), &mut given_up).await.is_err() {
+            sign(&drain);
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_is_given_more_time_while_the_app_is_well() {
+        for (sign, expected) in [
+            (Box::new(|_: &Drain| {}) as Box<dyn Fn(&Drain)>, BEGINNING),
+            (Box::new(Drain::app_refused), BEGINNING),
+            (
+                Box::new(|drain: &Drain| {
+                    drain.app_answered();
+                    drain.app_refused();
+                }),
+                BEGINNING,
+            ),
+            (Box::new(Drain::app_answered), LATEST_BEGINNING),
+        ] {
+            let took = time_until_given_up(sign).await;
+            assert!((expected..expected + Duration::from_millis(10)).contains(&took), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_begins_late_is_waited_for_while_the_app_is_well() {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        let answering = async {
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                drain.app_answered();
+            }
+            drain.begin();
+        };
+        tokio::join!(drain.done_if_begun(), answering);
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
     }
 
     #[tokio::test(start_paused = true)]

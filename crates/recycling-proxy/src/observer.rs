@@ -12,7 +12,7 @@ use crate::recycle::{Limits, Moment, RetireReason};
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {
-    /// The moment of a decision.
+    /// The moment of a decision: the app has answered.
     fn moment(&self) -> Moment;
     /// Another request has begun.
     fn request_started(&self);
@@ -46,6 +46,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn moment(&self) -> Moment {
+        self.proxy.drain.app_answered();
         // The clock is asked only where an age limit makes it matter.
         let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
         Moment { age, draining: self.proxy.drain.is_announcing(), marked: self.retirable.is_marked() }
