@@ -51,6 +51,12 @@ impl Release {
         assert!(said.contains("Succeeded"), "{said}");
         let (bundle, authority) = (bundle(), authority());
         assert!(!bundle.is_empty() && !authority.is_empty(), "the chart renders neither");
+        assert_eq!(bundle, authority, "API servers trust another authority than the one that replicas sign by");
+        assert_eq!(
+            first_authorities(),
+            [1, 0],
+            "of two replicas that start at once one is first, and the other takes its"
+        );
 
         self.helm_with_chart("upgrade", &["--set=webhook.replicas=1", "--set=webhook.logLevel=debug"]);
         assert_eq!(
@@ -118,6 +124,16 @@ fn bundle() -> String {
 
 fn authority() -> String {
     get(&["secret", AUTHORITY, "--namespace", NAME])["data"]["ca.crt"].as_str().unwrap_or_default().to_owned()
+}
+
+/// How many authorities each replica has stored, by its log, most first.
+fn first_authorities() -> Vec<usize> {
+    let pods = get(&["pods", "--namespace", NAME, "--selector=app.kubernetes.io/component=webhook"]);
+    let names = pods["items"].as_array().expect("a list").iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+    let stored = |name| run("kubectl", &["logs", name, "--namespace", NAME]).matches("stored the authorities").count();
+    let mut stored: Vec<usize> = names.map(stored).collect();
+    stored.sort_unstable_by(|one, other| other.cmp(one));
+    stored
 }
 
 fn get(what: &[&str]) -> Value {

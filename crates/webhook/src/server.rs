@@ -44,7 +44,8 @@ pub struct Webhook {
     admin: (Server<BoundedAddress>, Router, SocketAddr),
     health: Arc<Health>,
     shutdown_delay: Duration,
-    keeper: AbortHandle,
+    /// What goes on beside the ports.
+    beside: Vec<AbortHandle>,
 }
 
 /// Why a webhook could not start.
@@ -67,24 +68,52 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
 }
 
+/// What both ports, and the tasks beside them, have in common.
+#[derive(Clone)]
+pub struct Shared {
+    /// What API servers are shown.
+    pub served: Arc<ServedLeaf>,
+    /// Whether it should be sent reviews.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What certificates are measured by.
+    pub clock: Clock,
+}
+
+impl Shared {
+    /// No certificate, nothing counted.
+    pub fn new(clock: Clock) -> Self {
+        let served = Arc::new(ServedLeaf::default());
+        let health = Arc::new(Health::new(Arc::clone(&served)));
+        Self { served, health, metrics: Arc::new(Metrics::new()), clock }
+    }
+}
+
 impl Webhook {
     /// Opens both ports and begins to look after certificates.
     pub async fn start(settings: &Settings, judge: Judge, clock: Clock) -> Result<Self, StartError> {
-        let served = Arc::new(ServedLeaf::default());
-        let health = Arc::new(Health::new(Arc::clone(&served)));
-        let metrics = Arc::new(Metrics::new());
+        let shared = Shared::new(clock);
         let judge =
             if settings.read_namespaces { judge.knowing(Namespaces::of_cluster(client().await?)) } else { judge };
         let keeper = match &settings.tls {
-            Tls::Own(names) => keep_own(client().await?, names, &served, &health, clock.clone()),
+            Tls::Own(names) => keep_own(client().await?, names, &shared),
             Tls::Files { certificate, key } => {
-                let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&served));
+                let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
                 keeper.reload()?;
                 // Whoever issued it has told the API server.
-                health.set_trusted(true);
+                shared.health.set_trusted(true);
                 tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
             }
         };
+        let mut webhook = Self::open(settings, judge, shared).await?;
+        webhook.beside.push(keeper);
+        Ok(webhook)
+    }
+
+    /// Opens both ports, and leaves it to others to put a certificate into `shared`.
+    pub async fn open(settings: &Settings, judge: Judge, shared: Shared) -> Result<Self, StartError> {
+        let Shared { served, health, metrics, clock } = shared;
         let reviewer = Reviewer::new(judge, Arc::clone(&metrics), Arc::clone(&health));
         let (listener, address) = listen(settings.listen).await?;
         let tls = RustlsConfig::from_config(tls::server_config(served)?);
@@ -96,7 +125,7 @@ impl Webhook {
         // Whoever reads the first line may use either port.
         info!(endpoint = "reviews", address = %reviews.2, "listening");
         info!(endpoint = "admin", address = %admin.2, "listening");
-        Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, keeper })
+        Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, beside: Vec::new() })
     }
 
     /// Where reviews are answered, with the port that a 0 became.
@@ -122,7 +151,7 @@ impl Webhook {
             info!("shutting down");
             self.health.drain();
             // From here on others look after certificates; what this replica knows may be of an installation that is gone.
-            self.keeper.abort();
+            self.beside.iter().for_each(AbortHandle::abort);
             tokio::time::sleep(self.shutdown_delay).await;
             reviews.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
             admin.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
@@ -132,7 +161,7 @@ impl Webhook {
             served = serving => served,
             () = ending => Ok(((), ())),
         };
-        self.keeper.abort();
+        self.beside.iter().for_each(AbortHandle::abort);
         served.map(|_| ())
     }
 }
@@ -151,16 +180,10 @@ fn tell(reloaded: Result<bool, FilesError>) {
     }
 }
 
-fn keep_own(
-    client: Client,
-    names: &Names,
-    served: &Arc<ServedLeaf>,
-    health: &Arc<Health>,
-    clock: Clock,
-) -> AbortHandle {
+fn keep_own(client: Client, names: &Names, shared: &Shared) -> AbortHandle {
     let store = KubernetesStore::new(client, names.clone());
     let touches = store.touches();
-    let (served, health) = (Arc::clone(served), Arc::clone(health));
+    let Shared { served, health, metrics: _, clock } = shared.clone();
     let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health);
     tokio::spawn(keeper.run(touches)).abort_handle()
 }

@@ -3,5 +3,7 @@
 mod chart;
 mod command_line;
 mod reviews;
+mod rotation;
 mod running;
 mod slow;
+mod world;

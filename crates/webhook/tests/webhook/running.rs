@@ -25,7 +25,7 @@ use webhook::review::Judge;
 use webhook::server::Webhook;
 use webhook::settings::{Settings, Tls};
 
-const NAME: &str = "evenkeel-webhook.evenkeel.svc";
+pub(crate) const NAME: &str = "evenkeel-webhook.evenkeel.svc";
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running webhook; dropped, it is told to end.
@@ -46,20 +46,25 @@ pub(crate) fn certificate(folder: &Path) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
+/// Any free ports, and a certificate from `folder`.
+pub(crate) fn settings(folder: &Path, shutdown_delay: Duration) -> Settings {
+    Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        admin: "127.0.0.1:0".parse().unwrap(),
+        tls: Tls::Files { certificate: folder.join("tls.crt"), key: folder.join("tls.key") },
+        read_namespaces: false,
+        defaults: std::collections::BTreeMap::new(),
+        shutdown_delay,
+        log_level: LogLevel::Info,
+    }
+}
+
 impl Running {
     /// Starts one that answers as `judge` does, and ends `shutdown_delay` after it was told to.
     pub(crate) async fn start(judge: Judge, shutdown_delay: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trusted = certificate(folder.path());
-        let settings = Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            admin: "127.0.0.1:0".parse().unwrap(),
-            tls: Tls::Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") },
-            read_namespaces: false,
-            defaults: std::collections::BTreeMap::new(),
-            shutdown_delay,
-            log_level: LogLevel::Info,
-        };
+        let settings = settings(folder.path(), shutdown_delay);
         let webhook = Webhook::start(&settings, judge, Clock::system()).await.unwrap();
         let (reviews, admin) = (webhook.reviews_address(), webhook.admin_address());
         let (end, told) = oneshot::channel();
@@ -155,6 +160,11 @@ impl Http1 {
         let (client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(driver);
         Self(client)
+    }
+
+    /// Whether the server has not closed it while it was idle.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        self.0.ready().await.is_ok()
     }
 
     pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Response<hyper::body::Incoming> {
