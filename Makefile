@@ -121,6 +121,7 @@ generate: ## rebuild what is generated from the sources
 	manifests/render.sh
 	UPDATE_DOCS=1 cargo test --locked --quiet --package settings --test documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package recycling-proxy --test documentation
+	UPDATE_DOCS=1 cargo test --locked --quiet --package webhook --test webhook documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package cli --test demo metrics
 	UPDATE_GOLDEN=1 cargo test --locked --quiet --package inject --test golden
 

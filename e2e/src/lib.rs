@@ -17,6 +17,7 @@ mod record;
 mod release;
 mod rollout;
 mod stand_in;
+mod told;
 mod web;
 mod webhook;
 

@@ -1,4 +1,4 @@
-//! Promise: whoever asks for the proxy and does not get it is told, and nobody else is.
+//! Promise: whoever asks for the proxy and does not get it is told, by kubectl at once and by an Event; nobody else is.
 
 use anyhow::ensure;
 use e2e::{Web, in_namespace, sidecar};
@@ -8,7 +8,7 @@ use kube::Resource as _;
 const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "100");
 
 #[tokio::test]
-async fn warnings_for_those_alone_who_go_without() -> anyhow::Result<()> {
+async fn warnings_and_events_for_those_whom_they_concern() -> anyhow::Result<()> {
     in_namespace("told", |namespace| async move {
         let web = || Web::sample().map(|web| web.replicas(0));
         let asking = web()?.annotation(ASKS.0, ASKS.1);
@@ -27,6 +27,16 @@ async fn warnings_for_those_alone_who_go_without() -> anyhow::Result<()> {
             let as_told = warnings.len() == told.len()
                 && warnings.iter().zip(told).all(|(warning, words)| warning.contains(words));
             ensure!(as_told, "{name}: {warnings:?}");
+        }
+        for (name, reason) in
+            [("injected", "ProxyInjected"), ("skipped", "InjectionSkipped"), ("invalid", "InvalidSettings")]
+        {
+            let reasons = namespace.told(name, reason).await?;
+            ensure!(reasons == [reason], "every replica tells, and one Event is there: {reasons:?}");
+        }
+        for name in ["plain", "switched-off"] {
+            let reasons = namespace.reasons(name).await?;
+            ensure!(reasons.is_empty(), "{name}: {reasons:?}");
         }
         Ok(())
     })

@@ -98,6 +98,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* The kinds that Events are about, separated by commas; empty where there are none. */}}
+{{- define "evenkeel.webhook.eventfulKinds" -}}
+{{- if .Values.events.enabled }}{{ without .Values.webhook.kinds "Pod" | join "," }}{{ end -}}
+{{- end -}}
+
 {{/* The namespaces whose workloads are injected. */}}
 {{- define "evenkeel.webhook.namespaceSelector" -}}
 {{- with .Values.namespaces.matchLabels -}}

@@ -20,6 +20,7 @@ pub const PARTS: &[&[&str]] = &[
     &["--set=namespaces.excluded={kube-system,other}", "--set-string=namespaces.matchLabels.team=x"],
     &["--set=webhook.kinds={Deployment,StatefulSet,DaemonSet,ReplicaSet,Pod,Rollout}"],
     &["--set=missedWarning.enabled=false"],
+    &["--set=events.enabled=false"],
     &["--set=networkPolicy.enabled=true"],
     &["--set=networkPolicy.enabled=true", "--set-json=networkPolicy.metricsFrom=[{\"podSelector\": {}}]"],
     &["--set=networkPolicy.enabled=true,networkPolicy.apiServerPorts={443,16443}"],

@@ -47,6 +47,15 @@ impl WorkloadKind {
         }
     }
 
+    /// Its group and version in manifests.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps/v1",
+            Self::Pod => "v1",
+            Self::Rollout => "argoproj.io/v1alpha1",
+        }
+    }
+
     /// Whether an update can change the pod template. A pod's containers are settled with its creation: a patch would make the
     /// API server refuse its author's update.
     pub const fn can_change(self) -> bool {
@@ -77,6 +86,7 @@ mod tests {
             let versions = ["apps/v1", "v1", "argoproj.io/v1alpha1"];
             let found = versions.iter().filter_map(|version| WorkloadKind::of(version, kind.name()));
             assert_eq!(found.collect::<Vec<_>>(), [*kind]);
+            assert_eq!(WorkloadKind::of(kind.api_version(), kind.name()), Some(*kind));
         }
         for (api_version, kind) in
             [("extensions/v1beta1", "Deployment"), ("v1", "Service"), ("batch/v1", "Job"), ("", "")]

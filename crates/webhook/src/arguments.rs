@@ -101,6 +101,15 @@ pub struct RunArguments {
     #[arg(long, value_name = "SWITCH", env = "EVENKEEL_WEBHOOK_READ_NAMESPACES")]
     pub read_namespaces: Option<String>,
 
+    /// Kinds of workload on which Events tell what became of them, such as Deployment,StatefulSet. Left out: none.
+    #[arg(long, value_name = "KIND", env = "EVENKEEL_WEBHOOK_EVENTS", value_delimiter = ',')]
+    pub events: Vec<String>,
+
+    /// With --events: the labels of namespaces that reviews come from, as JSON: matchLabels, matchExpressions. Events are about
+    /// workloads in these alone.
+    #[arg(long, value_name = "JSON", env = "EVENKEEL_WEBHOOK_NAMESPACE_SELECTOR", default_value = "{}")]
+    pub namespace_selector: String,
+
     /// What holds for workloads that say nothing else: an annotation without its prefix, such as jitter=20%. May
     /// repeat; commas separate several.
     #[arg(long, value_name = "NAME=VALUE", env = "EVENKEEL_WEBHOOK_DEFAULT", value_delimiter = ',')]

@@ -1,7 +1,8 @@
 //! The admission webhook of evenkeel.
 //!
 //! [`server::Webhook`] is the process: a TLS port that answers admission reviews ([`review`]), a plain port for
-//! metrics and health ([`admin`]), and somebody who looks after certificates ([`certificates`]). What becomes of a
+//! metrics and health ([`admin`]), somebody who looks after certificates ([`certificates`]), and somebody who tells of
+//! workloads that go without the proxy ([`events`]). What becomes of a
 //! workload is decided by the `inject` crate alone; nothing here knows what a pod looks like.
 
 pub mod admin;
@@ -9,6 +10,7 @@ pub mod arguments;
 pub mod certificates;
 pub mod check;
 pub mod clock;
+pub mod events;
 pub mod health;
 mod listener;
 pub mod metrics;

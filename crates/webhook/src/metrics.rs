@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::events::Occasion;
 use crate::review::Verdict;
 
 /// In seconds: a review of a usual Deployment takes a fraction of a millisecond, and an API server waits for three seconds.
@@ -22,6 +23,7 @@ pub struct Metrics {
     reviews: Family<ReviewLabels, Counter>,
     duration: Histogram,
     panics: Counter,
+    events: Family<EventLabels, Counter>,
     certificate_expiry: Gauge,
 }
 
@@ -29,6 +31,11 @@ pub struct Metrics {
 struct ReviewLabels {
     decision: &'static str,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    occasion: &'static str,
 }
 
 impl Metrics {
@@ -46,6 +53,11 @@ impl Metrics {
         );
         let panics = Counter::default();
         registry.register("panics", "Reviews that met a defect and were admitted unchanged", panics.clone());
+        let events = Family::<EventLabels, Counter>::default();
+        for occasion in Occasion::ALL {
+            drop(events.get_or_create(&EventLabels { occasion: occasion.label() }));
+        }
+        registry.register("events", "Events that this replica has published on workloads", events.clone());
         let certificate_expiry = Gauge::default();
         registry.register_with_unit(
             "certificate_expiry_timestamp",
@@ -53,7 +65,7 @@ impl Metrics {
             Unit::Seconds,
             certificate_expiry.clone(),
         );
-        Self { registry, reviews, duration, panics, certificate_expiry }
+        Self { registry, reviews, duration, panics, events, certificate_expiry }
     }
 
     /// Counts an answered review.
@@ -63,6 +75,11 @@ impl Metrics {
         if verdict == Verdict::Panicked {
             self.panics.inc();
         }
+    }
+
+    /// Counts a published Event.
+    pub fn told(&self, occasion: Occasion) {
+        self.events.get_or_create(&EventLabels { occasion: occasion.label() }).inc();
     }
 
     /// Counts what was no review.
@@ -101,6 +118,7 @@ mod tests {
     fn text_is_what_dashboards_ask_for() {
         let metrics = Metrics::new();
         metrics.reviewed(Verdict::Decided(Decision::Skipped, Some(SkipReason::HostNetwork)), Duration::from_millis(2));
+        metrics.told(Occasion::Missed);
         metrics.reviewed(Verdict::Panicked, Duration::from_millis(2));
         let text = metrics.text(Some(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))).unwrap();
         for line in [
@@ -108,6 +126,8 @@ mod tests {
             r#"evenkeel_webhook_reviews_total{decision="panicked",reason="none"} 1"#,
             "evenkeel_webhook_review_duration_seconds_count 2",
             "evenkeel_webhook_panics_total 1",
+            r#"evenkeel_webhook_events_total{occasion="missed"} 1"#,
+            r#"evenkeel_webhook_events_total{occasion="injected"} 0"#,
             "evenkeel_webhook_certificate_expiry_timestamp_seconds 1800000000",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -10,6 +10,7 @@ use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Handle, Server};
 use futures_util::future::try_join;
+use inject::WorkloadKind;
 use kube::Client;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
@@ -17,6 +18,7 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
 use crate::clock::Clock;
+use crate::events::Watch;
 use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
@@ -106,8 +108,10 @@ impl Webhook {
                 tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
             }
         };
+        let watches = watches(settings, &shared).await?;
         let mut webhook = Self::open(settings, judge, shared).await?;
         webhook.beside.push(keeper);
+        webhook.beside.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
         Ok(webhook)
     }
 
@@ -178,6 +182,23 @@ fn tell(reloaded: Result<bool, FilesError>) {
         Ok(false) => {}
         Err(error) => warn!(%error, "still serving the certificate from before"),
     }
+}
+
+async fn watches(settings: &Settings, shared: &Shared) -> Result<Vec<Watch>, StartError> {
+    if settings.events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = client().await?;
+    let defaults = Arc::new(settings.defaults.clone());
+    let watch = |kind: &WorkloadKind| Watch {
+        client: client.clone(),
+        kind: *kind,
+        namespaces: settings.namespaces.clone(),
+        defaults: Arc::clone(&defaults),
+        clock: shared.clock.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    Ok(settings.events.iter().map(watch).collect())
 }
 
 fn keep_own(client: Client, names: &Names, shared: &Shared) -> AbortHandle {

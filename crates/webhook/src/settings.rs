@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use inject::WorkloadKind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::Selector;
 use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX, Span, Switch, WorkloadSettings};
 
 use crate::arguments::RunArguments;
@@ -22,6 +25,10 @@ pub struct Settings {
     pub tls: Tls,
     /// Whether the API server is asked about namespaces.
     pub read_namespaces: bool,
+    /// The kinds of workload that Events are about.
+    pub events: Vec<WorkloadKind>,
+    /// The namespaces that reviews come from.
+    pub namespaces: Selector,
     /// The installation's defaults, by annotation name without the prefix.
     pub defaults: BTreeMap<String, String>,
     /// How long reviews are still answered once the process is told to end.
@@ -57,6 +64,8 @@ impl Settings {
             Some(text) => one::<Switch>("read-namespaces", text, faults_of).map(Switch::is_on),
             None => tls.as_ref().map(|tls| matches!(tls, Tls::Own(_))),
         };
+        let events = events(&arguments.events, faults_of);
+        let namespaces = one::<Namespaces>("namespace-selector", &arguments.namespace_selector, faults_of);
         let defaults = defaults(&arguments.default, faults_of);
         let shutdown_delay = one::<Span>("shutdown-delay", &arguments.shutdown_delay, faults_of);
         let log_level = one("log-level", &arguments.log_level, faults_of);
@@ -66,6 +75,8 @@ impl Settings {
                 admin: admin?.0,
                 tls: tls?,
                 read_namespaces: read_namespaces?,
+                events,
+                namespaces: namespaces?.0,
                 defaults,
                 shutdown_delay: shutdown_delay?.get(),
                 log_level: log_level?,
@@ -125,6 +136,11 @@ fn own(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Tls> {
     }))
 }
 
+fn events(given: &[String], faults: &mut Vec<Fault>) -> Vec<WorkloadKind> {
+    let kinds = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    kinds.filter_map(|name| one::<EventfulKind>("events", name, faults).map(|kind| kind.0)).collect()
+}
+
 /// Takes `NAME=VALUE` apart, and has the values judged by the same code that judges annotations.
 fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
     let mut defaults = BTreeMap::new();
@@ -163,6 +179,32 @@ impl FromStr for Address {
         text.parse()
             .map(Self)
             .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8443 or [::]:8443"))
+    }
+}
+
+/// A kind that is watched for Events.
+struct EventfulKind(WorkloadKind);
+
+impl FromStr for EventfulKind {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        // Pods are too many, and change too often.
+        let kind = WorkloadKind::ALL.iter().find(|kind| kind.name() == text && **kind != WorkloadKind::Pod);
+        kind.copied().map(Self).ok_or(InvalidValue("Deployment, StatefulSet, DaemonSet, ReplicaSet or Rollout"))
+    }
+}
+
+/// The labels of namespaces.
+struct Namespaces(Selector);
+
+impl FromStr for Namespaces {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let selector = serde_json::from_str::<LabelSelector>(text).ok();
+        let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
+        selector.map(Self).ok_or(InvalidValue("a LabelSelector in JSON, such as {\"matchLabels\": {\"team\": \"x\"}}"))
     }
 }
 
@@ -234,6 +276,17 @@ mod tests {
         assert!(!settings.read_namespaces && parse(&[]).unwrap().read_namespaces);
         assert!(!parse(&["--read-namespaces=off"]).unwrap().read_namespaces);
         assert_eq!(settings.tls, Tls::Files { certificate: "a".into(), key: "b".into() });
+    }
+
+    #[test]
+    fn events_are_about_kinds_and_namespaces_that_can_be() {
+        let settings = parse(&["--events=Deployment,Rollout", "--namespace-selector={\"matchLabels\":{\"a\":\"b\"}}"]);
+        let settings = settings.unwrap();
+        assert_eq!(settings.events, [WorkloadKind::Deployment, WorkloadKind::Rollout]);
+        assert_eq!(settings.namespaces.to_string(), "a=b");
+        assert!(parse(&[]).unwrap().events.is_empty());
+        let faults = parse(&["--events=Pod,deployments", "--namespace-selector=a=b"]).unwrap_err();
+        assert_eq!(faults.iter().count(), 3, "{faults}");
     }
 
     #[test]

@@ -60,10 +60,44 @@ fn secrets_are_read_for_certificates_of_its_own_alone() {
         assert!(rendered.all("Secret").is_empty(), "{part:?}");
         let secrets = rules(&rendered).iter().any(|(_, rule)| words(rule, "resources").contains(&"secrets"));
         assert!(!secrets, "{part:?}");
-        let namespaces = rules(&rendered);
-        let [(_, rule)] = namespaces[..] else { panic!("more rights than one: {namespaces:?}") };
-        assert_eq!((words(rule, "resources"), words(rule, "verbs")), (vec!["namespaces"], vec!["get"]), "{part:?}");
+        let rights: Vec<_> =
+            rules(&rendered).iter().map(|(_, rule)| (words(rule, "resources"), words(rule, "verbs"))).collect();
+        let expected = [
+            (vec!["namespaces"], vec!["get"]),
+            (vec!["deployments"], vec!["list", "watch"]),
+            (vec!["events"], vec!["create"]),
+        ];
+        assert_eq!(rights, expected, "{part:?}");
     }
+}
+
+#[test]
+fn workloads_are_read_for_events_alone_and_of_the_kinds_that_are_injected() {
+    let watched = |flags: &[&str]| -> Vec<String> {
+        let rendered = rendered(flags);
+        let rules = rules(&rendered);
+        let watches = rules.iter().filter(|(_, rule)| words(rule, "verbs") == ["list", "watch"]);
+        watches.flat_map(|(_, rule)| words(rule, "resources").into_iter().map(str::to_owned)).collect()
+    };
+    assert_eq!(watched(&["--set=webhook.kinds={StatefulSet,Pod,Rollout}"]), ["statefulsets", "rollouts"]);
+    for none in [&["--set=events.enabled=false"][..], &["--set=webhook.kinds={Pod}"]] {
+        let rendered = rendered(none);
+        let events = rules(&rendered).iter().any(|(_, rule)| words(rule, "resources") == ["events"]);
+        assert!(watched(none).is_empty() && !events, "{none:?}");
+        let arguments = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+        assert!(!arguments.contains("--events"), "{arguments}");
+    }
+}
+
+#[test]
+fn events_are_about_the_namespaces_that_reviews_come_from() {
+    let rendered = rendered(&["--set-string=namespaces.matchLabels.team=x"]);
+    let arguments = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+    let mut arguments = arguments.as_array().unwrap().iter().filter_map(Value::as_str);
+    let selector = arguments.find_map(|argument| argument.strip_prefix("--namespace-selector=")).unwrap();
+    let selector: Value = serde_json::from_str(selector).unwrap();
+    let webhook = &rendered.one("MutatingWebhookConfiguration")["webhooks"][0];
+    assert_eq!(selector, webhook["namespaceSelector"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn read(path: &str) -> String {
 fn list_after(line: &str, manifest: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|found| found.trim() != line).skip(1);
     let items = lines.map_while(|line| line.strip_prefix("            - "));
-    items.map(|item| item.trim_matches('"').to_owned()).collect()
+    items.map(|item| item.trim_matches(['"', '\'']).to_owned()).collect()
 }
 
 #[test]
@@ -52,6 +52,11 @@ fn the_rendered_command_line_is_ours() {
     for name in [secret, configuration] {
         assert!(manifest.contains(&format!("resourceNames: [{name}]")), "no rule names {name}");
     }
+    assert_eq!(settings.events, [WorkloadKind::Deployment]);
+    assert_eq!(
+        settings.namespaces.to_string(),
+        "kubernetes.io/metadata.name notin (evenkeel,kube-node-lease,kube-system),evenkeel.dev/inject notin (disabled)"
+    );
     for port in [settings.listen.port(), settings.admin.port()] {
         assert!(manifest.contains(&format!("containerPort: {port}\n")), "{port}");
     }

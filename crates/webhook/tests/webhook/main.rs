@@ -2,6 +2,7 @@
 
 mod chart;
 mod command_line;
+mod documentation;
 mod reviews;
 mod rotation;
 mod running;

@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube::core::Selector;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -53,6 +54,8 @@ pub(crate) fn settings(folder: &Path, shutdown_delay: Duration) -> Settings {
         admin: "127.0.0.1:0".parse().unwrap(),
         tls: Tls::Files { certificate: folder.join("tls.crt"), key: folder.join("tls.key") },
         read_namespaces: false,
+        events: Vec::new(),
+        namespaces: Selector::default(),
         defaults: std::collections::BTreeMap::new(),
         shutdown_delay,
         log_level: LogLevel::Info,

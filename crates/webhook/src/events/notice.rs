@@ -1,0 +1,163 @@
+//! What there is to tell of a workload, from what injection would do to it now.
+
+use inject::{Outcome, WorkloadKind};
+use serde_json::Value;
+
+/// API servers refuse a longer note.
+const LONGEST_NOTE: usize = 1024;
+
+/// Something to tell of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Notice {
+    pub(super) occasion: Occasion,
+    /// Sentences for the workload's author.
+    pub(super) note: String,
+}
+
+/// Defines the occasions; label, reason and sentence are written once.
+macro_rules! occasions {
+    ($($variant:ident: $label:literal, $reason:literal, $type:literal, $sentence:literal;)+) => {
+        /// Why an Event is published.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Occasion {
+            $(#[doc = $sentence] $variant,)+
+        }
+
+        impl Occasion {
+            /// Every occasion.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The label in metrics.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// The reason of the Event, which `kubectl get events --field-selector reason=…` finds.
+            pub const fn reason(self) -> &'static str {
+                match self { $(Self::$variant => $reason,)+ }
+            }
+
+            /// The type of the Event.
+            pub const fn event_type(self) -> &'static str {
+                match self { $(Self::$variant => $type,)+ }
+            }
+
+            /// One sentence for its user, without a full stop.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)+ }
+            }
+        }
+    };
+}
+
+occasions! {
+    Injected: "injected", "ProxyInjected", "Normal", "the recycling proxy was injected";
+    Skipped: "skipped", "InjectionSkipped", "Warning", "the recycling proxy was asked for, but this workload cannot have it";
+    Invalid: "invalid", "InvalidSettings", "Warning", "the annotations have faults; nothing was injected or changed";
+    Missed: "missed", "InjectionMissed", "Warning", "the webhook was away when the workload was changed; any further change is reviewed";
+}
+
+impl Notice {
+    /// What there is to tell of a stored `workload`, for which injection would have this `outcome` now.
+    pub(super) fn of(workload: &Value, kind: WorkloadKind, outcome: &Outcome) -> Option<Self> {
+        let (occasion, note) = match outcome {
+            Outcome::Unchanged { report } => {
+                let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
+                (Occasion::Injected, format!("the recycling proxy takes {}", ports.join(", ")))
+            }
+            Outcome::Skip { reason, .. } => (Occasion::Skipped, format!("not injected: {reason}")),
+            Outcome::Invalid { faults, .. } => (Occasion::Invalid, faults.to_string()),
+            // One that is there and out of date is brought up to date with the next change.
+            Outcome::Inject { .. } if is_injected(workload, kind) => return None,
+            Outcome::Inject { .. } => {
+                let note = format!("asked for, but not injected: {}", Occasion::Missed.sentence());
+                (Occasion::Missed, note)
+            }
+            Outcome::Remove { .. } => {
+                let note = format!("no longer asked for, but not removed: {}", Occasion::Missed.sentence());
+                (Occasion::Missed, note)
+            }
+            Outcome::NotAsked | Outcome::Owned | Outcome::Unreadable(_) => return None,
+        };
+        Some(Self { occasion, note: shortened(note) })
+    }
+}
+
+fn is_injected(workload: &Value, kind: WorkloadKind) -> bool {
+    matches!(inject::remove(workload, kind), Outcome::Remove { .. })
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > LONGEST_NOTE {
+        let cut = LONGEST_NOTE - '…'.len_utf8();
+        note.truncate((0..=cut).rev().find(|at| note.is_char_boundary(*at)).unwrap_or_default());
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+
+    fn workload(annotations: &Value, spec: &Value) -> Value {
+        let mut template = json!({"spec": {"containers": [{"name": "app", "ports": [{"containerPort": 80}]}]}});
+        template["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        json!({"metadata": {"annotations": annotations}, "spec": {"template": template}})
+    }
+
+    fn injected(workload: &Value) -> Value {
+        let outcome = inject::inject(workload, KIND, None, &BTreeMap::new());
+        let mut injected = workload.clone();
+        json_patch::patch(&mut injected, outcome.patch().unwrap()).unwrap();
+        injected
+    }
+
+    fn told(workload: &Value) -> Option<(Occasion, String)> {
+        let outcome = inject::inject(workload, KIND, None, &BTreeMap::new());
+        Notice::of(workload, KIND, &outcome).map(|notice| (notice.occasion, notice.note))
+    }
+
+    #[test]
+    fn what_is_told_of_what() {
+        let asks = json!({"evenkeel.dev/max-requests": "5"});
+        let plain = workload(&asks, &json!({}));
+        let mut outdated = injected(&plain);
+        outdated["metadata"]["annotations"]["evenkeel.dev/jitter"] = json!("0%");
+        let mut left = injected(&plain);
+        left["metadata"]["annotations"] = json!({});
+        for (workload, occasion, words) in [
+            (workload(&json!({}), &json!({})), None, ""),
+            (injected(&plain), Some(Occasion::Injected), "takes 80"),
+            (outdated, None, ""),
+            (plain, Some(Occasion::Missed), "asked for, but not injected: the webhook was away"),
+            (left, Some(Occasion::Missed), "not removed"),
+            (workload(&asks, &json!({"hostNetwork": true})), Some(Occasion::Skipped), "the node's network"),
+            (workload(&json!({"evenkeel.dev/max-requests": "x"}), &json!({})), Some(Occasion::Invalid), "max-requests"),
+        ] {
+            let told = told(&workload);
+            assert_eq!(told.as_ref().map(|(occasion, _)| *occasion), occasion, "{workload}");
+            assert!(told.is_none_or(|(_, note)| note.contains(words)), "{workload}");
+        }
+    }
+
+    #[test]
+    fn no_note_is_longer_than_api_servers_take() {
+        let note = shortened("ä".repeat(600));
+        assert!(note.len() <= LONGEST_NOTE && note.ends_with("ä…"), "{note}");
+        assert_eq!(shortened("short".to_owned()), "short");
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: std::collections::BTreeSet<_> =
+            Occasion::ALL.iter().flat_map(|occasion| [occasion.label(), occasion.reason()]).collect();
+        assert_eq!(names.len(), 2 * Occasion::ALL.len());
+    }
+}

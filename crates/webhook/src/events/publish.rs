@@ -1,0 +1,94 @@
+//! Events as the API server takes them, each once.
+
+use std::time::SystemTime;
+
+use inject::WorkloadKind;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DynamicObject, PostParams};
+use kube::{Api, Client, ResourceExt};
+
+use super::memory::number;
+use super::notice::Notice;
+
+/// Who reports, whichever replica it is: of two that report the same, one does.
+const REPORTER: &str = "evenkeel-webhook";
+const ALREADY_EXISTS: u16 = 409;
+/// The longest name of an object is 253; the number and its dot take 17.
+const LONGEST_PREFIX: usize = 236;
+
+/// Creates the Event, unless it is there already: another replica was first, or this one before a restart. Whether this one
+/// did.
+pub(super) async fn publish(client: &Client, event: &Event) -> Result<bool, Box<kube::Error>> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+    let events = Api::<Event>::namespaced(client.clone(), namespace);
+    match events.create(&PostParams::default(), event).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == ALREADY_EXISTS => Ok(false),
+        Err(error) => Err(Box::new(error)),
+    }
+}
+
+/// The Event that tells `notice` of `object`. Its name is made from what it says, and of which version of the object.
+pub(super) fn event(object: &DynamicObject, kind: WorkloadKind, notice: Notice, now: SystemTime) -> Event {
+    let (uid, generation) = (object.uid(), object.metadata.generation);
+    let mut name = object.name_any();
+    name.truncate(LONGEST_PREFIX);
+    let name = format!("{}.{:016x}", name.trim_end_matches(['.', '-']), number(&(&uid, generation, &notice)));
+    let regarding = ObjectReference {
+        api_version: Some(kind.api_version().to_owned()),
+        kind: Some(kind.name().to_owned()),
+        name: Some(object.name_any()),
+        namespace: object.namespace(),
+        resource_version: object.resource_version(),
+        uid,
+        field_path: None,
+    };
+    Event {
+        metadata: ObjectMeta { name: Some(name), namespace: object.namespace(), ..ObjectMeta::default() },
+        event_time: Timestamp::try_from(now).ok().map(MicroTime),
+        type_: Some(notice.occasion.event_type().to_owned()),
+        reason: Some(notice.occasion.reason().to_owned()),
+        action: Some("Inject".to_owned()),
+        note: Some(notice.note),
+        regarding: Some(regarding),
+        reporting_controller: Some(REPORTER.to_owned()),
+        reporting_instance: Some(REPORTER.to_owned()),
+        ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::events::Occasion;
+
+    fn object(name: &str, generation: u64) -> DynamicObject {
+        let metadata = json!({"name": name, "namespace": "shop", "uid": "u", "generation": generation});
+        serde_json::from_value(json!({"metadata": metadata})).unwrap()
+    }
+
+    fn name(object: &DynamicObject, note: &str) -> String {
+        let notice = Notice { occasion: Occasion::Missed, note: note.to_owned() };
+        event(object, WorkloadKind::Deployment, notice, SystemTime::UNIX_EPOCH).name_any()
+    }
+
+    #[test]
+    fn the_same_has_the_same_name_and_anything_else_another() {
+        let web = object("web", 1);
+        assert_eq!(name(&web, "x"), name(&web, "x"));
+        assert_ne!(name(&web, "x"), name(&web, "y"));
+        assert_ne!(name(&web, "x"), name(&object("web", 2), "x"));
+        assert!(name(&web, "x").starts_with("web."));
+    }
+
+    #[test]
+    fn no_name_is_too_long() {
+        let long = object(&format!("{}-{}", "a".repeat(235), "b".repeat(17)), 1);
+        assert_eq!(name(&long, "x").len(), 252);
+    }
+}

@@ -1,0 +1,38 @@
+//! What evenkeel's Events say of workloads.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use tokio::time::{Instant, sleep};
+
+use crate::namespace::TestNamespace;
+
+/// A watch tells within a second; a replica that has just started may have to wait for the API server first.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
+impl TestNamespace {
+    /// The reasons of evenkeel's Events on the Deployment `name`, as soon as one of them is `awaited`.
+    pub async fn told(&self, name: &str, awaited: &str) -> anyhow::Result<Vec<String>> {
+        let started = Instant::now();
+        loop {
+            let reasons = self.reasons(name).await?;
+            if reasons.iter().any(|reason| reason == awaited) {
+                return Ok(reasons);
+            }
+            if started.elapsed() > TOLD_WITHIN {
+                bail!("no Event {awaited} on {name} in {TOLD_WITHIN:?}, only {reasons:?}");
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The reasons of evenkeel's Events on the Deployment `name`.
+    pub async fn reasons(&self, name: &str) -> anyhow::Result<Vec<String>> {
+        let events = self.api::<Event>().list(&ListParams::default()).await?.items.into_iter();
+        let ours = events.filter(|event| event.reporting_component.as_deref() == Some("evenkeel-webhook"));
+        let of_it = ours.filter(|event| event.involved_object.name.as_deref() == Some(name));
+        Ok(of_it.filter_map(|event| event.reason).collect())
+    }
+}
