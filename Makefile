@@ -50,7 +50,7 @@ build: ## all programs, as release builds for this machine
 
 ##@ With Docker, podman or buildah, and a cluster
 
-.PHONY: images install kind e2e
+.PHONY: images install kind e2e e2e-nodes
 images: target/images/proxy.tar target/images/control-plane.tar target/images/echo-app.tar ## image archives in target/images/, from static release binaries
 
 # The tag of the images stays the same from build to build: without a restart, pods of an earlier one would go on.
@@ -79,6 +79,11 @@ ifdef KUBECONFIG
 else
 	e2e/kind/run
 endif
+
+e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBECONFIG; `make e2e` without one does it too
+	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to test in" >&2; exit 1; }
+	$(MAKE) install
+	RUST_BACKTRACE=0 cargo test --locked --package e2e --test node_drain -- --ignored --nocapture
 
 ##@ Before a change is proposed
 

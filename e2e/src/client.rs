@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 /// No answer for so long is a failed request.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A client as they are: it keeps its connection alive, opens another one when the server has announced that it
 /// closes this one or has closed it while it was idle, and counts everything else as a failed request. It never repeats
@@ -66,7 +66,7 @@ pub enum FailureKind {
     Answer,
     /// The connection ended in the middle of the answer.
     Body,
-    /// The answer was not 200.
+    /// The answer was not 200, or the call's status not OK.
     Status,
     /// There was no answer in time.
     Timeout,
@@ -79,12 +79,12 @@ impl FailureKind {
             Self::Connect => "no connection",
             Self::Answer => "cut before the answer",
             Self::Body => "cut in the answer",
-            Self::Status => "not 200",
+            Self::Status => "bad status",
             Self::Timeout => "timeout",
         }
     }
 
-    fn because(self, error: &dyn std::error::Error) -> Failure {
+    pub(crate) fn because(self, error: &dyn std::error::Error) -> Failure {
         let mut detail = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -158,7 +158,7 @@ impl Client {
     }
 }
 
-async fn read(response: Response<hyper::body::Incoming>) -> Result<(), Failure> {
+pub(crate) async fn read(response: Response<hyper::body::Incoming>) -> Result<(), Failure> {
     let status = response.status();
     response.into_body().collect().await.map_err(|error| FailureKind::Body.because(&error))?;
     if status == StatusCode::OK {
@@ -168,7 +168,7 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<(), Failure> 
     }
 }
 
-fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+pub(crate) fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("?")
 }
 

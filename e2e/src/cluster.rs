@@ -19,6 +19,8 @@ pub(crate) struct Cluster {
     pub(crate) node: IpAddr,
     /// The same in the other family of addresses, where the cluster has both.
     pub(crate) node_otherwise: Option<IpAddr>,
+    /// Where they are reached as well: the address of each node.
+    pub(crate) nodes: Vec<IpAddr>,
 }
 
 impl Cluster {
@@ -30,10 +32,12 @@ impl Cluster {
         }
         let client = Client::try_default().await.context("the cluster of KUBECONFIG cannot be used")?;
         webhook(&client).await?;
-        let addresses = node_addresses(&client).await?;
+        let nodes = node_addresses(&client).await?;
+        let addresses = nodes.first().context("the cluster has no node")?;
         let node = *addresses.first().context("the cluster's node has no InternalIP")?;
-        let node_otherwise = addresses.into_iter().find(|address| address.is_ipv4() != node.is_ipv4());
-        Ok(Self { client, node, node_otherwise })
+        let node_otherwise = addresses.iter().copied().find(|address| address.is_ipv4() != node.is_ipv4());
+        let nodes = nodes.iter().filter_map(|addresses| addresses.first().copied()).collect();
+        Ok(Self { client, node, node_otherwise, nodes })
     }
 }
 
@@ -46,10 +50,14 @@ pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
     )
 }
 
-async fn node_addresses(client: &Client) -> anyhow::Result<Vec<IpAddr>> {
+/// The addresses of each node.
+async fn node_addresses(client: &Client) -> anyhow::Result<Vec<Vec<IpAddr>>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
-    let status = nodes.items.into_iter().next().and_then(|node| node.status).context("the cluster has no node")?;
-    let addresses = status.addresses.unwrap_or_default();
+    Ok(nodes.items.into_iter().map(internal_addresses).collect())
+}
+
+fn internal_addresses(node: Node) -> Vec<IpAddr> {
+    let addresses = node.status.and_then(|status| status.addresses).unwrap_or_default();
     let internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
-    Ok(internal.filter_map(|address| address.address.parse().ok()).collect())
+    internal.filter_map(|address| address.address.parse().ok()).collect()
 }

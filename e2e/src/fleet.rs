@@ -1,4 +1,4 @@
-//! Many keep-alive clients at once, under load for as long as a test lasts.
+//! Many clients at once, under load for as long as a test lasts.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Answer, Client, Failure};
+use crate::caller::{Caller, Protocol};
+use crate::client::{Answer, Failure};
 use crate::figures::Figures;
 
 /// How much a fleet asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Clients, each on a connection of its own.
+    /// Clients, each with one request under way at most.
     pub clients: u32,
     /// From the start of a client's request to the start of its next one. A client that waits longer for an answer
     /// sends the next request at once: it never has two under way.
     pub interval: Duration,
 }
 
-/// Keep-alive clients that send requests until they are told to stop.
+/// Clients that keep their connections alive and send requests until they are told to stop.
 #[derive(Debug)]
 pub struct Fleet {
     started: Instant,
@@ -39,15 +40,21 @@ pub(crate) struct Event {
 }
 
 impl Fleet {
-    /// Starts the clients, spread evenly over the first interval.
+    /// Starts HTTP/1.1 clients, spread evenly over the first interval.
     pub fn start(address: SocketAddr, load: Load) -> Self {
+        Self::speaking(Protocol::Http1, &[address], load)
+    }
+
+    /// Starts clients that come in by these addresses in turn.
+    pub fn speaking(protocol: Protocol, addresses: &[SocketAddr], load: Load) -> Self {
         let started = Instant::now();
         let log = Arc::default();
         let (stop, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
-        for number in 0..load.clients {
+        let callers = Caller::several(protocol, addresses, load.clients as usize);
+        for (number, caller) in (0..load.clients).zip(callers) {
             let first = started + load.interval * number / load.clients;
-            clients.spawn(work(Client::new(address), first, load.interval, Arc::clone(&log), stopped.clone()));
+            clients.spawn(work(caller, first, load.interval, Arc::clone(&log), stopped.clone()));
         }
         Self { started, log, stop, clients }
     }
@@ -68,7 +75,7 @@ impl Fleet {
 }
 
 async fn work(
-    mut client: Client,
+    mut caller: Caller,
     first: Instant,
     interval: Duration,
     log: Arc<Mutex<Vec<Event>>>,
@@ -81,7 +88,7 @@ async fn work(
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = sleep_until(due) => {}
         }
-        let outcome = client.get().await;
+        let outcome = caller.call().await;
         let at = Instant::now();
         locked(&log).push(Event { at, outcome });
         due = (due + interval).max(at);

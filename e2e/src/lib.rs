@@ -6,13 +6,20 @@
 //! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and saved
 //! in `target/e2e/` ([`record()`]).
 
+mod caller;
 mod client;
 mod cluster;
 mod configuration;
 mod diagnosis;
+mod dialer;
+mod farewell;
 mod figures;
 mod fleet;
+mod grpc;
+mod http2;
+mod losses;
 mod namespace;
+mod node;
 mod record;
 mod release;
 mod rollout;
@@ -21,11 +28,15 @@ mod told;
 mod web;
 mod webhook;
 
+pub use caller::Protocol;
 pub use client::{Answer, Client, Failure, FailureKind};
 pub use configuration::Configuration;
+pub use farewell::{Care, Farewell, OnTerm};
 pub use figures::Figures;
 pub use fleet::{Fleet, Load};
+pub use losses::{Fleets, Losses};
 pub use namespace::{TestNamespace, in_labelled_namespace, in_namespace};
+pub use node::{empty_node, workers};
 pub use record::record;
 pub use release::Release;
 pub use stand_in::{Fault, StandIn};

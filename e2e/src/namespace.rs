@@ -96,7 +96,7 @@ impl TestNamespace {
         self.cluster.client.clone()
     }
 
-    /// The address of the cluster's node.
+    /// The address of a node.
     pub(crate) fn node(&self) -> IpAddr {
         self.cluster.node
     }
@@ -140,6 +140,11 @@ impl TestNamespace {
             addresses.push(SocketAddr::new(otherwise, port.try_into()?));
         }
         Ok(addresses)
+    }
+
+    /// The same port at the address of each node: they hear of changes at different times.
+    pub fn on_every_node(&self, address: SocketAddr) -> Vec<SocketAddr> {
+        self.cluster.nodes.iter().map(|&node| SocketAddr::new(node, address.port())).collect()
     }
 
     /// Waits until new connections to the Service at `address` reach each of the pods and nothing else.
@@ -202,7 +207,8 @@ impl TestNamespace {
         self.apply(autoscaler).await.map(drop)
     }
 
-    async fn apply<K>(&self, object: &K) -> anyhow::Result<K>
+    /// Applies an object, as `kubectl apply --server-side` does.
+    pub async fn apply<K>(&self, object: &K) -> anyhow::Result<K>
     where
         K: Resource<Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize,
         K::DynamicType: Default,

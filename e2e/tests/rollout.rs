@@ -1,37 +1,69 @@
-//! Promise: a rollout and a scale-in under load lose no request, though the app exits on SIGTERM at once and has no
-//! `preStop` hook of its own.
+//! Promise: a rollout and a scale-in under load lose no request, of an app that exits on SIGTERM at once and of one that
+//! shuts down gracefully, whatever the clients speak and however connections are taken.
+//!
+//! `ROLLOUTS=200 cargo test --package e2e --test rollout -- --nocapture` does more of them.
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
-use serde_json::json;
+use anyhow::{Context as _, ensure};
+use e2e::{Care, Farewell, Fleets, Load, Losses, in_namespace, record};
+use tokio::task::JoinSet;
 
-const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(100) };
-const ROLLOUTS: u32 = 2;
+/// Of each protocol and app.
+const LOAD: Load = Load { clients: 12, interval: Duration::from_millis(250) };
+const PODS: u32 = 3;
+/// In all, where nothing else is asked for.
+const ROLLOUTS: u32 = 12;
+/// Of each app without evenkeel: enough to show what it is that is not lost.
+const WITHOUT: u32 = 2;
 
 #[tokio::test]
 async fn rollouts_and_scale_in_lose_no_request() -> anyhow::Result<()> {
-    let plain = Web::sample()?.replicas(4).args(&["--on-term", "exit"]);
-    let recycled = plain.clone().annotation("evenkeel.dev/max-requests", "100");
-    let without = in_namespace("rollout", |namespace| disturb(namespace, plain)).await?;
-    println!("{ROLLOUTS} rollouts and a scale-in without evenkeel: {without}");
-    let with = in_namespace("rollout", |namespace| disturb(namespace, recycled)).await?;
-    println!("{ROLLOUTS} rollouts and a scale-in with evenkeel: {with}");
-    record("rollout", &json!({ "without": without, "with": with }))?;
-
-    ensure!(without.failures() > 0, "nothing is lost without evenkeel: what is shown here is gone");
-    ensure!(with.failures() == 0, "with evenkeel {} requests were lost", with.failures());
+    let apps = Farewell::each(&[Care::Redirect, Care::NamedPort]);
+    let each = rollouts()?.div_ceil(apps.len().try_into()?);
+    let losses = disturb(&apps, each).await?;
+    record("rollout", &losses)?;
+    for losses in losses {
+        ensure!(losses.answered() > 0, "nothing was tried: {losses}");
+        ensure!(losses.failed() == 0, "requests were lost: {losses}");
+    }
     Ok(())
 }
 
-/// Replaces all pods, more than once, and takes half of them away, under load.
-async fn disturb(namespace: TestNamespace, web: Web) -> anyhow::Result<Figures> {
-    let address = namespace.deploy(&web).await?;
-    let fleet = Fleet::start(address, LOAD);
-    for rollout in 1..=ROLLOUTS {
-        namespace.restart("web", &rollout.to_string()).await?;
+#[tokio::test]
+async fn without_evenkeel_the_same_apps_lose_requests() -> anyhow::Result<()> {
+    let losses = disturb(&Farewell::each(&[Care::Nothing, Care::Sleep]), WITHOUT).await?;
+    record("rollout_without", &losses)?;
+    let lost: u64 = losses.iter().map(Losses::failed).sum();
+    ensure!(lost > 0, "nothing is lost without evenkeel: what is shown here is gone");
+    Ok(())
+}
+
+fn rollouts() -> anyhow::Result<u32> {
+    match std::env::var("ROLLOUTS") {
+        Ok(number) => number.parse().with_context(|| format!("ROLLOUTS={number}: a number was expected")),
+        Err(_) => Ok(ROLLOUTS),
     }
-    namespace.scale("web", 2).await?;
-    Ok(fleet.finish().await)
+}
+
+/// Replaces all pods of each app so many times, all apps side by side, and takes all but one away at the end.
+async fn disturb(apps: &[Farewell], rollouts: u32) -> anyhow::Result<Vec<Losses>> {
+    let mut running = JoinSet::new();
+    for &app in apps {
+        running.spawn(in_namespace("rollout", async move |namespace| {
+            let address = namespace.deploy(&app.web(PODS.try_into()?)?).await?;
+            let fleets = Fleets::start(&namespace.on_every_node(address), LOAD);
+            for rollout in 1..=rollouts {
+                namespace.restart("web", &rollout.to_string()).await?;
+            }
+            namespace.scale("web", 1).await?;
+            Ok(fleets.finish(app, rollouts).await)
+        }));
+    }
+    let mut all = Vec::new();
+    while let Some(losses) = running.join_next().await {
+        all.extend(losses??);
+    }
+    Losses::print(&mut all);
+    Ok(all)
 }

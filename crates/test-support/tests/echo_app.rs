@@ -163,3 +163,19 @@ async fn speaks_http2_with_who_begins_so() -> TestResult {
     let mut client = Peer::connect(address).await?;
     asked(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", "{\"requests\":2,\"connections\":2}\n").await
 }
+
+#[tokio::test]
+async fn answers_grpc_calls() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    tokio::spawn(connection);
+    let message = "\0\0\0\0\u{3}abc";
+    let call = Request::post("http://a/echo.Echo/Say").header("content-type", "application/grpc");
+    let answer = within_patience("client", "an answer", sender.send_request(call.body(message.to_owned())?)).await??;
+    assert_eq!(answer.headers()["content-type"], "application/grpc");
+    let body = answer.into_body().collect().await?;
+    assert!(body.trailers().is_some_and(|trailers| trailers["grpc-status"] == "0"), "{:?}", body.trailers());
+    assert_eq!(body.to_bytes(), message);
+    Ok(())
+}

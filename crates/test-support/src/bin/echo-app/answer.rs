@@ -43,7 +43,7 @@ impl App {
     }
 
     /// Answers a request; all but `/healthz` and `/count` are counted and cost CPU time.
-    pub(crate) fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
         let mut response = match request.uri().path() {
             "/healthz" => Response::new(empty()),
             "/count" => self.count(),
@@ -52,7 +52,7 @@ impl App {
                 self.deaf.notify_one();
                 Response::new(empty())
             }
-            _ => self.counted(request),
+            _ => self.counted(request).await,
         };
         response.headers_mut().insert("x-pod", self.name.clone());
         response
@@ -61,16 +61,17 @@ impl App {
     fn count(&self) -> Response<AnyBody> {
         let (requests, connections) = (self.requests.load(Ordering::Relaxed), self.connections.load(Ordering::Relaxed));
         let mut response = Response::new(full(format!("{{\"requests\":{requests},\"connections\":{connections}}}\n")));
-        response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
 
-    fn counted(&self, request: Request<Incoming>) -> Response<AnyBody> {
+    async fn counted(&self, request: Request<Incoming>) -> Response<AnyBody> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         burn(self.burn);
         match request.uri().path() {
             "/" => Response::new(full([self.name.as_bytes(), b"\n"].concat())),
             "/echo" if request.method() == Method::POST => Response::new(request.into_body().boxed()),
+            "/echo.Echo/Say" if request.method() == Method::POST => said(request).await,
             path => match path.strip_prefix("/bytes/").and_then(|length| length.parse().ok()) {
                 Some(length) => Response::new(infallible(Filler { left: length })),
                 None => with_status(StatusCode::NOT_FOUND),
@@ -79,11 +80,24 @@ impl App {
     }
 }
 
-/// A message of gRPC, not compressed and two bytes long: field 1, `status`, is 1, `SERVING`.
+/// That it is serving: field 1, `status`, is 1, `SERVING`.
 fn serving() -> Response<AnyBody> {
+    grpc(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]))
+}
+
+/// The messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each would be one
+/// before the trailers, and hyper's client takes a hundred of them on a connection for an attack.
+async fn said(request: Request<Incoming>) -> Response<AnyBody> {
+    match request.into_body().collect().await {
+        Ok(body) => grpc(body.to_bytes()),
+        Err(_) => with_status(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Messages of gRPC, each with its length before it, and status OK.
+fn grpc(messages: Bytes) -> Response<AnyBody> {
     let ok = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]);
-    let message = Full::new(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]));
-    let mut response = Response::new(infallible(message.with_trailers(async { Some(Ok(ok)) })));
+    let mut response = Response::new(infallible(Full::new(messages).with_trailers(async { Some(Ok(ok)) })));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }

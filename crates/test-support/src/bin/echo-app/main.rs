@@ -8,6 +8,7 @@
 //! | `GET /bytes/N` | N bytes |
 //! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs nothing |
 //! | `POST /echo` | the body that was sent |
+//! | `POST /echo.Echo/Say` | gRPC: the messages that were sent |
 //! | `POST /deaf` | 200 and nothing; no connection is accepted any more, and the process lives on |
 //! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs nothing |
 //!

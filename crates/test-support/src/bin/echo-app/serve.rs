@@ -53,7 +53,7 @@ fn serve(mut stream: TcpStream, app: Arc<App>, with_header: bool, connections: &
     app.connection_opened();
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(app.answer(request)) }
+        async move { Ok::<_, Infallible>(app.answer(request).await) }
     });
     let mut protocols = auto::Builder::new(TokioExecutor::new());
     // `half_close` keeps serving a client that ends its side after its last request.

@@ -1,0 +1,106 @@
+//! A gRPC client: tonic's channel, as it is.
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use hyper::http::uri::PathAndQuery;
+use tokio::time::Instant;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::client::{Answer, Failure, FailureKind};
+use crate::dialer::Dialer;
+
+const MESSAGE: &[u8] = b"a message";
+
+/// Callers that share a channel, which has one connection at a time. What has not left for a connection that was just said
+/// goodbye to is called again, as gRPC has clients do and tonic does not by itself; nothing else is repeated.
+#[derive(Clone, Debug)]
+pub(crate) struct GrpcClient {
+    channel: Grpc<Channel>,
+    dialer: Dialer,
+}
+
+impl GrpcClient {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let dialer = Dialer::new(address);
+        let channel = Endpoint::from_static("http://web").connect_with_connector_lazy(dialer.clone());
+        Self { channel: Grpc::new(channel), dialer }
+    }
+
+    /// Calls the app, which answers with the message that it was sent.
+    pub(crate) async fn call(&mut self) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let mut outcome = self.say().await;
+        while outcome.as_ref().is_err_and(never_left) {
+            outcome = self.say().await;
+        }
+        let response = outcome.map_err(|status| FailureKind::Status.because(&status))?;
+        let place = self.dialer.answered();
+        if *response.get_ref() != MESSAGE {
+            let detail = format!("another message of {} bytes", response.get_ref().len());
+            return Err(Failure { kind: FailureKind::Body, detail });
+        }
+        let pod = response.metadata().get("x-pod").and_then(|pod| pod.to_str().ok()).unwrap_or("?").into();
+        let latency = started.elapsed();
+        Ok(Answer { pod, connection: place.connection, ordinal: place.ordinal, closes: false, latency })
+    }
+
+    async fn say(&mut self) -> Result<Response<Bytes>, Status> {
+        self.channel.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let path = PathAndQuery::from_static("/echo.Echo/Say");
+        self.channel.unary(Request::new(Bytes::from_static(MESSAGE)), path, Raw).await
+    }
+}
+
+/// Whether hyper gave the request back because its connection was closing: none of it was sent.
+fn never_left(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return error.is_canceled();
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Messages as they are: what is in them is of no interest.
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}

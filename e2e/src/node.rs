@@ -1,0 +1,37 @@
+//! A node that is emptied and taken back.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::process::Command;
+
+/// The nodes that take pods.
+pub async fn workers(client: &Client) -> anyhow::Result<Vec<String>> {
+    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+    Ok(nodes.items.iter().filter(|node| takes_pods(node)).map(kube::ResourceExt::name_any).collect())
+}
+
+fn takes_pods(node: &Node) -> bool {
+    node.spec.as_ref().is_none_or(|spec| {
+        let taints = spec.taints.iter().flatten();
+        !spec.unschedulable.unwrap_or(false) && taints.into_iter().all(|taint| taint.effect == "PreferNoSchedule")
+    })
+}
+
+/// Moves all pods of a node elsewhere as `kubectl drain` does, budgets respected, and lets it take pods again.
+pub async fn empty_node(node: &str) -> anyhow::Result<()> {
+    let drained = kubectl(&["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout", "4m"]).await;
+    kubectl(&["uncordon", node]).await?;
+    drained
+}
+
+async fn kubectl(arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new("kubectl");
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.context("kubectl, with which nodes are drained")?;
+    ensure!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
