@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::connection::Pair;
@@ -25,7 +23,6 @@ pub(crate) struct Relay<O> {
     from_client: Flow,
     pub(crate) observer: O,
     grace: Duration,
-    newest_request: Instant,
     drain: Drain,
     stall: Patience<Stalled>,
     step: Patience<Goodbye>,
@@ -87,7 +84,6 @@ impl<O: Observer> Relay<O> {
             from_app,
             observer,
             grace,
-            newest_request: Instant::now(),
             drain: Drain::Awaited(Box::pin(draining)),
             stall: Patience::default(),
             step: Patience::default(),
@@ -140,11 +136,9 @@ impl<O: Observer> Relay<O> {
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
-        let requests = before..self.session.requests_started();
-        if !requests.is_empty() {
-            self.newest_request = Instant::now();
+        for _ in before..self.session.requests_started() {
+            self.observer.request_started();
         }
-        requests.for_each(|_| self.observer.request_started());
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved || made_room || flushed)
     }
@@ -210,10 +204,11 @@ impl<O: Observer> Relay<O> {
             return Err(Ending::Reset);
         }
         let goodbye = self.session.goodbye();
-        let was_retired = self.session.retired().is_some();
-        if self.poll_step(goodbye, cx).is_pending() {
+        let bound = goodbye.bound(self.grace);
+        if self.step.poll(bound.map(|_| goodbye), false, |_| bound.unwrap_or_default(), cx).is_pending() {
             return Ok(false);
         }
+        let was_retired = self.session.retired().is_some();
         if !self.session.step_is_over(&mut self.from_app.buffer) {
             return Err(Ending::Linger);
         }
@@ -221,17 +216,6 @@ impl<O: Observer> Relay<O> {
             self.note_retirement();
         }
         Ok(self.session.goodbye() != goodbye)
-    }
-
-    fn poll_step(&mut self, goodbye: Goodbye, cx: &mut Context<'_>) -> Poll<()> {
-        // The clock is asked only where it matters.
-        let passed = if self.session.holds_app() { self.newest_request.elapsed() } else { Duration::ZERO };
-        let left = goodbye.bound(self.grace).map(|bound| bound.saturating_sub(passed));
-        // A timer would take a millisecond for nothing.
-        if left == Some(Duration::ZERO) {
-            return Poll::Ready(());
-        }
-        self.step.poll(left.map(|_| goodbye), false, |_| left.unwrap_or_default(), cx).map(|_| ())
     }
 }
 
