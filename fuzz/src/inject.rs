@@ -51,14 +51,19 @@ fn applied(object: &Value, outcome: &Outcome) -> Value {
     object
 }
 
-/// As the API server keeps it: a map of annotations whose last one is gone is no longer there.
+/// As the API server keeps it: neither a map of annotations whose last one is gone nor a template's metadata without
+/// anything differs from none.
 fn without_opt_in(object: &Value) -> Value {
     let mut object = object.clone();
-    for place in ["/metadata", "/spec/template/metadata"] {
-        let Some(Value::Object(metadata)) = object.pointer_mut(place) else { continue };
+    for place in ["", "/spec/template"] {
+        let Some(Value::Object(owner)) = object.pointer_mut(place) else { continue };
+        let Some(Value::Object(metadata)) = owner.get_mut("metadata") else { continue };
         let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { continue };
         if annotations.shift_remove(OPT_IN).is_some() && annotations.is_empty() {
             metadata.shift_remove("annotations");
+            if metadata.is_empty() {
+                owner.shift_remove("metadata");
+            }
         }
     }
     object
