@@ -21,9 +21,5 @@ pub fn text(of: &str) -> String {
 /// # Panics
 /// If the file is not what is generated now.
 pub fn generated(file: &str, now: &str) {
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path(file), now).unwrap_or_else(|error| panic!("{file}: {error}"));
-    } else {
-        assert_eq!(text(file), now, "run: UPDATE_DOCS=1 cargo test -p chart-tests --test generated");
-    }
+    generated_docs::file(file, now, "cargo test -p chart-tests --test generated");
 }

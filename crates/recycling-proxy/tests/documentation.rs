@@ -1,7 +1,5 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
-use std::fs;
-
 use recycling_proxy::dial::Unreachable;
 use recycling_proxy::drain::DrainPhase;
 use recycling_proxy::metrics::Side;
@@ -9,10 +7,6 @@ use recycling_proxy::recycle::RetireReason;
 use recycling_proxy::tls::{CertificateOutcome, TlsFault};
 use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};
 use recycling_proxy::{http1, http2};
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/METRICS.md");
-const BEGIN: &str = "<!-- label values of recycling-proxy -->\n";
-const END: &str = "<!-- end of label values of recycling-proxy -->";
 
 /// The rows of a metric's label: every value of the enum.
 macro_rules! rows {
@@ -44,15 +38,8 @@ fn table() -> String {
     .concat()
 }
 
-/// Rewrites the table with `UPDATE_DOCS=1`.
 #[test]
 fn every_label_value_is_explained() {
-    let page = fs::read_to_string(PAGE).unwrap();
-    let (before, rest) = page.split_once(BEGIN).expect("the page marks where the label values begin");
-    let (documented, after) = rest.split_once(END).expect("the page marks where the label values end");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(PAGE, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
-    } else {
-        assert_eq!(documented, table(), "run: UPDATE_DOCS=1 cargo test -p recycling-proxy --test documentation");
-    }
+    let command = "cargo test -p recycling-proxy --test documentation";
+    generated_docs::part("docs/METRICS.md", "label values of recycling-proxy", &table(), command);
 }

@@ -9,8 +9,6 @@ use test_support::{LoopbackHost, Peer, Process, RecyclingProxy};
 
 use crate::programs::built;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/METRICS.md");
-
 /// A row for each `# HELP` and `# TYPE` of the text.
 fn table(metrics: &str) -> String {
     let rows = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")).map(|line| {
@@ -45,17 +43,10 @@ fn labels(metrics: &str, name: &str) -> String {
 
 /// Compares the table of a program, or rewrites it with `UPDATE_DOCS=1`.
 fn compare(program: &str, metrics: &str) {
-    let (begin, end) = (format!("<!-- metrics of {program} -->\n"), format!("<!-- end of {program} -->"));
-    let page = fs::read_to_string(PAGE).unwrap();
-    let (before, rest) = page.split_once(&begin).expect("the page marks where the table begins");
-    let (documented, after) = rest.split_once(&end).expect("the page marks where the table ends");
     let table = table(metrics);
     assert!(table.lines().count() > 3, "{metrics}");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(PAGE, format!("{before}{begin}{table}{end}{after}")).unwrap();
-    } else {
-        assert_eq!(documented, table, "run: UPDATE_DOCS=1 cargo test -p cli --test demo metrics");
-    }
+    let part = format!("metrics of {program}");
+    generated_docs::part("docs/METRICS.md", &part, &table, "cargo test -p cli --test demo metrics");
 }
 
 #[tokio::test]

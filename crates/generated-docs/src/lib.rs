@@ -1,0 +1,77 @@
+//! What documents say of the code is made from the code, and committed: tests compare the two, and rewrite the documents
+//! with `UPDATE_DOCS=1`. Never shipped.
+//!
+//! A part of a page is marked for it: `<!-- NAME -->` on a line before it, `<!-- end of NAME -->` on the line behind it.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// Compares a file of the repository, or rewrites it.
+///
+/// # Panics
+/// If the file is not what is generated `now`; with the `command` that rewrites it.
+pub fn file(name: &str, now: &str, command: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(path(name), now).unwrap_or_else(|error| panic!("{name}: {error}"));
+    } else {
+        assert_eq!(read(name), now, "{name} is not up to date; run: UPDATE_DOCS=1 {command}");
+    }
+}
+
+/// Compares the marked `part` of a page of the repository, or rewrites it.
+///
+/// # Panics
+/// If the page does not mark it, or has something else there than is generated `now`; with the `command` that rewrites it.
+pub fn part(page: &str, part: &str, now: &str, command: &str) {
+    let text = read(page);
+    let with_it =
+        with_part(&text, part, now).unwrap_or_else(|| panic!("{page} does not mark where {part:?} begins and ends"));
+    file(page, &with_it, command);
+}
+
+fn with_part(page: &str, part: &str, now: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{now}{end}{after}"))
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n";
+
+    #[test]
+    fn the_rest_of_the_page_stays() {
+        let with_x = "a\n<!-- x -->\nnew\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n";
+        assert_eq!(with_part(PAGE, "x", "new\n").as_deref(), Some(with_x));
+        assert_eq!(with_part(PAGE, "x", "old\n").as_deref(), Some(PAGE));
+    }
+
+    #[test]
+    fn a_part_that_is_not_marked_is_not_found() {
+        assert_eq!(with_part(PAGE, "z", ""), None);
+        assert_eq!(with_part("<!-- x -->\n", "x", ""), None);
+    }
+
+    #[test]
+    fn a_file_of_the_repository_is_as_it_is() {
+        file("Cargo.toml", &read("Cargo.toml"), "nothing");
+    }
+
+    #[test]
+    #[should_panic(expected = "run: UPDATE_DOCS=1 cargo test")]
+    fn what_is_out_of_date_says_what_to_run() {
+        assert!(std::env::var_os("UPDATE_DOCS").is_none(), "this test would write");
+        file("Cargo.toml", "", "cargo test");
+    }
+}
