@@ -138,7 +138,17 @@ struct Message {
     kind: u8,
     ends_stream: bool,
     stream: u32,
+    /// Without the padding of a field block.
     payload: Vec<u8>,
+    padding: Vec<u8>,
+}
+
+/// What is padding at the end of a frame's payload.
+fn padding(kind: u8, flags: u8, payload: &[u8]) -> usize {
+    match payload {
+        [pad, rest @ ..] if matches!(kind, 1 | 5) && flags & 8 != 0 => usize::from(*pad).min(rest.len()),
+        _ => 0,
+    }
 }
 
 /// The whole messages behind the preface.
@@ -149,6 +159,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Message> {
     while let [l2, l1, l0, kind, flags, s3, s2, s1, s0, rest @ ..] = bytes {
         let length = u32::from_be_bytes([0, *l2, *l1, *l0]);
         let Some((payload, rest)) = rest.split_at_checked(length as usize) else { break };
+        let (payload, padding) = payload.split_at(payload.len() - padding(*kind, *flags, payload));
         match messages.last_mut() {
             Some(last) if *kind == 9 => last.payload.extend_from_slice(payload),
             Some(_) | None => messages.push(Message {
@@ -156,6 +167,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Message> {
                 ends_stream: flags & 1 != 0,
                 stream: u32::from_be_bytes([*s3, *s2, *s1, *s0]),
                 payload: payload.to_vec(),
+                padding: padding.to_vec(),
             }),
         }
         is_open = matches!(kind, 1 | 5 | 9) && flags & 4 == 0;
