@@ -15,6 +15,16 @@ const APP_PORT: u16 = 8080;
 
 /// The sample of the connections that are open now; the space ends its name.
 pub(crate) const OPEN: &str = "evenkeel_proxy_connections_open ";
+const OPENED: &str = "evenkeel_proxy_connections_opened_total";
+
+/// Whom clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The proxy, which leads to the app.
+    Proxy,
+    /// The app itself, as if there were no proxy.
+    App,
+}
 
 /// A running `echo-app`.
 pub(crate) struct App {
@@ -69,6 +79,21 @@ impl Lane {
         let app = App::start(&programs.app).await?;
         let proxy = RecyclingProxy::start(&programs.proxy, app.address(), options).await?;
         Ok(Self { app, proxy })
+    }
+
+    pub(crate) fn address(&self, door: Door) -> SocketAddr {
+        match door {
+            Door::Proxy => self.proxy.address(),
+            Door::App => self.app.address(),
+        }
+    }
+
+    /// The connections that have been opened there so far.
+    pub(crate) async fn opened(&self, door: Door) -> Result<u64> {
+        match door {
+            Door::Proxy => self.metric(OPENED).await,
+            Door::App => Ok(self.app.served().await?.connections),
+        }
     }
 
     /// Where clients send their bodies to be echoed.

@@ -1,5 +1,6 @@
 //! slowhttptest's four modes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::legitimate::Beside;
-use crate::lane::Lane;
+use crate::lane::{Door, Lane};
 
 /// The time in which an attack must have its connections.
 const RAMP: Duration = Duration::from_mins(1);
@@ -71,14 +72,14 @@ impl Attack {
         }
     }
 
-    /// Begins, and waits until the proxy feels it.
-    pub(crate) async fn begin(self, lane: &Lane, strength: &Strength) -> Result<Attacker> {
-        let before = lane.metric("evenkeel_proxy_connections_opened_total").await?;
+    /// Begins, and waits until it is felt.
+    pub(crate) async fn begin(self, lane: &Lane, door: Door, strength: &Strength) -> Result<Attacker> {
+        let before = lane.opened(door).await?;
         let wanted = u64::from(strength.connections) * 9 / 10;
-        let mut process = self.command(lane, strength).spawn()?;
+        let mut process = self.command(lane.address(door), strength).spawn()?;
         let begun = Instant::now();
         // A connection with ranges is over when it is answered.
-        while lane.metric("evenkeel_proxy_connections_opened_total").await? < before + wanted {
+        while lane.opened(door).await? < before + wanted {
             if let Some(status) = process.try_wait()? {
                 bail!("slowhttptest {} ended before it had its connections: {status}", self.label());
             }
@@ -90,12 +91,12 @@ impl Attack {
         Ok(Attacker { _process: process })
     }
 
-    fn command(self, lane: &Lane, strength: &Strength) -> Command {
+    fn command(self, to: SocketAddr, strength: &Strength) -> Command {
         let mut command = Command::new(&strength.program);
         let connections = strength.connections.to_string();
         // -r: connections a second; -l: seconds, far longer than a window; -p: seconds after which a probe has failed.
         command.args(["-c", &connections, "-r", &connections, "-l", "240", "-p", "10"]);
-        command.args(self.arguments()).args(["-u", &format!("http://{}{}", lane.proxy.address(), self.path())]);
+        command.args(self.arguments()).args(["-u", &format!("http://{to}{}", self.path())]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::lane::{Lane, OPEN};
+use crate::lane::{Door, Lane, OPEN};
 use crate::pace::Pace;
 use crate::quantile::p99;
 
@@ -33,14 +33,20 @@ pub(crate) struct Window {
     pub(crate) rate: u64,
 }
 
+/// p99 of one round, without and with something beside the client.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    without: Duration,
+    with: Duration,
+}
+
 /// What the client saw with something beside it, against what it saw just before.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
     /// p99 without and with, each in its quietest window: what else the machine does only ever adds.
-    without: Duration,
-    pub(crate) with: Duration,
-    /// Of the two.
-    pub(crate) ratio: f64,
+    quietest: Round,
+    /// The same where client and attack go to the app itself: what the attack costs without a proxy.
+    at_the_app: Round,
     /// Of every round.
     ratios: Vec<f64>,
     pub(crate) failed: u64,
@@ -57,12 +63,13 @@ pub(crate) async fn against_baseline<B: Beside, F: Future<Output = Result<B>>>(
     lane: &Lane,
     window: Window,
     rounds: u8,
-    begin: impl Fn() -> F,
+    begin: impl Fn(Door) -> F,
 ) -> Result<Comparison> {
-    let (mut pairs, mut failed, mut held, mut cpu, mut memory) = (Vec::new(), 0, 0, 0.0_f64, 0);
+    let (mut through, mut at_the_app) = (Vec::new(), Vec::new());
+    let (mut failed, mut held, mut cpu, mut memory) = (0, 0, 0.0_f64, 0);
     for _ in 0..rounds {
         let (without, failed_without) = window.measure(lane.proxy.address()).await?;
-        let beside = begin().await?;
+        let beside = begin(Door::Proxy).await?;
         let used = cpu_time(lane)?;
         let (with, failed_with) = window.measure(lane.proxy.address()).await?;
         cpu = cpu.max(cpu_time(lane)?.saturating_sub(used).as_secs_f64() / window.length.as_secs_f64());
@@ -70,13 +77,34 @@ pub(crate) async fn against_baseline<B: Beside, F: Future<Output = Result<B>>>(
         memory = memory.max(resident(lane)?);
         drop(beside);
         failed += failed_without + failed_with;
-        pairs.push((without, with));
+        through.push(Round { without, with });
+
+        let (without, _) = window.measure(lane.app.address()).await?;
+        let _beside = begin(Door::App).await?;
+        let (with, _) = window.measure(lane.app.address()).await?;
+        at_the_app.push(Round { without, with });
     }
-    let ratio = |(without, with): (Duration, Duration)| with.as_secs_f64() / without.as_secs_f64();
-    let without = pairs.iter().map(|(without, _)| *without).min().context("no round was measured")?;
-    let with = pairs.iter().map(|(_, with)| *with).min().context("no round was measured")?;
-    let ratios = pairs.into_iter().map(ratio).collect();
-    Ok(Comparison { without, with, ratio: ratio((without, with)), ratios, failed, held, cpu, memory })
+    Ok(Comparison {
+        quietest: Round::quietest(&through)?,
+        at_the_app: Round::quietest(&at_the_app)?,
+        ratios: through.into_iter().map(Round::ratio).collect(),
+        failed,
+        held,
+        cpu,
+        memory,
+    })
+}
+
+impl Round {
+    fn quietest(rounds: &[Self]) -> Result<Self> {
+        let without = rounds.iter().map(|round| round.without).min();
+        let with = rounds.iter().map(|round| round.with).min();
+        without.zip(with).map(|(without, with)| Self { without, with }).context("no round was measured")
+    }
+
+    fn ratio(self) -> f64 {
+        self.with.as_secs_f64() / self.without.as_secs_f64()
+    }
 }
 
 impl Window {
@@ -146,14 +174,25 @@ fn resident(lane: &Lane) -> Result<u64> {
 }
 
 impl Comparison {
+    /// p99 with something beside the client.
+    pub(crate) const fn with(&self) -> Duration {
+        self.quietest.with
+    }
+
+    /// By how much p99 has grown.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.quietest.ratio()
+    }
+
     /// The row of the table.
     pub(crate) fn row(&self, name: &str) -> Vec<String> {
         let ratios: Vec<String> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
         vec![
             name.to_owned(),
-            format!("{:.1?}", self.without),
-            format!("{:.1?}", self.with),
+            format!("{:.1?}", self.quietest.without),
+            format!("{:.1?}", self.quietest.with),
             ratios.join(", "),
+            self.at_the_app.to_string(),
             self.held.to_string(),
             format!("{:.0} %", self.cpu * 100.0),
             format!("{:.1} MiB", f64::from(u32::try_from(self.memory).unwrap_or(u32::MAX)) / 1024.0),
@@ -163,7 +202,13 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { without, with, ratio, failed, held, .. } = self;
-        write!(f, "p99 {without:.1?} without, {with:.1?} with, {ratio:.2} ×, {failed} failed, {held} connections held")
+        let Self { quietest, at_the_app, failed, held, .. } = self;
+        write!(f, "p99 {quietest}, at the app itself {at_the_app}; {failed} failed, {held} connections held")
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1?} → {:.1?} ({:.2} ×)", self.without, self.with, self.ratio())
     }
 }

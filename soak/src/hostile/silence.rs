@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::legitimate::Beside;
-use crate::lane::{Lane, OPEN};
+use crate::lane::{Door, Lane};
 
 /// Descriptors that the proxy keeps for other things than its connections (208 with one thread), and what the legitimate
 /// client takes; generously.
@@ -33,16 +33,17 @@ pub(crate) fn affordable(wanted: u32) -> u32 {
 }
 
 impl Silence {
-    /// Connects so many, and waits until the proxy holds them all.
-    pub(crate) async fn of(lane: &Lane, wanted: u32) -> Result<Self> {
+    /// Connects so many, and waits until all are held.
+    pub(crate) async fn of(lane: &Lane, door: Door, wanted: u32) -> Result<Self> {
+        let before = lane.opened(door).await?;
         let mut connections = Vec::new();
         for number in 0..wanted {
-            let stream = TcpStream::connect(lane.proxy.address()).await;
+            let stream = TcpStream::connect(lane.address(door)).await;
             connections.push(stream.with_context(|| format!("connection {number} of {wanted}"))?);
         }
         let begun = Instant::now();
-        while lane.metric(OPEN).await? < wanted.into() {
-            ensure!(begun.elapsed() < PATIENCE, "the proxy does not hold {wanted} connections within {PATIENCE:?}");
+        while lane.opened(door).await? < before + u64::from(wanted) {
+            ensure!(begun.elapsed() < PATIENCE, "{wanted} connections are not held within {PATIENCE:?}");
             sleep(Duration::from_millis(50)).await;
         }
         Ok(Self { _connections: connections })
