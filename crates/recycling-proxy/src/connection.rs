@@ -36,6 +36,18 @@ impl Pair {
     fn new(client: TcpStream, app: TcpStream) -> Self {
         Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
     }
+
+    /// A pair whose client and app are the test's.
+    #[cfg(test)]
+    pub(crate) async fn with_far_ends() -> (TcpStream, TcpStream, Self) {
+        let connection = async || {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            (far.unwrap(), near.unwrap().0)
+        };
+        let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
+        (client, app, Self::new(to_client, to_app))
+    }
 }
 
 /// Serves a client whose app is at `app`.

@@ -24,7 +24,7 @@ use crate::tunnel::{TunnelEnd, TunnelKind};
 use crate::{http1, http2};
 
 labels!(
-    /// Whose message was faulty.
+    /// One of the two that a connection is between.
     Side {
         /// The client's.
         Client = "client",
@@ -58,6 +58,7 @@ pub struct Metrics {
     tunnels: Family<Kind, Counter>,
     tunnels_ended: Family<End, Counter>,
     faults: Family<FaultOf, Counter>,
+    stalls: Family<StallOf, Counter>,
     app_unreachable: Family<Obstacle, Counter>,
     open: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
@@ -101,6 +102,11 @@ struct FaultOf {
     fault: AnyFault,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StallOf {
+    side: Side,
+}
+
 /// A fault of either protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnyFault {
@@ -141,6 +147,7 @@ impl Metrics {
             tunnels: Family::default(),
             tunnels_ended: Family::default(),
             faults: Family::default(),
+            stalls: Family::default(),
             app_unreachable: Family::default(),
             open: Gauge::default(),
             draining: Family::default(),
@@ -160,6 +167,9 @@ impl Metrics {
         }
         for outcome in CertificateOutcome::ALL {
             let _ = metrics.certificate.get_or_create(&Outcome { outcome: *outcome });
+        }
+        for side in Side::ALL {
+            let _ = metrics.stalls.get_or_create(&StallOf { side: *side });
         }
         for reason in TlsFault::ALL {
             for side in Side::ALL {
@@ -198,6 +208,11 @@ impl Metrics {
         registry.register("tunnels", "Client connections that became tunnels, by kind", self.tunnels.clone());
         registry.register("tunnels_ended", "Tunnels that have ended, by the way in which", self.tunnels_ended.clone());
         registry.register("faults", "Messages that were not forwarded, by sender and fault", self.faults.clone());
+        registry.register(
+            "stalls",
+            "HTTP connections cut because one side took none of its bytes for 60 s, by that side",
+            self.stalls.clone(),
+        );
         registry.register(
             "app_unreachable",
             "Client connections that no address of the app accepted, by kind of failure",
@@ -271,6 +286,11 @@ impl Metrics {
     /// Counts a message that was not forwarded.
     pub fn fault(&self, side: Side, fault: AnyFault) {
         self.faults.get_or_create(&FaultOf { side, fault }).inc();
+    }
+
+    /// Counts a connection that was cut because one side took no bytes.
+    pub fn stall(&self, side: Side) {
+        self.stalls.get_or_create(&StallOf { side }).inc();
     }
 
     /// The text for a scrape.

@@ -20,6 +20,8 @@ pub(crate) trait Observer {
     fn retired(&self, reason: RetireReason);
     /// A message was not forwarded.
     fn faulted(&self, side: Side, fault: AnyFault);
+    /// A side took none of the bytes that it was sent, for too long.
+    fn stalled(&self, side: Side);
 }
 
 /// The observer of one connection.
@@ -64,4 +66,11 @@ impl Observer for Watch {
     fn faulted(&self, side: Side, fault: AnyFault) {
         self.proxy.metrics.fault(side, fault);
     }
+
+    fn stalled(&self, side: Side) {
+        self.proxy.metrics.stall(side);
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod notes;

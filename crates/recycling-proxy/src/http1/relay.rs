@@ -88,7 +88,7 @@ impl<O: Observer> Relay<O> {
         let progress = progress && awaited == Some(Awaited::Peer);
         self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {
             Awaited::Head { .. } => self.refuse(Offence::Client(Fault::SlowHead)),
-            Awaited::Peer => Ending::Reset,
+            Awaited::Peer => self.stalled(),
         })
     }
 
@@ -198,6 +198,12 @@ impl<O: Observer> Relay<O> {
         }
     }
 
+    /// A client that does not read keeps its app from being read, so that it is the one to blame where both are owed.
+    fn stalled(&self) -> Ending {
+        self.observer.stalled(if self.from_app.is_owed() { Side::Client } else { Side::App });
+        Ending::Reset
+    }
+
     /// Nothing has a bound while an app thinks, or while a client is idle.
     fn awaited(&self) -> Option<Awaited> {
         if self.from_client.is_owed() || self.from_app.is_owed() {
@@ -230,3 +236,6 @@ impl Awaited {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

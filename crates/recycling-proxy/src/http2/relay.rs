@@ -9,7 +9,7 @@ use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::connection::Pair;
 use crate::flow::Flow;
-use crate::metrics::AnyFault;
+use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
 use crate::patience::{Patience, STALL_TIME};
 use crate::wire::Wire;
@@ -201,6 +201,7 @@ impl<O: Observer> Relay<O> {
     fn time(&mut self, progress: bool, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let owed = self.from_client.is_owed() || self.from_app.is_owed();
         if self.stall.poll(owed.then_some(Stalled), progress, |Stalled| STALL_TIME, cx).is_ready() {
+            self.observer.stalled(if self.from_app.is_owed() { Side::Client } else { Side::App });
             return Err(Ending::Reset);
         }
         let goodbye = self.session.goodbye();

@@ -1,16 +1,14 @@
 //! What takes an hour or is over in milliseconds, on a clock that is the test's own.
 
-use std::cell::RefCell;
-
 use settings::{Jitter, MaxRequests};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::*;
 use crate::http2::frame::{ErrorCode, first_goaway, goaway, ping};
-use crate::metrics::Side;
-use crate::recycle::{Limits, Moment, RetireReason};
+use crate::observer::notes::Notes;
+use crate::recycle::{Limits, RetireReason};
 
 const OUR_PING: [u8; 8] = *b"evenkeel";
 const GRACE: Duration = Duration::from_mins(45);
@@ -18,36 +16,12 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Remembers why the connection was retired.
-#[derive(Default)]
-struct Notes(RefCell<Vec<RetireReason>>);
-
-impl Observer for Notes {
-    fn moment(&self) -> Moment {
-        Moment { age: Duration::ZERO, draining: false, marked: false }
-    }
-
-    fn request_started(&self) {}
-    fn retired(&self, reason: RetireReason) {
-        self.0.borrow_mut().push(reason);
-    }
-    fn faulted(&self, _side: Side, _fault: AnyFault) {}
-}
-
 /// A relay between two peers, with a limit of two streams.
 async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
-    let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
+    let (client, app, pair) = Pair::with_far_ends().await;
     let limits = Limits::draw(MaxRequests::new(2).unwrap(), None, Jitter::NONE, 0);
-    let (from_client, from_app) = (Flow::default(), Flow::default());
-    let pair = Pair { client: to_client, app: to_app, from_client, from_app };
     let session = Session::new(limits, OUR_PING);
     (client, app, Relay::new(pair, session, Notes::default(), GRACE, std::future::pending()))
-}
-
-async fn connection() -> (TcpStream, Wire) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    (far.unwrap(), Wire::Plain(near.unwrap().0))
 }
 
 fn headers(flags: u8, stream: u8) -> Vec<u8> {
@@ -92,7 +66,7 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
     let (ending, waited) = tokio::join!(relay.run(), both);
     assert_eq!(ending, Ending::Linger);
     assert!(waited >= GRACE && waited < GRACE + Duration::from_secs(1), "{waited:?}");
-    assert_eq!(*relay.observer.0.borrow(), [RetireReason::MaxRequests]);
+    assert_eq!(*relay.observer.retired.borrow(), [RetireReason::MaxRequests]);
 }
 
 /// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it, and
@@ -116,4 +90,24 @@ async fn the_answer_that_announces_waits_and_what_is_behind_it_too() {
     };
     let ((), waited) = tokio::join!(async move { assert_eq!(relay.run().await, Ending::Linger) }, both);
     assert!((Duration::from_millis(5)..Duration::from_millis(7)).contains(&waited), "{waited:?}");
+}
+
+/// Its flow control is the client's to give; what it has given must be taken.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_for_a_minute_is_cut() {
+    let (mut client, mut app, mut relay) = connected().await;
+    tokio::select! {
+        _ = relay.run() => panic!("nothing has stalled yet"),
+        () = open(&mut client, &mut app) => {}
+    }
+    let frame = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 3][..], &[0; 0x4000]].concat();
+    let begun = Instant::now();
+    let ending = tokio::select! {
+        ending = relay.run() => ending,
+        () = async { while app.write_all(&frame).await.is_ok() {} } => panic!("nobody else ends the connection"),
+    };
+    let waited = begun.elapsed();
+    assert_eq!(ending, Ending::Reset);
+    assert!((STALL_TIME..STALL_TIME + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+    assert_eq!(*relay.observer.stalled.borrow(), [Side::Client]);
 }

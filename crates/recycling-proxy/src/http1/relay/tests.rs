@@ -1,0 +1,67 @@
+//! What takes a minute, on a clock that is the test's own.
+
+use settings::{Jitter, MaxRequests};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::observer::notes::Notes;
+use crate::recycle::Limits;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+/// More than all sockets in between hold.
+const MUCH: usize = 32 * 1024 * 1024;
+
+async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
+    let (client, app, pair) = Pair::with_far_ends().await;
+    let limits = Limits::draw(MaxRequests::new(2).unwrap(), None, Jitter::NONE, 0);
+    (client, app, Relay::new(pair, Conversation::new(limits, 1024), Notes::default()))
+}
+
+/// Sends for as long as it is taken.
+async fn pour(into: &mut TcpStream, head: &str) {
+    let piece = vec![b'x'; 64 * 1024];
+    into.write_all(head.as_bytes()).await.unwrap();
+    while into.write_all(&piece).await.is_ok() {}
+}
+
+/// Takes nothing for a while, then much, then nothing ever again.
+async fn take_a_gulp(from: &mut TcpStream, after: Duration) {
+    sleep(after).await;
+    from.read_exact(&mut vec![0; MUCH]).await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// How the relay ends, and after what time, when one side pours and the other takes a gulp.
+async fn ending(relay: &mut Relay<Notes>, from: &mut TcpStream, head: &str, to: &mut TcpStream) -> (Ending, Duration) {
+    let begun = Instant::now();
+    let gulp = Duration::from_secs(59);
+    let ending = tokio::select! {
+        ending = relay.run() => ending,
+        () = pour(from, head) => panic!("nobody else ends the connection"),
+        () = take_a_gulp(to, gulp) => panic!("it takes no more"),
+    };
+    (ending, begun.elapsed().saturating_sub(gulp))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_for_a_minute_is_cut() {
+    let (mut client, mut app, mut relay) = connected().await;
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let (ending, after) = ending(&mut relay, &mut app, ANSWER, &mut client).await;
+    assert_eq!(ending, Ending::Reset);
+    assert!((STALL_TIME..STALL_TIME + Duration::from_secs(1)).contains(&after), "{after:?}");
+    assert_eq!(*relay.observer.stalled.borrow(), [Side::Client]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_takes_nothing_for_a_minute_is_cut() {
+    let (mut client, mut app, mut relay) = connected().await;
+    let (ending, after) = ending(&mut relay, &mut client, POST, &mut app).await;
+    assert_eq!(ending, Ending::Reset);
+    assert!((STALL_TIME..STALL_TIME + Duration::from_secs(1)).contains(&after), "{after:?}");
+    assert_eq!(*relay.observer.stalled.borrow(), [Side::App]);
+}

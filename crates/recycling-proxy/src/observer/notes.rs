@@ -1,0 +1,33 @@
+//! An observer that remembers, for tests.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use super::Observer;
+use crate::metrics::{AnyFault, Side};
+use crate::recycle::{Moment, RetireReason};
+
+/// What it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) retired: RefCell<Vec<RetireReason>>,
+    pub(crate) stalled: RefCell<Vec<Side>>,
+}
+
+impl Observer for Notes {
+    fn moment(&self) -> Moment {
+        Moment { age: Duration::ZERO, draining: false, marked: false }
+    }
+
+    fn request_started(&self) {}
+
+    fn retired(&self, reason: RetireReason) {
+        self.retired.borrow_mut().push(reason);
+    }
+
+    fn faulted(&self, _side: Side, _fault: AnyFault) {}
+
+    fn stalled(&self, side: Side) {
+        self.stalled.borrow_mut().push(side);
+    }
+}
