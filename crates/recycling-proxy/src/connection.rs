@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod opening;
+mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,40 +16,13 @@ use tokio::time::Instant;
 
 use self::opening::{Opened, Opening};
 use crate::dial::{App, Unreachable};
-use crate::flow::Flow;
 use crate::forwarded_for::ForwardedFor;
 use crate::observer::Watch;
+use crate::pair::Pair;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
-use crate::tunnel::{Tunnel, TunnelKind};
+use crate::tunnel::TunnelKind;
 use crate::wire::Wire;
-
-/// Both ends of a connection, and what is on its way between them.
-#[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) client: Wire,
-    pub(crate) app: Wire,
-    pub(crate) from_client: Flow,
-    pub(crate) from_app: Flow,
-}
-
-impl Pair {
-    fn new(client: TcpStream, app: TcpStream) -> Self {
-        Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
-    }
-
-    /// A pair whose client and app are the test's.
-    #[cfg(test)]
-    pub(crate) async fn with_far_ends() -> (TcpStream, TcpStream, Self) {
-        let connection = async || {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-            (far.unwrap(), near.unwrap().0)
-        };
-        let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
-        (client, app, Self::new(to_client, to_app))
-    }
-}
 
 /// Serves a client whose app is at `app`.
 ///
@@ -68,7 +42,7 @@ pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Futu
             Some((Opened::Http2, pair, told)) => {
                 Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born), told)).await;
             }
-            Some((Opened::Tunnel(kind), pair, _)) => Box::pin(tunnel(&proxy, kind, pair)).await,
+            Some((Opened::Tunnel(kind), pair, _)) => Box::pin(tunnel::serve(&proxy, kind, pair)).await,
             None => {}
         }
         drop(open);
@@ -136,13 +110,6 @@ async fn reach(app: App, introduction: &io::Result<Vec<u8>>, proxy: &Proxy) -> i
     // A hundred bytes at most, which a new connection takes at once.
     stream.write_all(introduction).await?;
     Ok(stream)
-}
-
-async fn tunnel(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
-    proxy.metrics.tunnel(kind);
-    let end = Tunnel::new(pair).run(proxy.draw_tunnel_age(fastrand::u32(..))).await;
-    tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
-    proxy.metrics.tunnel_ended(end);
 }
 
 #[cfg(test)]

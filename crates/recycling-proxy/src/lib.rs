@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`cli`], [`mod@run`] | the command line; the process |
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
-//! | `wire`, `flow`, [`buffer`], `pipe` | the connection to a peer; one direction of bytes, seen and unseen |
+//! | `pair`, `wire`, `flow`, [`buffer`], `pipe` | the connections to both peers; one direction of bytes, seen and unseen |
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
@@ -41,6 +41,7 @@ mod linger;
 mod listener;
 pub mod metrics;
 mod observer;
+mod pair;
 mod patience;
 mod pipe;
 pub mod protocol;

@@ -31,9 +31,9 @@ use self::hello::Hello;
 use self::prior_knowledge::PriorKnowledge;
 use self::to_app::ToApp;
 use self::to_client::ToClient;
-use crate::connection::Pair;
 use crate::flow::Flow;
 use crate::metrics::{Metrics, Side};
+use crate::pair::Pair;
 use crate::wire::Wire;
 
 pub(crate) use self::certificate::Certificate;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::connection::Pair;
 use crate::flow::{ALL_UNSEEN, Flow};
 use crate::label::labels;
 use crate::linger::linger;
+use crate::pair::Pair;
 use crate::wire::Wire;
 
 labels!(

@@ -1,11 +1,12 @@
 //! A client connection that speaks HTTP/1.
 
-use super::{Pair, tunnel};
+use super::tunnel;
 use crate::forwarded_for::ForwardedFor;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
 use crate::observer::Watch;
+use crate::pair::Pair;
 use crate::proxy::Proxy;
 use crate::recycle::RetireReason;
 use crate::tunnel::TunnelKind;
@@ -48,7 +49,7 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
             last_word(client, &answer).await;
         }
         Ending::Tunnel => {
-            tunnel(proxy, TunnelKind::Upgraded, Pair { client, app, from_client, from_app }).await;
+            tunnel::serve(proxy, TunnelKind::Upgraded, Pair { client, app, from_client, from_app }).await;
         }
         Ending::Close => {
             client.close();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Pair;
+use crate::pair::Pair;
 use crate::protocol::{Protocol, detect, may_begin_http2};
 use crate::tunnel::TunnelKind;
 

@@ -9,10 +9,10 @@ use super::conversation::{Conversation, Offence};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
-use crate::connection::Pair;
 use crate::flow::Flow;
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
+use crate::pair::Pair;
 use crate::patience::{Patience, STALL_TIME};
 use crate::wire::Wire;
 

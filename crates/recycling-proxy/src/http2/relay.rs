@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
-use crate::connection::Pair;
 use crate::flow::Flow;
 use crate::metrics::{AnyFault, Side};
 use crate::observer::Observer;
+use crate::pair::Pair;
 use crate::patience::{Patience, STALL_TIME};
 use crate::wire::Wire;
 

@@ -1,0 +1,12 @@
+//! A client connection whose bytes are not looked at.
+
+use crate::pair::Pair;
+use crate::proxy::Proxy;
+use crate::tunnel::{Tunnel, TunnelKind};
+
+pub(super) async fn serve(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
+    proxy.metrics.tunnel(kind);
+    let end = Tunnel::new(pair).run(proxy.draw_tunnel_age(fastrand::u32(..))).await;
+    tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
+    proxy.metrics.tunnel_ended(end);
+}

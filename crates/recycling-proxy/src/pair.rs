@@ -1,0 +1,33 @@
+//! The two connections of a client, and what is on its way between them.
+
+use tokio::net::TcpStream;
+
+use crate::flow::Flow;
+use crate::wire::Wire;
+
+/// Both ends of a connection, and what is on its way between them.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) client: Wire,
+    pub(crate) app: Wire,
+    pub(crate) from_client: Flow,
+    pub(crate) from_app: Flow,
+}
+
+impl Pair {
+    pub(crate) fn new(client: TcpStream, app: TcpStream) -> Self {
+        Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
+    }
+
+    /// A pair whose client and app are the test's.
+    #[cfg(test)]
+    pub(crate) async fn with_far_ends() -> (TcpStream, TcpStream, Self) {
+        let connection = async || {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            (far.unwrap(), near.unwrap().0)
+        };
+        let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
+        (client, app, Self::new(to_client, to_app))
+    }
+}
