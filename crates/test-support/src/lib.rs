@@ -9,6 +9,7 @@
 //!
 //! The `echo-app` binary is the app behind the proxy in end-to-end tests, benchmarks and the demo.
 
+mod end;
 mod head;
 mod loopback;
 mod outcome;
@@ -19,10 +20,11 @@ mod responder;
 mod scripted_app;
 mod surprise;
 
+pub use end::End;
 pub use head::Head;
 pub use loopback::LoopbackHost;
 pub use outcome::{Cases, Failure, TestResult};
-pub use peer::{End, Listening, Peer, Speaking};
+pub use peer::{Listening, Peer, Speaking};
 pub use process::Process;
 pub use proxy::RecyclingProxy;
 pub use responder::{Responder, answer_everything_with};

@@ -1,6 +1,5 @@
 //! One end of a TCP connection, played by a test.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,30 +9,13 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{sleep, timeout};
 
+use crate::end::End;
 use crate::head::Head;
 use crate::surprise::{PATIENCE, Shown, Surprise, within_patience};
 
 /// Between two pieces of a message, so that the other end reads them one by one. Where a busy machine joins them all
 /// the same, the test sees one cut less; it never fails for it.
 const PACE: Duration = Duration::from_millis(2);
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// In order: everything that was sent has come.
-    Fin,
-    /// By a reset: something may be missing.
-    Reset,
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fin => "FIN",
-            Self::Reset => "RST",
-        })
-    }
-}
 
 /// One end of a connection: a client, or an app's end of one.
 #[derive(Debug)]

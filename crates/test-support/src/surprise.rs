@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use crate::peer::End;
+use crate::end::End;
 
 /// How long a peer waits for what must come. Far more than any healthy run needs, so that a busy machine fails nothing.
 pub const PATIENCE: Duration = Duration::from_secs(20);
