@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use comfy_table::presets::ASCII_MARKDOWN;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -96,21 +97,9 @@ impl fmt::Display for Report {
 impl fmt::Display for Table {
     /// Columns are padded, so that the text is a table on a terminal too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |index: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(String::as_str);
-            cells.chain([self.columns[index]]).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-            for (cell, width) in cells.zip(&widths) {
-                write!(f, "| {cell:width$} ")?;
-            }
-            f.write_str("|\n")
-        };
-        line(&mut self.columns.iter().copied())?;
-        let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-        line(&mut dashes.iter().map(String::as_str))?;
-        self.rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
+        let mut table = comfy_table::Table::new();
+        table.load_preset(ASCII_MARKDOWN).set_header(&self.columns).add_rows(&self.rows);
+        writeln!(f, "{table}")
     }
 }
 
