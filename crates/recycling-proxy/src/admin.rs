@@ -9,7 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use settings::{ProxySettings, Routes};
-use tokio::net::TcpListener;
+use settings::{AppAddress, ProxySettings, Routes};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::dial::App;
 use crate::proxy::Proxy;
+use crate::proxy_protocol::Ends;
 
 /// The time for a scraper's or a kubelet's request head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -37,19 +39,13 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Debug)]
 pub(crate) struct Admin {
     proxy: Arc<Proxy>,
-    probes: Vec<Probe>,
-}
-
-/// An app port that may be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Probe {
-    port: u16,
-    app: App,
+    /// The apps that may be tried.
+    apps: Vec<AppAddress>,
 }
 
 impl Admin {
     pub(crate) fn new(proxy: Arc<Proxy>, settings: &ProxySettings) -> Self {
-        Self { proxy, probes: probes(&settings.routes, &settings.probe_ports) }
+        Self { proxy, apps: apps(&settings.routes, &settings.probe_ports) }
     }
 
     /// Serves for as long as the process lives.
@@ -59,9 +55,11 @@ impl Admin {
                 sleep(PAUSE).await;
                 continue;
             };
+            // Who has left already needs no answer.
+            let Ok(ends) = ends(&stream) else { continue };
             let admin = Arc::clone(&self);
             tokio::spawn(async move {
-                let service = service_fn(|request| admin.answer(request));
+                let service = service_fn(|request| admin.answer(request, ends));
                 let mut server = http1::Builder::new();
                 server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
                 // A scraper that leaves early has lost its scrape and nothing else.
@@ -70,7 +68,7 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Result<Response<Full<Bytes>>, Infallible> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
         }
@@ -82,10 +80,14 @@ impl Admin {
                 text(StatusCode::OK, "nothing left to wait for\n")
             }
             path => match path.strip_prefix("/probe/tcp/") {
-                Some(port) => self.probe(port).await,
+                Some(port) => self.probe(port, ends).await,
                 None => text(StatusCode::NOT_FOUND, "/metrics, /readyz, /livez, /probe/tcp/PORT or /drained\n"),
             },
         })
+    }
+
+    fn app(&self, port: u16) -> Option<AppAddress> {
+        self.apps.iter().copied().find(|app| app.port() == port)
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -99,27 +101,30 @@ impl Admin {
         }
     }
 
-    async fn probe(&self, port: &str) -> Response<Full<Bytes>> {
-        let probe = port.parse().ok().and_then(|port: u16| self.probes.iter().find(|probe| probe.port == port));
-        let Some(probe) = probe else {
+    async fn probe(&self, port: &str, ends: Ends) -> Response<Full<Bytes>> {
+        let Some(app) = port.parse().ok().and_then(|port| self.app(port)) else {
             return text(StatusCode::NOT_FOUND, "not a port that this proxy was told to probe (--probe-ports)\n");
         };
-        match self.proxy.dialer.dial(probe.app).await {
+        match self.proxy.dialer.dial(App::of(app, ends.meant.ip())).await {
             Ok(_) => text(StatusCode::OK, "the app accepts connections\n"),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("the app does not accept: {error}\n")),
         }
     }
 }
 
-fn probes(routes: &Routes, ports: &BTreeSet<u16>) -> Vec<Probe> {
+/// The ends of a connection to the admin port; who has connected meant the address of the pod.
+fn ends(stream: &TcpStream) -> io::Result<Ends> {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    Ok(Ends { client: canonical(stream.peer_addr()?), meant: canonical(stream.local_addr()?) })
+}
+
+fn apps(routes: &Routes, ports: &BTreeSet<u16>) -> Vec<AppAddress> {
     let fixed = match routes {
         Routes::Fixed(routes) => routes.as_slice(),
         Routes::OriginalDestination(_) => &[],
     };
-    // The pod's own address is not known here; an app that listens on it alone is found at none of the others.
-    let pod = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let of_routes = fixed.iter().map(|route| Probe { port: route.app.port(), app: App::of(route.app, pod) });
-    of_routes.chain(ports.iter().map(|port| Probe { port: *port, app: App::OfPod { port: *port, pod } })).collect()
+    let of_routes = fixed.iter().map(|route| route.app);
+    of_routes.chain(ports.iter().map(|port| AppAddress::OfPod(*port))).collect()
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -1,5 +1,6 @@
 //! The admin port: what it tells, and that nothing can be changed through it.
 
+use settings::ProxyOption;
 use test_support::{Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
 
 use crate::stage::{BINARY, Stage, exchange, part};
@@ -23,6 +24,19 @@ async fn a_probe_answers_for_the_app() -> TestResult {
     ensure_eq!(proxy.admin(&path).await?.0, 200);
     drop(app);
     ensure_eq!(proxy.admin(&path).await?.0, 503);
+    Ok(())
+}
+
+/// The kubelet asks at the pod's address, and there the app may be alone.
+#[tokio::test]
+async fn a_probe_finds_an_app_at_the_address_of_the_pod() -> TestResult {
+    let port = ScriptedApp::bind("127.0.0.1:0".parse()?).await?.address().port();
+    let options = [(ProxyOption::ProbePorts, &*port.to_string())];
+    let proxy = RecyclingProxy::start(BINARY, "127.0.0.1:9".parse()?, &options).await?;
+    let path = format!("/probe/tcp/{port}");
+    ensure_eq!(proxy.admin(&path).await?.0, 503);
+    let _app = ScriptedApp::bind((proxy.admin_address().ip(), port).into()).await?;
+    ensure_eq!(proxy.admin(&path).await?.0, 200);
     Ok(())
 }
 
