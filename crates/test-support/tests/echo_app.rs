@@ -57,6 +57,17 @@ async fn lives_on_without_accepting_when_told_to() -> TestResult {
 }
 
 #[tokio::test]
+async fn is_sick_when_told_to_and_answers_all_the_same() -> TestResult {
+    let (_app, address) = started(&[]).await?;
+    let mut client = Peer::connect(address).await?;
+    asked(&mut client, "POST /sick HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    assert_eq!(client.read_head().await?.status(), Some(503));
+    Ok(())
+}
+
+#[tokio::test]
 async fn exits_at_once_in_the_middle_of_a_request() -> TestResult {
     let (mut app, address) = started(&["--burn", "1h"]).await?;
     let mut client = Peer::connect(address).await?;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(crate) struct App {
     requests: AtomicU64,
     connections: AtomicU64,
     deaf: Notify,
+    sick: AtomicBool,
 }
 
 type AnyBody = BoxBody<Bytes, hyper::Error>;
@@ -29,7 +30,8 @@ type AnyBody = BoxBody<Bytes, hyper::Error>;
 impl App {
     /// An app that burns CPU time for each request.
     pub(crate) fn new(name: HeaderValue, burn: Duration) -> Self {
-        Self { name, burn, requests: AtomicU64::new(0), connections: AtomicU64::new(0), deaf: Notify::new() }
+        let (requests, connections) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { name, burn, requests, connections, deaf: Notify::new(), sick: AtomicBool::new(false) }
     }
 
     /// Waits until the app is told to accept no more connections.
@@ -45,11 +47,16 @@ impl App {
     /// Answers a request; all but `/healthz` and `/count` are counted and cost CPU time.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
         let mut response = match request.uri().path() {
+            "/healthz" if self.sick.load(Ordering::Relaxed) => with_status(StatusCode::SERVICE_UNAVAILABLE),
             "/healthz" => Response::new(empty()),
             "/count" => self.count(),
             "/grpc.health.v1.Health/Check" => serving(),
             "/deaf" if request.method() == Method::POST => {
                 self.deaf.notify_one();
+                Response::new(empty())
+            }
+            "/sick" if request.method() == Method::POST => {
+                self.sick.store(true, Ordering::Relaxed);
                 Response::new(empty())
             }
             _ => self.counted(request).await,

@@ -10,6 +10,7 @@
 //! | `POST /echo` | the body that was sent |
 //! | `POST /echo.Echo/Say` | gRPC: the messages that were sent |
 //! | `POST /deaf` | 200 and nothing; no connection is accepted any more, and the process lives on |
+//! | `POST /sick` | 200 and nothing; `GET /healthz` gets 503 from now on, and everything else its answer |
 //! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs nothing |
 //!
 //! As `echo-app --check ADDRESS` it is no app, but asks one whether it is well.
