@@ -6,7 +6,8 @@ use settings::ADMIN_PORT;
 use crate::blank::{Blanks, put};
 use crate::handler;
 
-/// The admin endpoint that answers when the drain is done.
+/// The admin endpoint that answers when the drain is done, or where there is none to wait for. Below it is one for each container
+/// whose liveness probe the proxy knows.
 const PATH: &str = "/drained";
 const HOOK: &str = "preStop";
 
@@ -36,14 +37,18 @@ pub(crate) fn mended(lifecycle: Option<&Value>) -> Option<Value> {
     Some(Value::Object(members))
 }
 
-/// The `lifecycle` with the hook that waits; `None` where there is a hook already.
-pub(crate) fn waiting(lifecycle: Option<&Value>) -> Option<Value> {
+/// Whether the `lifecycle` has a hook already that runs when the container is to stop.
+pub(crate) fn is_there(lifecycle: Option<&Value>) -> bool {
+    lifecycle.and_then(|members| members.get(HOOK)).is_some_and(|hook| !hook.is_null())
+}
+
+/// The `lifecycle` with the hook that waits in the place of none; `asked` is the container where the proxy knows how to ask whether
+/// it is alive.
+pub(crate) fn waiting(lifecycle: Option<&Value>, asked: Option<&str>) -> Value {
     let mut members = lifecycle.and_then(Value::as_object).cloned().unwrap_or_default();
-    if members.get(HOOK).is_some_and(|hook| !hook.is_null()) {
-        return None;
-    }
-    members.insert(HOOK.to_owned(), json!({"httpGet": {"path": PATH, "port": ADMIN_PORT, "scheme": "HTTP"}}));
-    Some(Value::Object(members))
+    let path = asked.map_or_else(|| PATH.to_owned(), |name| format!("{PATH}/{name}"));
+    members.insert(HOOK.to_owned(), json!({"httpGet": {"path": path, "port": ADMIN_PORT, "scheme": "HTTP"}}));
+    Value::Object(members)
 }
 
 /// Remembers what the hook of the container `name` takes the place of.
@@ -56,9 +61,10 @@ fn hook(lifecycle: &Map<String, Value>) -> Option<&Map<String, Value>> {
     lifecycle.get(HOOK)?.as_object()
 }
 
-/// Nobody else's hook goes to that path of that port, and without the proxy it would fail.
+/// Nobody else's hook goes to such a path of that port, and without the proxy it would fail.
 fn is_ours(hook: &Map<String, Value>) -> bool {
-    handler::admin_path(hook) == Some(PATH)
+    let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(PATH));
+    below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
 }
 
 fn lifecycle_of(name: &str) -> String {
@@ -83,25 +89,32 @@ mod tests {
             Some(json!({"postStart": {"sleep": {"seconds": 1}}})),
             Some(json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}})),
         ] {
-            let mut blanks = Blanks::default();
-            note(before.as_ref(), "app", &mut blanks);
-            let held = waiting(before.as_ref()).unwrap();
-            assert_eq!(held["preStop"]["httpGet"]["path"], "/drained");
-            let after = undone(Some(&held), "app", &blanks);
-            assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
+            assert!(!is_there(before.as_ref()));
+            for (asked, path) in [(None, "/drained"), (Some("app"), "/drained/app")] {
+                let mut blanks = Blanks::default();
+                note(before.as_ref(), "app", &mut blanks);
+                let held = waiting(before.as_ref(), asked);
+                assert_eq!(held["preStop"]["httpGet"]["path"], path);
+                let after = undone(Some(&held), "app", &blanks);
+                assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
+            }
         }
     }
 
     #[test]
     fn a_hook_of_the_authors_stays() {
         let own = json!({"preStop": {"exec": {"command": ["sleep", "5"]}}});
-        assert_eq!(waiting(Some(&own)), None);
+        assert!(is_there(Some(&own)));
         assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
+        for path in ["/drain", "/drained2", "drained/app", "/"] {
+            let own = json!({"preStop": {"httpGet": {"path": path, "port": ADMIN_PORT}}});
+            assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
+        }
     }
 
     #[test]
     fn a_hook_beside_ours_wins() {
-        let mut both = waiting(None).unwrap();
+        let mut both = waiting(None, Some("app"));
         both["preStop"]["sleep"] = json!({"seconds": 3});
         let own = json!({"preStop": {"sleep": {"seconds": 3}}});
         assert_eq!(undone(Some(&both), "app", &Blanks::default()), Some(own));

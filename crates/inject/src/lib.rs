@@ -22,6 +22,7 @@ mod handler;
 mod hook;
 mod interception;
 mod kind;
+mod liveness;
 mod names;
 mod namespace;
 mod node;

@@ -10,6 +10,7 @@ use settings::{
 };
 
 use crate::hook;
+use crate::liveness;
 use crate::names::{Listener, PortNames};
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
@@ -75,6 +76,7 @@ impl Plan {
         if is_no_longer_guaranteed(pod, &settings.sidecar) {
             notes.push(Note::NotGuaranteed);
         }
+        let liveness = liveness::of(&held, pod, sites, &ports, &settings);
         let (takeover, probe_ports) = match interception {
             Interception::Redirect => {
                 let redirect = RedirectSettings { ports: ports.taken.clone(), to: PROXY_PORT };
@@ -97,6 +99,7 @@ impl Plan {
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             probe_ports,
+            liveness,
             tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
@@ -163,10 +166,10 @@ impl Takeover {
 fn held(pod: &Pod, ports: &Ports, sites: &Sites, notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for (app, site) in pod.apps.iter().zip(&sites.apps).filter(|(app, _)| ports.may_be_served_by(app, pod)) {
-        if hook::waiting(site.lifecycle.as_ref()).is_some() {
-            held.insert(app.name.clone());
-        } else {
+        if hook::is_there(site.lifecycle.as_ref()) {
             notes.push(Note::OwnHook { container: app.name.clone() });
+        } else {
+            held.insert(app.name.clone());
         }
     }
     held

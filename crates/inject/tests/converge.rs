@@ -34,6 +34,38 @@ fn what_the_api_server_fills_in_changes_nothing() {
     assert_eq!(outcome(&live).warnings(), [""; 0]);
 }
 
+#[test]
+fn defaults_of_a_liveness_probe_are_told_to_nobody() {
+    let mut author = original();
+    app_mut(&mut author)["livenessProbe"] = json!({"httpGet": {"port": "http", "httpHeaders": [{"name": "A"}]}});
+    let defaults = json!({"path": "/", "scheme": "HTTP", "httpHeaders": [{"name": "A", "value": ""}], "port": "http"});
+    let mut spelled = author.clone();
+    app_mut(&mut spelled)["livenessProbe"] = json!({"httpGet": defaults, "timeoutSeconds": 1, "periodSeconds": 10});
+    let mut live = injected(&author);
+    app_mut(&mut live)["livenessProbe"] = app(&spelled)["livenessProbe"].clone();
+    assert_eq!(outcome(&live).decision(), Decision::Unchanged);
+    assert_eq!(live, injected(&spelled));
+    let told = r#"{"web":{"httpGet":{"port":8080,"httpHeaders":[{"name":"A"}]}}}"#;
+    assert!(live.to_string().contains(&json!(told).to_string()), "{live}");
+}
+
+/// As an earlier version injected it: without a word of the app's probe.
+#[test]
+fn what_waits_without_asking_is_brought_up_to_date() {
+    let mut arrived = injected(&original());
+    app_mut(&mut arrived)["lifecycle"]["preStop"]["httpGet"]["path"] = json!("/drained");
+    let env = arrived["spec"]["template"]["spec"]["initContainers"][2]["env"].as_array_mut().unwrap();
+    let told = env.iter().position(|variable| variable["name"] == "EVENKEEL_LIVENESS");
+    let told = env.remove(told.expect("the proxy is told of the probe"));
+    assert_eq!(applied(&arrived, &remove(&arrived, DEPLOYMENT)), original());
+    let result = injected(&arrived);
+    assert_sound(&result);
+    assert_eq!(app(&result), app(&injected(&original())));
+    // The order of the environment tells the way by which it came.
+    let env = result["spec"]["template"]["spec"]["initContainers"][2]["env"].as_array().unwrap();
+    assert_eq!(env.last(), Some(&told));
+}
+
 /// Adds the members that are not there.
 fn fill(object: &mut Value, defaults: &Value) {
     for (key, value) in defaults.as_object().unwrap() {

@@ -175,6 +175,7 @@ fn probe() -> impl Strategy<Value = Value> {
         json!({"tcpSocket": null, "httpGet": {"port": 8080}}),
         json!({"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 3}),
         json!({"httpGet": {"port": "other"}}),
+        json!({"httpGet": {"scheme": "HTTPS", "path": "/a b", "port": 7000, "httpHeaders": [{"name": "A"}]}, "timeoutSeconds": 0}),
         json!({"httpGet": {"port": 9090, "host": ""}, "exec": null}),
         json!({"exec": {"command": ["true"]}}),
         json!({"grpc": {"port": 8080}}),
@@ -328,8 +329,19 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         select(vec![json!(0), json!(8080), json!(15211), json!(-1), json!(1.5), json!(u64::MAX)]),
-        select(vec!["", "web", "recycling-proxy", "run", "10", "/drained", "/probe/tcp/8080", "{}", "TCP"])
-            .prop_map(Value::from),
+        select(vec![
+            "",
+            "web",
+            "recycling-proxy",
+            "run",
+            "10",
+            "/drained",
+            "/drained/web",
+            "/probe/tcp/8080",
+            "{}",
+            "TCP"
+        ])
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(8, 64, 6, move |inner| {
         prop_oneof![

@@ -6,6 +6,10 @@
 //! | `/livez`, `/readyz` | 200 while the proxy accepts connections |
 //! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports |
 //! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
+//! | `/drained/CONTAINER` | the same of an app whose liveness probe is known: it is asked, and waits for a drain to begin for 10 s if it is alive, for 0.5 s if not |
+//!
+//! Whoever reaches the pod may ask. So what is asked of an app, and at which port, is never the word of a request: it comes from
+//! the settings, or this would be a way to the pod's loopback for everybody.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -21,11 +25,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use settings::{AppAddress, ProxySettings, Routes};
+use settings::{AppAddress, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use crate::dial::App;
+use crate::liveness::ask;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
 
@@ -41,11 +46,13 @@ pub(crate) struct Admin {
     proxy: Arc<Proxy>,
     /// The apps that may be tried.
     apps: Vec<AppAddress>,
+    liveness: Liveness,
 }
 
 impl Admin {
     pub(crate) fn new(proxy: Arc<Proxy>, settings: &ProxySettings) -> Self {
-        Self { proxy, apps: apps(&settings.routes, &settings.probe_ports) }
+        let apps = apps(&settings.routes, &settings.probe_ports);
+        Self { proxy, apps, liveness: settings.liveness.clone() }
     }
 
     /// Serves for as long as the process lives.
@@ -75,15 +82,26 @@ impl Admin {
         Ok(match request.uri().path() {
             "/livez" | "/readyz" => text(StatusCode::OK, "accepting connections\n"),
             "/metrics" => self.metrics(),
-            "/drained" => {
-                self.proxy.drain.done_if_begun().await;
-                text(StatusCode::OK, "nothing left to wait for\n")
-            }
-            path => match path.strip_prefix("/probe/tcp/") {
-                Some(port) => self.probe(port, ends).await,
-                None => text(StatusCode::NOT_FOUND, "/metrics, /readyz, /livez, /probe/tcp/PORT or /drained\n"),
+            "/drained" => self.drained(None, ends).await,
+            path => match (path.strip_prefix("/drained/"), path.strip_prefix("/probe/tcp/")) {
+                (Some(container), _) => self.drained(Some(container), ends).await,
+                (None, Some(port)) => self.probe(port, ends).await,
+                (None, None) => text(StatusCode::NOT_FOUND, "/metrics, /readyz, /livez, /probe/tcp/PORT or /drained\n"),
             },
         })
+    }
+
+    async fn drained(&self, container: Option<&str>, ends: Ends) -> Response<Full<Bytes>> {
+        let Proxy { drain, .. } = &*self.proxy;
+        match container.and_then(|container| self.liveness.of(container)) {
+            Some(probe) => {
+                let known = self.app(probe.port()).unwrap_or(AppAddress::OfPod(probe.port()));
+                let app = App::of(known, ends.meant.ip());
+                drain.done_unless_dead(ask(probe, app, ends, &self.proxy)).await;
+            }
+            None => drain.done_if_begun().await,
+        }
+        text(StatusCode::OK, "nothing left to wait for\n")
     }
 
     fn app(&self, port: u16) -> Option<AppAddress> {

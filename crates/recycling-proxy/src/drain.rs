@@ -1,5 +1,6 @@
 //! The drain: every response announces, and whoever waits is told when no connection is left.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::connections::Connections;
 use crate::label::labels;
+use crate::liveness::Health;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 const SHORTEST: Duration = Duration::from_secs(3);
+/// A drain mostly begins within this time of the app's hook, and one of a pod whose app is unwell should be noticed, too.
+const USUAL_BEGINNING: Duration = Duration::from_millis(500);
 /// An app that shows for so long that it is not well, or nothing at all, is not kept for a drain that has not begun.
 const BEGINNING: Duration = Duration::from_secs(2);
 /// Nor is one that is well for longer than this: a node that lacks CPU takes seconds to run the command that begins the drain.
@@ -133,16 +137,55 @@ impl Drain {
     /// Waits until the drain is over, but not for one that does not begin: then the app is being restarted alone. As long
     /// as the app is well, that is not likely, and the drain is given more time.
     pub async fn done_if_begun(&self) {
+        if self.begins_by_signs(Instant::now()).await {
+            self.done().await;
+        }
+    }
+
+    /// The same for an app that can be asked for its `health`: one that is dead is being restarted, and one that is alive is not,
+    /// whatever else it shows.
+    ///
+    /// ```text
+    ///                ┌─ alive ───▶ until it begins, 10 s at most ─────┐
+    /// asked ─────────┼─ dead ────▶ until it begins, 0.5 s at most ────┼──▶ answer, or wait for the end of what has begun
+    ///  (a drain that │                                                │
+    ///   begins wins) └─ unknown, or not a word in time ─▶ by signs ───┘
+    /// ```
+    pub async fn done_unless_dead(&self, health: impl Future<Output = Health>) {
         let asked = Instant::now();
+        let mut by_signs = pin!(self.begins_by_signs(asked));
+        let begins = tokio::select! {
+            biased;
+            begins = &mut by_signs => begins,
+            health = health => {
+                tracing::debug!(%health, after = ?asked.elapsed(), "an app is to stop and was asked whether it is alive");
+                match health {
+                    Health::Alive => self.begins_until(asked + LATEST_BEGINNING).await,
+                    Health::Dead => self.begins_until(asked + USUAL_BEGINNING).await,
+                    Health::Unknown => by_signs.await,
+                }
+            }
+        };
+        if begins {
+            self.done().await;
+        }
+    }
+
+    /// Whether a drain begins before the app shows that it is not well, or shows nothing.
+    async fn begins_by_signs(&self, asked: Instant) -> bool {
         let mut before = self.signs();
         while timeout(BEGINNING, self.begun()).await.is_err() {
             let now = self.signs();
             if !now.are_good_since(before) || asked.elapsed() >= LATEST_BEGINNING {
-                return;
+                return false;
             }
             before = now;
         }
-        self.done().await;
+        true
+    }
+
+    async fn begins_until(&self, latest: Instant) -> bool {
+        timeout_at(latest, self.begun()).await.is_ok()
     }
 
     async fn reach(&self, phase: DrainPhase) {
@@ -154,7 +197,6 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
     use std::sync::Arc;
 
     use super::*;
@@ -252,6 +294,78 @@ mod tests {
         tokio::join!(drain.done_if_begun(), answering);
         assert_eq!(drain.phase(), DrainPhase::Drained);
         assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
+    }
+
+    /// How long an app of this health is held, where it says so after `answer`, and a drain begins after `beginning`.
+    async fn time_held(health: Health, answer: Duration, beginning: Option<Duration>) -> Duration {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        let asked = Instant::now();
+        let begin = async {
+            if let Some(after) = beginning {
+                sleep_until(asked + after).await;
+                drain.begin();
+            }
+        };
+        let answer = async {
+            sleep_until(asked + answer).await;
+            health
+        };
+        let held = async {
+            drain.done_unless_dead(answer).await;
+            asked.elapsed()
+        };
+        tokio::join!(held, begin).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_app_is_not_kept_and_one_that_is_alive_is() {
+        let millis = Duration::from_millis;
+        for (health, answer, expected) in [
+            (Health::Dead, 0, USUAL_BEGINNING),
+            (Health::Dead, 499, USUAL_BEGINNING),
+            (Health::Dead, 1_000, millis(1_000)),
+            (Health::Alive, 0, LATEST_BEGINNING),
+            (Health::Alive, 1_900, LATEST_BEGINNING),
+            (Health::Unknown, 0, BEGINNING),
+            // It hangs, and its probe may take long: then it is by signs, too.
+            (Health::Alive, 30_000, BEGINNING),
+        ] {
+            let held = time_held(health, millis(answer), None).await;
+            assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer} ms: {held:?}");
+        }
+    }
+
+    /// Before the app is asked, while it is, and after its answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_begins_is_waited_for() {
+        let millis = Duration::from_millis;
+        for (health, answer, beginning) in [
+            (Health::Dead, 0, 0),
+            (Health::Dead, 100, 400),
+            (Health::Dead, 900, 800),
+            (Health::Alive, 100, 0),
+            (Health::Alive, 100, 50),
+            (Health::Alive, 100, 9_900),
+            (Health::Unknown, 100, 1_900),
+        ] {
+            let held = time_held(health, millis(answer), Some(millis(beginning))).await;
+            let expected = millis(beginning) + SHORTEST;
+            assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer}, {beginning} ms: {held:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_once_a_drain_has_begun() {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        drain.begin();
+        let asked = AtomicBool::new(false);
+        let ask = async {
+            asked.store(true, Ordering::Relaxed);
+            Health::Dead
+        };
+        drain.done_unless_dead(ask).await;
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(!asked.load(Ordering::Relaxed));
     }
 
     #[tokio::test(start_paused = true)]

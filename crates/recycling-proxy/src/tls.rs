@@ -39,6 +39,7 @@ use crate::wire::Wire;
 pub(crate) use self::certificate::Certificate;
 pub use self::certificate::CertificateOutcome;
 pub use self::fault::TlsFault;
+pub(crate) use self::to_app::to_probed_app;
 
 /// The time for all of a handshake, that with the app included.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

@@ -27,8 +27,9 @@ pub use proxy::{ProxySettings, Route, Routes};
 pub use redirect::RedirectSettings;
 pub use tls::TlsSettings;
 pub use value::{
-    AppAddress, ByteSize, ControlSocket, CpuQuantity, FilePath, ImageReference, Interception, InvalidValue, Jitter,
-    LogLevel, MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, SecretName, Span, Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, CpuQuantity, FilePath, HttpGet, ImageReference, Interception, InvalidValue,
+    Jitter, Liveness, LivenessProbe, LogLevel, MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol,
+    Question, SecretName, Span, Switch, Threads,
 };
 pub use workload::{Sidecar, WorkloadSettings, WorkloadTls};
 

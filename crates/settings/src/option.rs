@@ -96,6 +96,8 @@ options!(
             "Begin TLS anew towards the app for clients whose TLS was ended: on or off. The app's certificate is not verified.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
+        Liveness: "liveness", "EVENKEEL_LIVENESS", "JSON", Some("{}"), false,
+            "The livenessProbes by which /drained/CONTAINER of the admin endpoints tells an app that is restarted from one whose pod ends: an object with the probe of each container, httpGet or tcpSocket with a port's number, and timeoutSeconds.";
         ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,
             "App ports that /probe/tcp/PORT of the admin endpoints tries, and no others: numbers, separated by commas. The app ports of --app are always among them.";
         Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,

@@ -9,8 +9,8 @@ use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::tls::TlsSettings;
 use crate::value::{
-    AppAddress, ByteSize, ControlSocket, InvalidValue, Jitter, LogLevel, MaxConnections, MaxRequests, PortRef,
-    ProxyProtocol, Span, Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections, MaxRequests,
+    PortRef, ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -36,6 +36,8 @@ pub struct ProxySettings {
     pub tls: Option<TlsSettings>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
+    /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's place.
+    pub liveness: Liveness,
     /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
     pub probe_ports: BTreeSet<u16>,
     /// The socket for commands that change state.
@@ -90,6 +92,7 @@ impl ProxySettings {
         let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let tls = TlsSettings::parse(raw, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
+        let liveness = raw.one(ProxyOption::Liveness, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
         let control = raw.one(ProxyOption::Control, faults);
         let threads = raw.one(ProxyOption::Threads, faults);
@@ -108,6 +111,7 @@ impl ProxySettings {
             proxy_protocol: proxy_protocol?,
             tls,
             admin: admin?.0,
+            liveness: liveness?,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
             control: control?,
             threads: threads?,
@@ -151,6 +155,7 @@ impl ProxySettings {
             ProxyOption::TlsKey => self.tls.as_ref().map(|tls| tls.key.to_string()),
             ProxyOption::TlsUpstream => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
+            ProxyOption::Liveness => Some(self.liveness.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
             ProxyOption::Control => Some(self.control.to_string()),
             ProxyOption::Threads => Some(self.threads.to_string()),
@@ -241,10 +246,13 @@ impl<T: fmt::Display> fmt::Display for Off<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::value::Switch;
+    use crate::value::{HttpGet, LivenessProbe, Question, Switch};
 
     fn raw(values: &[(ProxyOption, &str)]) -> RawOptions<ProxyOption> {
         let mut raw = RawOptions::default();
@@ -318,6 +326,7 @@ mod tests {
             threads in 1u8..=64,
             drain_millis in 1u64..600_000,
             level in prop::sample::select(LogLevel::ALL),
+            liveness in liveness(),
         ) -> ProxySettings {
             let listen = |port| SocketAddr::from(([0, 0, 0, 0], port));
             let at = |port| AppAddress::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
@@ -342,6 +351,7 @@ mod tests {
                     towards_app,
                 }),
                 admin: listen(9),
+                liveness,
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),
                 max_connections: "7".parse().unwrap(),
@@ -350,6 +360,22 @@ mod tests {
                 log_level: level,
             }
         }
+    }
+
+    fn liveness() -> impl Strategy<Value = Liveness> {
+        let socket = any::<NonZeroU16>().prop_map(Question::Tcp);
+        let header = ("[a-zA-Z-]{1,8}", "[ -~é]{0,8}");
+        let get = (
+            any::<NonZeroU16>(),
+            any::<bool>(),
+            "/([a-z$()?=]|%[0-9A-F]{2}){0,8}",
+            prop::collection::vec(header, 0..3),
+        );
+        let get = get.prop_map(|(port, tls, target, headers)| Question::Http(HttpGet { port, tls, target, headers }));
+        let probe = (prop_oneof![socket, get], 1u64..100, any::<bool>()).prop_map(|(question, seconds, introduced)| {
+            LivenessProbe { question, timeout: Duration::from_secs(seconds), introduced }
+        });
+        prop::collection::btree_map(".{0,8}", probe, 0..3).prop_map(Liveness::from_iter)
     }
 
     proptest! {

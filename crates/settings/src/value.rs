@@ -5,6 +5,7 @@
 mod app_address;
 mod image;
 mod limits;
+mod liveness;
 mod names;
 mod quantity;
 mod span;
@@ -12,6 +13,7 @@ mod span;
 pub use app_address::AppAddress;
 pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
+pub use liveness::{HttpGet, Liveness, LivenessProbe, Question};
 pub use names::{ControlSocket, FilePath, Interception, LogLevel, PortRef, ProxyProtocol, SecretName, Switch};
 pub use quantity::{CpuQuantity, MemoryQuantity};
 pub use span::Span;

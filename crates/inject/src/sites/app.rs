@@ -48,12 +48,13 @@ impl AppSites {
     }
 
     pub(super) fn injected(&self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
-        let lifecycle = self.lifecycle.as_ref();
-        let waiting = hook::waiting(lifecycle).filter(|_| plan.held.contains(&app.name));
-        if waiting.is_some() {
+        let mut held = self.clone();
+        if plan.held.contains(&app.name) {
+            let lifecycle = self.lifecycle.as_ref();
             hook::note(lifecycle, &app.name, &mut record.blanks);
+            let asked = plan.proxy.liveness.of(&app.name).map(|_| app.name.as_str());
+            held.lifecycle = Some(hook::waiting(lifecycle, asked));
         }
-        let held = Self { lifecycle: waiting.or_else(|| lifecycle.cloned()), ..self.clone() };
         match &plan.takeover {
             Takeover::Redirect(_) => held.asking_proxy(app, plan, record),
             Takeover::NamedPort(names) => {
@@ -95,6 +96,12 @@ impl AppSites {
             None => mended,
         };
         led.renamed(&names.away(self.ports.as_ref()))
+    }
+
+    /// The first of [`probe::KINDS`].
+    pub(crate) fn liveness_probe(&self) -> Option<&Value> {
+        let [liveness, _, _] = &self.probes;
+        liveness.as_ref()
     }
 
     fn renamed(&self, renaming: &Renaming) -> Self {

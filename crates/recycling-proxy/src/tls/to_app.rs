@@ -48,12 +48,29 @@ impl ToApp {
             // An address is not sent as a name.
             None => ServerName::from(app.peer_addr().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())),
         };
-        let offers = hello.offers.iter().map(|offer| offer.name().to_vec()).collect();
-        let connector = TlsConnector::from(Arc::clone(&self.config));
-        let stream = connector.with_alpn(offers).connect(name, app).await.map_err(|error| TlsFault::of_io(&error))?;
+        let stream = self.shake_hands(app, name, &hello.offers).await?;
         let chosen = stream.get_ref().1.alpn_protocol().and_then(Alpn::of_name);
         Ok((stream, chosen))
     }
+
+    async fn shake_hands(
+        &self,
+        app: TcpStream,
+        name: ServerName<'static>,
+        offers: &[Alpn],
+    ) -> Result<TlsStream<TcpStream>, TlsFault> {
+        let offers = offers.iter().map(|offer| offer.name().to_vec()).collect();
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        connector.with_alpn(offers).connect(name, app).await.map_err(|error| TlsFault::of_io(&error))
+    }
+}
+
+/// Speaks to an app as a probe does that uses HTTP/1.1: without a name, and without verifying the app's, which the kubelet does
+/// not either.
+pub(crate) async fn to_probed_app(app: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
+    let address = app.peer_addr().map_err(|_| TlsFault::Left)?;
+    let to_app = ToApp::new().map_err(|_| TlsFault::Other)?;
+    to_app.shake_hands(app, address.ip().into(), &[Alpn::Http1]).await
 }
 
 /// Takes any certificate.

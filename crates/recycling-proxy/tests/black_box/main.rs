@@ -23,6 +23,7 @@ mod http2_goodbye;
 mod http2_stage;
 mod leftovers;
 mod lingering;
+mod liveness;
 mod long_bodies;
 mod metrics;
 mod odd_inputs;

@@ -7,6 +7,7 @@ mod clients;
 mod exchanges;
 mod handshakes;
 mod http2;
+mod liveness;
 mod to_app;
 
 use std::fs;

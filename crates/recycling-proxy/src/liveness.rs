@@ -1,0 +1,206 @@
+//! Whether an app is alive, asked as the kubelet asks.
+//!
+//! The kubelet runs a container's `preStop` hook at the end of its pod and when it restarts the container alone, and does not say
+//! which. Behind a restart is a failed liveness probe. So that probe is asked once more: an app that fails it is the one that is
+//! restarted, and of one that passes it nobody wants anything but that its pod ends.
+
+use std::io;
+use std::net::SocketAddr;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, USER_AGENT,
+};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use settings::{HttpGet, LivenessProbe, Question};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::dial::{App, Unreachable};
+use crate::label::labels;
+use crate::proxy::Proxy;
+use crate::proxy_protocol::Ends;
+use crate::tls::{TlsFault, to_probed_app};
+
+/// Apps tell probes from clients by how this begins.
+const AGENT: &str = concat!("kube-probe/evenkeel-", env!("CARGO_PKG_VERSION"));
+/// What a probe of the kubelet's has of its own, whatever its author writes.
+const NOT_THE_AUTHORS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING];
+
+labels!(
+    /// What an app's answer to its liveness probe says.
+    Health {
+        /// It passes.
+        Alive = "alive",
+        /// It fails.
+        Dead = "dead",
+        /// It could not be asked as the kubelet asks.
+        Unknown = "unknown",
+    }
+);
+
+impl Health {
+    /// Redirections are not followed.
+    const fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            200..=399 => Self::Alive,
+            _ => Self::Dead,
+        }
+    }
+
+    fn of_refusal(error: &io::Error) -> Self {
+        match Unreachable::of(error) {
+            Unreachable::Refused | Unreachable::Timeout | Unreachable::Reset | Unreachable::Other => Self::Dead,
+            Unreachable::NoPort | Unreachable::NoResources => Self::Unknown,
+        }
+    }
+
+    /// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
+    const fn of_handshake(fault: TlsFault) -> Self {
+        match fault {
+            TlsFault::Slow | TlsFault::Left => Self::Dead,
+            TlsFault::Garbled | TlsFault::Incompatible | TlsFault::Refused | TlsFault::Other => Self::Unknown,
+        }
+    }
+}
+
+/// Asks the `app` once; `ends` are those of the connection by which the kubelet has come, which asks at the address of the pod.
+pub(crate) async fn ask(probe: &LivenessProbe, app: App, ends: Ends, proxy: &Proxy) -> Health {
+    let answer = async {
+        let connection = match proxy.dialer.dial(app).await {
+            Ok(connection) => connection,
+            Err(error) => return Health::of_refusal(&error),
+        };
+        match &probe.question {
+            Question::Tcp(_) => Health::Alive,
+            Question::Http(get) => {
+                let ends = Ends { meant: SocketAddr::new(ends.meant.ip(), probe.port()), ..ends };
+                let header = if probe.introduced { ends.header(proxy.introduction) } else { Vec::new() };
+                match get_answer(get, connection, &header, ends.meant).await {
+                    Ok(health) | Err(health) => health,
+                }
+            }
+        }
+    };
+    timeout(probe.timeout, answer).await.unwrap_or(Health::Dead)
+}
+
+/// `Err` where it does not come to an answer.
+async fn get_answer(
+    get: &HttpGet,
+    mut connection: TcpStream,
+    header: &[u8],
+    pod: SocketAddr,
+) -> Result<Health, Health> {
+    let request = request(get, pod).ok_or(Health::Unknown)?;
+    connection.write_all(header).await.map_err(|_| Health::Dead)?;
+    if get.tls {
+        answer(request, to_probed_app(connection).await.map_err(Health::of_handshake)?).await
+    } else {
+        answer(request, connection).await
+    }
+}
+
+async fn answer<C>(request: Request<Empty<Bytes>>, connection: C) -> Result<Health, Health>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut http = http1::Builder::new();
+    // As the kubelet writes names; some apps look no closer.
+    http.title_case_headers(true);
+    let (mut sender, connection) = http.handshake(TokioIo::new(connection)).await.map_err(|_| Health::Unknown)?;
+    // Ends with this function: the body is of no interest.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let response = sender.send_request(request).await.map_err(|_| Health::Dead)?;
+    Ok(Health::of_status(response.status()))
+}
+
+/// `None` for what settings never hold.
+fn request(get: &HttpGet, pod: SocketAddr) -> Option<Request<Empty<Bytes>>> {
+    let mut request = Request::get(&get.target).body(Empty::new()).ok()?;
+    let fields = request.headers_mut();
+    for (name, value) in &get.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        if !NOT_THE_AUTHORS.contains(&name) {
+            fields.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
+        }
+    }
+    let host = HeaderValue::from_str(&pod.to_string()).ok()?;
+    for (name, value) in
+        [(HOST, host), (USER_AGENT, HeaderValue::from_static(AGENT)), (ACCEPT, HeaderValue::from_static("*/*"))]
+    {
+        fields.entry(name).or_insert(value);
+    }
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_judged_as_the_kubelet_does() {
+        for (status, health) in [
+            (100, Health::Dead),
+            (199, Health::Dead),
+            (200, Health::Alive),
+            (201, Health::Alive),
+            (302, Health::Alive),
+            (398, Health::Alive),
+            (399, Health::Alive),
+            (400, Health::Dead),
+            (401, Health::Dead),
+            (503, Health::Dead),
+        ] {
+            assert_eq!(Health::of_status(StatusCode::from_u16(status).unwrap()), health, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_fault_of_the_apps_says_nothing() {
+        for (kind, health) in [
+            (io::ErrorKind::ConnectionRefused, Health::Dead),
+            (io::ErrorKind::TimedOut, Health::Dead),
+            (io::ErrorKind::ConnectionReset, Health::Dead),
+        ] {
+            assert_eq!(Health::of_refusal(&kind.into()), health, "{kind}");
+        }
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::ADDRNOTAVAIL] {
+            assert_eq!(Health::of_refusal(&errno.into()), Health::Unknown, "{errno}");
+        }
+    }
+
+    fn get(headers: &[(&str, &str)]) -> HttpGet {
+        HttpGet {
+            port: 8080.try_into().unwrap(),
+            tls: false,
+            target: "/a?b=%20".into(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn the_request_is_the_kubelets() {
+        let pod = "[fd00::1]:8080".parse().unwrap();
+        let plain = request(&get(&[]), pod).unwrap();
+        assert_eq!((plain.method().as_str(), plain.uri().to_string()), ("GET", "/a?b=%20".to_owned()));
+        let fields = plain.headers();
+        assert_eq!([&fields["host"], &fields["accept"]], ["[fd00::1]:8080", "*/*"]);
+        assert!(fields["user-agent"].to_str().unwrap().starts_with("kube-probe/"));
+        assert_eq!(fields["connection"], "close");
+
+        let by_author =
+            get(&[("Host", "web"), ("user-agent", "me"), ("X-A", "1"), ("x-a", ""), ("Content-Length", "7")]);
+        let fields = request(&by_author, pod).unwrap().headers().clone();
+        assert_eq!([&fields["host"], &fields["user-agent"]], ["web", "me"]);
+        assert_eq!(fields.get_all("x-a").iter().collect::<Vec<_>>(), ["1", ""]);
+        assert!(!fields.contains_key("content-length"));
+    }
+}

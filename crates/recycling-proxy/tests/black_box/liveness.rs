@@ -1,0 +1,194 @@
+//! The hook of a held app: the app is asked what the kubelet asks, and one that is alive is held however late its drain begins,
+//! one that is not is let go although it answers its clients.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{
+    Cases, Head, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, ensure, ensure_eq, within_patience,
+};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::stage::{BINARY, GET, OK, WITHOUT_WAITING};
+
+const HOOK: &str = "/drained/web";
+/// An app that answers its clients is held for longer than this where nobody asks it.
+const SOON: Duration = WITHOUT_WAITING;
+/// So long after the hook begins a drain that nobody waits for who goes by signs.
+const LATE: Duration = Duration::from_secs(4);
+const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
+/// A proxy before an app that answers its clients, and its probes as a test likes.
+pub(crate) struct Answering {
+    pub(crate) proxy: RecyclingProxy,
+    pub(crate) app: Responder,
+    _host: LoopbackHost,
+}
+
+impl Answering {
+    /// With this answer to probes.
+    async fn with(to_probes: &'static str) -> TestResult<Self> {
+        Self::and_probe(to_probes, |app| format!(r#"{{"httpGet":{{"path":"/healthz","port":{}}}}}"#, app.port()), &[])
+            .await
+    }
+
+    /// With a probe of another port.
+    pub(crate) async fn probed_at(probe: &str, options: &[(ProxyOption, &str)]) -> TestResult<Self> {
+        Self::and_probe(OK, |_| probe.to_owned(), options).await
+    }
+
+    async fn and_probe(
+        to_probes: &'static str,
+        probe: impl FnOnce(SocketAddr) -> String,
+        options: &[(ProxyOption, &str)],
+    ) -> TestResult<Self> {
+        let host = LoopbackHost::reserve()?;
+        let app = ScriptedApp::bind(host.port(8080)).await?;
+        let liveness = format!(r#"{{"web":{}}}"#, probe(app.address()));
+        let options = [options, &[(ProxyOption::Liveness, &liveness)]].concat();
+        let proxy = RecyclingProxy::start(BINARY, app.address(), &options).await?;
+        let answer = move |head: &Head| {
+            let answer = if is_probe(head) { to_probes } else { OK };
+            answer.as_bytes().to_vec()
+        };
+        Ok(Self { proxy, app: Responder::start(app, answer), _host: host })
+    }
+
+    /// How long the app is held while a client gets its answers.
+    pub(crate) async fn time_held(&self) -> TestResult<Duration> {
+        let mut client = self.proxy.connect().await?;
+        let asked = Instant::now();
+        let mut held = pin!(self.proxy.admin(HOOK));
+        loop {
+            client.send(GET).await?;
+            client.expect(OK).await?;
+            if let Ok(answer) = timeout(Duration::from_millis(200), &mut held).await {
+                ensure_eq!(answer?.0, 200);
+                return Ok(asked.elapsed());
+            }
+        }
+    }
+
+    /// Whether a drain that begins late is waited for although no client is there.
+    pub(crate) async fn is_held_for_a_late_drain(&self) -> TestResult<bool> {
+        let hook = async {
+            let asked = Instant::now();
+            ensure_eq!(self.proxy.admin(HOOK).await?.0, 200);
+            TestResult::Ok(asked.elapsed() >= LATE)
+        };
+        let drain = async {
+            sleep(LATE).await;
+            ensure!(self.proxy.drain()?.end().await?.0.success());
+            TestResult::Ok(())
+        };
+        let (is_held, ()) = tokio::try_join!(hook, drain)?;
+        Ok(is_held)
+    }
+}
+
+fn is_probe(head: &Head) -> bool {
+    head.start_line().starts_with("GET /healthz ")
+}
+
+/// A pod that ends while its app is unwell has its drain begin within this time, mostly.
+fn is_let_go(held: Duration) -> bool {
+    (Duration::from_millis(490)..SOON).contains(&held)
+}
+
+#[tokio::test]
+async fn an_app_that_fails_its_probe_is_let_go_although_it_answers_its_clients() -> TestResult {
+    let mut cases = Cases::default();
+    for (what, answer) in [
+        ("unavailable", UNAVAILABLE),
+        ("not found", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        ("silent", ""),
+        ("no HTTP", "\0\0\0\0\0\0\0\0\0\r\n\r\n"),
+    ] {
+        let outcome = async {
+            let app = Answering::with(answer).await?;
+            let held = app.time_held().await?;
+            ensure!(is_let_go(held), "{held:?}");
+            let requests = app.app.connections().concat();
+            ensure_eq!(requests.iter().filter(|head| is_probe(head)).count(), 1);
+            Ok(())
+        };
+        cases.note(what, outcome.await);
+    }
+    for probe in [r#"{"httpGet":{"port":1}}"#, r#"{"tcpSocket":{"port":1}}"#] {
+        let outcome = async {
+            let held = Answering::probed_at(probe, &[]).await?.time_held().await?;
+            ensure!(is_let_go(held), "{held:?}");
+            Ok(())
+        };
+        cases.note(format!("refused: {probe}"), outcome.await);
+    }
+    cases.verdict()
+}
+
+#[tokio::test]
+async fn an_app_that_is_alive_is_held_however_late_its_drain_begins() -> TestResult {
+    let alive = Answering::with("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n").await?;
+    ensure!(alive.is_held_for_a_late_drain().await?, "by its probe");
+    let requests = alive.app.connections().concat();
+    ensure_eq!(requests.len(), 1);
+    ensure_eq!(requests[0].tokens("host").len(), 1);
+    ensure!(requests[0].announces_close());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_app_that_accepts_connections_is_alive_where_that_is_its_probe() -> TestResult {
+    // The very address of the pod is the last that is tried.
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let probe = format!(r#"{{"tcpSocket":{{"port":{}}}}}"#, listener.local_addr()?.port());
+    ensure!(Answering::probed_at(&probe, &[]).await?.is_held_for_a_late_drain().await?);
+    Ok(())
+}
+
+/// Nobody knows how to ask it, and it shows nothing.
+#[tokio::test]
+async fn an_unknown_container_is_held_by_signs() -> TestResult {
+    let app = Answering::with(UNAVAILABLE).await?;
+    let asked = Instant::now();
+    ensure_eq!(app.proxy.admin("/drained/another").await?.0, 200);
+    let held = asked.elapsed();
+    ensure!((Duration::from_millis(1_500)..SOON).contains(&held), "{held:?}");
+    ensure_eq!(app.app.requests(), 0);
+    Ok(())
+}
+
+/// Its probe would fail without the header, as it would of the kubelet's.
+#[tokio::test]
+async fn an_app_that_expects_a_header_gets_it() -> TestResult {
+    let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
+    let port = app.address().port();
+    for (introduced, header) in [(true, "PROXY TCP4 "), (false, "GET /healthz ")] {
+        let probe = format!(
+            r#"{{"httpGet":{{"path":"/healthz","port":{port},"httpHeaders":[{{"name":"Host","value":"web"}}]}},"proxyProtocol":{introduced}}}"#
+        );
+        let answering = Answering::probed_at(&probe, &[(ProxyOption::ProxyProtocol, "v1")]).await?;
+        let asked = async {
+            let mut probed = app.accept().await?;
+            probed.expect(header).await?;
+            let pod = answering.proxy.admin_address().ip();
+            if introduced {
+                let rest = String::from_utf8(probed.split().0.read_until(b"\r\n").await?)?;
+                ensure!(rest.starts_with("127.0.0.1 ") || rest.starts_with(&format!("{pod} ")), "{rest}");
+                ensure!(rest.contains(&format!(" {pod} ")) && rest.ends_with(&format!(" {port}\r\n")), "{rest}");
+            }
+            let head = probed.read_head().await?;
+            ensure_eq!(head.tokens("host"), ["web"]);
+            probed.send(UNAVAILABLE).await?;
+            TestResult::Ok(())
+        };
+        let hook = async {
+            ensure_eq!(answering.proxy.admin(HOOK).await?.0, 200);
+            TestResult::Ok(())
+        };
+        within_patience("test", "the hook", async { tokio::try_join!(asked, hook) }).await??;
+    }
+    Ok(())
+}

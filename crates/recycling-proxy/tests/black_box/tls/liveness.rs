@@ -1,0 +1,49 @@
+//! Apps that are asked by TLS whether they are alive, as the kubelet does it: without verifying who they are.
+
+use test_support::{TestResult, ensure, ensure_eq, within_patience};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::Issued;
+use crate::liveness::Answering;
+use crate::stage::OK;
+
+#[tokio::test]
+async fn an_app_is_asked_by_tls() -> TestResult {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let acceptor = Issued::new()?.acceptor(&["h2", "http/1.1"])?;
+    let probe = format!(r#"{{"httpGet":{{"path":"/live","port":{port},"scheme":"HTTPS"}}}}"#);
+    let answering = Answering::probed_at(&probe, &[]).await?;
+    let app = async {
+        let (stream, _) = within_patience("app", "a connection", listener.accept()).await??;
+        let mut stream = within_patience("app", "a handshake", acceptor.accept(stream)).await??;
+        ensure_eq!(stream.get_ref().1.server_name(), None);
+        let mut request = [0; b"GET /live HTTP/1.1\r\n".len()];
+        within_patience("app", "a request", stream.read_exact(&mut request)).await??;
+        ensure_eq!(String::from_utf8_lossy(&request), "GET /live HTTP/1.1\r\n");
+        stream.write_all(OK.as_bytes()).await?;
+        stream.flush().await?;
+        TestResult::Ok(())
+    };
+    let ((), is_held) = tokio::try_join!(app, answering.is_held_for_a_late_drain())?;
+    ensure!(is_held);
+    Ok(())
+}
+
+/// The app speaks another language, and may be well: its clients say that it is.
+#[tokio::test]
+async fn an_app_that_agrees_on_nothing_is_held_by_signs() -> TestResult {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let acceptor = Issued::new()?.acceptor(&["h2"])?;
+    let answering = Answering::probed_at(&format!(r#"{{"httpGet":{{"port":{port},"scheme":"HTTPS"}}}}"#), &[]).await?;
+    let app = async {
+        let (stream, _) = within_patience("app", "a connection", listener.accept()).await??;
+        ensure!(within_patience("app", "a handshake", acceptor.accept(stream)).await?.is_err());
+        TestResult::Ok(())
+    };
+    let ((), held) = tokio::try_join!(app, answering.time_held())?;
+    ensure!(held >= std::time::Duration::from_secs(9), "{held:?}");
+    Ok(())
+}
