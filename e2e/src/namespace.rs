@@ -260,7 +260,17 @@ impl TestNamespace {
 
     /// Tells the app that is reached at this port of a pod to accept no more connections, by way of the API server.
     pub async fn deafen_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy/deaf", self.name);
+        self.tell_app(pod, port, "deaf").await
+    }
+
+    /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by way of
+    /// the API server.
+    pub async fn sicken_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
+        self.tell_app(pod, port, "sick").await
+    }
+
+    async fn tell_app(&self, pod: &str, port: u16, what: &str) -> anyhow::Result<()> {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy/{what}", self.name);
         let request = Request::post(path).body(Vec::new())?;
         self.client().request_text(request).await?;
         Ok(())
