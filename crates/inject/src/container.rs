@@ -3,48 +3,9 @@
 use serde_json::{Value, json};
 use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings, Sidecar};
 
-use crate::node::{Node, Unreadable};
+use crate::ours::{ADMIN_PORT_NAME, PROXY_CONTAINER, REDIRECT_CONTAINER};
 use crate::plan::{Plan, Takeover};
 use crate::volume;
-
-/// The native sidecar: an init container that is ready before the app starts and ends after it.
-pub const PROXY_CONTAINER: &str = "recycling-proxy";
-/// The init container that leads inbound connections to the sidecar, and ends.
-pub const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
-/// The name of the admin port; a port name has at most 15 characters.
-pub(crate) const ADMIN_PORT_NAME: &str = "evenkeel-admin";
-
-/// Whether an earlier injection left its record in the pod template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// It did: init containers of our names are ours, however they have been edited since.
-    Recorded,
-    /// It did not, or somebody dropped it: ours are those that run our commands.
-    Guessed,
-}
-
-/// Whether an entry of `initContainers` was injected.
-pub(crate) fn is_ours(container: Option<&Value>, origin: Origin) -> bool {
-    let Some(container) = container else { return false };
-    let command = match container.get("name").and_then(Value::as_str) {
-        Some(PROXY_CONTAINER) => "run",
-        Some(REDIRECT_CONTAINER) => "redirect",
-        Some(_) | None => return false,
-    };
-    match origin {
-        Origin::Recorded => true,
-        Origin::Guessed => container.get("args") == Some(&json!([command])),
-    }
-}
-
-/// The injected proxy of a pod template that has one.
-pub(crate) fn proxy<'a>(template: &Node<'a>, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
-    let entries = template.path(&["spec", "initContainers"])?.items()?;
-    let is_proxy = |entry: &&Value| {
-        entry.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER) && is_ours(Some(entry), origin)
-    };
-    Ok(entries.iter().filter_map(Node::raw).find(is_proxy))
-}
 
 /// What is injected, in the order in which it runs.
 pub(crate) fn wanted(plan: &Plan) -> Vec<Value> {

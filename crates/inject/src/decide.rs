@@ -6,17 +6,19 @@ use json_patch::Patch;
 use serde_json::Value;
 use settings::{Faults, Layer, STATUS_KEY, WorkloadSettings};
 
-use crate::container::{self, Origin};
+use crate::injection::injected;
 use crate::interception;
 use crate::kind::WorkloadKind;
 use crate::names::PortNames;
 use crate::namespace::NamespaceFacts;
 use crate::node::{Node, Unreadable};
+use crate::ours::{self, Origin};
 use crate::outcome::Outcome;
 use crate::owner;
 use crate::patch;
-use crate::plan::{Plan, Refusal};
+use crate::plan::Plan;
 use crate::pod::{Pod, texts};
+use crate::refusal::Refusal;
 use crate::sites::Sites;
 use crate::skip::SkipReason;
 use crate::status::Record;
@@ -103,7 +105,7 @@ impl Injected {
         let record = status.and_then(|status| Record::parse(status));
         let names = match &record {
             Some(record) => record.names.clone(),
-            None => container::proxy(template, origin)?.map(PortNames::of_proxy).unwrap_or_default(),
+            None => ours::proxy(template, origin)?.map(PortNames::of_proxy).unwrap_or_default(),
         };
         let pod = Pod::read(template, origin, &names)?;
         let now = Sites::read(template)?;
@@ -132,7 +134,7 @@ impl Injected {
     }
 
     fn follow(&self, plan: Plan, kind: WorkloadKind) -> Outcome {
-        let want = self.author.injected(&self.now, &self.pod, &plan, self.record.as_ref(), self.origin);
+        let want = injected(&self.author, &self.now, &self.pod, &plan, self.record.as_ref(), self.origin);
         let patch = patch::between(kind.template(), &self.now, &want);
         let report = plan.report();
         if patch.is_empty() { Outcome::Unchanged { report } } else { Outcome::Inject { patch, report } }

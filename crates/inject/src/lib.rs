@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! annotations ──resolve──▶ settings ─┐
-//! pod template ──read──▶ pod, sites  ├─plan─▶ sites.injected ─┐
-//!       └─ sites.undone: the author's ┘        sites now ──────┴─▶ patch
+//! pod template ──read──▶ pod, sites  ├─plan─▶ injection ─┐
+//!       └─ sites.undone: the author's ┘   sites now ──────┴─▶ patch
 //! ```
 //!
 //! What goes in is always derived from what the author wrote, which the `evenkeel.dev/status` annotation and the form of
@@ -20,12 +20,14 @@ mod decide;
 mod detour;
 mod handler;
 mod hook;
+mod injection;
 mod interception;
 mod kind;
 mod liveness;
 mod names;
 mod namespace;
 mod node;
+mod ours;
 mod outcome;
 mod owner;
 mod patch;
@@ -33,6 +35,7 @@ mod plan;
 mod pod;
 mod ports;
 mod probe;
+mod refusal;
 mod report;
 mod sites;
 mod skip;
@@ -41,11 +44,11 @@ mod suitability;
 mod update;
 mod volume;
 
-pub use container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 pub use decide::{inject, remove};
 pub use kind::WorkloadKind;
 pub use namespace::{NamespaceFacts, PodSecurity};
 pub use node::Unreadable;
+pub use ours::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 pub use outcome::{Decision, Outcome};
 pub use report::{Note, Report};
 pub use skip::SkipReason;

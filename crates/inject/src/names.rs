@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use settings::{NAMED_PORTS, ProxySettings, RawOptions, Routes};
 
-use crate::hook;
-
 /// The names that moved, by the number of the app's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -119,28 +117,15 @@ impl Renaming {
     }
 
     /// A probe or hook whose handler goes by the new names.
-    pub(crate) fn handler(&self, holder: Option<&Value>) -> Option<Value> {
-        let mut holder = holder?.clone();
+    pub(crate) fn handler(&self, holder: &Value) -> Value {
+        let mut holder = holder.clone();
         for kind in ["httpGet", "tcpSocket"] {
             let Some(port) = holder.get_mut(kind).and_then(|handler| handler.get_mut("port")) else { continue };
             if let Some(Rename { to, .. }) = self.0.values().find(|rename| port.as_str() == Some(&rename.from)) {
                 *port = Value::String(to.clone());
             }
         }
-        Some(holder)
-    }
-
-    /// A `lifecycle` whose hooks go by the new names.
-    pub(crate) fn lifecycle(&self, lifecycle: Option<&Value>) -> Option<Value> {
-        let mut lifecycle = lifecycle?.clone();
-        for hook in hook::KINDS {
-            if let Some(hook) = lifecycle.get_mut(hook)
-                && let Some(renamed) = self.handler(Some(hook))
-            {
-                *hook = renamed;
-            }
-        }
-        Some(lifecycle)
+        holder
     }
 }
 
@@ -170,18 +155,17 @@ mod tests {
             {"name": "metrics", "containerPort": 9090},
         ]);
         let probe = json!({"periodSeconds": 3, "httpGet": {"port": "http", "path": "/"}});
-        let hooks = json!({"postStart": {"tcpSocket": {"port": "http"}}, "preStop": null});
+        let hook = json!({"tcpSocket": {"port": "http"}});
         let away = names().away(Some(&ports));
-        let moved = [away.ports(Some(&ports)), away.handler(Some(&probe)), away.lifecycle(Some(&hooks))];
-        let moved = moved.map(Option::unwrap);
+        let moved = [away.ports(Some(&ports)).unwrap(), away.handler(&probe), away.handler(&hook)];
         assert_eq!(moved[0][0], json!({"containerPort": 8080, "name": "app-8080", "protocol": "TCP"}));
         assert_eq!(moved[0].as_array().unwrap()[1..], ports.as_array().unwrap()[1..]);
         assert_eq!(moved[1]["httpGet"]["port"], "app-8080");
-        assert_eq!(moved[2]["postStart"]["tcpSocket"]["port"], "app-8080");
+        assert_eq!(moved[2]["tcpSocket"]["port"], "app-8080");
         let back = names().back(Some(&moved[0]));
         assert_eq!(back.ports(Some(&moved[0])).unwrap().to_string(), ports.to_string());
-        assert_eq!(back.handler(Some(&moved[1])).unwrap().to_string(), probe.to_string());
-        assert_eq!(back.lifecycle(Some(&moved[2])).unwrap().to_string(), hooks.to_string());
+        assert_eq!(back.handler(&moved[1]).to_string(), probe.to_string());
+        assert_eq!(back.handler(&moved[2]).to_string(), hook.to_string());
     }
 
     #[test]
@@ -192,7 +176,7 @@ mod tests {
             assert_eq!(back.ports(Some(&ports)), Some(ports.clone()));
             // A probe of ours goes by the name that there is now.
             let probe = json!({"tcpSocket": {"port": "app-8080"}});
-            assert_eq!(back.handler(Some(&probe)), Some(json!({"tcpSocket": {"port": name}})));
+            assert_eq!(back.handler(&probe), json!({"tcpSocket": {"port": name}}));
         }
         let ports = json!([{"name": "app-7000", "containerPort": 7000}, {"containerPort": 8080}]);
         assert_eq!(names().back(Some(&ports)).ports(Some(&ports)), Some(ports));

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use settings::{
-    AppAddress, Faults, Interception, PROXY_PORT, ProxyProtocol, ProxySettings, RawOptions, RedirectSettings, Route,
-    Routes, SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
+    AppAddress, Interception, PROXY_PORT, ProxyProtocol, ProxySettings, RawOptions, RedirectSettings, Route, Routes,
+    SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
 use crate::hook;
@@ -15,29 +15,10 @@ use crate::names::{Listener, PortNames};
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
 use crate::probe;
+use crate::refusal::Refusal;
 use crate::report::{Note, Report};
 use crate::sites::{AppSites, Sites};
-use crate::skip::SkipReason;
 use crate::suitability;
-
-/// Why a workload that asked for the proxy does not get it.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    Skip(SkipReason),
-    Invalid(Faults),
-}
-
-impl From<SkipReason> for Refusal {
-    fn from(reason: SkipReason) -> Self {
-        Self::Skip(reason)
-    }
-}
-
-impl From<Faults> for Refusal {
-    fn from(faults: Faults) -> Self {
-        Self::Invalid(faults)
-    }
-}
 
 /// What an injection will do.
 pub(crate) struct Plan {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::container::{self, Origin};
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
-use crate::volume::{self, VOLUMES};
+use crate::ours::{Origin, is_our_container, is_our_volume};
+use crate::volume::VOLUMES;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
@@ -55,14 +55,14 @@ impl Pod {
         let mut init_containers = Vec::new();
         for node in spec.member("initContainers")?.items()? {
             let container = read(&node)?;
-            if !container::is_ours(node.raw(), origin) {
+            if !is_our_container(node.raw(), origin) {
                 init_containers.push(container);
             }
         }
         let mut volumes = Vec::new();
         for node in spec.member(VOLUMES)?.items()? {
             let name = node.member("name")?;
-            if !volume::is_ours(node.raw(), origin) {
+            if !is_our_volume(node.raw(), origin) {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }

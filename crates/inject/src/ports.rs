@@ -8,8 +8,8 @@ use settings::{
     ADMIN_PORT, Annotation, Fault, Faults, Interception, NAMED_PORTS, PROXY_PORT, PortRef, WorkloadSettings,
 };
 
-use crate::plan::Refusal;
 use crate::pod::{Container, Pod};
+use crate::refusal::Refusal;
 use crate::skip::SkipReason;
 
 /// So many names are told to somebody who has mistaken one: a pod can have thousands, and an annotation thousands of mistakes.
@@ -153,9 +153,9 @@ mod tests {
     use settings::Layer;
 
     use super::*;
-    use crate::container::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
+    use crate::ours::Origin;
 
     fn pod(spec: &Value) -> Pod {
         let template = json!({"spec": spec});

@@ -1,6 +1,6 @@
 //! The places of a pod template that injection writes to.
 //!
-//! An injection is taken back ([`Sites::undone`]) before it is made ([`Sites::injected`]), so that the result depends on what
+//! An injection is taken back ([`Sites::undone`]) before it is made ([`injected`](crate::injection::injected)), so that the result depends on what
 //! the author wrote and not on the way by which the object came: fresh, edited, or half put back by a `kubectl apply`.
 
 mod app;
@@ -9,13 +9,11 @@ use serde_json::{Map, Value};
 use settings::STATUS_KEY;
 
 use crate::blank::{Blanks, put};
-use crate::container::{self, Origin};
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
-use crate::plan::Plan;
+use crate::ours::{Origin, PROXY_CONTAINER, is_our_container};
 use crate::pod::Pod;
 use crate::status::Record;
-use crate::update;
 use crate::volume::{self, VOLUMES};
 
 pub(crate) use app::AppSites;
@@ -33,9 +31,9 @@ pub(crate) struct Sites {
     pub(crate) apps: Vec<AppSites>,
 }
 
-const METADATA: &str = "metadata";
-const ANNOTATIONS: &str = "annotations";
-const INIT_CONTAINERS: &str = "initContainers";
+pub(crate) const METADATA: &str = "metadata";
+pub(crate) const ANNOTATIONS: &str = "annotations";
+pub(crate) const INIT_CONTAINERS: &str = "initContainers";
 
 impl Sites {
     /// Reads them; what is not null has the type that it should have.
@@ -69,24 +67,6 @@ impl Sites {
         }
     }
 
-    /// The sites with everything that is injected; `self` as the author wrote them, `now` as they are.
-    pub(crate) fn injected(&self, now: &Self, pod: &Pod, plan: &Plan, before: Option<&Record>, origin: Origin) -> Self {
-        let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
-        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.injected(app, plan, &mut record)).collect();
-        record.blanks.note(INIT_CONTAINERS, self.init_containers.as_ref());
-        if plan.tls_secret.is_some() {
-            record.blanks.note(VOLUMES, self.volumes.as_ref());
-        }
-        let given = before.map(|record| &record.resources);
-        let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
-        Self {
-            metadata: Some(with_status(self.metadata.as_ref(), record)),
-            init_containers: Some(init_containers),
-            volumes: volume::injected(now.volumes.as_ref(), self.volumes.as_ref(), plan, origin),
-            apps,
-        }
-    }
-
     /// The sites as they are, without what would make the API server refuse them.
     ///
     /// For a workload whose settings cannot be used: what runs goes on to run. Of two handlers in one probe, the author's goes
@@ -106,21 +86,10 @@ impl Sites {
     }
 
     fn has_proxy(&self, origin: Origin) -> bool {
-        let is_proxy = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(container::PROXY_CONTAINER);
+        let is_proxy = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER);
         let entries = self.init_containers.as_ref().and_then(Value::as_array).into_iter().flatten();
-        entries.filter(is_proxy).any(|entry| container::is_ours(Some(entry), origin))
+        entries.filter(is_proxy).any(|entry| is_our_container(Some(entry), origin))
     }
-}
-
-/// The `metadata` with the status annotation.
-fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
-    record.blanks.note(METADATA, metadata);
-    let mut metadata = object(metadata);
-    record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
-    let mut annotations = object(metadata.get(ANNOTATIONS));
-    annotations.insert(STATUS_KEY.to_owned(), Value::String(record.text()));
-    metadata.insert(ANNOTATIONS.to_owned(), Value::Object(annotations));
-    Value::Object(metadata)
 }
 
 /// The `metadata` without the status annotation.
@@ -134,29 +103,10 @@ fn without_status(metadata: Option<&Value>, blanks: &Blanks) -> Option<Value> {
     blanks.or_blank(METADATA, left)
 }
 
-/// `initContainers` with ours up to date: those that are there in their places, others before the next of ours or at the end;
-/// without one of ours that is no longer wanted.
-fn with_ours(list: Option<&Value>, wanted: &[Value], given: Option<&Value>, origin: Origin) -> Value {
-    let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
-    let is_wanted = |entry: &Value| wanted.iter().any(|wanted| wanted.get("name") == entry.get("name"));
-    list.retain(|entry| !container::is_ours(Some(entry), origin) || is_wanted(entry));
-    let mut next = list.len();
-    for wanted in wanted.iter().rev() {
-        let is_it = |entry: &Value| container::is_ours(Some(entry), origin) && entry.get("name") == wanted.get("name");
-        if let Some(place) = list.iter().position(is_it) {
-            list[place] = update::updated(&list[place], wanted, given);
-            next = place;
-        } else {
-            list.insert(next, wanted.clone());
-        }
-    }
-    Value::Array(list)
-}
-
 /// `initContainers` without ours.
 fn without_ours(list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option<Value> {
     let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let others: Vec<Value> = entries.iter().filter(|entry| !container::is_ours(Some(entry), origin)).cloned().collect();
+    let others: Vec<Value> = entries.iter().filter(|entry| !is_our_container(Some(entry), origin)).cloned().collect();
     if others.len() == entries.len() {
         return list.cloned();
     }
@@ -164,6 +114,6 @@ fn without_ours(list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option
 }
 
 /// A copy of the object, empty where there is none.
-fn object(value: Option<&Value>) -> Map<String, Value> {
+pub(crate) fn object(value: Option<&Value>) -> Map<String, Value> {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
+use crate::ours::{PROXY_CONTAINER, REDIRECT_CONTAINER, TLS_VOLUME};
 use crate::pod::{Container, Pod};
 use crate::skip::SkipReason;
-use crate::volume::TLS_VOLUME;
 
 /// The sidecars of the meshes that balance by request.
 const MESH_CONTAINERS: &[&str] = &["istio-proxy", "linkerd-proxy"];
@@ -46,9 +45,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::container::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
+    use crate::ours::Origin;
 
     #[track_caller]
     fn assert_checks(metadata: &Value, spec: &Value, reason: Option<SkipReason>) {

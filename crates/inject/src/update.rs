@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::blank::put;
-use crate::volume::TLS_VOLUME;
+use crate::ours::TLS_VOLUME;
 
 /// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
 /// or value is refused by the API server, the others would change what runs and what it may do.

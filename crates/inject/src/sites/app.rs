@@ -7,7 +7,6 @@ use crate::detour::Detours;
 use crate::hook;
 use crate::names::{PortNames, Renaming};
 use crate::node::{Node, Unreadable};
-use crate::plan::{Plan, Takeover};
 use crate::pod::Container;
 use crate::probe;
 use crate::status::Record;
@@ -47,25 +46,8 @@ impl AppSites {
         straight.renamed(&names.back(self.ports.as_ref()))
     }
 
-    pub(super) fn injected(&self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
-        let mut held = self.clone();
-        if plan.held.contains(&app.name) {
-            let lifecycle = self.lifecycle.as_ref();
-            hook::note(lifecycle, &app.name, &mut record.blanks);
-            let asked = plan.proxy.liveness.of(&app.name).map(|_| app.name.as_str());
-            held.lifecycle = Some(hook::waiting(lifecycle, asked));
-        }
-        match &plan.takeover {
-            Takeover::Redirect(_) => held.asking_proxy(app, plan, record),
-            Takeover::NamedPort(names) => {
-                let led = if plan.begins_with_header() { held.by_way_of_proxy(app, names, record) } else { held };
-                led.renamed(&names.away(self.ports.as_ref()))
-            }
-        }
-    }
-
     /// With everything that says something to the app going through the proxy, whose header the app expects.
-    fn by_way_of_proxy(self, app: &Container, names: &PortNames, record: &mut Record) -> Self {
+    pub(crate) fn by_way_of_proxy(self, app: &Container, names: &PortNames, record: &mut Record) -> Self {
         let detours = Detours::of(names);
         self.each_handler(|place, holder| match detours.taken(holder, app) {
             Some((port, led)) => {
@@ -74,18 +56,6 @@ impl AppSites {
             }
             None => holder.clone(),
         })
-    }
-
-    /// With probes that only open a connection answered by the proxy, which would take it in any case.
-    fn asking_proxy(self, app: &Container, plan: &Plan, record: &mut Record) -> Self {
-        let probes = self.each_probe(|kind, probe| match probe::dials(probe, app, |port| plan.takes(port)) {
-            Some((socket, port)) => {
-                record.sockets.entry(app.name.clone()).or_default().insert(kind.to_owned(), socket.clone());
-                probe::asking(probe, port)
-            }
-            None => probe.clone(),
-        });
-        Self { probes, ..self }
     }
 
     pub(super) fn mended(&self, app: &Container, record: Option<&Record>, names: &PortNames) -> Self {
@@ -104,12 +74,9 @@ impl AppSites {
         liveness.as_ref()
     }
 
-    fn renamed(&self, renaming: &Renaming) -> Self {
-        Self {
-            ports: renaming.ports(self.ports.as_ref()),
-            lifecycle: renaming.lifecycle(self.lifecycle.as_ref()),
-            probes: self.probes.each_ref().map(|probe| renaming.handler(probe.as_ref())),
-        }
+    pub(crate) fn renamed(self, renaming: &Renaming) -> Self {
+        let renamed = self.each_handler(|_, holder| renaming.handler(holder));
+        Self { ports: renaming.ports(renamed.ports.as_ref()), ..renamed }
     }
 
     /// Each probe and each hook, by the name of its place.
@@ -124,7 +91,7 @@ impl AppSites {
         Self { ports: self.ports, lifecycle, probes }
     }
 
-    fn each_probe(&self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> [Option<Value>; 3] {
+    pub(crate) fn each_probe(&self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> [Option<Value>; 3] {
         let mut edited = self.probes.clone();
         for (kind, probe) in probe::KINDS.iter().zip(&mut edited) {
             *probe = probe.as_ref().map(|probe| edit(kind, probe));

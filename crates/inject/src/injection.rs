@@ -1,0 +1,101 @@
+//! Writes what a plan says to the sites of a pod template.
+
+use serde_json::Value;
+use settings::STATUS_KEY;
+
+use crate::container;
+use crate::hook;
+use crate::ours::{Origin, is_our_container};
+use crate::plan::{Plan, Takeover};
+use crate::pod::{Container, Pod};
+use crate::probe;
+use crate::sites::{ANNOTATIONS, AppSites, INIT_CONTAINERS, METADATA, Sites, object};
+use crate::status::Record;
+use crate::update;
+use crate::volume::{self, VOLUMES};
+
+/// The sites with everything that is injected; `author`'s as they were written, `now` as they are.
+pub(crate) fn injected(
+    author: &Sites,
+    now: &Sites,
+    pod: &Pod,
+    plan: &Plan,
+    before: Option<&Record>,
+    origin: Origin,
+) -> Sites {
+    let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
+    let apps = author.apps.iter().zip(&pod.apps).map(|(site, app)| with_proxy(site, app, plan, &mut record)).collect();
+    record.blanks.note(INIT_CONTAINERS, author.init_containers.as_ref());
+    if plan.tls_secret.is_some() {
+        record.blanks.note(VOLUMES, author.volumes.as_ref());
+    }
+    let given = before.map(|record| &record.resources);
+    let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
+    let volumes = volume::injected(now.volumes.as_ref(), author.volumes.as_ref(), plan.tls_secret.as_ref(), origin);
+    Sites {
+        metadata: Some(with_status(author.metadata.as_ref(), record)),
+        init_containers: Some(init_containers),
+        volumes,
+        apps,
+    }
+}
+
+/// The places of an app container that has the proxy in front of it.
+fn with_proxy(author: &AppSites, app: &Container, plan: &Plan, record: &mut Record) -> AppSites {
+    let mut held = author.clone();
+    if plan.held.contains(&app.name) {
+        let lifecycle = author.lifecycle.as_ref();
+        hook::note(lifecycle, &app.name, &mut record.blanks);
+        let asked = plan.proxy.liveness.of(&app.name).map(|_| app.name.as_str());
+        held.lifecycle = Some(hook::waiting(lifecycle, asked));
+    }
+    match &plan.takeover {
+        Takeover::Redirect(_) => asking_proxy(held, app, plan, record),
+        Takeover::NamedPort(names) => {
+            let led = if plan.begins_with_header() { held.by_way_of_proxy(app, names, record) } else { held };
+            led.renamed(&names.away(author.ports.as_ref()))
+        }
+    }
+}
+
+/// With probes that only open a connection answered by the proxy, which would take it in any case.
+fn asking_proxy(site: AppSites, app: &Container, plan: &Plan, record: &mut Record) -> AppSites {
+    let probes = site.each_probe(|kind, probe| match probe::dials(probe, app, |port| plan.takes(port)) {
+        Some((socket, port)) => {
+            record.sockets.entry(app.name.clone()).or_default().insert(kind.to_owned(), socket.clone());
+            probe::asking(probe, port)
+        }
+        None => probe.clone(),
+    });
+    AppSites { probes, ..site }
+}
+
+/// The `metadata` with the status annotation.
+fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
+    record.blanks.note(METADATA, metadata);
+    let mut metadata = object(metadata);
+    record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
+    let mut annotations = object(metadata.get(ANNOTATIONS));
+    annotations.insert(STATUS_KEY.to_owned(), Value::String(record.text()));
+    metadata.insert(ANNOTATIONS.to_owned(), Value::Object(annotations));
+    Value::Object(metadata)
+}
+
+/// `initContainers` with ours up to date: those that are there in their places, others before the next of ours or at the end;
+/// without one of ours that is no longer wanted.
+fn with_ours(list: Option<&Value>, wanted: &[Value], given: Option<&Value>, origin: Origin) -> Value {
+    let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_wanted = |entry: &Value| wanted.iter().any(|wanted| wanted.get("name") == entry.get("name"));
+    list.retain(|entry| !is_our_container(Some(entry), origin) || is_wanted(entry));
+    let mut next = list.len();
+    for wanted in wanted.iter().rev() {
+        let is_it = |entry: &Value| is_our_container(Some(entry), origin) && entry.get("name") == wanted.get("name");
+        if let Some(place) = list.iter().position(is_it) {
+            list[place] = update::updated(&list[place], wanted, given);
+            next = place;
+        } else {
+            list.insert(next, wanted.clone());
+        }
+    }
+    Value::Array(list)
+}
