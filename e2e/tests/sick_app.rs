@@ -30,12 +30,12 @@ enum Ailment {
 
 #[tokio::test]
 async fn a_dead_app_is_not_kept_for_a_drain() -> anyhow::Result<()> {
-    restarts_are_as_fast_as_without(Ailment::Deaf, "sick_app").await
+    Box::pin(restarts_are_as_fast_as_without(Ailment::Deaf, "sick_app")).await
 }
 
 #[tokio::test]
 async fn an_app_that_fails_its_probe_is_not_kept_for_answering_clients() -> anyhow::Result<()> {
-    restarts_are_as_fast_as_without(Ailment::Confessed, "sick_app_that_answers").await
+    Box::pin(restarts_are_as_fast_as_without(Ailment::Confessed, "sick_app_that_answers")).await
 }
 
 async fn restarts_are_as_fast_as_without(ailment: Ailment, figures: &str) -> anyhow::Result<()> {
