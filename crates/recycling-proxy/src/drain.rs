@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::connections::Connections;
+use crate::health::Health;
 use crate::label::labels;
-use crate::liveness::Health;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 const SHORTEST: Duration = Duration::from_secs(3);

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::dial::{App, Unreachable};
-use crate::label::labels;
+use crate::health::Health;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
 use crate::tls::{TlsFault, to_probed_app};
@@ -32,49 +32,12 @@ const AGENT: &str = concat!("kube-probe/evenkeel-", env!("CARGO_PKG_VERSION"));
 /// What a probe of the kubelet's has of its own, whatever its author writes.
 const NOT_THE_AUTHORS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING];
 
-labels!(
-    /// What an app's answer to its liveness probe says.
-    Health {
-        /// It passes.
-        Alive = "alive",
-        /// It fails.
-        Dead = "dead",
-        /// It could not be asked as the kubelet asks.
-        Unknown = "unknown",
-    }
-);
-
-impl Health {
-    /// Redirections are not followed.
-    const fn of_status(status: StatusCode) -> Self {
-        match status.as_u16() {
-            200..=399 => Self::Alive,
-            _ => Self::Dead,
-        }
-    }
-
-    fn of_refusal(error: &io::Error) -> Self {
-        match Unreachable::of(error) {
-            Unreachable::Refused | Unreachable::Timeout | Unreachable::Reset | Unreachable::Other => Self::Dead,
-            Unreachable::NoPort | Unreachable::NoResources => Self::Unknown,
-        }
-    }
-
-    /// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
-    const fn of_handshake(fault: TlsFault) -> Self {
-        match fault {
-            TlsFault::Slow | TlsFault::Left => Self::Dead,
-            TlsFault::Garbled | TlsFault::Incompatible | TlsFault::Refused | TlsFault::Other => Self::Unknown,
-        }
-    }
-}
-
 /// Asks the `app` once; `ends` are those of the connection by which the kubelet has come, which asks at the address of the pod.
 pub(crate) async fn ask(probe: &LivenessProbe, app: App, ends: Ends, proxy: &Proxy) -> Health {
     let answer = async {
         let connection = match proxy.dialer.dial(app).await {
             Ok(connection) => connection,
-            Err(error) => return Health::of_refusal(&error),
+            Err(error) => return of_refusal(&error),
         };
         match &probe.question {
             Question::Tcp(_) => Health::Alive,
@@ -100,7 +63,7 @@ async fn get_answer(
     let request = request(get, pod).ok_or(Health::Unknown)?;
     connection.write_all(header).await.map_err(|_| Health::Dead)?;
     if get.tls {
-        answer(request, to_probed_app(connection).await.map_err(Health::of_handshake)?).await
+        answer(request, to_probed_app(connection).await.map_err(of_handshake)?).await
     } else {
         answer(request, connection).await
     }
@@ -118,7 +81,7 @@ where
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await.map_err(|_| Health::Dead)?;
-    Ok(Health::of_status(response.status()))
+    Ok(of_status(response.status()))
 }
 
 /// `None` for what settings never hold.
@@ -141,6 +104,29 @@ fn request(get: &HttpGet, pod: SocketAddr) -> Option<Request<Empty<Bytes>>> {
     Some(request)
 }
 
+/// Redirections are not followed.
+const fn of_status(status: StatusCode) -> Health {
+    match status.as_u16() {
+        200..=399 => Health::Alive,
+        _ => Health::Dead,
+    }
+}
+
+fn of_refusal(error: &io::Error) -> Health {
+    match Unreachable::of(error) {
+        Unreachable::Refused | Unreachable::Timeout | Unreachable::Reset | Unreachable::Other => Health::Dead,
+        Unreachable::NoPort | Unreachable::NoResources => Health::Unknown,
+    }
+}
+
+/// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
+const fn of_handshake(fault: TlsFault) -> Health {
+    match fault {
+        TlsFault::Slow | TlsFault::Left => Health::Dead,
+        TlsFault::Garbled | TlsFault::Incompatible | TlsFault::Refused | TlsFault::Other => Health::Unknown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +145,7 @@ mod tests {
             (401, Health::Dead),
             (503, Health::Dead),
         ] {
-            assert_eq!(Health::of_status(StatusCode::from_u16(status).unwrap()), health, "{status}");
+            assert_eq!(of_status(StatusCode::from_u16(status).unwrap()), health, "{status}");
         }
     }
 
@@ -170,10 +156,10 @@ mod tests {
             (io::ErrorKind::TimedOut, Health::Dead),
             (io::ErrorKind::ConnectionReset, Health::Dead),
         ] {
-            assert_eq!(Health::of_refusal(&kind.into()), health, "{kind}");
+            assert_eq!(of_refusal(&kind.into()), health, "{kind}");
         }
         for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::ADDRNOTAVAIL] {
-            assert_eq!(Health::of_refusal(&errno.into()), Health::Unknown, "{errno}");
+            assert_eq!(of_refusal(&errno.into()), Health::Unknown, "{errno}");
         }
     }
 
