@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::connections::Connections;
-use crate::health::Health;
 use crate::label::labels;
+use crate::liveness::health::Health;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 const SHORTEST: Duration = Duration::from_secs(3);
@@ -148,11 +148,14 @@ impl Drain {
     /// ```text
     ///                ┌─ alive ───▶ until it begins, 10 s at most ─────┐
     /// asked ─────────┼─ dead ────▶ until it begins, 0.5 s at most ────┼──▶ answer, or wait for the end of what has begun
-    ///  (a drain that │                                                │
-    ///   begins wins) └─ unknown, or not a word in time ─▶ by signs ───┘
+    ///  (a drain that ├─ slow ────▶ dead, or by signs if they are good │
+    ///   begins wins) └─ unknown, or not a word in 2 s ──▶ by signs ───┘
     /// ```
+    ///
+    /// A slow answer to a probe alone says little on a node without CPU to spare, where the drain begins late, too: an app that
+    /// has answered others meanwhile is not dead.
     pub async fn done_unless_dead(&self, health: impl Future<Output = Health>) {
-        let asked = Instant::now();
+        let (asked, before) = (Instant::now(), self.signs());
         let mut by_signs = pin!(self.begins_by_signs(asked));
         let begins = tokio::select! {
             biased;
@@ -161,7 +164,8 @@ impl Drain {
                 tracing::debug!(%health, after = ?asked.elapsed(), "an app is to stop and was asked whether it is alive");
                 match health {
                     Health::Alive => self.begins_until(asked + LATEST_BEGINNING).await,
-                    Health::Dead => self.begins_until(asked + USUAL_BEGINNING).await,
+                    Health::Slow if self.signs().are_good_since(before) => by_signs.await,
+                    Health::Dead | Health::Slow => self.begins_until(asked + USUAL_BEGINNING).await,
                     Health::Unknown => by_signs.await,
                 }
             }
@@ -324,6 +328,7 @@ mod tests {
             (Health::Dead, 0, USUAL_BEGINNING),
             (Health::Dead, 499, USUAL_BEGINNING),
             (Health::Dead, 1_000, millis(1_000)),
+            (Health::Slow, 1_000, millis(1_000)),
             (Health::Alive, 0, LATEST_BEGINNING),
             (Health::Alive, 1_900, LATEST_BEGINNING),
             (Health::Unknown, 0, BEGINNING),
@@ -333,6 +338,26 @@ mod tests {
             let held = time_held(health, millis(answer), None).await;
             assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer} ms: {held:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_app_that_answers_others_is_not_dead() {
+        let (drain, _connections) = start(Duration::from_secs(20));
+        let asked = Instant::now();
+        let slow = async {
+            sleep_until(asked + Duration::from_secs(1)).await;
+            Health::Slow
+        };
+        let others = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                drain.app_answered();
+            }
+            drain.begin();
+        };
+        tokio::join!(drain.done_unless_dead(slow), others);
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(asked.elapsed() >= Duration::from_secs(6) + SHORTEST);
     }
 
     /// Before the app is asked, while it is, and after its answer.

@@ -10,7 +10,7 @@
 //! | `pair`, `wire`, `flow`, [`buffer`], `pipe` | the connections to both peers; one direction of bytes, seen and unseen |
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
-//! | `liveness`, [`health`] | whether an app that is to stop is the one that is restarted |
+//! | `liveness` | whether an app that is to stop is the one that is restarted |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
 #![cfg_attr(
@@ -35,7 +35,6 @@ pub mod dial;
 pub mod drain;
 mod flow;
 pub mod forwarded_for;
-pub mod health;
 pub mod http1;
 pub mod http2;
 mod label;
@@ -53,6 +52,7 @@ mod proxy_protocol;
 pub mod recycle;
 pub mod redirect;
 pub mod run;
+pub mod side;
 pub mod tls;
 pub mod tunnel;
 mod wire;

@@ -4,16 +4,17 @@
 //! which. Behind a restart is a failed liveness probe. So that probe is asked once more: an app that fails it is the one that is
 //! restarted, and of one that passes it nobody wants anything but that its pod ends.
 
-use std::io;
+pub(crate) mod health;
+
 use std::net::SocketAddr;
 
 use http_body_util::Empty;
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, USER_AGENT,
 };
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use settings::{HttpGet, LivenessProbe, Question};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -21,11 +22,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::dial::{App, Unreachable};
-use crate::health::Health;
+use self::health::Health;
+use crate::dial::App;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
-use crate::tls::{TlsFault, to_probed_app};
+use crate::tls::to_probed_app;
 
 /// Apps tell probes from clients by how this begins.
 const AGENT: &str = concat!("kube-probe/evenkeel-", env!("CARGO_PKG_VERSION"));
@@ -37,7 +38,7 @@ pub(crate) async fn ask(probe: &LivenessProbe, app: App, ends: Ends, proxy: &Pro
     let answer = async {
         let connection = match proxy.dialer.dial(app).await {
             Ok(connection) => connection,
-            Err(error) => return of_refusal(&error),
+            Err(error) => return Health::of_refusal(&error),
         };
         match &probe.question {
             Question::Tcp(_) => Health::Alive,
@@ -50,7 +51,7 @@ pub(crate) async fn ask(probe: &LivenessProbe, app: App, ends: Ends, proxy: &Pro
             }
         }
     };
-    timeout(probe.timeout, answer).await.unwrap_or(Health::Dead)
+    timeout(probe.timeout, answer).await.unwrap_or(Health::Slow)
 }
 
 /// `Err` where it does not come to an answer.
@@ -63,7 +64,7 @@ async fn get_answer(
     let request = request(get, pod).ok_or(Health::Unknown)?;
     connection.write_all(header).await.map_err(|_| Health::Dead)?;
     if get.tls {
-        answer(request, to_probed_app(connection).await.map_err(of_handshake)?).await
+        answer(request, to_probed_app(connection).await.map_err(Health::of_handshake)?).await
     } else {
         answer(request, connection).await
     }
@@ -81,7 +82,7 @@ where
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await.map_err(|_| Health::Dead)?;
-    Ok(of_status(response.status()))
+    Ok(Health::of_status(response.status()))
 }
 
 /// `None` for what settings never hold.
@@ -104,64 +105,9 @@ fn request(get: &HttpGet, pod: SocketAddr) -> Option<Request<Empty<Bytes>>> {
     Some(request)
 }
 
-/// Redirections are not followed.
-const fn of_status(status: StatusCode) -> Health {
-    match status.as_u16() {
-        200..=399 => Health::Alive,
-        _ => Health::Dead,
-    }
-}
-
-fn of_refusal(error: &io::Error) -> Health {
-    match Unreachable::of(error) {
-        Unreachable::Refused | Unreachable::Timeout | Unreachable::Reset | Unreachable::Other => Health::Dead,
-        Unreachable::NoPort | Unreachable::NoResources => Health::Unknown,
-    }
-}
-
-/// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
-const fn of_handshake(fault: TlsFault) -> Health {
-    match fault {
-        TlsFault::Slow | TlsFault::Left => Health::Dead,
-        TlsFault::Garbled | TlsFault::Incompatible | TlsFault::Refused | TlsFault::Other => Health::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statuses_are_judged_as_the_kubelet_does() {
-        for (status, health) in [
-            (100, Health::Dead),
-            (199, Health::Dead),
-            (200, Health::Alive),
-            (201, Health::Alive),
-            (302, Health::Alive),
-            (398, Health::Alive),
-            (399, Health::Alive),
-            (400, Health::Dead),
-            (401, Health::Dead),
-            (503, Health::Dead),
-        ] {
-            assert_eq!(of_status(StatusCode::from_u16(status).unwrap()), health, "{status}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_fault_of_the_apps_says_nothing() {
-        for (kind, health) in [
-            (io::ErrorKind::ConnectionRefused, Health::Dead),
-            (io::ErrorKind::TimedOut, Health::Dead),
-            (io::ErrorKind::ConnectionReset, Health::Dead),
-        ] {
-            assert_eq!(of_refusal(&kind.into()), health, "{kind}");
-        }
-        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::ADDRNOTAVAIL] {
-            assert_eq!(of_refusal(&errno.into()), Health::Unknown, "{errno}");
-        }
-    }
 
     fn get(headers: &[(&str, &str)]) -> HttpGet {
         HttpGet {

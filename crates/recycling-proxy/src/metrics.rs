@@ -17,21 +17,12 @@ use prometheus_client::registry::Registry;
 use crate::connections::Connections;
 use crate::dial::Unreachable;
 use crate::drain::{Drain, DrainPhase};
-use crate::label::labels;
 use crate::recycle::RetireReason;
-use crate::tls::{CertificateOutcome, TlsFault};
+use crate::side::Side;
+use crate::tls::fault::TlsFault;
+use crate::tls::outcome::CertificateOutcome;
 use crate::tunnel::{TunnelEnd, TunnelKind};
 use crate::{http1, http2};
-
-labels!(
-    /// One of the two that a connection is between.
-    Side {
-        /// The client's.
-        Client = "client",
-        /// The app's.
-        App = "app",
-    }
-);
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];

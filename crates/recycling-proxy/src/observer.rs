@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connections::Retirable;
-use crate::metrics::{AnyFault, Side};
+use crate::metrics::AnyFault;
 use crate::proxy::Proxy;
 use crate::recycle::{Limits, Moment, RetireReason};
+use crate::side::Side;
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {

@@ -10,8 +10,10 @@
 
 mod alpn;
 mod certificate;
-mod fault;
+mod failed;
+pub mod fault;
 mod hello;
+pub mod outcome;
 mod prior_knowledge;
 mod to_app;
 mod to_client;
@@ -27,18 +29,19 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use self::alpn::Alpn;
+use self::failed::Failed;
+use self::fault::TlsFault;
 use self::hello::Hello;
 use self::prior_knowledge::PriorKnowledge;
 use self::to_app::ToApp;
 use self::to_client::ToClient;
 use crate::flow::Flow;
-use crate::metrics::{Metrics, Side};
+use crate::metrics::Metrics;
 use crate::pair::Pair;
+use crate::side::Side;
 use crate::wire::Wire;
 
 pub(crate) use self::certificate::Certificate;
-pub use self::certificate::CertificateOutcome;
-pub use self::fault::TlsFault;
 pub(crate) use self::to_app::to_probed_app;
 
 /// The time for all of a handshake, that with the app included.
@@ -59,17 +62,6 @@ enum AppSide {
     Plain(PriorKnowledge),
     /// By TLS, in which the app chooses the protocol.
     Tls(ToApp),
-}
-
-/// A handshake that came to nothing.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    /// With whom.
-    pub(crate) side: Side,
-    /// Why.
-    pub(crate) fault: TlsFault,
-    /// The client, where it may still have an alert to read.
-    client: Option<TcpStream>,
 }
 
 impl Tls {
@@ -147,16 +139,5 @@ impl Tls {
         };
         let client = self.to_client.accept(hello, spoken).await?;
         Ok(Pair { client: Wire::from(TlsStream::from(client)), app, from_client: Flow::default(), from_app })
-    }
-}
-
-impl Failed {
-    async fn close(self) {
-        match (self.side, self.client) {
-            (Side::Client, Some(client)) => _ = crate::linger::linger(Wire::from(client)).await,
-            // An app that cannot be spoken to is as one that does not listen.
-            (Side::App, Some(client)) => Wire::from(client).reset(),
-            (Side::Client | Side::App, None) => {}
-        }
     }
 }

@@ -2,9 +2,10 @@
 
 use recycling_proxy::dial::Unreachable;
 use recycling_proxy::drain::DrainPhase;
-use recycling_proxy::metrics::Side;
 use recycling_proxy::recycle::RetireReason;
-use recycling_proxy::tls::{CertificateOutcome, TlsFault};
+use recycling_proxy::side::Side;
+use recycling_proxy::tls::fault::TlsFault;
+use recycling_proxy::tls::outcome::CertificateOutcome;
 use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};
 use recycling_proxy::{http1, http2};
 

@@ -10,10 +10,11 @@ use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::flow::Flow;
-use crate::metrics::{AnyFault, Side};
+use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::{Patience, STALL_TIME};
+use crate::side::Side;
 use crate::wire::Wire;
 
 /// The time in which a request head must be complete once it has begun.

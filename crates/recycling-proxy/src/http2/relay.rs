@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::flow::Flow;
-use crate::metrics::{AnyFault, Side};
+use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::{Patience, STALL_TIME};
+use crate::side::Side;
 use crate::wire::Wire;
 
 /// An HTTP/2 connection between a client and its app.

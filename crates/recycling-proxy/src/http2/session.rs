@@ -8,8 +8,8 @@ use super::streams::Streams;
 use super::walk::{Next, Walk};
 use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
-use crate::metrics::Side;
 use crate::recycle::{Limits, Moment, RetireReason};
+use crate::side::Side;
 
 /// One HTTP/2 connection between a client and its app.
 #[derive(Debug)]

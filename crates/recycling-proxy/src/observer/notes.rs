@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::Observer;
-use crate::metrics::{AnyFault, Side};
+use crate::metrics::AnyFault;
 use crate::recycle::{Moment, RetireReason};
+use crate::side::Side;
 
 /// What it was told.
 #[derive(Debug, Default)]

@@ -7,23 +7,11 @@ use std::time::Duration;
 use server_certificate::{FilesError, FilesKeeper, ServedLeaf};
 use settings::TlsSettings;
 
-use crate::label::labels;
+use super::outcome::CertificateOutcome;
 use crate::proxy::Proxy;
 
 /// How often the files are read. The kubelet takes a minute or so to bring a changed Secret to a pod.
 const READ_EVERY: Duration = Duration::from_secs(10);
-
-labels!(
-    /// What became of a look at the certificate's files that found something to do.
-    CertificateOutcome {
-        /// A new certificate is shown from now on.
-        Served = "served",
-        /// A file is missing or cannot be read; the certificate from before is kept, if there is one.
-        Unreadable = "unreadable",
-        /// The files hold no certificate with its key; the one from before is kept, if there is one.
-        Unusable = "unusable",
-    }
-);
 
 /// The certificate's files, and what was last said of them.
 pub(crate) struct Certificate {

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use rustls::server::{Accepted, Acceptor};
 use tokio::net::TcpStream;
 
-use super::Failed;
 use super::alpn::Alpn;
+use super::failed::Failed;
 use super::fault::TlsFault;
-use crate::metrics::Side;
+use crate::side::Side;
 
 /// A client's first message, and the client.
 pub(super) struct Hello {

@@ -11,11 +11,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
-use super::Failed;
 use super::alpn::Alpn;
+use super::failed::Failed;
 use super::fault::TlsFault;
 use super::hello::Hello;
-use crate::metrics::Side;
+use crate::side::Side;
 
 /// One configuration for each answer to a client's offers. They differ in that answer alone: a session of one can be
 /// resumed by another.

@@ -1,0 +1,87 @@
+//! What an answer to a liveness probe says.
+
+use std::io;
+
+use hyper::StatusCode;
+
+use crate::dial::Unreachable;
+use crate::label::labels;
+use crate::tls::fault::TlsFault;
+
+labels!(
+    /// What an app's answer to its liveness probe says.
+    Health {
+        /// It passes.
+        Alive = "alive",
+        /// It fails.
+        Dead = "dead",
+        /// There was none within the probe's own time: it hangs, or lacks CPU.
+        Slow = "slow",
+        /// It could not be asked as the kubelet asks.
+        Unknown = "unknown",
+    }
+);
+
+impl Health {
+    /// Redirections are not followed.
+    pub(super) const fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            200..=399 => Self::Alive,
+            _ => Self::Dead,
+        }
+    }
+
+    pub(super) fn of_refusal(error: &io::Error) -> Self {
+        match Unreachable::of(error) {
+            Unreachable::Refused | Unreachable::Reset | Unreachable::Other => Self::Dead,
+            Unreachable::Timeout => Self::Slow,
+            Unreachable::NoPort | Unreachable::NoResources => Self::Unknown,
+        }
+    }
+
+    /// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
+    pub(super) const fn of_handshake(fault: TlsFault) -> Self {
+        match fault {
+            TlsFault::Slow => Self::Slow,
+            TlsFault::Left => Self::Dead,
+            TlsFault::Garbled | TlsFault::Incompatible | TlsFault::Refused | TlsFault::Other => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_judged_as_the_kubelet_does() {
+        for (status, health) in [
+            (100, Health::Dead),
+            (199, Health::Dead),
+            (200, Health::Alive),
+            (201, Health::Alive),
+            (302, Health::Alive),
+            (398, Health::Alive),
+            (399, Health::Alive),
+            (400, Health::Dead),
+            (401, Health::Dead),
+            (503, Health::Dead),
+        ] {
+            assert_eq!(Health::of_status(StatusCode::from_u16(status).unwrap()), health, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_fault_of_the_apps_says_nothing() {
+        for (kind, health) in [
+            (io::ErrorKind::ConnectionRefused, Health::Dead),
+            (io::ErrorKind::TimedOut, Health::Slow),
+            (io::ErrorKind::ConnectionReset, Health::Dead),
+        ] {
+            assert_eq!(Health::of_refusal(&kind.into()), health, "{kind}");
+        }
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::ADDRNOTAVAIL] {
+            assert_eq!(Health::of_refusal(&errno.into()), Health::Unknown, "{errno}");
+        }
+    }
+}

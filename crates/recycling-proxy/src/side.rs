@@ -1,0 +1,13 @@
+//! The two sides of the proxy.
+
+use crate::label::labels;
+
+labels!(
+    /// One of the two that a connection is between.
+    Side {
+        /// The client's.
+        Client = "client",
+        /// The app's.
+        App = "app",
+    }
+);

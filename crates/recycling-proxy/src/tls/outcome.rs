@@ -1,0 +1,15 @@
+//! What became of a look at the certificate's files.
+
+use crate::label::labels;
+
+labels!(
+    /// What became of a look at the certificate's files that found something to do.
+    CertificateOutcome {
+        /// A new certificate is shown from now on.
+        Served = "served",
+        /// A file is missing or cannot be read; the certificate from before is kept, if there is one.
+        Unreadable = "unreadable",
+        /// The files hold no certificate with its key; the one from before is kept, if there is one.
+        Unusable = "unusable",
+    }
+);
