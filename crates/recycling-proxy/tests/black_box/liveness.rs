@@ -104,7 +104,6 @@ async fn an_app_that_fails_its_probe_is_let_go_although_it_answers_its_clients()
     for (what, answer) in [
         ("unavailable", UNAVAILABLE),
         ("not found", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
-        ("silent", ""),
         ("no HTTP", "\0\0\0\0\0\0\0\0\0\r\n\r\n"),
     ] {
         let outcome = async {
