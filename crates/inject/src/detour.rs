@@ -10,40 +10,53 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::handler;
-use crate::names::{PortNames, moved};
+use crate::names::{Listener, PortNames, Renaming, moved};
 use crate::pod::Container;
 
 /// The handlers that say something.
 const KINDS: [&str; 2] = ["grpc", "httpGet"];
 
 /// The proxy's ports by the numbers of the app's.
-pub(crate) struct Detours(BTreeMap<u16, u16>);
+pub(crate) struct Detours(BTreeMap<u16, Door>);
+
+/// Where the proxy listens for an app's port.
+struct Door {
+    port: u16,
+    /// The app's name for its port, which leads here now.
+    name: String,
+}
 
 impl Detours {
     pub(crate) fn of(names: &PortNames) -> Self {
-        Self(names.listeners().map(|listener| (listener.app, listener.port)).collect())
+        let door =
+            |listener: Listener<'_>| (listener.app, Door { port: listener.port, name: listener.name.to_owned() });
+        Self(names.listeners().map(door).collect())
     }
 
     /// The port that a probe or hook of `app` goes to, and the probe or hook with the proxy's in its place; `None` where it goes
     /// to no port that is taken.
     pub(crate) fn taken(&self, holder: &Value, app: &Container) -> Option<(Value, Value)> {
         let kind = speaking(holder)?;
-        let listener = self.0.get(&handler::port_here(&holder[kind], app)?)?;
+        let door = self.0.get(&handler::port_here(&holder[kind], app)?)?;
         let mut taken = holder.clone();
-        let port = std::mem::replace(&mut taken[kind]["port"], (*listener).into());
+        let port = std::mem::replace(&mut taken[kind]["port"], door.port.into());
         Some((port, taken))
     }
 
-    /// The probe or hook without a detour; `recorded` is the port that it went to. Where that was a name, it is the one that
-    /// [`PortNames::back`] gives back, as somebody may have changed it since.
-    pub(crate) fn undone(&self, holder: &Value, recorded: Option<&Value>) -> Value {
+    /// The probe or hook without a detour; `recorded` is the port that it went to. Where that was the name that has moved, it is
+    /// the one that `back` will give back, as somebody may have changed it since. A name of the same number for UDP stays.
+    pub(crate) fn undone(&self, holder: &Value, recorded: Option<&Value>, back: &Renaming) -> Value {
         let listener = |kind: &str| holder[kind].get("port").and_then(Value::as_u64);
-        let app = |kind| self.0.iter().find(|(_, port)| listener(kind) == Some(u64::from(**port))).map(|(app, _)| *app);
-        let Some((kind, app)) = speaking(holder).and_then(|kind| Some((kind, app(kind)?))) else {
+        let door = |kind| self.0.iter().find(|(_, door)| listener(kind) == Some(door.port.into()));
+        let Some((kind, (app, door))) = speaking(holder).and_then(|kind| Some((kind, door(kind)?))) else {
             return holder.clone();
         };
         let mut straight = holder.clone();
-        straight[kind]["port"] = if recorded.is_some_and(Value::is_string) { moved(app).into() } else { app.into() };
+        straight[kind]["port"] = match recorded {
+            Some(Value::String(name)) if *name == door.name && back.renames(&moved(*app)) => moved(*app).into(),
+            Some(Value::String(name)) => name.clone().into(),
+            Some(_) | None => (*app).into(),
+        };
         straight
     }
 }
@@ -64,6 +77,12 @@ mod tests {
 
     fn detours() -> Detours {
         Detours::of(&BTreeMap::from([(8080, "http".to_owned()), (9090, "grpc".to_owned())]).into())
+    }
+
+    /// What gives back the names of a container whose port for HTTP is of this protocol.
+    fn back(protocol: &str) -> Renaming {
+        let names: PortNames = BTreeMap::from([(8080, "http".to_owned())]).into();
+        names.back(Some(&json!([{"name": "app-8080", "containerPort": 8080, "protocol": protocol}])))
     }
 
     fn app() -> Container {
@@ -91,12 +110,12 @@ mod tests {
             let taken = detours().taken(&holder, &app());
             assert_eq!(taken.is_some(), led.is_some(), "{holder}");
             let Some((port, taken)) = taken else {
-                assert_eq!(detours().undone(&holder, None), holder);
+                assert_eq!(detours().undone(&holder, None, &back("TCP")), holder);
                 continue;
             };
             let kind = speaking(&taken).unwrap();
             assert_eq!((taken[kind]["port"].as_u64(), &port), (led, &holder[kind]["port"]));
-            let mut straight = detours().undone(&taken, Some(&port));
+            let mut straight = detours().undone(&taken, Some(&port), &back("TCP"));
             if port == "http" {
                 assert_eq!(straight[kind]["port"], "app-8080");
                 straight[kind]["port"] = port;
@@ -106,8 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_has_not_moved_stays() {
+        for (name, protocol) in [("quic", "TCP"), ("http", "UDP")] {
+            let udp = Port { name: Some(name.to_owned()), number: 8080, tcp: false, on_host: false };
+            let app = Container { ports: vec![udp], ..app() };
+            let holder = json!({"httpGet": {"port": name}});
+            let (port, taken) = detours().taken(&holder, &app).unwrap();
+            assert_eq!(detours().undone(&taken, Some(&port), &back(protocol)), holder, "{name} beside {protocol}");
+        }
+    }
+
+    #[test]
     fn a_lost_record_costs_the_ports_name() {
         let (_, taken) = detours().taken(&json!({"httpGet": {"port": "http"}}), &app()).unwrap();
-        assert_eq!(detours().undone(&taken, None), json!({"httpGet": {"port": 8080}}));
+        assert_eq!(detours().undone(&taken, None, &back("TCP")), json!({"httpGet": {"port": 8080}}));
     }
 }

@@ -116,6 +116,11 @@ impl Renaming {
         Some(ports)
     }
 
+    /// Whether a port of this name gets another.
+    pub(crate) fn renames(&self, name: &str) -> bool {
+        self.0.values().any(|rename| rename.from == name)
+    }
+
     /// A probe or hook whose handler goes by the new names.
     pub(crate) fn handler(&self, holder: &Value) -> Value {
         let mut holder = holder.clone();

@@ -38,12 +38,12 @@ impl AppSites {
     pub(super) fn undone(&self, name: &str, record: Option<&Record>, names: &PortNames, blanks: &Blanks) -> Self {
         let probes = self.each_probe(|kind, probe| probe::undone(probe, recorded(record, name, kind)));
         let lifecycle = hook::undone(self.lifecycle.as_ref(), name, blanks);
-        let detours = Detours::of(names);
+        let (detours, back) = (Detours::of(names), names.back(self.ports.as_ref()));
         let straight = Self { ports: self.ports.clone(), lifecycle, probes }.each_handler(|place, holder| {
             let recorded = record.and_then(|record| record.handler_port(name, place));
-            detours.undone(holder, recorded)
+            detours.undone(holder, recorded, &back)
         });
-        straight.renamed(&names.back(self.ports.as_ref()))
+        straight.renamed(&back)
     }
 
     /// With everything that says something to the app going through the proxy, whose header the app expects.
