@@ -101,10 +101,10 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
 }
 
 fn verdict(name: &str, seen: &legitimate::Comparison) -> Verdict {
-    let goal = format!("{name}: p99 at most {FACTOR} × its baseline, no request failed");
+    let goal = format!("{name}: p99 at most {FACTOR} × its baseline, or {UNNOTICED:?}; no request failed");
     // That the attack was there is what its beginning waits for.
     let met = seen.failed == 0 && (seen.ratio() <= FACTOR || seen.with() <= UNNOTICED);
-    Verdict::new(goal, format!("{:.2} ×, {} failed", seen.ratio(), seen.failed), met)
+    Verdict::new(goal, format!("{:.2} ×, {:.1?}; {} failed", seen.ratio(), seen.with(), seen.failed), met)
 }
 
 /// When the attackers are gone, so are their connections.
