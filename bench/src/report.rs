@@ -134,4 +134,10 @@ mod tests {
         assert_eq!(text(12.34), "12.3 µs (12.3–12.3)");
         assert_eq!(text(1234.5), "1234 µs (1234–1234)");
     }
+
+    #[test]
+    fn a_table_lines_up() {
+        let table = Table { columns: vec!["", "µs"], rows: vec![vec!["byte copy".into(), "1".into()]] };
+        assert_eq!(table.to_string(), "|           | µs |\n|-----------|----|\n| byte copy | 1  |\n");
+    }
 }

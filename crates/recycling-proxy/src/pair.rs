@@ -3,6 +3,7 @@
 use tokio::net::TcpStream;
 
 use crate::flow::Flow;
+use crate::side::Side;
 use crate::wire::Wire;
 
 /// Both ends of a connection, and what is on its way between them.
@@ -30,4 +31,9 @@ impl Pair {
         let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
         (client, app, Self::new(to_client, to_app))
     }
+}
+
+/// Who has yet to take something. Where both have it is the client: while it does not read, its app is not read either.
+pub(crate) fn debtor(from_client: &Flow, from_app: &Flow) -> Option<Side> {
+    if from_app.is_owed() { Some(Side::Client) } else { from_client.is_owed().then_some(Side::App) }
 }

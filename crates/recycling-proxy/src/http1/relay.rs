@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
-use crate::pair::Pair;
+use crate::pair::{Pair, debtor};
 use crate::patience::{Patience, STALL_TIME};
 use crate::side::Side;
 use crate::wire::Wire;
@@ -86,10 +86,13 @@ impl<O: Observer> Relay<O> {
             }
         }
         let awaited = self.awaited();
-        let progress = progress && awaited == Some(Awaited::Peer);
+        let progress = progress && matches!(awaited, Some(Awaited::Peer(_)));
         self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {
             Awaited::Head { .. } => self.refuse(Offence::Client(Fault::SlowHead)),
-            Awaited::Peer => self.stalled(),
+            Awaited::Peer(side) => {
+                self.observer.stalled(side);
+                Ending::Reset
+            }
         })
     }
 
@@ -199,16 +202,10 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// A client that does not read keeps its app from being read, so that it is the one to blame where both are owed.
-    fn stalled(&self) -> Ending {
-        self.observer.stalled(if self.from_app.is_owed() { Side::Client } else { Side::App });
-        Ending::Reset
-    }
-
     /// Nothing has a bound while an app thinks, or while a client is idle.
     fn awaited(&self) -> Option<Awaited> {
-        if self.from_client.is_owed() || self.from_app.is_owed() {
-            Some(Awaited::Peer)
+        if let Some(side) = debtor(&self.from_client, &self.from_app) {
+            Some(Awaited::Peer(side))
         } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
             Some(Awaited::Head { request: self.conversation.requests_started() })
         } else {
@@ -226,14 +223,14 @@ enum Awaited {
         request: u32,
     },
     /// A peer that takes what it was sent.
-    Peer,
+    Peer(Side),
 }
 
 impl Awaited {
     const fn bound(self) -> Duration {
         match self {
             Self::Head { .. } => HEAD_TIME,
-            Self::Peer => STALL_TIME,
+            Self::Peer(_) => STALL_TIME,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::session::{Offence, Session};
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
-use crate::pair::Pair;
+use crate::pair::{Pair, debtor};
 use crate::patience::{Patience, STALL_TIME};
 use crate::side::Side;
 use crate::wire::Wire;
@@ -25,13 +25,10 @@ pub(crate) struct Relay<O> {
     pub(crate) observer: O,
     grace: Duration,
     drain: Drain,
-    stall: Patience<Stalled>,
+    /// For the peer that takes none of the bytes that it was sent.
+    stall: Patience<Side>,
     step: Patience<Goodbye>,
 }
-
-/// A peer takes none of the bytes that it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stalled;
 
 /// What the connection knows of the drain.
 enum Drain {
@@ -200,9 +197,9 @@ impl<O: Observer> Relay<O> {
 
     /// Whether a step of the goodbye was taken because its time was up.
     fn time(&mut self, progress: bool, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let owed = self.from_client.is_owed() || self.from_app.is_owed();
-        if self.stall.poll(owed.then_some(Stalled), progress, |Stalled| STALL_TIME, cx).is_ready() {
-            self.observer.stalled(if self.from_app.is_owed() { Side::Client } else { Side::App });
+        let debtor = debtor(&self.from_client, &self.from_app);
+        if let Poll::Ready(side) = self.stall.poll(debtor, progress, |_| STALL_TIME, cx) {
+            self.observer.stalled(side);
             return Err(Ending::Reset);
         }
         let goodbye = self.session.goodbye();
