@@ -3,16 +3,18 @@
 mod attack;
 mod legitimate;
 mod silence;
+mod slowhttptest;
 
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 use settings::ProxyOption;
 use tokio::time::Instant;
 
 use self::attack::{Attack, Strength};
 use self::legitimate::{Window, against_baseline};
-use self::silence::Silence;
+use self::slowhttptest::Slowhttptest;
 use crate::lane::{Lane, OPEN};
 use crate::programs::Programs;
 use crate::report::{Report, Verdict, count};
@@ -31,6 +33,9 @@ const UNNOTICED: Duration = Duration::from_millis(5);
 /// where no proxy is.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Only these attacks
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ATTACK")]
+    only: Vec<Attack>,
     /// Rounds of each attack
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
@@ -50,22 +55,23 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
     let begun = Instant::now();
-    // Fails before anything is measured where slowhttptest is missing.
-    let strength = Strength { program: Programs::on_path("slowhttptest")?, connections: options.attackers };
+    let strength = Strength {
+        // Fails before anything is measured where it is missing.
+        slowhttptest: Slowhttptest { program: Programs::on_path("slowhttptest")?, connections: options.attackers },
+        silent: silence::affordable(options.silent),
+    };
+    let attacks = if options.only.is_empty() { Attack::value_variants() } else { &options.only };
     let never = [(ProxyOption::MaxRequests, "4294967295"), (ProxyOption::LogLevel, "error")];
     let lane = Lane::start(programs, &never).await?;
     let window = Window { length: options.window, rate: options.rate };
 
     let mut rows = Vec::new();
-    for attack in Attack::ALL {
+    for attack in attacks {
+        let name = attack.label(&strength);
         let seen = against_baseline(&lane, window, options.rounds, |door| attack.begin(&lane, door, &strength)).await?;
-        eprintln!("{}: {seen}", attack.label());
-        rows.push((attack.label().to_owned(), seen));
+        eprintln!("{name}: {seen}");
+        rows.push((name, seen));
     }
-    let wanted = silence::affordable(options.silent);
-    let silent = against_baseline(&lane, window, options.rounds, |door| Silence::of(&lane, door, wanted)).await?;
-    eprintln!("silent clients: {silent}");
-    rows.push((format!("{} silent connections", count(wanted.into())), silent));
 
     let how = format!(
         "slowhttptest with {} connections, then silent clients, beside a legitimate client at {} requests a second; {} \
@@ -89,7 +95,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
         "proxy's memory",
     ];
     report.table.rows = rows.iter().map(|(name, seen)| seen.row(name)).collect();
-    if wanted < options.silent {
+    if attacks.contains(&Attack::Silence) && strength.silent < options.silent {
         report.notes.push(format!(
             "{} silent connections were asked for; the proxy needs two descriptors for each, and this system gives a \
              process {} at most",

@@ -9,6 +9,7 @@
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
 //! | `pair`, `wire`, `flow`, [`buffer`], `pipe` | the connections to both peers; one direction of bytes, seen and unseen |
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
+//! | `background` | long bodies give way to short requests |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `liveness` | whether an app that is to stop is the one that is restarted |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
@@ -25,6 +26,7 @@
 )]
 
 mod admin;
+mod background;
 pub mod buffer;
 pub mod cli;
 mod connection;

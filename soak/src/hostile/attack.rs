@@ -1,105 +1,58 @@
-//! slowhttptest's four modes.
+//! What can be done to a proxy, and for how long it is done.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
-
-use anyhow::{Result, bail};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
+use anyhow::Result;
+use clap::ValueEnum;
 
 use super::legitimate::Beside;
+use super::silence::Silence;
+use super::slowhttptest::{Mode, Slowhttptest};
 use crate::lane::{Door, Lane};
+use crate::report::count;
 
-/// The time in which an attack must have its connections.
-const RAMP: Duration = Duration::from_mins(1);
-
-/// What slowhttptest is slow at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is done beside a legitimate client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attack {
-    /// A head that never ends.
+    /// Heads that never end
     SlowHeads,
-    /// A body that never ends.
+    /// Bodies that never end
     SlowBodies,
-    /// Heads that ask for thousands of overlapping ranges.
+    /// Heads that ask for thousands of overlapping ranges
     Ranges,
-    /// Answers that are read byte by byte.
+    /// Answers that are read byte by byte
     SlowReading,
+    /// Clients that connect and say nothing
+    Silence,
 }
 
 /// With what, and how many.
 #[derive(Clone, Debug)]
 pub(crate) struct Strength {
-    pub(crate) program: PathBuf,
-    pub(crate) connections: u32,
-}
-
-/// A running attack; it ends with this value.
-#[derive(Debug)]
-pub(crate) struct Attacker {
-    _process: Child,
+    pub(crate) slowhttptest: Slowhttptest,
+    /// Clients that say nothing.
+    pub(crate) silent: u32,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Self; 4] = [Self::SlowHeads, Self::SlowBodies, Self::Ranges, Self::SlowReading];
-
-    pub(crate) const fn label(self) -> &'static str {
+    /// What the tables call it.
+    pub(crate) fn label(self, strength: &Strength) -> String {
         match self {
-            Self::SlowHeads => "slow heads (-H)",
-            Self::SlowBodies => "slow bodies (-B)",
-            Self::Ranges => "ranges (-R)",
-            Self::SlowReading => "slow reading (-X)",
-        }
-    }
-
-    const fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::SlowHeads => &["-H", "-i", "2", "-x", "24"],
-            Self::SlowBodies => &["-B", "-i", "2", "-s", "8192", "-x", "10", "-t", "POST"],
-            Self::Ranges => &["-R", "-a", "10", "-b", "3000"],
-            // Windows of some bytes, and a few of those read each second.
-            Self::SlowReading => &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"],
-        }
-    }
-
-    /// Longer than any socket's buffer, so that a slow reader holds its connection.
-    const fn path(self) -> &'static str {
-        match self {
-            Self::SlowHeads | Self::Ranges => "/",
-            Self::SlowBodies => "/echo",
-            Self::SlowReading => "/bytes/20000000",
+            Self::SlowHeads => "slow heads (-H)".to_owned(),
+            Self::SlowBodies => "slow bodies (-B)".to_owned(),
+            Self::Ranges => "ranges (-R)".to_owned(),
+            Self::SlowReading => "slow reading (-X)".to_owned(),
+            Self::Silence => format!("{} silent connections", count(strength.silent.into())),
         }
     }
 
     /// Begins, and waits until it is felt.
-    pub(crate) async fn begin(self, lane: &Lane, door: Door, strength: &Strength) -> Result<Attacker> {
-        let before = lane.opened(door).await?;
-        let wanted = u64::from(strength.connections) * 9 / 10;
-        let mut process = self.command(lane.address(door), strength).spawn()?;
-        let begun = Instant::now();
-        // A connection with ranges is over when it is answered.
-        while lane.opened(door).await? < before + wanted {
-            if let Some(status) = process.try_wait()? {
-                bail!("slowhttptest {} ended before it had its connections: {status}", self.label());
-            }
-            if begun.elapsed() > RAMP {
-                bail!("slowhttptest {} did not have {wanted} connections within {RAMP:?}", self.label());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(Attacker { _process: process })
-    }
-
-    fn command(self, to: SocketAddr, strength: &Strength) -> Command {
-        let mut command = Command::new(&strength.program);
-        let connections = strength.connections.to_string();
-        // -r: connections a second; -l: seconds, far longer than a window; -p: seconds after which a probe has failed.
-        command.args(["-c", &connections, "-r", &connections, "-l", "240", "-p", "10"]);
-        command.args(self.arguments()).args(["-u", &format!("http://{to}{}", self.path())]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        command
+    pub(crate) async fn begin(self, lane: &Lane, door: Door, strength: &Strength) -> Result<Box<dyn Beside>> {
+        let mode = match self {
+            Self::SlowHeads => Mode::SlowHeads,
+            Self::SlowBodies => Mode::SlowBodies,
+            Self::Ranges => Mode::Ranges,
+            Self::SlowReading => Mode::SlowReading,
+            Self::Silence => return Ok(Box::new(Silence::of(lane, door, strength.silent).await?)),
+        };
+        Ok(Box::new(mode.begin(lane, door, &strength.slowhttptest).await?))
     }
 }
-
-impl Beside for Attacker {}

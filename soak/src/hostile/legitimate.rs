@@ -59,7 +59,7 @@ pub(crate) struct Comparison {
 }
 
 /// Measures without and with, round by round.
-pub(crate) async fn against_baseline<B: Beside, F: Future<Output = Result<B>>>(
+pub(crate) async fn against_baseline<F: Future<Output = Result<Box<dyn Beside>>>>(
     lane: &Lane,
     window: Window,
     rounds: u8,

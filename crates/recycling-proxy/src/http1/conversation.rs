@@ -114,6 +114,11 @@ impl Conversation {
         matches!(self.response, Half::Body(_))
     }
 
+    /// Whether the body of either message has begun to pass and is not complete.
+    pub const fn body_is_open(&self) -> bool {
+        matches!(self.request, Half::Body(_)) || self.response_is_open()
+    }
+
     /// Whether the final response has passed whole.
     pub const fn response_is_done(&self) -> bool {
         matches!(self.response, Half::Done)

@@ -2,13 +2,14 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::conversation::{Conversation, Offence};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
+use crate::background::Background;
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
@@ -29,6 +30,7 @@ pub(crate) struct Relay<O> {
     pub(crate) conversation: Conversation,
     pub(crate) observer: O,
     patience: Patience<Awaited>,
+    background: Background,
 }
 
 /// What the connection comes to when the relay is done with it.
@@ -66,7 +68,16 @@ impl Ending {
 impl<O: Observer> Relay<O> {
     pub(crate) fn new(pair: Pair, conversation: Conversation, observer: O) -> Self {
         let Pair { client, app, from_client, from_app } = pair;
-        Self { client, app, from_client, from_app, conversation, observer, patience: Patience::default() }
+        Self {
+            client,
+            app,
+            from_client,
+            from_app,
+            conversation,
+            observer,
+            patience: Patience::default(),
+            background: Background::default(),
+        }
     }
 
     /// Runs until no further request can come on the connection.
@@ -75,6 +86,7 @@ impl<O: Observer> Relay<O> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
         let mut progress = false;
@@ -85,6 +97,7 @@ impl<O: Observer> Relay<O> {
                 Err(ending) => return Poll::Ready(ending),
             }
         }
+        self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
         let awaited = self.awaited();
         let progress = progress && matches!(awaited, Some(Awaited::Peer(_)));
         self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {

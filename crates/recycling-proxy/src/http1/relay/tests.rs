@@ -65,3 +65,41 @@ async fn an_app_that_takes_nothing_for_a_minute_is_cut() {
     assert!((STALL_TIME..STALL_TIME + Duration::from_secs(1)).contains(&after), "{after:?}");
     assert_eq!(*relay.observer.stalled.borrow(), [Side::App]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_waits_for_its_turns_arrives_whole() {
+    const PIECES: usize = 20;
+    let piece = [b'x'; 100];
+    let (mut client, mut app, relay) = connected().await;
+    let send = async {
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n").await.unwrap();
+        for _ in 0..PIECES {
+            sleep(Duration::from_secs(10)).await;
+            client.write_all(&piece).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        answer
+    };
+    let echo = async {
+        let mut request = [0; 100];
+        let mut taken = 0;
+        while !request[..taken].ends_with(b"\r\n\r\n") {
+            taken += app.read(&mut request[taken..]).await.unwrap();
+        }
+        app.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2000\r\n\r\n").await.unwrap();
+        for _ in 0..PIECES {
+            let mut echoed = piece;
+            app.read_exact(&mut echoed).await.unwrap();
+            app.write_all(&echoed).await.unwrap();
+        }
+    };
+    let (answer, (), ending) = tokio::join!(send, echo, relayed(relay));
+    assert_eq!(ending, Ending::Linger);
+    assert!(answer.ends_with(&piece.repeat(PIECES)), "{}", answer.escape_ascii());
+}
+
+/// How the relay ends; both sides are closed then.
+async fn relayed(mut relay: Relay<Notes>) -> Ending {
+    relay.run().await
+}

@@ -1,0 +1,204 @@
+//! Long bodies give way to short requests.
+//!
+//! A thread serves its connections in the order in which they become ready. Of a thousand long bodies a piece may come at
+//! the same moment, and all would be relayed before the short request that comes just behind: tens of milliseconds for it,
+//! and next to nothing for bodies that take minutes. So these take turns, a few at a time, and in between the thread serves
+//! whatever else is ready.
+//!
+//! ```text
+//!  piece of a long body ──▶ waits ──AT_ONCE──▶ has its turn ──▶ relayed
+//!                             ▲                     │
+//!                             └── whatever is new ◀─┘
+//! ```
+//!
+//! Nobody starves: every round has turns, however much else there is. And nobody waits while the thread has nothing else
+//! to do.
+
+use std::cell::RefCell;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+/// What has lasted for so long gives way.
+const LONG: Duration = Duration::from_secs(1);
+/// Turns of a round: a fifth of a millisecond's work at 25 µs each, which is what a short request may have to wait for. A
+/// round costs two system calls.
+const AT_ONCE: usize = 8;
+
+type Turn = oneshot::Sender<()>;
+
+thread_local! {
+    static WAITING: RefCell<Option<mpsc::UnboundedSender<Turn>>> = const { RefCell::new(None) };
+}
+
+/// How long a connection's exchange has lasted, and its turn once that is long.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    lasts: Option<(u32, Instant)>,
+    turn: Option<oneshot::Receiver<()>>,
+}
+
+impl Background {
+    /// Notes which exchange goes on, by its number; `None` where none does.
+    pub(crate) fn note(&mut self, exchange: Option<u32>) {
+        self.lasts = exchange.map(|exchange| match self.lasts {
+            Some(lasts) if lasts.0 == exchange => lasts,
+            Some(_) | None => (exchange, Instant::now()),
+        });
+    }
+
+    /// Ready when the exchange may go on: at once, unless it has lasted for long.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let turn = match &mut self.turn {
+            Some(turn) => turn,
+            None if self.lasts.is_some_and(|(_, since)| since.elapsed() >= LONG) => self.turn.insert(wait()),
+            None => return Poll::Ready(()),
+        };
+        // Where no more turns are given the runtime is at its end, and nobody has to wait for that.
+        let _ = ready!(Pin::new(turn).poll(cx));
+        self.turn = None;
+        Poll::Ready(())
+    }
+}
+
+/// A turn in one of this thread's next rounds.
+fn wait() -> oneshot::Receiver<()> {
+    let (turn, granted) = oneshot::channel();
+    WAITING.with_borrow_mut(|waiting| {
+        // Not taken by rounds of a runtime that has ended, as of a test before this one.
+        let refused = match waiting {
+            Some(waiting) => waiting.send(turn).err().map(|refused| refused.0),
+            None => Some(turn),
+        };
+        if let Some(turn) = refused {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let _ = sender.send(turn);
+            tokio::spawn(give_turns(receiver));
+            *waiting = Some(sender);
+        }
+    });
+    granted
+}
+
+async fn give_turns(mut waiting: mpsc::UnboundedReceiver<Turn>) {
+    let mut round = Vec::with_capacity(AT_ONCE);
+    while waiting.recv_many(&mut round, AT_ONCE).await > 0 {
+        for turn in round.drain(..) {
+            // Whose connection has ended needs none.
+            let _ = turn.send(());
+        }
+        // Those have their turn now, then whatever the kernel reports as ready, then this goes on.
+        yield_now().await;
+        // The app may share our core, and has just been sent what it has to answer.
+        thread::yield_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const ROUNDS: usize = 5;
+    const ALMOST_LONG: Duration = LONG.saturating_sub(Duration::from_millis(1));
+
+    /// One that is due for a turn.
+    async fn long() -> Background {
+        let mut background = Background::default();
+        background.note(Some(1));
+        advance(LONG).await;
+        background
+    }
+
+    async fn turn(mut background: Background) {
+        poll_fn(|cx| background.poll_turn(cx)).await;
+    }
+
+    fn is_at_once(background: &mut Background) -> bool {
+        background.poll_turn(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_has_lasted_for_long_waits() {
+        let mut background = Background::default();
+        assert!(is_at_once(&mut background));
+        background.note(Some(1));
+        advance(ALMOST_LONG).await;
+        background.note(Some(1));
+        assert!(is_at_once(&mut background), "a millisecond before it is long");
+        advance(Duration::from_millis(1)).await;
+        background.note(Some(1));
+        assert!(!is_at_once(&mut background), "as soon as it is long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_exchange_begins_anew() {
+        for next in [Some(2), None] {
+            let mut background = long().await;
+            background.note(next);
+            assert!(is_at_once(&mut background), "{next:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_again_meanwhile_waits_for_the_same_turn() {
+        let mut background = long().await;
+        assert!(!is_at_once(&mut background));
+        assert!(!is_at_once(&mut background));
+        turn(background).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_in_between_waits_for_one_round() {
+        let had_turns = Arc::new(AtomicUsize::new(0));
+        let mut due = Vec::new();
+        for _ in 0..ROUNDS * AT_ONCE {
+            due.push(long().await);
+        }
+        let mut waiting = JoinSet::new();
+        for background in due {
+            let had_turns = Arc::clone(&had_turns);
+            waiting.spawn(async move {
+                turn(background).await;
+                had_turns.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let mut seen = vec![0];
+        while !seen.ends_with(&[ROUNDS * AT_ONCE]) {
+            yield_now().await;
+            seen.push(had_turns.load(Ordering::Relaxed));
+        }
+        assert!(seen.windows(2).all(|step| step[1] - step[0] <= AT_ONCE), "{seen:?}");
+        waiting.join_all().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_holds_nobody_up() {
+        for _ in 0..ROUNDS * AT_ONCE {
+            let mut background = long().await;
+            assert!(!is_at_once(&mut background));
+        }
+        turn(long().await).await;
+    }
+
+    #[test]
+    fn turns_are_given_on_the_next_runtime_of_a_thread() {
+        for _ in 0..2 {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async { turn(long().await).await });
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! slowhttptest's four modes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::legitimate::Beside;
+use crate::lane::{Door, Lane};
+
+/// The time in which an attack must have its connections.
+const RAMP: Duration = Duration::from_mins(1);
+
+/// What slowhttptest is slow at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A head that never ends.
+    SlowHeads,
+    /// A body that never ends.
+    SlowBodies,
+    /// Heads that ask for thousands of overlapping ranges.
+    Ranges,
+    /// Answers that are read byte by byte.
+    SlowReading,
+}
+
+/// The program, and with how many connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Slowhttptest {
+    pub(crate) program: PathBuf,
+    pub(crate) connections: u32,
+}
+
+/// A running attack; it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Attacker {
+    _process: Child,
+}
+
+impl Mode {
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::SlowHeads => &["-H", "-i", "2", "-x", "24"],
+            Self::SlowBodies => &["-B", "-i", "2", "-s", "8192", "-x", "10", "-t", "POST"],
+            Self::Ranges => &["-R", "-a", "10", "-b", "3000"],
+            // Windows of some bytes, and a few of those read each second.
+            Self::SlowReading => &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"],
+        }
+    }
+
+    fn option(self) -> &'static str {
+        self.arguments().first().copied().unwrap_or_default()
+    }
+
+    /// Longer than any socket's buffer, so that a slow reader holds its connection.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::SlowHeads | Self::Ranges => "/",
+            Self::SlowBodies => "/echo",
+            Self::SlowReading => "/bytes/20000000",
+        }
+    }
+
+    /// Begins, and waits until it is felt.
+    pub(crate) async fn begin(self, lane: &Lane, door: Door, with: &Slowhttptest) -> Result<Attacker> {
+        let before = lane.opened(door).await?;
+        let wanted = u64::from(with.connections) * 9 / 10;
+        let mut process = self.command(lane.address(door), with).spawn()?;
+        let begun = Instant::now();
+        // A connection with ranges is over when it is answered.
+        while lane.opened(door).await? < before + wanted {
+            if let Some(status) = process.try_wait()? {
+                bail!("slowhttptest {} ended before it had its connections: {status}", self.option());
+            }
+            if begun.elapsed() > RAMP {
+                bail!("slowhttptest {} did not have {wanted} connections within {RAMP:?}", self.option());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Attacker { _process: process })
+    }
+
+    fn command(self, to: SocketAddr, with: &Slowhttptest) -> Command {
+        let mut command = Command::new(&with.program);
+        let connections = with.connections.to_string();
+        // -r: connections a second; -l: seconds, far longer than a window; -p: seconds after which a probe has failed.
+        command.args(["-c", &connections, "-r", &connections, "-l", "240", "-p", "10"]);
+        command.args(self.arguments()).args(["-u", &format!("http://{to}{}", self.path())]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+impl Beside for Attacker {}
