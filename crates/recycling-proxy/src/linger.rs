@@ -40,9 +40,10 @@ pub(crate) async fn linger(mut client: Wire) -> usize {
     // Small, so that ten thousand lingering connections cost little.
     let mut sink = [0; 512];
     while dropped < MOST_BYTES {
-        match timeout_at(deadline, timeout(SILENCE, client.read(&mut sink))).await {
-            Ok(Ok(Ok(count))) if count > 0 => dropped = dropped.saturating_add(count),
-            Ok(Ok(Ok(_) | Err(_)) | Err(_)) | Err(_) => break,
+        let until = deadline.min(Instant::now() + SILENCE);
+        match timeout_at(until, client.read(&mut sink)).await {
+            Ok(Ok(count)) if count > 0 => dropped = dropped.saturating_add(count),
+            Ok(Ok(_) | Err(_)) | Err(_) => break,
         }
     }
     dropped
