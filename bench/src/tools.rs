@@ -93,19 +93,19 @@ fn on_path(name: &str) -> Option<PathBuf> {
     places.map(|place| place.join(name)).find(|program| program.is_file())
 }
 
+/// The program as its image holds it.
 fn build(workspace: &Path, package: &str, program: &str) -> Result<PathBuf> {
     eprintln!("building {program} …");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--package", package])
+    let status = Command::new("make")
+        .args(["--silent", "static"])
+        .args([format!("PROGRAMS=--package {package}"), format!("STATIC_BINARIES={program}")])
         .current_dir(workspace)
         .status()
-        .context("starting cargo")?;
+        .context("starting make")?;
     if !status.success() {
         bail!("{program} does not build; give a binary of it by a flag (--help), or mend it");
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), |dir| workspace.join(dir));
-    Ok(target.join("release").join(program))
+    Ok(workspace.join("target/static").join(program))
 }
 
 /// The first word that looks like a version, alone or behind a slash.
