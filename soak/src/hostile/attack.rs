@@ -1,4 +1,4 @@
-//! What can be done to a proxy, and for how long it is done.
+//! What is done beside a legitimate client, and how it begins.
 
 use anyhow::Result;
 use clap::ValueEnum;
