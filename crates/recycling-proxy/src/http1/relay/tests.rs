@@ -1,9 +1,11 @@
 //! What takes a minute, on a clock that is the test's own.
 
+use std::task::Waker;
+
 use settings::{Jitter, MaxRequests};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::observer::notes::Notes;
@@ -97,6 +99,29 @@ async fn a_body_that_waits_for_its_turns_arrives_whole() {
     let (answer, (), ending) = tokio::join!(send, echo, relayed(relay));
     assert_eq!(ending, Ending::Linger);
     assert!(answer.ends_with(&piece.repeat(PIECES)), "{}", answer.escape_ascii());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_of_a_long_body_waits_for_its_turn() {
+    let (mut client, mut app, mut relay) = connected().await;
+    client.write_all(POST.as_bytes()).await.unwrap();
+    let mut head = [0; POST.len()];
+    tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        read = app.read_exact(&mut head) => assert_eq!(read.unwrap(), POST.len()),
+    }
+    sleep(Duration::from_secs(2)).await;
+    client.write_all(b"piece").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert!(relay.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // Nobody polls the relay when it is its turn.
+    timeout(Duration::from_secs(1), app.peek(&mut [0])).await.unwrap_err();
+    let mut piece = [0; 5];
+    tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        read = app.read_exact(&mut piece) => assert_eq!(read.unwrap(), piece.len()),
+    }
+    assert_eq!(&piece, b"piece");
 }
 
 /// How the relay ends; both sides are closed then.
