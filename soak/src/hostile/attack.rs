@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 use super::legitimate::Beside;
 use super::silence::Silence;
-use super::slowhttptest::{Mode, Slowhttptest};
+use super::slowhttptest::{self, Slowhttptest};
 use crate::lane::{Door, Lane};
 use crate::report::count;
 
@@ -47,10 +47,10 @@ impl Attack {
     /// Begins, and waits until it is felt.
     pub(crate) async fn begin(self, lane: &Lane, door: Door, strength: &Strength) -> Result<Box<dyn Beside>> {
         let mode = match self {
-            Self::SlowHeads => Mode::SlowHeads,
-            Self::SlowBodies => Mode::SlowBodies,
-            Self::Ranges => Mode::Ranges,
-            Self::SlowReading => Mode::SlowReading,
+            Self::SlowHeads => slowhttptest::SLOW_HEADS,
+            Self::SlowBodies => slowhttptest::SLOW_BODIES,
+            Self::Ranges => slowhttptest::RANGES,
+            Self::SlowReading => slowhttptest::SLOW_READING,
             Self::Silence => return Ok(Box::new(Silence::of(lane, door, strength.silent).await?)),
         };
         Ok(Box::new(mode.begin(lane, door, &strength.slowhttptest).await?))

@@ -16,17 +16,20 @@ use crate::lane::{Door, Lane};
 const RAMP: Duration = Duration::from_mins(1);
 
 /// What slowhttptest is slow at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// A head that never ends.
-    SlowHeads,
-    /// A body that never ends.
-    SlowBodies,
-    /// Heads that ask for thousands of overlapping ranges.
-    Ranges,
-    /// Answers that are read byte by byte.
-    SlowReading,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    arguments: &'static [&'static str],
+    path: &'static str,
 }
+
+pub(crate) const SLOW_HEADS: Mode = Mode { arguments: &["-H", "-i", "2", "-x", "24"], path: "/" };
+pub(crate) const SLOW_BODIES: Mode =
+    Mode { arguments: &["-B", "-i", "2", "-s", "8192", "-x", "10", "-t", "POST"], path: "/echo" };
+pub(crate) const RANGES: Mode = Mode { arguments: &["-R", "-a", "10", "-b", "3000"], path: "/" };
+/// Windows of some bytes, and a few of those read each second, of an answer that is longer than any socket's buffer, so
+/// that a slow reader holds its connection.
+pub(crate) const SLOW_READING: Mode =
+    Mode { arguments: &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"], path: "/bytes/20000000" };
 
 /// The program, and with how many connections.
 #[derive(Clone, Debug)]
@@ -42,27 +45,8 @@ pub(crate) struct Attacker {
 }
 
 impl Mode {
-    const fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::SlowHeads => &["-H", "-i", "2", "-x", "24"],
-            Self::SlowBodies => &["-B", "-i", "2", "-s", "8192", "-x", "10", "-t", "POST"],
-            Self::Ranges => &["-R", "-a", "10", "-b", "3000"],
-            // Windows of some bytes, and a few of those read each second.
-            Self::SlowReading => &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32"],
-        }
-    }
-
     fn option(self) -> &'static str {
-        self.arguments().first().copied().unwrap_or_default()
-    }
-
-    /// Longer than any socket's buffer, so that a slow reader holds its connection.
-    const fn path(self) -> &'static str {
-        match self {
-            Self::SlowHeads | Self::Ranges => "/",
-            Self::SlowBodies => "/echo",
-            Self::SlowReading => "/bytes/20000000",
-        }
+        self.arguments.first().copied().unwrap_or_default()
     }
 
     /// Begins, and waits until it is felt.
@@ -89,7 +73,7 @@ impl Mode {
         let connections = with.connections.to_string();
         // -r: connections a second; -l: seconds, far longer than a window; -p: seconds after which a probe has failed.
         command.args(["-c", &connections, "-r", &connections, "-l", "240", "-p", "10"]);
-        command.args(self.arguments()).args(["-u", &format!("http://{to}{}", self.path())]);
+        command.args(self.arguments).args(["-u", &format!("http://{to}{}", self.path)]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         command
     }
