@@ -115,7 +115,7 @@ impl Injected {
 
     fn plan(&self, settings: WorkloadSettings, namespace: Option<&NamespaceFacts>) -> Result<Plan, Refusal> {
         let (interception, note) = interception::choose(&settings, namespace, !self.names.is_empty())?;
-        let mut plan = Plan::make(settings, interception, &self.pod, &self.author)?;
+        let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace)?;
         plan.notes.splice(..0, note);
         Ok(plan)
     }

@@ -24,6 +24,7 @@ mod injection;
 mod interception;
 mod kind;
 mod liveness;
+mod mesh;
 mod names;
 mod namespace;
 mod node;

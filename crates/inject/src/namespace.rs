@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::mesh;
+
 /// The label by which a namespace refuses pods.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// The facts of a namespace that matter to its workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
+    /// Those of its labels that ask a service mesh for its proxy, or keep it out.
+    pub labels: BTreeMap<String, String>,
     /// Its annotations: defaults for its workloads.
     pub annotations: BTreeMap<String, String>,
     /// What it demands of pods.
@@ -36,7 +40,9 @@ impl NamespaceFacts {
             // The admission controller takes a level that it does not know for this one.
             Some(_) => PodSecurity::Restricted,
         };
-        Self { annotations, pod_security }
+        let of_meshes = |(key, _): &(&String, &String)| mesh::NAMESPACE_KEYS.contains(&key.as_str());
+        let owned = |(key, value): (&String, &String)| (key.clone(), value.clone());
+        Self { labels: labels.iter().filter(of_meshes).map(owned).collect(), annotations, pod_security }
     }
 }
 

@@ -12,6 +12,7 @@ use settings::{
 use crate::hook;
 use crate::liveness;
 use crate::names::{Listener, PortNames};
+use crate::namespace::NamespaceFacts;
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
 use crate::probe;
@@ -49,8 +50,9 @@ impl Plan {
         interception: Interception,
         pod: &Pod,
         sites: &Sites,
+        namespace: Option<&NamespaceFacts>,
     ) -> Result<Self, Refusal> {
-        suitability::check(pod)?;
+        suitability::check(pod, namespace)?;
         let ports = Ports::choose(&settings, interception, pod)?;
         let mut notes = Vec::new();
         let held = if settings.hold_app.is_on() { held(pod, &ports, sites, &mut notes) } else { BTreeSet::new() };

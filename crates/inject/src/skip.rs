@@ -31,7 +31,7 @@ macro_rules! reasons {
 reasons! {
     HostNetwork: "host_network", "the pod uses the node's network, where a redirection would take the node's own ports";
     Windows: "windows", "the pod runs on Windows, and the recycling proxy on Linux alone";
-    MeshProxy: "mesh_proxy", "an Istio or Linkerd proxy is there, which balances by request already";
+    MeshProxy: "mesh_proxy", "the pod or its namespace asks for a service mesh, whose proxy balances by request already";
     NameClash: "name_clash", "a container or volume of another origin has a name of the recycling proxy's own";
     NoPort: "no_port", "no container declares a port; evenkeel.dev/ports can name the one to take";
     NoTcpPort: "no_tcp_port", "every declared port is UDP or SCTP, and only TCP carries HTTP connections to recycle";
