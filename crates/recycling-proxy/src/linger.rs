@@ -9,9 +9,10 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::patience::STALL_TIME;
 use crate::wire::Wire;
 
+/// The time in which TLS must have sent what goes before our end.
+const TLS_END_TIME: Duration = Duration::from_mins(1);
 /// Silence after which the client is taken to have read everything.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The whole time that a client can take.
@@ -32,7 +33,7 @@ pub(crate) async fn last_word(mut client: Wire, answer: &[u8]) {
 /// Ends the connection without destroying what the client has yet to read; the bytes that it still sent.
 pub(crate) async fn linger(mut client: Wire) -> usize {
     // Over TLS, what it has yet to send goes first.
-    if !matches!(timeout(STALL_TIME, client.shutdown()).await, Ok(Ok(()))) {
+    if !matches!(timeout(TLS_END_TIME, client.shutdown()).await, Ok(Ok(()))) {
         return 0;
     }
     let deadline = Instant::now() + ALTOGETHER;

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub requests_per_connection: Histogram,
     /// Accepts that the system refused for want of descriptors or memory.
     pub accept_pauses: Counter,
+    /// Connections whose clients the kernel has given up.
+    pub client_timeouts: Counter,
     /// TLS handshakes with clients that were completed.
     pub tls_ended: Counter,
     tls_failed: Family<TlsFailure, Counter>,
@@ -49,7 +51,6 @@ pub struct Metrics {
     tunnels: Family<Kind, Counter>,
     tunnels_ended: Family<End, Counter>,
     faults: Family<FaultOf, Counter>,
-    stalls: Family<StallOf, Counter>,
     app_unreachable: Family<Obstacle, Counter>,
     open: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
@@ -93,11 +94,6 @@ struct FaultOf {
     fault: AnyFault,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StallOf {
-    side: Side,
-}
-
 /// A fault of either protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnyFault {
@@ -130,6 +126,7 @@ impl Metrics {
             ignored: Counter::default(),
             requests_per_connection: Histogram::new(REQUESTS),
             accept_pauses: Counter::default(),
+            client_timeouts: Counter::default(),
             tls_ended: Counter::default(),
             tls_failed: Family::default(),
             certificate: Family::default(),
@@ -138,7 +135,6 @@ impl Metrics {
             tunnels: Family::default(),
             tunnels_ended: Family::default(),
             faults: Family::default(),
-            stalls: Family::default(),
             app_unreachable: Family::default(),
             open: Gauge::default(),
             draining: Family::default(),
@@ -158,9 +154,6 @@ impl Metrics {
         }
         for outcome in CertificateOutcome::ALL {
             let _ = metrics.certificate.get_or_create(&Outcome { outcome: *outcome });
-        }
-        for side in Side::ALL {
-            let _ = metrics.stalls.get_or_create(&StallOf { side: *side });
         }
         for reason in TlsFault::ALL {
             for side in Side::ALL {
@@ -200,9 +193,9 @@ impl Metrics {
         registry.register("tunnels_ended", "Tunnels that have ended, by the way in which", self.tunnels_ended.clone());
         registry.register("faults", "Messages that were not forwarded, by sender and fault", self.faults.clone());
         registry.register(
-            "stalls",
-            "HTTP connections cut because one side took none of its bytes for 60 s, by that side",
-            self.stalls.clone(),
+            "client_timeouts",
+            "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)",
+            self.client_timeouts.clone(),
         );
         registry.register(
             "app_unreachable",
@@ -277,11 +270,6 @@ impl Metrics {
     /// Counts a message that was not forwarded.
     pub fn fault(&self, side: Side, fault: AnyFault) {
         self.faults.get_or_create(&FaultOf { side, fault }).inc();
-    }
-
-    /// Counts a connection that was cut because one side took no bytes.
-    pub fn stall(&self, side: Side) {
-        self.stalls.get_or_create(&StallOf { side }).inc();
     }
 
     /// The text for a scrape.

@@ -1,5 +1,6 @@
 //! What a relay asks and tells the rest of the process.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,15 @@ pub(crate) trait Observer {
     fn retired(&self, reason: RetireReason);
     /// A message was not forwarded.
     fn faulted(&self, side: Side, fault: AnyFault);
-    /// A side took none of the bytes that it was sent, for too long.
-    fn stalled(&self, side: Side);
+    /// The kernel has given the client up: it no longer answered retransmissions, window probes or keepalive probes.
+    fn client_timed_out(&self);
+
+    /// The client's connection has failed.
+    fn client_failed(&self, error: &io::Error) {
+        if is_timeout(error) {
+            self.client_timed_out();
+        }
+    }
 }
 
 /// The observer of one connection.
@@ -68,9 +76,15 @@ impl Observer for Watch {
         self.proxy.metrics.fault(side, fault);
     }
 
-    fn stalled(&self, side: Side) {
-        self.proxy.metrics.stall(side);
+    fn client_timed_out(&self) {
+        self.proxy.metrics.client_timeouts.inc();
     }
+}
+
+/// Whether the kernel has waited in vain for a peer. Where a router has told it why, it reports that instead (tcp(7)).
+fn is_timeout(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)
 }
 
 #[cfg(test)]

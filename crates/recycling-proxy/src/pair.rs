@@ -3,7 +3,6 @@
 use tokio::net::TcpStream;
 
 use crate::flow::Flow;
-use crate::side::Side;
 use crate::wire::Wire;
 
 /// Both ends of a connection, and what is on its way between them.
@@ -26,14 +25,12 @@ impl Pair {
         let connection = async || {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-            (far.unwrap(), near.unwrap().0)
+            let near = near.unwrap().0;
+            // As those of the listener and the dialer.
+            near.set_nodelay(true).unwrap();
+            (far.unwrap(), near)
         };
         let ((client, to_client), (app, to_app)) = tokio::join!(connection(), connection());
         (client, app, Self::new(to_client, to_app))
     }
-}
-
-/// Who has yet to take something. Where both have it is the client: while it does not read, its app is not read either.
-pub(crate) fn debtor(from_client: &Flow, from_app: &Flow) -> Option<Side> {
-    if from_app.is_owed() { Some(Side::Client) } else { from_client.is_owed().then_some(Side::App) }
 }

@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// The time for which a peer may take none of the bytes that it was sent.
-pub(crate) const STALL_TIME: Duration = Duration::from_mins(1);
-
 /// Waits with a bound for one thing at a time; `A` says for what.
 #[derive(Debug)]
 pub(crate) struct Patience<A> {
@@ -26,15 +23,14 @@ impl<A> Default for Patience<A> {
 impl<A: Copy + PartialEq> Patience<A> {
     /// Ready with what was awaited once it has been so for as long as its bound.
     ///
-    /// The time begins anew with another thing to wait for, and with `progress` towards the same.
+    /// The time begins anew with another thing to wait for.
     pub(crate) fn poll(
         &mut self,
         awaited: Option<A>,
-        progress: bool,
         bound: impl FnOnce(A) -> Duration,
         cx: &mut Context<'_>,
     ) -> Poll<A> {
-        if awaited != self.awaited || progress {
+        if awaited != self.awaited {
             self.awaited = awaited;
             self.timer = awaited.map(|awaited| Box::pin(sleep(bound(awaited))));
         }

@@ -29,7 +29,6 @@ fn table() -> String {
         rows!("tunnels_total", "kind", TunnelKind),
         rows!("tunnels_ended_total", "end", TunnelEnd),
         rows!("faults_total", "side", Side),
-        rows!("stalls_total", "side", Side),
         rows!("faults_total", "fault", http1::fault::Fault),
         rows!("faults_total", "fault", http2::fault::Fault),
         rows!("app_unreachable_total", "kind", Unreachable),

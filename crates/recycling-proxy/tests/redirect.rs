@@ -16,6 +16,8 @@ mod running;
 mod segment;
 #[path = "redirect/tracking.rs"]
 mod tracking;
+#[path = "redirect/vanished.rs"]
+mod vanished;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -13,8 +13,8 @@ use crate::background::Background;
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
-use crate::pair::{Pair, debtor};
-use crate::patience::{Patience, STALL_TIME};
+use crate::pair::Pair;
+use crate::patience::Patience;
 use crate::side::Side;
 use crate::wire::Wire;
 
@@ -29,7 +29,9 @@ pub(crate) struct Relay<O> {
     pub(crate) from_app: Flow,
     pub(crate) conversation: Conversation,
     pub(crate) observer: O,
-    patience: Patience<Awaited>,
+    /// For the rest of a request head that has begun, known by the number of requests before it; dripping bytes do not
+    /// prolong it.
+    patience: Patience<u32>,
     background: Background,
 }
 
@@ -89,24 +91,16 @@ impl<O: Observer> Relay<O> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
-        let mut progress = false;
         loop {
             match self.advance(cx) {
-                Ok(true) => progress = true,
+                Ok(true) => {}
                 Ok(false) => break,
                 Err(ending) => return Poll::Ready(ending),
             }
         }
         self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
-        let awaited = self.awaited();
-        let progress = progress && matches!(awaited, Some(Awaited::Peer(_)));
-        self.patience.poll(awaited, progress, Awaited::bound, cx).map(|awaited| match awaited {
-            Awaited::Head { .. } => self.refuse(Offence::Client(Fault::SlowHead)),
-            Awaited::Peer(side) => {
-                self.observer.stalled(side);
-                Ending::Reset
-            }
-        })
+        let head_begun = self.head_begun();
+        self.patience.poll(head_begun, |_| HEAD_TIME, cx).map(|_| self.refuse(Offence::Client(Fault::SlowHead)))
     }
 
     /// One round in both directions; whether anything moved.
@@ -128,7 +122,7 @@ impl<O: Observer> Relay<O> {
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let unseen = self.conversation.request_unseen();
         let read = self.from_client.fill(&mut self.client, &self.app, unseen, cx);
-        let mut moved = read.map_err(|_| Ending::Reset)?;
+        let mut moved = read.map_err(|error| self.client_failed(&error))?;
         let before = self.conversation.requests_started();
         let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
         moved |= examined.map_err(|offence| self.refuse(offence))?;
@@ -137,7 +131,7 @@ impl<O: Observer> Relay<O> {
         }
         let unseen = self.conversation.request_unseen();
         let read = self.from_client.fill_unseen(&self.client, &self.app, unseen, cx);
-        moved |= read.map_err(|_| Ending::Reset)?;
+        moved |= read.map_err(|error| self.client_failed(&error))?;
         self.conversation.request_passed_unseen(self.from_client.take_passed_unseen());
         moved |= self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved)
@@ -160,7 +154,7 @@ impl<O: Observer> Relay<O> {
         let read = self.from_app.fill_unseen(&self.app, &self.client, unseen, cx);
         moved |= self.unless_cut(&read)?;
         self.conversation.response_passed_unseen(self.from_app.take_passed_unseen());
-        moved |= self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
+        moved |= self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error))?;
         Ok(moved)
     }
 
@@ -215,36 +209,18 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Nothing has a bound while an app thinks, or while a client is idle.
-    fn awaited(&self) -> Option<Awaited> {
-        if let Some(side) = debtor(&self.from_client, &self.from_app) {
-            Some(Awaited::Peer(side))
-        } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
-            Some(Awaited::Head { request: self.conversation.requests_started() })
-        } else {
-            None
-        }
+    /// The number of requests before the one whose head has begun. Nothing else has a bound: not the time for which an app
+    /// thinks or a client is idle, nor that for which a peer reads nothing. The kernel asks such a peer for as long as it
+    /// answers, and gives it up when it no longer does (RFC 9293 §3.8.6.1).
+    fn head_begun(&self) -> Option<u32> {
+        let owed = self.from_client.is_owed() || self.from_app.is_owed();
+        let begun = !owed && self.conversation.phase() == Phase::Idle && !self.from_client.is_empty();
+        begun.then(|| self.conversation.requests_started())
     }
-}
 
-/// What the relay waits for that a healthy peer would do in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
-    /// The rest of a request head; dripping bytes do not prolong it.
-    Head {
-        /// The number of requests before it.
-        request: u32,
-    },
-    /// A peer that takes what it was sent.
-    Peer(Side),
-}
-
-impl Awaited {
-    const fn bound(self) -> Duration {
-        match self {
-            Self::Head { .. } => HEAD_TIME,
-            Self::Peer(_) => STALL_TIME,
-        }
+    fn client_failed(&self, error: &io::Error) -> Ending {
+        self.observer.client_failed(error);
+        Ending::Reset
     }
 }
 

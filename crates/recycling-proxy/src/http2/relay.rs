@@ -1,6 +1,7 @@
 //! Moves the frames of an HTTP/2 connection as the [`Session`] allows.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,9 +11,8 @@ use super::session::{Offence, Session};
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
-use crate::pair::{Pair, debtor};
-use crate::patience::{Patience, STALL_TIME};
-use crate::side::Side;
+use crate::pair::Pair;
+use crate::patience::Patience;
 use crate::wire::Wire;
 
 /// An HTTP/2 connection between a client and its app.
@@ -25,8 +25,6 @@ pub(crate) struct Relay<O> {
     pub(crate) observer: O,
     grace: Duration,
     drain: Drain,
-    /// For the peer that takes none of the bytes that it was sent.
-    stall: Patience<Side>,
     step: Patience<Goodbye>,
 }
 
@@ -83,7 +81,6 @@ impl<O: Observer> Relay<O> {
             observer,
             grace,
             drain: Drain::Awaited(Box::pin(draining)),
-            stall: Patience::default(),
             step: Patience::default(),
         }
     }
@@ -96,25 +93,21 @@ impl<O: Observer> Relay<O> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.from_client.begin_poll();
         self.from_app.begin_poll();
-        let mut progress = false;
         loop {
-            match self.advance(cx) {
-                Ok(true) => progress = true,
-                Ok(false) => {}
-                Err(ending) => return Poll::Ready(ending),
+            if let Err(ending) = self.advance(cx) {
+                return Poll::Ready(ending);
             }
             // A step whose time is up puts a frame in, which has to be moved.
-            match self.time(progress, cx) {
-                Ok(true) => progress = true,
+            match self.time(cx) {
+                Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(ending) => return Poll::Ready(ending),
             }
         }
     }
 
-    /// Moves until nothing moves; whether anything did.
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let mut any = false;
+    /// Moves until nothing moves.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
         loop {
             let mut moved = self.client_to_app(cx)?;
             moved |= self.app_to_client(cx)?;
@@ -123,14 +116,13 @@ impl<O: Observer> Relay<O> {
                 moved = self.conclude(cx)?;
             }
             if !moved {
-                return Ok(any);
+                return Ok(());
             }
-            any = true;
         }
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let moved = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|_| Ending::Reset)?;
+        let moved = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
@@ -144,7 +136,7 @@ impl<O: Observer> Relay<O> {
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         if self.session.holds_app() {
             // Nor is its end noticed, which must not overtake what is held back.
-            return self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset);
+            return self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error));
         }
         let moved = match self.from_app.fill(&mut self.app, &self.client, 0, cx) {
             Ok(moved) => moved,
@@ -154,8 +146,13 @@ impl<O: Observer> Relay<O> {
         let (session, observer) = (&mut self.session, &self.observer);
         let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
-        let flushed = self.from_app.flush(&mut self.client, cx).map_err(|_| Ending::Reset)?;
+        let flushed = self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error))?;
         Ok(moved || made_room || flushed)
+    }
+
+    fn client_failed(&self, error: &io::Error) -> Ending {
+        self.observer.client_failed(error);
+        Ending::Reset
     }
 
     fn refuse(&self, offence: Offence) -> Ending {
@@ -196,15 +193,10 @@ impl<O: Observer> Relay<O> {
     }
 
     /// Whether a step of the goodbye was taken because its time was up.
-    fn time(&mut self, progress: bool, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let debtor = debtor(&self.from_client, &self.from_app);
-        if let Poll::Ready(side) = self.stall.poll(debtor, progress, |_| STALL_TIME, cx) {
-            self.observer.stalled(side);
-            return Err(Ending::Reset);
-        }
+    fn time(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let goodbye = self.session.goodbye();
         let bound = goodbye.bound(self.grace);
-        if self.step.poll(bound.map(|_| goodbye), false, |_| bound.unwrap_or_default(), cx).is_pending() {
+        if self.step.poll(bound.map(|_| goodbye), |_| bound.unwrap_or_default(), cx).is_pending() {
             return Ok(false);
         }
         let was_retired = self.session.retired().is_some();

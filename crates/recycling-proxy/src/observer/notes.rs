@@ -1,6 +1,6 @@
 //! An observer that remembers, for tests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::Observer;
@@ -12,7 +12,7 @@ use crate::side::Side;
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) retired: RefCell<Vec<RetireReason>>,
-    pub(crate) stalled: RefCell<Vec<Side>>,
+    pub(crate) client_timeouts: Cell<u32>,
 }
 
 impl Observer for Notes {
@@ -28,7 +28,7 @@ impl Observer for Notes {
 
     fn faulted(&self, _side: Side, _fault: AnyFault) {}
 
-    fn stalled(&self, side: Side) {
-        self.stalled.borrow_mut().push(side);
+    fn client_timed_out(&self) {
+        self.client_timeouts.set(self.client_timeouts.get() + 1);
     }
 }
