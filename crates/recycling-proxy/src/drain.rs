@@ -73,7 +73,7 @@ impl Drain {
         }
     }
 
-    /// The app has answered a request.
+    /// The app has said something that it owes to its clients: a part of a response, or bytes of a tunnel.
     pub fn app_answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }

@@ -14,8 +14,10 @@ use crate::side::Side;
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {
-    /// The moment of a decision: the app has answered.
+    /// The moment of a decision.
     fn moment(&self) -> Moment;
+    /// The app has said something that it owes to its clients: a part of a response.
+    fn app_answered(&self);
     /// Another request has begun.
     fn request_started(&self);
     /// The end of the connection was announced.
@@ -56,8 +58,11 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn moment(&self) -> Moment {
+    fn app_answered(&self) {
         self.proxy.drain.app_answered();
+    }
+
+    fn moment(&self) -> Moment {
         // The clock is asked only where an age limit makes it matter.
         let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
         Moment { age, draining: self.proxy.drain.is_announcing(), marked: self.retirable.is_marked() }

@@ -57,9 +57,9 @@ impl Tunnel {
     }
 
     /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
-    /// the other.
-    pub(crate) async fn run(mut self, max_age: Option<Duration>) -> TunnelEnd {
-        let both = poll_fn(|cx| self.poll(cx));
+    /// the other. Whenever the app has said something, `answered` is called.
+    pub(crate) async fn run(mut self, max_age: Option<Duration>, answered: impl Fn()) -> TunnelEnd {
+        let both = poll_fn(|cx| self.poll(&answered, cx));
         let ended = match max_age {
             Some(age) => timeout(age, both).await,
             None => Ok(both.await),
@@ -84,13 +84,16 @@ impl Tunnel {
         tokio::join!(end(client, &from_app), end(app, &from_client));
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Pair { client, app, from_client, from_app } = &mut self.pair;
         from_client.begin_poll();
         from_app.begin_poll();
         loop {
             let moved_to_app = pass(from_client, client, app, cx)?;
             let moved_to_client = pass(from_app, app, client, cx)?;
+            if moved_to_client && !from_app.source_ended() {
+                answered();
+            }
             if from_client.has_passed_end() && from_app.has_passed_end() {
                 return Poll::Ready(Ok(()));
             }
@@ -116,4 +119,32 @@ fn pass(flow: &mut Flow, source: &mut Wire, sink: &mut Wire, cx: &mut Context<'_
     let flushed = flow.flush(sink, cx)?;
     let ended = flow.pass_end(sink, cx);
     Ok(moved || flushed || ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_apps_bytes_show_that_it_is_alive() {
+        let (mut client, mut app, pair) = Pair::with_far_ends().await;
+        let answers = Cell::new(0);
+        let talk = async {
+            for question in [b"a", b"b"] {
+                client.write_all(question).await.unwrap();
+                app.read_exact(&mut [0]).await.unwrap();
+            }
+            let silent = answers.get();
+            app.write_all(b"c").await.unwrap();
+            client.read_exact(&mut [0]).await.unwrap();
+            drop((client, app));
+            silent
+        };
+        let (_, silent) = tokio::join!(Tunnel::new(pair).run(None, || answers.set(answers.get() + 1)), talk);
+        assert_eq!((silent, answers.get() > 0), (0, true));
+    }
 }

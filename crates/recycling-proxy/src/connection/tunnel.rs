@@ -6,7 +6,7 @@ use crate::tunnel::{Tunnel, TunnelKind};
 
 pub(super) async fn serve(proxy: &Proxy, kind: TunnelKind, pair: Pair) {
     proxy.metrics.tunnel(kind);
-    let end = Tunnel::new(pair).run(proxy.draw_tunnel_age(fastrand::u32(..))).await;
+    let end = Tunnel::new(pair).run(proxy.draw_tunnel_age(fastrand::u32(..)), || proxy.drain.app_answered()).await;
     tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
     proxy.metrics.tunnel_ended(end);
 }

@@ -141,6 +141,9 @@ impl<O: Observer> Relay<O> {
         let unseen = self.conversation.response_unseen();
         let read = self.from_app.fill(&mut self.app, &self.client, unseen, cx);
         let mut moved = self.unless_cut(&read)?;
+        if moved && !self.from_app.source_ended() {
+            self.observer.app_answered();
+        }
         let pipelined = !self.from_client.buffer.unexamined().is_empty();
         let before = self.conversation.retired();
         let (conversation, observer) = (&mut self.conversation, &self.observer);

@@ -122,7 +122,8 @@ impl<O: Observer> Relay<O> {
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let moved = self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
+        let moved =
+            self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
@@ -143,9 +144,13 @@ impl<O: Observer> Relay<O> {
             Err(_) if self.session.has_open_streams() => return Err(Ending::Reset),
             Err(_) => true,
         };
+        let answers = self.session.answers();
         let (session, observer) = (&mut self.session, &self.observer);
         let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        if self.session.answers() != answers {
+            self.observer.app_answered();
+        }
         let flushed = self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error))?;
         Ok(moved || made_room || flushed)
     }

@@ -23,6 +23,8 @@ pub struct Session {
     ping: [u8; PING_PAYLOAD],
     /// Streams that clients have opened.
     started: u32,
+    /// Frames of the app's that carry a part of a response.
+    answers: u32,
     /// The stream with which the limit was reached.
     limit_reached_at: Option<u32>,
     retired: Option<RetireReason>,
@@ -56,6 +58,7 @@ impl Session {
             limits,
             ping,
             started: 0,
+            answers: 0,
             limit_reached_at: None,
             retired: None,
             app_has_spoken: false,
@@ -84,6 +87,11 @@ impl Session {
     /// Streams that the client has opened.
     pub const fn requests_started(&self) -> u32 {
         self.started
+    }
+
+    /// Frames of the app's that carry a part of a response, modulo 2³².
+    pub const fn answers(&self) -> u32 {
+        self.answers
     }
 
     /// Whether the client has opened a stream after it has had the time to heed the goodbye. Before that, one may have
@@ -230,6 +238,9 @@ impl Session {
     }
 
     fn note_app(&mut self, header: FrameHeader) {
+        if matches!(header.kind, Kind::Headers | Kind::Data) {
+            self.answers = self.answers.wrapping_add(1);
+        }
         match header.kind {
             Kind::Headers => self.streams.answered(header.stream),
             Kind::RstStream => self.streams.reset(header.stream),

@@ -12,12 +12,17 @@ use crate::side::Side;
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) retired: RefCell<Vec<RetireReason>>,
+    pub(crate) answers: Cell<u32>,
     pub(crate) client_timeouts: Cell<u32>,
 }
 
 impl Observer for Notes {
     fn moment(&self) -> Moment {
         Moment { age: Duration::ZERO, draining: false, marked: false }
+    }
+
+    fn app_answered(&self) {
+        self.answers.set(self.answers.get() + 1);
     }
 
     fn request_started(&self) {}

@@ -132,6 +132,30 @@ async fn a_piece_of_a_long_body_waits_for_its_turn() {
     assert_eq!(&piece, b"piece");
 }
 
+/// Those of apps and clients that do not persist, too.
+#[tokio::test(start_paused = true)]
+async fn every_response_shows_that_the_app_is_alive() {
+    for (request, response) in [
+        ("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (GET, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+        (GET, "HTTP/1.1 200 OK\r\n\r\n"),
+        (GET, "HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        (GET, "HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ] {
+        let (mut client, mut app, mut relay) = connected().await;
+        let exchange = async {
+            client.write_all(request.as_bytes()).await.unwrap();
+            app.read_exact(&mut vec![0; request.len()]).await.unwrap();
+            app.write_all(response.as_bytes()).await.unwrap();
+            client.read_exact(&mut vec![0; response.len()]).await.unwrap();
+            drop(app);
+        };
+        tokio::join!(relay.run(), exchange);
+        assert_eq!(relay.observer.answers.get(), 1, "{response:?} to {request:?}");
+    }
+}
+
 /// How the relay ends; both sides are closed then.
 async fn relayed(mut relay: Relay<Notes>) -> Ending {
     relay.run().await

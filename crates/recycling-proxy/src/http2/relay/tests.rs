@@ -60,6 +60,9 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
         answer[4] = 1;
         client.write_all(&answer).await.unwrap();
         let begun = Instant::now();
+        let message = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+        app.write_all(&message).await.unwrap();
+        expect(&mut client, &message).await;
         expect(&mut client, &goaway(3, ErrorCode::NoError)).await;
         begun.elapsed()
     };
@@ -67,6 +70,7 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
     assert_eq!(ending, Ending::Linger);
     assert!(waited >= GRACE && waited < GRACE + Duration::from_secs(1), "{waited:?}");
     assert_eq!(*relay.observer.retired.borrow(), [RetireReason::MaxRequests]);
+    assert_eq!(relay.observer.answers.get(), 3, "a response, another, and a message behind the goodbye");
 }
 
 /// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it, and
