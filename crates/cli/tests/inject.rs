@@ -86,7 +86,7 @@ fn the_annotated_workload_alone_is_written_anew() {
     let deployment = &values(injected)[0];
     let spec = &deployment["spec"]["template"]["spec"];
     assert_eq!(spec["initContainers"][1]["name"], "recycling-proxy");
-    assert_eq!(spec["containers"][0]["livenessProbe"]["httpGet"]["path"], "/probe/tcp/8080");
+    assert_eq!(spec["containers"][0]["livenessProbe"]["tcpSocket"]["port"], 15220);
     assert_eq!(
         spec["containers"][0]["args"],
         values(DEPLOYMENT)[0]["spec"]["template"]["spec"]["containers"][0]["args"]

@@ -10,7 +10,7 @@ use crate::volume;
 /// What is injected, in the order in which it runs.
 pub(crate) fn wanted(plan: &Plan) -> Vec<Value> {
     match &plan.takeover {
-        Takeover::Redirect(settings) => vec![redirect(plan, settings), sidecar(plan)],
+        Takeover::Redirect(settings, _) => vec![redirect(plan, settings), sidecar(plan)],
         Takeover::NamedPort(_) => vec![sidecar(plan)],
     }
 }

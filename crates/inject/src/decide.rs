@@ -6,13 +6,13 @@ use json_patch::Patch;
 use serde_json::Value;
 use settings::{Faults, Layer, STATUS_KEY, WorkloadSettings};
 
+use crate::earlier::Earlier;
 use crate::injection::injected;
 use crate::interception;
 use crate::kind::WorkloadKind;
-use crate::names::PortNames;
 use crate::namespace::NamespaceFacts;
 use crate::node::{Node, Unreadable};
-use crate::ours::{self, Origin};
+use crate::ours::Origin;
 use crate::outcome::Outcome;
 use crate::owner;
 use crate::patch;
@@ -21,7 +21,6 @@ use crate::pod::{Pod, texts};
 use crate::refusal::Refusal;
 use crate::sites::Sites;
 use crate::skip::SkipReason;
-use crate::status::Record;
 
 /// Decides what becomes of `workload`, an object of this `kind` as JSON.
 ///
@@ -89,32 +88,22 @@ fn decide(
 /// A pod template as it is and as its author wrote it.
 struct Injected {
     pod: Pod,
-    record: Option<Record>,
-    origin: Origin,
-    /// The names of ports that are the proxy's.
-    names: PortNames,
+    earlier: Earlier,
     now: Sites,
     author: Sites,
 }
 
 impl Injected {
     fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
-        let annotations = texts(&template.path(&["metadata", "annotations"])?)?;
-        let status = annotations.get(STATUS_KEY);
-        let origin = if status.is_some() { Origin::Recorded } else { Origin::Guessed };
-        let record = status.and_then(|status| Record::parse(status));
-        let names = match &record {
-            Some(record) => record.names.clone(),
-            None => ours::proxy(template, origin)?.map(PortNames::of_proxy).unwrap_or_default(),
-        };
-        let pod = Pod::read(template, origin, &names)?;
+        let earlier = Earlier::read(template)?;
+        let pod = Pod::read(template, earlier.origin, &earlier.names)?;
         let now = Sites::read(template)?;
-        let author = now.undone(&pod, record.as_ref(), &names, origin);
-        Ok(Self { pod, record, origin, names, now, author })
+        let author = now.undone(&pod, &earlier);
+        Ok(Self { pod, earlier, now, author })
     }
 
     fn plan(&self, settings: WorkloadSettings, namespace: Option<&NamespaceFacts>) -> Result<Plan, Refusal> {
-        let (interception, note) = interception::choose(&settings, namespace, !self.names.is_empty())?;
+        let (interception, note) = interception::choose(&settings, namespace, !self.earlier.names.is_empty())?;
         let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace)?;
         plan.notes.splice(..0, note);
         Ok(plan)
@@ -127,25 +116,22 @@ impl Injected {
 
     /// The removal of what a status annotation says is ours; without one it may be the author's own by now.
     fn recorded_removal(&self, kind: WorkloadKind) -> Option<Patch> {
-        match self.origin {
+        match self.earlier.origin {
             Origin::Recorded => self.removal(kind),
             Origin::Guessed => None,
         }
     }
 
     fn follow(&self, plan: Plan, kind: WorkloadKind) -> Outcome {
-        let want = injected(&self.author, &self.now, &self.pod, &plan, self.record.as_ref(), self.origin);
+        let want = injected(&self.author, &self.now, &self.pod, &plan, &self.earlier);
         let patch = patch::between(kind.template(), &self.now, &want);
         let report = plan.report();
         if patch.is_empty() { Outcome::Unchanged { report } } else { Outcome::Inject { patch, report } }
     }
 
     fn invalid(&self, faults: Faults, kind: WorkloadKind) -> Outcome {
-        let patch = match self.origin {
-            Origin::Recorded => {
-                let mended = self.now.mended(&self.pod, self.record.as_ref(), &self.names, self.origin);
-                patch::between(kind.template(), &self.now, &mended)
-            }
+        let patch = match self.earlier.origin {
+            Origin::Recorded => patch::between(kind.template(), &self.now, &self.now.mended(&self.pod, &self.earlier)),
             Origin::Guessed => Patch::default(),
         };
         Outcome::Invalid { faults, patch }

@@ -1,4 +1,8 @@
-//! Probes and hooks that reach the app by way of the proxy.
+//! Probes and hooks that go to another port of their pod: by way of the proxy to the app, or past it.
+//!
+//! A `tcpSocket` probe of a port that is redirected would find the proxy's listener whether or not the app lives. It goes to a port of
+//! ours, which the redirect leads to the app itself. Its kind stays, and all else in it: a `kubectl apply` of the author's manifest puts
+//! the author's port back and nothing else, so that the API server takes the object whether or not the webhook is asked.
 //!
 //! Where the name of a port moves, the kubelet still finds the app itself at its own port. An app that expects a header of the
 //! PROXY protocol on every connection refuses what comes without one, and its pod would never be ready. So what says
@@ -8,36 +12,51 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use settings::PROBE_PORTS;
 
 use crate::handler;
 use crate::names::{Listener, PortNames, Renaming, moved};
 use crate::pod::Container;
+use crate::probe_ports::ProbePorts;
 
 /// The handlers that say something.
-const KINDS: [&str; 2] = ["grpc", "httpGet"];
+const SPEAKING: &[&str] = &["grpc", "httpGet"];
+/// The handler that only connects.
+const CONNECTING: &[&str] = &["tcpSocket"];
 
-/// The proxy's ports by the numbers of the app's.
-pub(crate) struct Detours(BTreeMap<u16, Door>);
+/// Other ports for handlers of some kinds.
+pub(crate) struct Detours {
+    kinds: &'static [&'static str],
+    /// By the numbers of the app's ports.
+    doors: BTreeMap<u16, Door>,
+}
 
-/// Where the proxy listens for an app's port.
+/// What a handler goes to in the place of an app's port.
 struct Door {
     port: u16,
-    /// The app's name for its port, which leads here now.
-    name: String,
+    /// The app's name for its port, where that leads here now.
+    name: Option<String>,
 }
 
 impl Detours {
+    /// Those of what says something, by way of the proxy.
     pub(crate) fn of(names: &PortNames) -> Self {
         let door =
-            |listener: Listener<'_>| (listener.app, Door { port: listener.port, name: listener.name.to_owned() });
-        Self(names.listeners().map(door).collect())
+            |listener: Listener<'_>| (listener.app, Door { port: listener.port, name: Some(listener.name.to_owned()) });
+        Self { kinds: SPEAKING, doors: names.listeners().map(door).collect() }
+    }
+
+    /// Those of what only connects, past the proxy.
+    pub(crate) fn past_proxy(probes: &ProbePorts) -> Self {
+        let door = |(port, app): (u16, u16)| (app, Door { port, name: None });
+        Self { kinds: CONNECTING, doors: probes.iter().map(door).collect() }
     }
 
     /// The port that a probe or hook of `app` goes to, and the probe or hook with the proxy's in its place; `None` where it goes
     /// to no port that is taken.
     pub(crate) fn taken(&self, holder: &Value, app: &Container) -> Option<(Value, Value)> {
-        let kind = speaking(holder)?;
-        let door = self.0.get(&handler::port_here(&holder[kind], app)?)?;
+        let kind = self.kind(holder)?;
+        let door = self.doors.get(&handler::port_here(&holder[kind], app)?)?;
         let mut taken = holder.clone();
         let port = std::mem::replace(&mut taken[kind]["port"], door.port.into());
         Some((port, taken))
@@ -46,26 +65,39 @@ impl Detours {
     /// The probe or hook without a detour; `recorded` is the port that it went to. Where that was the name that has moved, it is
     /// the one that `back` will give back, as somebody may have changed it since. A name of the same number for UDP stays.
     pub(crate) fn undone(&self, holder: &Value, recorded: Option<&Value>, back: &Renaming) -> Value {
-        let listener = |kind: &str| holder[kind].get("port").and_then(Value::as_u64);
-        let door = |kind| self.0.iter().find(|(_, door)| listener(kind) == Some(door.port.into()));
-        let Some((kind, (app, door))) = speaking(holder).and_then(|kind| Some((kind, door(kind)?))) else {
-            return holder.clone();
+        let Some(kind) = self.kind(holder) else { return holder.clone() };
+        let port = holder[kind].get("port").and_then(Value::as_u64);
+        let door = self.doors.iter().find(|(_, door)| port == Some(door.port.into()));
+        let straight = match (door, recorded) {
+            (Some((app, door)), Some(Value::String(name)))
+                if door.name.as_ref() == Some(name) && back.renames(&moved(*app)) =>
+            {
+                moved(*app).into()
+            }
+            (Some(_), Some(Value::String(name))) => name.clone().into(),
+            (Some((app, _)), Some(_) | None) => (*app).into(),
+            // The container is gone that could tell where the port leads.
+            (None, Some(recorded)) if self.was_here(port) => recorded.clone(),
+            (None, Some(_) | None) => return holder.clone(),
         };
-        let mut straight = holder.clone();
-        straight[kind]["port"] = match recorded {
-            Some(Value::String(name)) if *name == door.name && back.renames(&moved(*app)) => moved(*app).into(),
-            Some(Value::String(name)) => name.clone().into(),
-            Some(_) | None => (*app).into(),
-        };
-        straight
+        let mut holder = holder.clone();
+        holder[kind]["port"] = straight;
+        holder
     }
-}
 
-/// The one handler of a probe or hook, where it says something.
-fn speaking(holder: &Value) -> Option<&'static str> {
-    let members = holder.as_object()?;
-    let speaks = |kind: &&str| members.get(*kind).is_some_and(Value::is_object) && !handler::has_rival(members, kind);
-    KINDS.into_iter().find(speaks)
+    /// Whether a recorded handler that goes to this port was led there.
+    fn was_here(&self, port: Option<u64>) -> bool {
+        let is_ours = port.and_then(|port| u16::try_from(port).ok()).is_some_and(|port| PROBE_PORTS.contains(&port));
+        self.kinds == CONNECTING && is_ours
+    }
+
+    /// The one handler of a probe or hook, where it is of these kinds.
+    fn kind(&self, holder: &Value) -> Option<&'static str> {
+        let members = holder.as_object()?;
+        let is_alone =
+            |kind: &&&str| members.get(**kind).is_some_and(Value::is_object) && !handler::has_rival(members, kind);
+        self.kinds.iter().find(is_alone).copied()
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +145,7 @@ mod tests {
                 assert_eq!(detours().undone(&holder, None, &back("TCP")), holder);
                 continue;
             };
-            let kind = speaking(&taken).unwrap();
+            let kind = detours().kind(&taken).unwrap();
             assert_eq!((taken[kind]["port"].as_u64(), &port), (led, &holder[kind]["port"]));
             let mut straight = detours().undone(&taken, Some(&port), &back("TCP"));
             if port == "http" {
@@ -121,6 +153,34 @@ mod tests {
                 straight[kind]["port"] = port;
             }
             assert_eq!(straight.to_string(), holder.to_string());
+        }
+    }
+
+    #[test]
+    fn what_only_connects_goes_past_the_proxy_and_comes_back() {
+        let past = Detours::past_proxy(&[(15_220, 8080), (15_222, 9090)].into_iter().collect());
+        for (text, led) in [
+            (r#"{"initialDelaySeconds":3,"tcpSocket":{"port":"http"},"periodSeconds":7}"#, Some(15_220)),
+            (r#"{"httpGet":null,"tcpSocket":{"host":"","port":8080},"periodSeconds":7}"#, Some(15_220)),
+            (r#"{"tcpSocket":{"port":9090}}"#, Some(15_222)),
+            (r#"{"tcpSocket":{"port":8080,"host":"db"}}"#, None),
+            (r#"{"tcpSocket":{"port":"other"}}"#, None),
+            // Refused by the API server.
+            (r#"{"tcpSocket":{"port":"8080"}}"#, None),
+            (r#"{"tcpSocket":{}}"#, None),
+            (r#"{"tcpSocket":null}"#, None),
+            (r#"{"httpGet":{"port":"http"}}"#, None),
+            // Two handlers are the author's mistake, and theirs to see.
+            (r#"{"tcpSocket":{"port":8080},"httpGet":{"port":8080}}"#, None),
+        ] {
+            let probe: Value = serde_json::from_str(text).unwrap();
+            let taken = past.taken(&probe, &app());
+            assert_eq!(taken.as_ref().map(|(_, taken)| taken["tcpSocket"]["port"].as_u64().unwrap()), led, "{text}");
+            let straight = taken.map_or_else(
+                || past.undone(&probe, None, &back("TCP")),
+                |(port, taken)| past.undone(&taken, Some(&port), &back("TCP")),
+            );
+            assert_eq!(straight.to_string(), text);
         }
     }
 

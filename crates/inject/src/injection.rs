@@ -4,32 +4,26 @@ use serde_json::Value;
 use settings::STATUS_KEY;
 
 use crate::container;
+use crate::earlier::Earlier;
 use crate::hook;
 use crate::ours::{Origin, is_our_container};
 use crate::plan::{Plan, Takeover};
 use crate::pod::{Container, Pod};
-use crate::probe;
 use crate::sites::{ANNOTATIONS, AppSites, INIT_CONTAINERS, METADATA, Sites, object};
 use crate::status::Record;
 use crate::update;
 use crate::volume::{self, VOLUMES};
 
 /// The sites with everything that is injected; `author`'s as they were written, `now` as they are.
-pub(crate) fn injected(
-    author: &Sites,
-    now: &Sites,
-    pod: &Pod,
-    plan: &Plan,
-    before: Option<&Record>,
-    origin: Origin,
-) -> Sites {
+pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earlier: &Earlier) -> Sites {
     let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
     let apps = author.apps.iter().zip(&pod.apps).map(|(site, app)| with_proxy(site, app, plan, &mut record)).collect();
     record.blanks.note(INIT_CONTAINERS, author.init_containers.as_ref());
     if plan.tls_secret.is_some() {
         record.blanks.note(VOLUMES, author.volumes.as_ref());
     }
-    let given = before.map(|record| &record.resources);
+    let origin = earlier.origin;
+    let given = earlier.record.as_ref().map(|record| &record.resources);
     let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
     let volumes = volume::injected(now.volumes.as_ref(), author.volumes.as_ref(), plan.tls_secret.as_ref(), origin);
     Sites {
@@ -50,24 +44,12 @@ fn with_proxy(author: &AppSites, app: &Container, plan: &Plan, record: &mut Reco
         held.lifecycle = Some(hook::waiting(lifecycle, asked));
     }
     match &plan.takeover {
-        Takeover::Redirect(_) => asking_proxy(held, app, plan, record),
+        Takeover::Redirect(_, probes) => held.past_proxy(app, probes, record),
         Takeover::NamedPort(names) => {
             let led = if plan.begins_with_header() { held.by_way_of_proxy(app, names, record) } else { held };
             led.renamed(&names.away(author.ports.as_ref()))
         }
     }
-}
-
-/// With probes that only open a connection answered by the proxy, which would take it in any case.
-fn asking_proxy(site: AppSites, app: &Container, plan: &Plan, record: &mut Record) -> AppSites {
-    let probes = site.each_probe(|kind, probe| match probe::dials(probe, app, |port| plan.takes(port)) {
-        Some((socket, port)) => {
-            record.sockets.entry(app.name.clone()).or_default().insert(kind.to_owned(), socket.clone());
-            probe::asking(probe, port)
-        }
-        None => probe.clone(),
-    });
-    AppSites { probes, ..site }
 }
 
 /// The `metadata` with the status annotation.

@@ -36,13 +36,13 @@ pub(crate) fn is_our_container(container: Option<&Value>, origin: Origin) -> boo
     }
 }
 
-/// The injected proxy of a pod template that has one.
-pub(crate) fn proxy<'a>(template: &Node<'a>, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
+/// The injected container of this name, in a pod template that has it.
+pub(crate) fn container<'a>(template: &Node<'a>, name: &str, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
     let entries = template.path(&["spec", "initContainers"])?.items()?;
-    let is_proxy = |entry: &&Value| {
-        entry.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER) && is_our_container(Some(entry), origin)
+    let is_it = |entry: &&Value| {
+        entry.get("name").and_then(Value::as_str) == Some(name) && is_our_container(Some(entry), origin)
     };
-    Ok(entries.iter().filter_map(Node::raw).find(is_proxy))
+    Ok(entries.iter().filter_map(Node::raw).find(is_it))
 }
 
 /// Whether an entry of `volumes` was injected.

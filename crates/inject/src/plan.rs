@@ -16,9 +16,11 @@ use crate::namespace::NamespaceFacts;
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
 use crate::probe;
+use crate::probe_ports::ProbePorts;
 use crate::refusal::Refusal;
 use crate::report::{Note, Report};
 use crate::sites::{AppSites, Sites};
+use crate::skip::SkipReason;
 use crate::suitability;
 
 /// What an injection will do.
@@ -37,8 +39,8 @@ pub(crate) struct Plan {
 
 /// By what traffic reaches the proxy.
 pub(crate) enum Takeover {
-    /// By rules of the kernel's.
-    Redirect(RedirectSettings),
+    /// By rules of the kernel's, which also lead probes that only connect past the proxy.
+    Redirect(RedirectSettings, ProbePorts),
     /// By names that are the proxy's now.
     NamedPort(PortNames),
 }
@@ -60,15 +62,16 @@ impl Plan {
             notes.push(Note::NotGuaranteed);
         }
         let liveness = liveness::of(&held, pod, sites, &ports, &settings);
-        let (takeover, probe_ports) = match interception {
+        let takeover = match interception {
             Interception::Redirect => {
-                let redirect = RedirectSettings { ports: ports.taken.clone(), to: PROXY_PORT };
-                (Takeover::Redirect(redirect), probed(pod, &ports, sites))
+                let probes = probe_ports(pod, &ports, sites)?;
+                let (ports, to) = (ports.taken.clone(), PROXY_PORT);
+                Takeover::Redirect(RedirectSettings { ports, to, probes: probes.clone().into_inner() }, probes)
             }
             Interception::NamedPort => {
                 notes.push(Note::ByNameAlone);
                 notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
-                (Takeover::NamedPort(ports.names.into()), BTreeSet::new())
+                Takeover::NamedPort(ports.names.into())
             }
         };
         let defaults = ProxySettings::from_raw(&RawOptions::default())?;
@@ -81,7 +84,6 @@ impl Plan {
             opaque_ports: ports.opaque,
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
-            probe_ports,
             liveness,
             tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
@@ -91,10 +93,6 @@ impl Plan {
         };
         let tls_secret = settings.tls.map(|tls| tls.secret);
         Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, tls_secret, held, notes })
-    }
-
-    pub(crate) fn takes(&self, port: u16) -> bool {
-        self.ports.contains(&port)
     }
 
     /// Whether the app expects each connection to begin with a header that only the proxy writes.
@@ -107,7 +105,7 @@ impl Plan {
 
     pub(crate) fn report(self) -> Report {
         let interception = match self.takeover {
-            Takeover::Redirect(_) => Interception::Redirect,
+            Takeover::Redirect(..) => Interception::Redirect,
             Takeover::NamedPort(_) => Interception::NamedPort,
         };
         Report { ports: self.ports, interception, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
@@ -118,7 +116,7 @@ impl Takeover {
     /// The names that move.
     pub(crate) fn names(&self) -> PortNames {
         match self {
-            Self::Redirect(_) => PortNames::default(),
+            Self::Redirect(..) => PortNames::default(),
             Self::NamedPort(names) => names.clone(),
         }
     }
@@ -126,7 +124,7 @@ impl Takeover {
     /// The proxy's ports that have names of the app's.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
         let names = match self {
-            Self::Redirect(_) => None,
+            Self::Redirect(..) => None,
             Self::NamedPort(names) => Some(names),
         };
         names.into_iter().flat_map(PortNames::listeners)
@@ -139,7 +137,7 @@ impl Takeover {
             app: AppAddress::OfPod(listener.app),
         };
         match self {
-            Self::Redirect(_) => None,
+            Self::Redirect(..) => None,
             Self::NamedPort(_) => Some(Routes::Fixed(self.listeners().map(route).collect())),
         }
     }
@@ -158,13 +156,17 @@ fn held(pod: &Pod, ports: &Ports, sites: &Sites, notes: &mut Vec<Note>) -> BTree
     held
 }
 
-/// The ports that the proxy dials in the place of the kubelet.
-fn probed(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
+/// The ports that lead TCP probes of taken ports to the app: none that a container declares, or a probe or hook goes to.
+fn probe_ports(pod: &Pod, ports: &Ports, sites: &Sites) -> Result<ProbePorts, SkipReason> {
+    let containers = || pod.apps.iter().zip(&sites.apps);
     let of_app = |(app, site): (&Container, &AppSites)| {
-        let dialled = |probe| probe::dials(probe, app, |port| ports.taken.contains(&port)).map(|(_, port)| port);
+        let dialled = |probe| probe::dials(probe, app, |port| ports.taken.contains(&port));
         site.probes.iter().flatten().filter_map(dialled).collect::<Vec<_>>()
     };
-    pod.apps.iter().zip(&sites.apps).flat_map(of_app).collect()
+    let declared = pod.apps.iter().chain(&pod.init_containers).flat_map(Container::tcp_ports).map(|port| port.number);
+    let asked = containers().flat_map(|(app, site)| site.handler_ports(app));
+    let used = ports.taken.iter().copied().chain(declared).chain(asked).collect();
+    ProbePorts::choose(&containers().flat_map(of_app).collect(), &used)
 }
 
 /// The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.

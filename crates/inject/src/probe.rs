@@ -1,15 +1,15 @@
-//! Probes that open a TCP connection.
+//! Probes that open a TCP connection, and what earlier versions made of them.
 //!
-//! Under redirection such a probe would reach the proxy's listener and succeed whether or not the app lives. It becomes a
-//! request to the proxy, which dials the app. Probes by HTTP or gRPC stay: their bytes reach the app.
+//! Those versions replaced such a probe, under redirection, by a request to the proxy, which dialled the app. It had another kind than its
+//! author's, so that a `kubectl apply` that no webhook reviewed was refused for two handlers. Today it [keeps its
+//! kind](crate::detour); what was injected then is still recognised and given back.
 
 use serde_json::{Map, Value, json};
-use settings::ADMIN_PORT;
 
 use crate::handler;
 use crate::pod::Container;
 
-/// The admin endpoint that dials an app port.
+/// The admin endpoint that dials an app port, for templates that an earlier version wrote.
 const PATH: &str = "/probe/tcp/";
 const DIALS: &str = "tcpSocket";
 const ASKS: &str = "httpGet";
@@ -39,26 +39,11 @@ pub(crate) fn mended(probe: &Value, recorded: Option<&Value>) -> Value {
     Value::Object(handler::without(members, if was_replaced { DIALS } else { ASKS }))
 }
 
-/// The `tcpSocket` of a probe, where it dials a port that is taken, and that port's number.
-pub(crate) fn dials<'a>(
-    probe: &'a Value,
-    container: &Container,
-    taken: impl Fn(u16) -> bool,
-) -> Option<(&'a Value, u16)> {
-    let socket = probe.get(DIALS)?;
-    let port = handler::port_here(socket, container)?;
+/// The port that a probe dials, where it is one that is taken.
+pub(crate) fn dials(probe: &Value, container: &Container, taken: impl Fn(u16) -> bool) -> Option<u16> {
+    let port = handler::port_here(probe.get(DIALS)?, container)?;
     let alone = !handler::has_rival(probe.as_object()?, DIALS);
-    (alone && taken(port)).then_some((socket, port))
-}
-
-/// The probe with the proxy dialling the app; everything else in it stays.
-pub(crate) fn asking(probe: &Value, port: u16) -> Value {
-    // Without `host`: the kubelet then asks at the pod's own address.
-    let ask = json!({"path": format!("{PATH}{port}"), "port": ADMIN_PORT, "scheme": "HTTP"});
-    match probe {
-        Value::Object(members) => Value::Object(renamed(members, DIALS, ASKS, ask)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => probe.clone(),
-    }
+    (alone && taken(port)).then_some(port)
 }
 
 /// The port that a probe of ours has dialled. Without the proxy it would fail, so it is nobody else's.
@@ -87,8 +72,16 @@ fn renamed(members: &Map<String, Value>, from: &str, to: &str, value: Value) -> 
 
 #[cfg(test)]
 mod tests {
+    use settings::ADMIN_PORT;
+
     use super::*;
     use crate::pod::Port;
+
+    /// The probe as an earlier version made it ask the proxy.
+    fn asking(probe: &Value, port: u16) -> Value {
+        let ask = json!({"path": format!("{PATH}{port}"), "port": ADMIN_PORT, "scheme": "HTTP"});
+        Value::Object(renamed(probe.as_object().unwrap(), DIALS, ASKS, ask))
+    }
 
     fn container() -> Container {
         let http = Port { name: Some("http".to_owned()), number: 8080, tcp: true, on_host: false };
@@ -111,7 +104,7 @@ mod tests {
             (json!({}), None),
         ] {
             let probe = json!({"tcpSocket": socket});
-            assert_eq!(dials(&probe, &container(), taken).map(|(_, port)| port), port, "{probe}");
+            assert_eq!(dials(&probe, &container(), taken), port, "{probe}");
         }
         for probe in [
             json!({"httpGet": {"port": 8080}}),

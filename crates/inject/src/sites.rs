@@ -9,11 +9,10 @@ use serde_json::{Map, Value};
 use settings::STATUS_KEY;
 
 use crate::blank::{Blanks, put};
-use crate::names::PortNames;
+use crate::earlier::Earlier;
 use crate::node::{Node, Unreadable};
 use crate::ours::{Origin, PROXY_CONTAINER, is_our_container};
 use crate::pod::Pod;
-use crate::status::Record;
 use crate::volume::{self, VOLUMES};
 
 pub(crate) use app::AppSites;
@@ -55,15 +54,14 @@ impl Sites {
     }
 
     /// The sites as the workload's author wrote them.
-    pub(crate) fn undone(&self, pod: &Pod, record: Option<&Record>, names: &PortNames, origin: Origin) -> Self {
-        let unrecorded = Blanks::default();
-        let blanks = record.map_or(&unrecorded, |record| &record.blanks);
+    pub(crate) fn undone(&self, pod: &Pod, earlier: &Earlier) -> Self {
+        let (blanks, origin) = (earlier.blanks(), earlier.origin);
         let apps = self.apps.iter().zip(&pod.apps);
         Self {
             metadata: without_status(self.metadata.as_ref(), blanks),
             init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
             volumes: volume::without_ours(self.volumes.as_ref(), blanks, origin),
-            apps: apps.map(|(site, app)| site.undone(&app.name, record, names, blanks)).collect(),
+            apps: apps.map(|(site, app)| site.undone(&app.name, earlier)).collect(),
         }
     }
 
@@ -71,12 +69,12 @@ impl Sites {
     ///
     /// For a workload whose settings cannot be used: what runs goes on to run. Of two handlers in one probe, the author's goes
     /// where it is the one that was replaced before, and ours where it is a new one.
-    pub(crate) fn mended(&self, pod: &Pod, record: Option<&Record>, names: &PortNames, origin: Origin) -> Self {
-        if !self.has_proxy(origin) {
+    pub(crate) fn mended(&self, pod: &Pod, earlier: &Earlier) -> Self {
+        if !self.has_proxy(earlier.origin) {
             // Probes that ask a proxy that is not there would keep the pod from becoming ready.
-            return self.undone(pod, record, names, origin);
+            return self.undone(pod, earlier);
         }
-        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(app, record, names)).collect();
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(app, earlier)).collect();
         Self {
             metadata: self.metadata.clone(),
             init_containers: self.init_containers.clone(),

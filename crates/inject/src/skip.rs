@@ -35,7 +35,7 @@ reasons! {
     NameClash: "name_clash", "a container or volume of another origin has a name of the recycling proxy's own";
     NoPort: "no_port", "no container declares a port; evenkeel.dev/ports can name the one to take";
     NoTcpPort: "no_tcp_port", "every declared port is UDP or SCTP, and only TCP carries HTTP connections to recycle";
-    PortClash: "port_clash", "a port that the proxy needs is used: 15210, 15211 or, by 80 named ports at most, 15220 to 15299";
+    PortClash: "port_clash", "a port that the proxy needs is used: 15210, 15211 or, for named or probed ports, 15220 to 15299";
     PortOwners: "port_owners", "two containers declare the same TCP port, so it is unclear which of them is the app";
     HostPort: "host_port", "a taken port has a hostPort, by which the node would lead clients past the Service";
     PodSecurity: "pod_security", "the namespace's Pod Security admits no redirect; interception named-port needs no privilege";

@@ -94,7 +94,7 @@ fn a_fault_leaves_a_name_where_it_is() {
     };
     let live = fault(injected(&by_name()));
     assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
-    let arrived = client_side_apply(&live, &by_name());
+    let arrived = client_side_apply(&live, &fault(by_name()));
     assert_eq!(applied(&arrived, &outcome(&arrived)), live);
 }
 
@@ -138,7 +138,7 @@ fn a_fault_leaves_probes_on_their_way() {
     };
     let live = fault(injected(&with_header()));
     assert_eq!((outcome(&live).decision(), outcome(&live).patch()), (Decision::Invalid, None));
-    let arrived = client_side_apply(&live, &with_header());
+    let arrived = client_side_apply(&live, &fault(with_header()));
     assert_eq!(applied(&arrived, &outcome(&arrived)), live);
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz` | 200 while the proxy accepts connections |
-//! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports |
+//! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports; asked by what earlier versions injected |
 //! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
 //! | `/drained/CONTAINER` | the same of an app whose liveness probe is known: it is asked, and waits for a drain to begin for 10 s if it is alive, for 0.5 s if not |
 //!

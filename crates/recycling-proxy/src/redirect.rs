@@ -31,6 +31,34 @@
 //! alone: the proxy's own connections to the app, and those of the other containers of the pod, also when they use the
 //! pod's address.
 //!
+//! # Probes that only connect
+//! The proxy's listener would answer a `tcpSocket` probe whether or not the app lives. So such a probe goes to a port of ours
+//! (`--probes`), which leads to the app itself, at the address that was meant: it finds the app, or nobody, as without the proxy. These
+//! rules come to the others:
+//!
+//! ```text
+//!     set probes {
+//!         type inet_service
+//!         elements = { 15220 }
+//!     }
+//!
+//!     chain redirect {
+//!         …
+//!         meta iiftype != loopback tcp dport 15220 dnat ip to :8080
+//!         meta iiftype != loopback tcp dport 15220 dnat ip6 to :8080
+//!     }
+//!
+//!     chain silence {
+//!         type filter hook prerouting priority mangle; policy accept;
+//!         meta iiftype != loopback tcp dport @probes tcp doff 5 @th,160,8 >= 0x0 drop
+//!         …
+//!     }
+//! ```
+//!
+//! Everybody who reaches the pod reaches these ports. They must be no way around the proxy, whose word on the client an app may
+//! rely on (`--forwarded-for`, `--proxy-protocol`): a segment with data is dropped, for each length that a TCP header can have, so
+//! that a connection can be opened and closed and nothing be said on it.
+//!
 //! # What connection tracking does to connections
 //! The kernel redirects by tracking connections, and what it cannot follow breaks. Three cures:
 //!

@@ -10,6 +10,8 @@ mod introduction;
 mod namespace;
 #[path = "redirect/pod.rs"]
 mod pod;
+#[path = "redirect/probes.rs"]
+mod probes;
 #[path = "redirect/running.rs"]
 mod running;
 #[path = "redirect/segment.rs"]
@@ -88,11 +90,16 @@ fn applied_twice_is_applied_once() {
         pod.redirect(&[8080, 9090]).unwrap();
         let once = pod.inside.rules();
         let shown: Vec<&str> = once.split_whitespace().collect();
-        let documented = include_str!("../src/redirect.rs").split("```").nth(1).unwrap().replace("//!", "");
-        assert_eq!(shown, documented.split_whitespace().skip(1).collect::<Vec<_>>(), "the module's documentation");
+        assert_eq!(shown.join(" "), documented(1), "the module's documentation");
         pod.redirect(&[8080, 9090]).unwrap();
         assert_eq!(pod.inside.rules(), once);
     });
+}
+
+/// The words of a block of the documentation of the module `redirect`.
+fn documented(block: usize) -> String {
+    let text = include_str!("../src/redirect.rs").split("```").nth(block * 2 - 1).unwrap().replace("//!", "");
+    text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

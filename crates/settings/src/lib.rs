@@ -39,6 +39,9 @@ pub const PROXY_PORT: u16 = 15_210;
 pub const ADMIN_PORT: u16 = 15_211;
 /// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
 pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
+/// The ports that lead TCP probes past the injected proxy to the app with interception redirect: one for each app port that is probed
+/// so, from the first on, without those that the app has itself. Both interceptions are never at work in one pod.
+pub const PROBE_PORTS: RangeInclusive<u16> = NAMED_PORTS;
 /// The folder in which the injected proxy finds its certificate, `tls.crt`, and the key, `tls.key`.
 pub const TLS_FOLDER: &str = "/run/evenkeel/tls";
 /// The numeric user and group of the injected proxy.

@@ -122,6 +122,8 @@ options!(
             "The app ports whose new inbound connections go to the proxy: numbers, separated by commas.";
         To: "to", "EVENKEEL_REDIRECT_TO", "PORT", Some("15210"), false,
             "The port on which the proxy listens.";
+        Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
+            "Ports whose new inbound connections go to a port of the app, past the proxy, and can say nothing there: for probes that only connect. Pairs such as 15220=8080, separated by commas.";
     }
 );
 

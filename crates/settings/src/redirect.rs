@@ -1,10 +1,12 @@
 //! The settings of the init container that leads inbound connections to the proxy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, RawOptions, RedirectOption};
 use crate::proxy::PortNumber;
+use crate::value::InvalidValue;
 
 /// Everything that `recycling-proxy redirect` can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct RedirectSettings {
     pub ports: BTreeSet<u16>,
     /// The proxy's port.
     pub to: u16,
+    /// Ports that lead past the proxy to the app, for probes that only connect, each with the app's port.
+    pub probes: BTreeMap<u16, u16>,
 }
 
 impl RedirectSettings {
@@ -21,6 +25,7 @@ impl RedirectSettings {
         let mut faults = Vec::new();
         let ports = raw.list::<PortNumber>(RedirectOption::Ports, &mut faults);
         let to = raw.one::<PortNumber>(RedirectOption::To, &mut faults).map_or(0, |PortNumber(port)| port);
+        let probes = raw.list::<Probe>(RedirectOption::Probes, &mut faults);
         let ports: BTreeSet<u16> = ports.into_iter().map(|PortNumber(port)| port).collect();
         if ports.is_empty() && faults.is_empty() {
             faults.push(Fault::missing(raw.key(RedirectOption::Ports), "at least one port number"));
@@ -29,8 +34,14 @@ impl RedirectSettings {
             let expected = format!("ports other than the proxy's own ({to}): its connections would come back to it");
             faults.push(Fault::invalid(raw.key(RedirectOption::Ports), to.to_string(), expected));
         }
+        let probes: BTreeMap<u16, u16> = probes.into_iter().map(|Probe { port, app }| (port, app)).collect();
+        let is_used = |port: &&u16| ports.contains(port) || **port == to || probes.values().any(|app| app == *port);
+        for port in probes.keys().filter(is_used) {
+            let expected = "ports that neither the proxy nor the app has";
+            faults.push(Fault::invalid(raw.key(RedirectOption::Probes), port.to_string(), expected));
+        }
         Faults::none_or(faults)?;
-        Ok(Self { ports, to })
+        Ok(Self { ports, to, probes })
     }
 
     /// The environment that gives these settings back.
@@ -41,7 +52,28 @@ impl RedirectSettings {
         if RedirectOption::To.default() != Some(&*to) {
             env.push((RedirectOption::To.env(), to));
         }
+        if !self.probes.is_empty() {
+            let probes: Vec<String> = self.probes.iter().map(|(port, app)| format!("{port}={app}")).collect();
+            env.push((RedirectOption::Probes.env(), probes.join(",")));
+        }
         env
+    }
+}
+
+/// A port and the app's port that it leads to.
+struct Probe {
+    port: u16,
+    app: u16,
+}
+
+impl FromStr for Probe {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let expected = InvalidValue("pairs such as 15220=8080, separated by commas");
+        let port = |text: &str| text.parse().map(|PortNumber(port)| port).ok();
+        let pair = text.split_once('=').and_then(|(from, to)| Some(Self { port: port(from)?, app: port(to)? }));
+        pair.ok_or(expected)
     }
 }
 
@@ -59,6 +91,29 @@ mod tests {
         let settings = parse(&[("EVENKEEL_PORTS", "9090,8080,8080")]).unwrap();
         assert_eq!((settings.ports.iter().copied().collect::<Vec<_>>(), settings.to), (vec![8080, 9090], 15210));
         assert_eq!(settings.to_env(), [("EVENKEEL_PORTS", "8080,9090".into())]);
+    }
+
+    #[test]
+    fn ports_for_probes_are_given_back() {
+        let env = [("EVENKEEL_PORTS", "8080"), ("EVENKEEL_PROBES", "15220=8080,15221=9090")];
+        let settings = parse(&env).unwrap();
+        assert_eq!(settings.probes, BTreeMap::from([(15_220, 8080), (15_221, 9090)]));
+        assert_eq!(settings.to_env(), env.map(|(key, value)| (key, value.to_owned())));
+    }
+
+    #[test]
+    fn a_port_for_probes_is_nobody_elses() {
+        for (probes, word) in [
+            ("15220", "pairs such as"),
+            ("15220=http", "pairs such as"),
+            ("0=8080", "pairs such as"),
+            ("8080=9090", "\"8080\" is not usable"),
+            ("15210=8080", "\"15210\" is not usable"),
+            ("15220=15221,15221=8080", "\"15221\" is not usable"),
+        ] {
+            let said = parse(&[("EVENKEEL_PORTS", "8080"), ("EVENKEEL_PROBES", probes)]).unwrap_err().to_string();
+            assert!(said.contains("EVENKEEL_PROBES") && said.contains(word), "{probes}: {said}");
+        }
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 
-use crate::blank::Blanks;
 use crate::detour::Detours;
+use crate::earlier::Earlier;
+use crate::handler;
 use crate::hook;
 use crate::names::{PortNames, Renaming};
 use crate::node::{Node, Unreadable};
 use crate::pod::Container;
 use crate::probe;
+use crate::probe_ports::ProbePorts;
 use crate::status::Record;
 
 /// The places of an app container.
@@ -35,34 +37,42 @@ impl AppSites {
         Ok(Self { ports, lifecycle: lifecycle.raw().cloned(), probes })
     }
 
-    pub(super) fn undone(&self, name: &str, record: Option<&Record>, names: &PortNames, blanks: &Blanks) -> Self {
+    pub(super) fn undone(&self, name: &str, earlier: &Earlier) -> Self {
+        let record = earlier.record.as_ref();
+        let (detours, back) = (Detours::of(&earlier.names), earlier.names.back(self.ports.as_ref()));
+        let past = Detours::past_proxy(&earlier.probes);
         let probes = self.each_probe(|kind, probe| probe::undone(probe, recorded(record, name, kind)));
-        let lifecycle = hook::undone(self.lifecycle.as_ref(), name, blanks);
-        let (detours, back) = (Detours::of(names), names.back(self.ports.as_ref()));
+        let lifecycle = hook::undone(self.lifecycle.as_ref(), name, earlier.blanks());
         let straight = Self { ports: self.ports.clone(), lifecycle, probes }.each_handler(|place, holder| {
             let recorded = record.and_then(|record| record.handler_port(name, place));
-            detours.undone(holder, recorded, &back)
+            past.undone(&detours.undone(holder, recorded, &back), recorded, &back)
         });
         straight.renamed(&back)
+    }
+
+    /// With probes that only connect going past the proxy, which would take them in any case.
+    pub(crate) fn past_proxy(self, app: &Container, probes: &ProbePorts, record: &mut Record) -> Self {
+        let detours = Detours::past_proxy(probes);
+        let probes = self.each_probe(|place, probe| led(&detours, place, probe, app, record));
+        Self { probes, ..self }
     }
 
     /// With everything that says something to the app going through the proxy, whose header the app expects.
     pub(crate) fn by_way_of_proxy(self, app: &Container, names: &PortNames, record: &mut Record) -> Self {
         let detours = Detours::of(names);
-        self.each_handler(|place, holder| match detours.taken(holder, app) {
-            Some((port, led)) => {
-                record.handler_ports.entry(app.name.clone()).or_default().insert(place.to_owned(), port);
-                led
-            }
-            None => holder.clone(),
-        })
+        self.each_handler(|place, holder| led(&detours, place, holder, app, record))
     }
 
-    pub(super) fn mended(&self, app: &Container, record: Option<&Record>, names: &PortNames) -> Self {
+    pub(super) fn mended(&self, app: &Container, earlier: &Earlier) -> Self {
+        let Earlier { record, names, probes: ports, .. } = earlier;
+        let record = record.as_ref();
         let probes = self.each_probe(|kind, probe| probe::mended(probe, recorded(record, &app.name, kind)));
         let mended = Self { ports: self.ports.clone(), lifecycle: hook::mended(self.lifecycle.as_ref()), probes };
         let led = match record.filter(|record| !record.handler_ports.is_empty()) {
-            Some(record) => mended.by_way_of_proxy(app, names, &mut record.clone()),
+            Some(record) => {
+                let mut record = record.clone();
+                mended.past_proxy(app, ports, &mut record).by_way_of_proxy(app, names, &mut record)
+            }
             None => mended,
         };
         led.renamed(&names.away(self.ports.as_ref()))
@@ -72,6 +82,17 @@ impl AppSites {
     pub(crate) fn liveness_probe(&self) -> Option<&Value> {
         let [liveness, _, _] = &self.probes;
         liveness.as_ref()
+    }
+
+    /// The ports of this pod that its probes and hooks go to.
+    pub(crate) fn handler_ports(&self, app: &Container) -> Vec<u16> {
+        let mut ports = Vec::new();
+        _ = self.clone().each_handler(|_, holder| {
+            let handlers = handler::KINDS.iter().filter_map(|kind| holder.get(*kind));
+            ports.extend(handlers.filter_map(|handler| handler::port_here(handler, app)));
+            holder.clone()
+        });
+        ports
     }
 
     pub(crate) fn renamed(self, renaming: &Renaming) -> Self {
@@ -98,6 +119,13 @@ impl AppSites {
         }
         edited
     }
+}
+
+/// The probe or hook on its detour, where it takes one; `record` then has the port that it went to.
+fn led(detours: &Detours, place: &str, holder: &Value, app: &Container, record: &mut Record) -> Value {
+    let Some((port, led)) = detours.taken(holder, app) else { return holder.clone() };
+    record.handler_ports.entry(app.name.clone()).or_default().insert(place.to_owned(), port);
+    led
 }
 
 fn recorded<'a>(record: Option<&'a Record>, name: &str, kind: &str) -> Option<&'a Value> {

@@ -61,27 +61,68 @@ pub(crate) fn app_mut(object: &mut Value) -> &mut Value {
     &mut object["spec"]["template"]["spec"]["containers"][0]
 }
 
-/// What a client-side apply of `author`'s manifest makes of a live object: members that it names are back, what it never named
-/// stays.
+/// What an apply of `author`'s manifest, which is the one of before, makes of a live object.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
 pub(crate) fn client_side_apply(live: &Value, author: &Value) -> Value {
-    let mut merged = live.clone();
-    json_merge(
-        &mut merged["spec"]["template"]["spec"]["containers"][0],
-        &author["spec"]["template"]["spec"]["containers"][0],
-    );
-    merged
+    apply_over(live, author, author)
+}
+
+/// What an apply of `author`'s manifest makes of a live object to which `last` was applied: a strategic merge by three ways, as kubectl
+/// and Helm 3 do it. What the author says holds; what they said before and say no more goes; what they never said stays. A server-side
+/// apply by one manager comes to the same.
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+pub(crate) fn apply_over(live: &Value, last: &Value, author: &Value) -> Value {
+    merged("", Some(live), Some(last), author)
 }
 
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
-fn json_merge(into: &mut Value, from: &Value) {
-    let (Value::Object(into), Value::Object(from)) = (&mut *into, from) else {
-        into.clone_from(from);
-        return;
-    };
-    for (key, value) in from {
-        json_merge(into.entry(key.clone()).or_insert(Value::Null), value);
+fn merged(key: &str, live: Option<&Value>, last: Option<&Value>, author: &Value) -> Value {
+    match (live, author) {
+        (Some(Value::Object(live)), Value::Object(author)) => {
+            let mut object = live.clone();
+            for key in last.and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
+                if !author.contains_key(key) {
+                    object.shift_remove(key);
+                }
+            }
+            for (key, value) in author {
+                let value = merged(key, live.get(key), last.and_then(|last| last.get(key)), value);
+                object.insert(key.clone(), value);
+            }
+            Value::Object(object)
+        }
+        (Some(Value::Array(live)), Value::Array(author)) => match merge_key(key) {
+            Some(merge_key) => Value::Array(merged_by(merge_key, live, last.and_then(Value::as_array), author)),
+            None => Value::Array(author.clone()),
+        },
+        (_, author) => author.clone(),
     }
+}
+
+/// By what the entries of a list are told apart; other lists are replaced as a whole.
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+fn merge_key(list: &str) -> Option<&'static str> {
+    match list {
+        "containers" | "initContainers" | "env" | "volumes" => Some("name"),
+        "ports" => Some("containerPort"),
+        _ => None,
+    }
+}
+
+#[allow(dead_code, reason = "each test crate uses its part of this module")]
+fn merged_by(key: &str, live: &[Value], last: Option<&Vec<Value>>, author: &[Value]) -> Vec<Value> {
+    let find = |list: &[Value], entry: &Value| list.iter().find(|other| other.get(key) == entry.get(key)).cloned();
+    let last = last.map_or(&[][..], Vec::as_slice);
+    let stays = |entry: &&Value| find(last, entry).is_none() || find(author, entry).is_some();
+    let mut entries: Vec<Value> = live.iter().filter(stays).cloned().collect();
+    for entry in author {
+        let merged = merged("", find(live, entry).as_ref(), find(last, entry).as_ref(), entry);
+        match entries.iter_mut().find(|other| other.get(key) == entry.get(key)) {
+            Some(place) => *place = merged,
+            None => entries.push(merged),
+        }
+    }
+    entries
 }
 
 /// Asserts that `arrived` becomes what a fresh injection of `author`'s would be.

@@ -29,6 +29,9 @@ pub enum RedirectError {
     /// The kernel lacks the `redirect` statement.
     #[error("this node's kernel cannot redirect connections ({0}): it needs CONFIG_NFT_REDIR (module nft_redir)")]
     NoRedirect(Errno),
+    /// The kernel lacks the `dnat` statement.
+    #[error("this node's kernel cannot translate ports ({0}): it needs CONFIG_NFT_NAT (module nft_nat)")]
+    NoNat(Errno),
     /// The kernel lacks the `ct` statement.
     #[error("this node's kernel cannot tell packets by connection ({0}): it needs CONFIG_NFT_CT (module nft_ct)")]
     NoConnectionState(Errno),
@@ -69,10 +72,14 @@ pub enum Step {
     CreateNatChain,
     /// Create the rule that redirects.
     CreateRedirectRule,
+    /// Create a rule that leads probes to the app.
+    CreateProbeRule,
     /// Create a chain that drops packets.
     CreateFilterChain,
     /// Create a rule that drops packets.
     CreateDropRule,
+    /// Create a rule that keeps probes silent.
+    CreateSilenceRule,
     /// End the transaction.
     Commit,
 }
@@ -88,8 +95,10 @@ impl fmt::Display for Step {
             Self::AddPorts => "add ports to the set",
             Self::CreateNatChain => "create the nat chain",
             Self::CreateRedirectRule => "create the redirect rule",
+            Self::CreateProbeRule => "create a rule for probes",
             Self::CreateFilterChain => "create a filter chain",
             Self::CreateDropRule => "create a rule against invalid packets",
+            Self::CreateSilenceRule => "create a rule against data in probes",
             Self::Commit => "commit the transaction",
         })
     }
@@ -105,6 +114,7 @@ impl RedirectError {
             Step::Begin if absent || errno == Errno::INVAL => Self::NoNfTables(errno),
             Step::EnsureTable | Step::CreateNatChain if absent => Self::NoInetNat(errno),
             Step::CreateRedirectRule if absent => Self::NoRedirect(errno),
+            Step::CreateProbeRule if absent => Self::NoNat(errno),
             Step::CreateDropRule if absent => Self::NoConnectionState(errno),
             Step::Begin
             | Step::EnsureTable
@@ -114,8 +124,10 @@ impl RedirectError {
             | Step::AddPorts
             | Step::CreateNatChain
             | Step::CreateRedirectRule
+            | Step::CreateProbeRule
             | Step::CreateFilterChain
             | Step::CreateDropRule
+            | Step::CreateSilenceRule
             | Step::Commit => Self::Refused { step, errno },
         }
     }
@@ -144,6 +156,7 @@ mod tests {
             (Step::CreateNatChain, Errno::OPNOTSUPP, "Linux 5.2"),
             (Step::EnsureTable, Errno::AFNOSUPPORT, "CONFIG_NF_TABLES_INET"),
             (Step::CreateRedirectRule, Errno::NOENT, "module nft_redir"),
+            (Step::CreateProbeRule, Errno::NOENT, "module nft_nat"),
             (Step::CreateDropRule, Errno::NOENT, "module nft_ct"),
             (Step::AddPorts, Errno::NOMEM, "refused to add ports to the set"),
             (Step::CreateNatChain, Errno::BUSY, "refused to create the nat chain"),

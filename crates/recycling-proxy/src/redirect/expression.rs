@@ -7,6 +7,11 @@ use super::message::Attributes;
 #[allow(clippy::wildcard_imports, reason = "names of the kernel's headers, unmistakable by their prefixes")]
 use super::uapi::*;
 
+/// Where a TCP header has its fields (RFC 9293 §3.1), in bytes.
+const SOURCE_PORT: u32 = 0;
+const DESTINATION_PORT: u32 = 2;
+const DATA_OFFSET: u32 = 12;
+
 /// `meta iiftype != loopback`: the packet comes from outside of the pod.
 pub(super) fn not_over_loopback(rule: &mut Attributes<'_>) {
     load_meta(rule, NFT_META_IIFTYPE);
@@ -20,41 +25,56 @@ pub(super) fn invalid(rule: &mut Attributes<'_>) {
         ct.number(NFTA_CT_KEY, NFT_CT_STATE).number(NFTA_CT_DREG, NFT_REG_1);
     });
     // The state is a bit mask in the machine's own byte order.
-    expression(rule, c"bitwise", |bitwise| {
-        bitwise
-            .number(NFTA_BITWISE_SREG, NFT_REG_1)
-            .number(NFTA_BITWISE_DREG, NFT_REG_1)
-            .number(NFTA_BITWISE_LEN, 4)
-            .nested(NFTA_BITWISE_MASK, |mask| value(mask, &NF_CT_STATE_INVALID_BIT.to_ne_bytes()))
-            .nested(NFTA_BITWISE_XOR, |xor| value(xor, &[0; 4]));
-    });
+    mask(rule, &NF_CT_STATE_INVALID_BIT.to_ne_bytes());
     compare(rule, NFT_CMP_NEQ, &[0; 4]);
 }
 
 /// `tcp dport @set`: the packet goes to one of the ports in the set.
 pub(super) fn tcp_to_port_in(rule: &mut Attributes<'_>, set: &CStr) {
-    // A TCP header begins with two ports, of which the destination is the second.
-    load_tcp_port(rule, 2);
+    load_tcp_port(rule, DESTINATION_PORT);
     expression(rule, c"lookup", |lookup| {
         lookup.name(NFTA_LOOKUP_SET, set).number(NFTA_LOOKUP_SREG, NFT_REG_1);
     });
 }
 
+/// `tcp dport port`: the packet goes to that port.
+pub(super) fn tcp_to_port(rule: &mut Attributes<'_>, port: u16) {
+    load_tcp_port(rule, DESTINATION_PORT);
+    compare(rule, NFT_CMP_EQ, &port.to_be_bytes());
+}
+
 /// `tcp sport port`: the packet comes from that port.
 pub(super) fn tcp_from_port(rule: &mut Attributes<'_>, port: u16) {
-    load_tcp_port(rule, 0);
+    load_tcp_port(rule, SOURCE_PORT);
     compare(rule, NFT_CMP_EQ, &port.to_be_bytes());
+}
+
+/// `tcp doff words @th,32·words,8 >= 0`: the TCP header is so many words of 32 bits long, and a byte follows it. A byte that is not
+/// there cannot be compared, and so no rule is met by a segment without data.
+pub(super) fn with_data_behind_header_of(rule: &mut Attributes<'_>, words: u8) {
+    load_tcp_header(rule, DATA_OFFSET, 1);
+    mask(rule, &[0xf0]);
+    compare(rule, NFT_CMP_EQ, &[words << 4]);
+    load_tcp_header(rule, u32::from(words) * 4, 1);
+    compare(rule, NFT_CMP_GTE, &[0]);
 }
 
 /// `redirect to :port`: the connection goes to that port, on the address of the interface by which it came.
 pub(super) fn redirect_to(rule: &mut Attributes<'_>, port: u16) {
-    expression(rule, c"immediate", |immediate| {
-        immediate
-            .number(NFTA_IMMEDIATE_DREG, NFT_REG_1)
-            .nested(NFTA_IMMEDIATE_DATA, |data| value(data, &port.to_be_bytes()));
-    });
+    load_port(rule, port);
     expression(rule, c"redir", |redir| {
         redir.number(NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
+    });
+}
+
+/// `dnat FAMILY to :port`: the connection, if it is of that family, goes to that port of the same address. Kernels before 5.14 know no
+/// such rule for both families at once.
+pub(super) fn translate_port_to(rule: &mut Attributes<'_>, family: u8, port: u16) {
+    load_port(rule, port);
+    expression(rule, c"nat", |nat| {
+        nat.number(NFTA_NAT_TYPE, NFT_NAT_DNAT)
+            .number(NFTA_NAT_FAMILY, family.into())
+            .number(NFTA_NAT_REG_PROTO_MIN, NFT_REG_1);
     });
 }
 
@@ -78,12 +98,36 @@ fn load_meta(rule: &mut Attributes<'_>, key: u32) {
 fn load_tcp_port(rule: &mut Attributes<'_>, offset: u32) {
     load_meta(rule, NFT_META_L4PROTO);
     compare(rule, NFT_CMP_EQ, &[IPPROTO_TCP]);
+    load_tcp_header(rule, offset, 2);
+}
+
+/// Loads bytes from the beginning of the TCP header on; behind it are the data.
+fn load_tcp_header(rule: &mut Attributes<'_>, offset: u32, length: u32) {
     expression(rule, c"payload", |payload| {
         payload
             .number(NFTA_PAYLOAD_DREG, NFT_REG_1)
             .number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER)
             .number(NFTA_PAYLOAD_OFFSET, offset)
-            .number(NFTA_PAYLOAD_LEN, 2);
+            .number(NFTA_PAYLOAD_LEN, length);
+    });
+}
+
+fn load_port(rule: &mut Attributes<'_>, port: u16) {
+    expression(rule, c"immediate", |immediate| {
+        immediate
+            .number(NFTA_IMMEDIATE_DREG, NFT_REG_1)
+            .nested(NFTA_IMMEDIATE_DATA, |data| value(data, &port.to_be_bytes()));
+    });
+}
+
+fn mask(rule: &mut Attributes<'_>, bits: &[u8]) {
+    expression(rule, c"bitwise", |bitwise| {
+        bitwise
+            .number(NFTA_BITWISE_SREG, NFT_REG_1)
+            .number(NFTA_BITWISE_DREG, NFT_REG_1)
+            .number(NFTA_BITWISE_LEN, u32::try_from(bits.len()).unwrap_or(u32::MAX))
+            .nested(NFTA_BITWISE_MASK, |mask| value(mask, bits))
+            .nested(NFTA_BITWISE_XOR, |xor| value(xor, &vec![0; bits.len()]));
     });
 }
 

@@ -1,6 +1,8 @@
 //! The rules as one netlink batch: pure, so that the very bytes can be tested.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::ops::RangeInclusive;
 
 use settings::RedirectSettings;
 
@@ -16,12 +18,19 @@ pub const TABLE: &CStr = c"evenkeel";
 const PORTS: &CStr = c"ports";
 /// Passed by the first packet of every inbound connection.
 const REDIRECT: &CStr = c"redirect";
+/// The set of ports that lead probes past the proxy.
+const PROBES: &CStr = c"probes";
+/// Passed by every inbound packet, before it is translated.
+const SILENCE: &CStr = c"silence";
 /// Passed by every inbound packet.
 const INVALID_IN: &CStr = c"invalid_in";
 /// Passed by every packet that the pod sends.
 const INVALID_OUT: &CStr = c"invalid_out";
-/// Names the set within the batch; the kernel insists on it.
-const SET_ID: u32 = 1;
+/// Names of the sets within the batch; the kernel insists on them.
+const PORTS_ID: u32 = 1;
+const PROBES_ID: u32 = 2;
+/// The lengths that a TCP header can have, in words of 32 bits (RFC 9293 §3.1).
+const HEADER_WORDS: RangeInclusive<u8> = 5..=15;
 /// Ports for one message: the length of an attribute has 16 bits, and a port takes 16 bytes of it.
 const PORTS_PER_MESSAGE: usize = 1024;
 
@@ -40,11 +49,11 @@ impl Batch {
         let mut draft = Draft::default();
         draft.push(Step::Begin, |_| ());
         draft.replace_table();
-        draft.create_set();
-        for some in ports.chunks(PORTS_PER_MESSAGE) {
-            draft.add_ports(some);
-        }
+        draft.create_set(PORTS, PORTS_ID, &ports);
         draft.redirect_to(settings.to);
+        if !settings.probes.is_empty() {
+            draft.lead_probes(&settings.probes);
+        }
         draft.drop_invalid_inbound();
         draft.drop_invalid_outbound(settings.to);
         draft.push(Step::Commit, |_| ());
@@ -85,19 +94,22 @@ impl Draft {
         }
     }
 
-    fn create_set(&mut self) {
+    fn create_set(&mut self, name: &CStr, id: u32, ports: &[u16]) {
         self.push(Step::CreateSet, |set| {
             set.name(NFTA_SET_TABLE, TABLE)
-                .name(NFTA_SET_NAME, PORTS)
-                .number(NFTA_SET_ID, SET_ID)
+                .name(NFTA_SET_NAME, name)
+                .number(NFTA_SET_ID, id)
                 .number(NFTA_SET_KEY_TYPE, TYPE_INET_SERVICE)
                 .number(NFTA_SET_KEY_LEN, 2);
         });
+        for some in ports.chunks(PORTS_PER_MESSAGE) {
+            self.add_ports(name, some);
+        }
     }
 
-    fn add_ports(&mut self, ports: &[u16]) {
+    fn add_ports(&mut self, set: &CStr, ports: &[u16]) {
         self.push(Step::AddPorts, |list| {
-            list.name(NFTA_SET_ELEM_LIST_TABLE, TABLE).name(NFTA_SET_ELEM_LIST_SET, PORTS);
+            list.name(NFTA_SET_ELEM_LIST_TABLE, TABLE).name(NFTA_SET_ELEM_LIST_SET, set);
             list.nested(NFTA_SET_ELEM_LIST_ELEMENTS, |elements| {
                 for port in ports {
                     elements.nested(NFTA_LIST_ELEM, |element| {
@@ -119,6 +131,31 @@ impl Draft {
             expression::tcp_to_port_in(rule, PORTS);
             expression::redirect_to(rule, port);
         });
+    }
+
+    /// Probes that only connect find the app at the address that they meant, or nobody, as without the proxy. They are told apart by
+    /// ports that everybody can go to, so nothing but a connection can be had there: what says something goes by way of the proxy.
+    fn lead_probes(&mut self, probes: &BTreeMap<u16, u16>) {
+        for (port, app) in probes {
+            for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
+                self.create_rule(Step::CreateProbeRule, REDIRECT, |rule| {
+                    expression::not_over_loopback(rule);
+                    expression::tcp_to_port(rule, *port);
+                    expression::translate_port_to(rule, family, *app);
+                });
+            }
+        }
+        let ports: Vec<u16> = probes.keys().copied().collect();
+        self.create_set(PROBES, PROBES_ID, &ports);
+        self.create_chain(Step::CreateFilterChain, SILENCE, c"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE);
+        for words in HEADER_WORDS {
+            self.create_rule(Step::CreateSilenceRule, SILENCE, |rule| {
+                expression::not_over_loopback(rule);
+                expression::tcp_to_port_in(rule, PROBES);
+                expression::with_data_behind_header_of(rule, words);
+                expression::drop_packet(rule);
+            });
+        }
     }
 
     fn drop_invalid_inbound(&mut self) {
@@ -171,7 +208,9 @@ fn header(step: Step) -> Header {
         Step::CreateSet => message(NFT_MSG_NEWSET, NLM_F_CREATE),
         Step::AddPorts => message(NFT_MSG_NEWSETELEM, NLM_F_CREATE),
         Step::CreateNatChain | Step::CreateFilterChain => message(NFT_MSG_NEWCHAIN, NLM_F_CREATE),
-        Step::CreateRedirectRule | Step::CreateDropRule => message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND),
+        Step::CreateRedirectRule | Step::CreateProbeRule | Step::CreateDropRule | Step::CreateSilenceRule => {
+            message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND)
+        }
         Step::Commit => frame(NFNL_MSG_BATCH_END),
     }
 }
@@ -182,7 +221,7 @@ mod tests {
     use super::*;
 
     fn batch(ports: impl IntoIterator<Item = u16>) -> Batch {
-        Batch::of(&RedirectSettings { ports: ports.into_iter().collect(), to: 15210 })
+        Batch::of(&RedirectSettings { ports: ports.into_iter().collect(), to: 15210, probes: BTreeMap::new() })
     }
 
     /// The bodies of the messages that ask for this.
@@ -217,6 +256,14 @@ mod tests {
             Step::Commit,
         ];
         assert_eq!(batch([8080]).steps(), expected);
+    }
+
+    #[test]
+    fn each_port_for_probes_has_a_rule_for_each_family() {
+        let probes = BTreeMap::from([(15_220, 8080), (15_221, 9090)]);
+        let batch = Batch::of(&RedirectSettings { ports: [8080].into(), to: 15210, probes });
+        let count = |step| bodies(&batch, step).len();
+        assert_eq!((count(Step::CreateProbeRule), count(Step::CreateSilenceRule)), (4, 11));
     }
 
     #[test]

@@ -16,8 +16,11 @@ pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 // linux/netfilter.h, linux/netfilter_ipv4.h
 pub(super) const NFPROTO_UNSPEC: u8 = 0;
 pub(super) const NFPROTO_INET: u8 = 1;
+pub(super) const NFPROTO_IPV4: u8 = 2;
+pub(super) const NFPROTO_IPV6: u8 = 10;
 pub(super) const NF_INET_PRE_ROUTING: u32 = 0;
 pub(super) const NF_INET_LOCAL_OUT: u32 = 3;
+pub(super) const NF_IP_PRI_MANGLE: i32 = -150;
 pub(super) const NF_IP_PRI_NAT_DST: i32 = -100;
 pub(super) const NF_IP_PRI_FILTER: i32 = 0;
 pub(super) const NF_DROP: u32 = 0;
@@ -81,6 +84,9 @@ pub(super) const NFTA_LOOKUP_SREG: u16 = 2;
 pub(super) const NFTA_IMMEDIATE_DREG: u16 = 1;
 pub(super) const NFTA_IMMEDIATE_DATA: u16 = 2;
 pub(super) const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
+pub(super) const NFTA_NAT_TYPE: u16 = 1;
+pub(super) const NFTA_NAT_FAMILY: u16 = 2;
+pub(super) const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
 
 // linux/netfilter/nf_tables.h: what attributes say
 pub(super) const NFT_REG_VERDICT: u32 = 0;
@@ -89,7 +95,9 @@ pub(super) const NFT_META_IIFTYPE: u32 = 8;
 pub(super) const NFT_META_L4PROTO: u32 = 16;
 pub(super) const NFT_CMP_EQ: u32 = 0;
 pub(super) const NFT_CMP_NEQ: u32 = 1;
+pub(super) const NFT_CMP_GTE: u32 = 5;
 pub(super) const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
+pub(super) const NFT_NAT_DNAT: u32 = 1;
 pub(super) const NFT_CT_STATE: u32 = 0;
 pub(super) const NF_CT_STATE_INVALID_BIT: u32 = 1;
 

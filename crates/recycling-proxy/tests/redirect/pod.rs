@@ -1,5 +1,6 @@
 //! A pod as the rules see it: apps and a proxy in a network namespace, and clients at the other end of a cable.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -15,6 +16,8 @@ pub(crate) const IPV4: &str = "10.77.0.2";
 pub(crate) const IPV6: &str = "[fd77::2]";
 /// Where the proxy listens.
 pub(crate) const PROXY: u16 = 15_210;
+/// Where probes go that only connect.
+pub(crate) const PROBE: u16 = 15_220;
 /// Where apps listen.
 pub(crate) const APPS: [u16; 3] = [7070, 8080, 9090];
 
@@ -73,6 +76,12 @@ impl Pod {
         });
     }
 
+    /// Has the connections to this port redirected to the proxy, and probes of it led to the app from the port [`PROBE`].
+    pub(crate) fn redirect_with_probe(&self, app: u16) {
+        let settings = RedirectSettings { probes: [(PROBE, app)].into(), ..to_proxy(&[app]) };
+        self.inside.run(|| redirect::apply(&settings)).unwrap();
+    }
+
     /// Has the connections to these ports redirected to the proxy.
     pub(crate) fn redirect(&self, ports: &[u16]) -> Result<(), RedirectError> {
         self.inside.run(|| redirect::apply(&to_proxy(ports)))
@@ -81,7 +90,7 @@ impl Pod {
 
 /// Settings that lead these ports to the proxy.
 pub(crate) fn to_proxy(ports: &[u16]) -> RedirectSettings {
-    RedirectSettings { ports: ports.iter().copied().collect(), to: PROXY }
+    RedirectSettings { ports: ports.iter().copied().collect(), to: PROXY, probes: BTreeMap::new() }
 }
 
 /// Connects from that namespace, with patience for everything that will be read.

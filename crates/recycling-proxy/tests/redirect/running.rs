@@ -1,5 +1,6 @@
 //! The proxy itself in a pod.
 
+use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::process::{Child, Command};
 
@@ -23,7 +24,7 @@ impl Running {
         command.args(options);
         let running = Self(pod.inside.run(|| command.spawn()).unwrap());
         wait_until("the proxy is ready", || pod.inside.run(|| TcpStream::connect(("127.0.0.1", ADMIN))).is_ok());
-        let redirect = RedirectSettings { ports: [app].into(), to: OWN };
+        let redirect = RedirectSettings { ports: [app].into(), to: OWN, probes: BTreeMap::new() };
         pod.inside.run(|| redirect::apply(&redirect)).unwrap();
         running
     }

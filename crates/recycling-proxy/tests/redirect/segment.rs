@@ -45,13 +45,25 @@ impl Wire {
 
     /// Sends three bytes with these numbers.
     pub(crate) fn send(&self, from: SocketAddrV4, to: SocketAddrV4, numbers: Numbers) -> io::Result<()> {
+        self.send_behind_header_of(5, from, to, numbers)
+    }
+
+    /// Sends three bytes with these numbers, behind a header of so many words.
+    pub(crate) fn send_behind_header_of(
+        &self,
+        words: u8,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        numbers: Numbers,
+    ) -> io::Result<()> {
         let mut segment = Vec::new();
         segment.extend(from.port().to_be_bytes());
         segment.extend(to.port().to_be_bytes());
         segment.extend(numbers.ours.to_be_bytes());
         segment.extend(numbers.theirs.to_be_bytes());
-        // Five words of header, ACK and PSH, a window, no checksum yet, nothing urgent.
-        segment.extend([0x50, 0x18, 0x10, 0x00, 0, 0, 0, 0]);
+        // The length of the header, ACK and PSH, a window, no checksum yet, nothing urgent; options that say nothing.
+        segment.extend([words << 4, 0x18, 0x10, 0x00, 0, 0, 0, 0]);
+        segment.resize(usize::from(words) * 4, 1);
         segment.extend(b"???");
         let checksum = checksum(*from.ip(), *to.ip(), &segment);
         segment[16..18].copy_from_slice(&checksum.to_be_bytes());

@@ -1,5 +1,6 @@
 //! What connection tracking could do to connections that are in order.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
@@ -106,7 +107,8 @@ fn a_client_that_has_half_closed_is_answered_though_it_takes_long() {
 /// Where the pod's connections to port 8080 arrive.
 fn accept_redirected(pod: &Pod) -> TcpListener {
     let proxy = pod.inside.run(|| TcpListener::bind("[::]:0")).unwrap();
-    let settings = RedirectSettings { ports: [8080].into(), to: proxy.local_addr().unwrap().port() };
+    let settings =
+        RedirectSettings { ports: [8080].into(), to: proxy.local_addr().unwrap().port(), probes: BTreeMap::new() };
     pod.inside.run(|| redirect::apply(&settings)).unwrap();
     proxy
 }
