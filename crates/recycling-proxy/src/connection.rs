@@ -42,7 +42,9 @@ pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Futu
             Some((Opened::Http2, pair, told)) => {
                 Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born), told)).await;
             }
-            Some((Opened::Tunnel(kind), pair, _)) => Box::pin(tunnel::serve(&proxy, kind, pair)).await,
+            Some((Opened::Tunnel(kind, sentry), pair, _)) => {
+                Box::pin(tunnel::serve(&proxy, kind, pair, sentry)).await;
+            }
             None => {}
         }
         drop(open);
@@ -73,16 +75,17 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
         }
     };
     if proxy.opaque_ports.contains(&app_port) {
-        return Some((Opened::Tunnel(TunnelKind::OpaquePort), pair, None));
+        return Some((Opened::Tunnel(TunnelKind::OpaquePort, None), pair, None));
     }
-    let mut opening = Opening::new(pair);
+    let mut opening = Opening::new(pair, told.is_some());
     let opened = opening.run().await;
     let pair = opening.into_pair();
     match &proxy.tls {
-        Some(tls) if opened == Opened::Tunnel(TunnelKind::Tls) && tls.is_ready() => {
+        Some(tls) if matches!(opened, Opened::Tunnel(TunnelKind::Tls, _)) && tls.is_ready() => {
             let inside = async {
                 let another = || reach(app, &introduction, &proxy);
-                let mut opening = Opening::new(tls.end(pair, app_port, another, &proxy.metrics).await?);
+                let pair = tls.end(pair, app_port, another, &proxy.metrics).await?;
+                let mut opening = Opening::new(pair, told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
             };
             Box::pin(inside).await

@@ -22,63 +22,218 @@ pub enum Protocol {
     Opaque,
 }
 
-/// The protocol, as soon as the bytes leave no doubt.
-pub fn detect(bytes: &[u8]) -> Option<Protocol> {
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The protocol: no byte that may follow makes it another.
+    Certain(Protocol),
+    /// A request line or the preface of HTTP/2 has begun, as they begin in use: the rest is worth waiting for.
+    Likely,
+    /// It begins as no method in use does. Only a line that is a request line nevertheless makes it one, if it is there
+    /// already: nobody waits for it.
+    Unlikely,
+}
+
+/// What these first bytes say.
+pub fn detect(bytes: &[u8]) -> Verdict {
     if bytes.starts_with(HTTP2_PREFACE) {
-        return Some(Protocol::Http2);
+        return Verdict::Certain(Protocol::Http2);
     }
-    if HTTP2_PREFACE.starts_with(bytes) {
-        return None;
-    }
-    let line = match bytes {
-        b"\r" => return None,
+    match bytes {
         // A record of the type handshake (22), of any version that there is (RFC 8446 §5.1).
-        [0x16] => return None,
-        [0x16, 3, ..] => return Some(Protocol::Tls),
-        // An empty line before the request line is ignored by servers (RFC 9112 §2.2).
-        [b'\r', b'\n', line @ ..] => line,
-        line => line,
-    };
-    match line.iter().position(|b| *b == b'\n') {
-        Some(end) => Some(of_whole_line(line.get(..end).unwrap_or_default())),
-        None => of_open_line(line),
+        [0x16] => Verdict::Likely,
+        [0x16, 3, ..] => Verdict::Certain(Protocol::Tls),
+        bytes if HTTP2_PREFACE.starts_with(bytes) => Verdict::Likely,
+        bytes => of_line(without_empty_lines(bytes)),
     }
+}
+
+/// Empty lines before a request line are ignored by servers (RFC 9112 §2.2).
+fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r', b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+fn of_line(line: &[u8]) -> Verdict {
+    if line == b"\r" {
+        return Verdict::Likely;
+    }
+    let mut reading = RequestLine::default();
+    for byte in line.iter().take(LONGEST_LOOK) {
+        if let Err(protocol) = reading.read(*byte) {
+            return Verdict::Certain(protocol);
+        }
+    }
+    if line.len() >= LONGEST_LOOK {
+        return Verdict::Certain(reading.after_a_long_look());
+    }
+    if reading.method_is_in_use { Verdict::Likely } else { Verdict::Unlikely }
 }
 
 /// `METHOD SP TARGET SP HTTP/x.y`, loosely: the HTTP/1 relay judges strictly what looks like one.
-fn of_whole_line(line: &[u8]) -> Protocol {
-    // As it would have been judged before its end had come.
-    if let Some(judged) = of_open_line(line.get(..LONGEST_LOOK).unwrap_or(line)) {
-        return judged;
+///
+/// ```text
+/// Method ──SP──▶ Gap ──▶ Target ──white space──▶ Gap ──▶ Word ──white space──▶ Gap ──▶ Word …
+///    │            │         │                                │
+///    │            │         │        CR or LF behind a word that begins with HTTP/ ──▶ Http1
+///    └────────────┴─────────┴────── what cannot become one, LF behind another word ──▶ Opaque
+/// ```
+///
+/// A method in use is of capital letters, digits, `-` and `_`, and begins with a letter. A target begins with `/`, `*`, or
+/// a scheme and `://`; that of CONNECT with anything. Words that follow may be many, since some targets have spaces.
+#[derive(Clone, Copy, Debug)]
+struct RequestLine {
+    state: State,
+    method_is_in_use: bool,
+    /// The last word that has ended is a version.
+    is_named: bool,
+    /// Words behind the target that are no version.
+    has_other_words: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Method {
+        length: usize,
+        spells_connect: bool,
+    },
+    /// In front of the target; CONNECT has one of another form.
+    BeforeTarget {
+        of_connect: bool,
+    },
+    /// In a scheme, or what may become one; it has begun with so much of `HTTP/`, or with something else.
+    Scheme {
+        version: Option<usize>,
+    },
+    /// Behind it, in front of so many of `//`.
+    Slashes {
+        left: u8,
+    },
+    Target,
+    /// In front of a word behind the target.
+    Gap,
+    /// In it; it has begun with so much of `HTTP/`, or with something else.
+    Word {
+        version: Option<usize>,
+    },
+}
+
+const CONNECT: &[u8] = b"CONNECT";
+const VERSION: &[u8] = b"HTTP/";
+
+impl Default for RequestLine {
+    fn default() -> Self {
+        let state = State::Method { length: 0, spells_connect: true };
+        Self { state, method_is_in_use: true, is_named: false, has_other_words: false }
     }
-    let whole = line.strip_suffix(b"\r").unwrap_or(line);
-    // A bare CR in or behind what is a request line otherwise makes it a faulty request, and no other protocol.
-    let up_to_cr = whole.split(|b| *b == b'\r').next().unwrap_or_default();
-    let named = names_version(whole) || names_version(up_to_cr);
-    if named && method_is_plausible(whole) { Protocol::Http1 } else { Protocol::Opaque }
 }
 
-/// Lenient servers take more than spaces for the limits of the words (RFC 9112 §3), so that a version behind a tab names
-/// a request, too: a faulty one.
-fn names_version(line: &[u8]) -> bool {
-    let last_word = line.rsplit(|b| b" \t\x0b\x0c\r".contains(b)).find(|word| !word.is_empty());
-    last_word.is_some_and(|word| word.starts_with(b"HTTP/") && word.len() < line.len())
-}
-
-fn of_open_line(line: &[u8]) -> Option<Protocol> {
-    // A control character behind a method is for the end of the line to judge: with a version there, the request is a
-    // faulty one.
-    if !method_is_plausible(line) {
-        return Some(Protocol::Opaque);
+impl RequestLine {
+    /// Reads on; the protocol, once nothing can change it.
+    fn read(&mut self, byte: u8) -> Result<(), Protocol> {
+        self.state = match self.state {
+            State::Method { length, spells_connect } => self.in_method(length, spells_connect, byte)?,
+            State::BeforeTarget { of_connect } => before_target(of_connect, byte)?,
+            State::Scheme { version } => in_scheme(version, byte)?,
+            State::Slashes { left } if byte == b'/' => match left.saturating_sub(1) {
+                0 => State::Target,
+                left => State::Slashes { left },
+            },
+            State::Slashes { .. } => return Err(Protocol::Opaque),
+            State::Target | State::Gap | State::Word { .. } => self.in_words(byte)?,
+        };
+        Ok(())
     }
-    (line.len() >= LONGEST_LOOK).then_some(Protocol::Http1)
+
+    fn in_method(&mut self, length: usize, spells_connect: bool, byte: u8) -> Result<State, Protocol> {
+        match byte {
+            b' ' if length > 0 => {
+                return Ok(State::BeforeTarget { of_connect: spells_connect && length == CONNECT.len() });
+            }
+            byte if !is_token(byte) || length >= LONGEST_METHOD => return Err(Protocol::Opaque),
+            b'A'..=b'Z' => {}
+            b'0'..=b'9' | b'-' | b'_' if length > 0 => {}
+            _ => self.method_is_in_use = false,
+        }
+        let spells_connect = spells_connect && CONNECT.get(length) == Some(&byte);
+        Ok(State::Method { length: length.saturating_add(1), spells_connect })
+    }
+
+    /// Behind the beginning of the target.
+    fn in_words(&mut self, byte: u8) -> Result<State, Protocol> {
+        let is_version = matches!(self.state, State::Word { version: Some(matched) } if matched == VERSION.len());
+        match (byte, self.state) {
+            (b'\r' | b'\n', State::Word { .. }) if is_version => Err(Protocol::Http1),
+            (b'\n', State::Gap) if self.is_named => Err(Protocol::Http1),
+            (b'\n', _) => Err(Protocol::Opaque),
+            (byte, State::Gap) if is_gap(byte) => Ok(State::Gap),
+            (byte, _) if is_gap(byte) => {
+                self.is_named = is_version;
+                Ok(State::Gap)
+            }
+            (_, State::Target) => Ok(State::Target),
+            (_, State::Word { .. }) if is_version => Ok(self.state),
+            (byte, State::Word { version }) => Ok(self.word(matched(version, byte))),
+            (byte, _) => Ok(self.word(matched(Some(0), byte))),
+        }
+    }
+
+    const fn word(&mut self, version: Option<usize>) -> State {
+        self.has_other_words |= version.is_none();
+        State::Word { version }
+    }
+
+    /// What a line comes to that has not ended: a target may be long, other words are no request's.
+    const fn after_a_long_look(self) -> Protocol {
+        match self.state {
+            State::Target | State::Gap | State::Word { .. } if !self.has_other_words => Protocol::Http1,
+            State::Target
+            | State::Gap
+            | State::Word { .. }
+            | State::Method { .. }
+            | State::BeforeTarget { .. }
+            | State::Scheme { .. }
+            | State::Slashes { .. } => Protocol::Opaque,
+        }
+    }
 }
 
-/// Whether the line begins with a token and a space, or with what may become that.
-fn method_is_plausible(line: &[u8]) -> bool {
-    let method = line.split(|b| *b == b' ').next().unwrap_or_default();
-    let begun = !method.is_empty() || line.is_empty();
-    begun && method.len() <= LONGEST_METHOD && method.iter().all(|b| is_token(*b))
+fn before_target(of_connect: bool, byte: u8) -> Result<State, Protocol> {
+    match byte {
+        // Two spaces: a faulty request, if it is one.
+        b' ' => Ok(State::BeforeTarget { of_connect }),
+        b'\r' | b'\n' => Err(Protocol::Opaque),
+        b'/' | b'*' => Ok(State::Target),
+        // A control character is for the end of the line to judge: with a version there, the request is a faulty one.
+        byte if byte.is_ascii_control() => Ok(State::Target),
+        _ if of_connect => Ok(State::Target),
+        byte if byte.is_ascii_alphabetic() => Ok(State::Scheme { version: matched(Some(0), byte) }),
+        _ => Err(Protocol::Opaque),
+    }
+}
+
+fn in_scheme(version: Option<usize>, byte: u8) -> Result<State, Protocol> {
+    let version = matched(version, byte);
+    match byte {
+        b':' => Ok(State::Slashes { left: 2 }),
+        // A version where the target is missing: a faulty request.
+        b'/' if version == Some(VERSION.len()) => Ok(State::Word { version }),
+        b'+' | b'-' | b'.' => Ok(State::Scheme { version }),
+        byte if byte.is_ascii_alphanumeric() => Ok(State::Scheme { version }),
+        _ => Err(Protocol::Opaque),
+    }
+}
+
+/// Lenient servers take more than spaces for the limits of the words (RFC 9112 §3).
+const fn is_gap(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
+}
+
+/// How much of `HTTP/` a word begins with, one byte later; `None` where it begins with something else.
+fn matched(so_far: Option<usize>, byte: u8) -> Option<usize> {
+    so_far.filter(|so_far| VERSION.get(*so_far) == Some(&byte)).map(|so_far| so_far.saturating_add(1))
 }
 
 /// Whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
@@ -92,73 +247,4 @@ pub fn may_begin_http2(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_protocols_apart_and_waits_no_longer_than_needed() {
-        for (bytes, protocol, needed) in [
-            (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], Protocol::Http1, 16),
-            (b"\r\nGET / HTTP/1.1\r\n", Protocol::Http1, 18),
-            (b"GET / HTTP/1.1\n", Protocol::Http1, 15),
-            (b"GET / HTTP/1.1\rHost: a\r\n\r\n", Protocol::Http1, 24),
-            (b"GET /a\rb HTTP/1.1\r\n", Protocol::Http1, 19),
-            (b"GET / HTTP/9.9\r\n", Protocol::Http1, 16),
-            (b"GET /\xc3\xa9 HTTP/1.1\r\n", Protocol::Http1, 18),
-            (b"PRI / HTTP/1.1\r\n", Protocol::Http1, 16),
-            (b"BASELINE-CONTROL / HTTP/1.1\r\n", Protocol::Http1, 29),
-            (HTTP2_PREFACE, Protocol::Http2, HTTP2_PREFACE.len()),
-            (b"PRI * HTTP/2.0\r\n\r\nXX", Protocol::Http1, 19),
-            (b"\x16\x03\x01\x02\x00\x01", Protocol::Tls, 2),
-            (b"\x16\x02\x01\x02\x00\x01", Protocol::Opaque, 2),
-            (b"GET /\r\n", Protocol::Opaque, 7),
-            (b"PING\r\n", Protocol::Opaque, 5),
-            (b"EHLO example.org\r\n", Protocol::Opaque, 18),
-            (b" GET / HTTP/1.1\r\n", Protocol::Opaque, 1),
-            (b"*1\r\n$4\r\nPING\r\n", Protocol::Opaque, 3),
-            (b"\r\n\r\n", Protocol::Opaque, 3),
-            (b"GET /\x00 HTTP/1.1\r\n", Protocol::Http1, 17),
-            (b"GET /\x00\r\n", Protocol::Opaque, 8),
-            (b"GET\x00 /", Protocol::Opaque, 4),
-            (b"GET /a\tHTTP/1.1\r\n", Protocol::Http1, 17),
-            (b"HTTP/1.1\r\n", Protocol::Opaque, 5),
-        ] {
-            let shown = String::from_utf8_lossy(bytes);
-            for length in 0..needed {
-                assert_eq!(detect(&bytes[..length]), None, "{shown:?} after {length}");
-            }
-            for length in needed..=bytes.len() {
-                assert_eq!(detect(&bytes[..length]), Some(protocol), "{shown:?} after {length}");
-            }
-        }
-    }
-
-    #[test]
-    fn http2_servers_speak_first() {
-        for good in [&b"\0"[..], b"\0\0", b"\0\0\x06\x04", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\x06\x04\0\0\0\0\0\0\x03"] {
-            assert!(may_begin_http2(good), "{good:?}");
-        }
-        for bad in
-            [&b"220 smtp"[..], b"\0\x01", b"SSH-2.0-OpenSSH", b"\0\0\x05\x04\0\0\0\0\0", b"\0\0\x06\x07\0\0\0\0\0"]
-        {
-            assert!(!may_begin_http2(bad), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn the_way_that_a_line_arrives_changes_nothing() {
-        for line in ["GET /\u{1} HTTP/1.1\r\n".to_owned(), format!("GET /{}\r\n", "a".repeat(LONGEST_LOOK))] {
-            let byte_by_byte = (1..=line.len()).find_map(|n| detect(&line.as_bytes()[..n]));
-            assert_eq!(byte_by_byte, detect(line.as_bytes()), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn a_long_line_goes_to_http1() {
-        let line = [b"GET /", &[b'a'; LONGEST_LOOK][..]].concat();
-        assert_eq!(detect(&line[..LONGEST_LOOK - 1]), None);
-        assert_eq!(detect(&line[..LONGEST_LOOK]), Some(Protocol::Http1));
-        assert_eq!(detect(&[b'A'; LONGEST_METHOD]), None);
-        assert_eq!(detect(&[b'A'; LONGEST_METHOD + 1]), Some(Protocol::Opaque));
-    }
-}
+mod tests;

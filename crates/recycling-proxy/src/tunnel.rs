@@ -1,4 +1,5 @@
-//! Bytes both ways, without a look at them; each side's FIN is passed on when it comes.
+//! Bytes both ways, without a look at them but for a first one where that is asked for; each side's FIN is passed on when
+//! it comes.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,10 +8,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::first_line::Reading;
 use crate::flow::{ALL_UNSEEN, Flow};
 use crate::label::labels;
 use crate::linger::linger;
 use crate::pair::Pair;
+use crate::sentry::Sentry;
 use crate::wire::Wire;
 
 labels!(
@@ -40,6 +43,8 @@ labels!(
         Reset = "reset",
         /// It was cut at its greatest age.
         MaxTunnelAge = "max_tunnel_age",
+        /// What had begun as another protocol went on as a request, which forwarded-for must not miss.
+        Refused = "refused",
     }
 );
 
@@ -47,13 +52,16 @@ labels!(
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pair: Pair,
+    /// Where no request may pass unseen, and one could still begin.
+    sentry: Option<Sentry>,
 }
 
 impl Tunnel {
-    pub(crate) fn new(mut pair: Pair) -> Self {
+    /// What has been read so far passes; the sentry has seen it.
+    pub(crate) fn new(mut pair: Pair, sentry: Option<Sentry>) -> Self {
         pair.from_client.buffer.clear_all();
         pair.from_app.buffer.clear_all();
-        Self { pair }
+        Self { pair, sentry }
     }
 
     /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
@@ -66,10 +74,10 @@ impl Tunnel {
         };
         match ended {
             Ok(Ok(())) => TunnelEnd::Done,
-            Ok(Err(_)) => {
+            Ok(Err(broken)) => {
                 self.pair.client.reset();
                 self.pair.app.reset();
-                TunnelEnd::Reset
+                broken.into()
             }
             Err(_) => {
                 self.cut().await;
@@ -84,17 +92,16 @@ impl Tunnel {
         tokio::join!(end(client, &from_app), end(app, &from_client));
     }
 
-    fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Pair { client, app, from_client, from_app } = &mut self.pair;
-        from_client.begin_poll();
-        from_app.begin_poll();
+    fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.pair.from_client.begin_poll();
+        self.pair.from_app.begin_poll();
         loop {
-            let moved_to_app = pass(from_client, client, app, cx)?;
-            let moved_to_client = pass(from_app, app, client, cx)?;
-            if moved_to_client && !from_app.source_ended() {
+            let moved_to_app = self.client_to_app(cx)?;
+            let moved_to_client = self.app_to_client(cx)?;
+            if moved_to_client && !self.pair.from_app.source_ended() {
                 answered();
             }
-            if from_client.has_passed_end() && from_app.has_passed_end() {
+            if self.pair.from_client.has_passed_end() && self.pair.from_app.has_passed_end() {
                 return Poll::Ready(Ok(()));
             }
             if !moved_to_app && !moved_to_client {
@@ -102,6 +109,54 @@ impl Tunnel {
             }
         }
     }
+
+    fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        let Pair { client, app, from_client, .. } = &mut self.pair;
+        let read = from_client.fill(client, app, unseen(self.sentry), cx)?;
+        if let Some(sentry) = &mut self.sentry {
+            match sentry.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+                Reading::Open => {}
+                Reading::Harmless => self.sentry = None,
+                Reading::Request => return Err(Broken::Refused),
+            }
+        }
+        Ok(read | pass_on(from_client, app, cx)?)
+    }
+
+    fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+        let Pair { client, app, from_app, .. } = &mut self.pair;
+        let read = from_app.fill(app, client, unseen(self.sentry), cx)?;
+        if let Some(sentry) = &mut self.sentry {
+            sentry.app_says(from_app.buffer.unexamined());
+        }
+        Ok(read | pass_on(from_app, client, cx)?)
+    }
+}
+
+/// Why both sides are shown a reset.
+enum Broken {
+    Reset,
+    Refused,
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self::Reset
+    }
+}
+
+impl From<Broken> for TunnelEnd {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Reset => Self::Reset,
+            Broken::Refused => Self::Refused,
+        }
+    }
+}
+
+/// How many bytes may pass without a look at them.
+const fn unseen(sentry: Option<Sentry>) -> u64 {
+    if sentry.is_some() { 0 } else { ALL_UNSEEN }
 }
 
 async fn end(peer: Wire, flow: &Flow) {
@@ -112,13 +167,12 @@ async fn end(peer: Wire, flow: &Flow) {
     }
 }
 
-/// Moves what can be moved; whether anything was.
-fn pass(flow: &mut Flow, source: &mut Wire, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
-    let moved = flow.fill(source, sink, ALL_UNSEEN, cx)?;
+/// Moves on what was read; whether anything was.
+fn pass_on(flow: &mut Flow, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
     flow.buffer.clear_all();
     let flushed = flow.flush(sink, cx)?;
     let ended = flow.pass_end(sink, cx);
-    Ok(moved || flushed || ended)
+    Ok(flushed || ended)
 }
 
 #[cfg(test)]
@@ -144,7 +198,7 @@ mod tests {
             drop((client, app));
             silent
         };
-        let (_, silent) = tokio::join!(Tunnel::new(pair).run(None, || answers.set(answers.get() + 1)), talk);
+        let (_, silent) = tokio::join!(Tunnel::new(pair, None).run(None, || answers.set(answers.get() + 1)), talk);
         assert_eq!((silent, answers.get() > 0), (0, true));
     }
 }

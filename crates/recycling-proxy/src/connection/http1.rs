@@ -49,7 +49,8 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
             last_word(client, &answer).await;
         }
         Ending::Tunnel => {
-            tunnel::serve(proxy, TunnelKind::Upgraded, Pair { client, app, from_client, from_app }).await;
+            let pair = Pair { client, app, from_client, from_app };
+            tunnel::serve(proxy, TunnelKind::Upgraded, pair, None).await;
         }
         Ending::Close => {
             client.close();

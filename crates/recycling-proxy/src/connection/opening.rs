@@ -6,35 +6,48 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::first_line::Reading;
 use crate::pair::Pair;
-use crate::protocol::{Protocol, detect, may_begin_http2};
+use crate::protocol::{HTTP2_PREFACE, Protocol, Verdict, detect, may_begin_http2};
+use crate::sentry::Sentry;
 use crate::tunnel::TunnelKind;
 
-/// The time in which the first bytes must tell the protocol; then the connection is taken for one that is not HTTP.
+/// The time in which what has begun as a request line must go on as one; then the connection is taken for one that is not
+/// HTTP, or for a slow request where none may pass unseen.
 const PROTOCOL_TIME: Duration = Duration::from_secs(3);
 
 /// The time in which the client of an HTTP/2 server must begin: it need not wait for the server's SETTINGS (RFC 9113
 /// §3.4), and one that does gets them after this.
 const PREFACE_TIME: Duration = Duration::from_secs(1);
 
+/// So much of the preface of HTTP/2 is a request line that no client of HTTP/1 says: `PRI * HTTP/2.0`.
+const OF_HTTP2_ALONE: usize = 14;
+
 /// A connection whose protocol is not known yet.
-pub(super) struct Opening(Pair);
+pub(super) struct Opening {
+    pair: Pair,
+    /// No request may pass unseen.
+    is_strict: bool,
+}
 
 /// What the first bytes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Opened {
     Http1,
     Http2,
-    Tunnel(TunnelKind),
+    /// With a sentry where a request could still begin in it, and none may pass unseen.
+    Tunnel(TunnelKind, Option<Sentry>),
 }
 
 impl Opening {
-    pub(super) fn new(pair: Pair) -> Self {
-        Self(pair)
+    /// `is_strict` where no request may pass unseen: what some server could take for one is left to the relay, which
+    /// refuses what it is not.
+    pub(super) const fn new(pair: Pair, is_strict: bool) -> Self {
+        Self { pair, is_strict }
     }
 
     pub(super) fn into_pair(self) -> Pair {
-        self.0
+        self.pair
     }
 
     pub(super) async fn run(&mut self) -> Opened {
@@ -42,49 +55,87 @@ impl Opening {
         if let Some(opened) = poll_fn(|cx| self.poll_first(cx)).await {
             return opened;
         }
-        let bound = if self.0.from_app.is_empty() { PROTOCOL_TIME } else { PREFACE_TIME };
+        let bound = if self.pair.from_app.is_empty() { PROTOCOL_TIME } else { PREFACE_TIME };
         let opened = timeout(bound, poll_fn(|cx| self.poll(cx))).await;
-        opened.unwrap_or_else(|_| self.without_a_word())
+        opened.unwrap_or_else(|_| self.out_of_time())
     }
 
-    fn without_a_word(&self) -> Opened {
-        let Pair { from_client, from_app, .. } = &self.0;
-        if from_client.is_empty() && !from_app.is_empty() { Opened::Http2 } else { Opened::Tunnel(TunnelKind::NotHttp) }
+    fn out_of_time(&self) -> Opened {
+        let said = self.pair.from_client.buffer.unexamined();
+        let of_http2 = HTTP2_PREFACE.starts_with(said);
+        if of_http2 && (said.len() >= OF_HTTP2_ALONE || !self.pair.from_app.is_empty()) {
+            Opened::Http2
+        } else if self.is_strict {
+            Opened::Http1
+        } else {
+            Opened::Tunnel(TunnelKind::NotHttp, None)
+        }
     }
 
     /// `None` once somebody has begun and left a doubt.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Opened>> {
         match self.poll(cx) {
             Poll::Ready(opened) => Poll::Ready(Some(opened)),
-            Poll::Pending if self.0.from_client.is_empty() && self.0.from_app.is_empty() => Poll::Pending,
+            Poll::Pending if self.pair.from_client.is_empty() && self.pair.from_app.is_empty() => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Opened> {
-        let Pair { client, app, from_client, from_app } = &mut self.0;
-        from_client.begin_poll();
-        from_app.begin_poll();
+        self.pair.from_client.begin_poll();
+        self.pair.from_app.begin_poll();
         // A connection that breaks here has ended: what it comes to is the relay's to say.
-        while from_client.fill(client, app, 0, cx).unwrap_or(true) {
-            let ended = from_client.source_ended();
-            match detect(from_client.buffer.unexamined()) {
-                Some(Protocol::Http1) if from_app.is_empty() => return Poll::Ready(Opened::Http1),
-                Some(Protocol::Http1) => return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst)),
-                Some(Protocol::Http2) => return Poll::Ready(Opened::Http2),
-                Some(Protocol::Tls) => return Poll::Ready(Opened::Tunnel(TunnelKind::Tls)),
-                Some(Protocol::Opaque) => return Poll::Ready(Opened::Tunnel(TunnelKind::NotHttp)),
-                None if ended && from_client.is_empty() => return Poll::Ready(Opened::Tunnel(TunnelKind::Silent)),
-                None if ended => return Poll::Ready(Opened::Tunnel(TunnelKind::NotHttp)),
-                None => {}
+        while self.read_client(cx) {
+            if let Some(opened) = self.judge() {
+                return Poll::Ready(opened);
             }
         }
-        while from_app.fill(app, client, 0, cx).unwrap_or(true) {
+        while self.read_app(cx) {
+            let Pair { from_app, .. } = &self.pair;
             // An HTTP/2 server says its SETTINGS at once, and its client's preface may come a little later.
             if from_app.source_ended() || !may_begin_http2(from_app.buffer.unexamined()) {
-                return Poll::Ready(Opened::Tunnel(TunnelKind::AppFirst));
+                return Poll::Ready(self.tunnel(TunnelKind::AppFirst));
             }
         }
         Poll::Pending
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let Pair { client, app, from_client, .. } = &mut self.pair;
+        from_client.fill(client, app, 0, cx).unwrap_or(true)
+    }
+
+    fn read_app(&mut self, cx: &mut Context<'_>) -> bool {
+        let Pair { client, app, from_app, .. } = &mut self.pair;
+        from_app.fill(app, client, 0, cx).unwrap_or(true)
+    }
+
+    /// What the client has said comes to; `None` while that is in doubt.
+    fn judge(&self) -> Option<Opened> {
+        let Pair { from_client, from_app, .. } = &self.pair;
+        match detect(from_client.buffer.unexamined()) {
+            Verdict::Certain(Protocol::Http1) if from_app.is_empty() => Some(Opened::Http1),
+            Verdict::Certain(Protocol::Http1) => Some(self.tunnel(TunnelKind::AppFirst)),
+            Verdict::Certain(Protocol::Http2) => Some(Opened::Http2),
+            Verdict::Certain(Protocol::Tls) => Some(self.tunnel(TunnelKind::Tls)),
+            Verdict::Certain(Protocol::Opaque) | Verdict::Unlikely => Some(self.tunnel(TunnelKind::NotHttp)),
+            Verdict::Likely if !from_client.source_ended() => None,
+            Verdict::Likely if from_client.is_empty() => Some(self.tunnel(TunnelKind::Silent)),
+            Verdict::Likely => Some(self.tunnel(TunnelKind::NotHttp)),
+        }
+    }
+
+    fn tunnel(&self, kind: TunnelKind) -> Opened {
+        if !self.is_strict {
+            return Opened::Tunnel(kind, None);
+        }
+        let Pair { from_client, from_app, .. } = &self.pair;
+        let mut sentry = Sentry::default();
+        sentry.app_says(from_app.buffer.unexamined());
+        match sentry.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+            Reading::Request => Opened::Http1,
+            Reading::Open => Opened::Tunnel(kind, Some(sentry)),
+            Reading::Harmless => Opened::Tunnel(kind, None),
+        }
     }
 }

@@ -6,6 +6,8 @@ use crate::label::labels;
 labels!(
     /// A fault in the framing of a connection: from there on nobody could say which frame is which stream's.
     Fault {
+        /// What begins as the preface of a client (RFC 9113 §3.4) goes on as something else.
+        BadPreface = "bad_preface",
         /// A frame is longer than its receiver has allowed (RFC 9113 §4.2).
         FrameTooLong = "frame_too_long",
         /// Another frame came where a field block has to go on, CONTINUATION where none has begun (RFC 9113 §6.10), or more padding than its frame has room for (§6.2).
@@ -30,7 +32,9 @@ impl Fault {
             Self::FrameTooLong | Self::WrongSize => ErrorCode::FrameSizeError,
             Self::BadFieldBlock => ErrorCode::CompressionError,
             Self::TooManyStreams => ErrorCode::EnhanceYourCalm,
-            Self::BrokenFieldBlock | Self::BadStreamNumber | Self::WrongStream => ErrorCode::ProtocolError,
+            Self::BadPreface | Self::BrokenFieldBlock | Self::BadStreamNumber | Self::WrongStream => {
+                ErrorCode::ProtocolError
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, PING_PAYLOAD, SETTING};
 use crate::buffer::Buffer;
+use crate::protocol::HTTP2_PREFACE;
 
 /// Where one direction stands.
 ///
@@ -55,7 +56,7 @@ impl Walk {
 
     /// From the client: the preface, then frames.
     pub const fn of_client() -> Self {
-        Self { state: State::Preface { left: 24 }, ..Self::of_app() }
+        Self { state: State::Preface { left: HTTP2_PREFACE.len() }, ..Self::of_app() }
     }
 
     /// The receiver allows frames of `size`. It may take that back only with the sender's word, so the most counts.
@@ -88,7 +89,16 @@ impl Walk {
                 {
                     return Ok(Next::NeedMore);
                 }
-                State::Preface { left } | State::Payload { left } => {
+                State::Preface { left } => {
+                    let expected = HTTP2_PREFACE.get(HTTP2_PREFACE.len().saturating_sub(*left)..).unwrap_or_default();
+                    let same = buffer.unexamined().iter().zip(expected).take_while(|(came, byte)| came == byte).count();
+                    if same == 0 {
+                        return Err(Fault::BadPreface);
+                    }
+                    *left = left.saturating_sub(same);
+                    buffer.clear(same);
+                }
+                State::Payload { left } => {
                     let passed = there.min(*left);
                     *left = left.saturating_sub(passed);
                     buffer.clear(passed);

@@ -66,7 +66,7 @@ impl Slow {
             client.send(start).await?;
             app.expect(start).await?;
         }
-        self.word.0.send("hello").await?;
+        self.word.0.send("HELLO").await?;
 
         sleep(LONG).await;
         part(self.silent.0, self.silent.1).await?;
@@ -76,7 +76,7 @@ impl Slow {
         self.pausing.1.expect("ok").await?;
         self.tunnel.1.send("\0").await?;
         self.tunnel.0.expect("\0").await?;
-        self.word.1.expect("hello").await?;
+        self.word.1.expect("HELLO").await?;
         self.word.1.send("hi").await?;
         self.word.0.expect("hi").await?;
         Ok(())

@@ -6,6 +6,7 @@ mod certificate;
 mod clients;
 mod exchanges;
 mod handshakes;
+mod hidden_requests;
 mod http2;
 mod liveness;
 mod to_app;

@@ -1,0 +1,228 @@
+//! What the most lenient HTTP server could take for a request.
+//!
+//! Where apps rely on a word of ours in every request (`forwarded-for`), a tunnel must not carry one past us. Servers differ in
+//! what they take: some skip white space and control characters in front, know methods in small letters, any version or none.
+//! A line that no server in use would serve is harmless, for with it every one of them gives the connection up.
+
+/// Longer lines are no server's: the limits in use end at 64 KiB.
+const LONGEST: u32 = 64 * 1024;
+
+/// What is kept of a word: enough for `https://`.
+const KEPT: usize = 8;
+
+/// What is known of the first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It has not ended, and may still become a request.
+    Open,
+    /// No server takes it for a request.
+    Harmless,
+    /// Some server could take it for a request.
+    Request,
+}
+
+/// The first line that is not empty, however its bytes arrive.
+///
+/// ```text
+///            ┌───── a line end without a word ─────┐
+///            ▼                                     │
+///  bytes ──▶ Open ── words ──────────────────────▶ Open ──line end, 64 KiB, a fourth word──▶ Harmless
+///                      │
+///                      └─▶ Request:  METHOD /…, METHOD http://…   a method is of letters, `-` and `_`
+///                                    METHOD … HTTP/…              in any place, for some targets have spaces
+///                                    any word HTTP/…              in the third place: some take every method
+///                                    GET any                      and the line's end: HTTP/0.9
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstLine {
+    reading: Reading,
+    length: u32,
+    /// Words that have begun.
+    words: u8,
+    word: Word,
+    in_word: bool,
+    first_is_method: bool,
+    first_is_get: bool,
+}
+
+/// The beginning of the word that was read last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Word {
+    kept: [u8; KEPT],
+    length: usize,
+}
+
+impl Default for FirstLine {
+    fn default() -> Self {
+        Self {
+            reading: Reading::Open,
+            length: 0,
+            words: 0,
+            word: Word::default(),
+            in_word: false,
+            first_is_method: true,
+            first_is_get: false,
+        }
+    }
+}
+
+impl FirstLine {
+    /// Reads on, unless what came before has said it all.
+    pub fn read(&mut self, bytes: &[u8]) -> Reading {
+        for byte in bytes {
+            if self.reading != Reading::Open {
+                break;
+            }
+            self.reading = self.after(*byte);
+        }
+        self.reading
+    }
+
+    /// No more bytes come, which some servers take for the end of the line.
+    pub fn end(&mut self) -> Reading {
+        if self.reading == Reading::Open {
+            self.reading = self.at_end();
+        }
+        self.reading
+    }
+
+    fn after(&mut self, byte: u8) -> Reading {
+        self.length = self.length.saturating_add(1);
+        match byte {
+            b'\n' if self.words == 0 => return Reading::Open,
+            b'\n' => return self.at_end(),
+            byte if is_white_space(byte) => self.in_word = false,
+            byte => self.push(byte),
+        }
+        if self.in_word && self.names_request() {
+            Reading::Request
+        } else if self.length >= LONGEST || (self.words > 3 && !self.first_is_method) {
+            Reading::Harmless
+        } else {
+            Reading::Open
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if !self.in_word {
+            self.in_word = true;
+            self.words = self.words.saturating_add(1);
+            self.word = Word::default();
+        }
+        self.word.push(byte);
+        if self.words == 1 {
+            self.first_is_method &= byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
+            self.first_is_get = self.word.is(b"GET");
+        }
+    }
+
+    /// Whether the word that has just become longer makes the line a request.
+    fn names_request(&self) -> bool {
+        let word = &self.word;
+        let is_target = word.begins(b"/") || word.begins(b"http://") || word.begins(b"https://");
+        let is_version = word.kept.starts_with(b"HTTP/");
+        (self.words == 2 && self.first_is_method && is_target)
+            || (is_version && (self.words == 3 || (self.words > 1 && self.first_is_method)))
+    }
+
+    const fn at_end(&self) -> Reading {
+        if self.first_is_get && self.words > 1 { Reading::Request } else { Reading::Harmless }
+    }
+}
+
+impl Word {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.kept.get_mut(self.length) {
+            *place = byte;
+        }
+        self.length = self.length.saturating_add(1);
+    }
+
+    fn begins(&self, start: &[u8]) -> bool {
+        self.kept.get(..start.len()).is_some_and(|kept| kept.eq_ignore_ascii_case(start))
+    }
+
+    fn is(&self, whole: &[u8]) -> bool {
+        self.length == whole.len() && self.kept.starts_with(whole)
+    }
+}
+
+/// What servers in use divide words by; the last are white space of Unicode, by which programs in Python divide.
+const fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x0b..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reading after each prefix must be the same however it has come.
+    fn read(line: &[u8]) -> Reading {
+        for cut in 0..=line.len() {
+            let mut pieces = FirstLine::default();
+            pieces.read(&line[..cut]);
+            let mut whole = FirstLine::default();
+            assert_eq!(pieces.read(&line[cut..]), whole.read(line), "{} cut at {cut}", line.escape_ascii());
+        }
+        FirstLine::default().read(line)
+    }
+
+    #[test]
+    fn what_some_server_takes_is_a_request_and_not_before_it_is_one() {
+        for line in [
+            &b"GET /"[..],
+            b"get /",
+            b"G-_t /",
+            b"\r\n \n\t\x1f\x85\xa0GET\x0b\x0c/",
+            b"GET HTTP://",
+            b"GET a b HTTP/",
+            b"GET HTTP/",
+            b"PRI * HTTP/",
+            b"\x01 / HTTP/",
+            b"\0GET / HTTP/",
+            b"9 <> HTTP/",
+            b"GET k\n",
+            b"\x20GET k l\r\n",
+        ] {
+            assert_eq!(read(line), Reading::Request, "{}", line.escape_ascii());
+            assert_eq!(read(&line[..line.len() - 1]), Reading::Open, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_no_server_takes_is_harmless() {
+        for line in [
+            &b"EHLO example.org\r\n"[..],
+            b"GET\r\n",
+            b"get k\r\n",
+            b"GETS k\r\n",
+            b"296 <34>1 2024-05-01T10:00:00Z w",
+            b"10.0.0.1 - - \"",
+            b"web1 GET / H",
+            b"*1\r\n",
+            b"INFO http: TLS handshake error\n",
+            b"GET2 k\n",
+        ] {
+            assert_eq!(read(line), Reading::Harmless, "{}", line.escape_ascii());
+            assert_eq!(read(&line[..line.len() - 1]), Reading::Open, "{}", line.escape_ascii());
+        }
+        let long = vec![b'a'; LONGEST as usize];
+        assert_eq!(FirstLine::default().read(&long[1..]), Reading::Open);
+        assert_eq!(FirstLine::default().read(&long), Reading::Harmless);
+    }
+
+    #[test]
+    fn the_end_of_the_bytes_ends_the_line() {
+        for (line, reading) in [
+            (&b""[..], Reading::Harmless),
+            (b"\r\n", Reading::Harmless),
+            (b"GET", Reading::Harmless),
+            (b"GET k", Reading::Request),
+            (b"JDWP-Handshake", Reading::Harmless),
+        ] {
+            let mut first = FirstLine::default();
+            assert_eq!(first.read(line), Reading::Open);
+            assert_eq!(first.end(), reading, "{}", line.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The protocol by the first bytes: what is not HTTP reaches its app at once, and none of it is lost.
+
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{Cases, TestResult, ensure};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::stage::{GET, OK, Stage, part};
+
+/// Well below the time for which the beginning of a request is waited for, and below what jdb gives a JVM.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+/// Beyond the time for which the beginning of a request is waited for.
+pub(crate) const LONG: Duration = Duration::from_millis(3500);
+
+/// Names of protocols, and the first bytes that their clients say and wait.
+fn others() -> Vec<(&'static str, Vec<u8>)> {
+    let syslog = b"<34>1 2024-05-01T10:00:00Z web1 app - - - 10.0.0.1 \"GET / HTTP/1.1\" 200 ".as_slice();
+    let counted = [format!("{} ", 57_784).as_bytes(), syslog, &vec![b'x'; 57_784]].concat();
+    vec![
+        ("syslog with octet counting, without a line end", counted[..57_790].to_vec()),
+        (
+            "a line of syslog with octet counting",
+            b"68 <34>1 2024-05-01T10:00:00Z web1 a - - - GET / HTTP/1.1\n".to_vec(),
+        ),
+        ("syslog", [syslog, b"\n"].concat()),
+        ("a line of a log", b"web1 GET / HTTP/1.1\n".to_vec()),
+        ("JDWP, by which jdb attaches", b"JDWP-Handshake".to_vec()),
+        ("git", b"0032git-upload-pack /project.git\0host=example.org\0".to_vec()),
+        ("Redis", b"*1\r\n$4\r\nPING\r\n".to_vec()),
+        ("Redis, in a line", b"PING\r\n".to_vec()),
+        ("Redis, with a key", b"SET key value\r\n".to_vec()),
+        ("memcached", b"get k\r\n".to_vec()),
+        ("memcached, in two packets", b"set k 0 0 5\r\n".to_vec()),
+        ("ZooKeeper", b"ruok".to_vec()),
+        ("MQTT", b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04test".to_vec()),
+        ("PostgreSQL", b"\0\0\0\x08\x04\xd2\x16\x2f".to_vec()),
+        ("AMQP", b"AMQP\0\0\x09\x01".to_vec()),
+        ("STOMP", b"CONNECT\naccept-version:1.2\nhost:a\n\n\0".to_vec()),
+        ("IRC", b"NICK x\r\nUSER x 0 * :real name\r\n".to_vec()),
+        ("FTP", b"USER anonymous\r\n".to_vec()),
+        ("SMTP", b"EHLO [127.0.0.1]\r\n".to_vec()),
+        ("NATS", b"CONNECT {\"verbose\":false}\r\n".to_vec()),
+        ("SIP", b"OPTIONS sip:a@example.org SIP/2.0\r\n".to_vec()),
+        ("RTSP", b"OPTIONS rtsp://example.org/a RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec()),
+        ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n".to_vec()),
+        ("Graphite", b"SERVERS.web1.load 0.5 1714557600\n".to_vec()),
+        ("StatsD", b"requests:1|c".to_vec()),
+        ("JSON", b"{\"a\": 1}".to_vec()),
+        ("FIX", b"8=FIX.4.4\x019=65\x01".to_vec()),
+        ("MongoDB", b"A\0\0\0\x01\0\0\0\0\0\0\0\xd4\x07\0\0".to_vec()),
+        ("LDAP", b"0\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\0\x80\0".to_vec()),
+        ("Memcached in binary", b"\x80\x0b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
+        ("PROXY protocol v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec()),
+        ("a word", b"hello".to_vec()),
+    ]
+}
+
+/// With `forwarded-for` as well: what no server takes for a request is not looked at for long.
+#[tokio::test]
+async fn other_protocols_wait_for_nothing() -> TestResult {
+    let mut cases = Cases::default();
+    for forwarded_for in ["off", "on"] {
+        let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::ForwardedFor, forwarded_for)]).await?;
+        let mut running = JoinSet::new();
+        for (name, first) in others() {
+            let (mut client, mut app) = stage.pair().await?;
+            running.spawn(async move {
+                let outcome = async {
+                    let begun = Instant::now();
+                    tokio::try_join!(client.send(&first), app.expect(&first))?;
+                    ensure!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+                    app.send("answer").await?;
+                    client.expect("answer").await?;
+                    client.send(GET).await?;
+                    app.expect(GET).await?;
+                    part(client, app).await
+                };
+                (name, outcome.await)
+            });
+        }
+        while let Some(outcome) = running.join_next().await {
+            let (name, outcome) = outcome?;
+            cases.note(format!("{name}, forwarded-for: {forwarded_for}"), outcome);
+        }
+    }
+    cases.verdict()
+}
+
+/// Nobody can tell it from the beginning of a request: it arrives late, and whole.
+#[tokio::test]
+async fn what_stays_in_doubt_passes_late() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let mut running = JoinSet::new();
+    for first in ["GE", "HELLO", "GET /", "MAGIC /a b", "\r\n", "P", "PRI * HT"] {
+        let (mut client, mut app) = stage.pair().await?;
+        running.spawn(async move {
+            let outcome = async {
+                client.send(first).await?;
+                sleep(LONG).await;
+                app.expect(first).await?;
+                client.send(GET).await?;
+                app.expect(GET).await?;
+                part(client, app).await
+            };
+            (first, outcome.await)
+        });
+    }
+    let mut cases = Cases::default();
+    while let Some(outcome) = running.join_next().await {
+        let (name, outcome) = outcome?;
+        cases.note(name.escape_default(), outcome);
+    }
+    cases.verdict()
+}
+
+/// Whatever the method and the kind of target, where the line comes at once.
+#[tokio::test]
+async fn requests_are_counted_from_the_first() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let mut cases = Cases::default();
+    for start in [
+        "GET / HTTP/1.1",
+        "\r\nGET / HTTP/1.1",
+        "M-SEARCH * HTTP/1.1",
+        "VERSION-CONTROL /a HTTP/1.1",
+        "RPC_IN_DATA /rpc HTTP/1.1",
+        "GET http://a/b HTTP/1.1",
+        "patch /a HTTP/1.1",
+        "Get /a HTTP/1.1",
+        "X2 /a HTTP/1.1",
+    ] {
+        let outcome = async {
+            let (mut client, mut app) = stage.pair().await?;
+            let request = format!("{start}\r\nHost: a\r\n\r\n");
+            client.send(&request).await?;
+            app.expect(&request).await?;
+            app.send(OK).await?;
+            ensure!(client.read_head().await?.announces_close(), "it was not counted");
+            TestResult::Ok(())
+        };
+        cases.note(start.escape_default(), outcome.await);
+    }
+    cases.verdict()
+}

@@ -1,0 +1,162 @@
+//! With `forwarded-for: on`, no client is its own last word: whatever an HTTP server could take for a request tells the app the
+//! client's address, or does not reach it whole.
+
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{Cases, Peer, TestResult, ensure};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::detection::LONG;
+use crate::stage::{Stage, UNREACHED};
+
+const ON: (ProxyOption, &str) = (ProxyOption::ForwardedFor, "on");
+
+/// The rest of a request whose client would be somebody else.
+const FORGED: &str = " / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+
+/// Between two pieces.
+#[derive(Clone, Copy)]
+pub(crate) enum Pause {
+    /// So that they are read one by one.
+    Short,
+    /// Longer than the beginning of a request is waited for.
+    Long,
+}
+
+impl Pause {
+    pub(crate) const fn length(self) -> Duration {
+        match self {
+            Self::Short => Duration::from_millis(50),
+            Self::Long => LONG,
+        }
+    }
+}
+
+/// What a client says, in pieces.
+pub(crate) struct Evasion {
+    pub(crate) pieces: Vec<Vec<u8>>,
+    pub(crate) pause: Pause,
+}
+
+pub(crate) fn shown(pieces: &[Vec<u8>]) -> String {
+    pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect::<Vec<_>>().join(" | ")
+}
+
+pub(crate) fn evasions() -> Vec<Evasion> {
+    all_pieces().into_iter().map(|(pieces, pause)| Evasion { pieces, pause }).collect()
+}
+
+fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
+    let one = |text: &str| (vec![text.as_bytes().to_vec()], Pause::Short);
+    let rest = |method: &str| format!("{method}{FORGED}");
+    let mut all = Vec::new();
+    // Bytes in front that some servers skip, whole and in two pieces.
+    for front in
+        ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n", "\n", "\n\n", "\r", "\r\r", " ", "  ", "\t", "\x0b", "\x0c", " \r\n", "\0"]
+    {
+        all.push(one(&format!("{front}{}", rest("GET"))));
+        for pause in [Pause::Short, Pause::Long] {
+            all.push((vec![front.into(), rest("GET").into()], pause));
+        }
+    }
+    all.push((vec![[b"\x85", rest("GET").as_bytes()].concat()], Pause::Short));
+    all.push((vec![[b"\xa0", rest("GET").as_bytes()].concat()], Pause::Short));
+    // Methods that are none.
+    let long = "A".repeat(33);
+    for method in [long.as_str(), "get", "Get", "gET", "G\x01T", "\x01", "1", "G(T", "\u{e9}"] {
+        all.push(one(&rest(method)));
+        all.push((vec![method.into(), FORGED.into()], Pause::Short));
+        all.push((vec![method.into(), FORGED.into()], Pause::Long));
+    }
+    // A request line that pauses.
+    let plain = rest("GET");
+    for at in [1, 3, 4, 5, 6, 10, 13, 14, 15, 16, 17] {
+        all.push((vec![plain[..at].into(), plain[at..].into()], Pause::Long));
+    }
+    // Lines that are none, which some servers serve.
+    for line in [
+        "GET\t/ HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /\tHTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET / FOO",
+        "GET / http/1.1",
+        "get / FOO",
+        "GET / HTTP/1.1\r",
+        "GET /\x01 HTTP/1.1",
+    ] {
+        let whole = format!("{line}\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
+        all.push(one(&whole));
+        for at in [5, line.len()] {
+            all.push((vec![whole[..at].into(), whole[at..].into()], Pause::Short));
+        }
+    }
+    // HTTP/0.9 has no fields: the app would see nobody's word.
+    all.push((vec![b"GET /6.6.6.6\r\n".to_vec()], Pause::Short));
+    all.push((vec![b" GET /6.6.6.6\n".to_vec()], Pause::Short));
+    all.push((vec![b"GET 6.6.6.6\n".to_vec()], Pause::Short));
+    all.push((vec![b"\n".to_vec(), b"GET /6.6.6.6\r\n".to_vec()], Pause::Long));
+    // HTTP/2: in fields that are not compressed.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
+    let fields = b"\x82\x86\x84\x41\x01a\0\x0fx-forwarded-for\x076.6.6.6";
+    let frames =
+        [&b"\0\0\0\x04\0\0\0\0\0\0\0"[..], &[u8::try_from(fields.len()).unwrap_or_default(), 1, 5, 0, 0, 0, 1], fields]
+            .concat();
+    let http2 = [preface, &frames].concat();
+    for at in [1, 3, 8, 14, 16, 18, 20, 23] {
+        all.push((vec![http2[..at].to_vec(), http2[at..].to_vec()], Pause::Long));
+    }
+    // What begins as the preface of HTTP/2, and goes on as requests.
+    for front in ["PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
+        all.push((vec![front.into(), rest("GET").into()], Pause::Long));
+    }
+    all
+}
+
+/// What the app has seen of it must not name another client last, be it in a whole request or not.
+pub(crate) fn judge(seen: &[u8]) -> TestResult {
+    let forged = b"6.6.6.6".as_slice();
+    let mut rest = seen;
+    while let Some(at) = rest.windows(forged.len()).position(|window| window == forged) {
+        rest = &rest[at + forged.len()..];
+        let told = rest.starts_with(b", 127.0.0.1\r\n") || rest.starts_with(b"\0\x0fx-forwarded-for\x09127.0.0.1");
+        ensure!(told, "the app saw {}", seen.escape_ascii());
+    }
+    Ok(())
+}
+
+/// Says the pieces, as far as it is listened to: a client that is refused may find that out here.
+async fn say(client: &mut Peer, pieces: &[Vec<u8>], pause: Pause) {
+    for (n, piece) in pieces.iter().enumerate() {
+        if n > 0 {
+            sleep(pause.length()).await;
+        }
+        if client.send(piece).await.is_err() {
+            return;
+        }
+    }
+    let _ = client.half_close().await;
+}
+
+#[tokio::test]
+async fn no_request_passes_unseen() -> TestResult {
+    let stage = Stage::with(&[ON, (ProxyOption::MaxRequests, &UNREACHED.to_string())]).await?;
+    let mut running = JoinSet::new();
+    for Evasion { pieces, pause } in evasions() {
+        let (mut client, mut app) = stage.pair().await?;
+        running.spawn(async move {
+            say(&mut client, &pieces, pause).await;
+            let outcome = async { judge(&app.read_to_end().await?.0) };
+            (shown(&pieces), outcome.await)
+        });
+    }
+    let mut cases = Cases::default();
+    while let Some(outcome) = running.join_next().await {
+        let (name, outcome) = outcome?;
+        cases.note(name, outcome);
+    }
+    cases.verdict()
+}

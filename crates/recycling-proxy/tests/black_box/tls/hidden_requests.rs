@@ -1,0 +1,40 @@
+//! What hides requests without TLS hides none inside of it either.
+
+use settings::ProxyOption;
+use test_support::{Cases, TestResult};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::TlsStage;
+use crate::hidden_requests::{Evasion, evasions, judge, shown};
+
+#[tokio::test]
+async fn no_request_passes_unseen() -> TestResult {
+    let stage = TlsStage::with(&[(ProxyOption::ForwardedFor, "on")]).await?;
+    let mut running = JoinSet::new();
+    for Evasion { pieces, pause } in evasions() {
+        let mut client = stage.connect(&[]).await?;
+        let mut app = stage.app.accept().await?;
+        running.spawn(async move {
+            for (n, piece) in pieces.iter().enumerate() {
+                if n > 0 {
+                    sleep(pause.length()).await;
+                }
+                // A client that is refused may find that out here.
+                if client.send(piece).await.is_err() {
+                    break;
+                }
+            }
+            let _ = client.stream.shutdown().await;
+            let outcome = async { judge(&app.read_to_end().await?.0) };
+            (shown(&pieces), outcome.await)
+        });
+    }
+    let mut cases = Cases::default();
+    while let Some(outcome) = running.join_next().await {
+        let (name, outcome) = outcome?;
+        cases.note(name, outcome);
+    }
+    cases.verdict()
+}
