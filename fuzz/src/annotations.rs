@@ -56,7 +56,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("proxy-image", sidecar.image.to_string()),
         ("proxy-cpu-request", sidecar.cpu_request.to_string()),
         ("proxy-memory-request", sidecar.memory_request.to_string()),
-        ("proxy-cpu-limit", sidecar.cpu_limit.to_string()),
+        ("proxy-cpu-limit", sidecar.cpu_limit.map_or_else(|| "off".to_owned(), |limit| limit.to_string())),
         ("proxy-memory-limit", sidecar.memory_limit.to_string()),
         ("proxy-threads", sidecar.threads.to_string()),
         ("proxy-log-level", sidecar.log_level.to_string()),

@@ -1,8 +1,10 @@
 //! The two containers that are injected, as JSON.
 
-use serde_json::{Value, json};
-use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings, Sidecar};
+use serde_json::{Map, Value, json};
+use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings};
 
+use crate::amount::Amount;
+use crate::fit::Resources;
 use crate::ours::{ADMIN_PORT_NAME, PROXY_CONTAINER, REDIRECT_CONTAINER};
 use crate::plan::{Plan, Takeover};
 use crate::volume;
@@ -21,7 +23,7 @@ fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
         "image": plan.sidecar.image.as_str(),
         "args": ["redirect"],
         "env": env(settings.to_env()),
-        "resources": resources(&plan.sidecar),
+        "resources": resources(&plan.resources),
         // The network namespace belongs to the pod's user namespace, whose root alone may change it.
         "securityContext": {
             "runAsUser": 0,
@@ -49,7 +51,7 @@ fn sidecar(plan: &Plan) -> Value {
         // An app that uses all of a node's CPU must not make its pod unready by way of us.
         "readinessProbe": {"httpGet": ready(), "periodSeconds": 5, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": ["/recycling-proxy", "drain"]}}},
-        "resources": resources(&plan.sidecar),
+        "resources": resources(&plan.resources),
         "securityContext": {
             "runAsUser": PROXY_USER,
             "runAsGroup": PROXY_USER,
@@ -84,11 +86,17 @@ fn env(variables: Vec<(&'static str, String)>) -> Value {
     variables.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
-/// Requests as well as limits, for both resources: a container without a request blinds the HorizontalPodAutoscaler for the
-/// whole pod, and one without limits is refused where a quota asks for them.
-pub(crate) fn resources(sidecar: &Sidecar) -> Value {
-    json!({
-        "requests": {"cpu": sidecar.cpu_request.to_string(), "memory": sidecar.memory_request.to_string()},
-        "limits": {"cpu": sidecar.cpu_limit.to_string(), "memory": sidecar.memory_limit.to_string()},
-    })
+/// A request for both resources, of nothing at the least: a container without one blinds the HorizontalPodAutoscaler for the whole
+/// pod.
+///
+/// There is no CPU limit unless it is asked for or demanded: the proxy has so many threads and no more, and a limit that it can
+/// reach would stop it for the rest of a tenth of a second, with every connection that it holds.
+pub(crate) fn resources(resources: &Resources) -> Value {
+    let (mut requests, mut limits) = (Map::new(), Map::new());
+    for (resource, share) in resources.shares() {
+        let written = |amount: Amount| Value::String(amount.written(resource));
+        requests.insert(resource.name().to_owned(), written(share.request));
+        limits.extend(share.limit.map(|limit| (resource.name().to_owned(), written(limit))));
+    }
+    json!({"requests": requests, "limits": limits})
 }

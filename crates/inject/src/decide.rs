@@ -20,6 +20,7 @@ use crate::plan::Plan;
 use crate::pod::{Pod, texts};
 use crate::refusal::Refusal;
 use crate::sites::Sites;
+use crate::size;
 use crate::skip::SkipReason;
 
 /// Decides what becomes of `workload`, an object of this `kind` as JSON.
@@ -74,15 +75,18 @@ fn decide(
     let injected = Injected::read(&template)?;
     Ok(match settings {
         Ok(None) => Outcome::Remove { patch: injected.removal(kind).unwrap_or_default() },
-        Ok(Some(settings)) => match injected.plan(settings, namespace) {
-            Ok(plan) => injected.follow(plan, kind),
-            Err(Refusal::Skip(reason)) => {
-                Outcome::Skip { reason, patch: injected.recorded_removal(kind).unwrap_or_default() }
-            }
+        Ok(Some(settings)) => match injected.plan(settings, namespace, replicas(&root)) {
+            Ok(plan) => injected.follow(plan, kind, workload),
+            Err(Refusal::Skip(reason)) => injected.skip(reason, kind),
             Err(Refusal::Invalid(faults)) => injected.invalid(faults, kind),
         },
         Err(faults) => injected.invalid(faults, kind),
     })
+}
+
+/// The replicas that it asks for; one where it has no say, as a Pod and a DaemonSet.
+fn replicas(root: &Node<'_>) -> u64 {
+    root.path(&["spec", "replicas"]).and_then(|node| node.whole_number()).ok().flatten().unwrap_or(1)
 }
 
 /// A pod template as it is and as its author wrote it.
@@ -102,9 +106,16 @@ impl Injected {
         Ok(Self { pod, earlier, now, author })
     }
 
-    fn plan(&self, settings: WorkloadSettings, namespace: Option<&NamespaceFacts>) -> Result<Plan, Refusal> {
+    fn plan(
+        &self,
+        settings: WorkloadSettings,
+        namespace: Option<&NamespaceFacts>,
+        replicas: u64,
+    ) -> Result<Plan, Refusal> {
         let (interception, note) = interception::choose(&settings, namespace, !self.earlier.names.is_empty())?;
-        let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace)?;
+        // What runs with the proxy by now is counted in what quotas have left.
+        let new_replicas = if self.earlier.record.is_none() { replicas } else { 0 };
+        let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
         plan.notes.splice(..0, note);
         Ok(plan)
     }
@@ -122,9 +133,16 @@ impl Injected {
         }
     }
 
-    fn follow(&self, plan: Plan, kind: WorkloadKind) -> Outcome {
+    fn skip(&self, reason: SkipReason, kind: WorkloadKind) -> Outcome {
+        Outcome::Skip { reason, patch: self.recorded_removal(kind).unwrap_or_default() }
+    }
+
+    fn follow(&self, plan: Plan, kind: WorkloadKind, workload: &Value) -> Outcome {
         let want = injected(&self.author, &self.now, &self.pod, &plan, &self.earlier);
         let patch = patch::between(kind.template(), &self.now, &want);
+        if size::is_too_large(workload, &patch, want.metadata.as_ref()) {
+            return self.skip(SkipReason::TooLarge, kind);
+        }
         let report = plan.report();
         if patch.is_empty() { Outcome::Unchanged { report } } else { Outcome::Inject { patch, report } }
     }

@@ -119,7 +119,7 @@ mod tests {
 
     fn app() -> Container {
         let port = |name: &str, number| Port { name: Some(name.to_owned()), number, tcp: true, on_host: false };
-        Container { name: "app".into(), ports: vec![port("http", 8080), port("other", 7070)], guaranteed: false }
+        Container { name: "app".into(), ports: vec![port("http", 8080), port("other", 7070)], ..Container::default() }
     }
 
     #[test]

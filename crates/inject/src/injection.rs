@@ -16,7 +16,7 @@ use crate::volume::{self, VOLUMES};
 
 /// The sites with everything that is injected; `author`'s as they were written, `now` as they are.
 pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earlier: &Earlier) -> Sites {
-    let mut record = Record::new(container::resources(&plan.sidecar), plan.takeover.names());
+    let mut record = Record::new(container::resources(&plan.resources), plan.takeover.names());
     let apps = author.apps.iter().zip(&pod.apps).map(|(site, app)| with_proxy(site, app, plan, &mut record)).collect();
     record.blanks.note(INIT_CONTAINERS, author.init_containers.as_ref());
     if plan.tls_secret.is_some() {

@@ -14,11 +14,14 @@
 //! our own edits give back. So an object that was injected already, edited since, or half put back by a client-side
 //! `kubectl apply`, becomes the same as a fresh one.
 
+mod amount;
 mod blank;
 mod container;
 mod decide;
+mod demands;
 mod detour;
 mod earlier;
+mod fit;
 mod handler;
 mod hook;
 mod injection;
@@ -41,13 +44,16 @@ mod probe_ports;
 mod refusal;
 mod report;
 mod sites;
+mod size;
 mod skip;
 mod status;
 mod suitability;
 mod update;
 mod volume;
 
+pub use amount::{Amount, Resource};
 pub use decide::{inject, remove};
+pub use demands::Demands;
 pub use kind::WorkloadKind;
 pub use namespace::{NamespaceFacts, PodSecurity};
 pub use node::Unreadable;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::demands::Demands;
 use crate::mesh;
 
 /// The label by which a namespace refuses pods.
@@ -17,6 +18,8 @@ pub struct NamespaceFacts {
     pub annotations: BTreeMap<String, String>,
     /// What it demands of pods.
     pub pod_security: PodSecurity,
+    /// What it demands of their resources.
+    pub demands: Demands,
 }
 
 /// The Pod Security Standard that a namespace enforces.
@@ -42,7 +45,12 @@ impl NamespaceFacts {
         };
         let of_meshes = |(key, _): &(&String, &String)| mesh::NAMESPACE_KEYS.contains(&key.as_str());
         let owned = |(key, value): (&String, &String)| (key.clone(), value.clone());
-        Self { labels: labels.iter().filter(of_meshes).map(owned).collect(), annotations, pod_security }
+        Self {
+            labels: labels.iter().filter(of_meshes).map(owned).collect(),
+            annotations,
+            pod_security,
+            demands: Demands::default(),
+        }
     }
 }
 

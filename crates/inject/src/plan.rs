@@ -9,6 +9,8 @@ use settings::{
     SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
+use crate::demands::Demands;
+use crate::fit::{self, Resources};
 use crate::hook;
 use crate::liveness;
 use crate::names::{Listener, PortNames};
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) takeover: Takeover,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
+    /// The resources of both containers.
+    pub(crate) resources: Resources,
     /// The Secret with the certificate that TLS is ended with.
     pub(crate) tls_secret: Option<SecretName>,
     /// The containers that wait for the drain.
@@ -46,21 +50,27 @@ pub(crate) enum Takeover {
 }
 
 impl Plan {
-    /// Plans for a pod whose sites are as its author wrote them.
+    /// Plans for a pod whose sites are as its author wrote them, and of which so many are to be injected for the first time.
     pub(crate) fn make(
         settings: WorkloadSettings,
         interception: Interception,
         pod: &Pod,
         sites: &Sites,
         namespace: Option<&NamespaceFacts>,
+        new_replicas: u64,
     ) -> Result<Self, Refusal> {
         suitability::check(pod, namespace)?;
         let ports = Ports::choose(&settings, interception, pod)?;
         let mut notes = Vec::new();
         let held = if settings.hold_app.is_on() { held(pod, &ports, sites, &mut notes) } else { BTreeSet::new() };
-        if is_no_longer_guaranteed(pod, &settings.sidecar) {
+        let unknown = Demands::default();
+        let demands = namespace.map_or(&unknown, |facts| &facts.demands);
+        let resources = Resources::fitted(&settings.sidecar, pod, demands, &mut notes)?;
+        // The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.
+        if pod.is_guaranteed_by_containers() && !resources.shares().iter().all(|(_, share)| share.is_guaranteed()) {
             notes.push(Note::NotGuaranteed);
         }
+        notes.extend(fit::short_quotas(&resources, pod, demands, new_replicas));
         let liveness = liveness::of(&held, pod, sites, &ports, &settings);
         let takeover = match interception {
             Interception::Redirect => {
@@ -92,7 +102,7 @@ impl Plan {
             ..defaults
         };
         let tls_secret = settings.tls.map(|tls| tls.secret);
-        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, tls_secret, held, notes })
+        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, resources, tls_secret, held, notes })
     }
 
     /// Whether the app expects each connection to begin with a header that only the proxy writes.
@@ -167,12 +177,6 @@ fn probe_ports(pod: &Pod, ports: &Ports, sites: &Sites) -> Result<ProbePorts, Sk
     let asked = containers().flat_map(|(app, site)| site.handler_ports(app));
     let used = ports.taken.iter().copied().chain(declared).chain(asked).collect();
     ProbePorts::choose(&containers().flat_map(of_app).collect(), &used)
-}
-
-/// The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.
-fn is_no_longer_guaranteed(pod: &Pod, sidecar: &Sidecar) -> bool {
-    let guaranteed = pod.apps.iter().chain(&pod.init_containers).all(|container| container.guaranteed);
-    guaranteed && (sidecar.cpu_request != sidecar.cpu_limit || sidecar.memory_request != sidecar.memory_limit)
 }
 
 /// The drain gets two thirds of the grace period at most, so that the app keeps a share of its own to end in.

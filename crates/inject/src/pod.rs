@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::amount::{Amount, Resource};
+use crate::demands::Demand;
+use crate::fit::Said;
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
 use crate::ours::{Origin, is_our_container, is_our_volume};
@@ -17,6 +20,8 @@ pub(crate) struct Pod {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) grace_period_seconds: u64,
+    /// What it says of the resources of all its containers together.
+    resources: [Said; 2],
     pub(crate) apps: Vec<Container>,
     /// The names of its volumes.
     pub(crate) volumes: Vec<String>,
@@ -25,11 +30,13 @@ pub(crate) struct Pod {
 }
 
 /// A container's name and what it declares.
+#[derive(Default)]
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) ports: Vec<Port>,
-    /// Whether its resources allow the class `Guaranteed` of quality of service.
-    pub(crate) guaranteed: bool,
+    /// Whether it is a native sidecar, which runs for as long as the pod does.
+    pub(crate) is_sidecar: bool,
+    pub(crate) resources: [Said; 2],
 }
 
 /// A declared container port.
@@ -80,10 +87,37 @@ impl Pod {
                 .member("terminationGracePeriodSeconds")?
                 .whole_number()?
                 .unwrap_or(GRACE_PERIOD_SECONDS),
+            resources: said(&spec.member("resources")?)?,
             apps,
             volumes,
             init_containers,
         })
+    }
+
+    /// What it says of a resource of all its containers together.
+    pub(crate) const fn resources(&self, resource: Resource) -> Said {
+        self.resources[resource as usize]
+    }
+
+    /// What its containers say of a resource, together, as an API server sums it up: init containers run one after the other, and
+    /// sidecars beside everything after them. The namespace has defaults for those that say nothing.
+    pub(crate) fn sums(&self, resource: Resource, demand: &Demand) -> Said {
+        let of = |container: &Container| container.resources[resource as usize].completed(demand);
+        let (sidecars, init) =
+            self.init_containers.iter().fold((Said::default(), Said::default()), |sums, container| {
+                let (sidecars, most) = sums;
+                let running = sidecars.plus(of(container));
+                (if container.is_sidecar { running } else { sidecars }, most.or_larger(running))
+            });
+        self.apps.iter().map(of).fold(sidecars, Said::plus).or_larger(init)
+    }
+
+    /// Whether the pod is of the class `Guaranteed` of quality of service by what its containers say. Resources of the pod as a
+    /// whole decide by themselves.
+    pub(crate) fn is_guaranteed_by_containers(&self) -> bool {
+        let containers = self.apps.iter().chain(&self.init_containers);
+        let mut said = containers.flat_map(|container| container.resources);
+        self.resources == [Said::default(); 2] && said.all(Said::is_guaranteed)
     }
 }
 
@@ -93,7 +127,8 @@ impl Container {
         let name = name.text()?.ok_or_else(|| name.unreadable("a name"))?.to_owned();
         let ports =
             node.member("ports")?.items()?.iter().map(|port| Port::read(port, names)).collect::<Result<_, _>>()?;
-        Ok(Self { name, ports, guaranteed: is_guaranteed(&node.member("resources")?)? })
+        let is_sidecar = node.member("restartPolicy")?.text()? == Some("Always");
+        Ok(Self { name, ports, is_sidecar, resources: said(&node.member("resources")?)? })
     }
 
     /// The TCP ports that the container declares.
@@ -126,16 +161,17 @@ pub(crate) fn texts(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreada
     Ok(texts)
 }
 
-/// Limits for CPU and memory, and requests that are the same or left to be the same.
-fn is_guaranteed(resources: &Node<'_>) -> Result<bool, Unreadable> {
-    for resource in ["cpu", "memory"] {
-        let limit = resources.path(&["limits", resource])?.raw();
-        let request = resources.path(&["requests", resource])?.raw();
-        if limit.is_none() || request.is_some_and(|request| Some(request) != limit) {
-            return Ok(false);
-        }
+/// What `resources` say of each resource.
+fn said(resources: &Node<'_>) -> Result<[Said; 2], Unreadable> {
+    let mut said = [Said::default(); 2];
+    for resource in Resource::ALL {
+        let amount = |member| {
+            let value = resources.path(&[member, resource.name()])?.raw();
+            Ok(value.and_then(Amount::of))
+        };
+        said[resource as usize] = Said { request: amount("requests")?, limit: amount("limits")? };
     }
-    Ok(true)
+    Ok(said)
 }
 
 fn is_windows(spec: &Node<'_>) -> Result<bool, Unreadable> {
@@ -180,7 +216,7 @@ mod tests {
             (json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}), false),
         ] {
             let template = json!({"spec": {"containers": [{"name": "web", "resources": resources}]}});
-            assert_eq!(read(&template).unwrap().apps[0].guaranteed, guaranteed, "{template}");
+            assert_eq!(read(&template).unwrap().is_guaranteed_by_containers(), guaranteed, "{template}");
         }
     }
 

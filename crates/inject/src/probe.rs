@@ -85,7 +85,7 @@ mod tests {
 
     fn container() -> Container {
         let http = Port { name: Some("http".to_owned()), number: 8080, tcp: true, on_host: false };
-        Container { name: "app".to_owned(), ports: vec![http], guaranteed: false }
+        Container { name: "app".to_owned(), ports: vec![http], ..Container::default() }
     }
 
     #[test]

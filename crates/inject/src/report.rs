@@ -5,6 +5,7 @@ use std::fmt;
 
 use settings::{Interception, PREFIX, Span};
 
+use crate::amount::{Amount, Resource};
 use crate::namespace::PodSecurity;
 
 /// The longest sentence that a warning can be; kubectl prints each on a line of its own.
@@ -40,6 +41,24 @@ pub enum Note {
     },
     /// The pods were of the class `Guaranteed` of quality of service, and the sidecar's requests are below its limits.
     NotGuaranteed,
+    /// The proxy gets other resources than the settings ask for, so that pods are admitted.
+    Fitted {
+        /// Which.
+        resource: Resource,
+        /// What it requests.
+        request: Amount,
+        /// The most that it may use.
+        limit: Option<Amount>,
+    },
+    /// A quota has less left than the proxies of all replicas need.
+    QuotaShort {
+        /// What it is on: `limits.cpu`, say.
+        quota: String,
+        /// What they need.
+        needed: String,
+        /// What is left.
+        left: String,
+    },
     /// Nobody chose an interception, and the namespace refuses what would have been the default.
     NamedPortChosen {
         /// What it enforces.
@@ -65,6 +84,14 @@ impl fmt::Display for Note {
             }
             Self::NotGuaranteed => {
                 f.write_str("pods are no longer of QoS class Guaranteed; equal proxy-… requests and limits keep it")
+            }
+            Self::Fitted { resource, request, limit } => {
+                let limit = limit.map_or_else(|| "none".to_owned(), |limit| limit.written(*resource));
+                let request = request.written(*resource);
+                write!(f, "so that pods are admitted, the proxy's {resource} is: request {request}, limit {limit}")
+            }
+            Self::QuotaShort { quota, needed, left } => {
+                write!(f, "all replicas' proxies need {needed} of quota {quota}, {left} is left: pods may be refused")
             }
             Self::NamedPortChosen { level } => {
                 write!(f, "the namespace enforces Pod Security {level}, so interception is named-port")
@@ -101,6 +128,16 @@ mod tests {
             Note::DrainCut { asked: longest, cut: longest },
             Note::OwnHook { container: "a".repeat(63) },
             Note::NotGuaranteed,
+            Note::Fitted {
+                resource: Resource::Memory,
+                request: Amount::of(&"8765432109876".into()).unwrap(),
+                limit: Amount::of(&"9876543210987".into()),
+            },
+            Note::QuotaShort {
+                quota: "requests.memory".to_owned(),
+                needed: "8765432109Mi".to_owned(),
+                left: "9876543210".to_owned(),
+            },
             Note::NamedPortChosen { level: PodSecurity::Restricted },
             Note::ByNameAlone,
             Note::Unnamed { port: u16::MAX },

@@ -41,6 +41,10 @@ reasons! {
     PodSecurity: "pod_security", "the namespace's Pod Security admits no redirect; interception named-port needs no privilege";
     UnnamedPort: "unnamed_port", "named-port moves the names of ports, and a port to take has none: name it";
     PortNames: "port_names", "named-port moves the names of ports, and one is there twice or is the proxy's own";
+    PodResources: "pod_resources", "the pod's own resources (spec.resources) have no room for the recycling proxy: raise them";
+    LimitRange: "limit_range", "with the recycling proxy no pod is within the namespace's LimitRange";
+    Quota: "quota", "the namespace's ResourceQuota has no room for one pod with the recycling proxy";
+    TooLarge: "too_large", "with the recycling proxy the object would be larger than API servers take";
     NoTemplate: "no_template", "the Rollout has no pod template of its own: annotate the workload that it refers to";
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::amount::Resource;
 use crate::blank::put;
 use crate::ours::TLS_VOLUME;
 
@@ -94,11 +95,11 @@ fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Valu
 fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> Value {
     let settings_are_the_same = given == Some(wanted);
     let Some(Value::Object(present)) = present.filter(|_| settings_are_the_same) else {
-        return overlaid(present, wanted);
+        return overlaid(present.map(without_amounts).as_ref(), wanted);
     };
     let amount = |of: &str, resource: &str| present.get(of).and_then(|amounts| amounts.get(resource));
     let mut resources = present.clone();
-    for resource in ["cpu", "memory"] {
+    for resource in Resource::ALL.map(Resource::name) {
         // Where there is a limit alone, it is the request too.
         if amount("requests", resource).is_none() && amount("limits", resource).is_none() {
             let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
@@ -111,6 +112,19 @@ fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> 
         }
     }
     Value::Object(resources)
+}
+
+/// The resources without what they say of CPU and memory: a limit that is no longer wanted goes.
+fn without_amounts(resources: &Value) -> Value {
+    let mut resources = resources.clone();
+    for amounts in ["requests", "limits"] {
+        if let Some(amounts) = resources.get_mut(amounts).and_then(Value::as_object_mut) {
+            for resource in Resource::ALL {
+                amounts.shift_remove(resource.name());
+            }
+        }
+    }
+    resources
 }
 
 #[cfg(test)]
@@ -215,6 +229,16 @@ mod tests {
         for given in [None, Some(&json!({}))] {
             assert_eq!(updated(&now, &wanted(), given)["resources"], wanted()["resources"]);
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_no_longer_wanted_goes() {
+        let mut now = wanted();
+        now["resources"]["limits"]["ephemeral-storage"] = json!("1Gi");
+        let mut unlimited = wanted();
+        unlimited["resources"]["limits"].as_object_mut().unwrap().shift_remove("cpu");
+        let limits = updated(&now, &unlimited, wanted().get("resources"))["resources"]["limits"].clone();
+        assert_eq!(limits, json!({"memory": "128Mi", "ephemeral-storage": "1Gi"}));
     }
 
     #[test]

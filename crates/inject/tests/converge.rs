@@ -333,3 +333,22 @@ fn with_annotations_of(mut object: Value, author: &Value) -> Value {
     object["metadata"]["annotations"] = author["metadata"]["annotations"].clone();
     object
 }
+
+#[test]
+fn what_would_become_too_large_is_left_as_it_is() {
+    let annotated = |length: usize| {
+        let mut object = original();
+        object["spec"]["template"]["metadata"]["annotations"] = json!({"k": "x".repeat(length - 1)});
+        object
+    };
+    // As much as an API server takes, and too much with our status beside it.
+    let full = outcome(&annotated(262_144));
+    assert_eq!((full.skip_reason(), full.patch()), (Some(inject::SkipReason::TooLarge), None));
+    let fitting = annotated(261_000);
+    let injected = applied(&fitting, &outcome(&fitting));
+    assert_sound(&injected);
+    // One that grew since is taken back to what its author wrote.
+    let mut grown = injected;
+    grown["spec"]["template"]["metadata"]["annotations"]["k"] = json!("x".repeat(262_143));
+    assert_eq!(applied(&grown, &outcome(&grown)), annotated(262_144));
+}

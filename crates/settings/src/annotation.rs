@@ -89,9 +89,9 @@ annotations! {
         "CPU that the scheduler and the HorizontalPodAutoscaler count for the proxy.";
     ProxyMemoryRequest: "proxy-memory-request", "1Mi to 64Gi", "16Mi", true,
         "Memory that the scheduler counts for the proxy.";
-    ProxyCpuLimit: "proxy-cpu-limit", "1m to 64", "1", true,
-        "CPU that the proxy can use at most.";
-    ProxyMemoryLimit: "proxy-memory-limit", "1Mi to 64Gi", "128Mi", true,
+    ProxyCpuLimit: "proxy-cpu-limit", "1m to 64, or off", "off", true,
+        "CPU that the proxy can use at most; without it what its threads can use, unless the namespace demands a limit.";
+    ProxyMemoryLimit: "proxy-memory-limit", "16Mi to 64Gi", "128Mi", true,
         "Memory that the proxy can use at most.";
     ProxyThreads: "proxy-threads", "1 to 64", "1", true,
         "The proxy's worker threads.";

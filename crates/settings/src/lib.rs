@@ -31,7 +31,7 @@ pub use value::{
     Jitter, Liveness, LivenessProbe, LogLevel, MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol,
     Question, SecretName, Span, Switch, Threads,
 };
-pub use workload::{Sidecar, WorkloadSettings, WorkloadTls};
+pub use workload::{LEAST_MEMORY_LIMIT, Sidecar, WorkloadSettings, WorkloadTls};
 
 /// The port on which the injected proxy accepts redirected connections.
 pub const PROXY_PORT: u16 = 15_210;

@@ -9,8 +9,8 @@ use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::tls::TlsSettings;
 use crate::value::{
-    AppAddress, ByteSize, ControlSocket, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections, MaxRequests,
-    PortRef, ProxyProtocol, Span, Switch, Threads,
+    AppAddress, ByteSize, ControlSocket, CpuQuantity, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections,
+    MaxRequests, PortRef, ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -232,6 +232,18 @@ impl FromStr for Off<Span> {
         }
         let expected = InvalidValue("off, or a duration with units from 1ms to 365d, such as 10m");
         text.parse().map(|span| Self(Some(span))).map_err(|_| expected)
+    }
+}
+
+impl FromStr for Off<CpuQuantity> {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let expected = InvalidValue("off, or an amount of CPU from 1m to 64, such as 500m");
+        text.parse().map(|amount| Self(Some(amount))).map_err(|_| expected)
     }
 }
 

@@ -62,9 +62,9 @@ pub struct Sidecar {
     pub cpu_request: CpuQuantity,
     /// Memory request.
     pub memory_request: MemoryQuantity,
-    /// CPU limit; never below the request.
-    pub cpu_limit: CpuQuantity,
-    /// Memory limit; never below the request.
+    /// CPU limit; never below the request. `None`: the number of its threads bounds what it uses.
+    pub cpu_limit: Option<CpuQuantity>,
+    /// Memory limit; never below the request, nor below [`LEAST_MEMORY_LIMIT`].
     pub memory_limit: MemoryQuantity,
     /// Worker threads.
     pub threads: Threads,
@@ -141,22 +141,29 @@ fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
     let image = said.one(Annotation::ProxyImage, default_image, faults);
     let cpu_request = said.one(Annotation::ProxyCpuRequest, "10m", faults);
     let memory_request = said.one(Annotation::ProxyMemoryRequest, "16Mi", faults);
-    let cpu_limit = said.one(Annotation::ProxyCpuLimit, "1", faults);
-    let memory_limit = said.one(Annotation::ProxyMemoryLimit, "128Mi", faults);
+    let cpu_limit = said.one::<Off<CpuQuantity>>(Annotation::ProxyCpuLimit, "off", faults);
+    let memory_limit = said.one::<MemoryQuantity>(Annotation::ProxyMemoryLimit, "128Mi", faults);
     let threads = said.one(Annotation::ProxyThreads, "1", faults);
     let log_level = said.one(Annotation::ProxyLogLevel, "info", faults);
-    at_least(Annotation::ProxyCpuLimit, cpu_limit, cpu_request, faults);
+    at_least(Annotation::ProxyCpuLimit, cpu_limit.as_ref().and_then(|limit| limit.0), cpu_request, faults);
     at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
+    if let Some(limit) = memory_limit.filter(|limit| *limit < LEAST_MEMORY_LIMIT) {
+        let expected = format!("an amount from {LEAST_MEMORY_LIMIT} to 64Gi: with less the proxy does not start");
+        faults.push(Fault::invalid(Annotation::ProxyMemoryLimit.key(), limit.to_string(), expected));
+    }
     Some(Sidecar {
         image: image?,
         cpu_request: cpu_request?,
         memory_request: memory_request?,
-        cpu_limit: cpu_limit?,
+        cpu_limit: cpu_limit?.0,
         memory_limit: memory_limit?,
         threads: threads?,
         log_level: log_level?,
     })
 }
+
+/// The least memory limit of the proxy: with less its container is killed while it starts.
+pub const LEAST_MEMORY_LIMIT: MemoryQuantity = MemoryQuantity::of_mebibytes(16);
 
 /// A pod whose limit is below its request is refused by the API server, and with it the rollout.
 fn at_least<Q: Ord + ToString>(limit_of: Annotation, limit: Option<Q>, request: Option<Q>, faults: &mut Vec<Fault>) {
@@ -340,13 +347,43 @@ mod tests {
             ("evenkeel.dev/max-requests", "-5"),
             ("evenkeel.dev/jiter", "10%"),
             ("evenkeel.dev/ports", "http,70000"),
-            ("evenkeel.dev/proxy-memory-limit", "8Mi"),
+            ("evenkeel.dev/proxy-memory-request", "24Mi"),
+            ("evenkeel.dev/proxy-memory-limit", "16Mi"),
         ])
         .unwrap_err();
         let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(sentences.len(), 4, "{sentences:#?}");
         assert!(sentences[0].contains("the nearest is evenkeel.dev/jitter"), "{sentences:#?}");
-        assert!(sentences[3].contains("at least the request, which is 16Mi"), "{sentences:#?}");
+        assert!(sentences[3].contains("at least the request, which is 24Mi"), "{sentences:#?}");
+    }
+
+    #[test]
+    fn a_memory_limit_with_which_the_proxy_does_not_start_is_a_fault() {
+        let resolve = |request: &str, limit: &str| {
+            let own = [
+                ("evenkeel.dev/max-requests", "1"),
+                ("evenkeel.dev/proxy-memory-request", request),
+                ("evenkeel.dev/proxy-memory-limit", limit),
+            ];
+            resolve(&own).map(|settings| settings.unwrap().sidecar.memory_limit)
+        };
+        let below = format!("{}Mi", LEAST_MEMORY_LIMIT.mebibytes() - 1);
+        assert!(resolve("1Mi", "1Mi").unwrap_err().to_string().contains("with less the proxy does not start"));
+        assert_eq!(resolve("1Mi", &below).unwrap_err().iter().count(), 1);
+        assert_eq!(resolve("1Mi", &LEAST_MEMORY_LIMIT.to_string()), Ok(LEAST_MEMORY_LIMIT));
+        let form = Annotation::ProxyMemoryLimit.value_form();
+        assert!(form.starts_with(&format!("{LEAST_MEMORY_LIMIT} to ")), "{form}");
+    }
+
+    #[test]
+    fn cpu_is_limited_where_it_is_asked_for() {
+        for (limit, expected) in [("off", None), ("500m", Some(500))] {
+            let own = [("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/proxy-cpu-limit", limit)];
+            let sidecar = resolve(&own).unwrap().unwrap().sidecar;
+            assert_eq!(sidecar.cpu_limit.map(CpuQuantity::millicpus), expected, "{limit}");
+        }
+        let own = [("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/proxy-cpu-limit", "0")];
+        assert!(resolve(&own).unwrap_err().to_string().contains("off, or an amount of CPU from 1m to 64"));
     }
 
     #[test]
@@ -376,7 +413,7 @@ mod tests {
             (Annotation::ProxyProtocol, settings.proxy_protocol.to_string()),
             (Annotation::ProxyCpuRequest, settings.sidecar.cpu_request.to_string()),
             (Annotation::ProxyMemoryRequest, settings.sidecar.memory_request.to_string()),
-            (Annotation::ProxyCpuLimit, settings.sidecar.cpu_limit.to_string()),
+            (Annotation::ProxyCpuLimit, Off(settings.sidecar.cpu_limit).to_string()),
             (Annotation::ProxyMemoryLimit, settings.sidecar.memory_limit.to_string()),
             (Annotation::ProxyThreads, settings.sidecar.threads.to_string()),
             (Annotation::ProxyLogLevel, settings.sidecar.log_level.to_string()),

@@ -148,8 +148,8 @@ pub(crate) fn assert_sound(object: &Value) {
     {
         for resource in ["cpu", "memory"] {
             assert!(container["resources"]["requests"][resource].is_string(), "{object}");
-            assert!(container["resources"]["limits"][resource].is_string(), "{object}");
         }
+        assert!(container["resources"]["limits"]["memory"].is_string(), "{object}");
     }
     let proxy = init.iter().find(|container| container["name"] == "recycling-proxy").unwrap();
     let names: Vec<&Value> = proxy["ports"].as_array().unwrap().iter().map(|port| &port["name"]).collect();

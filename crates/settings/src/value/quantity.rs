@@ -47,6 +47,11 @@ pub struct MemoryQuantity {
 }
 
 impl MemoryQuantity {
+    /// So many MiB.
+    pub(crate) const fn of_mebibytes(mebibytes: u32) -> Self {
+        Self { mebibytes }
+    }
+
     /// The amount in MiB.
     pub const fn mebibytes(self) -> u32 {
         self.mebibytes

@@ -1,0 +1,72 @@
+//! How large an object may become by an injection.
+
+use std::io;
+
+use json_patch::Patch;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::sites::ANNOTATIONS;
+
+/// The bytes of all keys and values of an object's annotations (Kubernetes, `TotalAnnotationSizeLimitB`).
+const MOST_ANNOTATION_BYTES: usize = 256 << 10;
+/// The bytes of an object: etcd's default for a request is 1.5 MiB, and an API server adds who manages which field. It stores a
+/// form that is mostly shorter than JSON, so that what is refused here might have been taken.
+const MOST_BYTES: usize = (1536 - 64) << 10;
+
+/// Whether the API server may refuse the `workload` for what `patch` adds to it; `metadata` is that of its pod template, then.
+pub(crate) fn is_too_large(workload: &Value, patch: &Patch, metadata: Option<&Value>) -> bool {
+    annotation_bytes(metadata) > MOST_ANNOTATION_BYTES || bytes(workload).saturating_add(bytes(patch)) > MOST_BYTES
+}
+
+fn annotation_bytes(metadata: Option<&Value>) -> usize {
+    let annotations = metadata.and_then(|metadata| metadata.get(ANNOTATIONS)).and_then(Value::as_object);
+    let bytes = |(key, value): (&String, &Value)| key.len() + value.as_str().unwrap_or_default().len();
+    annotations.into_iter().flatten().map(bytes).sum()
+}
+
+/// The length of its JSON.
+fn bytes(value: &impl Serialize) -> usize {
+    let mut counter = Counter(0);
+    // Nothing in a value of JSON can fail to be written.
+    serde_json::to_writer(&mut counter, value).map_or(usize::MAX, |()| counter.0)
+}
+
+/// Counts what is written to it.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn annotations_up_to_the_limit() {
+        let metadata = |length: usize| json!({"annotations": {"k": "x".repeat(length), "n": null}});
+        let is_too_large = |length| is_too_large(&json!({}), &Patch::default(), Some(&metadata(length)));
+        assert!(!is_too_large(MOST_ANNOTATION_BYTES - 2));
+        assert!(is_too_large(MOST_ANNOTATION_BYTES - 1));
+    }
+
+    #[test]
+    fn an_object_with_its_patch() {
+        let object = |length: usize| json!("x".repeat(length - 2));
+        let patch: Patch = serde_json::from_value(json!([{"op": "remove", "path": "/a"}])).unwrap();
+        let added = bytes(&patch);
+        assert_eq!(added, r#"[{"op":"remove","path":"/a"}]"#.len());
+        assert!(!is_too_large(&object(MOST_BYTES - added), &patch, None));
+        assert!(is_too_large(&object(MOST_BYTES - added + 1), &patch, None));
+    }
+}
