@@ -166,6 +166,14 @@ soak-long: soak-programs ## the same, and hostile clients, as long as the goals 
 	$(run-soak) hostile --rounds 7 --window 5s
 	target/release/soak report
 
+# Hours, at the defaults: `make goodbyes GOODBYES="--only httpx --time 5s"` is shorter, and `soak goodbyes --help` has the rest.
+.PHONY: goodbyes
+GOODBYES ?= --record
+goodbyes: ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOODBYES.md
+	soak/clients/http2/install.sh
+	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
+	$(run-soak) goodbyes $(GOODBYES)
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails
 	$(call need,cargo-fuzz,cargo install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION))

@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::kind::Client;
+pub(crate) use self::kind::Says;
+pub(crate) use self::outcome::Outcome;
 use self::turn::{Tally, Turn};
 use crate::programs::Programs;
 use crate::report::{Report, Table, Verdict, count};
@@ -171,15 +173,14 @@ fn report(options: &Options, Run { tallies, broken, .. }: &Run, begun: Instant) 
 }
 
 fn table(tallies: &Tallies) -> Table {
-    let columns =
-        vec!["client", "limit", "answered", "lost", "at the app", "app connections", "recycled", "per second"];
+    let columns = ["client", "limit", "answered", "lost", "at the app", "app connections", "recycled", "per second"];
     let rows = tallies.iter().map(|((client, limit), tally)| {
         let mut row = vec![client.label().to_owned()];
         row.extend([*limit, tally.seen.answered, tally.seen.failed()].map(count));
         row.extend([tally.served.requests, tally.served.connections, tally.retired, tally.rate()].map(count));
         row
     });
-    Table { columns, rows: rows.collect() }
+    Table::new(columns, rows.collect())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use self::legitimate::{Window, against_baseline};
 use self::slowhttptest::Slowhttptest;
 use crate::lane::{Lane, OPEN};
 use crate::programs::Programs;
-use crate::report::{Report, Verdict, count};
+use crate::report::{Report, Table, Verdict, count};
 
 /// The factor within which the legitimate client's p99 must stay.
 const FACTOR: f64 = 2.0;
@@ -84,7 +84,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let mut report = Report::of("hostile", begun, how);
     report.verdicts = rows.iter().map(|(name, seen)| verdict(name, seen)).collect();
     report.verdicts.push(left_over(&lane).await?);
-    report.table.columns = vec![
+    let columns = [
         "attack",
         "p99 without",
         "p99 with",
@@ -94,7 +94,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
         "proxy's CPU",
         "proxy's memory",
     ];
-    report.table.rows = rows.iter().map(|(name, seen)| seen.row(name)).collect();
+    report.table = Table::new(columns, rows.iter().map(|(name, seen)| seen.row(name)).collect());
     if attacks.contains(&Attack::Silence) && strength.silent < options.silent {
         report.notes.push(format!(
             "{} silent connections were asked for; the proxy needs two descriptors for each, and this system gives a \

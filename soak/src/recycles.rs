@@ -80,10 +80,10 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
         ),
         Verdict::new("the app can always be connected to", format!("{unreachable} times not"), unreachable == 0),
     ];
-    report.table = Table {
-        columns: vec!["connections in TIME_WAIT at the end", "ports of a loopback address"],
-        rows: vec![vec![count(in_time_wait), count(ports()?)]],
-    };
+    report.table = Table::new(
+        ["connections in TIME_WAIT at the end", "ports of a loopback address"],
+        vec![vec![count(in_time_wait), count(ports()?)]],
+    );
     report.notes = seen.failures.into_iter().take(10).collect();
     Ok(report)
 }

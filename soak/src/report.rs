@@ -35,7 +35,7 @@ pub(crate) struct Report {
 /// Rows under named columns.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Table {
-    pub(crate) columns: Vec<&'static str>,
+    pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
@@ -45,6 +45,12 @@ pub(crate) struct Verdict {
     pub(crate) goal: String,
     pub(crate) measured: String,
     pub(crate) met: bool,
+}
+
+impl Table {
+    pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>, rows: Vec<Vec<String>>) -> Self {
+        Self { columns: columns.into_iter().map(str::to_owned).collect(), rows }
+    }
 }
 
 impl Verdict {
@@ -83,7 +89,7 @@ impl fmt::Display for Report {
         let rows = self.verdicts.iter().map(|Verdict { goal, measured, met }| {
             vec![goal.clone(), measured.clone(), if *met { "met" } else { "**missed**" }.to_owned()]
         });
-        write!(f, "{}", Table { columns: vec!["goal", "measured", ""], rows: rows.collect() })?;
+        write!(f, "{}", Table::new(["goal", "measured", ""], rows.collect()))?;
         if !self.table.rows.is_empty() {
             write!(f, "\n{}", self.table)?;
         }

@@ -141,10 +141,8 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
         Verdict::new("every drain ends with the last connection", format!("{left} did not"), left == 0),
     ];
     let seen = |name: &str, seen: &Seen| vec![name.to_owned(), count(seen.answered), seen.failures.len().to_string()];
-    report.table = Table {
-        columns: vec!["clients", "answered", "failed"],
-        rows: vec![seen("HTTP/1.1", &all.http1), seen("HTTP/2", &all.http2)],
-    };
+    report.table =
+        Table::new(["clients", "answered", "failed"], vec![seen("HTTP/1.1", &all.http1), seen("HTTP/2", &all.http2)]);
     let mut drains: Vec<Duration> = all.farewells.iter().map(|farewell| farewell.drain).collect();
     drains.sort_unstable();
     if let (Some(median), Some(longest)) = (drains.get(drains.len() / 2), drains.last()) {
