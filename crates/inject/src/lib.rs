@@ -50,6 +50,7 @@ mod status;
 mod suitability;
 mod update;
 mod volume;
+mod windows;
 
 pub use amount::{Amount, Resource};
 pub use decide::{inject, remove};

@@ -9,6 +9,7 @@ use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
 use crate::ours::{Origin, is_our_container, is_our_volume};
 use crate::volume::VOLUMES;
+use crate::windows;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
@@ -80,7 +81,7 @@ impl Pod {
         }
         Ok(Self {
             host_network: spec.member("hostNetwork")?.is_true()?,
-            windows: is_windows(&spec)?,
+            windows: windows::is_asked_for(&spec)?,
             labels: texts(&metadata.member("labels")?)?,
             annotations: texts(&metadata.member("annotations")?)?,
             grace_period_seconds: spec
@@ -172,12 +173,6 @@ fn said(resources: &Node<'_>) -> Result<[Said; 2], Unreadable> {
         said[resource as usize] = Said { request: amount("requests")?, limit: amount("limits")? };
     }
     Ok(said)
-}
-
-fn is_windows(spec: &Node<'_>) -> Result<bool, Unreadable> {
-    let os = spec.path(&["os", "name"])?.text()?;
-    let node = spec.path(&["nodeSelector", "kubernetes.io/os"])?.text()?;
-    Ok(os == Some("windows") || node == Some("windows"))
 }
 
 #[cfg(test)]
