@@ -101,7 +101,7 @@ impl Injected {
     fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
         let earlier = Earlier::read(template)?;
         let pod = Pod::read(template, earlier.origin, &earlier.names)?;
-        let now = Sites::read(template)?;
+        let now = Sites::read(template, earlier.origin)?;
         let author = now.undone(&pod, &earlier);
         Ok(Self { pod, earlier, now, author })
     }

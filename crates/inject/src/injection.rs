@@ -24,7 +24,7 @@ pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earl
     }
     let origin = earlier.origin;
     let given = earlier.record.as_ref().map(|record| &record.resources);
-    let init_containers = with_ours(now.init_containers.as_ref(), &container::wanted(plan), given, origin);
+    let init_containers = with_ours(now.init_containers.as_ref(), plan, given, origin);
     let volumes = volume::injected(now.volumes.as_ref(), author.volumes.as_ref(), plan.tls_secret.as_ref(), origin);
     Sites {
         metadata: Some(with_status(author.metadata.as_ref(), record)),
@@ -32,6 +32,7 @@ pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earl
         volumes,
         apps,
     }
+    .with_sidecars_written()
 }
 
 /// The places of an app container that has the proxy in front of it.
@@ -64,14 +65,27 @@ fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
 }
 
 /// `initContainers` with ours up to date: those that are there in their places, others before the next of ours or at the end;
-/// without one of ours that is no longer wanted.
-fn with_ours(list: Option<&Value>, wanted: &[Value], given: Option<&Value>, origin: Origin) -> Value {
+/// without one of ours that is no longer wanted. None of ours comes after a native sidecar that serves what they lead to the proxy: it would
+/// start before there is one, and its startup probe could not pass.
+fn with_ours(list: Option<&Value>, plan: &Plan, given: Option<&Value>, origin: Origin) -> Value {
+    let wanted = container::wanted(plan);
     let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
+    let is_ours = |entry: &Value| is_our_container(Some(entry), origin);
     let is_wanted = |entry: &Value| wanted.iter().any(|wanted| wanted.get("name") == entry.get("name"));
-    list.retain(|entry| !is_our_container(Some(entry), origin) || is_wanted(entry));
-    let mut next = list.len();
+    list.retain(|entry| !is_ours(entry) || is_wanted(entry));
+    let serves = |entry: &Value| {
+        let name = entry.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| plan.serving_sidecars.contains(name)) && !is_ours(entry)
+    };
+    if list.iter().skip_while(|entry| !serves(entry)).any(is_ours) {
+        let (ours, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(is_ours);
+        list = others;
+        let first = list.iter().position(serves).unwrap_or(list.len());
+        list.splice(first..first, ours);
+    }
+    let mut next = list.iter().position(serves).unwrap_or(list.len());
     for wanted in wanted.iter().rev() {
-        let is_it = |entry: &Value| is_our_container(Some(entry), origin) && entry.get("name") == wanted.get("name");
+        let is_it = |entry: &Value| is_ours(entry) && entry.get("name") == wanted.get("name");
         if let Some(place) = list.iter().position(is_it) {
             list[place] = update::updated(&list[place], wanted, given);
             next = place;

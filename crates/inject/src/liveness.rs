@@ -94,7 +94,7 @@ mod tests {
         let settings = WorkloadSettings::resolve(&[Layer::Workload(&texts)]).unwrap().unwrap();
         let ports = Ports::choose(&settings, Interception::Redirect, &pod).unwrap();
         let held = pod.apps.iter().map(|app| app.name.clone()).collect();
-        of(&held, &pod, &Sites::read(&node).unwrap(), &ports, &settings).to_string()
+        of(&held, &pod, &Sites::read(&node, Origin::Guessed).unwrap(), &ports, &settings).to_string()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOp
 use serde_json::{Map, Value};
 
 use crate::probe;
-use crate::sites::Sites;
+use crate::sites::{Place, Sites};
 use crate::volume::VOLUMES;
 
 /// The patch that leads a workload whose pod template is at `template` from `now` to `want`.
@@ -13,7 +13,9 @@ use crate::volume::VOLUMES;
 /// Both have the same app containers.
 pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
     let mut operations = Operations { at: PointerBuf::from_tokens(template.iter().copied()), list: Vec::new() };
-    for (index, (now, want)) in now.apps.iter().zip(&want.apps).enumerate() {
+    // Native sidecars stand in `initContainers`, which has what their sites say.
+    let apps = now.apps.iter().zip(&want.apps).filter(|(now, _)| now.place == Place::Container);
+    for (index, (now, want)) in apps.enumerate() {
         let container = |key| ["spec".to_owned(), "containers".to_owned(), index.to_string(), String::from(key)];
         operations.same_items(&container("ports"), now.ports.as_ref(), want.ports.as_ref());
         operations.at_path(&container("lifecycle"), now.lifecycle.as_ref(), want.lifecycle.as_ref());
@@ -75,12 +77,13 @@ impl Operations {
         }
     }
 
-    /// Entries with names come and go one by one, other entries only at the end; what is more than that is a new list.
+    /// Entries with names come and go one by one, other entries only at the end; what is more than that, such as another order, is a
+    /// new list.
     fn items(&mut self, now: &[Value], want: &[Value]) {
         let named = now.iter().chain(want).all(|entry| name(entry).is_some());
         let stays = |entry: &Value| !named || want.iter().any(|other| name(other) == name(entry));
         let kept: Vec<usize> = (0..now.len()).filter(|index| stays(&now[*index])).collect();
-        if kept.len() > want.len() {
+        if kept.len() > want.len() || named && !are_in_order(now, want, &kept) {
             return self.replace(&Value::Array(want.to_vec()));
         }
         for index in (0..now.len()).rev().filter(|index| !kept.contains(index)) {
@@ -110,6 +113,11 @@ impl Operations {
 /// Whether one key goes and another comes. Such an object is replaced as a whole, which keeps the order of its keys.
 fn trades_keys(now: &Map<String, Value>, want: &Map<String, Value>) -> bool {
     now.keys().any(|key| !want.contains_key(key)) && want.keys().any(|key| !now.contains_key(key))
+}
+
+/// Whether the entries that are kept come first, in the order in which they are.
+fn are_in_order(now: &[Value], want: &[Value], kept: &[usize]) -> bool {
+    kept.iter().zip(want).all(|(index, want)| now.get(*index).and_then(name) == name(want))
 }
 
 fn name(entry: &Value) -> Option<&str> {

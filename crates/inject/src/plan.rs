@@ -21,7 +21,7 @@ use crate::probe;
 use crate::probe_ports::ProbePorts;
 use crate::refusal::Refusal;
 use crate::report::{Note, Report};
-use crate::sites::{AppSites, Sites};
+use crate::sites::{AppSites, Place, Sites};
 use crate::skip::SkipReason;
 use crate::suitability;
 
@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) tls_secret: Option<SecretName>,
     /// The containers that wait for the drain.
     pub(crate) held: BTreeSet<String>,
+    /// Native sidecars of others that serve a taken port. Their startup probes may need what is injected, which so comes before them.
+    pub(crate) serving_sidecars: BTreeSet<String>,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -62,7 +64,8 @@ impl Plan {
         suitability::check(pod, namespace)?;
         let ports = Ports::choose(&settings, interception, pod)?;
         let mut notes = Vec::new();
-        let held = if settings.hold_app.is_on() { held(pod, &ports, sites, &mut notes) } else { BTreeSet::new() };
+        let serving = serving(pod, &ports, sites);
+        let held = if settings.hold_app.is_on() { held(&serving, &mut notes) } else { BTreeSet::new() };
         let unknown = Demands::default();
         let demands = namespace.map_or(&unknown, |facts| &facts.demands);
         let resources = Resources::fitted(&settings.sidecar, pod, demands, &mut notes)?;
@@ -102,7 +105,10 @@ impl Plan {
             ..defaults
         };
         let tls_secret = settings.tls.map(|tls| tls.secret);
-        Ok(Self { ports: ports.taken, takeover, proxy, sidecar: settings.sidecar, resources, tls_secret, held, notes })
+        let sidecars = serving.iter().filter(|(_, site)| site.place != Place::Container);
+        let serving_sidecars = sidecars.map(|(app, _)| app.name.clone()).collect();
+        let (ports, sidecar) = (ports.taken, settings.sidecar);
+        Ok(Self { ports, takeover, proxy, sidecar, resources, tls_secret, held, serving_sidecars, notes })
     }
 
     /// Whether the app expects each connection to begin with a header that only the proxy writes.
@@ -153,10 +159,23 @@ impl Takeover {
     }
 }
 
-/// The containers that may serve a taken port and have no `preStop` of their own.
-fn held(pod: &Pod, ports: &Ports, sites: &Sites, notes: &mut Vec<Note>) -> BTreeSet<String> {
+/// The containers that may serve a taken port: those that declare one and, where nobody declares one of them, all others, but native sidecars
+/// only if a probe or hook goes to a taken port. Agents of other kinds are many among them.
+fn serving<'a>(pod: &'a Pod, ports: &Ports, sites: &'a Sites) -> Vec<(&'a Container, &'a AppSites)> {
+    let may_serve = |(app, site): &(&Container, &AppSites)| match site.place {
+        Place::Container => ports.may_be_served_by(app, pod),
+        Place::Sidecar(_) => {
+            let declared = app.tcp_ports().map(|port| port.number);
+            declared.chain(site.handler_ports(app)).any(|port| ports.taken.contains(&port))
+        }
+    };
+    pod.apps.iter().zip(&sites.apps).filter(may_serve).collect()
+}
+
+/// The containers of these that have no `preStop` of their own.
+fn held(serving: &[(&Container, &AppSites)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
-    for (app, site) in pod.apps.iter().zip(&sites.apps).filter(|(app, _)| ports.may_be_served_by(app, pod)) {
+    for (app, site) in serving {
         if hook::is_there(site.lifecycle.as_ref()) {
             notes.push(Note::OwnHook { container: app.name.clone() });
         } else {

@@ -23,11 +23,14 @@ pub(crate) struct Pod {
     pub(crate) grace_period_seconds: u64,
     /// What it says of the resources of all its containers together.
     resources: [Said; 2],
+    /// What runs for as long as the pod: the entries of `containers`, and after them the native sidecars of other origins.
     pub(crate) apps: Vec<Container>,
     /// The names of its volumes.
     pub(crate) volumes: Vec<String>,
-    /// Init containers and native sidecars of other origins.
+    /// Init containers of other origins that end before the apps begin.
     pub(crate) init_containers: Vec<Container>,
+    /// Whether each entry of `initContainers` is a native sidecar, and its resources, in their order.
+    starting: Vec<(bool, [Said; 2])>,
 }
 
 /// A container's name and what it declares.
@@ -56,14 +59,23 @@ impl Pod {
         let spec = template.member("spec")?;
         let containers = spec.member("containers")?;
         let read = |node: &Node<'_>| Container::read(node, names);
-        let apps = containers.items()?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let mut apps = containers.items()?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // Among `containers` the same field says what becomes of one that has ended (KEP-5307).
+        for app in &mut apps {
+            app.is_sidecar = false;
+        }
         if apps.is_empty() {
             return Err(containers.unreadable("at least one container"));
         }
-        let mut init_containers = Vec::new();
+        let (mut init_containers, mut starting) = (Vec::new(), Vec::new());
         for node in spec.member("initContainers")?.items()? {
             let container = read(&node)?;
             if !is_our_container(node.raw(), origin) {
+                starting.push((container.is_sidecar, container.resources));
+            }
+            if is_sidecar_of_others(&node, origin)? {
+                apps.push(container);
+            } else if !is_our_container(node.raw(), origin) {
                 init_containers.push(container);
             }
         }
@@ -92,6 +104,7 @@ impl Pod {
             apps,
             volumes,
             init_containers,
+            starting,
         })
     }
 
@@ -103,14 +116,16 @@ impl Pod {
     /// What its containers say of a resource, together, as an API server sums it up: init containers run one after the other, and
     /// sidecars beside everything after them. The namespace has defaults for those that say nothing.
     pub(crate) fn sums(&self, resource: Resource, demand: &Demand) -> Said {
-        let of = |container: &Container| container.resources[resource as usize].completed(demand);
-        let (sidecars, init) =
-            self.init_containers.iter().fold((Said::default(), Said::default()), |sums, container| {
-                let (sidecars, most) = sums;
-                let running = sidecars.plus(of(container));
-                (if container.is_sidecar { running } else { sidecars }, most.or_larger(running))
-            });
-        self.apps.iter().map(of).fold(sidecars, Said::plus).or_larger(init)
+        let of = |resources: &[Said; 2]| resources[resource as usize].completed(demand);
+        let (sidecars, init) = self.starting.iter().fold(
+            (Said::default(), Said::default()),
+            |(sidecars, most), (is_sidecar, resources)| {
+                let running = sidecars.plus(of(resources));
+                (if *is_sidecar { running } else { sidecars }, most.or_larger(running))
+            },
+        );
+        let containers = self.apps.iter().filter(|app| !app.is_sidecar).map(|app| of(&app.resources));
+        containers.fold(sidecars, Said::plus).or_larger(init)
     }
 
     /// Whether the pod is of the class `Guaranteed` of quality of service by what its containers say. Resources of the pod as a
@@ -149,6 +164,11 @@ impl Port {
         let name = name.map(|name| if tcp { names.original(number, name) } else { name });
         Ok(Self { name: name.map(str::to_owned), number, tcp, on_host: node.member("hostPort")?.port()?.is_some() })
     }
+}
+
+/// Whether an entry of `initContainers` runs for as long as the pod (KEP-753), and is not ours.
+pub(crate) fn is_sidecar_of_others(node: &Node<'_>, origin: Origin) -> Result<bool, Unreadable> {
+    Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_our_container(node.raw(), origin))
 }
 
 /// The annotations or labels of an object.

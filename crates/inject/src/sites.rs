@@ -12,10 +12,10 @@ use crate::blank::{Blanks, put};
 use crate::earlier::Earlier;
 use crate::node::{Node, Unreadable};
 use crate::ours::{Origin, PROXY_CONTAINER, is_our_container};
-use crate::pod::Pod;
+use crate::pod::{Pod, is_sidecar_of_others};
 use crate::volume::{self, VOLUMES};
 
-pub(crate) use app::AppSites;
+pub(crate) use app::{AppSites, Place};
 
 /// The places that injection writes to, with the JSON that is there; `None` where there is none.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub(crate) struct Sites {
     pub(crate) init_containers: Option<Value>,
     /// `volumes`.
     pub(crate) volumes: Option<Value>,
-    /// What is written to of each entry of `containers`.
+    /// What is written to of each container that runs for as long as the pod, in the order of [`Pod::apps`].
     pub(crate) apps: Vec<AppSites>,
 }
 
@@ -36,15 +36,23 @@ pub(crate) const INIT_CONTAINERS: &str = "initContainers";
 
 impl Sites {
     /// Reads them; what is not null has the type that it should have.
-    pub(crate) fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(template: &Node<'_>, origin: Origin) -> Result<Self, Unreadable> {
         let metadata = template.member(METADATA)?;
         metadata.member(ANNOTATIONS)?.object()?;
         let spec = template.member("spec")?;
         let init_containers = spec.member(INIT_CONTAINERS)?;
-        init_containers.items()?;
+        let mut apps = Vec::new();
+        for container in spec.member("containers")?.items()? {
+            apps.push(AppSites::read(&container, Place::Container)?);
+        }
+        for container in init_containers.items()? {
+            if is_sidecar_of_others(&container, origin)? {
+                let name = container.member("name")?.text()?.unwrap_or_default();
+                apps.push(AppSites::read(&container, Place::Sidecar(name.to_owned()))?);
+            }
+        }
         let volumes = spec.member(VOLUMES)?;
         volumes.items()?;
-        let apps = spec.member("containers")?.items()?.iter().map(AppSites::read).collect::<Result<_, _>>()?;
         Ok(Self {
             metadata: metadata.raw().cloned(),
             init_containers: init_containers.raw().cloned(),
@@ -56,13 +64,14 @@ impl Sites {
     /// The sites as the workload's author wrote them.
     pub(crate) fn undone(&self, pod: &Pod, earlier: &Earlier) -> Self {
         let (blanks, origin) = (earlier.blanks(), earlier.origin);
-        let apps = self.apps.iter().zip(&pod.apps);
+        let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.undone(&app.name, earlier)).collect();
         Self {
             metadata: without_status(self.metadata.as_ref(), blanks),
             init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
             volumes: volume::without_ours(self.volumes.as_ref(), blanks, origin),
-            apps: apps.map(|(site, app)| site.undone(&app.name, earlier)).collect(),
+            apps,
         }
+        .with_sidecars_written()
     }
 
     /// The sites as they are, without what would make the API server refuse them.
@@ -81,6 +90,18 @@ impl Sites {
             volumes: self.volumes.clone(),
             apps,
         }
+        .with_sidecars_written()
+    }
+
+    /// With `initContainers` saying of native sidecars what their sites say.
+    pub(crate) fn with_sidecars_written(mut self) -> Self {
+        for entry in self.init_containers.iter_mut().filter_map(Value::as_array_mut).flatten() {
+            let name = entry.get("name").and_then(Value::as_str);
+            if let Some(site) = self.apps.iter().find(|site| site.is_sidecar(name)) {
+                site.write(entry);
+            }
+        }
+        self
     }
 
     fn has_proxy(&self, origin: Origin) -> bool {

@@ -135,11 +135,11 @@ mod tests {
             (vec![term(&[other.clone(), os("In", json!(["windows"]))])], true),
             (vec![term(&[os("In", json!(["windows"]))]), term(&[os("NotIn", json!(["linux"]))])], true),
             // One term is enough for a node.
-            (vec![term(&[os("In", json!(["windows"]))]), term(&[other.clone()])], false),
+            (vec![term(&[os("In", json!(["windows"]))]), term(std::slice::from_ref(&other))], false),
             (vec![term(&[os("In", json!(["windows", "linux"]))])], false),
             (vec![term(&[os("NotIn", json!(["windows"]))])], false),
             (vec![term(&[os("Exists", json!(null))])], false),
-            (vec![term(&[other])], false),
+            (vec![term(std::slice::from_ref(&other))], false),
             (vec![json!({})], false),
             (vec![], false),
         ] {

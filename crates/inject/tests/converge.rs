@@ -352,3 +352,39 @@ fn what_would_become_too_large_is_left_as_it_is() {
     grown["spec"]["template"]["metadata"]["annotations"]["k"] = json!("x".repeat(262_143));
     assert_eq!(applied(&grown, &outcome(&grown)), annotated(262_144));
 }
+
+/// A native sidecar of another origin that serves, before and after ours, fresh and earlier than ours.
+#[test]
+fn a_sidecar_that_serves_is_an_app() {
+    let gateway = json!({"name": "gateway", "image": "a", "restartPolicy": "Always",
+        "ports": [{"name": "https", "containerPort": 8443}], "startupProbe": {"tcpSocket": {"port": "https"}}});
+    let with_gateway = |mut object: Value, place: usize| {
+        let list = object["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
+        list.insert(place, gateway.clone());
+        object
+    };
+    let author = with_gateway(original(), 1);
+    let names = |object: &Value| {
+        let list = object["spec"]["template"]["spec"]["initContainers"].as_array().unwrap();
+        list.iter().map(|container| container["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let live = injected(&author);
+    assert_eq!(names(&live), ["migrate", "recycling-proxy-redirect", "recycling-proxy", "gateway"]);
+    let of_gateway = &live["spec"]["template"]["spec"]["initContainers"][3];
+    assert_eq!(of_gateway["startupProbe"]["tcpSocket"]["port"], 15221);
+    assert_eq!(of_gateway["lifecycle"]["preStop"]["httpGet"]["port"], 15211);
+    converges(&with_gateway(injected(&original()), 1), &author);
+    converges(&with_gateway(injected(&original()), 3), &author);
+    let restored = applied(&live, &remove(&live, DEPLOYMENT));
+    assert_eq!(restored.to_string(), author.to_string());
+    // By its name, without an app that declares a port.
+    let mut alone = with_gateway(original(), 0);
+    alone["spec"]["template"]["spec"]["containers"] = json!([{"name": "web", "image": "a"}]);
+    alone["metadata"]["annotations"]["evenkeel.dev/ports"] = json!("https");
+    assert_eq!(names(&injected(&alone)), ["recycling-proxy-redirect", "recycling-proxy", "gateway", "migrate"]);
+    // One that serves nothing of what is taken stays where it is, as it is.
+    let mut other = with_gateway(original(), 0);
+    other["metadata"]["annotations"]["evenkeel.dev/ports"] = json!("http");
+    assert_eq!(names(&injected(&other)), ["gateway", "migrate", "recycling-proxy-redirect", "recycling-proxy"]);
+    assert_eq!(injected(&other)["spec"]["template"]["spec"]["initContainers"][0], gateway);
+}

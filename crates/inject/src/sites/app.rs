@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::blank::put;
 use crate::detour::Detours;
 use crate::earlier::Earlier;
 use crate::handler;
@@ -13,9 +14,19 @@ use crate::probe;
 use crate::probe_ports::ProbePorts;
 use crate::status::Record;
 
+/// Where a container stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Among `containers`.
+    Container,
+    /// Among `initContainers`, under this name.
+    Sidecar(String),
+}
+
 /// The places of an app container.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AppSites {
+    pub(crate) place: Place,
     /// Whose names move.
     pub(crate) ports: Option<Value>,
     pub(crate) lifecycle: Option<Value>,
@@ -24,7 +35,7 @@ pub(crate) struct AppSites {
 }
 
 impl AppSites {
-    pub(super) fn read(container: &Node<'_>) -> Result<Self, Unreadable> {
+    pub(super) fn read(container: &Node<'_>, place: Place) -> Result<Self, Unreadable> {
         let lifecycle = container.member("lifecycle")?;
         lifecycle.member("preStop")?.object()?;
         let mut probes = [const { None }; 3];
@@ -34,7 +45,22 @@ impl AppSites {
             *probe = node.raw().cloned();
         }
         let ports = container.member("ports")?.raw().cloned();
-        Ok(Self { ports, lifecycle: lifecycle.raw().cloned(), probes })
+        Ok(Self { place, ports, lifecycle: lifecycle.raw().cloned(), probes })
+    }
+
+    /// Whether these are the places of the native sidecar of this name.
+    pub(super) fn is_sidecar(&self, called: Option<&str>) -> bool {
+        matches!(&self.place, Place::Sidecar(name) if Some(name.as_str()) == called)
+    }
+
+    /// Writes them to the container.
+    pub(super) fn write(&self, container: &mut Value) {
+        let Some(members) = container.as_object_mut() else { return };
+        put(members, "ports", self.ports.clone());
+        put(members, "lifecycle", self.lifecycle.clone());
+        for (kind, probe) in probe::KINDS.iter().zip(&self.probes) {
+            put(members, kind, probe.clone());
+        }
     }
 
     pub(super) fn undone(&self, name: &str, earlier: &Earlier) -> Self {
@@ -43,7 +69,7 @@ impl AppSites {
         let past = Detours::past_proxy(&earlier.probes);
         let probes = self.each_probe(|kind, probe| probe::undone(probe, recorded(record, name, kind)));
         let lifecycle = hook::undone(self.lifecycle.as_ref(), name, earlier.blanks());
-        let straight = Self { ports: self.ports.clone(), lifecycle, probes }.each_handler(|place, holder| {
+        let straight = Self { lifecycle, probes, ..self.clone() }.each_handler(|place, holder| {
             let recorded = record.and_then(|record| record.handler_port(name, place));
             past.undone(&detours.undone(holder, recorded, &back), recorded, &back)
         });
@@ -67,7 +93,7 @@ impl AppSites {
         let Earlier { record, names, probes: ports, .. } = earlier;
         let record = record.as_ref();
         let probes = self.each_probe(|kind, probe| probe::mended(probe, recorded(record, &app.name, kind)));
-        let mended = Self { ports: self.ports.clone(), lifecycle: hook::mended(self.lifecycle.as_ref()), probes };
+        let mended = Self { lifecycle: hook::mended(self.lifecycle.as_ref()), probes, ..self.clone() };
         let led = match record.filter(|record| !record.handler_ports.is_empty()) {
             Some(record) => {
                 let mut record = record.clone();
@@ -103,13 +129,13 @@ impl AppSites {
     /// Each probe and each hook, by the name of its place.
     fn each_handler(self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> Self {
         let probes = self.each_probe(&mut edit);
-        let mut lifecycle = self.lifecycle;
+        let mut lifecycle = self.lifecycle.clone();
         for place in hook::KINDS {
             if let Some(holder) = lifecycle.as_mut().and_then(|lifecycle| lifecycle.get_mut(place)) {
                 *holder = edit(place, holder);
             }
         }
-        Self { ports: self.ports, lifecycle, probes }
+        Self { lifecycle, probes, ..self }
     }
 
     pub(crate) fn each_probe(&self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> [Option<Value>; 3] {
