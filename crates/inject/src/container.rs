@@ -64,6 +64,11 @@ fn sidecar(plan: &Plan) -> Value {
         // What is wrong with settings is printed before the end; so `kubectl describe pod` shows it.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     });
+    if !plan.has_own_user {
+        for member in ["runAsUser", "runAsGroup"] {
+            sidecar["securityContext"].as_object_mut().map(|context| context.shift_remove(member));
+        }
+    }
     if plan.tls_secret.is_some() {
         sidecar["volumeMounts"] = json!([volume::mount()]);
     }

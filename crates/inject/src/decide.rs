@@ -112,11 +112,14 @@ impl Injected {
         namespace: Option<&NamespaceFacts>,
         replicas: u64,
     ) -> Result<Plan, Refusal> {
-        let (interception, note) = interception::choose(&settings, namespace, !self.earlier.names.is_empty())?;
+        let (interception, note) =
+            interception::choose(&settings, namespace, &self.pod, !self.earlier.names.is_empty())?;
         // What runs with the proxy by now is counted in what quotas have left.
         let new_replicas = if self.earlier.record.is_none() { replicas } else { 0 };
         let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
         plan.notes.splice(..0, note);
+        // What is unknown must not roll a workload into pods that its namespace refuses.
+        plan.has_own_user = namespace.map_or(self.earlier.has_own_user, |facts| !facts.assigns_users);
         Ok(plan)
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Earlier {
     pub(crate) names: PortNames,
     /// The ports that lead TCP probes to the app.
     pub(crate) probes: ProbePorts,
+    /// Whether the proxy had a user of its own; so it has where there was no proxy.
+    pub(crate) has_own_user: bool,
     blanks: Blanks,
 }
 
@@ -34,8 +36,9 @@ impl Earlier {
             None => container(PROXY_CONTAINER)?.map(PortNames::of_proxy).unwrap_or_default(),
         };
         let probes = container(REDIRECT_CONTAINER)?.map(ProbePorts::of_redirect).unwrap_or_default();
+        let user = container(PROXY_CONTAINER)?.map(|proxy| proxy.pointer("/securityContext/runAsUser").is_some());
         let blanks = record.as_ref().map(|record| record.blanks.clone()).unwrap_or_default();
-        Ok(Self { origin, record, names, probes, blanks })
+        Ok(Self { origin, record, names, probes, has_own_user: user.unwrap_or(true), blanks })
     }
 
     /// The places that held nothing otherwise than by absence.

@@ -16,15 +16,15 @@ use crate::volume::{self, VOLUMES};
 
 /// The sites with everything that is injected; `author`'s as they were written, `now` as they are.
 pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earlier: &Earlier) -> Sites {
-    let mut record = Record::new(container::resources(&plan.resources), plan.takeover.names());
+    let mut record =
+        Record::new(container::resources(&plan.resources), plan.sidecar.image.to_string(), plan.takeover.names());
     let apps = author.apps.iter().zip(&pod.apps).map(|(site, app)| with_proxy(site, app, plan, &mut record)).collect();
     record.blanks.note(INIT_CONTAINERS, author.init_containers.as_ref());
     if plan.tls_secret.is_some() {
         record.blanks.note(VOLUMES, author.volumes.as_ref());
     }
     let origin = earlier.origin;
-    let given = earlier.record.as_ref().map(|record| &record.resources);
-    let init_containers = with_ours(now.init_containers.as_ref(), plan, given, origin);
+    let init_containers = with_ours(now.init_containers.as_ref(), plan, earlier.record.as_ref(), origin);
     let volumes = volume::injected(now.volumes.as_ref(), author.volumes.as_ref(), plan.tls_secret.as_ref(), origin);
     Sites {
         metadata: Some(with_status(author.metadata.as_ref(), record)),
@@ -67,7 +67,7 @@ fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
 /// `initContainers` with ours up to date: those that are there in their places, others before the next of ours or at the end;
 /// without one of ours that is no longer wanted. None of ours comes after a native sidecar that serves what they lead to the proxy: it would
 /// start before there is one, and its startup probe could not pass.
-fn with_ours(list: Option<&Value>, plan: &Plan, given: Option<&Value>, origin: Origin) -> Value {
+fn with_ours(list: Option<&Value>, plan: &Plan, given: Option<&Record>, origin: Origin) -> Value {
     let wanted = container::wanted(plan);
     let mut list = list.and_then(Value::as_array).cloned().unwrap_or_default();
     let is_ours = |entry: &Value| is_our_container(Some(entry), origin);

@@ -3,6 +3,7 @@
 use settings::{Interception, WorkloadSettings};
 
 use crate::namespace::NamespaceFacts;
+use crate::pod::Pod;
 use crate::report::Note;
 use crate::skip::SkipReason;
 
@@ -13,8 +14,17 @@ use crate::skip::SkipReason;
 pub(crate) fn choose(
     settings: &WorkloadSettings,
     namespace: Option<&NamespaceFacts>,
+    pod: &Pod,
     is_named_port: bool,
 ) -> Result<(Interception, Option<Note>), SkipReason> {
+    // The kernel of such a sandbox has no nftables: its init container would fail, and the pod never start.
+    if pod.is_sandboxed() {
+        match (settings.interception, settings.default_interception) {
+            (Some(Interception::Redirect), _) => return Err(SkipReason::Sandbox),
+            (None, Interception::Redirect) => return Ok((Interception::NamedPort, Some(Note::NamedPortInSandbox))),
+            (Some(Interception::NamedPort), _) | (None, Interception::NamedPort) => {}
+        }
+    }
     let enforced = namespace.map(|facts| facts.pod_security).filter(|security| security.refuses_redirect());
     match (settings.interception, enforced) {
         // Pods always start: with the redirection the namespace would admit none.
@@ -23,6 +33,10 @@ pub(crate) fn choose(
         (None, Some(level)) => {
             let is_news = settings.default_interception != Interception::NamedPort;
             Ok((Interception::NamedPort, is_news.then_some(Note::NamedPortChosen { level })))
+        }
+        (None, None) if namespace.is_some_and(|facts| facts.assigns_users) => {
+            let is_news = settings.default_interception != Interception::NamedPort;
+            Ok((Interception::NamedPort, is_news.then_some(Note::NamedPortOnOpenShift)))
         }
         (None, None) if namespace.is_none() && is_named_port => Ok((Interception::NamedPort, None)),
         (None, None) => Ok((settings.default_interception, None)),
@@ -33,10 +47,48 @@ pub(crate) fn choose(
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::json;
     use settings::Layer;
 
     use super::*;
+    use crate::names::PortNames;
     use crate::namespace::PodSecurity;
+    use crate::node::Node;
+    use crate::ours::Origin;
+
+    fn pod(runtime_class: Option<&str>) -> Pod {
+        let template = json!({"spec": {"runtimeClassName": runtime_class, "containers": [{"name": "web"}]}});
+        Pod::read(&Node::root(&template), Origin::Guessed, &PortNames::default()).unwrap()
+    }
+
+    fn settings(interception: Option<&str>) -> WorkloadSettings {
+        let mut own = BTreeMap::from([("evenkeel.dev/max-requests".to_owned(), "1".to_owned())]);
+        own.extend(interception.map(|word| ("evenkeel.dev/interception".to_owned(), word.to_owned())));
+        WorkloadSettings::resolve(&[Layer::Workload(&own)]).unwrap().unwrap()
+    }
+
+    #[test]
+    fn no_redirection_in_a_sandbox_without_nftables() {
+        let chosen = |said, class| choose(&settings(said), None, &pod(class), false);
+        for class in ["gvisor", "runsc", "team-gVisor"] {
+            let by_itself = Ok((Interception::NamedPort, Some(Note::NamedPortInSandbox)));
+            assert_eq!(chosen(None, Some(class)), by_itself);
+            assert_eq!(chosen(Some("named-port"), Some(class)), Ok((Interception::NamedPort, None)));
+            assert_eq!(chosen(Some("redirect"), Some(class)), Err(SkipReason::Sandbox));
+        }
+        for class in [None, Some("kata"), Some("nvidia")] {
+            assert_eq!(chosen(None, class), Ok((Interception::Redirect, None)));
+        }
+    }
+
+    #[test]
+    fn no_redirection_by_itself_where_users_are_assigned() {
+        let facts = NamespaceFacts { assigns_users: true, ..NamespaceFacts::default() };
+        let chosen = |said| choose(&settings(said), Some(&facts), &pod(None), false);
+        assert_eq!(chosen(None), Ok((Interception::NamedPort, Some(Note::NamedPortOnOpenShift))));
+        // Whoever says so has given the pods' service account a right to it.
+        assert_eq!(chosen(Some("redirect")), Ok((Interception::Redirect, None)));
+    }
 
     #[test]
     fn what_holds_where() {
@@ -66,7 +118,7 @@ mod tests {
                 .collect();
             let settings = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&own)]);
             let facts = namespace.map(|pod_security| NamespaceFacts { pod_security, ..NamespaceFacts::default() });
-            let found = choose(&settings.unwrap().unwrap(), facts.as_ref(), before);
+            let found = choose(&settings.unwrap().unwrap(), facts.as_ref(), &pod(None), before);
             assert_eq!(found.clone().map(|(interception, _)| interception), chosen, "{said:?} {namespace:?} {before}");
             let by_itself = chosen == Ok(NamedPort) && namespace.is_some_and(PodSecurity::refuses_redirect);
             assert_eq!(found.is_ok_and(|(_, note)| note.is_some()), by_itself);

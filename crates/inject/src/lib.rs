@@ -12,7 +12,8 @@
 //!
 //! What goes in is always derived from what the author wrote, which the `evenkeel.dev/status` annotation and the form of
 //! our own edits give back. So an object that was injected already, edited since, or half put back by a client-side
-//! `kubectl apply`, becomes the same as a fresh one.
+//! `kubectl apply`, becomes the same as a fresh one. What others may set stays: resources, an image, fields that we say nothing
+//! of. So does the order of what is there: variables and containers that come later stand behind those of before.
 
 mod amount;
 mod blank;

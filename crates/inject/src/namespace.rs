@@ -9,6 +9,9 @@ use crate::mesh;
 /// The label by which a namespace refuses pods.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
+/// The annotation by which OpenShift keeps the users of a namespace's pods.
+const USER_RANGE: &str = "openshift.io/sa.scc.uid-range";
+
 /// The facts of a namespace that matter to its workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
@@ -18,6 +21,8 @@ pub struct NamespaceFacts {
     pub annotations: BTreeMap<String, String>,
     /// What it demands of pods.
     pub pod_security: PodSecurity,
+    /// Whether OpenShift gives each of its pods a user out of a range of the namespace's.
+    pub assigns_users: bool,
     /// What it demands of their resources.
     pub demands: Demands,
 }
@@ -45,10 +50,12 @@ impl NamespaceFacts {
         };
         let of_meshes = |(key, _): &(&String, &String)| mesh::NAMESPACE_KEYS.contains(&key.as_str());
         let owned = |(key, value): (&String, &String)| (key.clone(), value.clone());
+        let assigns_users = annotations.contains_key(USER_RANGE);
         Self {
             labels: labels.iter().filter(of_meshes).map(owned).collect(),
             annotations,
             pod_security,
+            assigns_users,
             demands: Demands::default(),
         }
     }

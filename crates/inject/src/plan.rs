@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) held: BTreeSet<String>,
     /// Native sidecars of others that serve a taken port. Their startup probes may need what is injected, which so comes before them.
     pub(crate) serving_sidecars: BTreeSet<String>,
+    /// Whether the proxy says which user it runs as. On OpenShift the pod's user is one of its namespace's.
+    pub(crate) has_own_user: bool,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -108,7 +110,18 @@ impl Plan {
         let sidecars = serving.iter().filter(|(_, site)| site.place != Place::Container);
         let serving_sidecars = sidecars.map(|(app, _)| app.name.clone()).collect();
         let (ports, sidecar) = (ports.taken, settings.sidecar);
-        Ok(Self { ports, takeover, proxy, sidecar, resources, tls_secret, held, serving_sidecars, notes })
+        Ok(Self {
+            ports,
+            takeover,
+            proxy,
+            sidecar,
+            resources,
+            tls_secret,
+            held,
+            serving_sidecars,
+            has_own_user: true,
+            notes,
+        })
     }
 
     /// Whether the app expects each connection to begin with a header that only the proxy writes.

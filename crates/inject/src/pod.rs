@@ -14,10 +14,14 @@ use crate::windows;
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
 
+/// What runtime classes of gVisor are called: by its name, by that of its runtime, and by GKE.
+const SANDBOXES: &[&str] = &["gvisor", "runsc"];
+
 /// What injection reads of a pod template; our own containers are left out.
 pub(crate) struct Pod {
     pub(crate) host_network: bool,
     pub(crate) windows: bool,
+    runtime_class: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) grace_period_seconds: u64,
@@ -94,6 +98,7 @@ impl Pod {
         Ok(Self {
             host_network: spec.member("hostNetwork")?.is_true()?,
             windows: windows::is_asked_for(&spec)?,
+            runtime_class: spec.member("runtimeClassName")?.text()?.map(str::to_owned),
             labels: texts(&metadata.member("labels")?)?,
             annotations: texts(&metadata.member("annotations")?)?,
             grace_period_seconds: spec
@@ -106,6 +111,12 @@ impl Pod {
             init_containers,
             starting,
         })
+    }
+
+    /// Whether its runtime class is gVisor by its name; the handler behind it is in another object.
+    pub(crate) fn is_sandboxed(&self) -> bool {
+        let class = self.runtime_class.as_deref().unwrap_or_default().to_ascii_lowercase();
+        SANDBOXES.iter().any(|name| class.contains(name))
     }
 
     /// What it says of a resource of all its containers together.

@@ -64,6 +64,10 @@ pub enum Note {
         /// What it enforces.
         level: PodSecurity,
     },
+    /// Nobody chose an interception, and the pod's sandbox cannot redirect.
+    NamedPortInSandbox,
+    /// Nobody chose an interception, and OpenShift lets few pods redirect.
+    NamedPortOnOpenShift,
     /// Clients that go by a number are not led to the proxy.
     ByNameAlone,
     /// A port that has no name, and so is not taken.
@@ -95,6 +99,12 @@ impl fmt::Display for Note {
             }
             Self::NamedPortChosen { level } => {
                 write!(f, "the namespace enforces Pod Security {level}, so interception is named-port")
+            }
+            Self::NamedPortInSandbox => {
+                f.write_str("gVisor (runtimeClassName) cannot redirect, so interception is named-port")
+            }
+            Self::NamedPortOnOpenShift => {
+                f.write_str("OpenShift assigns users to pods of the namespace, so interception is named-port")
             }
             Self::ByNameAlone => f.write_str(
                 "named-port: a Service must give the port's name as targetPort; a number bypasses the proxy",
@@ -139,6 +149,8 @@ mod tests {
                 left: "9876543210".to_owned(),
             },
             Note::NamedPortChosen { level: PodSecurity::Restricted },
+            Note::NamedPortInSandbox,
+            Note::NamedPortOnOpenShift,
             Note::ByNameAlone,
             Note::Unnamed { port: u16::MAX },
         ] {

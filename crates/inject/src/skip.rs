@@ -39,6 +39,7 @@ reasons! {
     PortOwners: "port_owners", "two containers declare the same TCP port, so it is unclear which of them is the app";
     HostPort: "host_port", "a taken port has a hostPort, by which the node would lead clients past the Service";
     PodSecurity: "pod_security", "the namespace's Pod Security admits no redirect; interception named-port needs no privilege";
+    Sandbox: "sandbox", "gVisor (runtimeClassName) cannot redirect; interception named-port works there";
     UnnamedPort: "unnamed_port", "named-port moves the names of ports, and a port to take has none: name it";
     PortNames: "port_names", "named-port moves the names of ports, and one is there twice or is the proxy's own";
     PodResources: "pod_resources", "the pod's own resources (spec.resources) have no room for the recycling proxy: raise them";

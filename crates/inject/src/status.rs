@@ -20,6 +20,9 @@ pub(crate) struct Record {
     version: u32,
     /// The resources that were given to the injected containers, to tell them from what somebody has set since.
     pub(crate) resources: Value,
+    /// The image that was given to them, for the same; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) image: Option<String>,
     /// The `tcpSocket` that a probe of ours took the place of, by container and probe.
     #[serde(rename = "tcpSocket", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sockets: BTreeMap<String, BTreeMap<String, Value>>,
@@ -35,10 +38,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(resources: Value, names: PortNames) -> Self {
+    pub(crate) fn new(resources: Value, image: String, names: PortNames) -> Self {
         Self {
             version: VERSION,
             resources,
+            image: Some(image),
             sockets: BTreeMap::new(),
             handler_ports: BTreeMap::new(),
             names,
@@ -74,8 +78,8 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote() {
-        let mut record = Record::new(json!({"limits": {"cpu": "1"}}), PortNames::default());
-        assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}}}"#);
+        let mut record = Record::new(json!({"limits": {"cpu": "1"}}), "proxy:1".to_owned(), PortNames::default());
+        assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}},"image":"proxy:1"}"#);
         record.sockets.entry("web".into()).or_default().insert("livenessProbe".into(), json!({"port": "http"}));
         record.blanks.note("initContainers", Some(&json!([])));
         record.names = BTreeMap::from([(8080, "http".to_owned())]).into();

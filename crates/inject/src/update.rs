@@ -1,23 +1,37 @@
 //! Brings an injected container up to date and leaves alone what others have made of it.
 //!
 //! What we say holds; what we say nothing about stays: defaults that the API server filled in, an environment variable of
-//! another injector. Resources are the author's to set: they change only when the settings do.
+//! another injector. Resources are the author's to set, and images others' to rewrite (to those of a mirror, say): they change only
+//! when the settings do.
 
 use serde_json::{Map, Value};
 
 use crate::amount::Resource;
 use crate::blank::put;
 use crate::ours::TLS_VOLUME;
+use crate::status::Record;
 
 /// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
 /// or value is refused by the API server, the others would change what runs and what it may do.
-const RIVALS: &[&str] = &["add", "command", "exec", "grpc", "httpGet", "privileged", "sleep", "tcpSocket", "valueFrom"];
+const RIVALS: &[&str] = &[
+    "add",
+    "command",
+    "exec",
+    "grpc",
+    "httpGet",
+    "privileged",
+    "runAsGroup",
+    "runAsUser",
+    "sleep",
+    "tcpSocket",
+    "valueFrom",
+];
 
 /// What the environment variables of ours begin with.
 const VARIABLES: &str = "EVENKEEL_";
 
-/// The container `now`, brought to what is `wanted`; `given` are the resources that it was given before, where that is known.
-pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Value>) -> Value {
+/// The container `now`, brought to what is `wanted`; `given` is what it was given before, where that is known.
+pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Record>) -> Value {
     let (Value::Object(now), Value::Object(wanted)) = (now, wanted) else { return wanted.clone() };
     let mut container = without_rivals(now, wanted);
     for (key, value) in wanted {
@@ -27,7 +41,8 @@ pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Value>) -> Val
             // Names of ports lead Services here, so there are none but ours.
             "ports" => keyed(present, value, "containerPort", |_| false),
             "volumeMounts" => mounts(present, value),
-            "resources" => resources(present, value, given),
+            "resources" => resources(present, value, given.map(|given| &given.resources)),
+            "image" => image(present, value, given.and_then(|given| given.image.as_deref())),
             _ => overlaid(present, value),
         };
         container.insert(key.clone(), value);
@@ -91,6 +106,13 @@ fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Valu
     Value::Array(list)
 }
 
+/// As wanted where the settings have changed, else as somebody has rewritten it.
+fn image(present: Option<&Value>, wanted: &Value, given: Option<&str>) -> Value {
+    let settings_are_the_same = given.is_some() && given == wanted.as_str();
+    let present = present.filter(|present| settings_are_the_same && present.as_str().is_some_and(|it| !it.is_empty()));
+    present.unwrap_or(wanted).clone()
+}
+
 /// As wanted where the settings have changed, else as somebody has set them, but never without a request.
 fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> Value {
     let settings_are_the_same = given == Some(wanted);
@@ -132,10 +154,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::names::PortNames;
 
     fn wanted() -> Value {
         json!({
             "name": "recycling-proxy",
+            "image": "proxy:1",
             "args": ["run"],
             "env": [{"name": "EVENKEEL_A", "value": "1"}, {"name": "EVENKEEL_B", "value": "2"}],
             "ports": [{"name": "evenkeel-admin", "containerPort": 15211}],
@@ -149,7 +173,30 @@ mod tests {
     fn after(edit: impl Fn(&mut Value)) -> Value {
         let mut now = wanted();
         edit(&mut now);
-        updated(&now, &wanted(), wanted().get("resources"))
+        updated(&now, &wanted(), Some(&given()))
+    }
+
+    /// What the container was given.
+    fn given() -> Record {
+        Record::new(wanted()["resources"].clone(), "proxy:1".to_owned(), PortNames::default())
+    }
+
+    #[test]
+    fn an_image_that_others_rewrite_stays_until_the_settings_change() {
+        let mut now = wanted();
+        now["image"] = json!("mirror.example.com/proxy:1");
+        let image = |now: &Value, given: Option<&Record>| updated(now, &wanted(), given)["image"].clone();
+        assert_eq!(image(&now, Some(&given())), "mirror.example.com/proxy:1");
+        let before = Record::new(wanted()["resources"].clone(), "proxy:0".to_owned(), PortNames::default());
+        let mut without = given();
+        without.image = None;
+        for given in [Some(&before), Some(&without), None] {
+            assert_eq!(image(&now, given), "proxy:1");
+        }
+        for nonsense in [json!(""), json!(7), json!(null)] {
+            now["image"] = nonsense;
+            assert_eq!(image(&now, Some(&given())), "proxy:1");
+        }
     }
 
     #[test]
@@ -226,7 +273,9 @@ mod tests {
         assert_eq!(after(edit)["resources"], by_hand);
         let mut now = wanted();
         edit(&mut now);
-        for given in [None, Some(&json!({}))] {
+        let mut other = given();
+        other.resources = json!({});
+        for given in [None, Some(&other)] {
             assert_eq!(updated(&now, &wanted(), given)["resources"], wanted()["resources"]);
         }
     }
@@ -237,7 +286,7 @@ mod tests {
         now["resources"]["limits"]["ephemeral-storage"] = json!("1Gi");
         let mut unlimited = wanted();
         unlimited["resources"]["limits"].as_object_mut().unwrap().shift_remove("cpu");
-        let limits = updated(&now, &unlimited, wanted().get("resources"))["resources"]["limits"].clone();
+        let limits = updated(&now, &unlimited, Some(&given()))["resources"]["limits"].clone();
         assert_eq!(limits, json!({"memory": "128Mi", "ephemeral-storage": "1Gi"}));
     }
 
@@ -254,7 +303,7 @@ mod tests {
     #[test]
     fn nonsense_is_replaced() {
         for nonsense in [json!(null), json!(7), json!([]), json!({"env": 7, "ports": {}, "resources": "x"})] {
-            let container = updated(&nonsense, &wanted(), wanted().get("resources"));
+            let container = updated(&nonsense, &wanted(), Some(&given()));
             assert_eq!(container, wanted());
         }
     }

@@ -145,7 +145,6 @@ fn a_status_that_nobody_can_read() {
 #[test]
 fn what_is_ours_is_restored() {
     for (place, value) in [
-        ("/image", json!("example.com/old:1")),
         ("/args", json!(["run", "--max-requests=1"])),
         ("/command", json!(["sh"])),
         ("/restartPolicy", json!(null)),
@@ -179,6 +178,18 @@ fn resources_set_by_hand_are_kept() {
     arrived["metadata"]["annotations"]["evenkeel.dev/proxy-cpu-request"] = json!("20m");
     let result = applied(&arrived, &outcome(&arrived));
     assert_eq!(result["spec"]["template"]["spec"]["initContainers"][2]["resources"]["requests"]["cpu"], "20m");
+}
+
+#[test]
+fn an_image_that_another_webhook_rewrites_is_kept() {
+    let mut arrived = injected(&original());
+    let image = |object: &Value| object["spec"]["template"]["spec"]["initContainers"][2]["image"].clone();
+    arrived["spec"]["template"]["spec"]["initContainers"][2]["image"] = json!("mirror.example.com/proxy:1");
+    assert_eq!(outcome(&arrived).decision(), Decision::Unchanged);
+    arrived["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("7");
+    assert_eq!(image(&applied(&arrived, &outcome(&arrived))), "mirror.example.com/proxy:1");
+    arrived["metadata"]["annotations"]["evenkeel.dev/proxy-image"] = json!("example.com/other:2");
+    assert_eq!(image(&applied(&arrived, &outcome(&arrived))), "example.com/other:2");
 }
 
 #[test]
