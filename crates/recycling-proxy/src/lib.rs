@@ -55,6 +55,7 @@ mod proxy_protocol;
 pub mod recycle;
 pub mod redirect;
 pub mod run;
+mod send_queue;
 mod sentry;
 pub mod side;
 pub mod tls;

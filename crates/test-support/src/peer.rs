@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::end::End;
@@ -16,6 +16,9 @@ use crate::surprise::{PATIENCE, Shown, Surprise, within_patience};
 /// Between two pieces of a message, so that the other end reads them one by one. Where a busy machine joins them all
 /// the same, the test sees one cut less; it never fails for it.
 const PACE: Duration = Duration::from_millis(2);
+
+/// What a kernel takes for a peer with little room, bytes.
+const LITTLE_ROOM: u32 = 16 * 1024;
 
 /// One end of a connection: a client, or an app's end of one.
 #[derive(Debug)]
@@ -46,6 +49,15 @@ impl Peer {
     pub async fn connect(to: SocketAddr) -> Result<Self, Surprise> {
         let connected = within_patience("client", "a connection", TcpStream::connect(to)).await?;
         let io = |source| Surprise::Io { who: "client".to_owned(), what: "connect", source };
+        Self::new("client", connected.map_err(io)?)
+    }
+
+    /// Connects as a client whose kernel takes few bytes before they are read: the rest waits in the server's.
+    pub async fn connect_with_little_room(to: SocketAddr) -> Result<Self, Surprise> {
+        let io = |source| Surprise::Io { who: "client".to_owned(), what: "connect", source };
+        let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(io)?;
+        socket.set_recv_buffer_size(LITTLE_ROOM).map_err(io)?;
+        let connected = within_patience("client", "a connection", socket.connect(to)).await?;
         Self::new("client", connected.map_err(io)?)
     }
 

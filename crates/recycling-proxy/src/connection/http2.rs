@@ -7,9 +7,9 @@ use tokio::time::sleep;
 use super::Pair;
 use crate::forwarded_for::ForwardedFor;
 use crate::http2::goodbye::{QUIET_TIME, draw_grace};
-use crate::http2::relay::{Ending, Relay};
+use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
-use crate::linger::{last_word, linger};
+use crate::linger::{linger, linger_until_read, write_last};
 use crate::observer::Watch;
 use crate::recycle::RetireReason;
 
@@ -26,7 +26,7 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, watch, grace, draining);
     let ending = relay.run().await;
-    let Relay { client, app, from_app, session, observer, .. } = relay;
+    let Parts { client, app, session, from_app, observer } = relay.into_parts();
     observer.end(session.requests_started());
     if session.was_ignored() {
         proxy.metrics.ignored.inc();
@@ -38,10 +38,16 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
         "an HTTP/2 connection has ended"
     );
     match ending {
-        Ending::Linger => {
+        // The client may only have ended its own side, and still read.
+        Ending::Linger | Ending::Close => {
             app.close();
-            drop(from_app);
-            linger(client).await;
+            let has_been_read = session.has_been_read() || ending == Ending::Close;
+            drop((session, from_app));
+            if has_been_read {
+                linger(client).await;
+            } else {
+                linger_until_read(client, grace).await;
+            }
         }
         Ending::Refuse(offence) => {
             drop(app);
@@ -49,12 +55,10 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
             if session.may_speak() {
                 word.extend(session.last_word(offence.fault));
             }
-            drop(from_app);
-            last_word(client, &word).await;
-        }
-        Ending::Close => {
-            client.close();
-            app.close();
+            drop((session, from_app));
+            if let Some(client) = write_last(client, &word).await {
+                linger_until_read(client, grace).await;
+            }
         }
         Ending::Reset => {
             client.reset();

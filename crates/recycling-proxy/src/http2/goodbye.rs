@@ -15,14 +15,18 @@ const SENDING_TIME: Duration = Duration::from_millis(5);
 /// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
 /// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
 pub const QUIET_TIME: Duration = Duration::from_secs(2);
-/// The time for a client to answer our PING; a client that never does is not waited for.
+/// The time for a client to answer our PING. It counts only while there is no progress: while the client has acknowledged
+/// every byte (TCP) and sends nothing, so that neither the PING nor its answer can be behind something on a slow path. Such a
+/// client never answers, and is not waited for.
 const ACK_TIME: Duration = Duration::from_secs(10);
 /// The answer alone does not prove that no stream is on its way: a client's reader answers while its writer still
 /// opens one. Nothing is lost by waiting.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
-/// The bound on streams that outlive the goodbye: for streaming calls that last.
+/// The bound on streams that outlive the goodbye: for streaming calls that last. Also on PINGs that are not answered by a client
+/// that makes progress, and on the time for which one that has paused is waited for at the end.
 const LONGEST_GRACE: Duration = Duration::from_hours(1);
-/// The time for a client that has been told everything to close by itself.
+/// The time for a client that has read everything to close by itself; for one that has not shown that it has, the time without
+/// progress after which it gets our FIN. A FIN destroys nothing: it comes behind everything else.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// How far the goodbye has come.
@@ -31,11 +35,15 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ Asked
 ///   └────────────a drain: GOAWAY(2³¹−1), PING────────────▶┘
 /// Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
-///   └──────────────────10 s────────────────────▶┘
-/// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream)──▶ Told
-/// Told ──1 s, or the client closes──▶ the connection ends, lingering
+///   └─────────10 s without progress─────────────▶┘
+/// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream), PING──▶ Told
+/// Told ──PING's ack──▶ Told, has read ──1 s, or the client closes──▶ the connection ends, lingering briefly
+///   └──1 s without progress, or the client closes──────────────────▶ the connection ends, lingering until it was read
 /// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
 /// ```
+///
+/// That a response was written does not say that it was received: on a slow path megabytes of it wait in the kernel. The
+/// second PING comes behind all of it, and its answer is the evidence.
 ///
 /// The last stream is named only when none is open. A client that opens streams after the first GOAWAY, which it must
 /// not, has them served until then. Were its streams refused while earlier ones last, their frames would be missing in
@@ -59,6 +67,8 @@ pub enum Goodbye {
     Told {
         /// The number of that stream.
         last: u32,
+        /// It has answered the PING behind everything.
+        has_read: bool,
     },
 }
 
@@ -73,6 +83,11 @@ impl Goodbye {
             Self::Finishing => Some(grace),
             Self::Told { .. } => Some(CLOSE_TIME),
         }
+    }
+
+    /// Whether this step waits for the answer to a PING, so that its bound counts only while there is no progress.
+    pub const fn awaits_answer(self) -> bool {
+        matches!(self, Self::Asked | Self::Told { has_read: false, .. })
     }
 }
 

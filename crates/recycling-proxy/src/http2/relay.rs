@@ -13,19 +13,30 @@ use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::Patience;
+use crate::send_queue::SendQueue;
 use crate::wire::Wire;
 
 /// An HTTP/2 connection between a client and its app.
 pub(crate) struct Relay<O> {
-    pub(crate) client: Wire,
-    pub(crate) app: Wire,
-    pub(crate) session: Session,
-    pub(crate) from_app: Flow,
+    client: Wire,
+    app: Wire,
+    session: Session,
+    from_app: Flow,
     from_client: Flow,
-    pub(crate) observer: O,
+    observer: O,
     grace: Duration,
     drain: Drain,
     step: Patience<Goodbye>,
+    progress: Progress,
+}
+
+/// What the client does while an answer to a PING is awaited.
+#[derive(Debug, Default)]
+struct Progress {
+    /// It has sent something since this was last asked.
+    heard: bool,
+    /// The time for which the bounds of such steps were prolonged.
+    waited: Duration,
 }
 
 /// What the connection knows of the drain.
@@ -35,6 +46,15 @@ enum Drain {
     Begun,
     /// There is nothing more to do for it.
     Noted,
+}
+
+/// What is left of a relay that is done.
+pub(crate) struct Parts<O> {
+    pub(crate) client: Wire,
+    pub(crate) app: Wire,
+    pub(crate) session: Session,
+    pub(crate) from_app: Flow,
+    pub(crate) observer: O,
 }
 
 /// What the connection comes to when the relay is done with it.
@@ -82,7 +102,14 @@ impl<O: Observer> Relay<O> {
             grace,
             drain: Drain::Awaited(Box::pin(draining)),
             step: Patience::default(),
+            progress: Progress::default(),
         }
+    }
+
+    /// What is left to end the connection with.
+    pub(crate) fn into_parts(self) -> Parts<O> {
+        let Self { client, app, session, from_app, observer, .. } = self;
+        Parts { client, app, session, from_app, observer }
     }
 
     /// Runs until the connection has nothing more to carry.
@@ -124,6 +151,7 @@ impl<O: Observer> Relay<O> {
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let moved =
             self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
+        self.progress.heard |= moved && self.session.goodbye().awaits_answer();
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
@@ -201,7 +229,14 @@ impl<O: Observer> Relay<O> {
     fn time(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let goodbye = self.session.goodbye();
         let bound = goodbye.bound(self.grace);
-        if self.step.poll(bound.map(|_| goodbye), |_| bound.unwrap_or_default(), cx).is_pending() {
+        let awaited = bound.map(|_| goodbye);
+        let bound = |_: Goodbye| bound.unwrap_or_default();
+        let mut step = self.step.poll(awaited, bound, cx);
+        if step.is_ready() && goodbye.awaits_answer() && self.client_makes_progress(bound(goodbye)) {
+            self.step = Patience::default();
+            step = self.step.poll(awaited, bound, cx);
+        }
+        if step.is_pending() {
             return Ok(false);
         }
         let was_retired = self.session.retired().is_some();
@@ -212,6 +247,16 @@ impl<O: Observer> Relay<O> {
             self.note_retirement();
         }
         Ok(self.session.goodbye() != goodbye)
+    }
+
+    /// Whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has yet to
+    /// acknowledge something that was sent to it. Whether it is still there at all, its kernel's answers say to ours.
+    fn client_makes_progress(&mut self, bound: Duration) -> bool {
+        let heard = std::mem::replace(&mut self.progress.heard, false);
+        let goes_on =
+            heard || self.from_app.is_owed() || SendQueue::of(self.client.socket()).is_some_and(SendQueue::is_owed);
+        self.progress.waited = self.progress.waited.saturating_add(bound);
+        goes_on && self.progress.waited < self.grace
     }
 }
 

@@ -19,8 +19,8 @@ pub struct Session {
     streams: Streams,
     goodbye: Goodbye,
     limits: Limits,
-    /// Tells our PING from the app's.
-    ping: [u8; PING_PAYLOAD],
+    /// Tells our PINGs from the app's.
+    pings: Pings,
     /// Streams that clients have opened.
     started: u32,
     /// Frames of the app's that carry a part of a response.
@@ -36,6 +36,15 @@ pub struct Session {
     ignored: bool,
     /// What is put into requests; boxed, for few want it.
     addition: Option<Box<Addition>>,
+}
+
+/// What our two PINGs carry.
+#[derive(Clone, Copy, Debug)]
+struct Pings {
+    /// Behind the GOAWAY that asks for no new streams.
+    first: [u8; PING_PAYLOAD],
+    /// Behind everything.
+    last: [u8; PING_PAYLOAD],
 }
 
 /// A fault, and whose it is.
@@ -56,7 +65,7 @@ impl Session {
             streams: Streams::default(),
             goodbye: Goodbye::None,
             limits,
-            ping,
+            pings: Pings { first: ping, last: ping.map(|octet| !octet) },
             started: 0,
             answers: 0,
             limit_reached_at: None,
@@ -115,11 +124,8 @@ impl Session {
                     }
                     self.from_client.pass_setting(buffer);
                 }
-                Next::Frame(header) if self.is_our_ping(header, buffer) => {
+                Next::Frame(header) if self.answers_us(header, buffer) => {
                     self.from_client.drop_frame(header, buffer);
-                    if self.goodbye == Goodbye::Asked {
-                        self.goodbye = Goodbye::Settling;
-                    }
                 }
                 Next::Frame(header) if self.comes_too_late(header) => {
                     self.ignored |= header.kind == Kind::Headers;
@@ -186,16 +192,28 @@ impl Session {
         Ok(())
     }
 
-    fn is_our_ping(&self, header: FrameHeader, buffer: &Buffer) -> bool {
-        let payload = buffer.unexamined().get(HEADER..HEADER.saturating_add(PING_PAYLOAD));
-        header.kind == Kind::Ping && header.is_ack() && self.retired.is_some() && payload == Some(&self.ping[..])
+    /// Whether it is the answer to a PING of ours, which the app must not see; notes what it means.
+    fn answers_us(&mut self, header: FrameHeader, buffer: &Buffer) -> bool {
+        let Some(payload) = buffer.unexamined().get(HEADER..HEADER.saturating_add(PING_PAYLOAD)) else { return false };
+        if header.kind != Kind::Ping || !header.is_ack() || self.retired.is_none() {
+            return false;
+        }
+        let (first, last) = (payload == self.pings.first, payload == self.pings.last);
+        match &mut self.goodbye {
+            Goodbye::Asked if first => self.goodbye = Goodbye::Settling,
+            Goodbye::Told { has_read, .. } => *has_read |= last,
+            Goodbye::None | Goodbye::Due { .. } | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => {}
+        }
+        first || last
     }
 
     /// A stream behind the last one that we promised to serve: the client repeats it elsewhere (RFC 9113 §6.8), so the
     /// app must not see it. Nor any other field block then, for the app could no longer read it.
     const fn comes_too_late(&self, header: FrameHeader) -> bool {
         match self.goodbye {
-            Goodbye::Told { last } => header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation),
+            Goodbye::Told { last, .. } => {
+                header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation)
+            }
             Goodbye::None | Goodbye::Due { .. } | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => false,
         }
     }
@@ -287,7 +305,7 @@ impl Session {
     }
 
     fn begin_goodbye(&mut self, reason: RetireReason, from_app: &mut Buffer) {
-        from_app.put_in(&[first_goaway(), ping(self.ping)].concat());
+        from_app.put_in(&[first_goaway(), ping(self.pings.first)].concat());
         self.retired = Some(reason);
         self.goodbye = Goodbye::Asked;
     }
@@ -327,8 +345,13 @@ impl Session {
 
     fn tell_last_stream(&mut self, from_app: &mut Buffer) {
         let last = self.streams.last();
-        from_app.put_in(&goaway(last, ErrorCode::NoError));
-        self.goodbye = Goodbye::Told { last };
+        from_app.put_in(&[goaway(last, ErrorCode::NoError), ping(self.pings.last)].concat());
+        self.goodbye = Goodbye::Told { last, has_read: false };
+    }
+
+    /// Whether the client has read everything, as its answer to the PING behind it shows.
+    pub const fn has_been_read(&self) -> bool {
+        matches!(self.goodbye, Goodbye::Told { has_read: true, .. })
     }
 
     /// Whether a stream is open, so that an end of the connection loses something.

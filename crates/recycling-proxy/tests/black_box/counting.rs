@@ -9,7 +9,7 @@ use test_support::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::http2_stage::{self, ACK, PING, first_step, frame, goaway, open, request};
+use crate::http2_stage::{self, ACK, PING, first_step, frame, last_step, open, request};
 use crate::metrics::sum;
 use crate::stage::{GET, OK, Stage, exchange, part};
 
@@ -103,7 +103,7 @@ async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult
         // On its way when the client learned of the goodbye: served, and nobody's fault.
         http2_stage::exchange(&mut client, &mut app, 3).await?;
         client.send(frame(PING, ACK, 0, &ping)).await?;
-        ensure_eq!(goaway(&mut client).await?.0, 3);
+        last_step(&mut client, 3).await?;
         if opens {
             client.send([request(5), request(7)].concat()).await?;
         }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use test_support::{End, Peer, TestResult, ensure, ensure_eq};
+use test_support::{End, Peer, TestResult, ensure};
 use tokio::time::timeout;
 
 use crate::http2_stage::{
     ACK, CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, REQUEST, RST_STREAM, SETTINGS, exchange, first_step,
-    frame, goaway, leave, open, request, response,
+    frame, last_step, leave, open, request, response,
 };
 use crate::stage::{Stage, UNREACHED};
 
@@ -127,7 +127,7 @@ async fn frames_behind_the_last_stream_are_dropped_from_among_others() -> TestRe
     let ping = first_step(&mut client).await?;
     client.expect(response(1)).await?;
     client.send(frame(PING, ACK, 0, &ping)).await?;
-    ensure_eq!(goaway(&mut client).await?.0, 1);
+    last_step(&mut client, 1).await?;
     let late = [frame(HEADERS, END_HEADERS, 3, REQUEST), frame(PING, 0, 0, b"8 octets")].concat();
     client.send(late.repeat(10_000)).await?;
     app.expect(frame(PING, 0, 0, b"8 octets").repeat(10_000)).await?;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::drain::begun;
 use crate::http2_stage::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PADDED, PING, PREFACE, PRIORITIZED, REQUEST,
-    SETTINGS, STATUS, exchange, first_step, frame, goaway, leave, open, request, response,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITIZED, REQUEST, SETTINGS,
+    STATUS, exchange, first_step, frame, last_frames, last_step, leave, open, request, response,
 };
 use crate::stage::{Stage, WITHOUT_WAITING};
 
@@ -40,7 +40,7 @@ async fn goodbye_at(limit: u32) -> TestResult {
     let pings = [frame(PING, ACK, 0, &ping), frame(PING, 0, 0, b"8 octets")].concat();
     client.send(&pings).await?;
     app.expect(frame(PING, 0, 0, b"8 octets")).await?;
-    ensure_eq!(goaway(&mut client).await?, (last + 2, NO_ERROR));
+    last_step(&mut client, last + 2).await?;
     client.expect_end(End::Fin).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
     Ok(())
@@ -59,7 +59,7 @@ async fn age_retires_with_the_next_response() -> TestResult {
     let ping = first_step(&mut client).await?;
     client.expect(response(1)).await?;
     client.send(frame(PING, ACK, 0, &ping)).await?;
-    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    last_step(&mut client, 1).await?;
     client.expect_end(End::Fin).await?;
     Ok(())
 }
@@ -107,7 +107,7 @@ async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
     app.expect(&end).await?;
     app.send(&end).await?;
     client.expect(&end).await?;
-    ensure_eq!(goaway(&mut client).await?, (last, NO_ERROR));
+    last_step(&mut client, last).await?;
     client.expect_end(End::Fin).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
     Ok(())
@@ -139,7 +139,7 @@ async fn trailers_of_both_sides_follow_the_goodbye() -> TestResult {
     app.expect(&trailers).await?;
     app.send(&trailers).await?;
     client.expect(&trailers).await?;
-    ensure_eq!(goaway(&mut client).await?, (3, NO_ERROR));
+    last_step(&mut client, 3).await?;
     client.expect_end(End::Fin).await?;
     Ok(())
 }
@@ -161,7 +161,7 @@ async fn a_client_that_ignores_the_goodbye_loses_nothing_that_was_served() -> Te
     app.expect(&end).await?;
     app.send(&end).await?;
     client.expect(&end).await?;
-    ensure_eq!(goaway(&mut client).await?, (last, NO_ERROR));
+    last_step(&mut client, last).await?;
     for late in 1..1000 {
         client.send([request(last + 2 * late), frame(DATA, 0, last + 2 * late, &[0; 100])].concat()).await?;
     }
@@ -181,7 +181,7 @@ async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult 
     let begun = Instant::now();
     first_step(&mut client).await?;
     client.expect(response(1)).await?;
-    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    last_frames(&mut client, 1).await?;
     ensure!(begun.elapsed() > WITHOUT_WAITING, "after {:?}", begun.elapsed());
     client.expect_end(End::Fin).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
@@ -200,7 +200,7 @@ async fn an_answer_of_trailers_alone_begins_the_goodbye() -> TestResult {
     let ping = first_step(&mut client).await?;
     client.expect(&trailers).await?;
     client.send(frame(PING, ACK, 0, &ping)).await?;
-    ensure_eq!(goaway(&mut client).await?, (1, NO_ERROR));
+    last_step(&mut client, 1).await?;
     client.expect_end(End::Fin).await?;
     Ok(())
 }
@@ -278,14 +278,14 @@ async fn a_drain_says_goodbye() -> TestResult {
     let mut drain = stage.proxy.drain()?;
     let ping = first_step(&mut idle).await?;
     idle.send(frame(PING, ACK, 0, &ping)).await?;
-    ensure_eq!(goaway(&mut idle).await?, (1, NO_ERROR));
+    last_step(&mut idle, 1).await?;
     idle.expect_end(End::Fin).await?;
 
     waiting_app.send(response(1)).await?;
     let ping = first_step(&mut waiting).await?;
     waiting.expect(response(1)).await?;
     waiting.send(frame(PING, ACK, 0, &ping)).await?;
-    ensure_eq!(goaway(&mut waiting).await?, (1, NO_ERROR));
+    last_step(&mut waiting, 1).await?;
     waiting.expect_end(End::Fin).await?;
     drop((idle, idle_app, waiting, waiting_app));
     let (status, _) = drain.end().await?;

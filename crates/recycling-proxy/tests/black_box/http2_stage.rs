@@ -73,6 +73,22 @@ pub(crate) fn leave(last: u32) -> Vec<u8> {
 /// The first step: a GOAWAY that refuses nothing yet, and a PING; returns what the PING carries.
 pub(crate) async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
     ensure_eq!(goaway(client).await?, (i32::MAX.unsigned_abs(), NO_ERROR));
+    pinged(client).await
+}
+
+/// The last step, which the client answers: a GOAWAY with this stream, and a PING behind everything.
+pub(crate) async fn last_step(client: &mut Peer, last: u32) -> TestResult {
+    let ping = last_frames(client, last).await?;
+    Ok(client.send(frame(PING, ACK, 0, &ping)).await?)
+}
+
+/// The same without the answer; returns what the PING carries.
+pub(crate) async fn last_frames(client: &mut Peer, last: u32) -> TestResult<Vec<u8>> {
+    ensure_eq!(goaway(client).await?, (last, NO_ERROR));
+    pinged(client).await
+}
+
+async fn pinged(client: &mut Peer) -> TestResult<Vec<u8>> {
     let Seen { kind, flags, stream, payload } = next_frame(client).await?;
     ensure_eq!((kind, flags, stream, payload.len()), (PING, 0, 0, 8));
     Ok(payload)
@@ -80,7 +96,12 @@ pub(crate) async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
 
 /// A connection on which both ends have sent and acknowledged their settings.
 pub(crate) async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
-    let (mut client, mut app) = stage.pair().await?;
+    open_over(stage.proxy.connect().await?, stage).await
+}
+
+/// The same, for a client that has just connected.
+pub(crate) async fn open_over(mut client: Peer, stage: &Stage) -> TestResult<(Peer, Peer)> {
+    let mut app = stage.app.accept().await?;
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
     client.send(&opening).await?;
     app.expect(&opening).await?;

@@ -72,6 +72,28 @@ async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
     read
 }
 
+/// Everything is written, most of it waits in the proxy's kernel, and the client says and reads nothing for longer than any bound.
+#[tokio::test]
+async fn a_last_response_outlasts_every_bound() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let mut client = Peer::connect_with_little_room(stage.proxy.address()).await?;
+    let mut app = stage.app.accept().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    let body = vec![b'b'; 1_000_000];
+    app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await?;
+    app.send(&body).await?;
+    app.expect_end(End::Fin).await?;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    // Had the socket been closed, a reset would answer this.
+    client.send(GET).await?;
+    tokio::time::sleep(MOMENT).await;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect(&body).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
 /// A client that never stops is not listened to for ever.
 #[tokio::test]
 async fn lingering_has_an_end() -> TestResult {

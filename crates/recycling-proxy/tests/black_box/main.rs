@@ -22,6 +22,7 @@ mod http2_clients;
 mod http2_floods;
 mod http2_frames;
 mod http2_goodbye;
+mod http2_slow_readers;
 mod http2_stage;
 mod leftovers;
 mod lingering;

@@ -11,6 +11,13 @@ use crate::observer::notes::Notes;
 use crate::recycle::{Limits, RetireReason};
 
 const OUR_PING: [u8; 8] = *b"evenkeel";
+const LAST_PING: [u8; 8] = *b"\x9a\x89\x9a\x91\x94\x9a\x9a\x93";
+/// Far longer than an answer to a PING is waited for where there is no progress.
+const LONG: Duration = Duration::from_mins(10);
+/// The test's clock runs on while the kernel is busy with what was sent.
+const UNREACHED: Duration = Duration::from_hours(1_000_000);
+/// A few times the last bound.
+const SHORT_GRACE: Duration = Duration::from_secs(4);
 const GRACE: Duration = Duration::from_mins(45);
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -18,10 +25,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A relay between two peers, with a limit of two streams.
 async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
+    connected_with(GRACE).await
+}
+
+async fn connected_with(grace: Duration) -> (TcpStream, TcpStream, Relay<Notes>) {
     let (client, app, pair) = Pair::with_far_ends().await;
     let limits = Limits::draw(MaxRequests::new(2).unwrap(), None, Jitter::NONE, 0);
     let session = Session::new(limits, OUR_PING);
-    (client, app, Relay::new(pair, session, Notes::default(), GRACE, std::future::pending()))
+    (client, app, Relay::new(pair, session, Notes::default(), grace, std::future::pending()))
 }
 
 fn headers(flags: u8, stream: u8) -> Vec<u8> {
@@ -48,6 +59,10 @@ fn announced(frames: &[u8]) -> Vec<u8> {
     [&first_goaway(), &ping(OUR_PING)[..], frames].concat()
 }
 
+fn told(last: u32) -> Vec<u8> {
+    [goaway(last, ErrorCode::NoError), ping(LAST_PING)].concat()
+}
+
 /// Stream 1 never ends; with the answer to stream 3 the connection is retired.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_never_ends_is_borne_for_its_grace() {
@@ -63,7 +78,7 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
         let message = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
         app.write_all(&message).await.unwrap();
         expect(&mut client, &message).await;
-        expect(&mut client, &goaway(3, ErrorCode::NoError)).await;
+        expect(&mut client, &told(3)).await;
         begun.elapsed()
     };
     let (ending, waited) = tokio::join!(relay.run(), both);
@@ -94,6 +109,112 @@ async fn the_answer_that_announces_waits_and_what_is_behind_it_too() {
     };
     let ((), waited) = tokio::join!(async move { assert_eq!(relay.run().await, Ending::Linger) }, both);
     assert!((Duration::from_millis(5)..Duration::from_millis(7)).contains(&waited), "{waited:?}");
+}
+
+/// More than the client's kernel takes before it is read.
+fn long_response(stream: u8) -> Vec<u8> {
+    [frame_of(0x4000, 0, stream).repeat(40), frame_of(1, 1, stream)].concat()
+}
+
+/// DATA of this length, up to 16 KiB.
+fn frame_of(length: u16, flags: u8, stream: u8) -> Vec<u8> {
+    let [high, low] = length.to_be_bytes();
+    [&[0, high, low, 0, flags, 0, 0, 0, stream][..], &vec![7; usize::from(length)]].concat()
+}
+
+fn answer_to(ping_of_ours: [u8; 8]) -> [u8; 17] {
+    let mut answer = ping(ping_of_ours);
+    answer[4] = 1;
+    answer
+}
+
+/// The PING waits behind a response that the client has not read: that it does not answer says nothing about it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_not_taken_for_one_that_never_answers() {
+    let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
+    let both = async {
+        open(&mut client, &mut app).await;
+        let upload = frame_of(1, 1, 1);
+        client.write_all(&upload).await.unwrap();
+        expect(&mut app, &upload).await;
+        let long = long_response(1);
+        app.write_all(&[&long[..], &headers(5, 3)].concat()).await.unwrap();
+        sleep(LONG).await;
+        tokio::time::resume();
+        // It cannot know better yet.
+        client.write_all(&headers(5, 5)).await.unwrap();
+        expect(&mut app, &headers(5, 5)).await;
+        app.write_all(&headers(5, 5)).await.unwrap();
+        expect(&mut client, &[long, announced(&headers(5, 3)), headers(5, 5)].concat()).await;
+        client.write_all(&answer_to(OUR_PING)).await.unwrap();
+        expect(&mut client, &told(5)).await;
+        client.write_all(&answer_to(LAST_PING)).await.unwrap();
+        Instant::now()
+    };
+    let (ending, answered) = tokio::join!(relay.run(), both);
+    assert_eq!(ending, Ending::Linger);
+    assert!(relay.session.has_been_read());
+    assert!(answered.elapsed() < Duration::from_secs(2), "{:?}", answered.elapsed());
+}
+
+/// The last response is still on its way when every frame is written: what the app says meanwhile to the client's PINGs goes
+/// on passing.
+#[tokio::test(start_paused = true)]
+async fn the_last_response_is_waited_for() {
+    let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
+    let both = async {
+        open(&mut client, &mut app).await;
+        client.write_all(&frame_of(1, 1, 1)).await.unwrap();
+        expect(&mut app, &frame_of(1, 1, 1)).await;
+        app.write_all(&headers(5, 3)).await.unwrap();
+        expect(&mut client, &announced(&headers(5, 3))).await;
+        client.write_all(&answer_to(OUR_PING)).await.unwrap();
+        let long = long_response(1);
+        app.write_all(&long).await.unwrap();
+        sleep(LONG).await;
+        tokio::time::resume();
+        client.write_all(&ping(*b"theirown")).await.unwrap();
+        expect(&mut app, &ping(*b"theirown")).await;
+        app.write_all(&answer_to(*b"theirown")).await.unwrap();
+        expect(&mut client, &[&long[..], &told(3), &answer_to(*b"theirown")].concat()).await;
+        client.write_all(&answer_to(LAST_PING)).await.unwrap();
+    };
+    let (ending, ()) = tokio::join!(relay.run(), both);
+    assert_eq!((ending, relay.session.has_been_read()), (Ending::Linger, true));
+}
+
+/// How long the relay goes on behind the last response when no answer to the last PING comes; `speaks` says whether the client
+/// sends something else.
+async fn unanswered(speaks: bool) -> Duration {
+    let (mut client, mut app, mut relay) = connected_with(SHORT_GRACE).await;
+    let begun = Instant::now();
+    let both = async {
+        open(&mut client, &mut app).await;
+        client.write_all(&frame_of(1, 1, 1)).await.unwrap();
+        app.write_all(&[frame_of(1, 1, 1), headers(5, 3)].concat()).await.unwrap();
+        expect(&mut client, &[frame_of(1, 1, 1), announced(&headers(5, 3))].concat()).await;
+        client.write_all(&answer_to(OUR_PING)).await.unwrap();
+        loop {
+            sleep(Duration::from_millis(500)).await;
+            if speaks {
+                client.write_all(&ping(*b"theirown")).await.unwrap();
+            }
+        }
+    };
+    tokio::select! {
+        ending = relay.run() => assert_eq!(ending, Ending::Linger),
+        () = both => {}
+    }
+    assert_eq!(relay.session.goodbye(), Goodbye::Told { last: 3, has_read: false });
+    begun.elapsed()
+}
+
+/// On the clock on the wall: the client's kernel takes its own time to acknowledge.
+#[tokio::test]
+async fn a_client_that_does_not_answer_is_sent_a_fin_once_it_makes_no_progress() {
+    let (silent, speaking) = tokio::join!(unanswered(false), unanswered(true));
+    assert!(silent >= Duration::from_secs(1) && silent < speaking, "{silent:?} and {speaking:?}");
+    assert!(speaking >= SHORT_GRACE, "{speaking:?}");
 }
 
 /// Its flow control is the client's to give; what it has given, it may leave unread for as long as it likes.

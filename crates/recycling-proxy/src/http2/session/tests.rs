@@ -10,6 +10,7 @@ use crate::http2::frame::{LEAST_MAX_FRAME, first_goaway};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const OUR_PING: [u8; 8] = *b"evenkeel";
+const LAST_PING: [u8; 8] = *b"\x9a\x89\x9a\x91\x94\x9a\x9a\x93";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
@@ -34,6 +35,10 @@ fn ping_ack(payload: [u8; 8]) -> Vec<u8> {
 
 fn first_step() -> Vec<u8> {
     [first_goaway(), ping(OUR_PING)].concat()
+}
+
+fn last_step(last: u32) -> Vec<u8> {
+    [goaway(last, ErrorCode::NoError), ping(LAST_PING)].concat()
 }
 
 struct Dialogue {
@@ -230,9 +235,25 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
     dialogue.app(&headers(3));
     assert_eq!(dialogue.rest(), b"");
     dialogue.app(&headers(5));
-    assert_eq!(dialogue.rest(), goaway(5, ErrorCode::NoError));
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 5 });
+    assert_eq!(dialogue.rest(), last_step(5));
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 5, has_read: false });
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
+}
+
+#[test]
+fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "nobody else's, whenever it comes");
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Asked);
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), last_step(1));
+    assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
+    assert!(!dialogue.session.has_been_read(), "that was the first");
+    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"");
+    assert!(dialogue.session.has_been_read());
+    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 1, has_read: true });
 }
 
 #[test]
@@ -240,7 +261,7 @@ fn a_client_that_never_answers_is_told_all_the_same() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
-    assert_eq!(dialogue.elapse(), goaway(1, ErrorCode::NoError));
+    assert_eq!(dialogue.elapse(), last_step(1));
 }
 
 #[test]
@@ -256,7 +277,7 @@ fn streams_against_the_goodbye_are_served_for_as_long_as_another_is_open() {
     assert_eq!(dialogue.app(&headers(5)), headers(5));
     assert_eq!(dialogue.client(&frame(0, 1, 3, b"end")), frame(0, 1, 3, b"end"));
     dialogue.app(&headers(3));
-    assert_eq!(dialogue.rest(), goaway(5, ErrorCode::NoError));
+    assert_eq!(dialogue.rest(), last_step(5));
 }
 
 #[test]
@@ -265,7 +286,7 @@ fn streams_behind_the_last_never_reach_the_app() {
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
     dialogue.client(&ping_ack(OUR_PING));
-    assert_eq!(dialogue.elapse(), goaway(1, ErrorCode::NoError));
+    assert_eq!(dialogue.elapse(), last_step(1));
     let late = [frame(1, 0, 5, b"begin"), frame(9, 4, 5, b"end"), frame(0, 1, 5, b"body"), frame(3, 0, 5, &[0; 4])];
     assert_eq!(dialogue.client(&late.concat()), b"");
     let window = frame(8, 0, 0, &[0, 0, 0, 9]);
@@ -282,7 +303,7 @@ fn no_field_block_follows_a_dropped_one() {
     dialogue.app(&headers(1));
     dialogue.client(&ping_ack(OUR_PING));
     dialogue.elapse();
-    assert_eq!(dialogue.elapse(), goaway(3, ErrorCode::NoError));
+    assert_eq!(dialogue.elapse(), last_step(3));
     let (data, trailers) = (frame(0, 0, 3, b"more"), [frame(1, 1, 3, b"trail"), frame(9, 4, 3, b"ers")].concat());
     assert_eq!(dialogue.client(&[headers(5), data.clone(), trailers].concat()), data);
 }
@@ -298,7 +319,7 @@ fn streams_that_outlive_the_grace_end_with_the_connection() {
     dialogue.app(&frame(0, 0, 3, b"more")[..11]);
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "a frame that does not end has no boundary");
     dialogue.app(&frame(0, 0, 3, b"more")[11..]);
-    assert_eq!(dialogue.elapse(), goaway(3, ErrorCode::NoError));
+    assert_eq!(dialogue.elapse(), last_step(3));
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app));
 }
 

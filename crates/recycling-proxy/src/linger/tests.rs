@@ -1,0 +1,127 @@
+//! On a clock that is the test's own, over real sockets: the kernel takes its time to acknowledge, in which that clock may
+//! run far, so that bounds are tested from below, and from above by the end of the test.
+
+use std::io::ErrorKind;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::*;
+use crate::pair::Pair;
+
+/// Longer than any of the bounds.
+const LONG: Duration = Duration::from_mins(10);
+
+/// A client, our end of its connection, and the number of bytes that wait between the two.
+async fn with_much_on_its_way() -> (TcpStream, Wire, usize) {
+    let (client, _app, pair) = Pair::with_far_ends().await;
+    let mut written = 0;
+    while let Ok(count) = pair.client.socket().try_write(&[b'x'; 8192]) {
+        written += count;
+    }
+    (client, pair.client, written)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_pauses_gets_all_of_it() {
+    let (mut client, ours, written) = with_much_on_its_way().await;
+    let reads = async {
+        sleep(LONG).await;
+        // Were the socket closed, this would be answered by a reset, and what is on its way would be lost.
+        client.write_all(b"a frame").await.unwrap();
+        let mut came = Vec::new();
+        client.read_to_end(&mut came).await.map(|_| came.len())
+    };
+    let (dropped, came) = tokio::join!(linger(ours), reads);
+    assert_eq!((dropped, came.map_err(|error| error.kind())), (7, Ok(written)));
+}
+
+/// It has said all that it had to say, and has not read yet.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_what_a_client_says_is_not_the_end_of_what_it_reads() {
+    let (mut client, ours, written) = with_much_on_its_way().await;
+    client.shutdown().await.unwrap();
+    let lingering = tokio::spawn(linger(ours));
+    sleep(LONG).await;
+    assert!(!lingering.is_finished(), "the connection does not count any more");
+    let mut came = Vec::new();
+    client.read_to_end(&mut came).await.unwrap();
+    assert_eq!((lingering.await.unwrap(), came.len()), (0, written));
+}
+
+/// It sends more than it may, and has not read yet: nothing more is taken in, and nothing is destroyed.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_without_end_can_read_all_of_it() {
+    let (client, ours, written) = with_much_on_its_way().await;
+    let (mut reading, mut writing) = client.into_split();
+    let writes = async {
+        let piece = [b'y'; 8192];
+        let mut sent = 0;
+        while sent < 64 * MOST_BYTES {
+            match writing.write(&piece).await {
+                Ok(count) => sent += count,
+                Err(error) => return error.kind(),
+            }
+        }
+        panic!("all of it was taken in")
+    };
+    let reads = async {
+        sleep(LONG).await;
+        let mut came = Vec::new();
+        // What comes is there to be read before the reset that ends the flood.
+        let _ = reading.read_to_end(&mut came).await;
+        came.len()
+    };
+    let (_, came, error) = tokio::join!(linger(ours), reads, writes);
+    assert_eq!(came, written);
+    assert!(matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_everything_is_not_waited_for() {
+    let (_client, _app, pair) = Pair::with_far_ends().await;
+    let begun = Instant::now();
+    assert_eq!(linger(pair.client).await, 0);
+    assert!(begun.elapsed() >= SILENCE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_drips_is_heard_for_as_long_as_the_bound_says() {
+    let (mut client, _app, pair) = Pair::with_far_ends().await;
+    let begun = Instant::now();
+    let drips = async {
+        while client.write_all(b"x").await.is_ok() {
+            sleep(SILENCE / 2).await;
+        }
+    };
+    tokio::select! {
+        _ = linger(pair.client) => {}
+        () = drips => panic!("a socket that is open takes bytes"),
+    }
+    assert!(begun.elapsed() >= ALTOGETHER, "{:?}", begun.elapsed());
+}
+
+/// What waits for it is all in its own kernel; what it has not shown is that it has read it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_speaks_while_it_reads_is_waited_for_until_it_ends() {
+    let (mut client, _app, pair) = Pair::with_far_ends().await;
+    let begun = Instant::now();
+    let reads = async {
+        for _ in 0..3 {
+            sleep(LONG).await;
+            client.write_all(b"a frame").await.unwrap();
+        }
+        drop(client);
+    };
+    tokio::join!(linger_until_read(pair.client, 4 * LONG), reads);
+    assert!(begun.elapsed() >= 3 * LONG, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn such_a_client_is_not_waited_for_longer_than_its_grace() {
+    let (_client, _app, pair) = Pair::with_far_ends().await;
+    let begun = Instant::now();
+    linger_until_read(pair.client, LONG).await;
+    assert!(begun.elapsed() >= LONG, "{:?}", begun.elapsed());
+}

@@ -1,0 +1,186 @@
+//! What the kernel still holds of the bytes that were written to a socket.
+//!
+//! Written is not received: on a slow path megabytes wait in the kernel, and closing the socket can destroy them. `SIOCOUTQ`
+//! would tell, but has no safe binding, so the kernel's socket monitoring (`sock_diag(7)`) is asked: one system call more, and
+//! only where a bound is over. It needs no privilege for sockets of one's own network namespace.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::io::retry_on_intr;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use tokio::net::TcpStream;
+
+// linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
+const NLM_F_REQUEST: u16 = 0x1;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const IPPROTO_TCP: u8 = 6;
+const ALL_STATES: u32 = u32::MAX;
+const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
+// net/tcp_states.h
+const TCP_LISTEN: u8 = 10;
+
+/// Bytes of `struct nlmsghdr`, `struct inet_diag_req_v2` and `struct inet_diag_sockid`.
+const HEADER: usize = 16;
+const REQUEST: u32 = 16 + 8 + 48;
+/// Where `struct inet_diag_msg` has `idiag_state`.
+const STATE_AT: usize = 1;
+/// Where it has `idiag_wqueue`: behind four octets, the socket's identity, and two numbers.
+const SEND_QUEUE_AT: usize = 4 + 48 + 4 + 4;
+/// More than the answer of one socket without attributes that were not asked for.
+const ANSWER: usize = 1024;
+
+/// The send queue of a connected TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SendQueue {
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+impl SendQueue {
+    /// Of this socket; `None` where it is no longer connected.
+    pub(crate) fn of(socket: &TcpStream) -> Option<Self> {
+        Some(Self { local: socket.local_addr().ok()?, peer: socket.peer_addr().ok()? })
+    }
+
+    /// Bytes that the peer's kernel has yet to acknowledge, a FIN counting as one. `None` where the connection is gone, or
+    /// where this kernel does not tell.
+    pub(crate) fn unacknowledged(self) -> Option<u32> {
+        self.ask().ok().flatten()
+    }
+
+    /// Whether the kernel holds anything that the peer has yet to acknowledge.
+    ///
+    /// A peer that is gone does not keep it so: the kernel gives up what is not acknowledged, and window probes that nobody
+    /// answers, after a quarter of an hour (`net.ipv4.tcp_retries2`), and reads fail from then on.
+    pub(crate) fn is_owed(self) -> bool {
+        self.unacknowledged().is_some_and(|bytes| bytes > 0)
+    }
+
+    fn ask(self) -> io::Result<Option<u32>> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kernel = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
+        // The kernel has answered by the time that this returns.
+        retry_on_intr(|| send(&kernel, &self.request(), SendFlags::empty()))?;
+        let mut answer = [0; ANSWER];
+        let (received, _) = retry_on_intr(|| recv(&kernel, &mut answer[..], RecvFlags::empty()))?;
+        Ok(send_queue(answer.get(..received).unwrap_or_default()))
+    }
+
+    fn request(self) -> Vec<u8> {
+        // On a socket for IPv6 and IPv4 both addresses are IPv6, and the kernel knows them when they are not.
+        let (family, scope) = match self.peer {
+            SocketAddr::V4(_) => (AddressFamily::INET, 0),
+            SocketAddr::V6(peer) => (AddressFamily::INET6, peer.scope_id()),
+        };
+        let family = u8::try_from(family.as_raw()).unwrap_or_default();
+        let (sequence, port_of_the_kernel, no_attributes) = (0_u32, 0_u32, 0);
+        [
+            &REQUEST.to_ne_bytes()[..],
+            &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
+            &NLM_F_REQUEST.to_ne_bytes(),
+            &sequence.to_ne_bytes(),
+            &port_of_the_kernel.to_ne_bytes(),
+            &[family, IPPROTO_TCP, no_attributes, 0],
+            &ALL_STATES.to_ne_bytes(),
+            &self.local.port().to_be_bytes(),
+            &self.peer.port().to_be_bytes(),
+            &octets(self.local.ip()),
+            &octets(self.peer.ip()),
+            &scope.to_ne_bytes(),
+            &INET_DIAG_NOCOOKIE,
+        ]
+        .concat()
+    }
+}
+
+/// In network order at the front of sixteen octets.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// The send queue of the socket that the kernel describes; `None` where it answers with an error, or describes the listening
+/// socket in place of a connection that is gone.
+fn send_queue(answer: &[u8]) -> Option<u32> {
+    let kind = u16::from_ne_bytes(*answer.get(4..)?.first_chunk()?);
+    let socket = answer.get(HEADER..)?;
+    let queue = u32::from_ne_bytes(*socket.get(SEND_QUEUE_AT..)?.first_chunk()?);
+    (kind == SOCK_DIAG_BY_FAMILY && *socket.get(STATE_AT)? != TCP_LISTEN).then_some(queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Two ends of a connection, and the socket that has accepted it.
+    async fn connected(listening: &str, connecting: &str) -> (TcpStream, TcpStream, TcpListener) {
+        let listener = TcpListener::bind(listening).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (far, near) = tokio::join!(TcpStream::connect((connecting, port)), listener.accept());
+        (far.unwrap(), near.unwrap().0, listener)
+    }
+
+    async fn until_all_is_acknowledged(queue: SendQueue) {
+        while queue.unacknowledged() != Some(0) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_has_not_acknowledged_is_told_in_every_address_family() {
+        for (listening, connecting) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")] {
+            let (mut far, mut near, _listener) = connected(listening, connecting).await;
+            let queue = SendQueue::of(&near).unwrap();
+            until_all_is_acknowledged(queue).await;
+            let mut written = 0;
+            while let Ok(count) = near.try_write(&[0; 8192]) {
+                written += count;
+            }
+            assert!(queue.is_owed(), "{written} bytes fill the sockets of {connecting} on {listening}");
+            near.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            far.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest.len(), written);
+            until_all_is_acknowledged(queue).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_gone_owes_nothing() {
+        let (far, near, listener) = connected("127.0.0.1:0", "127.0.0.1").await;
+        let queue = SendQueue::of(&near).unwrap();
+        far.set_zero_linger().unwrap();
+        drop((far, near));
+        assert_eq!((queue.unacknowledged(), queue.is_owed()), (None, false), "though its port still listens");
+        drop(listener);
+        assert_eq!(queue.unacknowledged(), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_or_an_error_tells_nothing() {
+        let answer = [
+            &88_u32.to_ne_bytes()[..],
+            &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
+            &[0; 10],
+            &[0; SEND_QUEUE_AT],
+            &7_u32.to_ne_bytes(),
+            &[0; 8],
+        ]
+        .concat();
+        assert_eq!(send_queue(&answer), Some(7));
+        for cut in 0..HEADER + SEND_QUEUE_AT + 4 {
+            assert_eq!(send_queue(&answer[..cut]), None, "cut at {cut}");
+        }
+        let error = [&answer[..4], &2_u16.to_ne_bytes(), &answer[6..]].concat();
+        assert_eq!(send_queue(&error), None);
+    }
+}
