@@ -94,14 +94,23 @@ impl FrameHeader {
         matches!(self.kind, Kind::Headers) && self.flags & PADDED != 0
     }
 
-    /// The octets in front of its fields: the length of the padding, and the priority that was deprecated.
+    /// The octets in front of its fields: the length of the padding, the priority that was deprecated, the promised stream.
     pub const fn front(self) -> usize {
         match (self.kind, self.flags & PADDED, self.flags & PRIORITY) {
             (Kind::Headers, PADDED, PRIORITY) => 6,
             (Kind::Headers, _, PRIORITY) => 5,
             (Kind::Headers, PADDED, _) => 1,
+            (Kind::PushPromise, PADDED, _) => 5,
+            (Kind::PushPromise, _, _) => 4,
             (_, _, _) => 0,
         }
+    }
+
+    /// The stream that a `PUSH_PROMISE` promises, once the front of `frame` is there; `None` where it is too short for one.
+    pub fn promised(self, frame: &[u8]) -> Option<u32> {
+        let front = frame.get(HEADER..)?.get(..self.front().min(usize::try_from(self.length).ok()?))?;
+        let number = u32::from_be_bytes(*front.last_chunk()?) & LARGEST_STREAM;
+        (self.kind == Kind::PushPromise).then_some(number)
     }
 
     /// Whether a field block begins or goes on with it, and has not ended with it.
@@ -200,6 +209,15 @@ mod tests {
         assert!(header(0x6, 1).is_ack() && header(0x4, 1).is_ack() && !header(0x0, 1).is_ack());
         assert!(header(0x9, 0).leaves_block_open() && header(0x5, 0).leaves_block_open());
         assert!(!header(0x9, 4).leaves_block_open() && !header(0x0, 0).leaves_block_open());
+    }
+
+    #[test]
+    fn promised_streams_are_read_behind_the_padding() {
+        let promised = |frame: &[u8]| FrameHeader::read(frame).unwrap().promised(frame);
+        assert_eq!(promised(b"\0\0\x05\x05\x04\0\0\0\x01\x80\0\0\x02x"), Some(2));
+        assert_eq!(promised(b"\0\0\x06\x05\x0c\0\0\0\x01\x01\0\0\0\x04\0"), Some(4));
+        assert_eq!(promised(b"\0\0\x03\x05\x04\0\0\0\x01\0\0\x02\0\0"), None, "too short");
+        assert_eq!(promised(b"\0\0\x05\x01\x24\0\0\0\x01\0\0\0\x02x"), None, "HEADERS with a priority");
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Session {
                         self.goodbye = Goodbye::Due { reason };
                         return Ok(());
                     }
-                    self.note_app(header);
+                    self.note_app(header, buffer);
                     self.from_app.pass(header, buffer);
                 }
             }
@@ -255,7 +255,7 @@ impl Session {
         matches!(self.goodbye, Goodbye::Due { .. })
     }
 
-    fn note_app(&mut self, header: FrameHeader) {
+    fn note_app(&mut self, header: FrameHeader, buffer: &Buffer) {
         if matches!(header.kind, Kind::Headers | Kind::Data) {
             self.answers = self.answers.wrapping_add(1);
         }
@@ -264,7 +264,12 @@ impl Session {
             Kind::RstStream => self.streams.reset(header.stream),
             Kind::Settings => self.app_has_spoken = true,
             Kind::GoAway => self.app_says_goodbye(),
-            Kind::Data | Kind::PushPromise | Kind::Ping | Kind::Continuation | Kind::Other => {}
+            Kind::PushPromise => {
+                if let Some(promised) = header.promised(buffer.unexamined()) {
+                    self.streams.promised(promised);
+                }
+            }
+            Kind::Data | Kind::Ping | Kind::Continuation | Kind::Other => {}
         }
         if header.ends_stream() {
             self.streams.app_ended(header.stream);
@@ -282,9 +287,9 @@ impl Session {
     /// Whether the connection is retired just before this stream's response fields, and why.
     ///
     /// Not before the response of the stream that reached the limit: a GOAWAY between a request and its response
-    /// makes some clients lose or repeat it.
+    /// makes some clients lose or repeat it. What the app pushes is no response to a request.
     fn verdict(&self, stream: u32, moment: impl Fn() -> Moment) -> Option<RetireReason> {
-        if !self.may_begin() {
+        if !self.may_begin() || stream.is_multiple_of(2) {
             return None;
         }
         let counted = self.limit_reached_at.filter(|at| stream >= *at).map_or(0, |_| self.started);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// and an app that lets it, cost memory that is ours.
 pub const MOST_OPEN: usize = 65_536;
 
-/// How far an open stream has come.
+/// How far an open stream has come. One that the app has promised is answered, and its client has ended it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stream {
     /// The app has sent response fields.
@@ -55,6 +55,13 @@ impl Streams {
         self.last = number;
         self.unanswered = self.unanswered.saturating_add(1);
         self.open.insert(number, Stream::default());
+    }
+
+    /// The app has promised the stream: it pushes a response on it. The last stream is the client's own.
+    pub fn promised(&mut self, number: u32) {
+        if !self.is_full() {
+            self.open.entry(number).or_insert(Stream { answered: true, client_ended: true, app_ended: false });
+        }
     }
 
     /// The app has answered on the stream.
@@ -121,6 +128,25 @@ mod tests {
                 }
             }
             assert!(streams.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_promised_stream_is_the_apps_to_end() {
+        for reset in [true, false] {
+            let mut streams = Streams::default();
+            streams.open(1);
+            streams.promised(2);
+            streams.promised(1);
+            assert_eq!((streams.last(), streams.all_answered()), (1, false));
+            streams.reset(1);
+            assert!(!streams.is_empty() && streams.all_answered());
+            if reset {
+                streams.reset(2);
+            } else {
+                streams.app_ended(2);
+            }
+            assert!(streams.is_empty() && streams.all_answered());
         }
     }
 

@@ -120,7 +120,8 @@ impl Walk {
         self.check_block(header)?;
         check_stream(header)?;
         check_size(header)?;
-        // A PING may be the answer to ours, which only its payload tells; where the fields of HEADERS are, its front.
+        // A PING may be the answer to ours, which only its payload tells; where the fields of HEADERS are, its front, as the
+        // stream that a PUSH_PROMISE promises.
         let front = if header.kind == Kind::Ping { PING_PAYLOAD } else { header.front().min(length(header)) };
         let needed = HEADER.saturating_add(front);
         Ok(if buffer.unexamined().len() < needed { Next::NeedMore } else { Next::Frame(header) })

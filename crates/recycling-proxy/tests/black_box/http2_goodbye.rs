@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::drain::begun;
 use crate::http2_stage::{
-    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITIZED, REQUEST, SETTINGS,
-    STATUS, exchange, first_step, frame, last_frames, last_step, leave, open, request, response,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITIZED, PUSH_PROMISE,
+    REQUEST, SETTINGS, STATUS, exchange, first_step, frame, last_frames, last_step, leave, open, request, response,
 };
 use crate::stage::{Stage, WITHOUT_WAITING};
 
@@ -185,6 +185,34 @@ async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult 
     ensure!(begun.elapsed() > WITHOUT_WAITING, "after {:?}", begun.elapsed());
     client.expect_end(End::Fin).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
+    Ok(())
+}
+
+/// A pushed stream is open like any other: the last stream that is named is the client's all the same.
+#[tokio::test]
+async fn a_pushed_stream_outlives_the_goodbye() -> TestResult {
+    let stage = Stage::with_limit(1).await?;
+    let (mut client, mut app) = open(&stage).await?;
+    client.send(request(1)).await?;
+    app.expect(request(1)).await?;
+    let promise = frame(PUSH_PROMISE, END_HEADERS, 1, &[b"\0\0\0\x02", REQUEST].concat());
+    app.send([&promise[..], &response(1)].concat()).await?;
+    client.expect(&promise).await?;
+    let ping = first_step(&mut client).await?;
+    client.expect(response(1)).await?;
+    client.send(frame(PING, ACK, 0, &ping)).await?;
+    let pushed = frame(HEADERS, END_HEADERS, 2, STATUS);
+    app.send(&pushed).await?;
+    client.expect(&pushed).await?;
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * SETTLED {
+        app.send(frame(DATA, 0, 2, b"more")).await?;
+        client.expect(frame(DATA, 0, 2, b"more")).await?;
+    }
+    app.send(frame(DATA, END_STREAM, 2, b"end")).await?;
+    client.expect(frame(DATA, END_STREAM, 2, b"end")).await?;
+    last_step(&mut client, 1).await?;
+    client.expect_end(End::Fin).await?;
     Ok(())
 }
 
