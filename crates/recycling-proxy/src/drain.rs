@@ -1,6 +1,7 @@
 //! The drain: every response announces, and whoever waits is told when no connection is left.
 
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub struct Drain {
     // Read once per request; a watch channel takes a lock.
     announcing: AtomicBool,
     bound: Duration,
+    deadline: OnceLock<Instant>,
     answers: AtomicU64,
     refusals: AtomicU64,
 }
@@ -68,6 +70,7 @@ impl Drain {
             phase: watch::Sender::new(DrainPhase::Serving),
             announcing: AtomicBool::new(false),
             bound,
+            deadline: OnceLock::new(),
             answers: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
         }
@@ -99,6 +102,7 @@ impl Drain {
 
     /// Begins; a drain that has begun goes on as it is.
     pub fn begin(&self) {
+        self.deadline.get_or_init(|| Instant::now() + self.bound);
         self.announcing.store(true, Ordering::Relaxed);
         self.phase.send_if_modified(|phase| match phase {
             DrainPhase::Serving => {
@@ -114,7 +118,7 @@ impl Drain {
         self.begun().await;
         let begun = Instant::now();
         tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces");
-        let deadline = begun + self.bound;
+        let deadline = self.deadline().unwrap_or(begun + self.bound);
         sleep_until(deadline.min(begun + SHORTEST)).await;
         let left = match timeout_at(deadline, connections.none_left()).await {
             Ok(()) => 0,
@@ -122,6 +126,11 @@ impl Drain {
         };
         tracing::info!(connections_left = left, after = ?begun.elapsed(), "drained");
         self.phase.send_replace(DrainPhase::Drained);
+    }
+
+    /// When the drain is over at the latest; `None` before it has begun.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
     }
 
     /// Waits until a drain begins.

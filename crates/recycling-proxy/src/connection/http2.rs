@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Pair;
 use crate::forwarded_for::ForwardedFor;
-use crate::http2::goodbye::{QUIET_TIME, draw_grace};
+use crate::http2::goodbye::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::linger::{linger, linger_until_read, write_last};
@@ -21,6 +21,8 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
         async move {
             proxy.drain.begun().await;
             sleep(QUIET_TIME).await;
+            let deadline = proxy.drain.deadline().unwrap_or_else(Instant::now);
+            deadline.checked_sub(LAST_CALL).unwrap_or(deadline)
         }
     };
     let grace = draw_grace(fastrand::u32(..));

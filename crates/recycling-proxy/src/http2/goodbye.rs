@@ -15,6 +15,9 @@ const SENDING_TIME: Duration = Duration::from_millis(5);
 /// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
 /// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
 pub const QUIET_TIME: Duration = Duration::from_secs(2);
+/// So long before its end a drain speaks even where a response is awaited. Some clients fail that request then; the end fails
+/// it anyway, together with all that the client would have sent here in the meantime.
+pub const LAST_CALL: Duration = Duration::from_secs(5);
 /// The time for a client to answer our PING. It counts only while there is no progress: while the client has acknowledged
 /// every byte (TCP) and sends nothing, so that neither the PING nor its answer can be behind something on a slow path. Such a
 /// client never answers, and is not waited for.

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::{Instant, Sleep, sleep_until};
+
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::flow::Flow;
@@ -41,9 +43,11 @@ struct Progress {
 
 /// What the connection knows of the drain.
 enum Drain {
-    Awaited(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// It has begun, and the goodbye could not be said yet.
-    Begun,
+    Awaited(Pin<Box<dyn Future<Output = Instant> + Send>>),
+    /// It has begun, and the goodbye could not be said yet; for how long responses are waited for.
+    Begun(Pin<Box<Sleep>>),
+    /// It is about to end.
+    Ending,
     /// There is nothing more to do for it.
     Noted,
 }
@@ -83,13 +87,13 @@ impl Ending {
 }
 
 impl<O: Observer> Relay<O> {
-    /// `draining` ends when a drain may speak; `grace` bounds streams that outlive the goodbye.
+    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive the goodbye.
     pub(crate) fn new(
         pair: Pair,
         session: Session,
         observer: O,
         grace: Duration,
-        draining: impl Future<Output = ()> + Send + 'static,
+        draining: impl Future<Output = Instant> + Send + 'static,
     ) -> Self {
         let Pair { client, app, from_client, from_app } = pair;
         Self {
@@ -195,11 +199,20 @@ impl<O: Observer> Relay<O> {
 
     fn heed_drain(&mut self, cx: &mut Context<'_>) -> bool {
         if let Drain::Awaited(begun) = &mut self.drain
-            && begun.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(last_call) = begun.as_mut().poll(cx)
         {
-            self.drain = Drain::Begun;
+            self.drain = Drain::Begun(Box::pin(sleep_until(last_call)));
         }
-        let said = matches!(self.drain, Drain::Begun) && self.session.drain(&mut self.from_app.buffer);
+        if let Drain::Begun(last_call) = &mut self.drain
+            && last_call.as_mut().poll(cx).is_ready()
+        {
+            self.drain = Drain::Ending;
+        }
+        let said = match self.drain {
+            Drain::Begun(_) => self.session.drain(false, &mut self.from_app.buffer),
+            Drain::Ending => self.session.drain(true, &mut self.from_app.buffer),
+            Drain::Awaited(_) | Drain::Noted => false,
+        };
         if said {
             self.drain = Drain::Noted;
             self.note_retirement();

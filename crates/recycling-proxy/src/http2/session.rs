@@ -300,9 +300,11 @@ impl Session {
         self.goodbye == Goodbye::None && self.app_has_spoken && !self.app_leaves
     }
 
-    /// The pod drains: says goodbye now, where no response is awaited; otherwise the next one does it.
-    pub fn drain(&mut self, from_app: &mut Buffer) -> bool {
-        let now = self.may_begin() && self.streams.all_answered() && self.from_app.is_at_boundary();
+    /// The pod drains: says goodbye now, where no response is awaited; otherwise the next one does it, unless the drain
+    /// `is_ending`.
+    pub fn drain(&mut self, is_ending: bool, from_app: &mut Buffer) -> bool {
+        let may_interrupt = is_ending || self.streams.all_answered();
+        let now = self.may_begin() && may_interrupt && self.from_app.is_at_boundary();
         if now {
             self.begin_goodbye(RetireReason::Drain, from_app);
         }

@@ -217,6 +217,27 @@ async fn a_client_that_does_not_answer_is_sent_a_fin_once_it_makes_no_progress()
     assert!(speaking >= SHORT_GRACE, "{speaking:?}");
 }
 
+/// Stream 3 is never answered.
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_ends_does_not_wait_for_a_response() {
+    let (mut client, mut app, pair) = Pair::with_far_ends().await;
+    let limits = Limits::draw(MaxRequests::new(1000).unwrap(), None, Jitter::NONE, 0);
+    let begun = Instant::now();
+    let draining = async { Instant::now() + Duration::from_secs(15) };
+    let mut relay = Relay::new(pair, Session::new(limits, OUR_PING), Notes::default(), GRACE, draining);
+    let both = async {
+        open(&mut client, &mut app).await;
+        expect(&mut client, &announced(b"")).await;
+        begun.elapsed()
+    };
+    let waited = tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        waited = both => waited,
+    };
+    assert!((Duration::from_secs(15)..Duration::from_secs(16)).contains(&waited), "{waited:?}");
+    assert_eq!(*relay.observer.retired.borrow(), [RetireReason::Drain]);
+}
+
 /// Its flow control is the client's to give; what it has given, it may leave unread for as long as it likes.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {

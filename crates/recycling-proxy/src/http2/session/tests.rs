@@ -171,7 +171,7 @@ fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
         assert_eq!(dialogue.session.retired(), None);
     }
     assert_eq!(dialogue.client(&headers(3)), headers(3), "the client is not held back");
-    assert!(!dialogue.session.drain(&mut dialogue.from_app), "it is said once");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "it is said once");
     assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
     dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
@@ -378,14 +378,14 @@ fn pushed_fields_announce_nothing() {
 fn nothing_is_put_into_a_field_block_or_a_frame() {
     let mut dialogue = Dialogue::opened(1000);
     dialogue.app(&frame(1, 0, 2, b"begin"));
-    assert!(!dialogue.session.drain(&mut dialogue.from_app));
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app));
     dialogue.app(&frame(9, 4, 2, b"end"));
     let (first, rest) = (&frame(0, 0, 2, b"body")[..11].to_vec(), &frame(0, 0, 2, b"body")[11..].to_vec());
     dialogue.app(first);
-    assert!(!dialogue.session.drain(&mut dialogue.from_app));
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app));
     dialogue.app(rest);
     put(&mut dialogue.from_app, &headers(2)[..5]);
-    assert!(dialogue.session.drain(&mut dialogue.from_app), "half a header is still a boundary");
+    assert!(dialogue.session.drain(false, &mut dialogue.from_app), "half a header is still a boundary");
     assert_eq!(take(&mut dialogue.from_app), first_step());
     assert_eq!(dialogue.app(&headers(2)[5..]), headers(2));
 }
@@ -395,15 +395,21 @@ fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
     let mut dialogue = Dialogue::opened(1000);
     dialogue.client(&headers(1));
     dialogue.draining = true;
-    assert!(!dialogue.session.drain(&mut dialogue.from_app), "a response is awaited");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "a response is awaited");
     assert_eq!(dialogue.app(&headers(1)), [first_step(), headers(1)].concat());
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
-    assert!(!dialogue.session.drain(&mut dialogue.from_app), "once is enough");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "once is enough");
+
+    let mut ending = Dialogue::opened(1000);
+    ending.client(&headers(1));
+    assert!(ending.session.drain(true, &mut ending.from_app), "it ends, and would fail the request anyway");
+    assert_eq!(take(&mut ending.from_app), first_step());
+    assert_eq!(ending.app(&headers(1)), headers(1));
 
     let mut idle = Dialogue::opened(1000);
-    assert!(idle.session.drain(&mut idle.from_app));
+    assert!(idle.session.drain(false, &mut idle.from_app));
     let mut unopened = Dialogue::with_limit(1000);
-    assert!(!unopened.session.drain(&mut unopened.from_app), "the app's SETTINGS come first");
+    assert!(!unopened.session.drain(false, &mut unopened.from_app), "the app's SETTINGS come first");
 }
 
 #[test]
