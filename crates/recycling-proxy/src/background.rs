@@ -1,9 +1,10 @@
-//! Long bodies give way to short requests.
+//! Long bodies give way to short requests, and so does whoever has much work at once.
 //!
 //! A thread serves its connections in the order in which they become ready. Of a thousand long bodies a piece may come at
 //! the same moment, and all would be relayed before the short request that comes just behind: tens of milliseconds for it,
 //! and next to nothing for bodies that take minutes. So these take turns, a few at a time, and in between the thread serves
-//! whatever else is ready.
+//! whatever else is ready. HTTP/2 connections and tunnels join them when they have moved as much as one turn may: a flood of
+//! small frames has milliseconds of work for each system call.
 //!
 //! ```text
 //!  piece of a long body ──▶ waits ──AT_ONCE──▶ has its turn ──▶ relayed
@@ -53,7 +54,15 @@ impl Background {
         });
     }
 
-    /// Ready when the exchange may go on: at once, unless it has lasted for long.
+    /// Wakes the task in one of the next rounds: it has done so much work in this turn that others come first.
+    pub(crate) fn give_way(&mut self, cx: &mut Context<'_>) {
+        self.turn.get_or_insert_with(wait);
+        if self.poll_turn(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Ready when the exchange may go on: at once, unless it has lasted for long or has given way.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let turn = match &mut self.turn {
             Some(turn) => turn,
@@ -182,6 +191,18 @@ mod tests {
         }
         assert!(seen.windows(2).all(|step| step[1] - step[0] <= AT_ONCE), "{seen:?}");
         waiting.join_all().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_way_has_the_next_turn_in_a_round() {
+        let mut background = Background::default();
+        poll_fn(|cx| {
+            background.give_way(cx);
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!is_at_once(&mut background));
+        turn(background).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,11 +3,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::background::Background;
 use crate::first_line::Reading;
 use crate::flow::{ALL_UNSEEN, Flow};
 use crate::label::labels;
@@ -48,12 +49,16 @@ labels!(
     }
 );
 
+/// How often each direction is moved before others have their turn: half a mebibyte each.
+const ROUNDS_OF_A_TURN: usize = 8;
+
 /// Both connections, and what was read from each and not yet written to the other.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pair: Pair,
     /// Where no request may pass unseen, and one could still begin.
     sentry: Option<Sentry>,
+    background: Background,
 }
 
 impl Tunnel {
@@ -61,7 +66,7 @@ impl Tunnel {
     pub(crate) fn new(mut pair: Pair, sentry: Option<Sentry>) -> Self {
         pair.from_client.buffer.clear_all();
         pair.from_app.buffer.clear_all();
-        Self { pair, sentry }
+        Self { pair, sentry, background: Background::default() }
     }
 
     /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
@@ -93,9 +98,10 @@ impl Tunnel {
     }
 
     fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        ready!(self.background.poll_turn(cx));
         self.pair.from_client.begin_poll();
         self.pair.from_app.begin_poll();
-        loop {
+        for _ in 0..ROUNDS_OF_A_TURN {
             let moved_to_app = self.client_to_app(cx)?;
             let moved_to_client = self.app_to_client(cx)?;
             if moved_to_client && !self.pair.from_app.source_ended() {
@@ -108,6 +114,8 @@ impl Tunnel {
                 return Poll::Pending;
             }
         }
+        self.background.give_way(cx);
+        Poll::Pending
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {

@@ -3,13 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
+use crate::background::Background;
 use crate::flow::Flow;
 use crate::metrics::AnyFault;
 use crate::observer::Observer;
@@ -17,6 +18,12 @@ use crate::pair::Pair;
 use crate::patience::Patience;
 use crate::send_queue::SendQueue;
 use crate::wire::Wire;
+
+/// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep everybody else
+/// on the thread waiting.
+const FRAMES_OF_A_TURN: u64 = 1000;
+/// How often each direction is moved in one turn: half a mebibyte of long frames each.
+const ROUNDS_OF_A_TURN: u32 = 8;
 
 /// An HTTP/2 connection between a client and its app.
 pub(crate) struct Relay<O> {
@@ -30,6 +37,7 @@ pub(crate) struct Relay<O> {
     drain: Drain,
     step: Patience<Goodbye>,
     progress: Progress,
+    background: Background,
 }
 
 /// What the client does while an answer to a PING is awaited.
@@ -107,6 +115,7 @@ impl<O: Observer> Relay<O> {
             drain: Drain::Awaited(Box::pin(draining)),
             step: Patience::default(),
             progress: Progress::default(),
+            background: Background::default(),
         }
     }
 
@@ -122,24 +131,32 @@ impl<O: Observer> Relay<O> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
+        let mut turn = Turn::begin(&self.session);
         loop {
-            if let Err(ending) = self.advance(cx) {
+            if let Err(ending) = self.advance(&mut turn, cx) {
                 return Poll::Ready(ending);
             }
             // A step whose time is up puts a frame in, which has to be moved.
             match self.time(cx) {
-                Ok(true) => {}
-                Ok(false) => return Poll::Pending,
+                Ok(true) if !turn.is_over(&self.session) => {}
+                Ok(_) => {
+                    if turn.is_over(&self.session) {
+                        self.background.give_way(cx);
+                    }
+                    return Poll::Pending;
+                }
                 Err(ending) => return Poll::Ready(ending),
             }
         }
     }
 
-    /// Moves until nothing moves.
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Ending> {
-        loop {
+    /// Moves until nothing moves, or the turn is over.
+    fn advance(&mut self, turn: &mut Turn, cx: &mut Context<'_>) -> Result<(), Ending> {
+        while !turn.is_over(&self.session) {
+            turn.rounds = turn.rounds.saturating_add(1);
             let mut moved = self.client_to_app(cx)?;
             moved |= self.app_to_client(cx)?;
             moved |= self.heed_drain(cx);
@@ -150,6 +167,7 @@ impl<O: Observer> Relay<O> {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
@@ -270,6 +288,22 @@ impl<O: Observer> Relay<O> {
             heard || self.from_app.is_owed() || SendQueue::of(self.client.socket()).is_some_and(SendQueue::is_owed);
         self.progress.waited = self.progress.waited.saturating_add(bound);
         goes_on && self.progress.waited < self.grace
+    }
+}
+
+/// The work that is done before others have their turn.
+struct Turn {
+    rounds: u32,
+    last_frame: u64,
+}
+
+impl Turn {
+    const fn begin(session: &Session) -> Self {
+        Self { rounds: 0, last_frame: session.frames().saturating_add(FRAMES_OF_A_TURN) }
+    }
+
+    fn is_over(&self, session: &Session) -> bool {
+        self.rounds >= ROUNDS_OF_A_TURN || session.frames() >= self.last_frame
     }
 }
 

@@ -361,6 +361,11 @@ impl Session {
         matches!(self.goodbye, Goodbye::Told { has_read: true, .. })
     }
 
+    /// Frames that have passed or were taken out so far.
+    pub const fn frames(&self) -> u64 {
+        self.from_client.frames().saturating_add(self.from_app.frames())
+    }
+
     /// Whether a stream is open, so that an end of the connection loses something.
     pub fn has_open_streams(&self) -> bool {
         !self.streams.is_empty()

@@ -31,6 +31,8 @@ pub struct Walk {
     block: Option<u32>,
     /// The longest frame that the receiver has ever allowed.
     max_frame: u32,
+    /// Frames so far.
+    frames: u64,
 }
 
 /// What is next in the direction.
@@ -51,7 +53,7 @@ pub enum Next {
 impl Walk {
     /// From the app: frames from the first byte on.
     pub const fn of_app() -> Self {
-        Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME }
+        Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME, frames: 0 }
     }
 
     /// From the client: the preface, then frames.
@@ -62,6 +64,11 @@ impl Walk {
     /// The receiver allows frames of `size`. It may take that back only with the sender's word, so the most counts.
     pub fn allow(&mut self, size: u32) {
         self.max_frame = self.max_frame.max(size);
+    }
+
+    /// Frames that have passed or were taken out.
+    pub const fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Whether a frame of ours may be put in here.
@@ -196,6 +203,7 @@ impl Walk {
     }
 
     fn enter(&mut self, header: FrameHeader) {
+        self.frames = self.frames.saturating_add(1);
         if matches!(header.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) {
             self.block = header.leaves_block_open().then_some(header.stream);
         }

@@ -238,6 +238,30 @@ async fn a_drain_that_ends_does_not_wait_for_a_response() {
     assert_eq!(*relay.observer.retired.borrow(), [RetireReason::Drain]);
 }
 
+/// However much has come: others on the thread have their turn before the rest.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_small_frames_moves_a_little_in_each_turn() {
+    let (mut client, mut app, mut relay) = connected().await;
+    tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        () = open(&mut client, &mut app) => {}
+    }
+    let flood = ping(*b"theirown").repeat(100_000);
+    let sent = client.try_write(&flood).unwrap();
+    assert!(sent > 500_000, "{sent} bytes wait");
+    // Time for the sockets to be found ready.
+    sleep(Duration::from_millis(1)).await;
+    assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
+    let mut passed = vec![0; sent];
+    let moved = app.read(&mut passed).await.unwrap();
+    assert!(moved < 256 * 1024, "{moved} bytes in one turn");
+    tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        rest = app.read_exact(&mut passed[moved..]) => assert_eq!(rest.unwrap(), sent - moved),
+    }
+    assert!(passed == flood[..sent], "the frames have changed");
+}
+
 /// Its flow control is the client's to give; what it has given, it may leave unread for as long as it likes.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {
