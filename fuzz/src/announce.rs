@@ -10,13 +10,13 @@ use recycling_proxy::http1::lines::HeadEnd;
 /// # Panics
 /// Where that does not hold.
 pub fn check(data: &[u8]) {
-    let Ok(Some(length)) = HeadEnd::of_response().find(data) else { return };
+    let Ok(Some(length)) = HeadEnd::new().find(data) else { return };
     let head = &data[..length];
     let Ok(ResponseHead::Final { body, .. }) = ResponseHead::parse(head, Method::Other) else { return };
 
     let edited = announced(head);
     let shown = edited.escape_ascii();
-    assert_eq!(HeadEnd::of_response().find(&edited), Ok(Some(edited.len())), "{shown}");
+    assert_eq!(HeadEnd::new().find(&edited), Ok(Some(edited.len())), "{shown}");
     let expected = Ok(ResponseHead::Final { persistent: false, body });
     assert_eq!(ResponseHead::parse(&edited, Method::Other), expected, "{shown}");
     assert_eq!(others(&edited), others(head), "{shown}");

@@ -23,7 +23,7 @@ const LONGEST: usize = 8 * 1024;
 /// An address that no input has in it.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
 
-/// Pieces change nothing; requests pass verbatim and in order; so do responses but for the announcement; a conversation has no
+/// Pieces change nothing; requests pass verbatim and in order, without empty lines in front of them; so do responses but for the announcement; a conversation has no
 /// more exchanges than its limit allows unless the client pipelines. Where the app is told who its client is, each request
 /// tells it once, and all else is as it would be.
 ///
@@ -47,11 +47,26 @@ pub fn check(data: &[u8]) {
         assert_eq!(again, told, "told, in pieces of {piece}");
     }
     check_told(&told, &whole);
-    assert!(client.starts_with(&whole.to_app), "the app saw what the client did not send");
+    assert!(is_sent(client, &whole.to_app), "the app saw what the client did not send");
     if whole.retired.is_none() {
         let said = answers.concat();
         assert!(said.starts_with(&whole.to_client), "the client saw what the app did not send");
     }
+}
+
+/// Whether the client has sent what the app saw, but for empty lines: what follows those begins with another byte than CR.
+fn is_sent(client: &[u8], to_app: &[u8]) -> bool {
+    let mut sent = client;
+    to_app.iter().all(|byte| {
+        while let [b'\r', b'\n', rest @ ..] = sent
+            && *byte != b'\r'
+        {
+            sent = rest;
+        }
+        let [first, rest @ ..] = sent else { return false };
+        sent = rest;
+        first == byte
+    })
 }
 
 fn check_told(told: &Outcome, plain: &Outcome) {
@@ -144,7 +159,7 @@ impl Wire {
     }
 
     fn response(&mut self) -> Result<(), Offence> {
-        let pipelined = !self.from_client.unexamined().is_empty();
+        let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         pass(&mut self.from_app, &mut self.outcome.to_client);

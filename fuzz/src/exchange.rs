@@ -95,7 +95,7 @@ fn requests(bytes: &[u8]) -> Vec<Message> {
         if conversation.requests_started() == started {
             return messages;
         }
-        let length = HeadEnd::of_request().find(&passed).ok().flatten().expect("what has passed has a whole head");
+        let length = HeadEnd::new().find(&passed).ok().flatten().expect("what has passed has a whole head");
         let (head, body) = passed.split_at(length);
         let parsed = RequestHead::parse(head).expect("what has passed parses");
         if parsed.method == Method::Connect {
@@ -130,7 +130,7 @@ fn response(request: &str, method: Method, bytes: &[u8]) -> Option<Message> {
     pass(&mut from_app, &mut passed);
     let mut rest = passed.as_slice();
     loop {
-        let length = HeadEnd::of_response().find(rest).ok().flatten()?;
+        let length = HeadEnd::new().find(rest).ok().flatten()?;
         let (head, body) = rest.split_at(length);
         match ResponseHead::parse(head, method).expect("what has passed parses") {
             ResponseHead::Interim => rest = body,
@@ -162,14 +162,13 @@ fn moment() -> Moment {
     Moment { age: Duration::ZERO, draining: false, marked: false }
 }
 
-/// A word of the start line; an empty line may stand before it.
+/// A word of the start line.
 fn word(head: &[u8], number: usize) -> String {
-    let line = String::from_utf8_lossy(head.trim_ascii_start());
+    let line = String::from_utf8_lossy(head);
     line.split([' ', '\r']).nth(number).unwrap_or_default().to_owned()
 }
 
 fn fields(head: &[u8]) -> usize {
-    let head = head.strip_prefix(b"\r\n").unwrap_or(head);
     // Neither the start line nor the empty line is one.
     head.iter().filter(|byte| **byte == b'\n').count() - 2
 }

@@ -207,7 +207,7 @@ impl Wire {
     }
 
     fn response(&mut self) -> Result<(), Offence> {
-        let pipelined = !self.from_client.unexamined().is_empty();
+        let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         take(&mut self.from_app, &mut self.to_client);

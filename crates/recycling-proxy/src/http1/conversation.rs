@@ -7,7 +7,7 @@ use super::body::Body;
 use super::fault::Fault;
 use super::forwarded::addition;
 use super::head::{Method, RequestHead, ResponseHead};
-use super::lines::HeadEnd;
+use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
 use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
@@ -20,6 +20,8 @@ const PIPELINE_GRACE: u8 = 100;
 #[derive(Debug)]
 pub struct Conversation {
     phase: Phase,
+    /// What came in front of the next request's head.
+    empty_lines: EmptyLines,
     request: Half,
     response: Half,
     method: Method,
@@ -75,7 +77,8 @@ impl Conversation {
     pub const fn new(limits: Limits, head_limit: usize) -> Self {
         Self {
             phase: Phase::Idle,
-            request: Half::Head(HeadEnd::of_request()),
+            empty_lines: EmptyLines::new(),
+            request: Half::Head(HeadEnd::new()),
             response: Half::Rest,
             method: Method::Other,
             client_persists: true,
@@ -142,6 +145,7 @@ impl Conversation {
     }
 
     fn advance_request(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
+        self.take_empty_lines(from_client)?;
         while !from_client.unexamined().is_empty() {
             match &mut self.request {
                 Half::Head(end) => {
@@ -165,6 +169,21 @@ impl Conversation {
         Ok(())
     }
 
+    /// Takes empty lines out where a request may begin. Every server ignores one, many ignore any number, and some close
+    /// the connection for them; behind the last request they would make the app's close a reset. So the app gets none.
+    fn take_empty_lines(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
+        if self.request == Half::Head(HeadEnd::new()) {
+            let count = self.empty_lines.advance(from_client.unexamined(), self.head_limit)?;
+            from_client.take_out(count);
+        }
+        Ok(())
+    }
+
+    /// Whether the client has begun another request behind the one that is under way; `bytes` came behind that.
+    pub fn is_pipelined(bytes: &[u8]) -> bool {
+        EmptyLines::precede_request(bytes)
+    }
+
     /// Puts the client's address into the head that is next, where the app is told; the bytes that this adds.
     fn tell_client(&self, from_client: &mut Buffer, length: usize) -> usize {
         let Some(client) = self.forwarded_for else { return 0 };
@@ -180,7 +199,7 @@ impl Conversation {
         self.method = head.method;
         self.client_persists = head.persistent;
         self.request = if head.body.is_done() { Half::Done } else { Half::Body(head.body) };
-        self.response = Half::Head(HeadEnd::of_response());
+        self.response = Half::Head(HeadEnd::new());
     }
 
     /// Clears what may pass of the app's bytes, the announcement put in where the rule says so.
@@ -216,7 +235,7 @@ impl Conversation {
                     };
                     from_app.clear(length);
                     match head {
-                        ResponseHead::Interim => self.response = Half::Head(HeadEnd::of_response()),
+                        ResponseHead::Interim => self.response = Half::Head(HeadEnd::new()),
                         ResponseHead::Tunnel => {
                             self.phase = self.phase.on(Event::Upgraded);
                             return Ok(());
@@ -296,7 +315,8 @@ impl Conversation {
         }
         let trailing = !from_app.is_empty();
         self.phase = self.phase.on(Event::ExchangeDone);
-        self.request = Half::Head(HeadEnd::of_request());
+        self.empty_lines = EmptyLines::new();
+        self.request = Half::Head(HeadEnd::new());
         self.response = Half::Rest;
         if trailing && !self.phase.is_final() {
             return Err(Offence::App(Fault::Unsolicited));

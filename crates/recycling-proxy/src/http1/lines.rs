@@ -1,4 +1,4 @@
-//! Finds the end of a head without reading a byte twice.
+//! Finds the end of a head without reading a byte twice, and where it begins.
 
 use memchr::memchr2;
 
@@ -7,23 +7,16 @@ use super::fault::Fault;
 /// Where the scan of a head stands, however the bytes arrive.
 ///
 /// It also holds the law on line ends: CRLF and nothing else, whatever the parser behind it would forgive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadEnd {
     scanned: usize,
     line: usize,
-    empty_line_may_precede: bool,
 }
 
 impl HeadEnd {
-    /// For a request head. One empty line before it is part of it: old clients send one after a body, and servers
-    /// ignore it (RFC 9112 §2.2).
-    pub const fn of_request() -> Self {
-        Self { scanned: 0, line: 0, empty_line_may_precede: true }
-    }
-
-    /// For a response head.
-    pub const fn of_response() -> Self {
-        Self { scanned: 0, line: 0, empty_line_may_precede: false }
+    /// At the first byte of a start line.
+    pub const fn new() -> Self {
+        Self { scanned: 0, line: 0 }
     }
 
     /// Looks on for the end of the head in `bytes`, which begin where they began at the last call.
@@ -41,10 +34,10 @@ impl HeadEnd {
                 }
                 (_, _) => return Err(Fault::BareLineEnd),
             }
-            let (is_empty, precedes) = (at == self.line, self.line == 0 && self.empty_line_may_precede);
+            let is_empty = at == self.line;
             self.scanned = after.saturating_add(1);
             self.line = self.scanned;
-            if is_empty && !precedes {
+            if is_empty {
                 return Ok(Some(self.scanned));
             }
         }
@@ -58,6 +51,52 @@ impl HeadEnd {
     }
 }
 
+/// The empty lines in front of a request, however the bytes arrive.
+///
+/// Old clients send one behind a body that they have not counted (RFC 9112 §2.2). They are part of no message, so that a
+/// connection on which nothing else has come is idle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EmptyLines {
+    /// Bytes so far.
+    length: usize,
+    /// A CR waits for its LF.
+    after_cr: bool,
+}
+
+impl EmptyLines {
+    /// None have come.
+    pub const fn new() -> Self {
+        Self { length: 0, after_cr: false }
+    }
+
+    /// Returns how many bytes at the front of `bytes`, which follow those of the last call, are of empty lines.
+    ///
+    /// # Errors
+    /// A CR is followed by something else than LF, or there are more than `most` bytes of them.
+    pub fn advance(&mut self, bytes: &[u8], most: usize) -> Result<usize, Fault> {
+        let mut taken: usize = 0;
+        for byte in bytes {
+            match (self.after_cr, byte) {
+                (false, b'\r') => self.after_cr = true,
+                (true, b'\n') => self.after_cr = false,
+                (true, _) => return Err(Fault::BareLineEnd),
+                (false, _) => break,
+            }
+            taken = taken.saturating_add(1);
+            self.length = self.length.saturating_add(1);
+            if self.length > most {
+                return Err(Fault::HeadTooLong);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Whether `bytes` have anything else than empty lines: whether a request has begun.
+    pub fn precede_request(bytes: &[u8]) -> bool {
+        Self::new().advance(bytes, usize::MAX).map_or(true, |taken| taken < bytes.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +106,7 @@ mod tests {
     #[test]
     fn finds_the_end_at_every_split() {
         for cut in 0..=HEAD.len() {
-            let mut end = HeadEnd::of_request();
+            let mut end = HeadEnd::new();
             let first = end.find(&HEAD[..cut]);
             assert_eq!(first, Ok((cut == HEAD.len()).then_some(HEAD.len())), "cut at {cut}");
             if cut < HEAD.len() {
@@ -78,14 +117,37 @@ mod tests {
 
     #[test]
     fn stops_at_the_end_of_the_head() {
-        assert_eq!(HeadEnd::of_request().find(&[HEAD, b"\n\n\r\r"].concat()), Ok(Some(HEAD.len())));
+        assert_eq!(HeadEnd::new().find(&[HEAD, b"\n\n\r\r"].concat()), Ok(Some(HEAD.len())));
     }
 
     #[test]
-    fn one_empty_line_may_precede() {
-        assert_eq!(HeadEnd::of_request().find(&[b"\r\n", HEAD].concat()), Ok(Some(HEAD.len() + 2)));
-        assert_eq!(HeadEnd::of_request().find(b"\r\n\r\n"), Ok(Some(4)), "two are an empty head, which does not parse");
-        assert_eq!(HeadEnd::of_response().find(b"\r\nHTTP"), Ok(Some(2)), "before a response there is none");
+    fn an_empty_line_is_no_part_of_a_head() {
+        assert_eq!(HeadEnd::new().find(b"\r\nHTTP"), Ok(Some(2)), "an empty head, which does not parse");
+    }
+
+    /// What is taken of these bytes, all at once and one by one.
+    fn empty_lines(bytes: &[u8], most: usize) -> Result<usize, Fault> {
+        let whole = EmptyLines::new().advance(bytes, most);
+        let mut lines = EmptyLines::new();
+        let one_by_one = bytes.chunks(1).map(|byte| lines.advance(byte, most)).take_while(|taken| *taken != Ok(0));
+        assert_eq!(one_by_one.sum::<Result<usize, Fault>>(), whole, "{}", bytes.escape_ascii());
+        whole
+    }
+
+    #[test]
+    fn any_number_of_empty_lines_may_precede_a_request() {
+        for (bytes, taken) in
+            [(&b"GET"[..], 0), (b"\r\n", 2), (b"\r\n\r\n\r\nGET", 6), (b"\r\n\r", 3), (b"\nGET", 0), (b"\r\n\nGET", 2)]
+        {
+            assert_eq!(empty_lines(bytes, 100), Ok(taken), "{}", bytes.escape_ascii());
+            assert_eq!(EmptyLines::precede_request(bytes), taken < bytes.len(), "{}", bytes.escape_ascii());
+        }
+        assert_eq!(empty_lines(b"\r\n\r\n", 4), Ok(4));
+        assert_eq!(empty_lines(b"\r\n\r\n\rG", 4), Err(Fault::HeadTooLong));
+        for bare in [&b"\rGET"[..], b"\r\r\n", b"\r\n\rG"] {
+            assert_eq!(empty_lines(bare, 100), Err(Fault::BareLineEnd), "{}", bare.escape_ascii());
+            assert!(EmptyLines::precede_request(bare), "a faulty one");
+        }
     }
 
     #[test]
@@ -97,8 +159,8 @@ mod tests {
                 if bytes[at..].starts_with(b"\r\n\r\n") || at + 2 >= bytes.len() || (bare == b'\r' && at == 0) {
                     continue;
                 }
-                let whole = HeadEnd::of_request().find(&bytes);
-                let mut end = HeadEnd::of_request();
+                let whole = HeadEnd::new().find(&bytes);
+                let mut end = HeadEnd::new();
                 let byte_by_byte = (1..=bytes.len()).find_map(|n| end.find(&bytes[..n]).transpose()).unwrap_or(Ok(0));
                 assert!(whole.is_err(), "{bare} at {at}: {whole:?}");
                 assert!(byte_by_byte.is_err(), "{bare} at {at}: {byte_by_byte:?}");

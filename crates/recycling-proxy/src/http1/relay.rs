@@ -144,7 +144,7 @@ impl<O: Observer> Relay<O> {
         if moved && !self.from_app.source_ended() {
             self.observer.app_answered();
         }
-        let pipelined = !self.from_client.buffer.unexamined().is_empty();
+        let pipelined = Conversation::is_pipelined(self.from_client.buffer.unexamined());
         let before = self.conversation.retired();
         let (conversation, observer) = (&mut self.conversation, &self.observer);
         let examined =

@@ -11,6 +11,7 @@ mod desync;
 mod detection;
 mod drain;
 mod duplex;
+mod empty_lines;
 mod environment;
 mod exchange;
 mod faults;

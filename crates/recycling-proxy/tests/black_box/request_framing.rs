@@ -95,7 +95,7 @@ async fn ambiguous_heads() -> TestResult {
 async fn bare_line_ends_in_every_position() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
-    // One empty line before a request is none of them (RFC 9112 §2.2), and a CR before a CRLF is behind the loop's end.
+    // Empty lines before a request are none of them (RFC 9112 §2.2), and a CR before a CRLF is behind the loop's end.
     for at in 0..GET.len() - 1 {
         for bare in ['\r', '\n'] {
             let mut request = GET.to_owned();

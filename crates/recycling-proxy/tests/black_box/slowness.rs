@@ -20,6 +20,7 @@ async fn only_a_head_that_stalls_is_given_up() -> TestResult {
     let slow = Slow {
         silent: stage.pair().await?,
         thinking: stage.pair().await?,
+        behind_a_body: stage.pair().await?,
         pausing: stage.pair().await?,
         tunnel: stage.pair().await?,
         word: stage.pair().await?,
@@ -51,6 +52,8 @@ struct Slow {
     silent: Pair,
     /// The app works on its answer.
     thinking: Pair,
+    /// An empty line has come behind a body.
+    behind_a_body: Pair,
     /// A body comes in two parts.
     pausing: Pair,
     /// No HTTP.
@@ -67,9 +70,12 @@ impl Slow {
             app.expect(start).await?;
         }
         self.word.0.send("HELLO").await?;
+        exchange(&mut self.behind_a_body.0, &mut self.behind_a_body.1).await?;
+        self.behind_a_body.0.send("\r\n").await?;
 
         sleep(LONG).await;
         part(self.silent.0, self.silent.1).await?;
+        exchange(&mut self.behind_a_body.0, &mut self.behind_a_body.1).await?;
         self.thinking.1.send(OK).await?;
         self.thinking.0.expect(OK).await?;
         self.pausing.0.send("ok").await?;

@@ -48,7 +48,7 @@ impl Dialogue {
     /// Bytes of the app's arrive; those that may go to the client.
     fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
-        let pipelined = !self.from_client.unexamined().is_empty();
+        let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
         self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
         let passed = take(&mut self.from_app);
@@ -88,6 +88,57 @@ fn announces_at_the_limit_and_not_before() {
         assert_eq!(dialogue.conversation.retired(), Some(RetireReason::MaxRequests));
         assert_eq!(dialogue.conversation.requests_started(), limit);
     }
+}
+
+/// What is behind a body and no request yet (RFC 9112 §2.2).
+const EMPTY_LINES: [&[u8]; 5] = [b"\r\n", b"\r\n\r\n", b"\r", b"\r\n\r", b"\r\n\r\n\r\n\r\n\r\n\r\n"];
+
+#[test]
+fn empty_lines_between_requests_are_no_part_of_one() {
+    for lines in EMPTY_LINES {
+        let mut dialogue = Dialogue::with_limit(2);
+        assert_eq!(dialogue.exchange(GET, OK), OK);
+        assert_eq!(dialogue.client_sends(lines).unwrap(), b"");
+        assert!(dialogue.from_client.is_empty(), "an idle connection holds nothing");
+        let rest = if lines.ends_with(b"\r") { &b"\n"[..] } else { b"" };
+        assert_eq!(dialogue.client_sends(&[rest, GET].concat()).unwrap(), GET);
+        assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
+    }
+}
+
+#[test]
+fn empty_lines_behind_the_last_request_do_not_put_its_announcement_off() {
+    for lines in EMPTY_LINES {
+        for (limit, draining) in [(1, false), (1000, true)] {
+            let mut dialogue = Dialogue::with_limit(limit);
+            dialogue.draining = draining;
+            assert_eq!(dialogue.client_sends(&[GET, lines].concat()).unwrap(), GET);
+            assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK, "{}", lines.escape_ascii());
+        }
+    }
+}
+
+/// In front of a head they count like one, each time anew.
+#[test]
+fn empty_lines_are_bounded() {
+    let most = b"\r\n".repeat(512);
+    let mut dialogue = Dialogue::with_limit(10);
+    for _ in 0..3 {
+        assert_eq!(dialogue.client_sends(&[&most, GET].concat()).unwrap(), GET);
+        assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
+    }
+    assert_eq!(dialogue.client_sends(&most).unwrap(), b"");
+    assert_eq!(dialogue.client_sends(b"\r"), Err(Offence::Client(Fault::HeadTooLong)));
+}
+
+/// They may be the other protocol's.
+#[test]
+fn empty_lines_behind_an_upgrade_pass_through_the_tunnel() {
+    let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
+    let mut dialogue = Dialogue::with_limit(1);
+    assert_eq!(dialogue.client_sends(&[&upgrade[..], b"\r\n"].concat()).unwrap(), upgrade);
+    dialogue.app_sends(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+    assert_eq!(dialogue.from_client.unexamined(), b"\r\n");
 }
 
 #[test]
