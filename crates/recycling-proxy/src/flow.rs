@@ -221,10 +221,16 @@ impl Flow {
             return false;
         }
         self.flush(sink, cx).unwrap_or_else(|_| {
-            self.sink = Sink::Deaf;
-            self.pipe = None;
+            self.give_up_sink();
             true
         })
+    }
+
+    /// The sink takes no more: what is on its way is dropped.
+    pub(crate) fn give_up_sink(&mut self) {
+        self.sink = Sink::Deaf;
+        self.pipe = None;
+        self.buffer.discard();
     }
 
     /// Sends the sink a FIN once the source has ended and everything was written; whether that was now.
@@ -244,6 +250,11 @@ impl Flow {
     /// Whether the source has no more to say; what it has said may still be here.
     pub(crate) const fn source_ended(&self) -> bool {
         self.source_ended
+    }
+
+    /// Whether the sink is being sent a FIN that waits for what goes before it.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.sink == Sink::Ending
     }
 
     /// Whether the sink was sent a FIN.

@@ -3,7 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -40,6 +42,19 @@ impl Wire {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
         }
+    }
+
+    /// Has the kernel ask a silent peer whether it is still there; the answer of one that is not becomes an error of the
+    /// socket's.
+    pub(crate) fn probe_every(&self, interval: Duration) {
+        let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
+        // Where the option cannot be set the connection is gone.
+        let _ = SockRef::from(self.socket()).set_tcp_keepalive(&probes);
+    }
+
+    /// Whether the kernel has learnt that the peer is gone.
+    pub(crate) fn has_failed(&self) -> bool {
+        !matches!(self.socket().take_error(), Ok(None))
     }
 
     /// Closes in order: over TLS after its own end (`close_notify`), as far as the socket takes that at once.

@@ -119,12 +119,17 @@ impl Conversation {
 
     /// Whether the body of either message has begun to pass and is not complete.
     pub const fn body_is_open(&self) -> bool {
-        matches!(self.request, Half::Body(_)) || self.response_is_open()
+        self.request_is_open() || self.response_is_open()
     }
 
     /// Whether the final response has passed whole.
     pub const fn response_is_done(&self) -> bool {
         matches!(self.response, Half::Done)
+    }
+
+    /// Whether the request's body has begun to pass and is not complete.
+    pub const fn request_is_open(&self) -> bool {
+        matches!(self.request, Half::Body(_))
     }
 
     /// Whether the request has passed whole.

@@ -21,6 +21,10 @@ use crate::wire::Wire;
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// How often the kernel is asked whether an app is still there that has ended its direction and may read on: one that
+/// has closed both has forgotten the connection a minute later (`net.ipv4.tcp_fin_timeout`), and says so.
+const APP_PROBED_EVERY: Duration = Duration::from_secs(20);
+
 /// An HTTP/1 connection between a client and its app.
 pub(crate) struct Relay<O> {
     pub(crate) client: Wire,
@@ -29,9 +33,9 @@ pub(crate) struct Relay<O> {
     pub(crate) from_app: Flow,
     pub(crate) conversation: Conversation,
     pub(crate) observer: O,
-    /// For the rest of a request head that has begun, known by the number of requests before it; dripping bytes do not
-    /// prolong it.
-    patience: Patience<u32>,
+    patience: Patience<Awaited>,
+    /// How often the kernel was asked for the app.
+    app_probed: u32,
     background: Background,
 }
 
@@ -78,6 +82,7 @@ impl<O: Observer> Relay<O> {
             conversation,
             observer,
             patience: Patience::default(),
+            app_probed: 0,
             background: Background::default(),
         }
     }
@@ -93,14 +98,16 @@ impl<O: Observer> Relay<O> {
         self.from_app.begin_poll();
         loop {
             match self.advance(cx) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(ending) => return Poll::Ready(ending),
             }
+            self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
+            match ready!(self.patience.poll(self.awaited(), Awaited::bound, cx)) {
+                Awaited::Head { .. } => return Poll::Ready(self.refuse(Offence::Client(Fault::SlowHead))),
+                Awaited::App { .. } => self.probe_app(),
+            }
         }
-        self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
-        let head_begun = self.head_begun();
-        self.patience.poll(head_begun, |_| HEAD_TIME, cx).map(|_| self.refuse(Offence::Client(Fault::SlowHead)))
     }
 
     /// One round in both directions; whether anything moved.
@@ -162,11 +169,14 @@ impl<O: Observer> Relay<O> {
     }
 
     /// A reset in the middle of a response is passed on: its end must not look like one.
-    fn unless_cut(&self, read: &io::Result<bool>) -> Result<bool, Ending> {
+    fn unless_cut(&mut self, read: &io::Result<bool>) -> Result<bool, Ending> {
         match read {
             Ok(moved) => Ok(*moved),
             Err(_) if self.conversation.response_is_open() => Err(Ending::Reset),
-            Err(_) => Ok(true),
+            Err(_) => {
+                self.from_client.give_up_sink();
+                Ok(true)
+            }
         }
     }
 
@@ -179,9 +189,16 @@ impl<O: Observer> Relay<O> {
 
     /// Draws the conclusions of streams that have ended, once nothing else moves; whether there was one to draw.
     fn conclude(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.from_app.is_ending() {
+            return self.pass_ends(cx);
+        }
         let answered = !self.from_app.is_owed();
         if self.from_app.source_ended() && answered {
-            if !self.conversation.end_response() || !self.conversation.request_is_done() {
+            let is_whole = self.conversation.end_response();
+            if self.app_may_read() {
+                return self.pass_ends(cx);
+            }
+            if !is_whole || !self.conversation.request_is_done() {
                 self.conversation.note(Event::AppEnded);
             }
             return true;
@@ -195,6 +212,31 @@ impl<O: Observer> Relay<O> {
             return true;
         }
         self.from_client.pass_end(&mut self.app, cx)
+    }
+
+    /// Whether an app that has said everything may still read the rest of a request: servers refuse a long body, send a
+    /// FIN and read on, so that no reset destroys their answer (RFC 9112 §9.6).
+    fn app_may_read(&self) -> bool {
+        let is_under_way = self.conversation.request_is_open() || self.from_client.is_owed();
+        let has_ended = self.from_app.source_ended() && self.from_app.is_empty();
+        has_ended && is_under_way && !self.from_client.is_deaf() && !self.from_client.has_passed_end()
+    }
+
+    /// Passes on the ends of both directions, each when it has come; whether one was passed now.
+    fn pass_ends(&mut self, cx: &mut Context<'_>) -> bool {
+        let to_client = self.from_app.pass_end(&mut self.client, cx);
+        if to_client {
+            self.app.probe_every(APP_PROBED_EVERY);
+        }
+        let to_app = self.from_client.pass_end(&mut self.app, cx);
+        to_client || to_app
+    }
+
+    fn probe_app(&mut self) {
+        self.app_probed = self.app_probed.wrapping_add(1);
+        if self.app.has_failed() {
+            self.from_client.give_up_sink();
+        }
     }
 
     /// Counts the offence, whatever it comes to.
@@ -212,18 +254,48 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// The number of requests before the one whose head has begun. Nothing else has a bound: not the time for which an app
-    /// thinks or a client is idle, nor that for which a peer reads nothing. The kernel asks such a peer for as long as it
-    /// answers, and gives it up when it no longer does (RFC 9293 §3.8.6.1).
-    fn head_begun(&self) -> Option<u32> {
-        let owed = self.from_client.is_owed() || self.from_app.is_owed();
-        let begun = !owed && self.conversation.phase() == Phase::Idle && !self.from_client.is_empty();
-        begun.then(|| self.conversation.requests_started())
+    /// Nothing else has a bound: not the time for which an app thinks or a client is idle, nor that for which a peer reads
+    /// nothing. The kernel asks such a peer for as long as it answers, and gives it up when it no longer does (RFC 9293
+    /// §3.8.6.1).
+    fn awaited(&self) -> Option<Awaited> {
+        if self.from_client.is_owed() || self.from_app.is_owed() {
+            None
+        } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
+            Some(Awaited::Head { request: self.conversation.requests_started() })
+        } else if self.app_may_read() {
+            Some(Awaited::App { probed: self.app_probed })
+        } else {
+            None
+        }
     }
 
     fn client_failed(&self, error: &io::Error) -> Ending {
         self.observer.client_failed(error);
         Ending::Reset
+    }
+}
+
+/// What the relay waits for with a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    /// The rest of a request head that has begun; dripping bytes do not prolong it.
+    Head {
+        /// The number of requests before it.
+        request: u32,
+    },
+    /// The rest of a request body, from a client that says nothing, for an app that may have closed.
+    App {
+        /// How often the kernel was asked whether it has.
+        probed: u32,
+    },
+}
+
+impl Awaited {
+    const fn bound(self) -> Duration {
+        match self {
+            Self::Head { .. } => HEAD_TIME,
+            Self::App { .. } => APP_PROBED_EVERY,
+        }
     }
 }
 

@@ -136,7 +136,8 @@ async fn requests_are_counted_from_the_first() -> TestResult {
             let (mut client, mut app) = stage.pair().await?;
             let request = format!("{start}\r\nHost: a\r\n\r\n");
             client.send(&request).await?;
-            app.expect(&request).await?;
+            // An empty line in front is no part of it.
+            app.expect(request.trim_start()).await?;
             app.send(OK).await?;
             ensure!(client.read_head().await?.announces_close(), "it was not counted");
             TestResult::Ok(())

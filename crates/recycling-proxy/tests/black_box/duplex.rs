@@ -110,6 +110,75 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() -> TestResult
     cases.verdict()
 }
 
+/// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only once it has sent everything
+/// gets the answer.
+#[tokio::test]
+async fn an_upload_goes_on_behind_the_apps_end() -> TestResult {
+    let mut cases = Cases::default();
+    for limit in [1, UNREACHED] {
+        let stage = Stage::with_limit(limit).await?;
+        for fields in ["Connection: close\r\nContent-Length: 4\r\n", "Content-Length: 4\r\n", "Connection: close\r\n"] {
+            for chunked in [false, true] {
+                let outcome = refused_upload(&stage, fields, chunked).await;
+                cases.note(format!("limit {limit}, {fields:?}, chunked: {chunked}"), outcome);
+            }
+        }
+    }
+    cases.verdict()
+}
+
+async fn refused_upload(stage: &Stage, fields: &str, chunked: bool) -> TestResult {
+    // More than is dropped of a client that sends behind the end of its connection.
+    let length: usize = 10_000_000;
+    let (framing, mut body) = (format!("Content-Length: {length}"), vec![b'b'; length]);
+    let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { framing };
+    if chunked {
+        body.splice(0..0, format!("{length:x}\r\n").into_bytes());
+        body.extend(b"\r\n0\r\n\r\n");
+    }
+    let (mut client, mut app) = stage.pair().await?;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+    client.send(&head).await?;
+    app.expect(&head).await?;
+    app.send(format!("HTTP/1.1 413 Content Too Large\r\n{fields}\r\nmuch")).await?;
+    app.half_close().await?;
+    tokio::try_join!(client.send(&body), app.expect(&body))?;
+    ensure_eq!(client.read_head().await?.status(), Some(413));
+    client.expect("much").await?;
+    client.expect_end(End::Fin).await?;
+    app.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_may_end_an_upload_behind_the_apps_end() -> TestResult {
+    let mut cases = Cases::default();
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for status in ["401 Unauthorized", "417 Expectation Failed", "413 Content Too Large"] {
+        for sent in ["", "bo"] {
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                client.send(EXPECTING).await?;
+                app.expect(EXPECTING).await?;
+                let refusal = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+                app.send(&refusal).await?;
+                app.half_close().await?;
+                client.expect(&refusal).await?;
+                client.expect_end(End::Fin).await?;
+                client.send(sent).await?;
+                client.half_close().await?;
+                // Cut short, and it can tell.
+                app.expect(sent).await?;
+                app.expect_end(End::Fin).await?;
+                TestResult::Ok(())
+            };
+            cases.note(format!("{status}, {sent:?} of the body"), outcome.await);
+        }
+    }
+    stage.still_serves().await?;
+    cases.verdict()
+}
+
 const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 

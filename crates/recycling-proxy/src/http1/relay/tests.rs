@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use settings::{Jitter, MaxRequests};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -74,6 +75,82 @@ async fn an_app_that_reads_nothing_for_hours_gets_its_whole_request() {
     };
     let (ending, ()) = tokio::join!(relayed(relay), exchange);
     assert_eq!(ending, Ending::Linger);
+}
+
+const REFUSAL: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf.";
+
+/// The app refuses the upload in its middle and ends its direction.
+async fn refuse(client: &mut TcpStream, app: &mut TcpStream) {
+    client.write_all(UPLOAD.as_bytes()).await.unwrap();
+    app.read_exact(&mut [0; UPLOAD.len()]).await.unwrap();
+    app.write_all(REFUSAL).await.unwrap();
+    app.shutdown().await.unwrap();
+    let mut refusal = Vec::new();
+    client.read_to_end(&mut refusal).await.unwrap();
+    assert_eq!(refusal, REFUSAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_has_ended_its_direction_reads_on_for_as_long_as_it_likes() {
+    let (mut client, mut app, relay) = connected().await;
+    let exchange = async {
+        refuse(&mut client, &mut app).await;
+        sleep(PAUSE).await;
+        client.write_all(b"whole").await.unwrap();
+        let mut rest = Vec::new();
+        app.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"whole");
+        drop(client);
+    };
+    let (ending, ()) = tokio::join!(relayed(relay), exchange);
+    assert_eq!(ending, Ending::Linger);
+}
+
+/// The whole request is in the relay, and what the app has not read of it does not fit into the sockets.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_has_ended_its_direction_may_leave_a_whole_request_unread() {
+    const BODY: usize = 200_000;
+    let (mut client, mut app, relay) = connected().await;
+    SockRef::from(&app).set_recv_buffer_size(1).unwrap();
+    SockRef::from(relay.app.socket()).set_send_buffer_size(1).unwrap();
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
+    let exchange = async {
+        send(&mut client, &head, BODY).await;
+        sleep(PAUSE).await;
+        app.write_all(REFUSAL).await.unwrap();
+        app.shutdown().await.unwrap();
+        let mut refusal = Vec::new();
+        client.read_to_end(&mut refusal).await.unwrap();
+        assert_eq!(refusal, REFUSAL);
+        sleep(PAUSE).await;
+        let mut request = Vec::new();
+        app.read_to_end(&mut request).await.unwrap();
+        assert_eq!(request.len(), head.len() + BODY);
+        drop(client);
+    };
+    let (ending, ()) = tokio::join!(relayed(relay), exchange);
+    assert_eq!(ending, Ending::Linger);
+}
+
+/// Its client may never say more: without an app that reads there is nothing to wait for.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_has_closed_both_directions_is_noticed() {
+    let (mut client, mut app, mut relay) = connected().await;
+    let exchange = async {
+        refuse(&mut client, &mut app).await;
+        // What the kernel answers to a probe once it has forgotten the connection.
+        app.set_zero_linger().unwrap();
+        drop(app);
+        std::future::pending::<()>().await;
+    };
+    let ending = timeout(Duration::from_mins(1), async {
+        tokio::select! {
+            ending = relay.run() => ending,
+            () = exchange => panic!("it waits"),
+        }
+    });
+    assert_eq!(ending.await, Ok(Ending::Linger));
 }
 
 #[tokio::test(start_paused = true)]
