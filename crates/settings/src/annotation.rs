@@ -92,7 +92,7 @@ annotations! {
     ProxyCpuLimit: "proxy-cpu-limit", "1m to 64, or off", "off", true,
         "CPU that the proxy can use at most; without it what its threads can use, unless the namespace demands a limit.";
     ProxyMemoryLimit: "proxy-memory-limit", "16Mi to 64Gi", "128Mi", true,
-        "Memory that the proxy can use at most.";
+        "Memory that the proxy can use at most; each of its threads after the first needs 3Mi more than the least.";
     ProxyThreads: "proxy-threads", "1 to 64", "1", true,
         "The proxy's worker threads.";
     ProxyLogLevel: "proxy-log-level", "error, warn, info, debug or trace", "info", true,

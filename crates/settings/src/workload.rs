@@ -147,8 +147,15 @@ fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
     let log_level = said.one(Annotation::ProxyLogLevel, "info", faults);
     at_least(Annotation::ProxyCpuLimit, cpu_limit.as_ref().and_then(|limit| limit.0), cpu_request, faults);
     at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
-    if let Some(limit) = memory_limit.filter(|limit| *limit < LEAST_MEMORY_LIMIT) {
-        let expected = format!("an amount from {LEAST_MEMORY_LIMIT} to 64Gi: with less the proxy does not start");
+    let least = threads.map_or(LEAST_MEMORY_LIMIT, least_memory_limit);
+    let memory_limit = match memory_limit {
+        // The default is for the default number of threads.
+        Some(limit) if !said.contains(Annotation::ProxyMemoryLimit) => Some(limit.max(least)),
+        limit => limit,
+    };
+    if let Some(limit) = memory_limit.filter(|limit| *limit < least) {
+        let why = if limit < LEAST_MEMORY_LIMIT { "start" } else { "have room for its threads" };
+        let expected = format!("an amount from {least} to 64Gi: with less the proxy does not {why}");
         faults.push(Fault::invalid(Annotation::ProxyMemoryLimit.key(), limit.to_string(), expected));
     }
     Some(Sidecar {
@@ -162,8 +169,17 @@ fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
     })
 }
 
-/// The least memory limit of the proxy: with less its container is killed while it starts.
+/// The least memory limit of the proxy. A container's first process is the runtime's own, which needs some MiB: runc fails
+/// below 5Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for connections.
 pub const LEAST_MEMORY_LIMIT: MemoryQuantity = MemoryQuantity::of_mebibytes(16);
+/// Stacks and buffers of each thread after the first, in MiB.
+const OF_A_THREAD: u32 = 3;
+
+/// The least memory limit with which a proxy of so many threads has room for connections.
+fn least_memory_limit(threads: Threads) -> MemoryQuantity {
+    let further = u32::from(threads.get()).saturating_sub(1);
+    MemoryQuantity::of_mebibytes(LEAST_MEMORY_LIMIT.mebibytes() + OF_A_THREAD * further)
+}
 
 /// A pod whose limit is below its request is refused by the API server, and with it the rollout.
 fn at_least<Q: Ord + ToString>(limit_of: Annotation, limit: Option<Q>, request: Option<Q>, faults: &mut Vec<Fault>) {
@@ -373,6 +389,23 @@ mod tests {
         assert_eq!(resolve("1Mi", &LEAST_MEMORY_LIMIT.to_string()), Ok(LEAST_MEMORY_LIMIT));
         let form = Annotation::ProxyMemoryLimit.value_form();
         assert!(form.starts_with(&format!("{LEAST_MEMORY_LIMIT} to ")), "{form}");
+    }
+
+    #[test]
+    fn threads_need_memory() {
+        let limit = |own: &[(&str, &str)]| {
+            let own = [("evenkeel.dev/max-requests", "1")].iter().chain(own).copied().collect::<Vec<_>>();
+            resolve(&own).map(|settings| settings.unwrap().sidecar.memory_limit.to_string())
+        };
+        let threads = ("evenkeel.dev/proxy-threads", "64");
+        assert_eq!(limit(&[threads]).as_deref(), Ok("205Mi"), "the default grows with the threads");
+        assert_eq!(limit(&[("evenkeel.dev/proxy-threads", "8")]).as_deref(), Ok("128Mi"));
+        assert_eq!(limit(&[threads, ("evenkeel.dev/proxy-memory-limit", "205Mi")]).as_deref(), Ok("205Mi"));
+        let faults = limit(&[threads, ("evenkeel.dev/proxy-memory-limit", "204Mi")]).unwrap_err().to_string();
+        assert!(
+            faults.contains("from 205Mi to 64Gi: with less the proxy does not have room for its threads"),
+            "{faults}"
+        );
     }
 
     #[test]
