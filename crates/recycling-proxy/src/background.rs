@@ -3,8 +3,8 @@
 //! A thread serves its connections in the order in which they become ready. Of a thousand long bodies a piece may come at
 //! the same moment, and all would be relayed before the short request that comes just behind: tens of milliseconds for it,
 //! and next to nothing for bodies that take minutes. So these take turns, a few at a time, and in between the thread serves
-//! whatever else is ready. HTTP/2 connections and tunnels join them when they have moved as much as one turn may: a flood of
-//! small frames has milliseconds of work for each system call.
+//! whatever else is ready. Every connection joins them when it has moved as much as one turn may: a flood of small frames
+//! has milliseconds of work for each system call.
 //!
 //! ```text
 //!  piece of a long body ──▶ waits ──AT_ONCE──▶ has its turn ──▶ relayed
@@ -60,6 +60,12 @@ impl Background {
         if self.poll_turn(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// Whether it waits for its turn.
+    #[cfg(test)]
+    pub(crate) const fn has_given_way(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// Ready when the exchange may go on: at once, unless it has lasted for long or has given way.

@@ -49,8 +49,8 @@ labels!(
     }
 );
 
-/// How often each direction is moved before others have their turn: half a mebibyte each.
-const ROUNDS_OF_A_TURN: usize = 8;
+/// How often each direction is moved before others have their turn: three quarters of a mebibyte each.
+const ROUNDS_OF_A_TURN: usize = 3;
 
 /// Both connections, and what was read from each and not yet written to the other.
 #[derive(Debug)]
@@ -208,5 +208,21 @@ mod tests {
         };
         let (_, silent) = tokio::join!(Tunnel::new(pair, None).run(None, || answers.set(answers.get() + 1)), talk);
         assert_eq!((silent, answers.get() > 0), (0, true));
+    }
+
+    /// However much has come: others on the thread have their turn before the rest.
+    #[tokio::test(start_paused = true)]
+    async fn bulk_moves_in_turns() {
+        let (client, _app, pair) = Pair::with_far_ends().await;
+        let mut sent = 0;
+        while let Ok(count) = client.try_write(&[b'x'; 8192]) {
+            sent += count;
+        }
+        assert!(sent > 1_000_000, "{sent} bytes wait, which is less than a turn may move");
+        // Time for the sockets to be found ready.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut tunnel = Tunnel::new(pair, None);
+        assert!(poll_fn(|cx| Poll::Ready(tunnel.poll(|| (), cx).is_pending())).await);
+        assert!(tunnel.background.has_given_way());
     }
 }

@@ -25,6 +25,9 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// has closed both has forgotten the connection a minute later (`net.ipv4.tcp_fin_timeout`), and says so.
 const APP_PROBED_EVERY: Duration = Duration::from_secs(20);
 
+/// How often both directions are moved before others have their turn: two mebibytes of a body, or a few pipelined exchanges.
+const ROUNDS_OF_A_TURN: usize = 8;
+
 /// An HTTP/1 connection between a client and its app.
 pub(crate) struct Relay<O> {
     pub(crate) client: Wire,
@@ -96,7 +99,7 @@ impl<O: Observer> Relay<O> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
-        loop {
+        for _ in 0..ROUNDS_OF_A_TURN {
             match self.advance(cx) {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -108,6 +111,8 @@ impl<O: Observer> Relay<O> {
                 Awaited::App { .. } => self.probe_app(),
             }
         }
+        self.background.give_way(cx);
+        Poll::Pending
     }
 
     /// One round in both directions; whether anything moved.

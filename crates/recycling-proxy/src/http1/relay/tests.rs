@@ -234,6 +234,28 @@ async fn every_response_shows_that_the_app_is_alive() {
 }
 
 /// How the relay ends; both sides are closed then.
+/// However much has come: others on the thread have their turn before the rest.
+#[tokio::test(start_paused = true)]
+async fn much_of_a_body_moves_in_turns() {
+    let (mut client, mut app, mut relay) = connected().await;
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let mut request = [0; GET.len()];
+    tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        read = app.read_exact(&mut request) => assert_eq!(read.unwrap(), GET.len()),
+    }
+    app.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut sent = 0;
+    while let Ok(count) = app.try_write(&[b'x'; 8192]) {
+        sent += count;
+    }
+    assert!(sent > 3_000_000, "{sent} bytes wait, which is less than a turn may move");
+    // Time for the sockets to be found ready.
+    sleep(Duration::from_millis(1)).await;
+    assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
+    assert!(relay.background.has_given_way());
+}
+
 async fn relayed(mut relay: Relay<Notes>) -> Ending {
     relay.run().await
 }

@@ -252,6 +252,7 @@ async fn a_flood_of_small_frames_moves_a_little_in_each_turn() {
     // Time for the sockets to be found ready.
     sleep(Duration::from_millis(1)).await;
     assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
+    assert!(relay.background.has_given_way());
     let mut passed = vec![0; sent];
     let moved = app.read(&mut passed).await.unwrap();
     assert!(moved < 256 * 1024, "{moved} bytes in one turn");
