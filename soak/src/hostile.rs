@@ -116,7 +116,7 @@ fn verdict(name: &str, seen: &legitimate::Comparison) -> Verdict {
 /// When the attackers are gone, so are their connections.
 async fn left_over(lane: &Lane) -> Result<Verdict> {
     let gone = Instant::now();
-    // A lingering connection lasts 30 seconds at most, a head that stalls 10; a reader that does not read is gone with its socket.
+    // A head that stalls lasts 10 seconds; who lingers, or does not read, is gone with its socket.
     let left = loop {
         let left = lane.metric(OPEN).await?;
         if left == 0 || gone.elapsed() > Duration::from_secs(90) {

@@ -1,10 +1,15 @@
 //! HTTP/1 inside TLS: exchanges, ends, and what is not HTTP.
 
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
+use tokio::time::sleep;
 
-use super::{Client, TlsStage, shows};
+use super::{Client, NAME, TlsStage, connect_by, shows};
 use crate::stage::{GET, OK, exchange};
 
 async fn exchange_over_tls(client: &mut Client, app: &mut Peer) -> TestResult {
@@ -50,6 +55,29 @@ async fn limits_are_exact() -> TestResult {
         cases.note(limit, outcome.await);
     }
     cases.verdict()
+}
+
+/// What waits for it in the proxy, in its kernel and in TLS, arrives before TLS' own end, however late the client reads it.
+#[tokio::test]
+async fn a_last_response_outlasts_every_bound() -> TestResult {
+    let stage = TlsStage::with_limit("1").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(16 * 1024)?;
+    let socket = socket.connect(stage.proxy.address()).await?;
+    let mut client = Client { stream: connect_by(ServerName::try_from(NAME)?, socket, &stage.issued, &[]).await? };
+    let mut app = stage.app.accept().await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    let body = vec![b'b'; 1_000_000];
+    app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await?;
+    app.send(&body).await?;
+    app.expect_end(End::Fin).await?;
+    sleep(Duration::from_secs(7)).await;
+    // Had the socket been closed, a reset would answer this.
+    client.send(GET).await?;
+    let answer = client.rest().await??;
+    ensure!(answer.ends_with(&body), "{} bytes", answer.len());
+    Ok(())
 }
 
 /// As the kubelet's probes are, for example.
