@@ -59,7 +59,9 @@ enum Step {
     App(Vec<u8>),
     /// The bound of the goodbye's present step has passed.
     TimeIsUp,
-    Drain,
+    Drain {
+        is_ending: bool,
+    },
 }
 
 impl Step {
@@ -72,7 +74,7 @@ impl Step {
             8..=12 => Self::App(frame(how)),
             13 => Self::App(how.to_vec()),
             14 => Self::TimeIsUp,
-            _ => Self::Drain,
+            _ => Self::Drain { is_ending: how.first().is_some_and(|how| how % 2 == 1) },
         }
     }
 }
@@ -91,9 +93,17 @@ fn frame(how: &[u8]) -> Vec<u8> {
         _ => length & 0x7f,
     };
     let of_connection = matches!(kind, 4 | 6 | 7) && stream & 0x80 == 0;
+    let last_ping = stream & 1 == 1;
     let stream = if of_connection { 0 } else { stream & 0x7f };
     let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
-    bytes.extend((0..length).map(|index| if kind == 6 { OUR_PING[usize::from(index % 8)] } else { index % 6 }));
+    bytes.extend((0..length).map(|index| match (kind, index) {
+        (6, _) if last_ping => !OUR_PING[usize::from(index % 8)],
+        (6, _) => OUR_PING[usize::from(index % 8)],
+        // The streams that are promised are among those of other frames.
+        (5, 0..3) => 0,
+        (5, 3) => 2,
+        (_, _) => index % 6,
+    }));
     bytes
 }
 
@@ -104,7 +114,7 @@ fn said(steps: &[Step]) -> (Vec<u8>, Vec<u8>) {
         match step {
             Step::Client(bytes) => client.extend_from_slice(bytes),
             Step::App(bytes) => app.extend_from_slice(bytes),
-            Step::TimeIsUp | Step::Drain => {}
+            Step::TimeIsUp | Step::Drain { .. } => {}
         }
     }
     (client, app)
@@ -243,9 +253,9 @@ impl Wire {
                 self.session.nothing_in_flight(&mut self.from_app);
                 pass(&mut self.from_app, &mut self.to_client);
             }
-            Step::Drain => {
+            Step::Drain { is_ending } => {
                 self.draining = true;
-                self.session.drain(&mut self.from_app);
+                self.session.drain(*is_ending, &mut self.from_app);
                 pass(&mut self.from_app, &mut self.to_client);
             }
         }
