@@ -32,6 +32,8 @@ pub struct Session {
     app_has_spoken: bool,
     /// The app says goodbye itself.
     app_leaves: bool,
+    /// What the app speaks, by its first byte.
+    app: Tongue,
     /// The client opens streams all the same.
     ignored: bool,
     /// What is put into requests; boxed, for few want it.
@@ -45,6 +47,29 @@ struct Pings {
     first: [u8; PING_PAYLOAD],
     /// Behind everything.
     last: [u8; PING_PAYLOAD],
+}
+
+/// What an app speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tongue {
+    /// It has not said a byte.
+    Unheard,
+    /// Frames.
+    Http2,
+    /// An answer to the preface in HTTP/1.1, as a rule. It passes as it is, and what the client goes on to say is dropped, which
+    /// such an app could only take for requests.
+    Other,
+}
+
+impl Tongue {
+    /// The first frame is SETTINGS (RFC 9113 §3.4): the highest octet of its length is zero. No text begins with that.
+    fn of(self, bytes: &[u8]) -> Self {
+        match (self, bytes) {
+            (Self::Unheard, [0, ..]) => Self::Http2,
+            (Self::Unheard, [_, ..]) => Self::Other,
+            (tongue, _) => tongue,
+        }
+    }
 }
 
 /// A fault, and whose it is.
@@ -72,6 +97,7 @@ impl Session {
             retired: None,
             app_has_spoken: false,
             app_leaves: false,
+            app: Tongue::Unheard,
             ignored: false,
             addition: None,
         }
@@ -115,6 +141,10 @@ impl Session {
     }
 
     fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+        if self.app == Tongue::Other {
+            buffer.take_out(usize::MAX);
+            return Ok(());
+        }
         loop {
             match self.from_client.advance(buffer)? {
                 Next::NeedMore => return Ok(()),
@@ -224,6 +254,11 @@ impl Session {
     }
 
     fn walk_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Fault> {
+        self.app = self.app.of(buffer.unexamined());
+        if self.app == Tongue::Other {
+            buffer.clear_all();
+            return Ok(());
+        }
         while !self.holds_app() {
             match self.from_app.advance(buffer)? {
                 Next::NeedMore => return Ok(()),

@@ -113,6 +113,36 @@ fn take(buffer: &mut Buffer) -> Vec<u8> {
     passed
 }
 
+/// An app without HTTP/2 answers the preface in HTTP/1.1. What the client says behind it could be a request to such an app.
+#[test]
+fn an_answer_in_another_protocol_passes_as_it_is() {
+    let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+    for cut in 0..=answer.len() {
+        let mut dialogue = Dialogue::with_limit(1);
+        let hello = [PREFACE, &settings(), &headers(1)].concat();
+        assert_eq!(dialogue.client(&hello), hello);
+        let passed = [dialogue.app(&answer[..cut]), dialogue.app(&answer[cut..])].concat();
+        assert_eq!(passed, answer, "cut at {cut}");
+        assert_eq!(dialogue.client(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), b"");
+        dialogue.draining = true;
+        assert!(!dialogue.session.drain(true, &mut dialogue.from_app));
+        assert_eq!(dialogue.rest(), b"");
+    }
+}
+
+#[test]
+fn a_preface_that_goes_on_as_something_else_is_refused() {
+    let faulty = b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n";
+    for cut in 0..=faulty.len() {
+        let mut dialogue = Dialogue::with_limit(1);
+        let mut passed = dialogue.try_client(&faulty[..cut]);
+        if passed.is_ok() {
+            passed = dialogue.try_client(&faulty[cut..]);
+        }
+        assert_eq!(passed.unwrap_err().fault, Fault::BadPreface, "cut at {cut}");
+    }
+}
+
 #[test]
 fn frames_pass_as_they_are() {
     let mut dialogue = Dialogue::with_limit(1000);
