@@ -9,7 +9,7 @@
 //! buffer gives its memory back to a pool of the thread, so that an idle connection owns none.
 //!
 //! What is taken out leaves a gap, into which later bytes move as they are cleared: each byte moves once, however many
-//! pieces are taken out.
+//! pieces are taken out. What is put in uses such a gap up, and makes one that is large enough for many more.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -134,9 +134,12 @@ impl Buffer {
         self.expects_head = true;
     }
 
-    /// Whether [`Buffer::room`] would find any.
+    /// Whether no more should be read: [`Buffer::room`] would find none, or as much as a buffer holds waits to be written. With
+    /// what was put in, that may be more than was read.
     pub fn is_full(&self) -> bool {
-        !self.memory.is_empty() && self.start == 0 && self.next == self.cleared && self.end == self.memory.len()
+        let has_no_room = self.start == 0 && self.next == self.cleared && self.end == self.memory.len();
+        let waiting = self.cleared.saturating_sub(self.start);
+        !self.memory.is_empty() && (has_no_room || waiting >= LARGE_CHUNK)
     }
 
     /// Notes that `count` bytes were read into the room.
@@ -173,23 +176,48 @@ impl Buffer {
     }
 
     /// Puts `replacement` in the place of `count` unexamined bytes behind the first `at`; it is unexamined, too.
+    ///
+    /// What is in front of it moves, into a gap, and what is behind it stays: so that many small additions to a full
+    /// buffer cost as much as they are long.
     pub fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
-        if self.next != self.cleared {
-            self.compact();
-        }
         let unexamined = self.unexamined().len();
         let at = at.min(unexamined);
         let count = count.min(unexamined.saturating_sub(at));
-        let held = self.end.saturating_sub(self.start).saturating_sub(count).saturating_add(replacement.len());
-        self.make_room_for(held);
-        let from = self.cleared.saturating_add(at);
-        let (old_rest, rest) = (from.saturating_add(count), from.saturating_add(replacement.len()));
-        self.memory.copy_within(old_rest..self.end, rest);
-        if let Some(place) = self.memory.get_mut(from..rest) {
+        let longer = replacement.len().saturating_sub(count);
+        if longer > 0 {
+            self.make_gap(longer);
+        }
+        let front = self.next;
+        self.next = front.saturating_add(count).saturating_sub(replacement.len());
+        if self.next != front {
+            self.memory.copy_within(front..front.saturating_add(at), self.next);
+        }
+        let place = self.next.saturating_add(at);
+        if let Some(place) = self.memory.get_mut(place..place.saturating_add(replacement.len())) {
             place.copy_from_slice(replacement);
         }
-        self.end = self.start.saturating_add(held);
+        self.close_gap_if_free();
         self.release_if_empty();
+    }
+
+    /// A gap of at least `needed` bytes in front of those that are unexamined; more where many are, for what moves them all
+    /// must not happen often.
+    fn make_gap(&mut self, needed: usize) {
+        if self.start == self.cleared && needed <= self.next {
+            // Nothing is cleared: what is in front of these bytes is free.
+            (self.start, self.cleared) = (self.next.saturating_sub(needed), self.next.saturating_sub(needed));
+        }
+        let there = self.next.saturating_sub(self.cleared);
+        if there >= needed {
+            return;
+        }
+        let unexamined = self.end.saturating_sub(self.next);
+        let gap = needed.max(unexamined.div_ceil(2));
+        let held = self.cleared.saturating_sub(self.start).saturating_add(gap).saturating_add(unexamined);
+        self.make_room_for(held);
+        let next = self.cleared.saturating_add(gap);
+        self.memory.copy_within(self.next..self.end, next);
+        (self.next, self.end) = (next, next.saturating_add(unexamined));
     }
 
     /// Room for `held` bytes from `start` on.
@@ -339,6 +367,57 @@ mod tests {
         buffer.grow();
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&[b'a'; 10][..], &[b'a'; 15][..]));
         assert_eq!(buffer.room().len(), 2 * CHUNK - 25);
+    }
+
+    /// Each insertion must not move what is behind it: the work would grow with the square of the bytes.
+    #[test]
+    fn many_insertions_move_each_byte_a_few_times() {
+        let mut buffer = Buffer::default();
+        let (mut expected, mut moves) = (Vec::new(), 0);
+        buffer.was_filled = true;
+        let all: Vec<u8> = (0..=250).cycle().take(LARGE_CHUNK / 15 * 15).collect();
+        put(&mut buffer, &all);
+        for frame in all.chunks(15) {
+            let behind = buffer.unexamined().as_ptr_range().end;
+            buffer.exchange(0, 3, &frame[..3]);
+            buffer.clear(frame.len());
+            buffer.put_in(&[0xff; 28]);
+            moves += usize::from(buffer.unexamined().as_ptr_range().end != behind);
+            expected.extend_from_slice(frame);
+            expected.extend_from_slice(&[0xff; 28]);
+        }
+        assert!(buffer.cleared() == expected, "something else came of it");
+        assert!(moves < 40, "all that is behind has moved {moves} times");
+        assert!(buffer.is_full(), "three times as much as was read waits to be written");
+        let held = buffer.memory.len();
+        assert!(held < 5 * LARGE_CHUNK, "it holds {held} bytes");
+        buffer.written(expected.len() - LARGE_CHUNK + 1);
+        assert!(!buffer.is_full());
+    }
+
+    #[test]
+    fn insertions_before_and_behind_other_bytes() {
+        for (cleared, written, at, count, text) in [
+            (0, 0, 4, 0, "xx"),
+            (3, 0, 4, 2, "xxxxxx"),
+            (3, 3, 0, 4, "x"),
+            (3, 1, 2, 2, "xx"),
+            (0, 0, 0, 8, ""),
+            (5, 5, 3, 0, "x"),
+        ] {
+            let mut buffer = Buffer::default();
+            put(&mut buffer, b"abcdefgh");
+            buffer.clear(cleared);
+            buffer.written(written);
+            buffer.exchange(at, count, text.as_bytes());
+            let mut unexamined = b"abcdefgh"[cleared..].to_vec();
+            let end = (at + count).min(unexamined.len());
+            unexamined.splice(at..end, text.bytes());
+            assert_eq!(buffer.cleared(), &b"abcdefgh"[written..cleared]);
+            assert_eq!(buffer.unexamined(), unexamined);
+            buffer.clear_all();
+            assert_eq!(buffer.cleared(), [&b"abcdefgh"[written..cleared], &unexamined].concat());
+        }
     }
 
     #[test]
