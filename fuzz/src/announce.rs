@@ -1,4 +1,4 @@
-//! The announcement: the one edit that the proxy makes.
+//! The announcement: the one edit of responses.
 
 use recycling_proxy::http1::announce::announced;
 use recycling_proxy::http1::head::{Method, ResponseHead};

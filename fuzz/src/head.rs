@@ -15,7 +15,10 @@ pub fn check(data: &[u8]) {
     if let Ok(Some(length)) = end(data) {
         let head = &data[..length];
         if let Ok(parsed) = RequestHead::parse(head) {
-            assert_eq!(httparse_length(head, true), Some(head.len()), "{}", head.escape_ascii());
+            // Targets beyond ASCII are read more leniently than by httparse, which takes UTF-8 alone.
+            if head.split(|byte| *byte == b'\r').next().is_some_and(<[u8]>::is_ascii) {
+                assert_eq!(httparse_length(head, true), Some(head.len()), "{}", head.escape_ascii());
+            }
             judge(head, parsed.body);
         }
         for method in [Method::Other, Method::Head, Method::Connect] {

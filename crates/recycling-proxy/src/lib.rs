@@ -1,13 +1,15 @@
 //! The recycling proxy: a transparent relay that retires client connections.
 //!
 //! It stands in front of one app, forwards the very bytes that it receives, and puts one thing of its own into them:
-//! the announcement that a connection ends, in the response at which the rule says so.
+//! the announcement that a connection ends, in the response at which the rule says so. Requests lose the offer to go on
+//! in HTTP/2 (`Upgrade: h2c`), and get their client's address where that is asked for.
 //!
 //! | module | idea |
 //! |---|---|
 //! | [`cli`], [`mod@run`] | the command line; the process |
 //! | `listener`, `workers`, `connection` | a connection from accept to close |
 //! | `pair`, `wire`, `flow`, [`buffer`], `pipe` | the connections to both peers; one direction of bytes, seen and unseen |
+//! | [`first_line`], `sentry` | what some server could take for a request, where none may pass unseen |
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | `background` | long bodies give way to short requests |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |

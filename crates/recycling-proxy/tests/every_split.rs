@@ -66,6 +66,30 @@ fn pipelined_requests() {
 }
 
 #[test]
+fn offers_of_http_are_taken_out() {
+    for (name, request, passed) in [
+        (
+            "alone",
+            "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: a\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: h2c\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        (
+            "beside another, in front of a body and of another request",
+            "PUT / HTTP/1.1\r\nupgrade: websocket , H2C\r\nconnection:x,upgrade\r\nHost:a\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PUT / HTTP/1.1\r\nupgrade: websocket \r\nconnection:x,upgrade\r\nHost:a\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+    ] {
+        let outcome = every_cut_of_the_request(name, request.as_bytes(), &[OK, OK]);
+        assert_eq!(outcome.to_app.escape_ascii().to_string(), passed.escape_default().to_string(), "{name}");
+    }
+    let offer = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
+    let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let outcome = every_cut_of_the_response("taken up all the same", offer, switching);
+    assert_eq!(outcome.offence, Some(Offence::App(Fault::UnaskedUpgrade)));
+    assert!(outcome.to_client.is_empty());
+}
+
+#[test]
 fn refused_requests() {
     for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
         let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", *fields, b"\r\n0\r\n\r\n"].concat();

@@ -1,4 +1,4 @@
-//! The announcement: the one edit that the proxy ever makes, `Connection: close` in a final response head.
+//! The announcement: the one edit of responses, `Connection: close` in a final head.
 
 use super::fields::list;
 

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::fields::{is_lookalike, is_token};
+use super::forwarded::is_taken_for_ours;
 
 /// Sizes have at most this many digits: leading zeros are legal, endless ones are an attack.
 const MOST_SIZE_DIGITS: u8 = 16;
@@ -203,11 +204,13 @@ impl Name {
         self
     }
 
-    /// Framing and routing never travel in trailers (RFC 9110 §6.5.1).
+    /// Framing and routing never travel in trailers (RFC 9110 §6.5.1). Nor does what an app is told of its client: some
+    /// programs put trailers behind the fields of the head.
     fn is_forbidden(self) -> bool {
         let kept = self.kept.get(..usize::from(self.length)).unwrap_or_default();
         let name = std::str::from_utf8(kept).unwrap_or_default();
         ["content-length", "transfer-encoding", "host"].iter().any(|forbidden| is_lookalike(name, forbidden))
+            || is_taken_for_ours(kept)
     }
 }
 

@@ -9,6 +9,7 @@ use super::forwarded::addition;
 use super::head::{Method, RequestHead, ResponseHead};
 use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
+use super::upgrade::{Offers, without_http};
 use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
 use crate::recycle::{Limits, Moment, RetireReason};
@@ -29,6 +30,8 @@ pub struct Conversation {
     limits: Limits,
     head_limit: usize,
     forwarded_for: Option<ForwardedFor>,
+    /// The request offered to go on in HTTP/2 and in no other protocol: the app was shown no offer.
+    upgrade_declined: bool,
     requests_started: u32,
     retired: Option<RetireReason>,
     /// How often the announcement was put off.
@@ -85,6 +88,7 @@ impl Conversation {
             limits,
             head_limit,
             forwarded_for: None,
+            upgrade_declined: false,
             requests_started: 0,
             retired: None,
             put_off: 0,
@@ -157,7 +161,8 @@ impl Conversation {
                     let Some(length) = complete_head(end, from_client, self.head_limit)? else { return Ok(()) };
                     let head = from_client.unexamined().get(..length).unwrap_or_default();
                     let head = RequestHead::parse(head)?;
-                    let length = length.saturating_add(self.tell_client(from_client, length));
+                    let length = self.decline_http(from_client, length, head);
+                    let length = length.saturating_add(self.tell_client(from_client, length)?);
                     from_client.clear(length);
                     self.begin(head);
                 }
@@ -189,13 +194,27 @@ impl Conversation {
         EmptyLines::precede_request(bytes)
     }
 
+    /// Takes the offers to go on in HTTP out of the head that is next; the length that is left.
+    fn decline_http(&mut self, from_client: &mut Buffer, length: usize, head: RequestHead) -> usize {
+        self.upgrade_declined = false;
+        if !head.offers_upgrade {
+            return length;
+        }
+        let offers = if self.forwarded_for.is_some() { Offers::OrInTls } else { Offers::Plain };
+        let bytes = from_client.unexamined().get(..length).unwrap_or_default();
+        let Some(declined) = without_http(bytes, offers) else { return length };
+        self.upgrade_declined = !declined.offers_others;
+        from_client.replace(length, &declined.head);
+        declined.head.len()
+    }
+
     /// Puts the client's address into the head that is next, where the app is told; the bytes that this adds.
-    fn tell_client(&self, from_client: &mut Buffer, length: usize) -> usize {
-        let Some(client) = self.forwarded_for else { return 0 };
+    fn tell_client(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
+        let Some(client) = self.forwarded_for else { return Ok(0) };
         let head = from_client.unexamined().get(..length).unwrap_or_default();
-        let (at, text) = addition(head, client);
+        let (at, text) = addition(head, client)?;
         from_client.exchange(at, 0, text.as_bytes());
-        text.len()
+        Ok(text.len())
     }
 
     fn begin(&mut self, head: RequestHead) {
@@ -232,6 +251,9 @@ impl Conversation {
                     let Some(length) = complete_head(end, from_app, self.head_limit)? else { return Ok(()) };
                     let bytes = from_app.unexamined().get(..length).unwrap_or_default();
                     let head = ResponseHead::parse(bytes, self.method)?;
+                    if head == ResponseHead::Tunnel && self.method != Method::Connect && self.upgrade_declined {
+                        return Err(Fault::UnaskedUpgrade);
+                    }
                     let length = match head {
                         ResponseHead::Final { persistent, .. } => {
                             self.decide(from_app, length, persistent, pipelined, &moment)

@@ -23,6 +23,10 @@ labels!(
         LengthAndEncoding = "length_and_encoding",
         /// A field name that some programs would take for a framing field.
         LookalikeField = "lookalike_field",
+        /// A field that some programs take for X-Forwarded-For, or a Connection field that has proxies drop it, where `forwarded-for` is on.
+        HiddenAddress = "hidden_address",
+        /// The app switches protocols (101), though every offer to do so was for HTTP and was not passed on (RFC 9110 §7.8).
+        UnaskedUpgrade = "unasked_upgrade",
         /// A chunk does not have the form of RFC 9112 §7.1.
         BadChunk = "bad_chunk",
         /// The trailer section does not have the form of RFC 9112 §7.1.2.

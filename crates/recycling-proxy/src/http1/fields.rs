@@ -15,6 +15,8 @@ pub struct Fields {
     pub close: bool,
     /// Connection lists `keep-alive`.
     pub keep_alive: bool,
+    /// The number of Upgrade lines.
+    pub upgrades: usize,
     hosts: Hosts,
     encodings: Encodings,
 }
@@ -74,6 +76,7 @@ impl Fields {
                 let first = self.hosts == Hosts::None && trim(value).iter().all(|b| is_authority(*b));
                 self.hosts = if first { Hosts::One } else { Hosts::Bad };
             }
+            (7, b'u') if name.eq_ignore_ascii_case("upgrade") => self.upgrades = self.upgrades.saturating_add(1),
             (10, b'c') if name.eq_ignore_ascii_case("connection") => self.connection(value),
             (14, b'c') if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
             (14, b'c') if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),

@@ -1,13 +1,18 @@
 //! The client's address in a request head.
 
 use super::announce::name_and_value;
+use super::fault::Fault;
+use super::fields::list;
 use crate::forwarded_for::{ForwardedFor, NAME};
 
 /// What is put into a complete, well-formed request head, and behind how many of its bytes.
 ///
 /// Behind the value of the last `X-Forwarded-For` line, or as a line of its own behind all others: every other byte
 /// stays. Lines of a name are one list (RFC 9110 §5.3), and readers trust its end.
-pub(super) fn addition(head: &[u8], client: ForwardedFor) -> (usize, String) {
+///
+/// # Errors
+/// [`Fault::HiddenAddress`] where another field would have some program read something else.
+pub(super) fn addition(head: &[u8], client: ForwardedFor) -> Result<(usize, String), Fault> {
     let mut found = None;
     let mut before: usize = 0;
     for line in head.split_inclusive(|b| *b == b'\n') {
@@ -15,17 +20,33 @@ pub(super) fn addition(head: &[u8], client: ForwardedFor) -> (usize, String) {
         let (name, value) = name_and_value(line);
         if name.eq_ignore_ascii_case(NAME.as_bytes()) {
             found = Some((before.saturating_add(name.len()).saturating_add(1), value));
+        } else if is_taken_for_ours(name)
+            || (name.eq_ignore_ascii_case(b"connection") && list(value).any(is_taken_for_ours))
+        {
+            return Err(Fault::HiddenAddress);
         }
         before = before.saturating_add(line.len());
     }
-    match found {
+    Ok(match found {
         Some((start, value)) => {
             let (at, separator) = behind(value);
             (start.saturating_add(at), format!("{separator}{client}"))
         }
         // In front of the empty line.
         None => (head.len().saturating_sub(2), format!("{NAME}: {client}\r\n")),
-    }
+    })
+}
+
+/// Whether some program would take the name for ours, or it is ours. CGI and its descendants (WSGI, PHP, Rack) make variables
+/// of names: they make `_` of `-`, PHP makes it of `.`, too, and some of every character that is no letter.
+///
+/// `Connection` must not name it either: proxies behind this one would take our line out (RFC 9110 §7.6.1).
+pub(super) fn is_taken_for_ours(name: &[u8]) -> bool {
+    let same = |(byte, ours): (&u8, u8)| match ours {
+        b'-' => !byte.is_ascii_alphanumeric(),
+        ours => byte.eq_ignore_ascii_case(&ours),
+    };
+    name.len() == NAME.len() && name.iter().zip(NAME.bytes()).all(same)
 }
 
 /// The place behind the last element of a list, and what parts it from the next: no reader should meet an empty one.
@@ -53,7 +74,7 @@ mod tests {
 
     fn told(head: &str, client: &str) -> String {
         let mut head = head.replace('\n', "\r\n");
-        let (at, addition) = addition(head.as_bytes(), ForwardedFor::new(client.parse().unwrap()));
+        let (at, addition) = addition(head.as_bytes(), ForwardedFor::new(client.parse().unwrap())).unwrap();
         head.insert_str(at, &addition);
         RequestHead::parse(head.as_bytes()).unwrap();
         head.replace("\r\n", "\n")
@@ -73,8 +94,8 @@ mod tests {
                 "GET / HTTP/1.1\nX-Forwarded-For: a\nHost: a\nX-Forwarded-For: b, c, 10.0.0.1 \t\nZ: z\n\n",
             ),
             (
-                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nX_Forwarded_For: x\n\n",
-                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nX_Forwarded_For: x\nX-Forwarded-For: 10.0.0.1\n\n",
+                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nXForwardedFor: x\n\n",
+                "GET http://x-forwarded-for:1/ HTTP/1.1\nHost: x-forwarded-for:1\nForwarded: for=b\nXForwardedFor: x\nX-Forwarded-For: 10.0.0.1\n\n",
             ),
         ] {
             assert_eq!(told(head, "10.0.0.1"), expected);
@@ -93,6 +114,30 @@ mod tests {
         ] {
             let head = |value| format!("GET / HTTP/1.1\nHost: a\nX-Forwarded-For:{value}\n\n");
             assert_eq!(told(&head(value), "fd00::1"), head(expected), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_some_program_takes_for_ours_is_refused() {
+        let client = ForwardedFor::new("10.0.0.1".parse().unwrap());
+        for field in [
+            "X_Forwarded_For: a",
+            "x-forwarded_FOR: a",
+            "X.Forwarded.For: a",
+            "X~Forwarded-For: a",
+            "Connection: x-forwarded-for",
+            "connection: close,\tX-FORWARDED-FOR",
+            "Connection: X_Forwarded_For",
+        ] {
+            for (before, behind) in [("", ""), ("X-Forwarded-For: b\r\n", ""), ("", "X-Forwarded-For: b\r\n")] {
+                let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{before}{field}\r\n{behind}\r\n");
+                assert_eq!(addition(head.as_bytes(), client), Err(Fault::HiddenAddress), "{head:?}");
+            }
+        }
+        for field in ["X-Forwarded-Foo: a", "XX-Forwarded-For: a", "X0Forwarded-For: a", "Connection: X-Forwarded-Port"]
+        {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+            assert!(addition(head.as_bytes(), client).is_ok(), "{head:?}");
         }
     }
 

@@ -18,6 +18,8 @@ pub struct RequestHead {
     pub persistent: bool,
     /// The body that follows.
     pub body: Body,
+    /// Whether the client offers to go on in another protocol.
+    pub offers_upgrade: bool,
 }
 
 /// The methods whose responses are framed in a way of their own (RFC 9112 §6.3).
@@ -50,6 +52,14 @@ pub enum ResponseHead {
 impl RequestHead {
     /// Parses a complete head, its empty line included.
     pub fn parse(head: &[u8]) -> Result<Self, Fault> {
+        match in_ascii(head) {
+            Some(ascii) => Self::parse_ascii(&ascii),
+            None => Self::parse_ascii(head),
+        }
+    }
+
+    /// The same, where the request line is of ASCII characters.
+    fn parse_ascii(head: &[u8]) -> Result<Self, Fault> {
         with_fields(|fields| {
             let mut request = httparse::Request::new(&mut []);
             let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, head, fields);
@@ -74,9 +84,29 @@ impl RequestHead {
                 Some("CONNECT") => Method::Connect,
                 Some(_) | None => Method::Other,
             };
-            Ok(Some(Self { method, persistent: persists(fields, version_11), body }))
+            let persistent = persists(fields, version_11);
+            Ok(Some(Self { method, persistent, body, offers_upgrade: fields.upgrades > 0 }))
         })
     }
+}
+
+/// The head with other characters in the place of those beyond ASCII in its target; `None` where it has none there.
+///
+/// A URI has none, and a server should refuse it (RFC 9112 §3.2). But clients send such targets, in UTF-8 and in Latin-1, and
+/// servers serve them. They divide no words and no messages, so that nobody could read two requests in them.
+fn in_ascii(head: &[u8]) -> Option<Vec<u8>> {
+    let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
+    let line = head.get(start..)?.split(|b| *b == b'\r').next()?;
+    if line.is_ascii() {
+        return None;
+    }
+    // The method is judged as it is.
+    let target = start.saturating_add(line.iter().position(|b| *b == b' ')?);
+    let mut ascii = head.to_vec();
+    for byte in ascii.get_mut(target..start.saturating_add(line.len()))?.iter_mut().filter(|byte| !byte.is_ascii()) {
+        *byte = b'_';
+    }
+    Some(ascii)
 }
 
 impl ResponseHead {
@@ -186,8 +216,24 @@ mod tests {
             ("POST * HTTP/1.1\nHost:\nContent-Length: 3\n\n", Method::Other, true, Body::length(3)),
             ("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n", Method::Other, true, Body::chunked()),
         ] {
-            assert_eq!(request(head), Ok(RequestHead { method, persistent, body }), "{head}");
+            assert_eq!(request(head), Ok(RequestHead { method, persistent, body, offers_upgrade: false }), "{head}");
         }
+    }
+
+    #[test]
+    fn targets_beyond_ascii() {
+        for target in [&b"/caf\xc3\xa9"[..], b"/caf\xe9", b"http://a/\xff?\x85\xa0", b"\xe2\x82\xac"] {
+            for empty_line in [&b""[..], b"\r\n"] {
+                let head = [empty_line, b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nX: \xe9\r\n\r\n"].concat();
+                assert!(RequestHead::parse(&head).is_ok(), "{}", head.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn offers_of_other_protocols() {
+        assert!(request("GET / HTTP/1.1\nHost: a\nuPGRADE: a\n\n").unwrap().offers_upgrade);
+        assert!(!request("GET / HTTP/1.1\nHost: a\nConnection: Upgrade\n\n").unwrap().offers_upgrade);
     }
 
     #[test]
@@ -206,7 +252,9 @@ mod tests {
             ("GET / HTTP/1.1\nHost\n\n", Fault::MalformedHead),
             ("GET / HTTP/1.1\n: a\n\n", Fault::MalformedHead),
             ("GET / HTTP/1.1\nX: a\0b\n\n", Fault::MalformedHead),
-            ("GET /\u{e9} HTTP/1.1\n\n", Fault::BadTarget),
+            ("G\u{e9}T / HTTP/1.1\nHost: a\n\n", Fault::MalformedHead),
+            ("GET / HTTP/1.\u{661}\nHost: a\n\n", Fault::MalformedHead),
+            ("GET /\u{7f} HTTP/1.1\nHost: a\n\n", Fault::MalformedHead),
             ("GET / HTTP/1.1\nHost: a\nHost: b\n\n", Fault::BadHost),
             ("GET / HTTP/1.0\nTransfer-Encoding: chunked\n\n", Fault::BadTransferEncoding),
             ("GET / HTTP/1.1\nX: y\n\n", Fault::BadHost),

@@ -1,4 +1,4 @@
-//! The one edit of the proxy: `Connection: close` in the last response, and nothing else is touched.
+//! The one edit of responses: `Connection: close` in the last, and nothing else is touched.
 
 use std::collections::BTreeSet;
 

@@ -84,12 +84,6 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "the same",
     },
     Exception {
-        case: "International in URI",
-        as_first: Fate::Refused,
-        later: Fate::Refused,
-        reason: "a target is made of visible ASCII characters (RFC 9112 §3.2, RFC 3986 §2)",
-    },
-    Exception {
         case: "Empty URI",
         as_first: Fate::Refused,
         later: Fate::Refused,

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use settings::ProxyOption;
-use test_support::{Cases, TestResult, ensure};
+use test_support::{Cases, End, TestResult, ensure};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::http2_stage::{PREFACE, SETTINGS, frame};
 use crate::stage::{GET, OK, Stage, part};
 
 /// Well below the time for which the beginning of a request is waited for, and below what jdb gives a JVM.
@@ -145,4 +146,65 @@ async fn requests_are_counted_from_the_first() -> TestResult {
         cases.note(start.escape_default(), outcome.await);
     }
     cases.verdict()
+}
+
+/// What the JDK's client sends with the first request of every connection, and what is left of it.
+#[tokio::test]
+async fn an_offer_of_http2_is_declined_in_the_apps_place() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let offer = "GET /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: app\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\nUpgrade: h2c\r\n\r\n";
+    client.send(offer).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    client.expect(OK).await?;
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close(), "the connection is not retired");
+
+    // An app that takes up what it was not offered would serve requests behind our back.
+    let (mut client, mut app) = stage.pair().await?;
+    client.send(offer).await?;
+    app.expect(GET).await?;
+    app.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await?;
+    ensure!(client.read_head().await?.status() == Some(502), "it was taken up");
+    Ok(())
+}
+
+/// Clients send targets beyond ASCII, in UTF-8 and in Latin-1, and servers serve them.
+#[tokio::test]
+async fn targets_beyond_ascii_pass() -> TestResult {
+    let stage = Stage::with_limit(2).await?;
+    for target in [b"/caf\xc3\xa9?q=\xe2\x82\xac".as_slice(), b"/caf\xe9"] {
+        let (mut client, mut app) = stage.pair().await?;
+        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        for last in [false, true] {
+            client.send(&request).await?;
+            app.expect(&request).await?;
+            app.send(OK).await?;
+            ensure!(client.read_head().await?.announces_close() == last, "it was not counted");
+            client.expect("ok").await?;
+        }
+    }
+    Ok(())
+}
+
+/// The client can say what is wrong, and nothing that it says further reaches an app that would take it for requests.
+#[tokio::test]
+async fn an_answer_in_http1_to_the_preface_of_http2_passes() -> TestResult {
+    let stage = Stage::with(&[(ProxyOption::ForwardedFor, "on")]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    let hello = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
+    client.send(&hello).await?;
+    app.expect(&hello).await?;
+    let answer = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    app.send(answer).await?;
+    client.expect(answer).await?;
+    client.send(GET).await?;
+    client.half_close().await?;
+    app.expect_end(End::Fin).await?;
+    drop(app);
+    client.expect_end(End::Fin).await?;
+    Ok(())
 }

@@ -160,3 +160,41 @@ async fn no_request_passes_unseen() -> TestResult {
     }
     cases.verdict()
 }
+
+/// Programs that make variables of names take these for the field, and proxies drop what `Connection` names.
+#[tokio::test]
+async fn fields_that_some_program_reads_in_place_of_ours_are_refused() -> TestResult {
+    let stage = Stage::with(&[ON]).await?;
+    let mut cases = Cases::default();
+    for field in [
+        "X_Forwarded_For: 6.6.6.6",
+        "x_forwarded-for: 6.6.6.6",
+        "X.Forwarded.For: 6.6.6.6",
+        "Connection: close, X-Forwarded-For",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-For: 6.6.6.6",
+    ] {
+        for before in ["", "X-Forwarded-For: 7.7.7.7\r\n"] {
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{before}{field}\r\n\r\n")).await?;
+                ensure!(client.read_head().await?.status() == Some(400), "it was not refused");
+                let seen = app.read_to_end().await?.0;
+                ensure!(!seen.windows(7).any(|window| window == b"6.6.6.6"), "the app saw {}", seen.escape_ascii());
+                TestResult::Ok(())
+            };
+            cases.note(format!("{before}{field}").escape_default(), outcome.await);
+        }
+    }
+    cases.verdict()
+}
+
+/// HTTP inside of TLS that the app ends would be unseen, too (RFC 2817); what else the app takes up is its word.
+#[tokio::test]
+async fn an_offer_of_tls_is_declined() -> TestResult {
+    let stage = Stage::with(&[ON]).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\nUpgrade: TLS/1.2, websocket\r\nConnection: Upgrade\r\n\r\n").await?;
+    app.expect("OPTIONS * HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n")
+        .await?;
+    Ok(())
+}

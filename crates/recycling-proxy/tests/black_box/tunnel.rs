@@ -132,8 +132,8 @@ async fn an_upgrade_after_other_requests() -> TestResult {
     for _ in 0..3 {
         exchange(&mut client, &mut app).await?;
     }
-    let request = UPGRADE.replace("websocket", "h2c");
-    let response = format!("HTTP/1.1 102 Processing\r\n\r\n{}", SWITCHING.replace("websocket", "h2c"));
+    let request = UPGRADE.replace("websocket", "IRC/6.9");
+    let response = format!("HTTP/1.1 102 Processing\r\n\r\n{}", SWITCHING.replace("websocket", "IRC/6.9"));
     client.send(&request).await?;
     app.expect(&request).await?;
     app.send(&response).await?;
