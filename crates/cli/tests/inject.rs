@@ -163,6 +163,41 @@ fn a_workload_that_asks_and_does_not_get_it_is_an_error() {
     }
 }
 
+/// As kustomize's `commonAnnotations` annotate: everything, and each place of it.
+#[test]
+fn what_has_no_pods_is_told_once_and_is_no_error() {
+    let annotated = |kind: &str| {
+        format!(
+            "apiVersion: v1\nkind: {kind}\nmetadata:\n  name: web\n  annotations:\n    evenkeel.dev/max-requests: \"9\"\n"
+        )
+    };
+    let others = format!("{}---\n{}---\n{}", annotated("Service"), annotated("Namespace"), annotated("ConfigMap"));
+    let run = inject(&format!("{others}---\n{DEPLOYMENT}"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.starts_with(&others) && run.stdout.contains("recycling-proxy"), "{}", run.stdout);
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", run.stderr);
+    assert_eq!(lines[1], "service/web and 2 more: annotated, and without pods: there is nothing to inject into");
+    let alone = evenkeel(&["uninject", "-f", "-"], &annotated("Service"));
+    assert_eq!((alone.code, alone.stdout), (0, annotated("Service")));
+}
+
+/// A workload of a kind that is not injected is told of one by one, wherever its pods stand in it.
+#[test]
+fn what_has_pods_of_another_kind_is_an_error() {
+    let pod = "spec: {containers: [{name: web, image: a}]}";
+    for (kind, spec) in [
+        ("Job", format!("template: {{{pod}}}")),
+        ("CronJob", format!("jobTemplate: {{spec: {{template: {{{pod}}}}}}}")),
+        ("Service", format!("template: {{{pod}}}")),
+    ] {
+        let metadata = "metadata: {name: web, annotations: {evenkeel.dev/max-requests: \"9\"}}";
+        let run = inject(&format!("apiVersion: example.dev/v1\nkind: {kind}\n{metadata}\nspec: {{{spec}}}\n"));
+        assert_eq!(run.code, 1, "{kind}: {}", run.stderr);
+        assert!(run.stderr.contains("/web: not injected: only these kinds are: Deployment, "), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn every_fault_is_told() {
     let manifest =

@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(super) struct Report {
     text: String,
     bad_news: bool,
+    /// Objects that ask for the proxy and have no pods.
+    without_pods: Vec<String>,
 }
 
 impl Report {
@@ -41,7 +43,12 @@ impl Report {
         }
     }
 
-    /// Tells that an object asks for the proxy whose kind is never injected.
+    /// Notes that an object asks for the proxy which has no pods, as all have that kustomize annotates alike.
+    pub(super) fn without_pods(&mut self, object: &Value) {
+        self.without_pods.push(name(object));
+    }
+
+    /// Tells that an object with pods asks for the proxy whose kind is never injected.
     pub(super) fn unsupported(&mut self, object: &Value) {
         let kinds: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();
         self.bad(&name(object), &format!("not injected: only these kinds are: {}", kinds.join(", ")));
@@ -52,8 +59,14 @@ impl Report {
         !self.bad_news
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    pub(super) fn text(&self) -> String {
+        let mut text = self.text.clone();
+        if let [first, others @ ..] = &self.without_pods[..] {
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{first}{more}: annotated, and without pods: there is nothing to inject into");
+        }
+        text
     }
 
     fn bad(&mut self, name: &str, what: &str) {

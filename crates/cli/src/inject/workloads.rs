@@ -23,8 +23,10 @@ pub(super) fn rewrite(
         return Ok(changed);
     }
     let Some(kind) = WorkloadKind::of(api_version, kind) else {
-        if asks(value) {
-            report.unsupported(value);
+        match (asks(value), has_pods(value)) {
+            (true, true) => report.unsupported(value),
+            (true, false) => report.without_pods(value),
+            (false, _) => {}
         }
         return Ok(false);
     };
@@ -41,4 +43,17 @@ fn asks(object: &Value) -> bool {
     let key = Annotation::MaxRequests.key();
     let asks = |metadata: Option<&Value>| metadata.and_then(|metadata| metadata.get("annotations")?.get(key)).is_some();
     asks(object.get("metadata")) || asks(object.pointer("/spec/template/metadata"))
+}
+
+/// Whether there are pods in an object of whatever kind, as in a Job, a `CronJob` or the template of somebody's own kind.
+fn has_pods(object: &Value) -> bool {
+    match object {
+        Value::Object(members) => {
+            let containers = members.get("spec").and_then(|spec| spec.get("containers")).and_then(Value::as_array);
+            let of_pod = containers.is_some_and(|list| list.iter().any(|container| container.get("name").is_some()));
+            of_pod || members.values().any(has_pods)
+        }
+        Value::Array(list) => list.iter().any(has_pods),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
