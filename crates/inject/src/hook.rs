@@ -1,14 +1,18 @@
 //! The `preStop` hook by which an app container waits for the drain.
+//!
+//! It has the defaults of Kubernetes, but for its port, which every author of an `httpGet` says: so where theirs is merged with ours in an
+//! apply that nobody reviews, nothing of ours is left.
 
 use serde_json::{Map, Value, json};
-use settings::ADMIN_PORT;
+use settings::HOLD_PORTS;
 
 use crate::blank::{Blanks, put};
 use crate::handler;
 
-/// The admin endpoint that answers when the drain is done, or where there is none to wait for. Below it is one for each container
-/// whose liveness probe the proxy knows.
-const PATH: &str = "/drained";
+/// Where Kubernetes asks if nothing is said.
+const PATH: &str = "/";
+/// The admin endpoint that earlier versions asked, and below it one for each container whose liveness probe the proxy knew.
+const EARLIER: &str = "/drained";
 const HOOK: &str = "preStop";
 
 /// The members of a `lifecycle` that hold a hook.
@@ -21,6 +25,9 @@ pub(crate) fn undone(lifecycle: Option<&Value>, name: &str, blanks: &Blanks) -> 
     if hook(&members).is_some_and(is_ours) {
         put(&mut members, HOOK, blanks.was(&hook_of(name)).value(json!({})));
         return blanks.or_blank(&lifecycle_of(name), members);
+    }
+    if let Some(Value::Object(hook)) = members.get_mut(HOOK) {
+        without_earlier_path(hook, name);
     }
     Some(Value::Object(members))
 }
@@ -42,12 +49,10 @@ pub(crate) fn is_there(lifecycle: Option<&Value>) -> bool {
     lifecycle.and_then(|members| members.get(HOOK)).is_some_and(|hook| !hook.is_null())
 }
 
-/// The `lifecycle` with the hook that waits in the place of none; `asked` is the container where the proxy knows how to ask whether
-/// it is alive.
-pub(crate) fn waiting(lifecycle: Option<&Value>, asked: Option<&str>) -> Value {
+/// The `lifecycle` with the hook that waits in the place of none, at this port of the proxy's.
+pub(crate) fn waiting(lifecycle: Option<&Value>, port: u16) -> Value {
     let mut members = lifecycle.and_then(Value::as_object).cloned().unwrap_or_default();
-    let path = asked.map_or_else(|| PATH.to_owned(), |name| format!("{PATH}/{name}"));
-    members.insert(HOOK.to_owned(), json!({"httpGet": {"path": path, "port": ADMIN_PORT, "scheme": "HTTP"}}));
+    members.insert(HOOK.to_owned(), json!({"httpGet": {"path": PATH, "port": port, "scheme": "HTTP"}}));
     Value::Object(members)
 }
 
@@ -61,10 +66,22 @@ fn hook(lifecycle: &Map<String, Value>) -> Option<&Map<String, Value>> {
     lifecycle.get(HOOK)?.as_object()
 }
 
-/// Nobody else's hook goes to such a path of that port, and without the proxy it would fail.
+/// Nobody else's hook goes to such a port and path, and without the proxy it would fail.
 fn is_ours(hook: &Map<String, Value>) -> bool {
-    let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(PATH));
-    below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
+    let port = hook.get("httpGet").and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
+    let path = hook.get("httpGet").and_then(|http| http.get("path")?.as_str());
+    let is_of_today = port.is_some_and(|port| HOLD_PORTS.contains(&port)) && path == Some(PATH);
+    let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(EARLIER));
+    is_of_today || below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
+}
+
+/// The hook without the path that an earlier version's left in an `httpGet` of the author's, who had said none: it names the container, and
+/// is nobody else's.
+fn without_earlier_path(hook: &mut Map<String, Value>, name: &str) {
+    let Some(Value::Object(http)) = hook.get_mut("httpGet") else { return };
+    if http.get("path").and_then(Value::as_str) == Some(&format!("{EARLIER}/{name}")) {
+        http.shift_remove("path");
+    }
 }
 
 fn lifecycle_of(name: &str) -> String {
@@ -77,6 +94,8 @@ fn hook_of(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use settings::ADMIN_PORT;
+
     use super::*;
 
     #[test]
@@ -90,11 +109,13 @@ mod tests {
             Some(json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}})),
         ] {
             assert!(!is_there(before.as_ref()));
-            for (asked, path) in [(None, "/drained"), (Some("app"), "/drained/app")] {
+            for earlier in [None, Some("/drained"), Some("/drained/app")] {
                 let mut blanks = Blanks::default();
                 note(before.as_ref(), "app", &mut blanks);
-                let held = waiting(before.as_ref(), asked);
-                assert_eq!(held["preStop"]["httpGet"]["path"], path);
+                let mut held = waiting(before.as_ref(), 15_212);
+                if let Some(path) = earlier {
+                    held["preStop"]["httpGet"] = json!({"path": path, "port": ADMIN_PORT, "scheme": "HTTP"});
+                }
                 let after = undone(Some(&held), "app", &blanks);
                 assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
             }
@@ -113,8 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn an_authors_http_get_keeps_nothing_of_ours() {
+        let ours = [
+            (waiting(None, 15_212), json!({"port": "http", "path": "/", "scheme": "HTTP"})),
+            // Of an earlier version.
+            (
+                json!({"preStop": {"httpGet": {"path": "/drained/app", "port": ADMIN_PORT, "scheme": "HTTP"}}}),
+                json!({"port": "http", "scheme": "HTTP"}),
+            ),
+        ];
+        for (mut merged, left) in ours {
+            merged["preStop"]["httpGet"]["port"] = json!("http");
+            assert_eq!(undone(Some(&merged), "app", &Blanks::default()), Some(json!({"preStop": {"httpGet": left}})));
+        }
+    }
+
+    #[test]
     fn a_hook_beside_ours_wins() {
-        let mut both = waiting(None, Some("app"));
+        let mut both = waiting(None, 15_212);
         both["preStop"]["sleep"] = json!({"seconds": 3});
         let own = json!({"preStop": {"sleep": {"seconds": 3}}});
         assert_eq!(undone(Some(&both), "app", &Blanks::default()), Some(own));

@@ -38,11 +38,10 @@ pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earl
 /// The places of an app container that has the proxy in front of it.
 fn with_proxy(author: &AppSites, app: &Container, plan: &Plan, record: &mut Record) -> AppSites {
     let mut held = author.clone();
-    if plan.held.contains(&app.name) {
+    if let Some(port) = plan.held.get(&app.name) {
         let lifecycle = author.lifecycle.as_ref();
         hook::note(lifecycle, &app.name, &mut record.blanks);
-        let asked = plan.proxy.liveness.of(&app.name).map(|_| app.name.as_str());
-        held.lifecycle = Some(hook::waiting(lifecycle, asked));
+        held.lifecycle = Some(hook::waiting(lifecycle, *port));
     }
     match &plan.takeover {
         Takeover::Redirect(_, probes) => held.past_proxy(app, probes, record),

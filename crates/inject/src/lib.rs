@@ -24,6 +24,7 @@ mod detour;
 mod earlier;
 mod fit;
 mod handler;
+mod hold_ports;
 mod hook;
 mod injection;
 mod interception;

@@ -1,6 +1,6 @@
 //! What an injection will do, before any JSON is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use settings::{
 
 use crate::demands::Demands;
 use crate::fit::{self, Resources};
+use crate::hold_ports;
 use crate::hook;
 use crate::liveness;
 use crate::names::{Listener, PortNames};
@@ -22,7 +23,6 @@ use crate::probe_ports::ProbePorts;
 use crate::refusal::Refusal;
 use crate::report::{Note, Report};
 use crate::sites::{AppSites, Place, Sites};
-use crate::skip::SkipReason;
 use crate::suitability;
 
 /// What an injection will do.
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub(crate) resources: Resources,
     /// The Secret with the certificate that TLS is ended with.
     pub(crate) tls_secret: Option<SecretName>,
-    /// The containers that wait for the drain.
-    pub(crate) held: BTreeSet<String>,
+    /// The containers that wait for the drain, each with the proxy's port where it does.
+    pub(crate) held: BTreeMap<String, u16>,
     /// Native sidecars of others that serve a taken port. Their startup probes may need what is injected, which so comes before them.
     pub(crate) serving_sidecars: BTreeSet<String>,
     /// Whether the proxy says which user it runs as. On OpenShift the pod's user is one of its namespace's.
@@ -77,9 +77,11 @@ impl Plan {
         }
         notes.extend(fit::short_quotas(&resources, pod, demands, new_replicas));
         let liveness = liveness::of(&held, pod, sites, &ports, &settings);
+        let used = used_ports(pod, &ports, sites);
+        let waiting = hold_ports::choose(&held, &liveness, &used)?;
         let takeover = match interception {
             Interception::Redirect => {
-                let probes = probe_ports(pod, &ports, sites)?;
+                let probes = ProbePorts::choose(&probed(pod, &ports, sites), &used)?;
                 let (ports, to) = (ports.taken.clone(), PROXY_PORT);
                 Takeover::Redirect(RedirectSettings { ports, to, probes: probes.clone().into_inner() }, probes)
             }
@@ -100,6 +102,7 @@ impl Plan {
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             liveness,
+            hold: hold_ports::told(&waiting),
             tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
@@ -117,7 +120,7 @@ impl Plan {
             sidecar,
             resources,
             tls_secret,
-            held,
+            held: waiting.into_iter().map(|hold| (hold.container, hold.port)).collect(),
             serving_sidecars,
             has_own_user: true,
             notes,
@@ -198,17 +201,20 @@ fn held(serving: &[(&Container, &AppSites)], notes: &mut Vec<Note>) -> BTreeSet<
     held
 }
 
-/// The ports that lead TCP probes of taken ports to the app: none that a container declares, or a probe or hook goes to.
-fn probe_ports(pod: &Pod, ports: &Ports, sites: &Sites) -> Result<ProbePorts, SkipReason> {
-    let containers = || pod.apps.iter().zip(&sites.apps);
+/// The taken ports that a TCP probe goes to.
+fn probed(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
     let of_app = |(app, site): (&Container, &AppSites)| {
         let dialled = |probe| probe::dials(probe, app, |port| ports.taken.contains(&port));
         site.probes.iter().flatten().filter_map(dialled).collect::<Vec<_>>()
     };
+    pod.apps.iter().zip(&sites.apps).flat_map(of_app).collect()
+}
+
+/// The ports that a container declares, or that are taken, or that a probe or hook goes to.
+fn used_ports(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
     let declared = pod.apps.iter().chain(&pod.init_containers).flat_map(Container::tcp_ports).map(|port| port.number);
-    let asked = containers().flat_map(|(app, site)| site.handler_ports(app));
-    let used = ports.taken.iter().copied().chain(declared).chain(asked).collect();
-    ProbePorts::choose(&containers().flat_map(of_app).collect(), &used)
+    let asked = pod.apps.iter().zip(&sites.apps).flat_map(|(app, site)| site.handler_ports(app));
+    ports.taken.iter().copied().chain(declared).chain(asked).collect()
 }
 
 /// The drain gets two thirds of the grace period at most, so that the app keeps a share of its own to end in.

@@ -20,7 +20,7 @@ pub(crate) const KINDS: [&str; 3] = ["livenessProbe", "readinessProbe", "startup
 /// The probe as its author wrote it; `recorded` is the `tcpSocket` that was replaced.
 pub(crate) fn undone(probe: &Value, recorded: Option<&Value>) -> Value {
     let Some((members, port)) = probe.as_object().and_then(|members| Some((members, port_of_ours(members)?))) else {
-        return probe.clone();
+        return if recorded.is_some() { without_path_of_ours(probe) } else { probe.clone() };
     };
     if handler::has_rival(members, ASKS) {
         return Value::Object(handler::without(members, ASKS));
@@ -44,6 +44,18 @@ pub(crate) fn dials(probe: &Value, container: &Container, taken: impl Fn(u16) ->
     let port = handler::port_here(probe.get(DIALS)?, container)?;
     let alone = !handler::has_rival(probe.as_object()?, DIALS);
     (alone && taken(port)).then_some(port)
+}
+
+/// The probe without the path of ours that is left in an `httpGet` of the author's, who had said none.
+fn without_path_of_ours(probe: &Value) -> Value {
+    let mut probe = probe.clone();
+    if let Some(Value::Object(ask)) = probe.get_mut(ASKS) {
+        let path = ask.get("path").and_then(Value::as_str).and_then(|path| path.strip_prefix(PATH));
+        if path.is_some_and(|port| port.parse::<u16>().is_ok()) {
+            ask.shift_remove("path");
+        }
+    }
+    probe
 }
 
 /// The port that a probe of ours has dialled. Without the proxy it would fail, so it is nobody else's.
@@ -161,6 +173,14 @@ mod tests {
         assert_eq!(mended(&beside("tcpSocket", &recorded), Some(&recorded)), ours);
         assert_eq!(mended(&beside("tcpSocket", &new), Some(&recorded)), json!({"tcpSocket": new}));
         assert_eq!(mended(&beside("exec", &command), None), json!({"exec": command}));
+    }
+
+    #[test]
+    fn an_authors_http_get_keeps_no_path_of_ours() {
+        let merged = json!({"httpGet": {"path": "/probe/tcp/8080", "port": "http", "scheme": "HTTP"}});
+        let healed = json!({"httpGet": {"port": "http", "scheme": "HTTP"}});
+        assert_eq!(undone(&merged, Some(&json!({"port": 8080}))), healed);
+        assert_eq!(undone(&merged, None), merged);
     }
 
     #[test]

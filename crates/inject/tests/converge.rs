@@ -54,7 +54,8 @@ fn defaults_of_a_liveness_probe_are_told_to_nobody() {
 #[test]
 fn what_waits_without_asking_is_brought_up_to_date() {
     let mut arrived = injected(&original());
-    app_mut(&mut arrived)["lifecycle"]["preStop"]["httpGet"]["path"] = json!("/drained");
+    let earlier = json!({"path": "/drained", "port": 15211, "scheme": "HTTP"});
+    app_mut(&mut arrived)["lifecycle"]["preStop"]["httpGet"] = earlier;
     let env = arrived["spec"]["template"]["spec"]["initContainers"][2]["env"].as_array_mut().unwrap();
     let told = env.iter().position(|variable| variable["name"] == "EVENKEEL_LIVENESS");
     let told = env.remove(told.expect("the proxy is told of the probe"));
@@ -383,7 +384,7 @@ fn a_sidecar_that_serves_is_an_app() {
     assert_eq!(names(&live), ["migrate", "recycling-proxy-redirect", "recycling-proxy", "gateway"]);
     let of_gateway = &live["spec"]["template"]["spec"]["initContainers"][3];
     assert_eq!(of_gateway["startupProbe"]["tcpSocket"]["port"], 15221);
-    assert_eq!(of_gateway["lifecycle"]["preStop"]["httpGet"]["port"], 15211);
+    assert_eq!(of_gateway["lifecycle"]["preStop"]["httpGet"]["port"], 15219);
     converges(&with_gateway(injected(&original()), 1), &author);
     converges(&with_gateway(injected(&original()), 3), &author);
     let restored = applied(&live, &remove(&live, DEPLOYMENT));

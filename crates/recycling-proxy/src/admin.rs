@@ -8,6 +8,9 @@
 //! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
 //! | `/drained/CONTAINER` | the same of an app whose liveness probe is known: it is asked, and waits for a drain to begin for 10 s if it is alive, for 0.5 s if not |
 //!
+//! A hook that is injected asks for `/` on a port of its own (`--hold`), which is answered as `/drained` or `/drained/CONTAINER` is. That path
+//! is the default of Kubernetes: where an author's own `httpGet` is merged with ours, no path of ours is left in it.
+//!
 //! Whoever reaches the pod may ask. So what is asked of an app, and at which port, is never the word of a request: it comes from
 //! the settings, or this would be a way to the pod's loopback for everybody.
 
@@ -25,7 +28,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use settings::{AppAddress, Liveness, ProxySettings, Routes};
+use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -47,12 +50,14 @@ pub(crate) struct Admin {
     /// The apps that may be tried.
     apps: Vec<AppAddress>,
     liveness: Liveness,
+    /// The ports of hooks.
+    hold: Vec<HoldPort>,
 }
 
 impl Admin {
     pub(crate) fn new(proxy: Arc<Proxy>, settings: &ProxySettings) -> Self {
         let apps = apps(&settings.routes, &settings.probe_ports);
-        Self { proxy, apps, liveness: settings.liveness.clone() }
+        Self { proxy, apps, liveness: settings.liveness.clone(), hold: settings.hold.clone() }
     }
 
     /// Serves for as long as the process lives.
@@ -79,7 +84,14 @@ impl Admin {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
         }
-        Ok(match request.uri().path() {
+        let path = request.uri().path();
+        if let Some(hold) = self.hold.iter().find(|hold| hold.port == ends.meant.port()) {
+            return Ok(match path {
+                "/" => self.drained(hold.container.as_deref(), ends).await,
+                _ => text(StatusCode::NOT_FOUND, "/ answers when the drain is over\n"),
+            });
+        }
+        Ok(match path {
             "/livez" | "/readyz" => text(StatusCode::OK, "accepting connections\n"),
             "/metrics" => self.metrics(),
             "/drained" => self.drained(None, ends).await,

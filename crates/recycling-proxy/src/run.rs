@@ -63,8 +63,11 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     let workers = Workers::start(settings.threads, &proxy)?;
     sockets.announce(settings)?;
 
-    let Sockets { listeners, admin, control } = sockets;
-    tokio::spawn(Arc::new(Admin::new(Arc::clone(&proxy), settings)).run(admin));
+    let Sockets { listeners, admin, hold, control } = sockets;
+    let endpoints = Arc::new(Admin::new(Arc::clone(&proxy), settings));
+    for listener in std::iter::once(admin).chain(hold) {
+        tokio::spawn(Arc::clone(&endpoints).run(listener));
+    }
     tokio::spawn(control::run(control, Arc::clone(&proxy)));
     let drained = Arc::clone(&proxy);
     tokio::spawn(async move { drained.drain.supervise(&drained.connections).await });
@@ -128,6 +131,7 @@ async fn first_of([terminate, interrupt]: &mut [Signal; 2]) {
 struct Sockets {
     listeners: Vec<Listener>,
     admin: TcpListener,
+    hold: Vec<TcpListener>,
     control: UnixListener,
 }
 
@@ -140,11 +144,13 @@ impl Sockets {
         let listeners = pairs
             .into_iter()
             .map(|(address, app)| Listener::bind(address, app).map_err(|source| RunError::Listen { address, source }));
-        let address = settings.admin;
+        let bind = |address| listener::bind(address).map_err(|source| RunError::Listen { address, source });
+        let hold = settings.hold.iter().map(|hold| bind(SocketAddr::new(settings.admin.ip(), hold.port)));
         let socket = &settings.control;
         Ok(Self {
             listeners: listeners.collect::<Result<_, _>>()?,
-            admin: listener::bind(address).map_err(|source| RunError::Listen { address, source })?,
+            admin: bind(settings.admin)?,
+            hold: hold.collect::<Result<_, _>>()?,
             control: control::bind(socket).map_err(|source| RunError::Control { socket: socket.clone(), source })?,
         })
     }

@@ -9,6 +9,7 @@
 
 mod annotation;
 mod fault;
+mod hold;
 mod layer;
 mod option;
 mod proxy;
@@ -21,6 +22,7 @@ use std::ops::RangeInclusive;
 
 pub use annotation::{Annotation, PREFIX, STATUS_KEY};
 pub use fault::{Fault, Faults};
+pub use hold::HoldPort;
 pub use layer::Layer;
 pub use option::{OptionSpec, ProxyOption, RawOptions, RedirectOption};
 pub use proxy::{ProxySettings, Route, Routes};
@@ -37,6 +39,8 @@ pub use workload::{LEAST_MEMORY_LIMIT, Sidecar, WorkloadSettings, WorkloadTls};
 pub const PROXY_PORT: u16 = 15_210;
 /// The port of the injected proxy's admin endpoints (metrics, readiness, `/drained`).
 pub const ADMIN_PORT: u16 = 15_211;
+/// The ports on which the injected proxy answers the hooks of apps that wait for the drain.
+pub const HOLD_PORTS: RangeInclusive<u16> = 15_212..=15_219;
 /// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
 pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
 /// The ports that lead TCP probes past the injected proxy to the app with interception redirect: one for each app port that is probed

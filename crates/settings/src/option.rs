@@ -100,6 +100,8 @@ options!(
             "The livenessProbes by which /drained/CONTAINER of the admin endpoints tells an app that is restarted from one whose pod ends: an object with the probe of each container, httpGet or tcpSocket with a port's number, and timeoutSeconds.";
         ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,
             "App ports that /probe/tcp/PORT of the admin endpoints tries, and no others: numbers, separated by commas. The app ports of --app are always among them.";
+        Hold: "hold", "EVENKEEL_HOLD", "PORTS", None, true,
+            "Ports at the address of --admin whose / answers as /drained does or, for PORT=CONTAINER, as /drained/CONTAINER: for hooks of which nothing may stay in a merge. Separated by commas.";
         Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,
             "The Unix socket for 'recycling-proxy drain': an absolute path, or @NAME in the abstract namespace.";
         Threads: "threads", "EVENKEEL_THREADS", "N", Some("1"), false,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
+use crate::hold::HoldPort;
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::tls::TlsSettings;
 use crate::value::{
@@ -40,6 +41,8 @@ pub struct ProxySettings {
     pub liveness: Liveness,
     /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
     pub probe_ports: BTreeSet<u16>,
+    /// The ports at which apps wait for the drain.
+    pub hold: Vec<HoldPort>,
     /// The socket for commands that change state.
     pub control: ControlSocket,
     /// Worker threads.
@@ -94,6 +97,7 @@ impl ProxySettings {
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let liveness = raw.one(ProxyOption::Liveness, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
+        let hold = raw.list(ProxyOption::Hold, faults);
         let control = raw.one(ProxyOption::Control, faults);
         let threads = raw.one(ProxyOption::Threads, faults);
         let max_connections = raw.one(ProxyOption::MaxConnections, faults);
@@ -113,6 +117,7 @@ impl ProxySettings {
             admin: admin?.0,
             liveness: liveness?,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
+            hold,
             control: control?,
             threads: threads?,
             max_connections: max_connections?,
@@ -157,6 +162,7 @@ impl ProxySettings {
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::Liveness => Some(self.liveness.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
+            ProxyOption::Hold => (!self.hold.is_empty()).then(|| joined(&self.hold)),
             ProxyOption::Control => Some(self.control.to_string()),
             ProxyOption::Threads => Some(self.threads.to_string()),
             ProxyOption::MaxConnections => Some(self.max_connections.to_string()),
@@ -343,6 +349,8 @@ mod tests {
             let listen = |port| SocketAddr::from(([0, 0, 0, 0], port));
             let at = |port| AppAddress::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
             let app = |port| if port % 2 == 0 { at(port) } else { AppAddress::OfPod(port) };
+            let hold = |port: &u16| HoldPort { port: *port, container: port.is_multiple_of(2).then(|| format!("app-{port}")) };
+            let opaque_holds = opaque.iter().map(hold).collect();
             ProxySettings {
                 routes: if fixed {
                     Routes::Fixed(ports.iter().map(|(a, b)| Route { listen: listen(*a), app: app(*b) }).collect())
@@ -364,6 +372,7 @@ mod tests {
                 }),
                 admin: listen(9),
                 liveness,
+                hold: opaque_holds,
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),
                 max_connections: "7".parse().unwrap(),

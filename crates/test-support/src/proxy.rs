@@ -90,8 +90,16 @@ impl RecyclingProxy {
 
     /// Asks an admin endpoint; returns the status and the body.
     pub async fn admin(&self, path: &str) -> Result<(u16, String), Surprise> {
-        let mut client = Peer::connect(self.admin_address()).await?;
-        let host = self.admin_address();
+        Self::get(self.admin_address(), path).await
+    }
+
+    /// Asks for a path at one of its ports for hooks (`--hold`): status and body.
+    pub async fn hook(&self, port: u16, path: &str) -> Result<(u16, String), Surprise> {
+        Self::get(SocketAddr::new(self.admin_address().ip(), port), path).await
+    }
+
+    async fn get(host: SocketAddr, path: &str) -> Result<(u16, String), Surprise> {
+        let mut client = Peer::connect(host).await?;
         client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await?;
         let head = client.read_head().await?;
         let (body, _) = client.read_to_end().await?;

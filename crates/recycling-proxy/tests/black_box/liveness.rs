@@ -191,3 +191,26 @@ async fn an_app_that_expects_a_header_gets_it() -> TestResult {
     }
     Ok(())
 }
+
+/// What is injected asks for the default path of Kubernetes at a port of its own, which alone tells whose hook it is.
+#[tokio::test]
+async fn a_port_of_its_own_tells_whose_hook_it_is() -> TestResult {
+    let options = [(ProxyOption::Hold, "15212=web,15219")];
+    let app = Answering::and_probe(
+        UNAVAILABLE,
+        |app| format!(r#"{{"httpGet":{{"path":"/healthz","port":{}}}}}"#, app.port()),
+        &options,
+    )
+    .await?;
+    for (port, reads, shortest) in [(15_212, "the sick app", 0), (15_219, "nobody's", 1500)] {
+        let asked = Instant::now();
+        ensure_eq!(app.proxy.hook(port, "/").await?.0, 200);
+        let shortest = Duration::from_millis(shortest);
+        ensure!((shortest..shortest + SOON).contains(&asked.elapsed()), "{reads} hook: {:?}", asked.elapsed());
+        for path in ["/drained", "/metrics", "/readyz", "/probe/tcp/8080"] {
+            ensure_eq!(app.proxy.hook(port, path).await?.0, 404);
+        }
+    }
+    ensure_eq!(app.proxy.admin("/").await?.0, 404);
+    Ok(())
+}
