@@ -12,12 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::places::{Guest, Place, Places};
 
-/// A connection costs some 50 KiB, half of it for TLS; for one more than these, another has to go.
-const MOST_CONNECTIONS: usize = 1024;
+/// A connection costs up to 50 KiB, half of it for TLS; for one more than these, another has to go.
+const MOST_CONNECTIONS: usize = 512;
 /// For the bodies that are being read or judged: five of the largest, or hundreds of the usual size.
 const MOST_BYTES: u32 = 16 << 20;
 
-/// The address of a listener that holds at most 1024 connections, or of somebody who connected to it.
+/// The address of a listener that holds at most 512 connections, or of somebody who connected to it.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedAddress {
     pub(crate) socket: SocketAddr,

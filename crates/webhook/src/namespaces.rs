@@ -3,96 +3,130 @@
 //! A review never fails for want of it. What was read before stands in for what cannot be read now, and where there is nothing,
 //! nothing is known: injection then keeps to what the workload has.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod cache;
+mod name;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use inject::NamespaceFacts;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::core::{Selector, SelectorExt};
 use kube::{Api, Client};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
+
+use self::cache::Cache;
+use self::name::is_name;
+use crate::projection::Rule;
 
 /// Workloads come in bursts, and a label that has just been set should count soon.
 const FRESH: Duration = Duration::from_secs(2);
-/// A part of the API server's patience with us, which is three seconds in the chart.
-const READ_WITHIN: Duration = Duration::from_millis(800);
-/// Some hundred KiB at most; clusters have fewer namespaces, mostly.
-const MOST_KEPT: usize = 1024;
+/// These two are a part of the API server's patience with us, which is three seconds in the chart.
+const TURN_WITHIN: Duration = Duration::from_millis(200);
+const READ_WITHIN: Duration = Duration::from_millis(600);
+/// Who asks for many at once waits for the others, so that nobody can have us ask the API server without end.
+const READS_AT_ONCE: usize = 8;
 
-/// Reads the facts of a namespace, or says why not.
-type Read = dyn Fn(String) -> BoxFuture<'static, Result<NamespaceFacts, String>> + Send + Sync;
+/// What is read of a namespace.
+pub(crate) static NAMESPACE: Rule = Rule::Members(
+    &[
+        ("kind", &Rule::Keep),
+        ("apiVersion", &Rule::Keep),
+        (
+            "metadata",
+            &Rule::Members(
+                &[
+                    ("name", &Rule::Keep),
+                    ("labels", &Rule::Prefixed(512, &[""], &Rule::Scalar(63))),
+                    ("annotations", &Rule::Prefixed(512, &[""], &Rule::Scalar(4096))),
+                ],
+                &Rule::Drop,
+            ),
+        ),
+    ],
+    &Rule::Drop,
+);
+
+/// What is known of a namespace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// What matters to injection.
+    pub(crate) facts: NamespaceFacts,
+    /// Whether the API server sends reviews of its workloads.
+    pub(crate) is_reviewed: bool,
+}
+
+/// Reads what there is to know of a namespace, or says why not.
+type Read = dyn Fn(String) -> BoxFuture<'static, Result<Known, String>> + Send + Sync;
 
 /// The namespaces of a cluster.
 pub struct Namespaces {
     /// `None` where there is no cluster to ask.
     read: Option<Box<Read>>,
-    kept: Mutex<HashMap<String, Kept>>,
-}
-
-#[derive(Clone)]
-struct Kept {
-    facts: Arc<NamespaceFacts>,
-    read_at: Instant,
+    reads: Semaphore,
+    cache: Mutex<Cache>,
 }
 
 impl Namespaces {
     /// Nothing is known of any namespace.
     pub fn unknown() -> Self {
-        Self { read: None, kept: Mutex::default() }
+        Self { read: None, reads: Semaphore::new(READS_AT_ONCE), cache: Mutex::default() }
     }
 
-    /// The metadata of the cluster's namespaces; it needs `get` on them.
-    pub fn of_cluster(client: Client) -> Self {
+    /// The metadata of the cluster's namespaces, of which those with the labels of `reviewed` send reviews. It needs `get` on
+    /// them. The client reads [`NAMESPACE`].
+    pub(crate) fn of_cluster(client: Client, reviewed: Selector) -> Self {
         let namespaces = Api::<Namespace>::all(client);
         Self::reading(Box::new(move |name| {
-            let namespaces = namespaces.clone();
+            let (namespaces, reviewed) = (namespaces.clone(), reviewed.clone());
             async move {
                 let namespace = namespaces.get_metadata(&name).await.map_err(|error| error.to_string())?;
-                let metadata = namespace.metadata;
-                Ok(NamespaceFacts::of(&metadata.labels.unwrap_or_default(), metadata.annotations.unwrap_or_default()))
+                let labels = namespace.metadata.labels.unwrap_or_default();
+                let annotations = namespace.metadata.annotations.unwrap_or_default();
+                let is_reviewed = reviewed.matches(&labels);
+                Ok(Known { facts: NamespaceFacts::of(&labels, annotations), is_reviewed })
             }
             .boxed()
         }))
     }
 
     fn reading(read: Box<Read>) -> Self {
-        Self { read: Some(read), kept: Mutex::default() }
+        Self { read: Some(read), ..Self::unknown() }
     }
 
-    /// What is known of the namespace `name`.
-    pub async fn facts(&self, name: &str) -> Option<Arc<NamespaceFacts>> {
+    /// What is known of the namespace `name`, which can be any text.
+    pub(crate) async fn get(&self, name: &str) -> Option<Arc<Known>> {
         let read = self.read.as_ref()?;
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        // A review can come from anybody, and its namespace becomes part of a path that is asked for with our rights.
+        if !is_name(name) {
+            debug!(length = name.len(), "what a review gives as its namespace cannot be the name of one");
+            return None;
+        }
+        let kept = self.cache().get(name);
         if let Some(kept) = kept.as_ref().filter(|kept| kept.read_at.elapsed() < FRESH) {
-            return Some(Arc::clone(&kept.facts));
+            return Some(Arc::clone(&kept.known));
         }
-        match timeout(READ_WITHIN, read(name.to_owned())).await {
-            Ok(Ok(facts)) => Some(self.keep(name, facts)),
-            Ok(Err(error)) => {
-                warn!(namespace = name.escape_debug().to_string(), error, "the namespace cannot be read");
-                kept.map(|kept| kept.facts)
-            }
-            Err(_) => {
-                warn!(
-                    namespace = name.escape_debug().to_string(),
-                    "the API server does not tell of the namespace in time"
-                );
-                kept.map(|kept| kept.facts)
-            }
-        }
+        let error = match self.read(read, name).await {
+            Ok(known) => return Some(self.cache().keep(name, known, Instant::now())),
+            Err(error) => error,
+        };
+        warn!(namespace = name, error, "the namespace cannot be read");
+        kept.map(|kept| kept.known)
     }
 
-    fn keep(&self, name: &str, facts: NamespaceFacts) -> Arc<NamespaceFacts> {
-        let facts = Arc::new(facts);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
-        }
-        kept.insert(name.to_owned(), Kept { facts: Arc::clone(&facts), read_at: Instant::now() });
-        facts
+    async fn read(&self, read: &Read, name: &str) -> Result<Known, String> {
+        let _permit =
+            timeout(TURN_WITHIN, self.reads.acquire()).await.map_err(|_| "too many are asked for".to_owned())?;
+        let read = timeout(READ_WITHIN, read(name.to_owned())).await;
+        read.unwrap_or_else(|_| Err(format!("no answer within {} ms", READ_WITHIN.as_millis())))
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +152,8 @@ mod tests {
             match turns[turn] {
                 Turn::Answer => {
                     let annotations = BTreeMap::from([("turn".to_owned(), turn.to_string())]);
-                    async move { Ok(NamespaceFacts::of(&BTreeMap::new(), annotations)) }.boxed()
+                    let facts = NamespaceFacts::of(&BTreeMap::new(), annotations);
+                    async move { Ok(Known { facts, is_reviewed: true }) }.boxed()
                 }
                 Turn::Error => async { Err("no".to_owned()) }.boxed(),
                 Turn::Silence => pending().boxed(),
@@ -127,7 +162,7 @@ mod tests {
     }
 
     async fn turn(namespaces: &Namespaces, name: &str) -> Option<String> {
-        Some(namespaces.facts(name).await?.annotations["turn"].clone())
+        Some(namespaces.get(name).await?.facts.annotations["turn"].clone())
     }
 
     #[tokio::test(start_paused = true)]
@@ -153,16 +188,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_number_of_names_is_kept_for_ever() {
-        let namespaces = namespaces((0..=MOST_KEPT).map(|_| Turn::Answer).collect());
-        for number in 0..=MOST_KEPT {
-            namespaces.facts(&number.to_string()).await.unwrap();
+    async fn what_is_no_name_is_not_asked_for() {
+        let namespaces = Namespaces::reading(Box::new(|name| panic!("{name} is asked for")));
+        for name in ["", "evenkeel/secrets/evenkeel-webhook-ca", "shop?watch=true", "../..", "%2e%2e", "Shop", "a.b"] {
+            assert_eq!(namespaces.get(name).await, None, "{name}");
         }
-        assert_eq!(namespaces.kept.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_are_asked_for_at_once() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let namespaces = Namespaces::reading(Box::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            pending().boxed()
+        }));
+        let names: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let all = futures_util::future::join_all(names.iter().map(|name| namespaces.get(name)));
+        assert!(all.await.iter().all(Option::is_none), "all have given up");
+        assert_eq!(asked.load(Ordering::Relaxed), READS_AT_ONCE);
     }
 
     #[tokio::test]
     async fn without_a_cluster_nothing_is_known() {
-        assert_eq!(Namespaces::unknown().facts("a").await, None);
+        assert_eq!(Namespaces::unknown().get("a").await, None);
     }
 }

@@ -5,7 +5,6 @@
 
 mod endpoint;
 mod judge;
-mod size;
 mod verdict;
 mod wire;
 

@@ -10,7 +10,6 @@ use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Handle, Server};
 use futures_util::future::try_join;
-use inject::WorkloadKind;
 use kube::Client;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
@@ -18,12 +17,14 @@ use tracing::{info, warn};
 use crate::admin::{self, Admin};
 use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
 use crate::clock::Clock;
+use crate::cluster::{self, ClusterError};
 use crate::events::Watch;
 use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
-use crate::namespaces::Namespaces;
+use crate::namespaces::{NAMESPACE, Namespaces};
 use crate::places::Guest;
+use crate::projection::OBJECT;
 use crate::review::{self, Judge, Reviewer};
 use crate::settings::{Settings, Tls};
 use crate::tls;
@@ -34,6 +35,13 @@ const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// For every further request, silence included: an API server closes idle connections after 90 s, and must be the one
 /// who does, or a review can cross our close.
 const NEXT_HEAD_WITHIN: Duration = Duration::from_mins(2);
+/// In bytes, for each connection: a head, what is read of a body at once, and what waits to be sent. An API server's heads are
+/// below 1 KiB.
+const LARGEST_HEAD: usize = 16 << 10;
+const HEAD_OVER_HTTP2: u32 = 16 << 10;
+/// What an HTTP/2 connection may send of bodies before they are read.
+const WINDOW: u32 = 64 << 10;
+const MOST_STREAMS: u32 = 32;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// cert-manager renews weeks ahead, and a mounted Secret takes a minute to arrive anyway.
 const READ_EVERY: Duration = Duration::from_secs(30);
@@ -59,12 +67,9 @@ pub enum StartError {
     /// The given certificate cannot be used.
     #[error("{0}")]
     Files(#[from] FilesError),
-    /// No way to the API server is known.
-    #[error("cannot tell where the API server is: {0}")]
-    Cluster(#[from] kube::config::InferConfigError),
-    /// The way to the API server cannot be used.
-    #[error("cannot make a client for the API server: {0}")]
-    Client(#[source] Box<kube::Error>),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The TLS library refused its settings.
     #[error("cannot set TLS up: {0}")]
     Tls(#[from] rustls::Error),
@@ -96,10 +101,14 @@ impl Webhook {
     /// Opens both ports and begins to look after certificates.
     pub async fn start(settings: &Settings, judge: Judge, clock: Clock) -> Result<Self, StartError> {
         let shared = Shared::new(clock);
-        let judge =
-            if settings.read_namespaces { judge.knowing(Namespaces::of_cluster(client().await?)) } else { judge };
+        let judge = if settings.read_namespaces {
+            let client = cluster::client(&NAMESPACE).await?;
+            judge.knowing(Namespaces::of_cluster(client, settings.namespaces.clone()))
+        } else {
+            judge
+        };
         let keeper = match &settings.tls {
-            Tls::Own(names) => keep_own(client().await?, names, &shared),
+            Tls::Own(names) => keep_own(cluster::client(&OBJECT).await?, names, &shared),
             Tls::Files { certificate, key } => {
                 let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
                 keeper.reload()?;
@@ -108,7 +117,9 @@ impl Webhook {
                 tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
             }
         };
-        let watches = watches(settings, &shared).await?;
+        let Shared { clock, metrics, .. } = &shared;
+        let watches =
+            Watch::of_kinds(&settings.events, &settings.namespaces, &settings.defaults, clock, metrics).await?;
         let mut webhook = Self::open(settings, judge, shared).await?;
         webhook.beside.push(keeper);
         webhook.beside.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
@@ -170,11 +181,6 @@ impl Webhook {
     }
 }
 
-async fn client() -> Result<Client, StartError> {
-    let config = kube::Config::infer().await?;
-    Client::try_from(config).map_err(|error| StartError::Client(Box::new(error)))
-}
-
 /// What came of a look at the files.
 fn tell(reloaded: Result<bool, FilesError>) {
     match reloaded {
@@ -182,23 +188,6 @@ fn tell(reloaded: Result<bool, FilesError>) {
         Ok(false) => {}
         Err(error) => warn!(%error, "still serving the certificate from before"),
     }
-}
-
-async fn watches(settings: &Settings, shared: &Shared) -> Result<Vec<Watch>, StartError> {
-    if settings.events.is_empty() {
-        return Ok(Vec::new());
-    }
-    let client = client().await?;
-    let defaults = Arc::new(settings.defaults.clone());
-    let watch = |kind: &WorkloadKind| Watch {
-        client: client.clone(),
-        kind: *kind,
-        namespaces: settings.namespaces.clone(),
-        defaults: Arc::clone(&defaults),
-        clock: shared.clock.clone(),
-        metrics: Arc::clone(&shared.metrics),
-    };
-    Ok(settings.events.iter().map(watch).collect())
 }
 
 fn keep_own(client: Client, names: &Names, shared: &Shared) -> AbortHandle {
@@ -218,7 +207,9 @@ async fn listen(address: SocketAddr) -> Result<(BoundedListener, SocketAddr), St
 
 fn server(listener: BoundedListener) -> Server<BoundedAddress> {
     let mut server = Server::from_listener(listener).first_request_timeout(FIRST_REQUEST_WITHIN);
-    server.http_builder().http1().header_read_timeout(NEXT_HEAD_WITHIN);
-    server.http_builder().http2().keep_alive_interval(PING_EVERY);
+    server.http_builder().http1().header_read_timeout(NEXT_HEAD_WITHIN).max_buf_size(LARGEST_HEAD);
+    let mut http2 = server.http_builder().http2();
+    http2.keep_alive_interval(PING_EVERY).max_concurrent_streams(MOST_STREAMS).max_header_list_size(HEAD_OVER_HTTP2);
+    http2.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW).max_send_buf_size(LARGEST_HEAD);
     server
 }

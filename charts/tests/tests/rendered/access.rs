@@ -64,7 +64,7 @@ fn secrets_are_read_for_certificates_of_its_own_alone() {
             rules(&rendered).iter().map(|(_, rule)| (words(rule, "resources"), words(rule, "verbs"))).collect();
         let expected = [
             (vec!["namespaces"], vec!["get"]),
-            (vec!["deployments"], vec!["list", "watch"]),
+            (vec!["deployments"], vec!["get", "list", "watch"]),
             (vec!["events"], vec!["create"]),
         ];
         assert_eq!(rights, expected, "{part:?}");
@@ -76,7 +76,7 @@ fn workloads_are_read_for_events_alone_and_of_the_kinds_that_are_injected() {
     let watched = |flags: &[&str]| -> Vec<String> {
         let rendered = rendered(flags);
         let rules = rules(&rendered);
-        let watches = rules.iter().filter(|(_, rule)| words(rule, "verbs") == ["list", "watch"]);
+        let watches = rules.iter().filter(|(_, rule)| words(rule, "verbs") == ["get", "list", "watch"]);
         watches.flat_map(|(_, rule)| words(rule, "resources").into_iter().map(str::to_owned)).collect()
     };
     assert_eq!(watched(&["--set=webhook.kinds={StatefulSet,Pod,Rollout}"]), ["statefulsets", "rollouts"]);

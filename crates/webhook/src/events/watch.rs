@@ -5,10 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use inject::{NamespaceFacts, WorkloadKind};
-use k8s_openapi::api::core::v1::Namespace;
+use inject::WorkloadKind;
 use kube::api::{ApiResource, DynamicObject};
-use kube::core::{GroupVersionKind, Selector, SelectorExt};
+use kube::core::{GroupVersionKind, Selector};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watching};
 use kube::{Api, Client, ResourceExt};
@@ -16,39 +15,133 @@ use serde_json::Value;
 use settings::PREFIX;
 use tracing::{debug, warn};
 
+use super::fetch::{Fetched, fetch};
 use super::memory::{Memory, number};
 use super::notice::Notice;
 use super::publish::{event, publish};
 use crate::clock::Clock;
+use crate::cluster::{self, ClusterError};
+use crate::desk::Desk;
 use crate::metrics::Metrics;
+use crate::namespaces::{NAMESPACE, Namespaces};
+use crate::projection::{OBJECT, Rule};
 
-/// So many objects are in memory at once while all are listed: with 500, the usual number, they would be most of what the
-/// webhook needs.
+/// So many objects are in memory at once while all are listed; of each no more than [`WORKLOAD`].
 const PAGE: u32 = 25;
+/// What a workload may take once it is parsed, in bytes. A Deployment of 500 kB that is all variables takes this much, and of
+/// larger ones nothing is told.
+const LARGEST: usize = 12 << 20;
+/// More than we know, each longer than we read it here: whether there is one is what counts.
+static ANNOTATIONS: Rule = Rule::Prefixed(64, &[PREFIX], &Rule::Scalar(256));
+/// What is read of workloads, of lists of them, and of events of their watch: the names of an object and whether it asks. The
+/// rest is tenants' to fill, with as much as they like.
+static WORKLOAD: Rule = Rule::Members(
+    &[
+        ("kind", &Rule::Keep),
+        ("apiVersion", &Rule::Keep),
+        (
+            "metadata",
+            &Rule::Members(
+                &[
+                    ("name", &Rule::Keep),
+                    ("namespace", &Rule::Keep),
+                    ("uid", &Rule::Keep),
+                    ("generation", &Rule::Keep),
+                    ("resourceVersion", &Rule::Keep),
+                    ("continue", &Rule::Keep),
+                    ("annotations", &ANNOTATIONS),
+                ],
+                &Rule::Drop,
+            ),
+        ),
+        (
+            "spec",
+            &Rule::Members(
+                &[(
+                    "template",
+                    &Rule::Members(
+                        &[("metadata", &Rule::Members(&[("annotations", &ANNOTATIONS)], &Rule::Drop))],
+                        &Rule::Drop,
+                    ),
+                )],
+                &Rule::Drop,
+            ),
+        ),
+        ("items", &Rule::Elements(usize::MAX, &WORKLOAD)),
+        ("type", &Rule::Keep),
+        ("object", &WORKLOAD),
+        // An event that tells of an error has a Status for its object.
+        ("code", &Rule::Keep),
+        ("reason", &Rule::Keep),
+        ("message", &Rule::Keep),
+    ],
+    &Rule::Drop,
+);
 
 /// Watches the workloads of one kind and publishes Events on those that ask for the proxy.
 ///
-/// It needs `list` and `watch` on the kind, `get` on namespaces and `create` on Events.
+/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces and `create` on Events. Nothing of it is shared with
+/// reviews, so that whatever becomes of it becomes of Events alone.
 pub struct Watch {
-    /// For everything that is asked of the cluster.
-    pub client: Client,
-    /// What is watched.
-    pub kind: WorkloadKind,
-    /// The namespaces that reviews come from.
-    pub namespaces: Selector,
-    /// The installation's defaults, by annotation name without the prefix.
-    pub defaults: Arc<BTreeMap<String, String>>,
-    /// What Events are dated by.
-    pub clock: Clock,
-    /// Where Events are counted.
-    pub metrics: Arc<Metrics>,
+    kind: WorkloadKind,
+    defaults: Arc<BTreeMap<String, String>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    cluster: Arc<Cluster>,
+}
+
+/// What the watches of all kinds have in common.
+struct Cluster {
+    /// Reads of workloads what tells whether they ask.
+    workloads: Client,
+    /// Reads all of an object.
+    objects: Client,
+    namespaces: Namespaces,
+    desk: Desk,
+}
+
+/// What there is to tell of a workload.
+enum Finding {
+    Notice(Notice),
+    /// Nothing, until it changes.
+    Nothing,
+    /// It cannot be told now.
+    Unknown,
 }
 
 impl Watch {
+    /// Watches for each of `kinds`, in namespaces with the labels of `reviewed`, where reviews come from.
+    pub(crate) async fn of_kinds(
+        kinds: &[WorkloadKind],
+        reviewed: &Selector,
+        defaults: &BTreeMap<String, String>,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Vec<Self>, ClusterError> {
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cluster = Arc::new(Cluster {
+            workloads: cluster::client(&WORKLOAD).await?,
+            objects: cluster::client(&OBJECT).await?,
+            namespaces: Namespaces::of_cluster(cluster::client(&NAMESPACE).await?, reviewed.clone()),
+            desk: Desk::new(LARGEST),
+        });
+        let defaults = Arc::new(defaults.clone());
+        let watch = |kind: &WorkloadKind| Self {
+            kind: *kind,
+            defaults: Arc::clone(&defaults),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            cluster: Arc::clone(&cluster),
+        };
+        Ok(kinds.iter().map(watch).collect())
+    }
+
     /// Watches for ever. What cannot be read or written now is logged; a watch that breaks is begun again.
     pub async fn run(self) {
         let resource = resource(self.kind);
-        let objects = Api::<DynamicObject>::all_with(self.client.clone(), &resource);
+        let objects = Api::<DynamicObject>::all_with(self.cluster.workloads.clone(), &resource);
         let changes = watching(objects, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut changes = pin!(changes);
         let mut memory = Memory::default();
@@ -72,35 +165,51 @@ impl Watch {
         }
         // Its status changes all the time, and neither counts.
         let version = number(&(object.metadata.generation, object.annotations()));
-        if memory.has_seen(&uid, version) {
+        if memory.has_seen(&uid, version) || !memory.has_room_for(&uid) {
             return;
         }
-        let Some(notice) = self.notice(object).await else { return memory.forget(&uid) };
-        if memory.is_news(&uid, version, &notice, is_old) {
-            self.tell(object, notice).await;
+        match self.find(object).await {
+            Finding::Notice(notice) => {
+                if memory.is_news(&uid, version, &notice, is_old) {
+                    self.tell(object, notice).await;
+                }
+            }
+            Finding::Nothing => memory.note(&uid, version),
+            Finding::Unknown => memory.forget(&uid),
         }
     }
 
-    async fn notice(&self, object: &DynamicObject) -> Option<Notice> {
-        let namespace = self.namespace(&object.namespace().unwrap_or_default()).await?;
-        let workload: Value = serde_json::to_value(object).ok()?;
-        let outcome = inject::inject(&workload, self.kind, Some(&namespace), &self.defaults);
-        Notice::of(&workload, self.kind, &outcome)
-    }
-
-    /// What is known of a namespace that reviews come from.
-    async fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
-        let namespace = Api::<Namespace>::all(self.client.clone()).get_metadata(name).await;
-        let metadata = namespace.map_err(|error| warn!(name, %error, "the namespace cannot be read")).ok()?.metadata;
-        let labels = metadata.labels.unwrap_or_default();
-        let facts = || NamespaceFacts::of(&labels, metadata.annotations.unwrap_or_default());
-        self.namespaces.matches(&labels).then(facts)
+    async fn find(&self, object: &DynamicObject) -> Finding {
+        let Cluster { objects, namespaces, desk, .. } = &*self.cluster;
+        // Before the object, so that nothing large waits for it.
+        let Some(namespace) = namespaces.get(&object.namespace().unwrap_or_default()).await else {
+            return Finding::Unknown;
+        };
+        if !namespace.is_reviewed {
+            return Finding::Nothing;
+        }
+        let text = match fetch(objects, &resource(self.kind), object).await {
+            Fetched::Text(text) => text,
+            Fetched::TooLarge => return Finding::Nothing,
+            Fetched::Gone | Fetched::Failed => return Finding::Unknown,
+        };
+        let notice = desk.look_at(&text, |workload: &Value| {
+            let outcome = inject::inject(workload, self.kind, Some(&namespace.facts), &self.defaults);
+            Notice::of(workload, self.kind, &outcome)
+        });
+        match notice.await {
+            Ok(notice) => notice.map_or(Finding::Nothing, Finding::Notice),
+            Err(error) => {
+                warn!(namespace = ?object.namespace(), name = object.name_any(), %error, "no Event tells of a workload");
+                Finding::Nothing
+            }
+        }
     }
 
     async fn tell(&self, object: &DynamicObject, notice: Notice) {
         let (occasion, namespace, name) = (notice.occasion, object.namespace(), object.name_any());
         let event = event(object, self.kind, notice, self.clock.now());
-        match publish(&self.client, &event).await {
+        match publish(&self.cluster.objects, &event).await {
             Ok(true) => self.metrics.told(occasion),
             Ok(false) => debug!(?namespace, name, occasion = occasion.label(), "the Event was there already"),
             Err(error) => warn!(?namespace, name, %error, "an Event cannot be published"),
@@ -126,6 +235,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::projection::Projector;
 
     #[test]
     fn annotations_on_the_workload_or_its_template_ask() {
@@ -139,7 +249,8 @@ mod tests {
                 "metadata": {"name": "web", "annotations": annotations},
                 "spec": {"template": {"metadata": {"annotations": of_template}}},
             });
-            assert_eq!(asks(&serde_json::from_value(object.clone()).unwrap()), asking, "{object}");
+            let read = Projector::project(&WORKLOAD, object.to_string().as_bytes());
+            assert_eq!(asks(&serde_json::from_slice(&read).unwrap()), asking, "{object}");
         }
     }
 

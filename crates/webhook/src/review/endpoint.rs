@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Version};
@@ -25,6 +25,21 @@ pub const LARGEST_BODY: usize = 3 << 20;
 /// An API server has given up long before (`timeoutSeconds`).
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
+/// By how much room for a body grows whose length is not announced.
+const STEP: usize = 256 << 10;
+
+/// The body of an answer, and the memory that it is counted in.
+struct Answer {
+    body: Vec<u8>,
+    _memory: Memory,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
 /// Answers reviews and counts them.
 #[derive(Clone)]
 pub struct Reviewer {
@@ -39,7 +54,8 @@ impl Reviewer {
         Self { judge: Arc::new(judge), metrics, health }
     }
 
-    async fn answer(&self, body: Result<Vec<u8>, Refused>) -> Response {
+    /// The answer stays within `memory` until it is sent, however slowly it is taken.
+    async fn answer(&self, body: Result<Vec<u8>, Refused>, memory: Memory) -> Response {
         let body = match body {
             Ok(body) => body,
             Err(refused) => return self.refuse(refused, refused.sentence().to_owned()),
@@ -48,7 +64,8 @@ impl Reviewer {
         match self.judge.judge(&body).await {
             Ok(judgement) => {
                 self.metrics.reviewed(judgement.verdict, begin.elapsed());
-                ([(CONTENT_TYPE, "application/json")], judgement.body).into_response()
+                let answer = Bytes::from_owner(Answer { body: judgement.body, _memory: memory });
+                ([(CONTENT_TYPE, "application/json")], answer).into_response()
             }
             Err(malformed) => self.refuse(Refused::Malformed, malformed.to_string()),
         }
@@ -78,7 +95,8 @@ async fn mutate(
 ) -> Response {
     let version = request.version();
     let mut memory = guest.memory();
-    let mut response = reviewer.answer(read(request, &mut memory).await).await;
+    let body = read(request, &mut memory).await;
+    let mut response = reviewer.answer(body, memory).await;
     if response.status().is_success() {
         guest.answered();
     }
@@ -100,7 +118,9 @@ async fn read(request: Request, memory: &mut Memory) -> Result<Vec<u8>, Refused>
 
 /// Memory is counted as it fills: what is announced costs nothing.
 async fn receive(mut body: Body, memory: &mut Memory) -> Result<Vec<u8>, Refused> {
-    let mut received = Vec::new();
+    // Reserved, and not filled: the system gives memory when it is written to.
+    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let mut received = Vec::with_capacity(announced.map_or(0, |length| length.min(LARGEST_BODY)));
     while let Some(frame) = body.frame().await {
         // Trailers have nothing to say.
         let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
@@ -109,6 +129,10 @@ async fn receive(mut body: Body, memory: &mut Memory) -> Result<Vec<u8>, Refused
         }
         let more = u32::try_from(data.len()).map_err(|_| Refused::TooLarge)?;
         memory.grow(more).await.map_err(|_| Refused::Broken)?;
+        if received.capacity() - received.len() < data.len() {
+            // Not twice as much as there is: that would be more than is counted.
+            received.reserve_exact(data.len().max(STEP));
+        }
         received.extend_from_slice(&data);
     }
     Ok(received)

@@ -5,15 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use inject::{NamespaceFacts, Outcome, WorkloadKind};
 use serde_json::Value;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
-use super::size;
 use super::verdict::{Passed, Verdict};
 use super::wire::{self, Malformed, Operation, Request};
+use crate::desk::{Desk, Unseen};
 use crate::namespaces::Namespaces;
+use crate::object::ObjectText;
 
 /// Kubectl prints every warning, and an object can have thousands of faults.
 const MOST_WARNINGS: usize = 16;
+/// What an object may take once it is parsed, in bytes. A Deployment of 1 MiB that is all variables takes this much.
+const LARGEST: usize = 24 << 20;
+/// The longest name that an object can have; the one in a review need not be one.
+const LONGEST_NAME: usize = 253;
 
 /// Decides about a workload in a namespace.
 pub type Inject = dyn Fn(&Value, WorkloadKind, Option<&NamespaceFacts>) -> Outcome + Send + Sync;
@@ -22,6 +27,7 @@ pub type Inject = dyn Fn(&Value, WorkloadKind, Option<&NamespaceFacts>) -> Outco
 pub struct Judge {
     inject: Box<Inject>,
     namespaces: Namespaces,
+    desk: Desk,
 }
 
 /// An answer and what became of the review.
@@ -41,7 +47,7 @@ struct Opinion {
 impl Judge {
     /// Answers as `inject` decides; should it panic, the object is admitted unchanged. No namespace is known.
     pub fn new(inject: Box<Inject>) -> Self {
-        Self { inject, namespaces: Namespaces::unknown() }
+        Self { inject, namespaces: Namespaces::unknown(), desk: Desk::new(LARGEST) }
     }
 
     /// The same, with what is known of `namespaces`.
@@ -58,29 +64,42 @@ impl Judge {
     /// Answers the review in `body`.
     pub(crate) async fn judge(&self, body: &[u8]) -> Result<Judgement, Malformed> {
         let request = Request::from_body(body)?;
-        let found = workload(&request);
-        let namespace = match (&found, request.namespace.as_deref()) {
-            (Ok(_), Some(name)) => self.namespaces.facts(name).await,
-            (Ok(_), None) | (Err(_), _) => None,
+        let Opinion { verdict, patch, warnings } = match workload(&request) {
+            Ok((text, kind)) => self.opinion(text, kind, request.namespace.as_deref()).await?,
+            Err(passed) => Opinion::passed(passed),
         };
-        // Nothing in there outlives the call, so nothing half-done can be seen after a panic.
-        let opinion = catch_unwind(AssertUnwindSafe(|| self.opinion(found, namespace.as_deref())))
-            .unwrap_or_else(|_| Ok(Opinion::panicked()));
-        let Opinion { verdict, patch, warnings } = opinion?;
         log(&request, verdict);
         Ok(Judgement { body: wire::admitted(request.uid, patch, warnings)?, verdict })
     }
 
-    fn opinion(
+    async fn opinion(
         &self,
-        found: Result<(Value, WorkloadKind), Passed>,
+        object: &str,
+        kind: WorkloadKind,
+        namespace: Option<&str>,
+    ) -> Result<Opinion, serde_json::Error> {
+        // Before the object is parsed, so that nothing large waits for it.
+        let namespace = match namespace {
+            Some(name) => self.namespaces.get(name).await,
+            None => None,
+        };
+        let namespace = namespace.as_deref().map(|known| &known.facts);
+        let object = ObjectText::of(object.as_bytes());
+        // Nothing in there outlives the call, so nothing half-done can be seen after a panic.
+        let look = |workload: &Value| {
+            catch_unwind(AssertUnwindSafe(|| self.look(workload, kind, namespace)))
+                .unwrap_or_else(|_| Ok(Opinion::panicked()))
+        };
+        self.desk.look_at(&object, look).await.unwrap_or_else(|unseen| Ok(Opinion::passed(unseen.into())))
+    }
+
+    fn look(
+        &self,
+        workload: &Value,
+        kind: WorkloadKind,
         namespace: Option<&NamespaceFacts>,
     ) -> Result<Opinion, serde_json::Error> {
-        let (workload, kind) = match found {
-            Ok(found) => found,
-            Err(passed) => return Ok(Opinion { verdict: Verdict::Passed(passed), patch: None, warnings: Vec::new() }),
-        };
-        let outcome = (self.inject)(&workload, kind, namespace);
+        let outcome = (self.inject)(workload, kind, namespace);
         Ok(Opinion {
             verdict: Verdict::Decided(outcome.decision(), outcome.skip_reason()),
             patch: outcome.patch().map(serde_json::to_vec).transpose()?,
@@ -93,10 +112,24 @@ impl Opinion {
     fn panicked() -> Self {
         Self { verdict: Verdict::Panicked, patch: None, warnings: Vec::new() }
     }
+
+    fn passed(passed: Passed) -> Self {
+        let warnings = passed.warning().map(|warning| format!("evenkeel: {warning}")).into_iter().collect();
+        Self { verdict: Verdict::Passed(passed), patch: None, warnings }
+    }
+}
+
+impl From<Unseen> for Passed {
+    fn from(unseen: Unseen) -> Self {
+        match unseen {
+            Unseen::TooLarge(_) | Unseen::TooDeep => Self::Unparsable,
+            Unseen::Busy => Self::Busy,
+        }
+    }
 }
 
 /// The workload of a review that is about one.
-fn workload(request: &Request<'_>) -> Result<(Value, WorkloadKind), Passed> {
+fn workload<'a>(request: &Request<'a>) -> Result<(&'a str, WorkloadKind), Passed> {
     match request.operation {
         Operation::Create | Operation::Update => {}
         Operation::Other => return Err(Passed::Operation),
@@ -108,12 +141,7 @@ fn workload(request: &Request<'_>) -> Result<(Value, WorkloadKind), Passed> {
     if request.operation == Operation::Update && !kind.can_change() {
         return Err(Passed::Operation);
     }
-    let object = request.object.ok_or(Passed::NoObject)?.get();
-    if size::is_too_large(object) {
-        return Err(Passed::Unparsable);
-    }
-    let workload = serde_json::from_str(object).map_err(|_| Passed::Unparsable)?;
-    Ok((workload, kind))
+    Ok((request.object.ok_or(Passed::NoObject)?.get(), kind))
 }
 
 fn few(mut warnings: Vec<String>) -> Vec<String> {
@@ -125,20 +153,27 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
     warnings
 }
 
-/// Names are as the sender wrote them: escaped, for a sender need not be an API server.
+/// Names are as the sender wrote them: escaped and cut, for a sender need not be an API server.
 fn log(request: &Request<'_>, verdict: Verdict) {
-    let Request { name, .. } = request;
-    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let name = cut(&request.name);
+    let namespace = cut(request.namespace.as_deref().unwrap_or_default());
     let (decision, reason) = (verdict.decision(), verdict.reason());
     match verdict {
         Verdict::Panicked => {
             error!(?namespace, ?name, "a defect: the review panicked, and the object was admitted unchanged");
+        }
+        Verdict::Passed(passed) if passed.warning().is_some() => {
+            warn!(?namespace, ?name, reason, "not looked at, and admitted as it is");
         }
         Verdict::Decided(inject::Decision::NotAsked | inject::Decision::Unchanged, _) | Verdict::Passed(_) => {
             debug!(?namespace, ?name, decision, reason, "reviewed");
         }
         Verdict::Decided(..) | Verdict::Refused(_) => info!(?namespace, ?name, decision, reason, "reviewed"),
     }
+}
+
+fn cut(name: &str) -> &str {
+    name.char_indices().nth(LONGEST_NAME).map_or(name, |(at, _)| &name[..at])
 }
 
 #[cfg(test)]
@@ -170,7 +205,7 @@ mod tests {
     }
 
     fn answer(judge: &Judge, body: &[u8]) -> (Verdict, Value) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let judgement = runtime.block_on(judge.judge(body)).unwrap();
         let review: Value = serde_json::from_slice(&judgement.body).unwrap();
         assert_eq!(review["response"]["uid"], "u");
@@ -207,6 +242,29 @@ mod tests {
         let body = String::from_utf8(review(&request())).unwrap().replace("80", &deep);
         assert!(body.len() > 200_000);
         assert_eq!(answer(&judge, body.as_bytes()).0, Verdict::Passed(Passed::Unparsable));
+    }
+
+    #[test]
+    fn what_is_not_looked_at_gets_a_warning() {
+        for passed in Passed::ALL {
+            let opinion = Opinion::passed(*passed);
+            let is_asked_for = matches!(passed, Passed::Unparsable | Passed::Busy);
+            assert_eq!(opinion.warnings.len(), usize::from(is_asked_for), "{passed:?}");
+            assert!(opinion.warnings.iter().all(|warning| warning.chars().count() <= 120), "{:?}", opinion.warnings);
+        }
+    }
+
+    #[test]
+    fn names_are_cut_for_the_log() {
+        assert_eq!((cut("web"), cut(&"é".repeat(1000)).chars().count()), ("web", LONGEST_NAME));
+    }
+
+    #[test]
+    fn a_hundred_thousand_values_are_looked_at() {
+        let judge = Judge::with_defaults(BTreeMap::new());
+        let many = format!("80}}], \"args\": [{}\"\"], \"x\": [{{\"a\":0", "\"\",".repeat(99_000));
+        let body = String::from_utf8(review(&request())).unwrap().replace("80", &many);
+        assert_eq!(answer(&judge, body.as_bytes()).0, Verdict::Decided(Decision::NotAsked, None));
     }
 
     #[test]

@@ -49,6 +49,7 @@ reasons! {
         Kind: "kind", "not a kind of workload that is injected";
         NoObject: "no_object", "a review without an object";
         Unparsable: "unparsable", "an object that is not JSON of reasonable depth and size";
+        Busy: "busy", "too many objects came at once";
     }
 }
 
@@ -59,6 +60,17 @@ reasons! {
         TooLarge: "too_large", "the body is larger than 3 MiB";
         TimedOut: "timed_out", "the body did not arrive in time";
         Broken: "broken", "the body broke off";
+    }
+}
+
+impl Passed {
+    /// What the author of an object should know that may have asked for the proxy; at most 110 characters.
+    pub(crate) fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::Operation | Self::Subresource | Self::Kind | Self::NoObject => None,
+            Self::Unparsable => Some("not injected: the object is too large, or nested too deep, to be looked at"),
+            Self::Busy => Some("not injected: too many objects came at once; any further change is reviewed"),
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The webhook from outside: real sockets, real TLS, the real program.
 
+mod api_server;
+mod attacks;
 mod chart;
 mod command_line;
 mod documentation;
+mod process;
 mod reviews;
 mod rotation;
 mod running;

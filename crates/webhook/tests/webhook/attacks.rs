@@ -1,0 +1,140 @@
+//! What tenants can put into a cluster takes no memory of the webhook's that counts, and keeps Events of nobody else.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::api_server::{ApiServer, Holds};
+use crate::process::Process;
+use crate::running::review_of_deployment;
+
+/// In KiB. The program as it is built for tests takes 25 MiB at rest; a container has 128 MiB.
+const MOST_MEMORY: u64 = 64 << 10;
+/// For the bodies of reviews, in KiB.
+const MOST_BODIES: u64 = 16 << 10;
+
+/// A Deployment; all but its name as JSON text, as it may be large.
+fn deployment(name: &str, annotations: &str, container: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"{name}","namespace":"shop",
+        "uid":"00000000-0000-4000-8000-{name:0>12}","resourceVersion":"5","generation":1,"annotations":{annotations}}},
+        "spec":{{"template":{{"metadata":{{}},"spec":{{"containers":[{container}]}}}}}}}}"#
+    )
+    .replace('\n', " ")
+}
+
+const ASKS: &str = r#"{"evenkeel.dev/max-requests":"5"}"#;
+
+/// One that the webhook has missed, which there is an Event to tell of.
+fn missed(name: &str) -> String {
+    deployment(name, ASKS, r#"{"name":"app","ports":[{"containerPort":80}]}"#)
+}
+
+/// A container of 480 kB, which takes thirty times as much once it is parsed.
+fn variables() -> String {
+    format!(r#"{{"name":"app","env":[{}{{"name":"A"}}]}}"#, r#"{"name":"A"},"#.repeat(32_000))
+}
+
+fn numbered(count: usize, make: impl Fn(&str) -> String) -> Vec<String> {
+    (0..count).map(|number| make(&number.to_string())).collect()
+}
+
+/// Starts the program in a cluster that holds this, and waits for its Event on a Deployment that comes last. How much memory it
+/// took, and the cluster.
+async fn told_of_the_last(mut holds: Holds) -> (u64, ApiServer) {
+    holds.deployments.push(missed("last"));
+    let cluster = ApiServer::start(holds).await;
+    let webhook = Process::start(&cluster).await;
+    cluster.told_of("last").await;
+    (webhook.peak_memory(), cluster)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_deployments_that_ask_for_nothing() {
+    let container = variables();
+    let deployments = numbered(25, |name| deployment(name, "{}", &container));
+    let (memory, _) = told_of_the_last(Holds { deployments, ..Holds::default() }).await;
+    assert!(memory < MOST_MEMORY, "{memory} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_deployments_that_ask() {
+    let container = variables();
+    let deployments = numbered(25, |name| deployment(name, ASKS, &container));
+    let (memory, _) = told_of_the_last(Holds { deployments, ..Holds::default() }).await;
+    assert!(memory < MOST_MEMORY, "{memory} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_metadata() {
+    let names: Vec<String> = (0..5_000).map(|number| format!("evenkeel.dev/x{number}")).collect();
+    let annotations: Value = names.iter().map(|name| (name.clone(), json!("y".repeat(30)))).collect();
+    let fields: Value = names.iter().map(|name| (format!("f:{name}"), json!({"f:a": {}, "f:b": {}}))).collect();
+    let managed = format!(r#""metadata":{{"managedFields":[{{"manager":"x","fieldsV1":{fields}}}],"#);
+    let of_template = format!(r#""metadata":{{"annotations":{annotations}}}"#);
+    let text = annotations.to_string();
+    let deployments = numbered(25, |name| {
+        let deployment = deployment(name, &text, r#"{"name":"app"}"#);
+        deployment.replacen(r#""metadata":{"#, &managed, 1).replacen(r#""metadata":{}"#, &of_template, 1)
+    });
+    let namespace = json!({"labels": annotations, "managedFields": [{"manager": "x", "fieldsV1": fields}]});
+    let (memory, _) = told_of_the_last(Holds { deployments, namespace, ..Holds::default() }).await;
+    assert!(memory < MOST_MEMORY, "{memory} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_changes() {
+    let change = |object: &str| format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
+    let large =
+        variables().replace(r#""name":"app""#, &format!(r#""name":"app","args":[{}"<"]"#, r#""<","#.repeat(700_000)));
+    let large = numbered(3, |name| deployment(name, ASKS, &large));
+    let mut watched: Vec<String> = large.iter().map(|object| change(object)).collect();
+    watched.push(change(&missed("changed")));
+    let cluster = ApiServer::start(Holds { watched, ..Holds::default() }).await;
+    let webhook = Process::start(&cluster).await;
+    cluster.told_of("changed").await;
+    let memory = webhook.peak_memory();
+    assert!(memory < MOST_MEMORY, "{memory} KiB");
+    assert_eq!(cluster.told(), ["changed"], "what is too large to be looked at is not told of");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_reviews_at_once() {
+    let cluster = ApiServer::start(Holds::default()).await;
+    let webhook = Process::start(&cluster).await;
+    let small = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"})).to_string();
+    // 100,000 values in 300 kB.
+    let arguments = format!(r#""image":"app:1","args":[{}""]"#, r#""","#.repeat(99_000));
+    let large = small.replace(r#""image":"app:1""#, &arguments);
+    assert!(large.len() > 290_000);
+    let flood = join_all((0..50).map(|_| webhook.review(large.clone())));
+    let others = async {
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            answers.push(webhook.review(small.clone()).await);
+        }
+        answers
+    };
+    let (flood, others) = tokio::join!(flood, others);
+    for answer in flood {
+        assert_eq!(answer["allowed"], true);
+        assert!(answer["patch"].is_string() || answer["warnings"][0].is_string(), "{answer}");
+    }
+    for answer in others {
+        assert!(answer["patch"].is_string(), "one of usual size is looked at: {answer}");
+    }
+    let memory = webhook.peak_memory();
+    assert!(memory < MOST_MEMORY + MOST_BODIES, "{memory} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn namespaces_that_are_paths() {
+    let cluster = ApiServer::start(Holds::default()).await;
+    let webhook = Process::start(&cluster).await;
+    let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"}));
+    for namespace in ["evenkeel/secrets/evenkeel-webhook-ca", "shop?watch=true", "../../version", "%2e%2e", "", "shop"]
+    {
+        review["request"]["namespace"] = json!(namespace);
+        assert!(webhook.review(review.to_string()).await["patch"].is_string(), "{namespace}");
+    }
+    assert_eq!(cluster.asked(), ["/api/v1/namespaces/shop"]);
+}

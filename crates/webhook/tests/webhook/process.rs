@@ -1,0 +1,79 @@
+//! The program in a process of its own, beside an API server of a test.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use rustls::pki_types::CertificateDer;
+use rustls::version::TLS13;
+use serde_json::Value;
+
+use crate::api_server::ApiServer;
+use crate::running::{Http1, certificate, collect, connect};
+
+/// A running program; dropped, it is killed.
+pub(crate) struct Process {
+    child: Child,
+    reviews: SocketAddr,
+    trusted: CertificateDer<'static>,
+    _folder: tempfile::TempDir,
+}
+
+impl Process {
+    /// Starts one that knows namespaces and tells Events of Deployments, and waits until it listens.
+    pub(crate) async fn start(cluster: &ApiServer) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trusted = certificate(folder.path());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel-webhook"))
+            .args(["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=files", "--read-namespaces=on"])
+            .args(["--events=Deployment", "--shutdown-delay=1ms"])
+            .env("EVENKEEL_WEBHOOK_TLS_CERT", folder.path().join("tls.crt"))
+            .env("EVENKEEL_WEBHOOK_TLS_KEY", folder.path().join("tls.key"))
+            .env("KUBECONFIG", cluster.kubeconfig())
+            // As in the chart.
+            .env("MALLOC_ARENA_MAX", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (listens, listening) = tokio::sync::oneshot::channel();
+        // To the end, so that the program can write all of its log.
+        std::thread::spawn(move || {
+            let mut listens = Some(listens);
+            for line in lines {
+                if let (true, Some((_, address))) = (line.contains("reviews"), line.split_once("address="))
+                    && let Some(listens) = listens.take()
+                {
+                    listens.send(address.parse().unwrap()).unwrap();
+                }
+            }
+        });
+        let reviews = listening.await.expect("it listens");
+        Self { child, reviews, trusted, _folder: folder }
+    }
+
+    /// The answer to the review in `body`, which is expected to be one.
+    pub(crate) async fn review(&self, body: impl Into<Bytes>) -> Value {
+        let stream = connect(self.reviews, &self.trusted, &["http/1.1"], &TLS13).await.unwrap();
+        let response = Http1::new(stream).await.post(body).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let review: Value = serde_json::from_slice(&collect(response).await).unwrap();
+        review["response"].clone()
+    }
+
+    /// The most memory that it has had so far, in KiB (`VmHWM` of `/proc/PID/status`).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
