@@ -183,6 +183,26 @@ async fn the_last_response_is_waited_for() {
     assert_eq!((ending, relay.session.has_been_read()), (Ending::Linger, true));
 }
 
+/// The app breaks off in one response while another, which is whole, is on its way to a client that reads slowly: a reset would
+/// destroy that one, and the end of the connection leaves no doubt that the first is not whole.
+#[tokio::test]
+async fn an_app_that_breaks_off_takes_no_whole_response_along() {
+    let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
+    let long = long_response(1);
+    let both = async {
+        open(&mut client, &mut app).await;
+        client.write_all(&frame_of(1, 1, 1)).await.unwrap();
+        expect(&mut app, &frame_of(1, 1, 1)).await;
+        app.write_all(&long).await.unwrap();
+        expect(&mut client, &long[..1]).await;
+        app.set_zero_linger().unwrap();
+        drop(app);
+    };
+    let (ending, ()) = tokio::join!(relay.run(), both);
+    assert_eq!(ending, Ending::Linger);
+    assert!(relay.session.has_open_streams());
+}
+
 /// How long the relay goes on behind the last response when no answer to the last PING comes; `speaks` says whether the client
 /// sends something else.
 async fn unanswered(speaks: bool) -> Duration {
