@@ -170,7 +170,7 @@ fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
 }
 
 /// The least memory limit of the proxy. A container's first process is the runtime's own, which needs some MiB: runc fails
-/// below 5Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for connections.
+/// up to 4Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for connections.
 pub const LEAST_MEMORY_LIMIT: MemoryQuantity = MemoryQuantity::of_mebibytes(16);
 /// Stacks and buffers of each thread after the first, in MiB.
 const OF_A_THREAD: u32 = 3;

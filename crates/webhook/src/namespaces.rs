@@ -4,6 +4,7 @@
 //! nothing is known: injection then keeps to what the workload has.
 
 mod cache;
+mod demands;
 mod name;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use self::cache::Cache;
+pub(crate) use self::demands::DEMANDS;
 use self::name::is_name;
 use crate::projection::Rule;
 
@@ -78,17 +80,19 @@ impl Namespaces {
     }
 
     /// The metadata of the cluster's namespaces, of which those with the labels of `reviewed` send reviews. It needs `get` on
-    /// them. The client reads [`NAMESPACE`].
-    pub(crate) fn of_cluster(client: Client, reviewed: Selector) -> Self {
+    /// them. The client reads [`NAMESPACE`], and `lists` what they demand of pods, [`DEMANDS`].
+    pub(crate) fn of_cluster(client: Client, lists: Client, reviewed: Selector) -> Self {
         let namespaces = Api::<Namespace>::all(client);
         Self::reading(Box::new(move |name| {
-            let (namespaces, reviewed) = (namespaces.clone(), reviewed.clone());
+            let (namespaces, lists, reviewed) = (namespaces.clone(), lists.clone(), reviewed.clone());
             async move {
-                let namespace = namespaces.get_metadata(&name).await.map_err(|error| error.to_string())?;
+                let metadata = async { namespaces.get_metadata(&name).await.map_err(|error| error.to_string()) };
+                let (namespace, demands) = tokio::try_join!(metadata, demands::read(&lists, &name))?;
                 let labels = namespace.metadata.labels.unwrap_or_default();
                 let annotations = namespace.metadata.annotations.unwrap_or_default();
                 let is_reviewed = reviewed.matches(&labels);
-                Ok(Known { facts: NamespaceFacts::of(&labels, annotations), is_reviewed })
+                let facts = NamespaceFacts { demands, ..NamespaceFacts::of(&labels, annotations) };
+                Ok(Known { facts, is_reviewed })
             }
             .boxed()
         }))

@@ -22,7 +22,7 @@ use crate::events::Watch;
 use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
-use crate::namespaces::{NAMESPACE, Namespaces};
+use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
 use crate::places::Guest;
 use crate::projection::OBJECT;
 use crate::review::{self, Judge, Reviewer};
@@ -103,7 +103,8 @@ impl Webhook {
         let shared = Shared::new(clock);
         let judge = if settings.read_namespaces {
             let client = cluster::client(&NAMESPACE).await?;
-            judge.knowing(Namespaces::of_cluster(client, settings.namespaces.clone()))
+            let lists = cluster::client(&DEMANDS).await?;
+            judge.knowing(Namespaces::of_cluster(client, lists, settings.namespaces.clone()))
         } else {
             judge
         };

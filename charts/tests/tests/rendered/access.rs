@@ -64,6 +64,7 @@ fn secrets_are_read_for_certificates_of_its_own_alone() {
             rules(&rendered).iter().map(|(_, rule)| (words(rule, "resources"), words(rule, "verbs"))).collect();
         let expected = [
             (vec!["namespaces"], vec!["get"]),
+            (vec!["limitranges", "resourcequotas"], vec!["list"]),
             (vec!["deployments"], vec!["get", "list", "watch"]),
             (vec!["events"], vec!["create"]),
         ];

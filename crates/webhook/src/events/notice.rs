@@ -54,13 +54,18 @@ occasions! {
     Injected: "injected", "ProxyInjected", "Normal", "the recycling proxy was injected";
     Skipped: "skipped", "InjectionSkipped", "Warning", "the recycling proxy was asked for, but this workload cannot have it";
     Invalid: "invalid", "InvalidSettings", "Warning", "the annotations have faults; nothing was injected or changed";
+    Refused: "refused", "PodsRefused", "Warning", "the recycling proxy was injected, and the API server refuses the pods, for its sake or another's";
     Missed: "missed", "InjectionMissed", "Warning", "the webhook was away when the workload was changed; any further change is reviewed";
 }
 
 impl Notice {
     /// What there is to tell of a stored `workload`, for which injection would have this `outcome` now.
     pub(super) fn of(workload: &Value, kind: WorkloadKind, outcome: &Outcome) -> Option<Self> {
+        let refusal = refusal(workload).filter(|_| is_injected(workload, kind));
         let (occasion, note) = match outcome {
+            Outcome::Unchanged { .. } | Outcome::Inject { .. } if let Some(message) = refusal => {
+                told_of_refusal(message)
+            }
             Outcome::Unchanged { report } => {
                 let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
                 (Occasion::Injected, format!("the recycling proxy takes {}", ports.join(", ")))
@@ -81,6 +86,21 @@ impl Notice {
         };
         Some(Self { occasion, note: shortened(note) })
     }
+}
+
+/// Why the pods of a workload cannot be created, in the words of its controller.
+pub(super) fn refusal(workload: &Value) -> Option<&str> {
+    let conditions = workload.pointer("/status/conditions").and_then(Value::as_array)?;
+    let says = |condition: &&Value, key, word| condition.get(key).and_then(Value::as_str) == Some(word);
+    let fails = |condition: &&Value| says(condition, "type", "ReplicaFailure") && says(condition, "status", "True");
+    conditions.iter().find(fails)?.get("message")?.as_str()
+}
+
+fn told_of_refusal(message: &str) -> (Occasion, String) {
+    // Each pod has a name of its own, which would make each refusal another one.
+    let why = message.split_once(" is forbidden: ").map_or(message, |(_, why)| why);
+    let whose = if why.contains(inject::PROXY_CONTAINER) { ", for the proxy's sake" } else { "" };
+    (Occasion::Refused, format!("pods with the recycling proxy are refused{whose}: {why}"))
 }
 
 fn is_injected(workload: &Value, kind: WorkloadKind) -> bool {
@@ -145,6 +165,40 @@ mod tests {
             assert_eq!(told.as_ref().map(|(occasion, _)| *occasion), occasion, "{workload}");
             assert!(told.is_none_or(|(_, note)| note.contains(words)), "{workload}");
         }
+    }
+
+    #[test]
+    fn pods_that_are_refused_are_told_of() {
+        let asks = json!({"evenkeel.dev/max-requests": "5"});
+        let failing = |mut workload: Value, message: &str| {
+            let condition = json!({"type": "ReplicaFailure", "status": "True", "message": message});
+            workload["status"] = json!({"conditions": [{"type": "Available"}, condition]});
+            workload
+        };
+        let plain = workload(&asks, &json!({}));
+        let quota =
+            r#"pods "web-7d9c-x8k2p" is forbidden: failed quota: q: must specify limits.cpu for: recycling-proxy"#;
+        let (occasion, note) = told(&failing(injected(&plain), quota)).unwrap();
+        assert_eq!(occasion, Occasion::Refused);
+        let expected = "pods with the recycling proxy are refused, for the proxy's sake: \
+                        failed quota: q: must specify limits.cpu for: recycling-proxy";
+        assert_eq!(note, expected);
+        // A LimitRange names no container.
+        let range = r#"pods "web-7d9c-x8k2p" is forbidden: minimum cpu usage per Container is 20m, but request is 10m"#;
+        let mut outdated = injected(&plain);
+        outdated["metadata"]["annotations"]["evenkeel.dev/jitter"] = json!("0%");
+        for workload in [injected(&plain), outdated] {
+            let (occasion, note) = told(&failing(workload, range)).unwrap();
+            assert_eq!(occasion, Occasion::Refused);
+            assert_eq!(
+                note,
+                "pods with the recycling proxy are refused: minimum cpu usage per Container is 20m, but request is 10m"
+            );
+        }
+        let mut well = failing(injected(&plain), range);
+        well["status"]["conditions"][1]["status"] = json!("False");
+        assert_eq!(told(&well).unwrap().0, Occasion::Injected);
+        assert_eq!(told(&failing(plain, range)).unwrap().0, Occasion::Missed, "its pods have no proxy");
     }
 
     #[test]

@@ -17,13 +17,13 @@ use tracing::{debug, warn};
 
 use super::fetch::{Fetched, fetch};
 use super::memory::{Memory, number};
-use super::notice::Notice;
+use super::notice::{Notice, refusal};
 use super::publish::{event, publish};
 use crate::clock::Clock;
 use crate::cluster::{self, ClusterError};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::namespaces::{NAMESPACE, Namespaces};
+use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
 use crate::projection::{OBJECT, Rule};
 
 /// So many objects are in memory at once while all are listed; of each no more than [`WORKLOAD`].
@@ -33,8 +33,13 @@ const PAGE: u32 = 25;
 const LARGEST: usize = 12 << 20;
 /// More than we know, each longer than we read it here: whether there is one is what counts.
 static ANNOTATIONS: Rule = Rule::Prefixed(64, &[PREFIX], &Rule::Scalar(256));
-/// What is read of workloads, of lists of them, and of events of their watch: the names of an object and whether it asks. The
-/// rest is tenants' to fill, with as much as they like.
+/// Whether pods are refused, and why.
+static CONDITION: Rule = Rule::Members(
+    &[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16)), ("message", &Rule::Scalar(512))],
+    &Rule::Drop,
+);
+/// What is read of workloads, of lists of them, and of events of their watch: the names of an object, whether it asks and
+/// whether its pods are refused. The rest is tenants' to fill, with as much as they like.
 static WORKLOAD: Rule = Rule::Members(
     &[
         ("kind", &Rule::Keep),
@@ -67,6 +72,7 @@ static WORKLOAD: Rule = Rule::Members(
                 &Rule::Drop,
             ),
         ),
+        ("status", &Rule::Members(&[("conditions", &Rule::Elements(16, &CONDITION))], &Rule::Drop)),
         ("items", &Rule::Elements(usize::MAX, &WORKLOAD)),
         ("type", &Rule::Keep),
         ("object", &WORKLOAD),
@@ -124,7 +130,11 @@ impl Watch {
         let cluster = Arc::new(Cluster {
             workloads: cluster::client(&WORKLOAD).await?,
             objects: cluster::client(&OBJECT).await?,
-            namespaces: Namespaces::of_cluster(cluster::client(&NAMESPACE).await?, reviewed.clone()),
+            namespaces: Namespaces::of_cluster(
+                cluster::client(&NAMESPACE).await?,
+                cluster::client(&DEMANDS).await?,
+                reviewed.clone(),
+            ),
             desk: Desk::new(LARGEST),
         });
         let defaults = Arc::new(defaults.clone());
@@ -163,8 +173,8 @@ impl Watch {
             memory.forget(&uid);
             return;
         }
-        // Its status changes all the time, and neither counts.
-        let version = number(&(object.metadata.generation, object.annotations()));
+        // Its status changes all the time, of which one condition counts.
+        let version = number(&(object.metadata.generation, object.annotations(), refusal(&object.data)));
         if memory.has_seen(&uid, version) || !memory.has_room_for(&uid) {
             return;
         }
@@ -252,6 +262,18 @@ mod tests {
             let read = Projector::project(&WORKLOAD, object.to_string().as_bytes());
             assert_eq!(asks(&serde_json::from_slice(&read).unwrap()), asking, "{object}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_pods_is_read() {
+        let conditions = json!([
+            {"type": "Progressing", "status": "True", "message": "x"},
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no"},
+        ]);
+        let object = json!({"metadata": {"name": "web"}, "status": {"conditions": conditions, "replicas": 1}});
+        let read = Projector::project(&WORKLOAD, object.to_string().as_bytes());
+        let object: DynamicObject = serde_json::from_slice(&read).unwrap();
+        assert_eq!(refusal(&object.data), Some("no"));
     }
 
     #[test]

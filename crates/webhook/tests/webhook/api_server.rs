@@ -26,6 +26,8 @@ pub(crate) struct Holds {
     pub(crate) deployments: Vec<String>,
     /// What a watch of Deployments is sent, a line each, before it falls silent.
     pub(crate) watched: Vec<String>,
+    /// The `LimitRange`s of every namespace.
+    pub(crate) limit_ranges: Vec<Value>,
     /// The metadata of every namespace, but its name.
     pub(crate) namespace: Value,
 }
@@ -53,6 +55,7 @@ impl ApiServer {
             .route("/apis/apps/v1/deployments", get(deployments))
             .route("/apis/apps/v1/namespaces/{namespace}/deployments/{name}", get(deployment))
             .route("/api/v1/namespaces/{name}", get(namespace))
+            .route("/api/v1/namespaces/{name}/limitranges", get(limit_ranges))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(event))
             .fallback(other)
             .with_state(Arc::clone(&seen));
@@ -143,6 +146,12 @@ async fn namespace(State(seen): State<Arc<Seen>>, Path(name): Path<String>, uri:
     }
     metadata["name"] = json!(name);
     axum::Json(json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata})).into_response()
+}
+
+async fn limit_ranges(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
+    seen.asked.lock().unwrap().push(uri.to_string());
+    let list = json!({"kind": "LimitRangeList", "apiVersion": "v1", "metadata": {}, "items": seen.holds.limit_ranges});
+    axum::Json(list).into_response()
 }
 
 async fn event(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {

@@ -4,6 +4,7 @@ mod api_server;
 mod attacks;
 mod chart;
 mod command_line;
+mod demands;
 mod documentation;
 mod process;
 mod reviews;

@@ -1,0 +1,22 @@
+//! What a namespace demands of the resources of its pods reaches the patch.
+
+use serde_json::json;
+
+use crate::api_server::{ApiServer, Holds};
+use crate::process::Process;
+use crate::running::review_of_deployment;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_range_of_the_namespace_is_followed() {
+    let item = json!({
+        "type": "Container",
+        "min": {"cpu": "20m"}, "max": {"cpu": "500m"}, "maxLimitRequestRatio": {"cpu": "10"},
+    });
+    let limit_ranges = vec![json!({"metadata": {"name": "containers"}, "spec": {"limits": [item]}})];
+    let cluster = ApiServer::start(Holds { limit_ranges, ..Holds::default() }).await;
+    let webhook = Process::start(&cluster).await;
+    let review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"}));
+    let response = webhook.review(review.to_string()).await;
+    let fitted = "evenkeel: so that pods are admitted, the proxy's cpu is: request 20m, limit 200m";
+    assert_eq!(response["warnings"], json!([fitted]), "{response}");
+}
