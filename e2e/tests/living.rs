@@ -1,5 +1,8 @@
 //! Promise: an injected Deployment can be lived with. Whatever its author applies, edits or rolls back, it stays injected, meets
 //! no conflict, keeps what is the author's, and comes to rest: the same manifest once more changes nothing.
+//!
+//! One author, that is: a second field manager that sets a probe's port meets a conflict with the first
+//! (docs/WHERE-PODS-ARE-REFUSED.md, "Server-side apply").
 
 use std::fs;
 use std::io::Write as _;
