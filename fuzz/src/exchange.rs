@@ -175,7 +175,7 @@ fn fields(head: &[u8]) -> usize {
 
 /// A body that has been found whole, without its coding.
 fn decoded(framing: Body, body: &[u8]) -> Vec<u8> {
-    if framing != Body::chunked() {
+    if framing != Body::chunked() && framing != Body::chunked_response() {
         return body.to_vec();
     }
     let (mut rest, mut data) = (body, Vec::new());

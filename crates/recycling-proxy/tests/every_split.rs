@@ -17,7 +17,7 @@ use recycling_proxy::recycle::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::exchange::short;
-use crate::framing::{BAD_LENGTHS, BAD_LINES, bad_chunks};
+use crate::framing::{BAD_LENGTHS, BAD_LINES, SPACE_BEFORE_COLON, bad_chunks};
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -91,7 +91,7 @@ fn offers_of_http_are_taken_out() {
 
 #[test]
 fn refused_requests() {
-    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES).chain(SPACE_BEFORE_COLON) {
         let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
         let outcome = every_cut_of_the_request(name, &request, &[OK]);
         assert!(
@@ -116,6 +116,13 @@ fn refused_responses() {
     }
     let outcome = every_cut_of_the_response("a byte too much", GET, &[OK, b"!"].concat());
     assert_eq!((outcome.offence, outcome.to_client.as_slice()), (Some(Offence::App(Fault::Unsolicited)), OK));
+}
+
+#[test]
+fn space_before_a_colon_in_a_response() {
+    let response = b"HTTP/1.1 200 OK\r\nX : a : b\r\nContent-Length\t: 2\r\n\r\nok";
+    let outcome = every_cut_of_the_response("space before a colon", GET, response);
+    assert_eq!(outcome.to_client, b"HTTP/1.1 200 OK\r\nX: a : b\r\nContent-Length: 2\r\n\r\nok");
 }
 
 #[test]

@@ -25,9 +25,14 @@ impl Body {
         Self(Rest::Length(length))
     }
 
-    /// A body in chunks.
+    /// A request body in chunks.
     pub const fn chunked() -> Self {
-        Self(Rest::Chunked(Chunked::new()))
+        Self(Rest::Chunked(Chunked::of_request()))
+    }
+
+    /// A response body in chunks.
+    pub const fn chunked_response() -> Self {
+        Self(Rest::Chunked(Chunked::of_response()))
     }
 
     /// A response body that the end of the app's stream ends.

@@ -28,6 +28,8 @@ pub struct Chunked {
     state: State,
     /// Bytes of extensions of this chunk, or of the trailer section.
     side_text: u16,
+    /// White space may stand between a size and its CRLF.
+    size_may_be_padded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ enum State {
         value: u64,
         digits: u8,
     },
-    /// White space after the size, which only an extension may follow.
+    /// White space after the size, which only an extension may follow, or in a response the end of the line.
     Padding {
         value: u64,
     },
@@ -60,9 +62,15 @@ enum State {
 }
 
 impl Chunked {
-    /// At the start of a body.
-    pub const fn new() -> Self {
-        Self { state: State::Size { value: 0, digits: 0 }, side_text: 0 }
+    /// At the start of a request's body.
+    pub const fn of_request() -> Self {
+        Self { state: State::Size { value: 0, digits: 0 }, side_text: 0, size_may_be_padded: false }
+    }
+
+    /// At the start of a response's body. Old servers write sizes of a fixed width, and those who read white space behind a
+    /// size at all read no other size for it.
+    pub const fn of_response() -> Self {
+        Self { size_may_be_padded: true, ..Self::of_request() }
     }
 
     /// Whether the last chunk and the trailer section have passed.
@@ -128,6 +136,7 @@ impl Chunked {
             }
             (State::Size { digits: 0, .. }, _) => bad_chunk,
             (State::Size { value, .. } | State::Extension { value }, b'\r') => Ok(State::SizeLf { value }),
+            (State::Padding { value }, b'\r') if self.size_may_be_padded => Ok(State::SizeLf { value }),
             (State::Size { value, .. } | State::Padding { value }, b';') => {
                 self.side_text = 0;
                 Ok(State::Extension { value })
@@ -177,12 +186,6 @@ impl Chunked {
     }
 }
 
-impl Default for Chunked {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Field values and extensions: visible characters, spaces, tabs and obs-text (RFC 9110 §5.5).
 fn is_field_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
@@ -226,7 +229,10 @@ mod tests {
     }
 
     fn read_in(bytes: &[u8], step: usize) -> (usize, Result<bool, Fault>) {
-        let mut chunked = Chunked::new();
+        read_by(Chunked::of_request(), bytes, step)
+    }
+
+    fn read_by(mut chunked: Chunked, bytes: &[u8], step: usize) -> (usize, Result<bool, Fault>) {
         let mut passed = 0;
         for piece in bytes.chunks(step) {
             let mut rest = piece;
@@ -285,6 +291,23 @@ mod tests {
             ("5\r\nhell\r\n0\r\n\r\n", 8),
         ] {
             assert_eq!(read(bytes.as_bytes()), (passed, Err(Fault::BadChunk)), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_may_follow_a_size_in_a_response() {
+        for body in ["5  \r\nhello\r\n0 \r\n\r\n", "5\t\r\nhello\r\n0\t \r\nA: b\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n"]
+        {
+            for step in [1, body.len()] {
+                let read = read_by(Chunked::of_response(), body.as_bytes(), step);
+                assert_eq!(read, (body.len(), Ok(true)), "{body:?}");
+            }
+        }
+        for (bytes, passed) in [("5 5\r\n", 2), (" 5\r\n", 0), ("5 \nhello", 2), ("5\u{b}\r\n", 1), ("5 \r \n", 3)] {
+            for step in [1, bytes.len()] {
+                let read = read_by(Chunked::of_response(), bytes.as_bytes(), step);
+                assert_eq!(read, (passed, Err(Fault::BadChunk)), "{bytes:?}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::announce::announced;
 use super::body::Body;
 use super::fault::Fault;
 use super::forwarded::addition;
-use super::head::{Method, RequestHead, ResponseHead};
+use super::head::{Method, RequestHead, ResponseHead, without_space_before_colons};
 use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
@@ -249,8 +249,7 @@ impl Conversation {
             match &mut self.response {
                 Half::Head(end) => {
                     let Some(length) = complete_head(end, from_app, self.head_limit)? else { return Ok(()) };
-                    let bytes = from_app.unexamined().get(..length).unwrap_or_default();
-                    let head = ResponseHead::parse(bytes, self.method)?;
+                    let (head, length) = self.response_head(from_app, length)?;
                     if head == ResponseHead::Tunnel && self.method != Method::Connect && self.upgrade_declined {
                         return Err(Fault::UnaskedUpgrade);
                     }
@@ -285,6 +284,20 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// Parses the head of `length` bytes that is next, and returns its length, which may have changed.
+    fn response_head(&self, from_app: &mut Buffer, length: usize) -> Result<(ResponseHead, usize), Fault> {
+        let bytes = from_app.unexamined().get(..length).unwrap_or_default();
+        match ResponseHead::parse(bytes, self.method) {
+            Ok(head) => Ok((head, length)),
+            Err(fault) => {
+                let edited = without_space_before_colons(bytes).ok_or(fault)?;
+                let head = ResponseHead::parse(&edited, self.method)?;
+                from_app.replace(length, &edited);
+                Ok((head, edited.len()))
+            }
+        }
     }
 
     /// Decides whether this response is the connection's last; the length of its head, which may have changed.

@@ -59,6 +59,16 @@ impl Fields {
         Ok(fields)
     }
 
+    /// Reads the fields of a message that has no body whatever they say (RFC 9112 §6.3): nobody can read those of its
+    /// framing differently, for nobody reads them.
+    pub fn without_framing(headers: &[Header<'_>]) -> Self {
+        let mut fields = Self::default();
+        for header in headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection")) {
+            fields.connection(header.value);
+        }
+        fields
+    }
+
     /// Whether a request names its host as it must; HTTP/1.0 need not.
     pub fn check_host(&self, version_11: bool) -> Result<(), Fault> {
         match self.hosts {

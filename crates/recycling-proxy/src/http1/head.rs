@@ -4,7 +4,7 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 
 use super::body::Body;
 use super::fault::Fault;
-use super::fields::Fields;
+use super::fields::{Fields, is_token};
 
 /// Fields for which a parse needs no allocation; a head may have any number.
 const USUAL_FIELDS: usize = 64;
@@ -118,12 +118,14 @@ impl ResponseHead {
             if !is_complete(parsed)? {
                 return Ok(None);
             }
-            let fields = Fields::read(response.headers)?;
             let version_11 = response.version == Some(1);
+            let code = response.code.unwrap_or_default();
+            let bodiless = method == Method::Head || matches!(code, 100..=199 | 204 | 304);
+            let fields =
+                if bodiless { Fields::without_framing(response.headers) } else { Fields::read(response.headers)? };
             if fields.chunked && !version_11 {
                 return Err(Fault::BadTransferEncoding);
             }
-            let code = response.code.unwrap_or_default();
             let read = match (method, code) {
                 (_, 101) | (Method::Connect, 200..=299) => Self::Tunnel,
                 (_, 100..=199) => Self::Interim,
@@ -142,11 +144,27 @@ impl ResponseHead {
     }
 }
 
+/// The head without the white space between field names and their colons, which a proxy removes from a response
+/// (RFC 9112 §5.1); `None` where there is none.
+pub(super) fn without_space_before_colons(head: &[u8]) -> Option<Vec<u8>> {
+    let mut edited = Vec::with_capacity(head.len());
+    for line in head.split_inclusive(|byte| *byte == b'\n') {
+        let name = line.iter().take_while(|byte| is_token(**byte)).count();
+        let (name, rest) = line.split_at_checked(name)?;
+        let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        // Neither an empty line nor a folded one has a name, and the status line has no colon there.
+        let behind = rest.get(space..).filter(|behind| !name.is_empty() && behind.starts_with(b":"));
+        edited.extend_from_slice(name);
+        edited.extend_from_slice(behind.unwrap_or(rest));
+    }
+    (edited.len() < head.len()).then_some(edited)
+}
+
 /// RFC 9112 §6.3.
 fn response_body(method: Method, code: u16, fields: Fields) -> Body {
     match (method, code, fields.chunked, fields.length) {
         (Method::Head, ..) | (_, 204 | 304, ..) => Body::none(),
-        (_, _, true, _) => Body::chunked(),
+        (_, _, true, _) => Body::chunked_response(),
         (_, _, false, Some(length)) => Body::length(length),
         (_, _, false, None) => Body::until_end_of_connection(),
     }
@@ -269,7 +287,8 @@ mod tests {
         let other = Method::Other;
         assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
         assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
-        assert_eq!(response("HTTP/1.1 200 \nTransfer-Encoding: chunked\n\n", other), Ok(more(Body::chunked())));
+        let chunked = Body::chunked_response();
+        assert_eq!(response("HTTP/1.1 200 \nTransfer-Encoding: chunked\n\n", other), Ok(more(chunked)));
         assert_eq!(
             response("HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\n", other),
             Ok(last(Body::length(2)))
@@ -300,10 +319,56 @@ mod tests {
             ("HTTP/1.1 099 OK\n\n", Fault::MalformedHead),
             ("ICY 200 OK\n\n", Fault::MalformedHead),
             ("HTTP/1.1 200 OK\nX : y\n\n", Fault::MalformedHead),
+            ("HTTP/1.1 200 OK\nX: y\n z : z\n\n", Fault::MalformedHead),
             ("HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\n", Fault::BadTransferEncoding),
             ("HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n", Fault::BadTransferEncoding),
         ] {
             assert_eq!(response(head, Method::Other), Err(fault), "{head:?}");
+        }
+    }
+
+    /// They end with their head for everybody.
+    #[test]
+    fn the_framing_of_a_response_without_a_body_is_not_judged() {
+        for fields in [
+            "Content-Length: 5\nTransfer-Encoding: chunked\n",
+            "Content-Length: 5\nContent-Length: 6\n",
+            "Content-Length: x\n",
+            "Transfer-Encoding: identity\n",
+        ] {
+            for (code, method) in [(200, Method::Head), (404, Method::Head), (204, Method::Other), (304, Method::Other)]
+            {
+                let head = format!("HTTP/1.1 {code} x\n{fields}\n");
+                assert_eq!(response(&head, method), Ok(more(Body::none())), "{head}");
+                let head = format!("HTTP/1.1 {code} x\nConnection: close\n{fields}\n");
+                assert_eq!(response(&head, method), Ok(last(Body::none())), "{head}");
+            }
+            assert_eq!(response(&format!("HTTP/1.1 103 x\n{fields}\n"), Method::Other), Ok(ResponseHead::Interim));
+            assert!(response(&format!("HTTP/1.1 200 x\n{fields}\n"), Method::Other).is_err(), "{fields}");
+        }
+    }
+
+    #[test]
+    fn space_before_colons_is_removed_and_nothing_else() {
+        let edit =
+            |head: &str| without_space_before_colons(head.as_bytes()).map(|head| String::from_utf8(head).unwrap());
+        for (head, edited) in [
+            (
+                "HTTP/1.1 200 a : b\r\nX-A : b : c\r\nY\t \t:\r\nZ: z :\r\n\r\n",
+                "HTTP/1.1 200 a : b\r\nX-A: b : c\r\nY:\r\nZ: z :\r\n\r\n",
+            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+        ] {
+            assert_eq!(edit(head).as_deref(), Some(edited));
+        }
+        for head in [
+            "HTTP/1.1 200 OK\r\nX: y\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: y\r\n Z : z\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n : z\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX Y : z\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX\u{b}: z\r\n\r\n",
+        ] {
+            assert_eq!(edit(head), None, "{head:?}");
         }
     }
 

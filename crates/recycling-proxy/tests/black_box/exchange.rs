@@ -138,6 +138,26 @@ fn without_a_body() -> Vec<Exchange> {
     vec![
         Exchange::new("HEAD with a length", head, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"),
         Exchange::new("HEAD with a coding", head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        Exchange::new(
+            "HEAD with a length and a coding",
+            head,
+            "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        Exchange::new(
+            "HEAD with two lengths",
+            head,
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        ),
+        Exchange::new(
+            "304 with a length and a coding",
+            GET,
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        Exchange::new(
+            "white space behind chunk sizes",
+            GET,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0 \t\r\n\r\n",
+        ),
         Exchange::new("HEAD without either", head, "HTTP/1.1 200 OK\r\n\r\n"),
         Exchange::new("204", GET, "HTTP/1.1 204 No Content\r\n\r\n"),
         Exchange::new("304", GET, "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),

@@ -51,10 +51,6 @@ pub(crate) const BAD_LINES: &[BadFields] = &[
     ("folded value after a tab", b"X: a\r\n\tb\r\n"),
     ("folded length", b"Content-Length:\r\n 3\r\n"),
     ("folded coding", b"Transfer-Encoding:\r\n chunked\r\n"),
-    ("space before the colon", b"X : a\r\n"),
-    ("tab before the colon", b"X\t: a\r\n"),
-    ("length before a space and a colon", b"Content-Length : 3\r\n"),
-    ("coding before a space and a colon", b"Transfer-Encoding : chunked\r\n"),
     ("no colon", b"X\r\n"),
     ("no name", b": a\r\n"),
     ("space in a name", b"X Y: a\r\n"),
@@ -72,6 +68,15 @@ pub(crate) const BAD_LINES: &[BadFields] = &[
     ("bare CR before a name", b"\rX: a\r\n"),
     ("two CRs before the LF", b"X: a\r\r\n"),
     ("CR alone as a line", b"\r\r\n"),
+];
+
+/// White space between a name and its colon, which a request must not have and a proxy removes from a response (RFC 9112
+/// §5.1).
+pub(crate) const SPACE_BEFORE_COLON: &[BadFields] = &[
+    ("space before the colon", b"X : a\r\n"),
+    ("tab before the colon", b"X\t: a\r\n"),
+    ("length before a space and a colon", b"Content-Length : 3\r\n"),
+    ("coding before a space and a colon", b"Transfer-Encoding : chunked\r\n"),
 ];
 
 /// A chunked body that is in order up to a point.

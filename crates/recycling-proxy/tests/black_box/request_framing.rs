@@ -6,7 +6,7 @@ use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 use tokio::time::Instant;
 
-use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, BadFields, bad_chunks};
+use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, BadFields, SPACE_BEFORE_COLON, bad_chunks};
 use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, part};
 
 /// What a careless proxy would send on as a request of its own.
@@ -50,7 +50,7 @@ async fn ambiguous_fields() -> TestResult {
         ("two hosts", b"Host: b\r\n"),
         ("the same host twice", b"X: y\r\nhost: a\r\n"),
     ];
-    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES).chain(only_requests) {
+    for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES).chain(SPACE_BEFORE_COLON).chain(only_requests) {
         let request = with_fields(b"POST / HTTP/1.1\r\nHost: a\r\n", fields);
         cases.note(name, refused_everywhere(&stage, &request, &[400]).await);
     }

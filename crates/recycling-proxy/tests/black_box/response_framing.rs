@@ -40,6 +40,37 @@ async fn ambiguous_fields() -> TestResult {
     cases.verdict()
 }
 
+/// As RFC 9112 §5.1 has a proxy do it.
+#[tokio::test]
+async fn space_before_a_colon_is_removed() -> TestResult {
+    let mut cases = Cases::default();
+    for (limit, announcement) in [(1, "Connection: close\r\n"), (UNREACHED, "")] {
+        let stage = Stage::with_limit(limit).await?;
+        for space in [" ", "\t", " \t  "] {
+            let outcome = async {
+                let (mut client, mut app) = stage.pair().await?;
+                client.send(GET).await?;
+                app.expect(GET).await?;
+                app.send(format!("HTTP/1.1 200 a : b\r\nX{space}: y : z\r\nContent-Length{space}: 2\r\n\r\nok"))
+                    .await?;
+                client
+                    .expect(format!("HTTP/1.1 200 a : b\r\nX: y : z\r\nContent-Length: 2\r\n{announcement}\r\nok"))
+                    .await?;
+                TestResult::Ok(())
+            };
+            cases.note(format!("limit {limit}, {space:?}"), outcome.await);
+        }
+    }
+    let stage = Stage::with_limit(UNREACHED).await?;
+    for fields in
+        ["Content-Length : 3\r\nContent-Length: 4\r\n", "Content-Length: 3\r\nTransfer-Encoding : chunked\r\n"]
+    {
+        let response = format!("HTTP/1.1 200 OK\r\n{fields}\r\n0\r\n\r\n");
+        cases.note(fields.escape_default(), becomes_502(&stage, response.as_bytes()).await);
+    }
+    cases.verdict()
+}
+
 #[tokio::test]
 async fn ambiguous_heads() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;

@@ -227,6 +227,20 @@ fn a_client_that_always_pipelines_is_drained_in_the_end() {
 }
 
 #[test]
+fn space_before_a_colon_is_removed_from_a_response() {
+    let padded = b"HTTP/1.1 200 OK\r\nX : y\r\nContent-Length\t: 2\r\n\r\nok";
+    let mut dialogue = Dialogue::with_limit(2);
+    let plain = b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\n\r\nok";
+    assert_eq!(dialogue.exchange(GET, padded), plain);
+    let announced = b"HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    assert_eq!(dialogue.exchange(GET, padded), announced);
+    let mut dialogue = Dialogue::with_limit(2);
+    dialogue.client_sends(GET).unwrap();
+    let twice = dialogue.app_sends(b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\nContent-Length: 2\r\n\r\n");
+    assert_eq!(twice, Err(Offence::App(Fault::BadContentLength)));
+}
+
+#[test]
 fn tunnels_begin_on_the_apps_word_alone() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
     let mut dialogue = Dialogue::with_limit(1);
