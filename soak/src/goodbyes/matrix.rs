@@ -15,9 +15,9 @@ use crate::programs::Programs;
 use crate::report::{Table, count};
 
 /// The first run of a case; the later ones are as large as fits into its time.
-const FIRST: u64 = 200;
+const FIRST: u64 = 100;
 /// A run of a client takes no longer: its start, and requests that wait for their time to be up.
-const LONGEST_RUN: Duration = Duration::from_mins(3);
+const LONGEST_RUN: Duration = Duration::from_mins(10);
 
 /// A client, how many of its requests are under way at a time, and who retires its connections after how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

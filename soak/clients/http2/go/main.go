@@ -48,7 +48,7 @@ func (t *tally) note(why string) {
 
 // say returns why there was no right answer, or nothing.
 func say(channel *grpc.ClientConn) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var answer []byte
 	if err := channel.Invoke(ctx, "/echo.Echo/Say", &body, &answer, grpc.ForceCodec(raw{})); err != nil {

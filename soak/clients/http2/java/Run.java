@@ -9,7 +9,7 @@ import java.util.stream.Collectors;
 /** The loop that all Java clients share, and what they saw, as the one line that {@code soak} reads. */
 final class Run {
     static final byte[] BODY = new byte[64];
-    static final int TIMEOUT_SECONDS = 30;
+    static final int TIMEOUT_SECONDS = 5;
 
     static {
         Arrays.fill(BODY, (byte) 'x');

@@ -9,7 +9,7 @@ const client = new grpc.Client(new URL(url).host, grpc.credentials.createInsecur
 const same = (bytes) => bytes
 
 const send = () => new Promise((resolve, reject) => {
-  const options = { deadline: Date.now() + 30_000 }
+  const options = { deadline: Date.now() + 5_000 }
   client.makeUnaryRequest('/echo.Echo/Say', same, same, BODY, new grpc.Metadata(), options, (error, body) => {
     if (error) reject(error)
     else resolve({ status: 200, body })

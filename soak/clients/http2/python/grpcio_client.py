@@ -19,7 +19,7 @@ def work(say):
             if next(left, None) is None:
                 return
         try:
-            answer = say(BODY, timeout=30)
+            answer = say(BODY, timeout=5)
             with lock:
                 tally.note(200, answer)
         except grpc.RpcError as error:

@@ -13,7 +13,7 @@ url, count, concurrency = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 async def main():
     """One client, as programs use it, and as many tasks as are asked for."""
     tally, left = Tally(), iter(range(count))
-    async with httpx.AsyncClient(http1=False, http2=True, timeout=30) as client:
+    async with httpx.AsyncClient(http1=False, http2=True, timeout=5) as client:
 
         async def work():
             for _ in left:

@@ -10,7 +10,7 @@ import sys
 from tally import Tally
 
 url, count, concurrency, body = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-command = ["nghttp", "--no-push", "--null-out", "--stat", "--timeout=30s", f"--data={body}"]
+command = ["nghttp", "--no-push", "--null-out", "--stat", "--timeout=5s", f"--data={body}"]
 tally = Tally()
 
 for begin in range(0, count, concurrency):

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 pub const BODY: Bytes = Bytes::from_static(&[b'x'; 64]);
 
 /// In which a request has to be answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// URL, number of requests and concurrency from the command line.
 pub fn arguments() -> Result<(String, i64, usize)> {
