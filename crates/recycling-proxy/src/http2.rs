@@ -9,6 +9,7 @@ pub mod fault;
 pub mod field_block;
 pub mod frame;
 pub mod goodbye;
+pub mod profile;
 pub(crate) mod relay;
 pub mod session;
 pub mod streams;

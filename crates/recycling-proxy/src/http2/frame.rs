@@ -147,11 +147,15 @@ impl ErrorCode {
     }
 }
 
+/// The identifier and the value of this SETTINGS entry; `None` where it is not six bytes.
+pub const fn setting(entry: &[u8]) -> Option<(u16, u32)> {
+    let [i1, i0, v3, v2, v1, v0] = *entry else { return None };
+    Some((u16::from_be_bytes([i1, i0]), u32::from_be_bytes([v3, v2, v1, v0])))
+}
+
 /// The largest frame that this SETTINGS entry allows, where it speaks of that.
-pub fn max_frame_size(setting: &[u8]) -> Option<u32> {
-    let [i1, i0, v3, v2, v1, v0] = *setting else { return None };
-    let allowed = u32::from_be_bytes([v3, v2, v1, v0]);
-    (u16::from_be_bytes([i1, i0]) == SETTINGS_MAX_FRAME_SIZE).then_some(allowed)
+pub fn max_frame_size(entry: &[u8]) -> Option<u32> {
+    setting(entry).and_then(|(identifier, value)| (identifier == SETTINGS_MAX_FRAME_SIZE).then_some(value))
 }
 
 /// A GOAWAY frame.
@@ -233,6 +237,7 @@ mod tests {
 
     #[test]
     fn settings_entries() {
+        assert_eq!(setting(&[1, 2, 0, 0, 1, 0]), Some((258, 256)));
         assert_eq!(max_frame_size(&[0, 5, 0, 1, 0, 0]), Some(65_536));
         assert_eq!(max_frame_size(&[0, 4, 0, 1, 0, 0]), None);
         assert_eq!(max_frame_size(&[0, 5, 0, 1, 0]), None);

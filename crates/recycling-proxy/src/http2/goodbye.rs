@@ -9,8 +9,13 @@ use crate::recycle::RetireReason;
 /// answer differs from the first, be it on its way or not. Between the two lie microseconds, or the time for which its
 /// thread is off the processor. A quick response comes in that time, and the client's next request in the same
 /// microseconds as the response behind the one that it has waited for. Of 46,000 announcements under load 31 failed a
-/// request, with the wait none of 39,000. A connection pays for it once.
+/// request, with the wait none of 39,000. A connection pays for it once. A short response is whole by then, and leaves in one
+/// write with the GOAWAY behind it.
 const SENDING_TIME: Duration = Duration::from_millis(5);
+/// The time between a GOAWAY behind a response and our PING. To Python's h2 a GOAWAY is the end of the connection, and any frame
+/// behind it a fault: httpx fails the response that it has read along with it, one for each connection. Without a frame behind it
+/// httpx has its response, and leaves.
+const ASK_TIME: Duration = Duration::from_millis(100);
 /// The time in which a connection in use hears of a drain with its next response, and a new one with its first. Only
 /// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
 /// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
@@ -36,7 +41,11 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 ///
 /// ```text
 /// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ Asked
-///   └────────────a drain: GOAWAY(2³¹−1), PING────────────▶┘
+///                       └──5 ms, a client that abandons streams, no other is open──▶ AtEnd
+/// AtEnd ──the response has ended: GOAWAY(2³¹−1)──▶ Said ──100 ms: PING──▶ Asked
+///   ├──it has ended, another stream is open──▶ None: the next response has it in front
+///   └──another response comes before its end──▶ Due
+/// None, AtEnd ──a drain: GOAWAY(2³¹−1), PING──▶ Asked
 /// Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
 ///   └─────────10 s without progress─────────────▶┘
 /// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream), PING──▶ Told
@@ -44,6 +53,17 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 ///   └──1 s without progress, or the client closes──────────────────▶ the connection ends, lingering until it was read
 /// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
 /// ```
+///
+/// The first GOAWAY has two places, each measured (docs/CLIENTS-AND-GOODBYES.md):
+///
+/// - In front of a response's fields: the client has just waited, and has read that the connection takes no more streams before
+///   it acts on the response. Behind the response Node's http2 would fail the request that it sends on reading it: 68 of 76 goodbyes.
+/// - Behind the end of the response, for a client that fails what is open when it reads a GOAWAY (`profile`), and if no other
+///   stream is open: it has nothing to lose then but a request that it begins in the same microseconds. In front, every goodbye
+///   costs such a client the response.
+///
+/// With other streams open such a client loses them wherever the GOAWAY stands. So the next response has it in front where another
+/// stream was opened before the end that the goodbye waits for: a client whose requests always overlap is retired as well.
 ///
 /// That a response was written does not say that it was received: on a slow path megabytes of it wait in the kernel. The
 /// second PING comes behind all of it, and its answer is the evidence.
@@ -55,11 +75,22 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 pub enum Goodbye {
     /// The connection stays.
     None,
-    /// It is said before the response that is next; the app's frames are held back until then.
+    /// It is said with the response that is next; the app's frames are held back until the client has sent its newest request.
     Due {
+        /// The response's stream.
+        stream: u32,
         /// Why it is said.
         reason: RetireReason,
     },
+    /// It is said behind the end of the response on the only stream that is open.
+    AtEnd {
+        /// The response's stream.
+        stream: u32,
+        /// Why it is said.
+        reason: RetireReason,
+    },
+    /// The client was sent a GOAWAY, and nothing behind it yet.
+    Said,
     /// The client knows that no new streams are wanted; it was asked to answer a PING.
     Asked,
     /// It has answered.
@@ -79,8 +110,9 @@ impl Goodbye {
     /// How long this step may last; `grace` is the connection's own share of the longest.
     pub const fn bound(self, grace: Duration) -> Option<Duration> {
         match self {
-            Self::None => None,
+            Self::None | Self::AtEnd { .. } => None,
             Self::Due { .. } => Some(SENDING_TIME),
+            Self::Said => Some(ASK_TIME),
             Self::Asked => Some(ACK_TIME),
             Self::Settling => Some(SETTLE_TIME),
             Self::Finishing => Some(grace),

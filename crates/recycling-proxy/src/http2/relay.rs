@@ -191,12 +191,15 @@ impl<O: Observer> Relay<O> {
         }
         // A break is taken for a FIN: without END_STREAM no stream looks whole, and a reset would destroy those that are.
         let moved = self.from_app.fill(&mut self.app, &self.client, 0, cx).unwrap_or(true);
-        let answers = self.session.answers();
+        let (answers, was_retired) = (self.session.answers(), self.session.retired().is_some());
         let (session, observer) = (&mut self.session, &self.observer);
         let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
         if self.session.answers() != answers {
             self.observer.app_answered();
+        }
+        if !was_retired {
+            self.note_retirement();
         }
         let flushed = self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error))?;
         Ok(moved || made_room || flushed)

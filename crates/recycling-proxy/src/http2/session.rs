@@ -2,8 +2,11 @@
 
 use super::addition::Addition;
 use super::fault::Fault;
-use super::frame::{ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, max_frame_size, ping};
+use super::frame::{
+    ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, max_frame_size, ping, setting,
+};
 use super::goodbye::Goodbye;
+use super::profile::Profile;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
 use crate::buffer::Buffer;
@@ -18,6 +21,8 @@ pub struct Session {
     from_app: Walk,
     streams: Streams,
     goodbye: Goodbye,
+    /// Says which place of the first GOAWAY costs the client least.
+    profile: Profile,
     limits: Limits,
     /// Tells our PINGs from the app's.
     pings: Pings,
@@ -89,6 +94,7 @@ impl Session {
             from_app: Walk::of_app(),
             streams: Streams::default(),
             goodbye: Goodbye::None,
+            profile: Profile::default(),
             limits,
             pings: Pings { first: ping, last: ping.map(|octet| !octet) },
             started: 0,
@@ -146,9 +152,16 @@ impl Session {
             return Ok(());
         }
         loop {
-            match self.from_client.advance(buffer)? {
+            let next = self.from_client.advance(buffer)?;
+            if matches!(next, Next::Frame(_)) {
+                self.profile.frame_begins();
+            }
+            match next {
                 Next::NeedMore => return Ok(()),
                 Next::Setting => {
+                    if let Some((identifier, value)) = setting(first_entry(buffer)) {
+                        self.profile.setting(identifier, value);
+                    }
                     if let Some(size) = max_frame_size(first_entry(buffer)) {
                         self.from_app.allow(size);
                     }
@@ -232,7 +245,13 @@ impl Session {
         match &mut self.goodbye {
             Goodbye::Asked if first => self.goodbye = Goodbye::Settling,
             Goodbye::Told { has_read, .. } => *has_read |= last,
-            Goodbye::None | Goodbye::Due { .. } | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => {}
+            Goodbye::None
+            | Goodbye::Due { .. }
+            | Goodbye::AtEnd { .. }
+            | Goodbye::Said
+            | Goodbye::Asked
+            | Goodbye::Settling
+            | Goodbye::Finishing => {}
         }
         first || last
     }
@@ -244,7 +263,13 @@ impl Session {
             Goodbye::Told { last, .. } => {
                 header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation)
             }
-            Goodbye::None | Goodbye::Due { .. } | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => false,
+            Goodbye::None
+            | Goodbye::Due { .. }
+            | Goodbye::AtEnd { .. }
+            | Goodbye::Said
+            | Goodbye::Asked
+            | Goodbye::Settling
+            | Goodbye::Finishing => false,
         }
     }
 
@@ -260,7 +285,9 @@ impl Session {
             return Ok(());
         }
         while !self.holds_app() {
-            match self.from_app.advance(buffer)? {
+            let next = self.from_app.advance(buffer)?;
+            self.follow_response(buffer);
+            match next {
                 Next::NeedMore => return Ok(()),
                 Next::Setting => {
                     if let Some(size) = max_frame_size(first_entry(buffer)) {
@@ -274,7 +301,7 @@ impl Session {
                     if header.kind == Kind::Headers
                         && let Some(reason) = self.verdict(header.stream, &moment)
                     {
-                        self.goodbye = Goodbye::Due { reason };
+                        self.goodbye = Goodbye::Due { stream: header.stream, reason };
                         return Ok(());
                     }
                     self.note_app(header, buffer);
@@ -314,25 +341,56 @@ impl Session {
     /// It ends the connection, and ours must not name a later stream than its own does (RFC 9113 §6.8).
     const fn app_says_goodbye(&mut self) {
         self.app_leaves = true;
-        if matches!(self.goodbye, Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing) {
-            self.goodbye = Goodbye::None;
+        match self.goodbye {
+            Goodbye::AtEnd { .. } | Goodbye::Said | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => {
+                self.goodbye = Goodbye::None;
+            }
+            Goodbye::None | Goodbye::Due { .. } | Goodbye::Told { .. } => {}
         }
     }
 
-    /// Whether the connection is retired just before this stream's response fields, and why.
+    /// Whether the connection is retired with this stream's response, and why.
     ///
-    /// Not before the response of the stream that reached the limit: a GOAWAY between a request and its response
-    /// makes some clients lose or repeat it. What the app pushes is no response to a request.
+    /// Not before that of the stream that reached the limit: a GOAWAY between a request and its response makes some clients
+    /// lose or repeat it. What the app pushes is no response to a request, and what follows a response's first fields is
+    /// none that is new.
     fn verdict(&self, stream: u32, moment: impl Fn() -> Moment) -> Option<RetireReason> {
-        if !self.may_begin() || stream.is_multiple_of(2) {
+        if !self.may_begin() || stream.is_multiple_of(2) || self.is_awaited(stream) {
             return None;
         }
         let counted = self.limit_reached_at.filter(|at| stream >= *at).map_or(0, |_| self.started);
         self.limits.verdict(counted, moment())
     }
 
-    fn may_begin(&self) -> bool {
-        self.goodbye == Goodbye::None && self.app_has_spoken && !self.app_leaves
+    const fn may_begin(&self) -> bool {
+        matches!(self.goodbye, Goodbye::None | Goodbye::AtEnd { .. }) && self.app_has_spoken && !self.app_leaves
+    }
+
+    /// Whether the goodbye waits for the end of the response on this stream.
+    const fn is_awaited(&self, stream: u32) -> bool {
+        matches!(self.goodbye, Goodbye::AtEnd { stream: awaited, .. } if awaited == stream)
+    }
+
+    /// Whether the first GOAWAY stands better behind the response on this stream than in front of it.
+    fn is_better_told_at_the_end_of(&self, stream: u32) -> bool {
+        self.profile.abandons_streams() && self.streams.has_none_but(stream)
+    }
+
+    /// Says goodbye behind the response for which it has waited, or gives that up where another stream is open by now.
+    fn follow_response(&mut self, from_app: &mut Buffer) {
+        let Goodbye::AtEnd { stream, reason } = self.goodbye else { return };
+        if self.streams.awaits_app(stream) || !self.from_app.is_at_boundary() {
+            return;
+        }
+        if self.streams.has_none_but(stream) {
+            from_app.put_in(&first_goaway());
+            self.retired = Some(reason);
+            self.goodbye = Goodbye::Said;
+        } else {
+            // The next response has it in front.
+            self.profile.forget();
+            self.goodbye = Goodbye::None;
+        }
     }
 
     /// The pod drains: says goodbye now, where no response is awaited; otherwise the next one does it, unless the drain
@@ -347,17 +405,33 @@ impl Session {
     }
 
     fn begin_goodbye(&mut self, reason: RetireReason, from_app: &mut Buffer) {
-        from_app.put_in(&[first_goaway(), ping(self.pings.first)].concat());
+        from_app.put_in(&first_goaway());
         self.retired = Some(reason);
+        self.ask(from_app);
+    }
+
+    fn ask(&mut self, from_app: &mut Buffer) {
+        from_app.put_in(&ping(self.pings.first));
         self.goodbye = Goodbye::Asked;
     }
 
     /// The bound of the present step has passed; `false` where the connection ends with it.
     pub fn step_is_over(&mut self, from_app: &mut Buffer) -> bool {
         match self.goodbye {
-            Goodbye::None => true,
-            Goodbye::Due { reason } => {
+            Goodbye::None | Goodbye::AtEnd { .. } => true,
+            Goodbye::Due { stream, reason } if self.is_better_told_at_the_end_of(stream) => {
+                self.goodbye = Goodbye::AtEnd { stream, reason };
+                true
+            }
+            Goodbye::Due { reason, .. } => {
                 self.begin_goodbye(reason, from_app);
+                true
+            }
+            Goodbye::Said => {
+                // In the middle of a frame, the PING waits for its end: the app's next bytes come here again.
+                if self.from_app.is_at_boundary() {
+                    self.ask(from_app);
+                }
                 true
             }
             Goodbye::Asked | Goodbye::Settling => {

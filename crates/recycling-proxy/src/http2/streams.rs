@@ -45,6 +45,16 @@ impl Streams {
         self.open.contains_key(&number)
     }
 
+    /// Whether no stream but this one is open.
+    pub fn has_none_but(&self, number: u32) -> bool {
+        self.open.keys().all(|open| *open == number)
+    }
+
+    /// Whether the app has yet to end the stream.
+    pub fn awaits_app(&self, number: u32) -> bool {
+        self.open.get(&number).is_some_and(|stream| !stream.app_ended)
+    }
+
     /// Whether every open stream has its response fields.
     pub const fn all_answered(&self) -> bool {
         self.unanswered == 0

@@ -311,3 +311,30 @@ async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {
         ((), ()) = async { tokio::join!(send, read) } => {}
     }
 }
+
+/// httpx fails the response that it reads together with a GOAWAY and a frame behind that.
+#[tokio::test(start_paused = true)]
+async fn behind_a_response_nothing_follows_the_goaway_for_100_ms() {
+    let (mut client, mut app, mut relay) = connected().await;
+    let h2 = [1, 2, 4, 5, 3, 6].map(|identifier| [0, identifier, 0, 1, 0, 0]).concat();
+    let opening = [PREFACE, &[0, 0, 36, 4, 0, 0, 0, 0, 0], &h2, &headers(5, 1)].concat();
+    let both = async {
+        client.write_all(&opening).await.unwrap();
+        expect(&mut app, &opening).await;
+        app.write_all(&[SETTINGS, &headers(5, 1)].concat()).await.unwrap();
+        expect(&mut client, &[SETTINGS, &headers(5, 1)].concat()).await;
+        client.write_all(&headers(5, 3)).await.unwrap();
+        expect(&mut app, &headers(5, 3)).await;
+        app.write_all(&headers(5, 3)).await.unwrap();
+        expect(&mut client, &[headers(5, 3), first_goaway().to_vec()].concat()).await;
+        let said = Instant::now();
+        expect(&mut client, &ping(OUR_PING)).await;
+        said.elapsed()
+    };
+    let waited = tokio::select! {
+        ending = relay.run() => panic!("{ending:?}"),
+        waited = both => waited,
+    };
+    assert!((Duration::from_millis(99)..Duration::from_millis(102)).contains(&waited), "{waited:?}");
+    assert_eq!(*relay.observer.retired.borrow(), [RetireReason::MaxRequests]);
+}
