@@ -1,6 +1,7 @@
 //! `evenkeel inject` and `evenkeel uninject`: the webhook's injection, offline.
 
 mod apply;
+mod cluster;
 mod documents;
 mod emit;
 mod report;
@@ -46,14 +47,34 @@ pub(crate) struct InjectArgs {
     defaults: Vec<(String, String)>,
 }
 
-/// Take the recycling proxy out of a manifest again.
+/// Take the recycling proxy out of a manifest, or of a workload in the cluster, again.
 ///
-/// Gives back what 'evenkeel inject' or the webhook was given, whatever the annotations ask for; those stay.
+/// Gives back what 'evenkeel inject' or the webhook was given, whatever the annotations ask for; those stay. In the cluster it changes
+/// nothing else: replicas stay, and what 'kubectl apply' was given last. It is for when the webhook is not asked any more; else remove the
+/// annotation evenkeel.dev/max-requests, or the webhook injects again.
 #[derive(clap::Args)]
 #[command(after_help = uninject_help())]
 pub(crate) struct UninjectArgs {
+    /// Workloads in the cluster of KUBECONFIG, such as deployment/web.
+    #[arg(value_name = "KIND/NAME", conflicts_with_all = ["files", "output"], required_unless_present = "files")]
+    workloads: Vec<cluster::Reference>,
+
     #[command(flatten)]
-    manifests: Manifests,
+    place: cluster::Place,
+
+    #[command(flatten)]
+    manifests: ManifestsOrNone,
+}
+
+#[derive(clap::Args)]
+struct ManifestsOrNone {
+    /// A manifest, or - for standard input: YAML with any number of documents, or JSON; may repeat.
+    #[arg(short, long = "filename", value_name = "FILE")]
+    files: Vec<Source>,
+
+    /// The form of what is written; left out, that of each input.
+    #[arg(short, long, value_enum)]
+    output: Option<documents::Form>,
 }
 
 #[derive(clap::Args)]
@@ -79,8 +100,9 @@ fn inject_help() -> String {
 
 fn uninject_help() -> String {
     format!(
-        "Example:
-  kubectl get deployment web -o yaml | evenkeel uninject -f -
+        "Examples:
+  evenkeel uninject deployment/web --namespace shop
+  evenkeel uninject -f web.yaml
 
 {EXIT_CODES}"
     )
@@ -100,7 +122,15 @@ pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
 
 /// Takes every injection back.
 pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
-    args.manifests.rewrite(inject::remove)
+    if args.workloads.is_empty() {
+        let ManifestsOrNone { files, output } = &args.manifests;
+        return Manifests { files: files.clone(), output: *output }.rewrite(inject::remove);
+    }
+    let mut report = Report::default();
+    let done = cluster::uninject(&args.workloads, &args.place, &mut report);
+    // What was done before an error was done.
+    report.print()?;
+    done.map(|()| report.code())
 }
 
 /// Resolves the defaults as a workload would that asks for nothing but the proxy.
@@ -125,7 +155,7 @@ impl Manifests {
             }
         }
         io::stdout().lock().write_all(emitter.text().as_bytes()).context("standard output cannot be written")?;
-        io::stderr().lock().write_all(report.text().as_bytes()).context("standard error cannot be written")?;
-        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        report.print()?;
+        Ok(report.code())
     }
 }

@@ -1,9 +1,13 @@
 //! What became of each workload, for standard error.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
 
+use anyhow::Context as _;
 use inject::{Decision, Outcome, WorkloadKind};
 use serde_json::Value;
+use settings::Annotation;
 
 /// Lines about workloads, and whether all of them are good news.
 #[derive(Default)]
@@ -54,12 +58,31 @@ impl Report {
         self.bad(&name(object), &format!("not injected: only these kinds are: {}", kinds.join(", ")));
     }
 
-    /// Whether every workload that asks for the proxy has it.
-    pub(super) fn is_clean(&self) -> bool {
-        !self.bad_news
+    /// Tells that there was nothing to take out.
+    pub(super) fn nothing_there(&mut self, object: &Value) {
+        self.line(&name(object), "nothing of the recycling proxy is there");
     }
 
-    pub(super) fn text(&self) -> String {
+    /// Tells that the webhook put back in what was taken out.
+    pub(super) fn injected_again(&mut self, object: &Value) {
+        let key = Annotation::MaxRequests.key();
+        self.bad(
+            &name(object),
+            &format!("the webhook is asked and has injected it again: remove the annotation {key}"),
+        );
+    }
+
+    /// Says all of it on standard error.
+    pub(super) fn print(&self) -> anyhow::Result<()> {
+        io::stderr().lock().write_all(self.text().as_bytes()).context("standard error cannot be written")
+    }
+
+    /// Success where every workload that asks for the proxy has it, or is rid of it.
+    pub(super) fn code(&self) -> ExitCode {
+        if self.bad_news { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    fn text(&self) -> String {
         let mut text = self.text.clone();
         if let [first, others @ ..] = &self.without_pods[..] {
             let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };

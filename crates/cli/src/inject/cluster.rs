@@ -1,0 +1,205 @@
+//! `evenkeel uninject KIND/NAME`: takes an injection out of a workload in the cluster.
+//!
+//! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write it into the annotation by
+//! which `kubectl apply` knows what its author has said, `replicas` of an autoscaler included: their next apply would set them.
+
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use inject::{Outcome, WorkloadKind};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{Patch, PatchOperation, RemoveOperation, TestOperation};
+use kube::api::{Api, ApiResource, DynamicObject, Patch as Change, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::{Client, Config};
+use serde_json::Value;
+
+use super::report::Report;
+use crate::exit::Blame;
+
+/// The name under which the API server notes what is written.
+const MANAGER: &str = "evenkeel-uninject";
+/// How often a workload is read anew that was changed while it was looked at.
+const ATTEMPTS: usize = 5;
+/// What kubectl abbreviates the kinds to.
+const ABBREVIATIONS: [(&str, WorkloadKind); 5] = [
+    ("deploy", WorkloadKind::Deployment),
+    ("sts", WorkloadKind::StatefulSet),
+    ("ds", WorkloadKind::DaemonSet),
+    ("rs", WorkloadKind::ReplicaSet),
+    ("ro", WorkloadKind::Rollout),
+];
+
+/// A workload by its kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reference {
+    kind: WorkloadKind,
+    name: String,
+}
+
+impl FromStr for Reference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "expected KIND/NAME, such as deployment/web".to_owned();
+        let (kind, name) = text.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(expected)?;
+        let word = kind.to_lowercase();
+        let abbreviated = ABBREVIATIONS.iter().find(|(short, _)| *short == word).map(|(_, kind)| *kind);
+        let is_it = |kind: &&WorkloadKind| {
+            let name = kind.name().to_lowercase();
+            word == name || word.strip_suffix('s') == Some(&name)
+        };
+        match abbreviated.or_else(|| WorkloadKind::ALL.iter().find(is_it).copied()) {
+            // A pod's containers are settled with its creation.
+            Some(kind) if kind.can_change() => Ok(Self { kind, name: name.to_owned() }),
+            Some(_) | None => {
+                let kinds: Vec<&str> =
+                    WorkloadKind::ALL.iter().filter(|kind| kind.can_change()).map(|kind| kind.name()).collect();
+                Err(format!("{kind} is not one of the kinds that can be given back: {}", kinds.join(", ")))
+            }
+        }
+    }
+}
+
+/// Which cluster, and where in it.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// The namespace of the workloads; left out, that of the context.
+    #[arg(short, long, requires = "workloads")]
+    namespace: Option<String>,
+
+    /// The context of the kubeconfig; left out, the current one.
+    #[arg(long, requires = "workloads")]
+    context: Option<String>,
+}
+
+/// Takes the injections out of these workloads.
+pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Report) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let config =
+            config(place.context.as_deref()).await.context("the cluster cannot be found").context(Blame::Usage)?;
+        let namespace = place.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).context("the cluster cannot be reached")?;
+        for workload in workloads {
+            let resource = ApiResource::from_gvk(&gvk(workload.kind));
+            let api = Api::namespaced_with(client.clone(), &namespace, &resource);
+            let done = give_back(&api, workload, report).await;
+            done.with_context(|| format!("{namespace}/{}/{}", workload.kind.name().to_lowercase(), workload.name))?;
+        }
+        Ok(())
+    })
+}
+
+async fn config(context: Option<&str>) -> anyhow::Result<Config> {
+    let Some(context) = context else { return Ok(Config::infer().await?) };
+    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+    Ok(Config::from_custom_kubeconfig(Kubeconfig::read()?, &options).await?)
+}
+
+fn gvk(kind: WorkloadKind) -> GroupVersionKind {
+    let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
+    GroupVersionKind::gvk(group, version, kind.name())
+}
+
+async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut Report) -> anyhow::Result<()> {
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    for attempt in 1.. {
+        let object = serde_json::to_value(api.get(&workload.name).await.map_err(said)?)?;
+        let outcome = inject::remove(&object, workload.kind);
+        let Some(removal) = outcome.patch() else {
+            match &outcome {
+                Outcome::NotAsked => report.nothing_there(&object),
+                outcome => report.add(&object, outcome),
+            }
+            break;
+        };
+        let patch = Change::Json::<()>(as_it_was_read(&object, removal));
+        match api.patch(&workload.name, &parameters, &patch).await {
+            Ok(after) => {
+                forget_manager(api, &workload.name, &after).await;
+                let after = serde_json::to_value(after)?;
+                match inject::remove(&after, workload.kind) {
+                    Outcome::Remove { .. } => report.injected_again(&after),
+                    _ => report.add(&after, &outcome),
+                }
+                break;
+            }
+            // A patch whose test fails.
+            Err(kube::Error::Api(status)) if status.code == 422 && attempt < ATTEMPTS => {}
+            Err(error) => return Err(said(error)),
+        }
+    }
+    Ok(())
+}
+
+/// What the API server said, as kubectl prints it.
+fn said(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        error => error.into(),
+    }
+}
+
+/// The patch, for the object as it was read alone: its places are counted.
+fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
+    let path = PointerBuf::from_tokens(["metadata", "generation"]);
+    let test =
+        object.pointer("/metadata/generation").map(|generation| TestOperation { path, value: generation.clone() });
+    Patch(test.map(PatchOperation::Test).into_iter().chain(removal.0.iter().cloned()).collect())
+}
+
+/// Has the API server forget who wrote the patch: the fields are their author's again, whose next server-side apply would meet a
+/// conflict otherwise. Where it cannot be, that is all there is to lose.
+async fn forget_manager(api: &Api<DynamicObject>, name: &str, after: &DynamicObject) {
+    let managers = after.metadata.managed_fields.iter().flatten();
+    let Some(place) = managers.into_iter().position(|entry| entry.manager.as_deref() == Some(MANAGER)) else { return };
+    let entry = PointerBuf::from_tokens(["metadata", "managedFields", &place.to_string()]);
+    let mut manager = entry.clone();
+    manager.push_back("manager");
+    let test = TestOperation { path: manager, value: MANAGER.into() };
+    let remove = RemoveOperation { path: entry };
+    let patch = Patch(vec![PatchOperation::Test(test), PatchOperation::Remove(remove)]);
+    let _ = api.patch(name, &PatchParams::default(), &Change::Json::<()>(patch)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn workloads_are_named_as_kubectl_names_them() {
+        for (text, kind) in [
+            ("deployment/web", WorkloadKind::Deployment),
+            ("deployments/web", WorkloadKind::Deployment),
+            ("Deployment/web", WorkloadKind::Deployment),
+            ("deploy/web", WorkloadKind::Deployment),
+            ("sts/web", WorkloadKind::StatefulSet),
+            ("daemonset/web", WorkloadKind::DaemonSet),
+            ("rollouts/web", WorkloadKind::Rollout),
+        ] {
+            assert_eq!(text.parse(), Ok(Reference { kind, name: "web".to_owned() }), "{text}");
+        }
+        for (text, said) in [
+            ("web", "expected KIND/NAME"),
+            ("deployment/", "expected KIND/NAME"),
+            ("pod/web", "pod is not one of the kinds that can be given back: Deployment, "),
+            ("job/web", "job is not one of the kinds"),
+        ] {
+            let error = text.parse::<Reference>().unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_patch_is_for_the_object_that_was_read() {
+        let removal: Patch = serde_json::from_value(json!([{"op": "remove", "path": "/spec/a"}])).unwrap();
+        let patch = as_it_was_read(&json!({"metadata": {"generation": 7}}), &removal);
+        let expected =
+            json!([{"op": "test", "path": "/metadata/generation", "value": 7}, {"op": "remove", "path": "/spec/a"}]);
+        assert_eq!(serde_json::to_value(patch).unwrap(), expected);
+    }
+}
