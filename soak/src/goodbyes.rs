@@ -108,7 +108,10 @@ const END: &str = "<!-- end: make goodbyes -->";
 
 fn record(report: &Report) -> Result<()> {
     let page = std::fs::read_to_string(PAGE).context("reading the page of clients")?;
-    let page = with_section(&page, &report.to_string()).with_context(|| format!("{PAGE} has lost its marks"))?;
+    // Its own heading is the page's.
+    let text = report.to_string();
+    let (_, text) = text.split_once("\n\n").context("a heading")?;
+    let page = with_section(&page, text).with_context(|| format!("{PAGE} has lost its marks"))?;
     std::fs::write(PAGE, page).context("writing the page of clients")
 }
 
