@@ -12,7 +12,11 @@
 //! is the default of Kubernetes: where an author's own `httpGet` is merged with ours, no path of ours is left in it.
 //!
 //! Whoever reaches the pod may ask. So what is asked of an app, and at which port, is never the word of a request: it comes from
-//! the settings, or this would be a way to the pod's loopback for everybody.
+//! the settings, or this would be a way to the pod's loopback for everybody. Connections are bounded ([`guests`]), and what the
+//! app says is shared ([`shared`]): however many ask, it is probed once at a time.
+
+mod guests;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -32,13 +36,18 @@ use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
+use self::guests::Guests;
+use self::shared::Shared;
 use crate::dial::App;
 use crate::liveness::ask;
+use crate::liveness::health::Health;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
 
 /// The time for a scraper's or a kubelet's request head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
+/// A request head of theirs has a hundred bytes or two; it is the least that hyper allows.
+const MOST_HEAD: usize = 8 * 1024;
 /// How long accepting pauses after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,16 +61,21 @@ pub(crate) struct Admin {
     liveness: Liveness,
     /// The ports of hooks.
     hold: Vec<HoldPort>,
+    health: Shared<String, Health>,
+    reached: Shared<u16, Result<(), String>>,
 }
 
 impl Admin {
     pub(crate) fn new(proxy: Arc<Proxy>, settings: &ProxySettings) -> Self {
         let apps = apps(&settings.routes, &settings.probe_ports);
-        Self { proxy, apps, liveness: settings.liveness.clone(), hold: settings.hold.clone() }
+        let liveness = settings.liveness.clone();
+        let (health, reached, hold) = (Shared::default(), Shared::default(), settings.hold.clone());
+        Self { proxy, apps, liveness, hold, health, reached }
     }
 
     /// Serves for as long as the process lives.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+        let guests = Guests::default();
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 sleep(PAUSE).await;
@@ -70,13 +84,14 @@ impl Admin {
             // Who has left already needs no answer.
             let Ok(ends) = ends(&stream) else { continue };
             let admin = Arc::clone(&self);
-            tokio::spawn(async move {
+            let serving = tokio::spawn(async move {
                 let service = service_fn(|request| admin.answer(request, ends));
                 let mut server = http1::Builder::new();
-                server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD);
                 // A scraper that leaves early has lost its scrape and nothing else.
                 let _ = server.serve_connection(TokioIo::new(stream), service).await;
             });
+            guests.enter(ends.client.ip(), serving.abort_handle());
         }
     }
 
@@ -105,11 +120,12 @@ impl Admin {
 
     async fn drained(&self, container: Option<&str>, ends: Ends) -> Response<Full<Bytes>> {
         let Proxy { drain, .. } = &*self.proxy;
-        match container.and_then(|container| self.liveness.of(container)) {
-            Some(probe) => {
+        match container.and_then(|container| Some((container, self.liveness.of(container)?))) {
+            Some((container, probe)) => {
                 let known = self.app(probe.port()).unwrap_or(AppAddress::OfPod(probe.port()));
                 let app = App::of(known, ends.meant.ip());
-                drain.done_unless_dead(ask(probe, app, ends, &self.proxy)).await;
+                let health = self.health.of(container.to_owned(), || ask(probe, app, ends, &self.proxy));
+                drain.done_unless_dead(health).await;
             }
             None => drain.done_if_begun().await,
         }
@@ -121,7 +137,7 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        match self.proxy.metrics.text(&self.proxy.connections, &self.proxy.drain) {
+        match self.proxy.metrics.text(&self.proxy.connections, &self.proxy.memory, &self.proxy.drain) {
             Ok(metrics) => {
                 let mut response = text(StatusCode::OK, metrics);
                 response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(METRICS_TYPE));
@@ -135,8 +151,12 @@ impl Admin {
         let Some(app) = port.parse().ok().and_then(|port| self.app(port)) else {
             return text(StatusCode::NOT_FOUND, "not a port that this proxy was told to probe (--probe-ports)\n");
         };
-        match self.proxy.dialer.dial(App::of(app, ends.meant.ip())).await {
-            Ok(_) => text(StatusCode::OK, "the app accepts connections\n"),
+        let dial = async || match self.proxy.dialer.dial(App::of(app, ends.meant.ip())).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        match self.reached.of(app.port(), dial).await {
+            Ok(()) => text(StatusCode::OK, "the app accepts connections\n"),
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("the app does not accept: {error}\n")),
         }
     }

@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::thread;
+use std::thread::{self, LocalKey};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -34,8 +34,19 @@ const AT_ONCE: usize = 8;
 
 type Turn = oneshot::Sender<()>;
 
+/// Handshakes of a round: the signature of one takes a millisecond, as long as forty pieces of a body.
+const HANDSHAKES_AT_ONCE: usize = 1;
+
+type Waiting = RefCell<Option<mpsc::UnboundedSender<Turn>>>;
+
 thread_local! {
-    static WAITING: RefCell<Option<mpsc::UnboundedSender<Turn>>> = const { RefCell::new(None) };
+    static BODIES: Waiting = const { RefCell::new(None) };
+    static HANDSHAKES: Waiting = const { RefCell::new(None) };
+}
+
+/// Waits for the turn of a TLS handshake.
+pub(crate) async fn handshake_turn() {
+    let _ = wait(&HANDSHAKES, HANDSHAKES_AT_ONCE).await;
 }
 
 /// How long a connection's exchange has lasted, and its turn once that is long.
@@ -56,7 +67,7 @@ impl Background {
 
     /// Wakes the task in one of the next rounds: it has done so much work in this turn that others come first.
     pub(crate) fn give_way(&mut self, cx: &mut Context<'_>) {
-        self.turn.get_or_insert_with(wait);
+        self.turn.get_or_insert_with(|| wait(&BODIES, AT_ONCE));
         if self.poll_turn(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -72,7 +83,9 @@ impl Background {
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let turn = match &mut self.turn {
             Some(turn) => turn,
-            None if self.lasts.is_some_and(|(_, since)| since.elapsed() >= LONG) => self.turn.insert(wait()),
+            None if self.lasts.is_some_and(|(_, since)| since.elapsed() >= LONG) => {
+                self.turn.insert(wait(&BODIES, AT_ONCE))
+            }
             None => return Poll::Ready(()),
         };
         // Where no more turns are given the runtime is at its end, and nobody has to wait for that.
@@ -83,9 +96,9 @@ impl Background {
 }
 
 /// A turn in one of this thread's next rounds.
-fn wait() -> oneshot::Receiver<()> {
+fn wait(waiting: &'static LocalKey<Waiting>, at_once: usize) -> oneshot::Receiver<()> {
     let (turn, granted) = oneshot::channel();
-    WAITING.with_borrow_mut(|waiting| {
+    waiting.with_borrow_mut(|waiting| {
         // Not taken by rounds of a runtime that has ended, as of a test before this one.
         let refused = match waiting {
             Some(waiting) => waiting.send(turn).err().map(|refused| refused.0),
@@ -94,16 +107,16 @@ fn wait() -> oneshot::Receiver<()> {
         if let Some(turn) = refused {
             let (sender, receiver) = mpsc::unbounded_channel();
             let _ = sender.send(turn);
-            tokio::spawn(give_turns(receiver));
+            tokio::spawn(give_turns(receiver, at_once));
             *waiting = Some(sender);
         }
     });
     granted
 }
 
-async fn give_turns(mut waiting: mpsc::UnboundedReceiver<Turn>) {
-    let mut round = Vec::with_capacity(AT_ONCE);
-    while waiting.recv_many(&mut round, AT_ONCE).await > 0 {
+async fn give_turns(mut waiting: mpsc::UnboundedReceiver<Turn>, at_once: usize) {
+    let mut round = Vec::with_capacity(at_once);
+    while waiting.recv_many(&mut round, at_once).await > 0 {
         for turn in round.drain(..) {
             // Whose connection has ended needs none.
             let _ = turn.send(());

@@ -13,7 +13,14 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::memory::pool::Use;
+use crate::memory::{Account, Shortage};
+use crate::side::Side;
+
+/// What a buffer holds where memory is short. Every connection has as much, whatever the others have.
+const SMALL_CHUNK: usize = 4 * 1024;
 /// What a buffer holds at first: most messages fit, and small ones stay small.
 const CHUNK: usize = 16 * 1024;
 /// What it holds once a read has filled it: long bodies cost a system call for each, and memory only while they flow.
@@ -22,6 +29,11 @@ const LARGE_CHUNK: usize = 64 * 1024;
 const HEAD_ROOM: usize = 4 * 1024;
 /// Memory of each size that a thread keeps for the next bytes.
 const POOLED: usize = 1024 * 1024;
+
+/// What memory of this size costs its connection; a small buffer is among what every connection pays.
+const fn charged(size: usize) -> usize {
+    if size > SMALL_CHUNK { size } else { 0 }
+}
 
 thread_local! {
     static CHUNKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
@@ -62,9 +74,30 @@ pub struct Buffer {
     /// The last read has filled it: there may be much more.
     was_filled: bool,
     expects_head: bool,
+    /// A message needs more than there is memory for.
+    is_starved: bool,
+    /// Who pays for it, and whose bytes these are; nobody in pure tests.
+    payer: Option<(Arc<Account>, Side)>,
 }
 
 impl Buffer {
+    /// What it holds is `account`'s from now on; the bytes come from `side`.
+    pub(crate) fn charge(&mut self, account: &Arc<Account>, side: Side) {
+        self.payer = Some((Arc::clone(account), side));
+        if let Some((account, _)) = &self.payer
+            && charged(self.memory.len()) > 0
+        {
+            account.take(charged(self.memory.len()), Use::Essential);
+        }
+    }
+
+    /// Something of the connection has moved, be it past this buffer.
+    pub(crate) fn has_moved(&self) {
+        if let Some((account, _)) = &self.payer {
+            account.has_moved();
+        }
+    }
+
     /// Whether no byte is in flight.
     pub fn is_empty(&self) -> bool {
         self.start == self.cleared && self.next == self.end
@@ -107,6 +140,7 @@ impl Buffer {
     /// Notes that `count` cleared bytes were written.
     pub fn written(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.cleared);
+        self.has_moved();
         self.close_gap_if_free();
         self.release_if_empty();
     }
@@ -120,7 +154,7 @@ impl Buffer {
     /// Room for more bytes; empty where the buffer is full.
     pub fn room(&mut self) -> &mut [u8] {
         if self.memory.is_empty() {
-            self.memory = take(if self.was_filled { LARGE_CHUNK } else { CHUNK });
+            self.memory = self.first_memory();
         } else if self.end == self.memory.len() {
             self.compact();
         }
@@ -147,21 +181,67 @@ impl Buffer {
         self.end = self.end.saturating_add(count).min(self.memory.len());
         self.was_filled = self.end == self.memory.len();
         self.expects_head &= count == 0;
+        if count > 0 {
+            self.has_moved();
+        }
         self.release_if_empty();
     }
 
-    /// Doubles the memory: a head is longer than the buffer, and more of it is allowed.
+    /// Doubles the memory: a head is longer than the buffer, and more of it is allowed. Where there is no memory for it yet,
+    /// the buffer is starved.
     pub fn grow(&mut self) {
-        self.move_to(take(self.memory.len().saturating_mul(2).max(CHUNK)));
+        let size = self.memory.len().saturating_mul(2).max(CHUNK);
+        let granted = match &self.payer {
+            None => true,
+            // What an app is asked for is bounded by the requests that have passed, and must not be cut short.
+            Some((account, Side::App)) => account.take(charged(size), Use::Essential),
+            Some((account, Side::Client)) => account.take_unfinished(charged(size)),
+        };
+        self.is_starved = !granted;
+        if granted {
+            self.move_to(take(size));
+        }
     }
 
+    /// Whether it has little memory for want of more.
+    pub(crate) fn is_small(&self) -> bool {
+        self.memory.len() == SMALL_CHUNK
+    }
+
+    /// Whether a message waits for memory: [`Buffer::grow`] may find it now.
+    pub(crate) const fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Memory of the usual size for the first bytes, or else a little.
+    fn first_memory(&self) -> Box<[u8]> {
+        let usual = if self.was_filled { LARGE_CHUNK } else { CHUNK };
+        let Some((account, _)) = &self.payer else { return take(usual) };
+        for size in [usual, CHUNK] {
+            if account.take(charged(size), Use::Buffer) {
+                return take(size);
+            }
+        }
+        account.note(Shortage::SmallBuffer);
+        take(SMALL_CHUNK)
+    }
+
+    fn release(&mut self, memory: Box<[u8]>) {
+        if let Some((account, _)) = &self.payer {
+            account.give(charged(memory.len()));
+        }
+        give_back(memory);
+    }
+
+    /// Moves everything into memory that was paid for.
     fn move_to(&mut self, mut larger: Box<[u8]>) {
         self.compact();
         let held = self.slice(0..self.end);
         if let Some(front) = larger.get_mut(..held.len()) {
             front.copy_from_slice(held);
         }
-        give_back(std::mem::replace(&mut self.memory, larger));
+        let smaller = std::mem::replace(&mut self.memory, larger);
+        self.release(smaller);
     }
 
     /// Puts `replacement` in the place of the first `count` unexamined bytes; it is unexamined, too.
@@ -224,8 +304,11 @@ impl Buffer {
     fn make_room_for(&mut self, held: usize) {
         if held > self.memory.len() {
             // Memory of the pools where it will do.
-            let size = [CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size);
-            self.move_to(take(size.unwrap_or(held)));
+            let size = [SMALL_CHUNK, CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size).unwrap_or(held);
+            if let Some((account, _)) = &self.payer {
+                account.take(charged(size), Use::Essential);
+            }
+            self.move_to(take(size));
         } else if self.start.saturating_add(held) > self.memory.len() {
             self.compact();
         }
@@ -249,8 +332,10 @@ impl Buffer {
 
     fn release_if_empty(&mut self) {
         if self.is_empty() {
-            give_back(std::mem::take(&mut self.memory));
+            let memory = std::mem::take(&mut self.memory);
+            self.release(memory);
             (self.start, self.cleared, self.next, self.end) = (0, 0, 0, 0);
+            self.is_starved = false;
         }
     }
 
@@ -261,7 +346,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        give_back(std::mem::take(&mut self.memory));
+        let memory = std::mem::take(&mut self.memory);
+        self.release(memory);
     }
 }
 

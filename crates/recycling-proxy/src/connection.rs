@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use self::opening::{Opened, Opening};
 use crate::dial::{App, Unreachable};
 use crate::forwarded_for::ForwardedFor;
+use crate::memory::{Account, Place};
 use crate::observer::Watch;
 use crate::pair::Pair;
 use crate::proxy::Proxy;
@@ -28,26 +29,38 @@ use crate::wire::Wire;
 ///
 /// What is there for as long as the connection is kept small, and the rest in boxes: most connections are idle, and
 /// there can be ten thousand of them.
-pub(crate) fn serve(client: TcpStream, app: App, proxy: Arc<Proxy>) -> impl Future<Output = ()> {
+pub(crate) fn serve(client: TcpStream, app: App, place: Place, proxy: Arc<Proxy>) -> impl Future<Output = ()> {
     let open = proxy.connections.open();
     let born = Instant::now();
-    let opening = Box::pin(establish(client, app, Arc::clone(&proxy)));
+    let account = place.account();
+    let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&proxy)));
     async move {
-        match opening.await {
+        match unless_asked(&account, opening).await.flatten() {
             Some((Opened::Http1, pair, told)) => {
-                let mut relay = http1::relay(pair, Watch::new(Arc::clone(&proxy), born), told);
-                let ending = relay.run().await;
-                Box::pin(http1::finish(relay, ending, &proxy)).await;
+                let watch = Watch::new(Arc::clone(&proxy), Arc::clone(&account), born);
+                let mut relay = http1::relay(pair, watch, told);
+                let ending = http1::run(&mut relay, &account).await;
+                Box::pin(http1::finish(relay, ending, &account, &proxy)).await;
             }
             Some((Opened::Http2, pair, told)) => {
-                Box::pin(http2::serve(pair, Watch::new(Arc::clone(&proxy), born), told)).await;
+                let watch = Watch::new(Arc::clone(&proxy), Arc::clone(&account), born);
+                Box::pin(http2::serve(pair, watch, &account, told)).await;
             }
             Some((Opened::Tunnel(kind, sentry), pair, _)) => {
-                Box::pin(tunnel::serve(&proxy, kind, pair, sentry)).await;
+                Box::pin(tunnel::serve(&proxy, kind, pair, sentry, &account)).await;
             }
             None => {}
         }
-        drop(open);
+        drop((open, place));
+    }
+}
+
+/// Serves for as long as nobody else needs the connection's place; `None` where it has made room.
+async fn unless_asked<T>(account: &Account, serving: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        served = serving => Some(served),
+        () = account.asked_to_leave() => None,
     }
 }
 
@@ -56,7 +69,7 @@ type Established = (Opened, Pair, Option<ForwardedFor>);
 
 /// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; `None` where the
 /// connection has already ended.
-async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Established> {
+async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Arc<Proxy>) -> Option<Established> {
     proxy.metrics.opened.inc();
     let app_port = app.port();
     // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
@@ -65,7 +78,7 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
     let introduction = introduction(&client, app, &proxy);
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
     let pair = match reach(app, &introduction, &proxy).await {
-        Ok(app) => Pair::new(client, app),
+        Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
             proxy.metrics.unreachable(Unreachable::of(&error));
@@ -84,8 +97,8 @@ async fn establish(client: TcpStream, app: App, proxy: Arc<Proxy>) -> Option<Est
         Some(tls) if matches!(opened, Opened::Tunnel(TunnelKind::Tls, _)) && tls.is_ready() => {
             let inside = async {
                 let another = || reach(app, &introduction, &proxy);
-                let pair = tls.end(pair, app_port, another, &proxy.metrics).await?;
-                let mut opening = Opening::new(pair, told.is_some());
+                let pair = tls.end(pair, app_port, another, &account, &proxy.metrics).await?;
+                let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
             };
             Box::pin(inside).await

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::descriptors::{PAUSE, is_shortage};
 use crate::label::labels;
+use crate::socket_memory::bound_of_app;
 
 /// The time in which an app on this machine must take a connection: past three retries of a full queue.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -126,6 +127,7 @@ impl Dialer {
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT_TIME, connect_in_the_end(address)).await??;
     stream.set_nodelay(true)?;
+    bound_of_app(&stream)?;
     Ok(stream)
 }
 

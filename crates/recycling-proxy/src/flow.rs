@@ -76,6 +76,13 @@ impl Flow {
         unseen: u64,
         cx: &mut Context<'_>,
     ) -> io::Result<bool> {
+        if self.buffer.is_starved() {
+            self.buffer.grow();
+            if self.buffer.is_starved() {
+                // Those that make room are awake already, and leave before this is asked again.
+                cx.waker().wake_by_ref();
+            }
+        }
         if self.source_waits || self.source_ended || self.pipe.is_some() || self.buffer.is_full() {
             return Ok(false);
         }
@@ -145,6 +152,7 @@ impl Flow {
         let Some(socket) = source.plain() else { return Poll::Pending };
         let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
         self.passed_unseen = self.passed_unseen.saturating_add(count as u64);
+        self.buffer.has_moved();
         self.buffer.expect_head();
         self.pipe = (count > 0).then(|| Box::new(pipe));
         Poll::Ready(Ok(count))
@@ -198,7 +206,12 @@ impl Flow {
             wrote = true;
         }
         if let (Some(pipe), Some(socket)) = (&mut self.pipe, sink.plain()) {
-            ready!(pipe.poll_flush(socket, cx))?;
+            let held = pipe.holds();
+            let flushed = pipe.poll_flush(socket, cx);
+            if pipe.holds() != held {
+                self.buffer.has_moved();
+            }
+            ready!(flushed)?;
             self.pipe = None;
             wrote = true;
         }

@@ -12,6 +12,7 @@
 //! | [`first_line`], `sentry` | what some server could take for a request, where none may pass unseen |
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | `background` | long bodies give way to short requests |
+//! | [`mod@memory`], `socket_memory` | what all connections together may take, and who makes room |
 //! | [`recycle`], [`mod@drain`] | when a connection is retired |
 //! | `liveness` | whether an app that is to stop is the one that is restarted |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
@@ -46,6 +47,7 @@ mod label;
 mod linger;
 mod listener;
 mod liveness;
+pub mod memory;
 pub mod metrics;
 mod observer;
 mod pair;
@@ -60,6 +62,7 @@ pub mod run;
 mod send_queue;
 mod sentry;
 pub mod side;
+mod socket_memory;
 pub mod tls;
 pub mod tunnel;
 mod wire;

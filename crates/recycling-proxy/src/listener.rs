@@ -8,13 +8,13 @@ use rustix::io::Errno;
 use settings::AppAddress;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::descriptors::{PAUSE, is_shortage};
 use crate::dial::App;
 use crate::proxy::Proxy;
 use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
+use crate::socket_memory::bound_of_clients;
 use crate::wire::Wire;
 use crate::workers::{Accepted, Workers};
 
@@ -34,6 +34,7 @@ impl Listener {
         let socket = bind(address)?;
         // On Linux what is accepted inherits these, which saves each connection four system calls.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
+        bound_of_clients(&socket)?;
         // A client that has vanished is noticed, too, which the app's own probes no longer do.
         keep_tracked(&socket, KEEP_TRACKED_EVERY)?;
         Ok(Self { socket, app })
@@ -43,20 +44,23 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts for as long as it is polled. `places` bounds the connections that are open at once.
-    pub(crate) async fn run(&self, proxy: &Arc<Proxy>, workers: &Workers, places: &Arc<Semaphore>) {
-        // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(places).acquire_owned().await {
+    /// Accepts for as long as it is polled. A place is taken for what was accepted, so that a listener to which nobody comes
+    /// holds none; one connection of each can be accepted and wait for its place.
+    pub(crate) async fn run(&self, proxy: &Arc<Proxy>, workers: &Workers) {
+        loop {
             match self.socket.accept().await {
-                Ok((client, _)) => self.take(client, place, proxy, workers),
+                Ok((client, _)) => self.take(client, proxy, workers).await,
                 Err(error) => Self::failed(&error, proxy).await,
             }
         }
     }
 
-    fn take(&self, client: TcpStream, place: OwnedSemaphorePermit, proxy: &Arc<Proxy>, workers: &Workers) {
+    async fn take(&self, client: TcpStream, proxy: &Arc<Proxy>, workers: &Workers) {
         match self.prepare(&client) {
-            Ok(Some(app)) => workers.hand(Accepted { client, app, place }, proxy),
+            Ok(Some(app)) => {
+                let place = proxy.memory.admit().await;
+                workers.hand(Accepted { client, app, place }, proxy);
+            }
             Ok(None) => {
                 tracing::debug!("a connection to the proxy's own port, which no rule redirected, is reset");
                 Wire::from(client).reset();

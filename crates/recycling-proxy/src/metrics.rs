@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use crate::connections::Connections;
 use crate::dial::Unreachable;
 use crate::drain::{Drain, DrainPhase};
+use crate::memory::Memory;
 use crate::recycle::RetireReason;
 use crate::side::Side;
 use crate::tls::fault::TlsFault;
@@ -53,6 +54,8 @@ pub struct Metrics {
     faults: Family<FaultOf, Counter>,
     app_unreachable: Family<Obstacle, Counter>,
     open: Gauge<u64, AtomicU64>,
+    memory_size: Gauge<u64, AtomicU64>,
+    memory_used: Gauge<u64, AtomicU64>,
     draining: Family<Phase, Gauge<u64, AtomicU64>>,
     registry: Registry,
 }
@@ -119,7 +122,7 @@ struct Phase {
 
 impl Metrics {
     /// Every counter at zero; those with a reason are there from the start, so that rates see the first event.
-    pub fn new() -> Self {
+    pub fn new(memory: &Memory) -> Self {
         let mut metrics = Self {
             opened: Counter::default(),
             requests: Counter::default(),
@@ -137,6 +140,8 @@ impl Metrics {
             faults: Family::default(),
             app_unreachable: Family::default(),
             open: Gauge::default(),
+            memory_size: Gauge::default(),
+            memory_used: Gauge::default(),
             draining: Family::default(),
             registry: Registry::with_prefix("evenkeel_proxy"),
         };
@@ -162,6 +167,7 @@ impl Metrics {
         }
         metrics.register();
         metrics.register_tls();
+        metrics.register_memory(memory);
         metrics
     }
 
@@ -231,6 +237,25 @@ impl Metrics {
         );
     }
 
+    fn register_memory(&mut self, memory: &Memory) {
+        let registry = &mut self.registry;
+        registry.register(
+            "memory_budget_bytes",
+            "Memory that client connections may have together, drawn from the container's limit",
+            self.memory_size.clone(),
+        );
+        registry.register(
+            "memory_budget_used_bytes",
+            "Memory of that budget that is taken: by connections, buffers, handshakes and streams",
+            self.memory_used.clone(),
+        );
+        registry.register(
+            "shortages",
+            "What was done because the memory budget or the places for connections were spent, by action",
+            memory.shortages(),
+        );
+    }
+
     /// Counts a TLS handshake that came to nothing.
     pub fn tls_failed(&self, side: Side, reason: TlsFault) {
         self.tls_failed.get_or_create(&TlsFailure { side, reason }).inc();
@@ -273,8 +298,11 @@ impl Metrics {
     }
 
     /// The text for a scrape.
-    pub fn text(&self, connections: &Arc<Connections>, drain: &Drain) -> Result<String, fmt::Error> {
+    pub fn text(&self, connections: &Arc<Connections>, memory: &Memory, drain: &Drain) -> Result<String, fmt::Error> {
         self.open.set(connections.count() as u64);
+        let (size, used) = memory.size_and_used();
+        self.memory_size.set(size as u64);
+        self.memory_used.set(used as u64);
         let now = drain.phase();
         for phase in DrainPhase::ALL {
             self.draining.get_or_create(&Phase { phase: *phase }).set(u64::from(*phase == now));
@@ -282,11 +310,5 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connections::Retirable;
+use crate::memory::Account;
 use crate::metrics::AnyFault;
 use crate::proxy::Proxy;
 use crate::recycle::{Limits, Moment, RetireReason};
@@ -20,6 +21,8 @@ pub(crate) trait Observer {
     fn app_answered(&self);
     /// Another request has begun.
     fn request_started(&self);
+    /// So many streams are open; `false` where there is no memory for them.
+    fn holds_streams(&self, open: usize) -> bool;
     /// The end of the connection was announced.
     fn retired(&self, reason: RetireReason);
     /// A message was not forwarded.
@@ -42,13 +45,14 @@ pub(crate) struct Watch {
     pub(crate) limits: Limits,
     born: Instant,
     retirable: Retirable,
+    account: Arc<Account>,
 }
 
 impl Watch {
     /// For a connection that was accepted at `born`; its limits are drawn here, and it can be marked from now on.
-    pub(crate) fn new(proxy: Arc<Proxy>, born: Instant) -> Self {
+    pub(crate) fn new(proxy: Arc<Proxy>, account: Arc<Account>, born: Instant) -> Self {
         let retirable = proxy.connections.retirable();
-        Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born, retirable }
+        Self { limits: proxy.draw_limits(fastrand::u32(..)), proxy, born, retirable, account }
     }
 
     /// The connection carries no more requests; it had this many. Nothing is left to retire.
@@ -69,7 +73,12 @@ impl Observer for Watch {
     }
 
     fn request_started(&self) {
+        self.account.is_useful();
         self.proxy.metrics.requests.inc();
+    }
+
+    fn holds_streams(&self, open: usize) -> bool {
+        self.account.holds_streams(open)
     }
 
     fn retired(&self, reason: RetireReason) {

@@ -1,8 +1,12 @@
 //! The two connections of a client, and what is on its way between them.
 
+use std::sync::Arc;
+
 use tokio::net::TcpStream;
 
 use crate::flow::Flow;
+use crate::memory::Account;
+use crate::side::Side;
 use crate::wire::Wire;
 
 /// Both ends of a connection, and what is on its way between them.
@@ -17,6 +21,13 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(client: TcpStream, app: TcpStream) -> Self {
         Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
+    }
+
+    /// What is on its way is `account`'s.
+    pub(crate) fn charged_to(mut self, account: &Arc<Account>) -> Self {
+        self.from_client.buffer.charge(account, Side::Client);
+        self.from_app.buffer.charge(account, Side::App);
+        self
     }
 
     /// A pair whose client and app are the test's.

@@ -5,14 +5,19 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// What a pipe should hold: four times the kernel's default, for a quarter of the system calls.
 const CAPACITY: usize = 256 * 1024;
-/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each.
-const MOST: usize = 64;
+/// Less is no gain: a copy of as much costs what the system calls do.
+const LEAST_CAPACITY: usize = 64 * 1024;
+/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each, and [`CAPACITY`] of the budget that
+/// all proxies of a node share: 16 of them have to be at their most until it is spent.
+const MOST: usize = 16;
+/// Where the budget is spent a pipe is tried again for after so many copies: to ask costs four system calls.
+const COPIES_BETWEEN: usize = 1000;
 /// Empty pipes that a thread keeps for the next bytes. One is enough unless sinks are slow; and all proxies of a node
 /// have the same user, whose pipes share a budget (64 MiB, `/proc/sys/fs/pipe-user-pages-soft`), used or not.
 const POOLED: usize = 2;
@@ -20,6 +25,7 @@ const POOLED: usize = 2;
 thread_local! {
     static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
     static IN_USE: Cell<usize> = const { Cell::new(0) };
+    static COPIES: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Debug)]
@@ -39,6 +45,10 @@ impl Pipe {
     /// An empty pipe; `None` where there are too many, or the process may open no more.
     pub(crate) fn take() -> Option<Self> {
         if IN_USE.get() >= MOST {
+            return None;
+        }
+        if COPIES.get() > 0 && POOL.with_borrow(Vec::is_empty) {
+            COPIES.set(COPIES.get().saturating_sub(1));
             return None;
         }
         let ends = POOL.with_borrow_mut(Vec::pop).or_else(Ends::open)?;
@@ -63,6 +73,11 @@ impl Pipe {
         }
     }
 
+    /// Bytes that are in it.
+    pub(crate) const fn holds(&self) -> usize {
+        self.holds
+    }
+
     /// Gives all that it holds to the socket.
     pub(crate) fn poll_flush(&mut self, sink: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(Ends { read, .. }) = &self.ends else { return Poll::Ready(Ok(())) };
@@ -84,8 +99,13 @@ const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 impl Ends {
     fn open() -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Where the budget of the user is spent it keeps the size that the kernel gave it.
-        let _ = fcntl_setpipe_size(&write, CAPACITY);
+        // Where the budget of the user is spent, a new pipe has two pages and may not have more: with so little, a byte costs
+        // three times what its copy does.
+        let size = fcntl_setpipe_size(&write, CAPACITY).or_else(|_| fcntl_getpipe_size(&write)).unwrap_or_default();
+        if size < LEAST_CAPACITY {
+            COPIES.set(COPIES_BETWEEN);
+            return None;
+        }
         Some(Self { read, write })
     }
 }

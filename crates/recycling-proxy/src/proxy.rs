@@ -7,8 +7,10 @@ use std::time::Duration;
 use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
 
 use crate::connections::Connections;
+use crate::descriptors::room_for_connections;
 use crate::dial::Dialer;
 use crate::drain::Drain;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::recycle::{Limits, draw_age};
 use crate::tls::Tls;
@@ -17,6 +19,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub struct Proxy {
     pub(crate) connections: Arc<Connections>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) drain: Drain,
     pub(crate) metrics: Metrics,
     pub(crate) dialer: Dialer,
@@ -37,10 +40,12 @@ impl Proxy {
     /// # Errors
     /// TLS is to be ended, and cannot be set up.
     pub fn new(settings: &ProxySettings) -> Result<Self, rustls::Error> {
+        let memory = Memory::new(settings, room_for_connections(settings.threads.get()));
         Ok(Self {
             connections: Arc::default(),
             drain: Drain::new(settings.drain_timeout.get()),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(&memory),
+            memory: Arc::new(memory),
             dialer: Dialer::default(),
             opaque_ports: settings.opaque_ports.clone(),
             head_limit: settings.head_limit.bytes(),

@@ -8,7 +8,6 @@ use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -71,7 +70,10 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     tokio::spawn(control::run(control, Arc::clone(&proxy)));
     let drained = Arc::clone(&proxy);
     tokio::spawn(async move { drained.drain.supervise(&drained.connections).await });
-    let accepting = accept(listeners, settings, &proxy, workers);
+    let watched = Arc::clone(&proxy);
+    tokio::spawn(async move { watched.memory.watch().await });
+    tell_of_fewer_connections(settings, &proxy);
+    let accepting = accept(listeners, &proxy, workers);
 
     first_of(&mut end).await;
     // What connects from now on is refused, as it would be by an app that has ended.
@@ -81,30 +83,27 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
 }
 
 /// Accepts until it is dropped.
-fn accept(listeners: Vec<Listener>, settings: &ProxySettings, proxy: &Arc<Proxy>, workers: Workers) -> JoinSet<()> {
-    let places = Arc::new(Semaphore::new(connections_at_once(settings) as usize));
+fn accept(listeners: Vec<Listener>, proxy: &Arc<Proxy>, workers: Workers) -> JoinSet<()> {
     let workers = Arc::new(workers);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (proxy, workers, places) = (Arc::clone(proxy), Arc::clone(&workers), Arc::clone(&places));
-        accepting.spawn(async move { listener.run(&proxy, &workers, &places).await });
+        let (proxy, workers) = (Arc::clone(proxy), Arc::clone(&workers));
+        accepting.spawn(async move { listener.run(&proxy, &workers).await });
     }
     accepting
 }
 
-/// What is accepted must find its app: beyond the descriptors that there are, clients wait in the kernel's queue.
-fn connections_at_once(settings: &ProxySettings) -> u32 {
-    let most = settings.max_connections.get();
-    match descriptors::room_for_connections(settings.threads.get()) {
-        Some(room) if room.get() < most => {
-            tracing::warn!(
-                max_connections = most,
-                room,
-                "fewer connections at once: the system has no more descriptors"
-            );
-            room.get()
-        }
-        Some(_) | None => most,
+/// What is accepted must find its app, and memory: beyond what there is of both, clients wait in the kernel's queue.
+fn tell_of_fewer_connections(settings: &ProxySettings, proxy: &Proxy) {
+    let wanted = settings.max_connections.get();
+    let room = proxy.memory.most_connections();
+    if room < wanted as usize {
+        tracing::warn!(
+            max_connections = wanted,
+            room,
+            memory_limit = proxy.memory.limit(),
+            "fewer connections at once: the system has no more descriptors or memory"
+        );
     }
 }
 

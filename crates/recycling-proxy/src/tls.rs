@@ -35,7 +35,9 @@ use self::hello::Hello;
 use self::prior_knowledge::PriorKnowledge;
 use self::to_app::ToApp;
 use self::to_client::ToClient;
+use crate::background;
 use crate::flow::Flow;
+use crate::memory::Account;
 use crate::metrics::Metrics;
 use crate::pair::Pair;
 use crate::side::Side;
@@ -46,6 +48,12 @@ pub(crate) use self::to_app::to_probed_app;
 
 /// The time for all of a handshake, that with the app included.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// Memory of a connection's TLS: its state, of which an idle one has 11 kB, and what waits for a peer that does not take it.
+const OF_TLS: usize = 40 * 1024;
+
+/// Encrypted bytes that wait for a peer that does not take them; two records, so that one is made while the other is sent.
+const MOST_UNSENT: usize = 32 * 1024;
 
 /// What handshakes need; one for the process.
 #[derive(Debug)]
@@ -93,12 +101,17 @@ impl Tls {
         pair: Pair,
         port: u16,
         reach: impl FnOnce() -> F,
+        account: &Arc<Account>,
         metrics: &Metrics,
     ) -> Option<Pair>
     where
         F: Future<Output = io::Result<TcpStream>>,
     {
-        let failed = match timeout(HANDSHAKE_TIME, self.shake_hands(pair, port, reach)).await {
+        let handshake = async {
+            account.keep_more(OF_TLS).await;
+            self.shake_hands(pair, port, reach).await
+        };
+        let failed = match timeout(HANDSHAKE_TIME, handshake).await {
             Ok(Ok(pair)) => {
                 metrics.tls_ended.inc();
                 return Some(pair);
@@ -137,6 +150,8 @@ impl Tls {
                 }
             }
         };
+        // A signature takes a millisecond, in which nobody else of this thread is served.
+        background::handshake_turn().await;
         let client = self.to_client.accept(hello, spoken).await?;
         Ok(Pair { client: Wire::from(TlsStream::from(client)), app, from_client: Flow::default(), from_app })
     }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use settings::Threads;
 use tokio::net::TcpStream;
 use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::connection::serve;
 use crate::dial::App;
+use crate::memory::Place;
 use crate::proxy::Proxy;
 
 /// A connection that is to be served.
@@ -18,7 +19,7 @@ use crate::proxy::Proxy;
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
     pub(crate) app: App,
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Place,
 }
 
 /// Hands connections to threads in turn.
@@ -33,7 +34,7 @@ pub(crate) struct Workers {
 struct Handed {
     client: std::net::TcpStream,
     app: App,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Workers {
@@ -75,8 +76,5 @@ fn start_thread(number: u8, proxy: Arc<Proxy>) -> io::Result<mpsc::UnboundedSend
 
 fn spawn(accepted: Accepted, proxy: Arc<Proxy>) {
     let Accepted { client, app, place } = accepted;
-    tokio::spawn(async move {
-        serve(client, app, proxy).await;
-        drop(place);
-    });
+    tokio::spawn(serve(client, app, place, proxy));
 }

@@ -2,6 +2,7 @@
 
 use recycling_proxy::dial::Unreachable;
 use recycling_proxy::drain::DrainPhase;
+use recycling_proxy::memory::Shortage;
 use recycling_proxy::recycle::RetireReason;
 use recycling_proxy::side::Side;
 use recycling_proxy::tls::fault::TlsFault;
@@ -33,6 +34,7 @@ fn table() -> String {
         rows!("faults_total", "fault", http2::fault::Fault),
         rows!("app_unreachable_total", "kind", Unreachable),
         rows!("drain_phase", "phase", DrainPhase),
+        rows!("shortages_total", "action", Shortage),
         rows!("tls_handshake_failures_total", "reason", TlsFault),
         rows!("certificate_loads_total", "outcome", CertificateOutcome),
     ]

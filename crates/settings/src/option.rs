@@ -107,7 +107,9 @@ options!(
         Threads: "threads", "EVENKEEL_THREADS", "N", Some("1"), false,
             "Worker threads: 1 to 64.";
         MaxConnections: "max-connections", "EVENKEEL_MAX_CONNECTIONS", "N", Some("16384"), false,
-            "Client connections held at once; more wait in the kernel's queue: 1 to 1000000.";
+            "Client connections held at once, as far as memory (16 KiB each, 56 KiB with TLS that ends here) and descriptors go; more wait in the kernel's queue: 1 to 1000000.";
+        MemoryLimit: "memory-limit", "EVENKEEL_MEMORY_LIMIT", "SIZE", Some("auto"), false,
+            "The memory that the process keeps within: 'auto', which is the limit of its control group, or a quarter of the machine's where there is none; or a smaller size such as 128Mi.";
         HeadLimit: "head-limit", "EVENKEEL_HEAD_LIMIT", "SIZE", Some("128Ki"), false,
             "The longest request or response head that passes: 1Ki to 1024Ki.";
         DrainTimeout: "drain-timeout", "EVENKEEL_DRAIN_TIMEOUT", "DURATION", Some("20s"), false,

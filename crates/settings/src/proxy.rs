@@ -11,7 +11,7 @@ use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::tls::TlsSettings;
 use crate::value::{
     AppAddress, ByteSize, ControlSocket, CpuQuantity, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections,
-    MaxRequests, PortRef, ProxyProtocol, Span, Switch, Threads,
+    MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -49,6 +49,8 @@ pub struct ProxySettings {
     pub threads: Threads,
     /// Client connections held at once.
     pub max_connections: MaxConnections,
+    /// The memory that the process keeps within; `None` for what its control group allows.
+    pub memory_limit: Option<MemoryQuantity>,
     /// The longest head that passes.
     pub head_limit: ByteSize,
     /// The bound on a drain.
@@ -101,6 +103,7 @@ impl ProxySettings {
         let control = raw.one(ProxyOption::Control, faults);
         let threads = raw.one(ProxyOption::Threads, faults);
         let max_connections = raw.one(ProxyOption::MaxConnections, faults);
+        let memory_limit = raw.one::<Auto<MemoryQuantity>>(ProxyOption::MemoryLimit, faults);
         let head_limit = raw.one(ProxyOption::HeadLimit, faults);
         let drain_timeout = raw.one(ProxyOption::DrainTimeout, faults);
         let log_level = raw.one(ProxyOption::LogLevel, faults);
@@ -121,6 +124,7 @@ impl ProxySettings {
             control: control?,
             threads: threads?,
             max_connections: max_connections?,
+            memory_limit: memory_limit?.0,
             head_limit: head_limit?,
             drain_timeout: drain_timeout?,
             log_level: log_level?,
@@ -166,6 +170,7 @@ impl ProxySettings {
             ProxyOption::Control => Some(self.control.to_string()),
             ProxyOption::Threads => Some(self.threads.to_string()),
             ProxyOption::MaxConnections => Some(self.max_connections.to_string()),
+            ProxyOption::MemoryLimit => Some(Auto(self.memory_limit).to_string()),
             ProxyOption::HeadLimit => Some(self.head_limit.to_string()),
             ProxyOption::DrainTimeout => Some(self.drain_timeout.to_string()),
             ProxyOption::LogLevel => Some(self.log_level.to_string()),
@@ -257,6 +262,30 @@ impl<T: fmt::Display> fmt::Display for Off<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             None => f.write_str("off"),
+            Some(value) => value.fmt(f),
+        }
+    }
+}
+
+/// A value that is found out where it is not given.
+struct Auto<T>(Option<T>);
+
+impl FromStr for Auto<MemoryQuantity> {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        let expected = InvalidValue("auto, or an amount of memory from 1Mi to 64Gi, such as 128Mi");
+        text.parse().map(|quantity| Self(Some(quantity))).map_err(|_| expected)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Auto<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("auto"),
             Some(value) => value.fmt(f),
         }
     }
@@ -376,6 +405,7 @@ mod tests {
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),
                 max_connections: "7".parse().unwrap(),
+                memory_limit: Some("64Mi".parse().unwrap()),
                 head_limit: "3Ki".parse().unwrap(),
                 drain_timeout: format!("{drain_millis}ms").parse().unwrap(),
                 log_level: level,

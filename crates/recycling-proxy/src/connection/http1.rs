@@ -1,10 +1,13 @@
 //! A client connection that speaks HTTP/1.
 
-use super::tunnel;
+use std::sync::Arc;
+
+use super::{tunnel, unless_asked};
 use crate::forwarded_for::ForwardedFor;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
+use crate::memory::Account;
 use crate::observer::Watch;
 use crate::pair::Pair;
 use crate::proxy::Proxy;
@@ -16,8 +19,18 @@ pub(super) fn relay(pair: Pair, watch: Watch, told: Option<ForwardedFor>) -> Rel
     Relay::new(pair, conversation, watch)
 }
 
+/// Relays until the connection ends by itself, or makes room for others.
+pub(super) async fn run(relay: &mut Relay<Watch>, account: &Arc<Account>) -> Ending {
+    loop {
+        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
+            return ending;
+        }
+        account.stays();
+    }
+}
+
 /// Closes the connection as the relay has found it should be.
-pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
+pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, account: &Arc<Account>, proxy: &Proxy) {
     let Relay { client, app, from_client, from_app, conversation, observer, .. } = relay;
     // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
     observer.end(conversation.requests_started());
@@ -32,25 +45,26 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, proxy: &Proxy) {
         Ending::Linger => {
             app.close();
             drop((from_client, from_app));
-            if linger(client).await > 0 && retired.is_some() {
+            if unless_asked(account, linger(client)).await.unwrap_or_default() > 0 && retired.is_some() {
                 proxy.metrics.ignored.inc();
             }
         }
         Ending::Abandon => {
             app.reset();
             drop((from_client, from_app));
-            linger(client).await;
+            unless_asked(account, linger(client)).await;
         }
         Ending::Refuse(refusal) => {
             // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
             app.reset();
             let answer = [from_app.buffer.cleared(), &refusal.response()].concat();
             drop((from_client, from_app));
-            last_word(client, &answer).await;
+            account.lingers();
+            unless_asked(account, last_word(client, &answer)).await;
         }
         Ending::Tunnel => {
             let pair = Pair { client, app, from_client, from_app };
-            tunnel::serve(proxy, TunnelKind::Upgraded, pair, None).await;
+            tunnel::serve(proxy, TunnelKind::Upgraded, pair, None, account).await;
         }
         Ending::Close => {
             client.close();

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use super::Pair;
+use super::{Pair, unless_asked};
 use crate::forwarded_for::ForwardedFor;
 use crate::http2::goodbye::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::linger::{linger, linger_until_read, write_last};
+use crate::memory::Account;
 use crate::observer::Watch;
 use crate::recycle::RetireReason;
 
-pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) {
+pub(super) async fn serve(pair: Pair, watch: Watch, account: &Arc<Account>, told: Option<ForwardedFor>) {
     let proxy = Arc::clone(&watch.proxy);
     let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
@@ -27,7 +28,12 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
     };
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, watch, grace, draining);
-    let ending = relay.run().await;
+    let ending = loop {
+        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
+            break ending;
+        }
+        account.stays();
+    };
     let Parts { client, app, session, from_app, observer } = relay.into_parts();
     observer.end(session.requests_started());
     if session.was_ignored() {
@@ -46,9 +52,9 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
             let has_been_read = session.has_been_read() || ending == Ending::Close;
             drop((session, from_app));
             if has_been_read {
-                linger(client).await;
+                unless_asked(account, linger(client)).await;
             } else {
-                linger_until_read(client, grace).await;
+                unless_asked(account, linger_until_read(client, grace)).await;
             }
         }
         Ending::Refuse(offence) => {
@@ -58,8 +64,9 @@ pub(super) async fn serve(pair: Pair, watch: Watch, told: Option<ForwardedFor>) 
                 word.extend(session.last_word(offence.fault));
             }
             drop((session, from_app));
-            if let Some(client) = write_last(client, &word).await {
-                linger_until_read(client, grace).await;
+            account.lingers();
+            if let Some(Some(client)) = unless_asked(account, write_last(client, &word)).await {
+                unless_asked(account, linger_until_read(client, grace)).await;
             }
         }
         Ending::Reset => {

@@ -102,6 +102,10 @@ impl Opening {
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
         let Pair { client, app, from_client, .. } = &mut self.pair;
+        // What is told by more than a small buffer holds.
+        if from_client.buffer.is_small() && from_client.buffer.is_full() {
+            from_client.buffer.grow();
+        }
         from_client.fill(client, app, 0, cx).unwrap_or(true)
     }
 

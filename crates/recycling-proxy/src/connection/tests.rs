@@ -20,7 +20,8 @@ async fn start(app: SocketAddr) -> TestResult<(Arc<Proxy>, SocketAddr)> {
     let of_task = Arc::clone(&proxy);
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(serve(client, App::Fixed(app), Arc::clone(&of_task)));
+            let place = of_task.memory.admit().await;
+            tokio::spawn(serve(client, App::Fixed(app), place, Arc::clone(&of_task)));
         }
     });
     Ok((proxy, address))
@@ -51,7 +52,7 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
         ensure_eq!(exchange(client).await?, number < 2);
     }
     ensure_eq!(responder.requests(), 6);
-    let metrics = proxy.metrics.text(&proxy.connections, &proxy.drain)?;
+    let metrics = proxy.metrics.text(&proxy.connections, &proxy.memory, &proxy.drain)?;
     ensure!(metrics.contains("connections_retired_total{reason=\"balance\"} 2"), "{metrics}");
     // The third is left, and those that have said their end are nobody's any more.
     ensure_eq!(proxy.connections.mark(9), 1);

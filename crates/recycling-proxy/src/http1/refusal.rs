@@ -9,6 +9,8 @@ pub(crate) enum Refusal {
     Client(Fault),
     /// The app's message has a fault.
     App(Fault),
+    /// The request is not complete, and the proxy needs its memory or its place.
+    NoRoom,
 }
 
 impl Refusal {
@@ -21,6 +23,11 @@ impl Refusal {
             Self::Client(fault @ Fault::SlowHead) => {
                 ("408 Request Timeout", "the request was not forwarded", fault.sentence())
             }
+            Self::NoRoom => (
+                "503 Service Unavailable",
+                "the request was not forwarded",
+                "The proxy is at its limit of memory or connections, and the request was not complete.",
+            ),
             Self::Client(fault) => ("400 Bad Request", "the request was not forwarded", fault.sentence()),
             Self::App(fault) => ("502 Bad Gateway", "the app's response was not forwarded", fault.sentence()),
         };
@@ -44,6 +51,7 @@ mod tests {
             (Refusal::Client(Fault::HeadTooLong), "431", "the request"),
             (Refusal::App(Fault::BadChunk), "502", "the app's response"),
             (Refusal::Client(Fault::SlowHead), "408", "the request"),
+            (Refusal::NoRoom, "503", "the request"),
         ] {
             let text = String::from_utf8(refusal.response()).unwrap();
             assert!(text.starts_with(&format!("HTTP/1.1 {status} ")) && text.contains(whose), "{text}");

@@ -95,6 +95,20 @@ impl<O: Observer> Relay<O> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// How the connection ends where its memory or its place is needed for others; `None` where that would break an exchange
+    /// off in which nobody but the app is waited for.
+    pub(crate) fn makes_room(&self) -> Option<Ending> {
+        let conversation = &self.conversation;
+        if self.from_client.is_owed() || self.from_app.is_owed() || conversation.response_is_open() {
+            let waits_for_app = !self.from_app.is_owed() && conversation.request_is_done();
+            (!waits_for_app).then_some(Ending::Reset)
+        } else if conversation.phase() == Phase::Idle && self.from_client.is_empty() {
+            Some(Ending::Close)
+        } else {
+            (!conversation.request_is_done()).then_some(Ending::Refuse(Refusal::NoRoom))
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();

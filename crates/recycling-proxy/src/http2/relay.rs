@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::fault::Fault;
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::background::Background;
@@ -17,6 +18,7 @@ use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::Patience;
 use crate::send_queue::SendQueue;
+use crate::side::Side;
 use crate::wire::Wire;
 
 /// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep everybody else
@@ -130,6 +132,16 @@ impl<O: Observer> Relay<O> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// How the connection ends where its memory or its place is needed for others; `None` where that would break streams off
+    /// in which nobody but the app is waited for.
+    pub(crate) fn makes_room(&self) -> Option<Ending> {
+        if self.from_client.is_owed() || self.from_app.is_owed() {
+            Some(Ending::Reset)
+        } else {
+            (!self.session.has_open_streams()).then_some(Ending::Close)
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
@@ -179,6 +191,9 @@ impl<O: Observer> Relay<O> {
         let made_room = examined.map_err(|offence| self.refuse(offence))?;
         for _ in before..self.session.requests_started() {
             self.observer.request_started();
+        }
+        if !self.observer.holds_streams(self.session.open_streams()) {
+            return Err(self.refuse(Offence { side: Side::Client, fault: Fault::TooManyStreams }));
         }
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved || made_room || flushed)

@@ -475,6 +475,11 @@ impl Session {
         self.from_client.frames().saturating_add(self.from_app.frames())
     }
 
+    /// The number of open streams.
+    pub fn open_streams(&self) -> usize {
+        self.streams.open_now()
+    }
+
     /// Whether a stream is open, so that an end of the connection loses something.
     pub fn has_open_streams(&self) -> bool {
         !self.streams.is_empty()

@@ -35,6 +35,11 @@ impl Streams {
         self.open.is_empty()
     }
 
+    /// The number of open streams.
+    pub fn open_now(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether as many are open as can be.
     pub fn is_full(&self) -> bool {
         self.open.len() >= MOST_OPEN

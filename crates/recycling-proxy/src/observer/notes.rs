@@ -27,6 +27,10 @@ impl Observer for Notes {
 
     fn request_started(&self) {}
 
+    fn holds_streams(&self, _: usize) -> bool {
+        true
+    }
+
     fn retired(&self, reason: RetireReason) {
         self.retired.borrow_mut().push(reason);
     }

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::MOST_UNSENT;
 use super::alpn::Alpn;
 use super::fault::TlsFault;
 use super::hello::Hello;
@@ -48,7 +49,8 @@ impl ToApp {
             // An address is not sent as a name.
             None => ServerName::from(app.peer_addr().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())),
         };
-        let stream = self.shake_hands(app, name, &hello.offers).await?;
+        let mut stream = self.shake_hands(app, name, &hello.offers).await?;
+        stream.get_mut().1.set_buffer_limit(Some(MOST_UNSENT));
         let chosen = stream.get_ref().1.alpn_protocol().and_then(Alpn::of_name);
         Ok((stream, chosen))
     }

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
+use super::MOST_UNSENT;
 use super::alpn::Alpn;
 use super::failed::Failed;
 use super::fault::TlsFault;
@@ -52,10 +53,12 @@ impl ToClient {
             Some(Alpn::Http2) => &self.http2,
         };
         let handshake = StartHandshake::from_parts(hello.accepted, hello.client).into_stream(Arc::clone(config));
-        handshake.into_fallible().await.map_err(|(error, client)| Failed {
+        let mut stream = handshake.into_fallible().await.map_err(|(error, client)| Failed {
             side: Side::Client,
             fault: TlsFault::of_io(&error),
             client: Some(client),
-        })
+        })?;
+        stream.get_mut().1.set_buffer_limit(Some(MOST_UNSENT));
+        Ok(stream)
     }
 }

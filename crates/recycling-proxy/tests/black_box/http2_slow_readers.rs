@@ -16,7 +16,7 @@ use crate::stage::Stage;
 const PAUSE: Duration = Duration::from_secs(9);
 
 /// What the app answers: all of it fits into the kernel between proxy and client, and not into the client's.
-const BODY: usize = 1_000_000;
+const BODY: usize = 60_000;
 
 #[derive(Clone, Copy, Debug)]
 enum Ends {

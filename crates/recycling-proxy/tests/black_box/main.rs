@@ -29,6 +29,7 @@ mod leftovers;
 mod lingering;
 mod liveness;
 mod long_bodies;
+mod memory;
 mod metrics;
 mod odd_inputs;
 mod options;

@@ -1,0 +1,291 @@
+//! The memory that all connections share.
+//!
+//! The process gets killed, with every connection that it has, when it takes more than its container may have. What one
+//! connection can take is bounded elsewhere; this bounds the sum.
+//!
+//! ```text
+//!  limit of the container
+//!  ├─ the program itself, and slack for fragments
+//!  └─ pool ─┬─ connections: sockets, state and small buffers, taken when they are accepted
+//!           ├─ buffers of the usual size, or else small ones: reading goes on in smaller steps
+//!           ├─ streams of HTTP/2
+//!           └─ unfinished heads and handshakes: when the pool is spent, the oldest of them are asked to leave
+//! ```
+//!
+//! When no connection more has a place, the least useful one is asked to leave: the oldest that has said nothing useful,
+//! else the one that has moved no byte for the longest time ([`roster`]). Each connection judges by itself whether leaving
+//! would destroy something.
+
+pub(crate) mod account;
+mod limit;
+pub(crate) mod pool;
+mod roster;
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use settings::ProxySettings;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+pub(crate) use self::account::{Account, Place};
+use self::pool::{Pool, Use};
+use self::roster::Roster;
+use crate::label::labels;
+
+/// What a connection costs for as long as it is there: two sockets of the kernel and their descriptors, its task, and a small
+/// buffer. Silent ones were measured at 8.8 to 11.1 kB without the buffer.
+pub(crate) const OF_A_CONNECTION: usize = 16 * 1024;
+/// The program and its libraries, the kernel's part of the process, tables.
+const OF_THE_PROGRAM: u64 = 8 * MIB;
+/// Stacks, pooled buffers and pipes.
+const OF_A_THREAD: u64 = 3 * MIB;
+/// What is left to the allocator's fragments and to small buffers beyond the first: an eighth.
+const SLACK: u64 = 8;
+/// A proxy that serves a few connections slowly is better than none.
+const LEAST_POOL: u64 = MIB;
+const MIB: u64 = 1 << 20;
+
+/// Between two looks at what the kernel has taken: a fast link fills the buffers of some hundred sockets meanwhile.
+const WEIGH: Duration = Duration::from_millis(100);
+/// Between two looks for a connection that can leave, while another waits for its place.
+const WAIT: Duration = Duration::from_millis(50);
+/// Between two looks at who makes progress.
+const LOOK: Duration = Duration::from_secs(1);
+/// The log says at most so often that memory is short.
+const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
+
+labels!(
+    /// What was done for want of memory or of a place.
+    Shortage {
+        /// Bytes were read into a small buffer in place of one of the usual size.
+        SmallBuffer = "small_buffer",
+        /// A client waited for a place before it was served.
+        Waiting = "waiting",
+        /// A connection was asked to leave that had been refused, while its client read why.
+        Lingering = "lingering",
+        /// A connection was asked to leave that had said nothing useful yet.
+        Silent = "silent",
+        /// A connection was asked to leave whose request head or TLS handshake was unfinished.
+        Unfinished = "unfinished",
+        /// A connection was asked to leave that had moved no byte for a while.
+        Still = "still",
+        /// A stream of HTTP/2 was refused.
+        Stream = "stream",
+    }
+);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ShortageOf {
+    action: Shortage,
+}
+
+/// The memory of the process, and who has a place in it.
+#[derive(Debug)]
+pub struct Memory {
+    limit: u64,
+    pool: Pool,
+    places: usize,
+    taken: AtomicUsize,
+    roster: Mutex<Roster>,
+    /// Bytes of connections that were asked to leave and have not left yet.
+    leaving: AtomicUsize,
+    freed: Notify,
+    is_quiet: AtomicBool,
+    shortages: Family<ShortageOf, Counter>,
+}
+
+impl Memory {
+    /// What a process of so many threads may have: as the system limits it, and no more than it was told.
+    pub fn new(settings: &ProxySettings, descriptors: Option<NonZero<u32>>) -> Self {
+        let system = limit::of_system();
+        let limit =
+            settings.memory_limit.map_or(system, |told| u64::from(told.mebibytes()).saturating_mul(MIB).min(system));
+        let places = descriptors.map_or(u32::MAX, NonZero::get).min(settings.max_connections.get());
+        Self::with(limit, pool_within(limit, settings.threads.get()), places as usize)
+    }
+
+    fn with(limit: u64, pool: usize, places: usize) -> Self {
+        let shortages = Family::default();
+        for action in Shortage::ALL {
+            let _ = Family::<ShortageOf, Counter>::get_or_create(&shortages, &ShortageOf { action: *action });
+        }
+        Self {
+            limit,
+            pool: Pool::new(pool),
+            places,
+            taken: AtomicUsize::new(0),
+            roster: Mutex::default(),
+            leaving: AtomicUsize::new(0),
+            freed: Notify::new(),
+            is_quiet: AtomicBool::new(false),
+            shortages,
+        }
+    }
+
+    /// A place for a connection that was accepted, as soon as there is one. Where there is none, another is asked to leave.
+    pub(crate) async fn admit(self: &Arc<Self>) -> Place {
+        if let Some(place) = self.place() {
+            return place;
+        }
+        self.note(Shortage::Waiting);
+        loop {
+            self.make_room(Instant::now());
+            // Meanwhile one may have become the least useful.
+            let _ = timeout(WAIT, self.freed.notified()).await;
+            if let Some(place) = self.place() {
+                return place;
+            }
+        }
+    }
+
+    /// Memory for a connection that has a place, which it keeps until its end.
+    pub(crate) async fn keep(&self, account: &Account, bytes: usize) {
+        while !account.keep(bytes) {
+            self.make_room(Instant::now());
+            let _ = timeout(WAIT, self.freed.notified()).await;
+        }
+    }
+
+    fn place(self: &Arc<Self>) -> Option<Place> {
+        let one_more = |taken: usize| taken.checked_add(1).filter(|taken| *taken <= self.places);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        if !self.pool.take(OF_A_CONNECTION, Use::Connection) {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place::new(self))
+    }
+
+    fn leave_place(&self, account: &Arc<Account>) {
+        self.roster().remove(account.number());
+        self.has_answered(account);
+        account.give_rest_back();
+        self.pool.give(OF_A_CONNECTION);
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.freed.notify_one();
+    }
+
+    /// Asks the least useful connection to leave, unless one is already about to.
+    fn make_room(&self, now: Instant) {
+        if self.leaving.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let least_useful = self.roster().least_useful(now);
+        if let Some((account, why)) = least_useful {
+            self.ask(&account, why);
+        }
+    }
+
+    /// Has the oldest unfinished messages make room for `bytes`.
+    fn make_room_for_message(&self, bytes: usize) {
+        while self.leaving.load(Ordering::Relaxed) < bytes {
+            let oldest = self.roster().oldest_unfinished();
+            let Some(account) = oldest else { return };
+            self.ask(&account, Shortage::Unfinished);
+        }
+    }
+
+    fn ask(&self, account: &Account, why: Shortage) {
+        self.note(why);
+        self.leaving.fetch_add(account.ask_to_leave(), Ordering::Relaxed);
+    }
+
+    /// The connection has left, or has found that it cannot.
+    fn has_answered(&self, account: &Account) {
+        self.leaving.fetch_sub(account.asked_for(), Ordering::Relaxed);
+    }
+
+    /// The connection has given up its memory and lets its client read why. It is the first to be asked again.
+    fn lingers(&self, account: &Arc<Account>) {
+        self.has_answered(account);
+        self.roster().lingers(account);
+        self.freed.notify_one();
+    }
+
+    /// Watches who makes progress for as long as the process lives, and what the kernel takes for the buffers of sockets.
+    pub(crate) async fn watch(&self) {
+        let (mut warned, mut looked) = (Instant::now(), Instant::now());
+        loop {
+            sleep(WEIGH).await;
+            self.pool.note_kernel(limit::socket_buffers());
+            self.balance(Instant::now());
+            if warned.elapsed() >= BETWEEN_WARNINGS {
+                warned = Instant::now();
+                self.is_quiet.store(false, Ordering::Relaxed);
+            }
+            if self.is_crowded() && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                self.roster().look(looked);
+            }
+        }
+    }
+
+    /// Asks as many to leave as it takes to have the pool no longer overdrawn: memory that the kernel takes for a connection
+    /// which does not move is not asked for before.
+    fn balance(&self, now: Instant) {
+        while self.leaving.load(Ordering::Relaxed) < self.pool.overdrawn() {
+            let least_useful = self.roster().least_useful(now);
+            let Some((account, why)) = least_useful else { return };
+            self.ask(&account, why);
+        }
+    }
+
+    /// Whether a place may soon be wanted that is not there: time enough to learn who stands still.
+    fn is_crowded(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) > self.places / 2 || self.pool.taken() > self.pool.size() / 2
+    }
+
+    fn note(&self, action: Shortage) {
+        self.shortages.get_or_create(&ShortageOf { action }).inc();
+        if !self.is_quiet.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                action = action.label(),
+                limit = self.limit,
+                pool = self.pool.size(),
+                used = self.pool.taken(),
+                connections = self.taken.load(Ordering::Relaxed),
+                "memory or places are short: connections without a useful request make room, others are read in smaller \
+                 steps; a larger limit (evenkeel.dev/proxy-memory-limit) has room for more"
+            );
+        }
+    }
+
+    pub(crate) fn shortages(&self) -> Family<ShortageOf, Counter> {
+        self.shortages.clone()
+    }
+
+    /// Bytes that connections may have, and bytes that they have.
+    pub(crate) fn size_and_used(&self) -> (usize, usize) {
+        (self.pool.size(), self.pool.taken())
+    }
+
+    /// The most connections that can have a place at once.
+    pub(crate) fn most_connections(&self) -> usize {
+        self.places.min(self.pool.most(Use::Connection) / OF_A_CONNECTION)
+    }
+
+    /// What the limit is drawn from, for the log.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What connections may have of a limit.
+fn pool_within(limit: u64, threads: u8) -> usize {
+    let program = OF_THE_PROGRAM.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
+    let pool = limit.saturating_sub(program).saturating_sub(limit / SLACK).max(LEAST_POOL);
+    usize::try_from(pool).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

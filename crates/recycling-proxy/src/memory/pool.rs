@@ -1,0 +1,129 @@
+//! How much of the process's memory is spoken for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What memory is asked for. What loses least when it is refused is refused first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// A buffer of the usual size; where there is none, a small one does, which costs more system calls.
+    Buffer,
+    /// A connection, with its sockets, its small buffers and its TLS; where there is no room, another ends or clients wait.
+    Connection,
+    /// Open streams of HTTP/2.
+    Streams,
+    /// A request head whose rest has not come.
+    Unfinished,
+    /// What must not fail: the framing of a message that has begun to pass.
+    Essential,
+}
+
+impl Use {
+    /// The share of the pool up to which this use may fill it, in eighths; `None` where it is never refused.
+    const fn eighths(self) -> Option<usize> {
+        match self {
+            Self::Buffer | Self::Streams => Some(4),
+            Self::Connection => Some(6),
+            Self::Unfinished => Some(8),
+            Self::Essential => None,
+        }
+    }
+}
+
+/// Bytes that are taken of a fixed number.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    size: usize,
+    taken: AtomicUsize,
+    /// Bytes that the kernel has taken for connections, beyond what they have paid for.
+    of_kernel: AtomicUsize,
+}
+
+impl Pool {
+    /// A pool of `size` bytes, none of which is taken.
+    pub(crate) const fn new(size: usize) -> Self {
+        Self { size, taken: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
+    }
+
+    /// Bytes that can be taken before this use may have no more.
+    pub(crate) fn most(&self, of: Use) -> usize {
+        of.eighths().map_or(usize::MAX, |eighths| (self.size / 8).saturating_mul(eighths))
+    }
+
+    /// Takes `bytes`; `false` where the use may not have them, and nothing is taken.
+    pub(crate) fn take(&self, bytes: usize, of: Use) -> bool {
+        let most = self.most(of).saturating_sub(self.of_kernel.load(Ordering::Relaxed));
+        let taken = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    }
+
+    /// Gives `bytes` back, which were taken.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed).saturating_add(self.of_kernel.load(Ordering::Relaxed))
+    }
+
+    /// Notes how many bytes the kernel has taken.
+    pub(crate) fn note_kernel(&self, bytes: usize) {
+        self.of_kernel.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes by which it is overdrawn.
+    pub(crate) fn overdrawn(&self) -> usize {
+        self.taken().saturating_sub(self.size)
+    }
+
+    /// Bytes that there are.
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_use_has_its_ceiling_and_what_is_given_back_can_be_taken_again() {
+        for (of, most) in [
+            (Use::Buffer, 400),
+            (Use::Connection, 600),
+            (Use::Streams, 400),
+            (Use::Unfinished, 800),
+            (Use::Essential, 5000),
+        ] {
+            let pool = Pool::new(800);
+            assert!(pool.take(most, of), "{of:?}");
+            assert_eq!(pool.take(1, of), of == Use::Essential, "{of:?}");
+            pool.give(1);
+            assert!(pool.take(1, of), "{of:?}");
+            assert!(pool.taken() >= most);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_takes_is_taken() {
+        let pool = Pool::new(800);
+        pool.note_kernel(300);
+        assert!(!pool.take(101, Use::Buffer) && pool.take(100, Use::Buffer));
+        assert!(!pool.take(1, Use::Buffer) && pool.take(200, Use::Connection));
+        assert_eq!((pool.taken(), pool.overdrawn()), (600, 0));
+        pool.note_kernel(1000);
+        assert_eq!((pool.taken(), pool.overdrawn()), (1300, 500));
+        pool.give(300);
+        pool.note_kernel(0);
+        assert_eq!((pool.taken(), pool.overdrawn()), (0, 0));
+        assert!(pool.take(400, Use::Buffer));
+    }
+
+    #[test]
+    fn what_is_refused_takes_nothing() {
+        let pool = Pool::new(800);
+        assert!(!pool.take(401, Use::Buffer) && pool.take(400, Use::Buffer));
+        assert!(!pool.take(usize::MAX, Use::Unfinished));
+        assert_eq!((pool.taken(), pool.size()), (400, 800));
+    }
+}

@@ -1,0 +1,115 @@
+//! Clients that take as much memory as they can, each in its own way, beside one that wants nothing but its answers: none of
+//! its requests fails, the admin port answers, and the process keeps within its limit.
+//!
+//! As root the proxy is put into a control group of that limit, so that taking more would kill it; else its own memory is
+//! measured. `MEMORY_ATTACKERS` has more of them than are needed to spend the budget.
+
+mod app;
+mod attack;
+mod cage;
+mod legitimate;
+
+use std::time::Duration;
+
+use settings::ProxyOption;
+use test_support::{LoopbackHost, RecyclingProxy, TestResult, ensure, ensure_eq};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use self::app::App;
+use self::attack::Attack;
+use self::cage::Cage;
+use self::legitimate::Legitimate;
+use crate::stage::BINARY;
+
+const LIMIT_MIB: u64 = 20;
+/// More than 20 MiB hold: 310 silent connections, or 70 heads of 128 KiB.
+const ATTACKERS: usize = 350;
+/// Connections that leave places for others.
+const FEWER_THAN_PLACES: usize = 250;
+/// How many of them come at a time.
+const WAVE: usize = 50;
+/// For how long the legitimate client asks beside them.
+const BESIDE: Duration = Duration::from_secs(1);
+/// Requests of his that must be answered meanwhile, on each of two kinds of connections.
+const ENOUGH: usize = 5;
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn silent_clients() -> TestResult {
+    beside(Attack::Silence).await
+}
+
+#[tokio::test]
+async fn unfinished_heads() -> TestResult {
+    beside(Attack::UnfinishedHead).await
+}
+
+#[tokio::test]
+async fn half_a_client_hello() -> TestResult {
+    beside(Attack::HalfClientHello).await
+}
+
+#[tokio::test]
+async fn readers_that_pause() -> TestResult {
+    beside(Attack::PausedReader).await
+}
+
+#[tokio::test]
+async fn http2_peers_that_do_not_read() -> TestResult {
+    beside(Attack::Http2Unread).await
+}
+
+#[tokio::test]
+async fn open_streams() -> TestResult {
+    beside(Attack::OpenStreams).await
+}
+
+#[tokio::test]
+async fn trailers_that_never_end() -> TestResult {
+    beside(Attack::Trailers).await
+}
+
+#[tokio::test]
+async fn uploads_that_the_app_does_not_read() -> TestResult {
+    beside(Attack::StalledUpload).await
+}
+
+#[tokio::test]
+async fn unfinished_heads_at_the_admin_port() -> TestResult {
+    beside(Attack::AdminHead).await
+}
+
+async fn beside(attack: Attack) -> TestResult {
+    cage::raise_descriptors();
+    let app_host = LoopbackHost::reserve()?;
+    let app = App::start(app_host.port(8080)).await?;
+    let limit = format!("{LIMIT_MIB}Mi");
+    let mut proxy = RecyclingProxy::start(BINARY, app.address(), &[(ProxyOption::MemoryLimit, &limit)]).await?;
+    let cage = Cage::around(proxy.id(), LIMIT_MIB << 20);
+
+    let kept = Legitimate::start(proxy.address(), usize::MAX);
+    let anew = Legitimate::start(proxy.address(), 3);
+    let to = if attack == Attack::AdminHead { proxy.admin_address() } else { proxy.address() };
+    let attackers = std::env::var("MEMORY_ATTACKERS").ok().and_then(|n| n.parse().ok()).unwrap_or(ATTACKERS);
+    // What waits for the app alone keeps its place, so that these may not have all.
+    let attackers = if attack == Attack::Http2Unread { attackers.min(FEWER_THAN_PLACES) } else { attackers };
+    let mut held = Vec::new();
+    while held.len() < attackers {
+        let wave: JoinSet<_> = (0..WAVE).map(|_| attack.begin(to)).collect();
+        held.extend(wave.join_all().await);
+    }
+
+    let begun = Instant::now();
+    let before = (kept.answered(), anew.answered());
+    while begun.elapsed() < BESIDE || kept.answered() < before.0 + ENOUGH || anew.answered() < before.1 + ENOUGH {
+        ensure!(begun.elapsed() < PATIENCE, "{} and {} requests are answered", kept.answered(), anew.answered());
+        let (status, _) = proxy.admin("/readyz").await?;
+        ensure_eq!(status, 200);
+        cage.keeps()?;
+        ensure!(proxy.process().is_running(), "the proxy has ended");
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure_eq!((kept.failures(), anew.failures()), (Vec::<String>::new(), Vec::new()));
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! An app that answers, sends much, or does not read, as it is asked.
+
+use std::net::SocketAddr;
+
+use test_support::TestResult;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::stage::OK;
+
+/// More than the buffers of any socket hold.
+const MUCH: usize = 64 << 20;
+const HTTP2_SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\x01\0\0";
+
+/// A running app.
+pub(super) struct App {
+    address: SocketAddr,
+    _serving: JoinSet<()>,
+}
+
+impl App {
+    pub(super) async fn start(address: SocketAddr) -> TestResult<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    // Whoever leaves early has what he wanted.
+                    let _ = serve(stream).await;
+                });
+            }
+        });
+        Ok(Self { address, _serving: serving })
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut seen = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        if let Some(end) = seen.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let head: Vec<u8> = seen.drain(..end + 4).collect();
+            match head.get(..4) {
+                Some(b"PRI ") => {
+                    stream.write_all(HTTP2_SETTINGS).await?;
+                    while stream.read(&mut piece).await? > 0 {
+                        if piece.starts_with(b"dddd") {
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                }
+                Some(b"POST") => std::future::pending().await,
+                _ if head.starts_with(b"GET /much ") => {
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n").as_bytes()).await?;
+                    for _ in 0..MUCH / piece.len() {
+                        stream.write_all(&piece).await?;
+                    }
+                }
+                _ => stream.write_all(OK.as_bytes()).await?,
+            }
+        }
+        let count = stream.read(&mut piece).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        seen.extend_from_slice(&piece[..count]);
+    }
+}
