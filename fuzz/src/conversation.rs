@@ -53,7 +53,10 @@ pub fn check(data: &[u8]) {
     }
     if client.windows(3).any(is_upgrade) {
         let mut sent = client.iter();
-        assert!(whole.to_app.iter().all(|byte| sent.any(|other| other == byte)), "the app saw what the client did not send");
+        assert!(
+            whole.to_app.iter().all(|byte| sent.any(|other| other == byte)),
+            "the app saw what the client did not send"
+        );
     } else {
         assert!(is_sent(client, &whole.to_app), "the app saw what the client did not send");
     }
