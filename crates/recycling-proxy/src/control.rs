@@ -1,7 +1,8 @@
 //! The Unix socket on which the running proxy takes the one command that changes its state.
 //!
 //! A client connects and sends `drain\n`; the answer comes when the drain is over, as one line. Only a process of
-//! the proxy's own user, or root, is heard.
+//! the proxy's own user, or root, is heard; in a pod, where the socket is in the abstract namespace, only one of the proxy's own
+//! container, as the app may run as either.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -11,14 +12,20 @@ use std::time::Duration;
 
 use settings::ControlSocket;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::sleep;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::proxy::Proxy;
 
 const DRAIN: &str = "drain\n";
 const LONGEST_COMMAND: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
+/// For the command, which a client sends at once.
+const COMMAND_WITHIN: Duration = Duration::from_secs(5);
+/// A hook and a person who tries it; further ones wait until one of these has ended.
+const MOST_CLIENTS: usize = 16;
 
 /// Begins to listen. A socket file that an earlier process has left behind is replaced.
 pub(crate) fn bind(socket: &ControlSocket) -> io::Result<UnixListener> {
@@ -46,28 +53,58 @@ fn remove_if_there(path: &str) -> io::Result<()> {
 
 /// Serves for as long as the process lives.
 pub(crate) async fn run(listener: UnixListener, proxy: Arc<Proxy>) {
+    let in_pod = listener.local_addr().is_ok_and(|address| address.as_abstract_name().is_some());
+    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
         let proxy = Arc::clone(&proxy);
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &proxy).await {
+            let _place = place;
+            if let Err(error) = serve(stream, &proxy, in_pod).await {
                 tracing::debug!(%error, "a control connection has ended early");
             }
         });
     }
 }
 
-async fn serve(stream: UnixStream, proxy: &Proxy) -> io::Result<()> {
-    let peer = stream.peer_cred()?.uid();
+/// A process that has connected, as `SO_PEERCRED` of unix(7) has it.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    user: u32,
+    /// Whether it has a number in our process namespace. Processes of a pod's other containers have none, but where the pod
+    /// shares one (`shareProcessNamespace`).
+    is_ours: bool,
+}
+
+impl Peer {
+    fn of(credentials: &UCred) -> Self {
+        Self { user: credentials.uid(), is_ours: credentials.pid().is_some_and(|number| number != 0) }
+    }
+
+    /// Why it is not heard by a proxy of the user `own`.
+    fn refused(self, own: u32, in_pod: bool) -> Option<&'static str> {
+        if self.user != 0 && self.user != own {
+            Some("refused: not the proxy's user\n")
+        } else if in_pod && !self.is_ours {
+            Some("refused: not a process of the proxy's container\n")
+        } else {
+            None
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, proxy: &Proxy, in_pod: bool) -> io::Result<()> {
+    let peer = Peer::of(&stream.peer_cred()?);
     let (reader, mut writer) = stream.into_split();
-    if peer != 0 && peer != rustix::process::geteuid().as_raw() {
-        return writer.write_all(b"refused: not the proxy's user\n").await;
+    if let Some(refusal) = peer.refused(rustix::process::geteuid().as_raw(), in_pod) {
+        return writer.write_all(refusal.as_bytes()).await;
     }
     let mut command = String::new();
-    BufReader::new(reader.take(LONGEST_COMMAND)).read_line(&mut command).await?;
+    timeout(COMMAND_WITHIN, BufReader::new(reader.take(LONGEST_COMMAND)).read_line(&mut command)).await??;
     if command != DRAIN {
         return writer.write_all(b"refused: the only command is drain\n").await;
     }
@@ -94,4 +131,35 @@ pub(crate) async fn drain(socket: &ControlSocket) -> io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     if answer.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_heard() {
+        const OWN: u32 = 15_210;
+        for (user, is_ours, in_pod, heard) in [
+            (OWN, true, true, true),
+            (0, true, true, true),
+            (1000, true, true, false),
+            // An app that runs as root or as the proxy's user does.
+            (0, false, true, false),
+            (OWN, false, true, false),
+            // Without Kubernetes, the host of a container may.
+            (0, false, false, true),
+            (1000, false, false, false),
+        ] {
+            let peer = Peer { user, is_ours };
+            assert_eq!(peer.refused(OWN, in_pod).is_none(), heard, "{peer:?}, in a pod: {in_pod}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_of_the_same_namespace_is_ours() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let peer = Peer::of(&one.peer_cred().unwrap());
+        assert!(peer.is_ours && peer.user == rustix::process::geteuid().as_raw(), "{peer:?}");
+    }
 }

@@ -50,11 +50,20 @@ fn run(arguments: &RunArguments) -> ExitCode {
     match serve(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("evenkeel-webhook: {error:#}");
+            eprintln!("evenkeel-webhook: {}", once(&error));
             let unusable = matches!(error.downcast_ref(), Some(StartError::Files(_)));
             if unusable { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The error and what is behind it, each sentence once: many errors repeat what they come from.
+fn once(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.contains(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
 }
 
 fn check(address: &Authority, within: Duration) -> ExitCode {
@@ -67,7 +76,7 @@ fn check(address: &Authority, within: Duration) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("evenkeel-webhook: {error:#}");
+            eprintln!("evenkeel-webhook: {}", once(&error));
             ExitCode::FAILURE
         }
     }
@@ -98,7 +107,11 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
 /// The level holds for us; of libraries only what needs a person is shown, unless everything is.
 fn log(settings: &Settings) {
     let level = settings.log_level.word();
-    let filter = if level == "trace" { level.to_owned() } else { format!("warn,webhook={level}") };
+    // The client of the API server logs what it returns to us as an error, and we log that.
+    let filter = match level {
+        "trace" => level.to_owned(),
+        level => format!("warn,kube_client=off,kube_runtime=off,webhook={level}"),
+    };
     let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(io::stderr);
     subscriber.with_ansi(io::stderr().is_terminal()).init();
 }

@@ -29,7 +29,7 @@ fn no_rule_takes_everything_and_none_finds_secrets() {
                     words(rule, "resourceNames"),
                     ["evenkeel-webhook-ca"].map(|name| name.replace("evenkeel", prefix(part)))
                 );
-                assert!(words(rule, "verbs").iter().all(|verb| ["get", "patch"].contains(verb)), "{rule}");
+                assert!(words(rule, "verbs").iter().all(|verb| ["get", "patch", "create"].contains(verb)), "{rule}");
             }
             for verb in ["escalate", "bind", "impersonate", "delete", "deletecollection"] {
                 assert!(!words(rule, "verbs").contains(&verb), "{role}");

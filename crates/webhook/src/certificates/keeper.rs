@@ -140,10 +140,10 @@ impl<S: TrustStore> Keeper<S> {
         Err(KeeperError::Contended)
     }
 
-    /// What goes into an empty store. Where somebody emptied it, what others still trust and serve comes back.
+    /// What goes into an empty store. Where somebody emptied or deleted it, what others still trust and serve comes back.
     fn in_place_of_none(&self, identity: &str, now: SystemTime) -> Result<Authorities, CertificateError> {
         match &self.known {
-            Some(known) if known.identity == identity => Ok(known.authorities.clone()),
+            Some(known) if identity.is_empty() || known.identity == identity => Ok(known.authorities.clone()),
             Some(_) | None => Authorities::first(now, &self.lifetimes),
         }
     }

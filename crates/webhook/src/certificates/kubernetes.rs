@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{AuthorityData, StoreOutcome, Stored, TrustStore};
 
@@ -17,6 +17,7 @@ const FIELD_MANAGER: &str = "evenkeel-webhook";
 const CERTIFICATES: &str = "ca.crt";
 const KEYS: &str = "ca.key";
 const CONFLICT: u16 = 409;
+const NOT_FOUND: u16 = 404;
 
 /// The objects in the cluster that are ours to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Names {
     }
 }
 
-/// Reads and writes the two objects. It needs `get` and `patch` on the Secret; `get`, `list`, `watch` and `patch` on
+/// Reads and writes the two objects. It needs `get`, `patch` and `create` on the Secret; `get`, `list`, `watch` and `patch` on
 /// the configuration; nothing else.
 #[derive(Clone)]
 pub struct KubernetesStore {
@@ -93,6 +94,16 @@ impl KubernetesStore {
         if webhooks.is_empty() { Err(KubernetesError::NoWebhooks(name.clone())) } else { Ok(webhooks) }
     }
 
+    /// Makes an empty Secret, where somebody has deleted it. By server-side apply, as `create` can be allowed for one name with that
+    /// alone; of replicas that do it at once none takes anything from another.
+    async fn make_secret(&self) -> Result<Secret, kube::Error> {
+        let name = &self.names.secret;
+        let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque"});
+        let made = self.secrets.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(empty)).await?;
+        info!(secret = self.secret_path(), "made the Secret again, which was not there");
+        Ok(made)
+    }
+
     fn secret_path(&self) -> String {
         format!("{}/{}", self.names.namespace, self.names.secret)
     }
@@ -102,7 +113,10 @@ impl TrustStore for KubernetesStore {
     type Error = KubernetesError;
 
     async fn read(&self) -> Result<Stored, KubernetesError> {
-        let secret = self.secrets.get(&self.names.secret).await;
+        let (secret, was_there) = match self.secrets.get(&self.names.secret).await {
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => (self.make_secret().await, false),
+            read => (read, true),
+        };
         let secret = secret.map_err(|error| KubernetesError::ReadSecret(self.secret_path(), Box::new(error)))?;
         let mut data = secret.data.unwrap_or_default();
         // What is no text is damaged, and as good as empty.
@@ -111,7 +125,8 @@ impl TrustStore for KubernetesStore {
             .zip(text(KEYS))
             .map(|(certificates_pem, keys_pem)| AuthorityData { certificates_pem, keys_pem });
         let version = secret.metadata.resource_version.unwrap_or_default();
-        Ok(Stored { data, version, identity: secret.metadata.uid.unwrap_or_default() })
+        let identity = secret.metadata.uid.filter(|_| was_there).unwrap_or_default();
+        Ok(Stored { data, version, identity })
     }
 
     async fn write(&self, data: &AuthorityData, version: &str) -> Result<StoreOutcome, KubernetesError> {
@@ -151,5 +166,39 @@ impl TrustStore for KubernetesStore {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let applied = self.configurations.patch(name, &params, &Patch::Apply(patch)).await;
         applied.map(|_| ()).map_err(|error| KubernetesError::WriteConfiguration(name.clone(), Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{Method, Request, Response};
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_that_is_not_there_is_made_again() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let cluster = service_fn(move |request: Request<Body>| {
+            seen.lock().unwrap().push((request.method().clone(), request.uri().to_string()));
+            let (status, body) = match *request.method() {
+                Method::PATCH => (200, json!({"metadata": {"name": "ca", "uid": "u", "resourceVersion": "7"}})),
+                _ => (404, json!({"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound"})),
+            };
+            let body = Body::from(body.to_string().into_bytes());
+            async move { Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap()) }
+        });
+        let [namespace, service, secret, configuration] = ["ns", "s", "ca", "c"].map(str::to_owned);
+        let names = Names { namespace, service, secret, configuration };
+        let stored = KubernetesStore::new(Client::new(cluster, "ns"), names).read().await.unwrap();
+        assert_eq!((stored.data, &*stored.version, &*stored.identity), (None, "7", ""));
+        let path = "/api/v1/namespaces/ns/secrets/ca";
+        let apply = format!("{path}?&fieldManager=evenkeel-webhook");
+        assert_eq!(*asked.lock().unwrap(), [(Method::GET, path.to_owned()), (Method::PATCH, apply)]);
     }
 }

@@ -37,7 +37,8 @@ pub struct Stored {
     pub data: Option<AuthorityData>,
     /// Changes with every write.
     pub version: String,
-    /// Another one after the place was deleted and made again: then somebody wants new authorities.
+    /// Another one after the place was deleted and somebody else made it again, who wants new authorities. Empty where it was not
+    /// there and this replica has made it: then nobody does.
     pub identity: String,
 }
 

@@ -37,7 +37,17 @@ fn an_unknown_flag_ends_with_64() {
 fn files_that_cannot_be_used_are_named() {
     let (output, errors) = ended(&["run", "--tls=files", "--tls-cert=/nowhere/tls.crt", "--tls-key=/nowhere/tls.key"]);
     assert_eq!(output.status.code(), Some(64), "{errors}");
-    assert!(errors.contains("cannot read /nowhere/tls.crt"), "{errors}");
+    assert_eq!(errors, "evenkeel-webhook: cannot read /nowhere/tls.crt: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_cluster_that_is_not_known_is_told_once() {
+    let nowhere = ["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0"];
+    let output = program().args(nowhere).env("KUBECONFIG", "/nowhere/config").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert_eq!(errors.matches("/nowhere/config").count(), 1, "{errors}");
+    assert_eq!(errors.matches("cannot tell where the API server is").count(), 1, "{errors}");
 }
 
 #[test]

@@ -170,6 +170,54 @@ async fn an_emptied_or_damaged_store_gets_back_what_is_in_use() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_deleted_gets_back_what_is_in_use() {
+    let world = World::new();
+    let (mut one, mut restarted) = (world.replica(), world.replica());
+    one.round().await.unwrap();
+    let before = world.set(|state| {
+        state.identity = "";
+        state.data.take()
+    });
+    one.round().await.unwrap();
+    assert_eq!(world.set(|state| std::mem::replace(&mut state.identity, "second")), "");
+    restarted.round().await.unwrap();
+    one.round().await.unwrap();
+    assert_eq!(world.set(|state| state.data.clone()), before);
+    assert!(world.calls(&one) && world.calls(&restarted));
+}
+
+#[tokio::test]
+async fn a_replica_that_restarts_where_the_store_was_deleted_is_called() {
+    let world = World::new();
+    world.set(|state| state.identity = "");
+    let mut replica = world.replica();
+    replica.round().await.unwrap();
+    assert!(world.calls(&replica));
+}
+
+#[tokio::test]
+async fn an_authority_that_has_ended_and_a_clock_that_jumps_are_overcome_in_a_round() {
+    let world = World::new();
+    let mut replicas = [world.replica(), world.replica()];
+    for jump in [0, 10_000, 1, 500] {
+        world.pass(HOUR * jump);
+        for replica in &mut replicas {
+            replica.round().await.unwrap();
+        }
+        for replica in &mut replicas {
+            replica.round().await.unwrap();
+        }
+        assert!(replicas.iter().all(|replica| world.calls(replica)), "after {jump} hours");
+    }
+    // Back again, by less than certificates are dated back.
+    world.set(|state| state.now -= HOUR / 2);
+    for replica in &mut replicas {
+        replica.round().await.unwrap();
+    }
+    assert!(replicas.iter().all(|replica| world.calls(replica)), "half an hour before");
+}
+
+#[tokio::test]
 async fn a_store_that_is_made_again_begins_anew() {
     let world = World::new();
     let mut replicas = [world.replica(), world.replica()];
