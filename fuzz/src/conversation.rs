@@ -11,7 +11,7 @@ use recycling_proxy::forwarded_for::ForwardedFor;
 use recycling_proxy::http1::conversation::{Conversation, Offence};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;
-use recycling_proxy::recycle::{Limits, Moment, RetireReason};
+use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::wire::{pass, put};

@@ -11,7 +11,7 @@ use recycling_proxy::http1::body::Body;
 use recycling_proxy::http1::conversation::Conversation;
 use recycling_proxy::http1::head::{Method, RequestHead, ResponseHead};
 use recycling_proxy::http1::lines::HeadEnd;
-use recycling_proxy::recycle::{Limits, Moment};
+use retirement::{Limits, Moment};
 use settings::{Jitter, MaxRequests};
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use recycling_proxy::forwarded_for::ForwardedFor;
 use recycling_proxy::http2::frame::{first_goaway, ping};
 use recycling_proxy::http2::goodbye::Goodbye;
 use recycling_proxy::http2::session::{Offence, Session};
-use recycling_proxy::recycle::{Limits, Moment, RetireReason};
+use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::wire::{pass, put};

@@ -13,7 +13,7 @@
 //! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
 //! | `background` | long bodies give way to short requests |
 //! | [`mod@memory`], `socket_memory` | what all connections together may take, and who makes room |
-//! | [`recycle`], [`mod@drain`] | when a connection is retired |
+//! | [`retirement`], [`mod@drain`] | when a connection is retired; the drain of the pod |
 //! | `liveness` | whether an app that is to stop is the one that is restarted |
 //! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
@@ -56,7 +56,6 @@ mod pipe;
 pub mod protocol;
 pub mod proxy;
 mod proxy_protocol;
-pub mod recycle;
 pub mod redirect;
 pub mod run;
 mod send_queue;

@@ -18,12 +18,12 @@ use crate::connections::Connections;
 use crate::dial::Unreachable;
 use crate::drain::{Drain, DrainPhase};
 use crate::memory::Memory;
-use crate::recycle::RetireReason;
 use crate::side::Side;
 use crate::tls::fault::TlsFault;
 use crate::tls::outcome::CertificateOutcome;
 use crate::tunnel::{TunnelEnd, TunnelKind};
 use crate::{http1, http2};
+use retirement::RetireReason;
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];
@@ -73,7 +73,7 @@ struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
-    reason: RetireReason,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,7 +146,7 @@ impl Metrics {
             registry: Registry::with_prefix("evenkeel_proxy"),
         };
         for reason in RetireReason::ALL {
-            let _ = metrics.retired.get_or_create(&Reason { reason: *reason });
+            let _ = metrics.retired.get_or_create(&Reason { reason: reason.label() });
         }
         for kind in TunnelKind::ALL {
             let _ = metrics.tunnels.get_or_create(&Kind { kind: *kind });
@@ -274,7 +274,7 @@ impl Metrics {
 
     /// Counts a connection whose end was announced.
     pub fn retired(&self, reason: RetireReason) {
-        self.retired.get_or_create(&Reason { reason }).inc();
+        self.retired.get_or_create(&Reason { reason: reason.label() }).inc();
     }
 
     /// Counts a connection that became a tunnel.

@@ -10,8 +10,8 @@ use crate::connections::Retirable;
 use crate::memory::Account;
 use crate::metrics::AnyFault;
 use crate::proxy::Proxy;
-use crate::recycle::{Limits, Moment, RetireReason};
 use crate::side::Side;
+use retirement::{Limits, Moment, RetireReason};
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {

@@ -12,8 +12,8 @@ use crate::dial::Dialer;
 use crate::drain::Drain;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::recycle::{Limits, draw_age};
 use crate::tls::Tls;
+use retirement::{Limits, draw_age};
 
 /// The rule, the counters and the drain of one running proxy.
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 use recycling_proxy::dial::Unreachable;
 use recycling_proxy::drain::DrainPhase;
 use recycling_proxy::memory::Shortage;
-use recycling_proxy::recycle::RetireReason;
 use recycling_proxy::side::Side;
 use recycling_proxy::tls::fault::TlsFault;
 use recycling_proxy::tls::outcome::CertificateOutcome;
 use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};
 use recycling_proxy::{http1, http2};
+use retirement::RetireReason;
 
 /// The rows of a metric's label: every value of the enum.
 macro_rules! rows {

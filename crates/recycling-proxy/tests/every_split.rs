@@ -13,7 +13,7 @@ use recycling_proxy::buffer::Buffer;
 use recycling_proxy::http1::conversation::{Conversation, Offence};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;
-use recycling_proxy::recycle::{Limits, Moment, RetireReason};
+use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::exchange::short;

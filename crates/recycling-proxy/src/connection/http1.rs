@@ -11,8 +11,8 @@ use crate::memory::Account;
 use crate::observer::Watch;
 use crate::pair::Pair;
 use crate::proxy::Proxy;
-use crate::recycle::RetireReason;
 use crate::tunnel::TunnelKind;
+use retirement::RetireReason;
 
 pub(super) fn relay(pair: Pair, watch: Watch, told: Option<ForwardedFor>) -> Relay<Watch> {
     let conversation = Conversation::new(watch.limits, watch.proxy.head_limit).forwarding(told);

@@ -12,7 +12,7 @@ use crate::http2::session::Session;
 use crate::linger::{linger, linger_until_read, write_last};
 use crate::memory::Account;
 use crate::observer::Watch;
-use crate::recycle::RetireReason;
+use retirement::RetireReason;
 
 pub(super) async fn serve(pair: Pair, watch: Watch, account: &Arc<Account>, told: Option<ForwardedFor>) {
     let proxy = Arc::clone(&watch.proxy);

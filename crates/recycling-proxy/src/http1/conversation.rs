@@ -12,7 +12,7 @@ use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
 use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
-use crate::recycle::{Limits, Moment, RetireReason};
+use retirement::{Limits, Moment, RetireReason};
 
 /// How often the announcement waits for a client that keeps its pipeline full.
 const PIPELINE_GRACE: u8 = 100;

@@ -70,7 +70,7 @@ mod tests {
     use crate::buffer::Buffer;
     use crate::http1::conversation::Conversation;
     use crate::http1::head::RequestHead;
-    use crate::recycle::{Limits, Moment};
+    use retirement::{Limits, Moment};
 
     fn told(head: &str, client: &str) -> String {
         let mut head = head.replace('\n', "\r\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::recycle::RetireReason;
+use retirement::RetireReason;
 
 /// For how long the response that brings the first GOAWAY waits, and with it what the app says behind it. hyper's client asks
 /// whether a GOAWAY has come just before and again just after it opens a stream, and fails the request where the second

@@ -11,8 +11,8 @@ use super::streams::Streams;
 use super::walk::{Next, Walk};
 use crate::buffer::Buffer;
 use crate::forwarded_for::ForwardedFor;
-use crate::recycle::{Limits, Moment, RetireReason};
 use crate::side::Side;
+use retirement::{Limits, Moment, RetireReason};
 
 /// One HTTP/2 connection between a client and its app.
 #[derive(Debug)]

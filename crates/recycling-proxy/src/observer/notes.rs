@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Observer;
 use crate::metrics::AnyFault;
-use crate::recycle::{Moment, RetireReason};
 use crate::side::Side;
+use retirement::{Moment, RetireReason};
 
 /// What it was told.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use settings::{Jitter, MaxRequests};
 
 use super::*;
 use crate::http2::session::Session;
-use crate::recycle::Limits;
+use retirement::Limits;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIELD: &[u8] = b"\0\x0fx-forwarded-for\x0a192.0.2.10";

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::http2::frame::{ErrorCode, first_goaway, goaway, ping};
 use crate::observer::notes::Notes;
-use crate::recycle::{Limits, RetireReason};
+use retirement::{Limits, RetireReason};
 
 const OUR_PING: [u8; 8] = *b"evenkeel";
 const LAST_PING: [u8; 8] = *b"\x9a\x89\x9a\x91\x94\x9a\x9a\x93";

@@ -1,4 +1,4 @@
-//! The rule: when a client connection is retired.
+//! The limits of one connection: after which request, and at which age, it is retired.
 //!
 //! Pure: counts, ages and random samples come in, a verdict comes out. It is asked once per request, just before the
 //! final response head is written, which is the only moment at which a connection can be retired without a loss.
@@ -7,21 +7,7 @@ use std::time::Duration;
 
 use settings::{Jitter, MaxRequests, Span};
 
-use crate::label::labels;
-
-labels!(
-    /// Why a connection was retired: log field and metric label.
-    RetireReason {
-        /// It has carried its number of requests.
-        MaxRequests = "max_requests",
-        /// It has reached its age.
-        MaxAge = "max_age",
-        /// The pod is being terminated.
-        Drain = "drain",
-        /// The pod has more than its share of the load.
-        Balance = "balance",
-    }
-);
+use crate::reason::RetireReason;
 
 /// What the rule needs to know at the moment of decision.
 #[derive(Clone, Copy, Debug)]
