@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod exit;
 mod inject;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(inject::UninjectArgs),
+    Simulate(simulate::Args),
     Demo(demo::Args),
     Completions(completions::Args),
 }
@@ -50,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => Ok(completions::run(&args)),
     }

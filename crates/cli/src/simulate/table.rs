@@ -1,0 +1,99 @@
+//! The figures for a person.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use simulation::{Change, Event, LEVEL, Protocol, Scenario, Spread};
+
+use super::arguments::Args;
+use super::{Row, recommended, reconnects_per_hour};
+
+pub(super) fn text(scenario: &Scenario, args: &Args, rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING);
+    let after = if scenario.events.is_empty() { "the start" } else { "the last event" };
+    table.set_header(vec![
+        "settings".to_owned(),
+        format!("busiest ≤ {LEVEL}× mean after"),
+        "busiest / mean".to_owned(),
+        "reconnects per connection".to_owned(),
+        "at rest, per hour".to_owned(),
+    ]);
+    for row in rows {
+        let figures = &row.figures;
+        table.add_row(vec![
+            row.policy.to_string(),
+            seconds(figures.level_after),
+            format!("{:.2}", figures.peak_to_mean.median),
+            format!("{:.2}", figures.reconnects.median),
+            format!("{:.1}", reconnects_per_hour(figures, scenario)),
+        ]);
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    let mut lines = vec![description(scenario), String::new(), table.trim_fmt(), String::new()];
+    lines.push(format!(
+        "Medians of {} runs, the 90th percentile in parentheses; times and reconnects count from {after}, busiest / mean is that of the last minute.",
+        args.runs
+    ));
+    lines.extend(advice(scenario, rows));
+    lines.join("\n")
+}
+
+fn description(scenario: &Scenario) -> String {
+    let protocol = match scenario.protocol {
+        Protocol::Http1 => "HTTP/1.1",
+        Protocol::Http2 => "HTTP/2",
+    };
+    let spread = if scenario.sigma > 0.0 { format!(" (log-normal, σ {})", scenario.sigma) } else { String::new() };
+    let events: Vec<String> = scenario.events.iter().map(event).collect();
+    let then = if events.is_empty() { String::new() } else { format!("; {}", events.join(", ")) };
+    format!(
+        "{} clients with {} {protocol} connections, {} requests/s each{spread}; {} pods{then}",
+        scenario.clients,
+        scenario.connections(),
+        scenario.rate,
+        scenario.pods
+    )
+}
+
+fn event(event: &Event) -> String {
+    let at = event.at.as_secs_f64();
+    match event.change {
+        Change::Scale(pods) => format!("{pods} pods at {at} s"),
+        Change::Rollout => format!("a rollout at {at} s"),
+        Change::Rate(factor) => format!("a tenth of the clients at {factor} times the rate at {at} s"),
+    }
+}
+
+fn seconds(spread: Spread) -> String {
+    let one = |value: f64| if value.is_finite() { format!("{value:.0} s") } else { "never".to_owned() };
+    format!("{} ({})", one(spread.median), one(spread.p90))
+}
+
+/// The answers to "which threshold should I choose?" and "what does balancing change for me?".
+fn advice(scenario: &Scenario, rows: &[Row]) -> Vec<String> {
+    let compared = rows.iter().filter(|row| row.policy.max_requests.is_some()).count() > 1;
+    if !compared {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new()];
+    let threshold = recommended(rows);
+    lines.push(threshold.map_or_else(
+        || "Threshold: none of these levels the load within 30 s in half of the runs.".to_owned(),
+        |row| {
+            let cost = reconnects_per_hour(&row.figures, scenario);
+            format!(
+                "Threshold: {} is the highest that levels the load within 30 s; each connection then reconnects {cost:.0} times an hour, for ever.",
+                row.policy
+            )
+        },
+    ));
+    lines.extend(rows.iter().filter(|row| row.policy.balance).map(|row| {
+        format!(
+            "Balancing: level after {}, at {:.1} reconnects of each connection; then {:.1} an hour.",
+            seconds(row.figures.level_after),
+            row.figures.reconnects.median,
+            reconnects_per_hour(&row.figures, scenario)
+        )
+    }));
+    lines
+}

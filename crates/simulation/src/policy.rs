@@ -1,0 +1,47 @@
+//! What retires connections in a run.
+
+use std::fmt;
+
+use retirement::Limits;
+use settings::{Jitter, MaxRequests, Span};
+
+/// The settings of a workload that decide when its connections are retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `evenkeel.dev/max-requests`; without it a connection has no limit.
+    pub max_requests: Option<MaxRequests>,
+    /// `evenkeel.dev/jitter`.
+    pub jitter: Jitter,
+    /// `evenkeel.dev/max-age`.
+    pub max_age: Option<Span>,
+    /// `evenkeel.dev/balance`.
+    pub balance: bool,
+}
+
+impl Policy {
+    /// Connections stay where they are.
+    pub const NOTHING: Self = Self { max_requests: None, jitter: Jitter::NONE, max_age: None, balance: false };
+
+    /// Draws the limits of a new connection; `sample` is uniform over all of `u32`.
+    pub(crate) fn draw(self, sample: u32) -> Limits {
+        match self.max_requests.or(MaxRequests::new(u32::MAX)) {
+            Some(limit) if self.max_requests.is_some() => Limits::draw(limit, self.max_age, self.jitter, sample),
+            Some(unlimited) => Limits::draw(unlimited, self.max_age, Jitter::NONE, sample),
+            None => unreachable!("2³²−1 is a limit"),
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = [
+            self.max_requests.map(|limit| format!("max-requests={limit}")),
+            self.max_age.map(|age| format!("max-age={age}")),
+            self.balance.then(|| "balance=on".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if parts.is_empty() { f.write_str("nothing") } else { f.write_str(&parts.join(" ")) }
+    }
+}
