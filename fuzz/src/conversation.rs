@@ -3,6 +3,8 @@
 //! Input: one byte for the limit, one for the length of pieces, then texts that NUL bytes separate: what the client sends
 //! all at once, then what the app answers to each request.
 
+mod edits;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -24,9 +26,9 @@ const LONGEST: usize = 8 * 1024;
 /// An address that no input has in it.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 177));
 
-/// Pieces change nothing; requests pass verbatim and in order, without empty lines in front of them and without offers of HTTP; so do responses but for the announcement; a conversation has no
-/// more exchanges than its limit allows unless the client pipelines. Where the app is told who its client is, each request
-/// tells it once, and all else is as it would be.
+/// Pieces change nothing; requests and responses pass in order, verbatim but for the edits that [`edits`] names; a
+/// conversation has no more exchanges than its limit allows unless the client pipelines. Where the app is told who its
+/// client is, each request tells it once, and all else is as it would be.
 ///
 /// # Panics
 /// Where that does not hold.
@@ -51,43 +53,13 @@ pub fn check(data: &[u8]) {
     if told.offence != Some(Offence::Client(Fault::HiddenAddress)) && !client.windows(3).any(is_tls) {
         check_told(&told, &whole);
     }
-    if client.windows(3).any(is_upgrade) {
-        let mut sent = client.iter();
-        assert!(
-            whole.to_app.iter().all(|byte| sent.any(|other| other == byte)),
-            "the app saw what the client did not send"
-        );
-    } else {
-        assert!(is_sent(client, &whole.to_app), "the app saw what the client did not send");
-    }
-    if whole.retired.is_none() {
-        let said = answers.concat();
-        assert!(said.starts_with(&whole.to_client), "the client saw what the app did not send");
-    }
-}
-
-/// Whether the client has sent what the app saw, but for empty lines: what follows those begins with another byte than CR.
-fn is_sent(client: &[u8], to_app: &[u8]) -> bool {
-    let mut sent = client;
-    to_app.iter().all(|byte| {
-        while let [b'\r', b'\n', rest @ ..] = sent
-            && *byte != b'\r'
-        {
-            sent = rest;
-        }
-        let [first, rest @ ..] = sent else { return false };
-        sent = rest;
-        first == byte
-    })
+    let (to_app, to_client): (Vec<usize>, Vec<usize>) = whole.starts.iter().copied().unzip();
+    edits::check_requests(client, &whole.to_app, &to_app);
+    edits::check_responses(&answers.concat(), &whole.to_client, &to_client, whole.retired.is_some());
 }
 
 fn is_tls(window: &[u8]) -> bool {
     window.eq_ignore_ascii_case(b"tls")
-}
-
-/// The name of the field from which offers of HTTP are taken out.
-fn is_upgrade(window: &[u8]) -> bool {
-    window.eq_ignore_ascii_case(b"upg")
 }
 
 fn check_told(told: &Outcome, plain: &Outcome) {
@@ -98,7 +70,7 @@ fn check_told(told: &Outcome, plain: &Outcome) {
     let mut rest = told.to_app.iter();
     assert!(plain.to_app.iter().all(|byte| rest.any(|other| other == byte)), "something was taken out");
     assert!(told.to_app.len() - plain.to_app.len() <= requests * (address.len() + 19), "more was put in");
-    assert_eq!(Outcome { to_app: plain.to_app.clone(), ..told.clone() }, *plain);
+    assert_eq!(Outcome { to_app: plain.to_app.clone(), starts: plain.starts.clone(), ..told.clone() }, *plain);
 }
 
 /// What came of a conversation.
@@ -106,6 +78,8 @@ fn check_told(told: &Outcome, plain: &Outcome) {
 struct Outcome {
     to_app: Vec<u8>,
     to_client: Vec<u8>,
+    /// Where each request and what answers it begin, in what passed.
+    starts: Vec<(usize, usize)>,
     phase: Option<Phase>,
     requests_started: u32,
     retired: Option<RetireReason>,
@@ -173,8 +147,16 @@ impl Wire {
         self.conversation.phase().is_final()
     }
 
+    fn starts_at(&self) -> (usize, usize) {
+        (self.outcome.to_app.len(), self.outcome.to_client.len())
+    }
+
     fn request(&mut self) -> Result<(), Offence> {
+        let (start, started) = (self.starts_at(), self.conversation.requests_started());
         let examined = self.conversation.examine_request(&mut self.from_client);
+        if self.conversation.requests_started() > started {
+            self.outcome.starts.push(start);
+        }
         pass(&mut self.from_client, &mut self.outcome.to_app);
         examined
     }
