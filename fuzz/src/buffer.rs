@@ -34,10 +34,11 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
     match operation {
         // Reads come in all sizes up to the room that there is.
         0 | 1 if model.bytes.len() < MOST => {
-            let was_full = buffer.is_full();
+            let (was_full, had_no_room) = (buffer.is_full(), buffer.has_no_room());
             let room = buffer.room();
+            assert_eq!(room.is_empty(), had_no_room, "room and what was said of it disagree");
             // It is also full, with room left, while much waits to be written.
-            assert!(was_full || !room.is_empty(), "room and fullness disagree");
+            assert!(was_full || !had_no_room, "room and fullness disagree");
             let count = room.len().min(if operation == 0 { amount } else { amount * 97 });
             room[..count].fill(seed);
             model.bytes.extend_from_slice(&room[..count]);
@@ -58,7 +59,7 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
             model.bytes.drain(..count);
             model.cleared -= count;
         }
-        5 if buffer.is_full() && model.bytes.len() < MOST => buffer.grow(),
+        5 if buffer.has_no_room() && model.bytes.len() < MOST => buffer.grow(),
         6 => {
             let count = (amount / 2).min(model.bytes.len() - model.cleared);
             let replacement = vec![seed; amount];

@@ -5,7 +5,7 @@ use recycling_proxy::buffer::Buffer;
 /// Puts bytes in, as a read does, however many there are.
 pub(crate) fn put(buffer: &mut Buffer, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        if buffer.is_full() {
+        if buffer.has_no_room() {
             buffer.grow();
         }
         let room = buffer.room();

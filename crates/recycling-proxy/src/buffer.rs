@@ -171,9 +171,14 @@ impl Buffer {
     /// Whether no more should be read: [`Buffer::room`] would find none, or as much as a buffer holds waits to be written. With
     /// what was put in, that may be more than was read.
     pub fn is_full(&self) -> bool {
-        let has_no_room = self.start == 0 && self.next == self.cleared && self.end == self.memory.len();
-        let waiting = self.cleared.saturating_sub(self.start);
-        !self.memory.is_empty() && (has_no_room || waiting >= LARGE_CHUNK)
+        self.has_no_room() || self.cleared.saturating_sub(self.start) >= LARGE_CHUNK
+    }
+
+    /// Whether [`Buffer::room`] would find none: a message that needs more has to wait for what is in front of it to be
+    /// written, or for the buffer to [grow](Buffer::grow).
+    pub fn has_no_room(&self) -> bool {
+        let is_filled = self.start == 0 && self.next == self.cleared && self.end == self.memory.len();
+        !self.memory.is_empty() && is_filled
     }
 
     /// Notes that `count` bytes were read into the room.

@@ -385,7 +385,8 @@ fn complete_head(end: &mut HeadEnd, buffer: &mut Buffer, head_limit: usize) -> R
         Some(length) => Ok(Some(length)),
         None if bytes.len() >= head_limit => Err(Fault::HeadTooLong),
         None => {
-            if buffer.is_full() {
+            // Where it is full of what waits to be written, there is room once that is: to grow each time would have no end.
+            if buffer.has_no_room() {
                 buffer.grow();
             }
             Ok(None)

@@ -176,6 +176,32 @@ fn interim_responses_pass_and_decide_nothing() {
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
 }
 
+/// A client that does not read must cost no more memory each time that its connection is looked at.
+#[test]
+fn a_head_behind_much_that_waits_to_be_written_does_not_grow_the_buffer() {
+    let mut dialogue = Dialogue::with_limit(10);
+    dialogue.client_sends(GET).unwrap();
+    let Dialogue { mut conversation, mut from_app, .. } = dialogue;
+    let mut examine = |from_app: &mut Buffer| {
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+        conversation.examine_response(from_app, false, moment).unwrap();
+    };
+    let mut bytes = b"HTTP/1.1 102 x\r\n\r\n".iter().cycle();
+    while !from_app.is_full() {
+        let room = from_app.room();
+        room.fill_with(|| *bytes.next().unwrap());
+        let count = room.len();
+        from_app.filled(count);
+        examine(&mut from_app);
+    }
+    assert!(!from_app.unexamined().is_empty(), "a head has begun");
+    let room = from_app.room().len();
+    for _ in 0..8 {
+        examine(&mut from_app);
+    }
+    assert_eq!(from_app.room().len(), room);
+}
+
 #[test]
 fn an_early_answer_waits_for_the_request_to_end() {
     let mut dialogue = Dialogue::with_limit(1);
