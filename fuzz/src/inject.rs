@@ -1,9 +1,9 @@
-//! Injection: any object, most of them nearly Deployments.
+//! Injection: any object, most of them nearly Deployments, in namespaces of several kinds.
 
 use std::collections::BTreeMap;
 
-use inject::{Outcome, WorkloadKind, inject, remove};
-use serde_json::Value;
+use inject::{Demands, NamespaceFacts, Outcome, PodSecurity, WorkloadKind, inject, remove};
+use serde_json::{Value, json};
 
 use crate::workload;
 
@@ -11,12 +11,14 @@ const KIND: WorkloadKind = WorkloadKind::Deployment;
 const OPT_IN: &str = "evenkeel.dev/max-requests";
 
 /// Every patch applies; once it is applied nothing is left to do; taking an injection out gives the original back byte for
-/// byte, whether by `remove` or by taking the annotation away.
+/// byte, whether by `remove` or by taking the annotation away. The last byte chooses the namespace, too.
 ///
 /// # Panics
 /// Where that does not hold.
 pub fn check(data: &[u8]) {
     let original = workload::from(data);
+    let namespace = namespace(data.last().copied().unwrap_or_default());
+    let decide = |object: &Value| inject(object, KIND, namespace.as_ref(), &BTreeMap::new());
     let outcome = decide(&original);
     for warning in outcome.warnings() {
         assert!(!warning.is_empty() && warning.chars().count() <= 120 && !warning.contains('\n'), "{warning:?}");
@@ -38,8 +40,23 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn decide(object: &Value) -> Outcome {
-    inject(object, KIND, None, &BTreeMap::new())
+/// Text, which ends in `}` or a line feed, has none.
+fn namespace(choice: u8) -> Option<NamespaceFacts> {
+    let range = json!({"spec": {"limits": [
+        {"type": "Container", "min": {"cpu": "20m", "memory": "8Mi"}, "max": {"cpu": "1", "memory": "64Mi"},
+         "maxLimitRequestRatio": {"memory": "2"}, "defaultRequest": {"cpu": "50m"}, "default": {"cpu": "100m"}},
+        {"type": "Pod", "max": {"memory": "1Gi"}},
+    ]}});
+    let quota = json!({"spec": {"hard": {"requests.cpu": "1", "limits.cpu": "2", "limits.memory": "1Gi"}},
+                       "status": {"used": {"limits.memory": "900Mi"}}});
+    let demanding = |demands| NamespaceFacts { demands, ..NamespaceFacts::default() };
+    match choice % 5 {
+        0 => None,
+        1 => Some(demanding(Demands::read([&range], []))),
+        2 => Some(demanding(Demands::read([], [&quota]))),
+        3 => Some(NamespaceFacts { pod_security: PodSecurity::Restricted, ..NamespaceFacts::default() }),
+        _ => Some(NamespaceFacts { assigns_users: true, ..NamespaceFacts::default() }),
+    }
 }
 
 fn applied(object: &Value, outcome: &Outcome) -> Value {

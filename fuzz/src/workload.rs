@@ -67,6 +67,9 @@ impl Choices<'_> {
             "hostNetwork": *self.0.choose(&[false, true])?,
             "os": json!({"name": *self.0.choose(&["linux", "windows"])?}),
             "restartPolicy": "Always",
+            "runtimeClassName": *self.0.choose(&["kata", "gvisor"])?,
+            "nodeSelector": json!({"kubernetes.io/os": *self.0.choose(&["linux", "windows"])?}),
+            "resources": self.resources()?,
             "volumes": json!([{"name": "data", "emptyDir": {}}]),
         });
         spec["containers"] = self.spoilt(containers)?;
@@ -82,7 +85,7 @@ impl Choices<'_> {
             "startupProbe": self.probe()?,
             "lifecycle": self.lifecycle()?,
             "restartPolicy": "Always",
-            "resources": json!({"requests": {"cpu": "1"}}),
+            "resources": self.resources()?,
             "x-unknown": json!({"kept": [1, null]}),
         });
         container["name"] = (*self.0.choose(NAMES)?).into();
@@ -95,16 +98,18 @@ impl Choices<'_> {
             "protocol": *self.0.choose(&["TCP", "UDP", "SCTP"])?,
             "hostPort": *self.0.choose(&[8080, 0])?,
         });
-        port["containerPort"] = (*self.0.choose(&[8080, 9090, 15_210, 15_211, 0, 65_535, 65_536])?).into();
+        port["containerPort"] = (*self.0.choose(PORTS)?).into();
         Ok(port)
     }
 
     fn probe(&mut self) -> Result<Value> {
-        let port = match self.0.int_in_range(0..=4)? {
+        let port = match self.0.int_in_range(0..=6)? {
             0 => json!("http"),
             1 => json!("metrics"),
             2 => json!(9090),
             3 => json!("8080"),
+            4 => json!(15_220),
+            5 => json!(15_211),
             _ => json!(8080),
         };
         Ok(object!(self, {
@@ -117,16 +122,38 @@ impl Choices<'_> {
     }
 
     fn target(&mut self, port: &Value) -> Result<Value> {
-        let mut target = object!(self, { "host": "10.0.0.1", "path": "/healthz", "scheme": "HTTPS", });
+        let mut target = object!(self, {
+            "host": "10.0.0.1",
+            "path": *self.0.choose(&["/healthz", "/", "/drained"])?,
+            "scheme": *self.0.choose(&["HTTPS", "HTTP"])?,
+        });
         target["port"] = port.clone();
         Ok(target)
     }
 
     fn lifecycle(&mut self) -> Result<Value> {
         Ok(object!(self, {
-            "preStop": json!({"exec": {"command": ["sleep", "5"]}}),
+            "preStop": self.hook()?,
             "postStart": json!({"httpGet": {"port": 8080}}),
             "stopSignal": "SIGINT",
+        }))
+    }
+
+    /// An author's own, and now and then what might be ours.
+    fn hook(&mut self) -> Result<Value> {
+        let port = json!(*self.0.choose(&[8080, 15_211, 15_212, 15_219])?);
+        Ok(object!(self, {
+            "exec": json!({"command": ["sleep", "5"]}),
+            "sleep": json!({"seconds": 5}),
+            "httpGet": self.target(&port)?,
+        }))
+    }
+
+    fn resources(&mut self) -> Result<Value> {
+        const AMOUNTS: &[&str] = &["1", "10m", "64Mi", "1Gi", "0", "1e3", "-1", "x"];
+        Ok(object!(self, {
+            "requests": json!({"cpu": *self.0.choose(AMOUNTS)?, "memory": *self.0.choose(AMOUNTS)?}),
+            "limits": json!({"cpu": *self.0.choose(AMOUNTS)?, "memory": *self.0.choose(AMOUNTS)?}),
         }))
     }
 
@@ -154,6 +181,8 @@ impl Choices<'_> {
 
 const NAMES: &[&str] =
     &["app", "web", "recycling-proxy", "recycling-proxy-redirect", "istio-proxy", "linkerd-proxy", ""];
+
+const PORTS: &[u32] = &[8080, 9090, 15_210, 15_211, 15_212, 15_219, 15_220, 0, 65_535, 65_536];
 
 /// Keys, each with values that belong there and some that do not.
 const ANNOTATIONS: &[(&str, &[&str])] = &[
