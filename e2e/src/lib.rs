@@ -20,6 +20,7 @@ mod http2;
 mod losses;
 mod namespace;
 mod node;
+pub mod program;
 mod record;
 mod release;
 mod rollout;

@@ -1,0 +1,232 @@
+//! Promise: whoever has a workload injected can go on applying it while no webhook is asked, by whatever they apply with: it is away, uninstalled,
+//! or the namespace has opted out. And the way back takes nothing else along: an autoscaled Deployment keeps its replicas.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::{Release, TestNamespace, Web, in_labelled_namespace, in_namespace, program, sidecar};
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+/// The release that is uninstalled, and the label of the namespaces that it is asked about.
+const RELEASE: &str = "evenkeel-unreviewed";
+/// How long the way from the API server to a ready webhook may take to be laid.
+const REACHABLE: Duration = Duration::from_mins(1);
+/// The ways of kubectl to apply.
+const WAYS: [&[&str]; 2] = [&["apply"], &["apply", "--server-side"]];
+
+#[tokio::test]
+async fn a_namespace_that_has_opted_out_can_be_applied_to() -> anyhow::Result<()> {
+    in_namespace("unreviewed", |namespace| async move {
+        let author = Author { namespace };
+        for way in WAYS {
+            author.apply(way, &author.manifest("first", Probes::Tcp)?)?;
+            author.has("first", "tcpSocket", Some(15_220)).await?;
+            author.opt_out(true)?;
+            author.apply(way, &author.manifest("second", Probes::Tcp)?)?;
+            author.has("second", "tcpSocket", None).await?;
+            author.apply(way, &author.manifest("third", Probes::Http)?)?;
+            author.has_nothing_of_ours("third").await?;
+            author.opt_out(false)?;
+            author.run("kubectl", &["delete", "deployment", "web"])?;
+        }
+        // Every Helm that there is to try, as in the tests of the chart.
+        for helm in std::env::var("HELM").as_deref().unwrap_or("helm").split_whitespace() {
+            author.upgrade(helm).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn after_the_webhook_is_uninstalled_workloads_can_be_applied() -> anyhow::Result<()> {
+    let client = kube::Client::try_default().await?;
+    let release = Release::install(&client, RELEASE, &[]).await?;
+    in_labelled_namespace("unreviewed", &[(RELEASE, "on"), ("evenkeel.dev/inject", "on")], |namespace| async move {
+        let author = Author { namespace };
+        author.until_injected().await?;
+        for (number, way) in WAYS.into_iter().enumerate() {
+            author.apply(way, &author.named(&format!("web-{number}"), "first", Probes::Tcp)?)?;
+        }
+        drop(release);
+        for (number, way) in WAYS.into_iter().enumerate() {
+            author.apply(way, &author.named(&format!("web-{number}"), "second", Probes::Tcp)?)?;
+            author.apply(way, &author.named(&format!("web-{number}"), "third", Probes::Http)?)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_way_back_keeps_the_replicas_of_an_autoscaler() -> anyhow::Result<()> {
+    in_namespace("unreviewed", |namespace| async move {
+        let author = Author { namespace };
+        for way in WAYS {
+            let manifest = author.manifest("first", Probes::Tcp)?;
+            // The webhook is asked: the annotation goes, for good from the manifest.
+            author.apply(way, &manifest)?;
+            author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
+            author.run("kubectl", &["annotate", "deployment", "web", "evenkeel.dev/max-requests-"])?;
+            author.is_given_back("first").await?;
+            author.run("kubectl", &["delete", "deployment", "web"])?;
+            // It is asked no more.
+            author.apply(way, &manifest)?;
+            author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
+            author.opt_out(true)?;
+            println!("{}", program::evenkeel(&["uninject", "deployment/web", "--namespace", author.namespace.name()])?);
+            author.is_given_back("first").await?;
+            author.apply(way, &author.manifest("second", Probes::Http)?)?;
+            author.is_given_back("second").await?;
+            author.opt_out(false)?;
+            author.run("kubectl", &["delete", "deployment", "web"])?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// What the author's probes and hook are.
+#[derive(Clone, Copy)]
+enum Probes {
+    /// Probes that only connect, and no hook.
+    Tcp,
+    /// By HTTP, a hook too, with what has to be said alone.
+    Http,
+}
+
+/// Whoever writes the manifest of a Deployment, which says nothing of replicas. It is paused, so that there are no pods: what is asked here is
+/// the API server's affair.
+struct Author {
+    namespace: TestNamespace,
+}
+
+impl Author {
+    /// The manifest, with `mark` as a change of theirs.
+    fn manifest(&self, mark: &str, probes: Probes) -> anyhow::Result<String> {
+        self.named("web", mark, probes)
+    }
+
+    fn named(&self, name: &str, mark: &str, probes: Probes) -> anyhow::Result<String> {
+        Ok(self.object(name, mark, probes)?.to_string())
+    }
+
+    fn object(&self, name: &str, mark: &str, probes: Probes) -> anyhow::Result<Value> {
+        let web = Web::sample()?.tcp_probes().annotation("evenkeel.dev/max-requests", "100");
+        let mut object = serde_json::to_value(web.deployment())?;
+        object["apiVersion"] = json!("apps/v1");
+        object["kind"] = json!("Deployment");
+        object["metadata"]["name"] = json!(name);
+        let spec = object["spec"].as_object_mut().context("a Deployment has a spec")?;
+        spec.remove("replicas");
+        spec.insert("paused".to_owned(), json!(true));
+        let app = &mut object["spec"]["template"]["spec"]["containers"][0];
+        app["env"] = json!([{"name": "MARK", "value": mark}]);
+        if let Probes::Http = probes {
+            let get = json!({"httpGet": {"port": "http"}});
+            app["livenessProbe"] = get.clone();
+            app["readinessProbe"] = get.clone();
+            app["lifecycle"] = json!({"preStop": get});
+        }
+        Ok(object)
+    }
+
+    fn apply(&self, way: &[&str], manifest: &str) -> anyhow::Result<()> {
+        let arguments = [way, &["--filename", "-"]].concat();
+        program::run(self.namespace.name(), "kubectl", &arguments, Some(manifest)).map(drop)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        program::run(self.namespace.name(), program, arguments, None).map(drop)
+    }
+
+    fn opt_out(&self, is_out: bool) -> anyhow::Result<()> {
+        let label = if is_out { "evenkeel.dev/inject=disabled" } else { "evenkeel.dev/inject-" };
+        self.run("kubectl", &["label", "namespace", self.namespace.name(), label])
+    }
+
+    /// Waits until the API server asks the webhook.
+    async fn until_injected(&self) -> anyhow::Result<()> {
+        let deployment = serde_json::from_value(self.object("web", "dry", Probes::Tcp)?)?;
+        let (asked, dry_run) = (Instant::now(), PostParams { dry_run: true, ..PostParams::default() });
+        while sidecar(&self.namespace.api().create(&dry_run, &deployment).await?).is_none() {
+            ensure!(asked.elapsed() < REACHABLE, "not injected in {REACHABLE:?}");
+            sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+
+    /// A release of the author's own chart: installed while the webhook is asked, upgraded while it is not.
+    async fn upgrade(&self, helm: &str) -> anyhow::Result<()> {
+        let chart = self.chart()?;
+        let chart = chart.to_str().context("a path of UTF-8")?;
+        self.run(helm, &["install", "web", chart, "--set=mark=first"])?;
+        self.has("first", "tcpSocket", Some(15_220)).await?;
+        self.opt_out(true)?;
+        self.run(helm, &["upgrade", "web", chart, "--set=mark=second"])?;
+        self.has("second", "tcpSocket", None).await?;
+        self.run(helm, &["upgrade", "web", chart, "--set=mark=third,http=true"])?;
+        self.has_nothing_of_ours("third").await?;
+        self.opt_out(false)?;
+        self.run(helm, &["uninstall", "web"])
+    }
+
+    fn chart(&self) -> anyhow::Result<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e/charts").join(self.namespace.name());
+        fs::create_dir_all(folder.join("templates"))?;
+        fs::write(folder.join("Chart.yaml"), "apiVersion: v2\nname: web\nversion: 1.0.0\n")?;
+        let [http, tcp] = [Probes::Http, Probes::Tcp].map(|probes| self.named("web", "{{ .Values.mark }}", probes));
+        let template = format!("{{{{- if .Values.http }}}}\n{}\n{{{{- else }}}}\n{}\n{{{{- end }}}}\n", http?, tcp?);
+        fs::write(folder.join("templates/web.yaml"), template)?;
+        Ok(folder)
+    }
+
+    /// Asserts that it is injected, has the mark, and probes of one kind; the port that they go to, where that is ours.
+    async fn has(&self, mark: &str, kind: &str, port: Option<u16>) -> anyhow::Result<()> {
+        let deployment = self.namespace.deployment("web").await?;
+        ensure!(sidecar(&deployment).is_some(), "{mark}: the sidecar is gone");
+        let app = self.app(mark).await?;
+        for probe in ["livenessProbe", "readinessProbe"] {
+            let handlers = ["exec", "grpc", "httpGet", "tcpSocket"];
+            let found: Vec<_> = handlers.iter().filter(|handler| !app[probe][**handler].is_null()).collect();
+            ensure!(found == [&kind], "{mark}: {probe} is {}", app[probe]);
+            let expected = port.map_or_else(|| json!("http"), |port| json!(port));
+            ensure!(app[probe][kind]["port"] == expected, "{mark}: {probe} goes to {}", app[probe]);
+        }
+        Ok(())
+    }
+
+    /// Asserts that probes and hook are the author's alone.
+    async fn has_nothing_of_ours(&self, mark: &str) -> anyhow::Result<()> {
+        let app = self.app(mark).await?;
+        let expected = json!({"path": "/", "port": "http", "scheme": "HTTP"});
+        for place in ["/livenessProbe", "/readinessProbe", "/lifecycle/preStop"] {
+            let get = app.pointer(&format!("{place}/httpGet"));
+            ensure!(get == Some(&expected), "{mark}: {place} is {get:?}");
+            ensure!(app.pointer(&format!("{place}/tcpSocket")).is_none(), "{mark}: {place} has two handlers");
+        }
+        Ok(())
+    }
+
+    /// Asserts that nothing of ours is there, and five replicas are.
+    async fn is_given_back(&self, mark: &str) -> anyhow::Result<()> {
+        self.app(mark).await?;
+        let deployment = self.namespace.deployment("web").await?;
+        ensure!(sidecar(&deployment).is_none(), "{mark}: the sidecar is still there");
+        let replicas = deployment.spec.and_then(|spec| spec.replicas);
+        ensure!(replicas == Some(5), "{mark}: {replicas:?} replicas");
+        Ok(())
+    }
+
+    /// The app's container, with the mark.
+    async fn app(&self, mark: &str) -> anyhow::Result<Value> {
+        let object = serde_json::to_value(self.namespace.deployment("web").await?)?;
+        let app = object["spec"]["template"]["spec"]["containers"][0].clone();
+        ensure!(app["env"] == json!([{"name": "MARK", "value": mark}]), "its author lost {mark}: {app}");
+        Ok(app)
+    }
+}
