@@ -13,7 +13,7 @@
 //! ```
 //!
 //! When no connection more has a place, the least useful one is asked to leave: the oldest that has said nothing useful,
-//! else the one that has moved no byte for the longest time ([`roster`]). Each connection judges by itself whether leaving
+//! else the one that has moved no byte for the longest time (`roster`). Each connection judges by itself whether leaving
 //! would destroy something.
 
 pub(crate) mod account;

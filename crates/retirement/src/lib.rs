@@ -6,7 +6,7 @@
 //!
 //! - [`Limits`]: the limits of one connection, asked once per request.
 //! - [`RateEstimate`]: the rate of one connection, updated at an interval.
-//! - [`Instruction`] and [`shed`]: whether a pod is above the mean of its workload, and whom it retires for it.
+//! - [`Instruction`] and [`shed()`]: whether a pod is above the mean of its workload, and whom it retires for it.
 
 mod instruction;
 mod limits;
