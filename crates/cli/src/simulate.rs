@@ -17,8 +17,11 @@ pub(crate) use arguments::Args;
 /// The thresholds that a comparison tries, from the most reconnects to the fewest.
 const THRESHOLDS: [u32; 7] = [10, 20, 50, 100, 500, 1000, 10_000];
 
-/// The time within which a recommended threshold levels the load, in half of the runs.
-const SOON: Duration = Duration::from_secs(30);
+/// The time within which a recommended threshold brings the load to what thresholds can reach, in seconds.
+const SOON: usize = 30;
+
+/// How far above what random landing gives counts as reached.
+const NEARLY: f64 = 1.1;
 
 /// A policy and what came of it.
 struct Row {
@@ -65,10 +68,28 @@ fn policies(args: &Args) -> Vec<Policy> {
     policies
 }
 
-/// Returns the highest threshold of a comparison that levels the load soon: it costs the fewest reconnects.
-fn recommended(rows: &[Row]) -> Option<&Row> {
-    let thresholds = rows.iter().filter(|row| row.policy.max_requests.is_some() && !row.policy.balance);
-    thresholds.filter(|row| row.figures.levels_within(SOON)).max_by_key(|row| row.policy.max_requests)
+/// What a comparison of thresholds comes to.
+struct Advice<'a> {
+    /// The lowest ratio of the busiest pod to the mean pod that a threshold keeps: connections land at random.
+    best: f64,
+    /// The highest threshold that comes near it soon, which costs the fewest reconnects.
+    recommended: Option<&'a Row>,
+}
+
+impl Advice<'_> {
+    /// Returns the advice, where more than one threshold was compared.
+    fn of<'a>(scenario: &Scenario, rows: &'a [Row]) -> Option<Advice<'a>> {
+        let thresholds: Vec<&Row> =
+            rows.iter().filter(|row| row.policy.max_requests.is_some() && !row.policy.balance).collect();
+        if thresholds.len() < 2 {
+            return None;
+        }
+        let best = thresholds.iter().map(|row| row.figures.peak_to_mean.median).fold(f64::INFINITY, f64::min);
+        let event = usize::try_from(scenario.last_event().as_secs()).unwrap_or(usize::MAX);
+        let soon = |row: &&Row| row.figures.reaches(best * NEARLY, event).is_some_and(|seconds| seconds <= SOON);
+        let recommended = thresholds.into_iter().filter(soon).max_by_key(|row| row.policy.max_requests);
+        Some(Advice { best, recommended })
+    }
 }
 
 /// Returns how often a connection reconnects per hour at rest.

@@ -1,13 +1,14 @@
 //! What many runs of a scenario say.
 
-use std::time::Duration;
-
 use crate::policy::Policy;
 use crate::run::{Run, simulate};
 use crate::scenario::{Scenario, count};
 
 /// The ratio of the busiest pod to the mean pod up to which load counts as level.
 pub const LEVEL: f64 = 1.2;
+
+/// The seconds over which it is averaged: a moment of luck is not level.
+const WINDOW: usize = 5;
 
 /// The last seconds of a run, in which it is asked whether connections are at rest.
 const REST: usize = 60;
@@ -24,7 +25,7 @@ pub struct Spread {
 /// The figures of a policy in a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
-    /// The seconds from the last event until the load is level ([`LEVEL`]).
+    /// The seconds from the last event until the load is level ([`LEVEL`]) in the mean of five seconds.
     pub level_after: Spread,
     /// The busiest pod by the mean pod, averaged over the last minute.
     pub peak_to_mean: Spread,
@@ -65,15 +66,21 @@ impl Figures {
         }
     }
 
-    /// Returns whether the load is level within `within` of the last event in half of the runs.
-    pub fn levels_within(&self, within: Duration) -> bool {
-        self.level_after.median <= within.as_secs_f64()
+    /// Returns the seconds from `event`, a second of the run, until the busiest pod has `target` times the mean or less, in
+    /// the mean of five seconds of the median run.
+    pub fn reaches(&self, target: f64, event: usize) -> Option<usize> {
+        reaches(&self.course, target, event)
     }
 }
 
 fn level_after(run: &Run, event: usize) -> f64 {
-    let found = run.seconds.iter().skip(event).position(|second| second.peak_to_mean <= LEVEL);
-    found.map_or(f64::INFINITY, count)
+    let course: Vec<f64> = run.seconds.iter().map(|second| second.peak_to_mean).collect();
+    reaches(&course, LEVEL, event).map_or(f64::INFINITY, count)
+}
+
+fn reaches(course: &[f64], target: f64, event: usize) -> Option<usize> {
+    let since = course.get(event..)?;
+    since.windows(WINDOW).position(|window| mean(window.iter().copied()) <= target)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use simulation::{Scenario, Spread};
 
 use super::arguments::Args;
-use super::{Row, recommended, reconnects_per_hour};
+use super::{Advice, Row, reconnects_per_hour};
 
 /// Returns a JSON document; a figure that most runs never had is `null`.
 pub(super) fn document(scenario: &Scenario, args: &Args, rows: &[Row]) -> Value {
@@ -15,7 +15,9 @@ pub(super) fn document(scenario: &Scenario, args: &Args, rows: &[Row]) -> Value 
         "durationSeconds": scenario.duration.as_secs(),
         "lastEventSeconds": scenario.last_event().as_secs_f64(),
         "policies": rows.iter().map(|row| policy(scenario, row)).collect::<Vec<_>>(),
-        "recommendedMaxRequests": recommended(rows).and_then(|row| row.policy.max_requests).map(settings::MaxRequests::get),
+        "recommendedMaxRequests": Advice::of(scenario, rows)
+            .and_then(|advice| advice.recommended?.policy.max_requests)
+            .map(settings::MaxRequests::get),
     })
 }
 

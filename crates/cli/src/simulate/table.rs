@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table};
 use simulation::{Change, Event, LEVEL, Protocol, Scenario, Spread};
 
 use super::arguments::Args;
-use super::{Row, recommended, reconnects_per_hour};
+use super::{Advice, Row, reconnects_per_hour};
 
 pub(super) fn text(scenario: &Scenario, args: &Args, rows: &[Row]) -> String {
     let mut table = Table::new();
@@ -31,7 +31,7 @@ pub(super) fn text(scenario: &Scenario, args: &Args, rows: &[Row]) -> String {
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     let mut lines = vec![description(scenario), String::new(), table.trim_fmt(), String::new()];
     lines.push(format!(
-        "Medians of {} runs, the 90th percentile in parentheses; times and reconnects count from {after}, busiest / mean is that of the last minute.",
+        "Medians of {} runs, the 90th percentile in parentheses. Times and reconnects count from {after}; level is the mean of 5 s, busiest / mean that of the last minute.",
         args.runs
     ));
     lines.extend(advice(scenario, rows));
@@ -71,26 +71,22 @@ fn seconds(spread: Spread) -> String {
 
 /// The answers to "which threshold should I choose?" and "what does balancing change for me?".
 fn advice(scenario: &Scenario, rows: &[Row]) -> Vec<String> {
-    let compared = rows.iter().filter(|row| row.policy.max_requests.is_some()).count() > 1;
-    if !compared {
-        return Vec::new();
-    }
+    let Some(Advice { best, recommended }) = Advice::of(scenario, rows) else { return Vec::new() };
     let mut lines = vec![String::new()];
-    let threshold = recommended(rows);
-    lines.push(threshold.map_or_else(
-        || "Threshold: none of these levels the load within 30 s in half of the runs.".to_owned(),
+    lines.push(recommended.map_or_else(
+        || format!("Threshold: none of these comes near {best:.2}× within 30 s, the least that random landing gives."),
         |row| {
-            let cost = reconnects_per_hour(&row.figures, scenario);
             format!(
-                "Threshold: {} is the highest that levels the load within 30 s; each connection then reconnects {cost:.0} times an hour, for ever.",
-                row.policy
+                "Threshold: {} is the highest that comes near {best:.2}× within 30 s, the least that random landing gives; each connection then reconnects {:.0} times an hour, for ever.",
+                row.policy,
+                reconnects_per_hour(&row.figures, scenario)
             )
         },
     ));
     lines.extend(rows.iter().filter(|row| row.policy.balance).map(|row| {
         format!(
-            "Balancing: level after {}, at {:.1} reconnects of each connection; then {:.1} an hour.",
-            seconds(row.figures.level_after),
+            "Balancing: {:.2}× in the last minute, at {:.1} reconnects of each connection; then {:.1} an hour.",
+            row.figures.peak_to_mean.median,
             row.figures.reconnects.median,
             reconnects_per_hour(&row.figures, scenario)
         )
