@@ -23,12 +23,12 @@ async fn a_namespace_that_has_opted_out_can_be_applied_to() -> anyhow::Result<()
     in_namespace("unreviewed", |namespace| async move {
         let author = Author { namespace };
         for way in WAYS {
-            author.apply(way, &author.manifest("first", Probes::Tcp)?)?;
+            author.apply(way, &manifest("first", Probes::Tcp)?)?;
             author.has("first", "tcpSocket", Some(15_220)).await?;
             author.opt_out(true)?;
-            author.apply(way, &author.manifest("second", Probes::Tcp)?)?;
+            author.apply(way, &manifest("second", Probes::Tcp)?)?;
             author.has("second", "tcpSocket", None).await?;
-            author.apply(way, &author.manifest("third", Probes::Http)?)?;
+            author.apply(way, &manifest("third", Probes::Http)?)?;
             author.has_nothing_of_ours("third").await?;
             author.opt_out(false)?;
             author.run("kubectl", &["delete", "deployment", "web"])?;
@@ -50,12 +50,12 @@ async fn after_the_webhook_is_uninstalled_workloads_can_be_applied() -> anyhow::
         let author = Author { namespace };
         author.until_injected().await?;
         for (number, way) in WAYS.into_iter().enumerate() {
-            author.apply(way, &author.named(&format!("web-{number}"), "first", Probes::Tcp)?)?;
+            author.apply(way, &named(&format!("web-{number}"), "first", Probes::Tcp)?)?;
         }
         drop(release);
         for (number, way) in WAYS.into_iter().enumerate() {
-            author.apply(way, &author.named(&format!("web-{number}"), "second", Probes::Tcp)?)?;
-            author.apply(way, &author.named(&format!("web-{number}"), "third", Probes::Http)?)?;
+            author.apply(way, &named(&format!("web-{number}"), "second", Probes::Tcp)?)?;
+            author.apply(way, &named(&format!("web-{number}"), "third", Probes::Http)?)?;
         }
         Ok(())
     })
@@ -67,20 +67,20 @@ async fn the_way_back_keeps_the_replicas_of_an_autoscaler() -> anyhow::Result<()
     in_namespace("unreviewed", |namespace| async move {
         let author = Author { namespace };
         for way in WAYS {
-            let manifest = author.manifest("first", Probes::Tcp)?;
+            let first = manifest("first", Probes::Tcp)?;
             // The webhook is asked: the annotation goes, for good from the manifest.
-            author.apply(way, &manifest)?;
+            author.apply(way, &first)?;
             author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
             author.run("kubectl", &["annotate", "deployment", "web", "evenkeel.dev/max-requests-"])?;
             author.is_given_back("first").await?;
             author.run("kubectl", &["delete", "deployment", "web"])?;
             // It is asked no more.
-            author.apply(way, &manifest)?;
+            author.apply(way, &first)?;
             author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
             author.opt_out(true)?;
             println!("{}", program::evenkeel(&["uninject", "deployment/web", "--namespace", author.namespace.name()])?);
             author.is_given_back("first").await?;
-            author.apply(way, &author.manifest("second", Probes::Http)?)?;
+            author.apply(way, &manifest("second", Probes::Http)?)?;
             author.is_given_back("second").await?;
             author.opt_out(false)?;
             author.run("kubectl", &["delete", "deployment", "web"])?;
@@ -99,6 +99,35 @@ enum Probes {
     Http,
 }
 
+/// The manifest, with `mark` as a change of theirs.
+fn manifest(mark: &str, probes: Probes) -> anyhow::Result<String> {
+    named("web", mark, probes)
+}
+
+fn named(name: &str, mark: &str, probes: Probes) -> anyhow::Result<String> {
+    Ok(object(name, mark, probes)?.to_string())
+}
+
+fn object(name: &str, mark: &str, probes: Probes) -> anyhow::Result<Value> {
+    let web = Web::sample()?.tcp_probes().annotation("evenkeel.dev/max-requests", "100");
+    let mut object = serde_json::to_value(web.deployment())?;
+    object["apiVersion"] = json!("apps/v1");
+    object["kind"] = json!("Deployment");
+    object["metadata"]["name"] = json!(name);
+    let spec = object["spec"].as_object_mut().context("a Deployment has a spec")?;
+    spec.remove("replicas");
+    spec.insert("paused".to_owned(), json!(true));
+    let app = &mut object["spec"]["template"]["spec"]["containers"][0];
+    app["env"] = json!([{"name": "MARK", "value": mark}]);
+    if let Probes::Http = probes {
+        let get = json!({"httpGet": {"port": "http"}});
+        app["livenessProbe"] = get.clone();
+        app["readinessProbe"] = get.clone();
+        app["lifecycle"] = json!({"preStop": get});
+    }
+    Ok(object)
+}
+
 /// Whoever writes the manifest of a Deployment, which says nothing of replicas. It is paused, so that there are no pods: what is asked here is
 /// the API server's affair.
 struct Author {
@@ -106,35 +135,6 @@ struct Author {
 }
 
 impl Author {
-    /// The manifest, with `mark` as a change of theirs.
-    fn manifest(&self, mark: &str, probes: Probes) -> anyhow::Result<String> {
-        self.named("web", mark, probes)
-    }
-
-    fn named(&self, name: &str, mark: &str, probes: Probes) -> anyhow::Result<String> {
-        Ok(self.object(name, mark, probes)?.to_string())
-    }
-
-    fn object(&self, name: &str, mark: &str, probes: Probes) -> anyhow::Result<Value> {
-        let web = Web::sample()?.tcp_probes().annotation("evenkeel.dev/max-requests", "100");
-        let mut object = serde_json::to_value(web.deployment())?;
-        object["apiVersion"] = json!("apps/v1");
-        object["kind"] = json!("Deployment");
-        object["metadata"]["name"] = json!(name);
-        let spec = object["spec"].as_object_mut().context("a Deployment has a spec")?;
-        spec.remove("replicas");
-        spec.insert("paused".to_owned(), json!(true));
-        let app = &mut object["spec"]["template"]["spec"]["containers"][0];
-        app["env"] = json!([{"name": "MARK", "value": mark}]);
-        if let Probes::Http = probes {
-            let get = json!({"httpGet": {"port": "http"}});
-            app["livenessProbe"] = get.clone();
-            app["readinessProbe"] = get.clone();
-            app["lifecycle"] = json!({"preStop": get});
-        }
-        Ok(object)
-    }
-
     fn apply(&self, way: &[&str], manifest: &str) -> anyhow::Result<()> {
         let arguments = [way, &["--filename", "-"]].concat();
         program::run(self.namespace.name(), "kubectl", &arguments, Some(manifest)).map(drop)
@@ -151,7 +151,7 @@ impl Author {
 
     /// Waits until the API server asks the webhook.
     async fn until_injected(&self) -> anyhow::Result<()> {
-        let deployment = serde_json::from_value(self.object("web", "dry", Probes::Tcp)?)?;
+        let deployment = serde_json::from_value(object("web", "dry", Probes::Tcp)?)?;
         let (asked, dry_run) = (Instant::now(), PostParams { dry_run: true, ..PostParams::default() });
         while sidecar(&self.namespace.api().create(&dry_run, &deployment).await?).is_none() {
             ensure!(asked.elapsed() < REACHABLE, "not injected in {REACHABLE:?}");
@@ -179,7 +179,7 @@ impl Author {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e/charts").join(self.namespace.name());
         fs::create_dir_all(folder.join("templates"))?;
         fs::write(folder.join("Chart.yaml"), "apiVersion: v2\nname: web\nversion: 1.0.0\n")?;
-        let [http, tcp] = [Probes::Http, Probes::Tcp].map(|probes| self.named("web", "{{ .Values.mark }}", probes));
+        let [http, tcp] = [Probes::Http, Probes::Tcp].map(|probes| named("web", "{{ .Values.mark }}", probes));
         let template = format!("{{{{- if .Values.http }}}}\n{}\n{{{{- else }}}}\n{}\n{{{{- end }}}}\n", http?, tcp?);
         fs::write(folder.join("templates/web.yaml"), template)?;
         Ok(folder)

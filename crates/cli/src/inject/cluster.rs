@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use inject::{Outcome, WorkloadKind};
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{Patch, PatchOperation, RemoveOperation, TestOperation};
+use json_patch::{Patch, PatchOperation, ReplaceOperation, TestOperation};
 use kube::api::{Api, ApiResource, DynamicObject, Patch as Change, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
@@ -118,8 +118,8 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
         let patch = Change::Json::<()>(as_it_was_read(&object, removal));
         match api.patch(&workload.name, &parameters, &patch).await {
             Ok(after) => {
-                forget_manager(api, &workload.name, &after).await;
                 let after = serde_json::to_value(after)?;
+                give_fields_back(api, &workload.name, &object, &after).await;
                 match inject::remove(&after, workload.kind) {
                     Outcome::Remove { .. } => report.injected_again(&after),
                     _ => report.add(&after, &outcome),
@@ -150,18 +150,29 @@ fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
     Patch(test.map(PatchOperation::Test).into_iter().chain(removal.0.iter().cloned()).collect())
 }
 
-/// Has the API server forget who wrote the patch: the fields are their author's again, whose next server-side apply would meet a
-/// conflict otherwise. Where it cannot be, that is all there is to lose.
-async fn forget_manager(api: &Api<DynamicObject>, name: &str, after: &DynamicObject) {
-    let managers = after.metadata.managed_fields.iter().flatten();
-    let Some(place) = managers.into_iter().position(|entry| entry.manager.as_deref() == Some(MANAGER)) else { return };
-    let entry = PointerBuf::from_tokens(["metadata", "managedFields", &place.to_string()]);
-    let mut manager = entry.clone();
-    manager.push_back("manager");
-    let test = TestOperation { path: manager, value: MANAGER.into() };
-    let remove = RemoveOperation { path: entry };
-    let patch = Patch(vec![PatchOperation::Test(test), PatchOperation::Remove(remove)]);
+/// Has the API server forget who wrote the patch: the fields are their authors' again. Their next server-side apply would else meet a
+/// conflict, or leave a field there that it has given up. Where it cannot be, that is all there is to lose.
+async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, after: &Value) {
+    let test = TestOperation {
+        path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
+        value: after["metadata"]["resourceVersion"].clone(),
+    };
+    let replace = ReplaceOperation {
+        path: PointerBuf::from_tokens(["metadata", "managedFields"]),
+        value: managers(before, after).into(),
+    };
+    let patch = Patch(vec![PatchOperation::Test(test), PatchOperation::Replace(replace)]);
     let _ = api.patch(name, &PatchParams::default(), &Change::Json::<()>(patch)).await;
+}
+
+/// Returns the managers of the fields of `after` without us, those who apply with what they had before (server-side apply: a
+/// field that another manager changes is its own from then on).
+fn managers(before: &Value, after: &Value) -> Vec<Value> {
+    let entries = |object: &Value| object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let applies = |entry: &Value| entry["operation"] == "Apply" && entry.get("subresource").is_none();
+    let mut managers: Vec<Value> = entries(before).into_iter().filter(applies).collect();
+    managers.extend(entries(after).into_iter().filter(|entry| !applies(entry) && entry["manager"] != MANAGER));
+    managers
 }
 
 #[cfg(test)]
@@ -201,5 +212,21 @@ mod tests {
         let expected =
             json!([{"op": "test", "path": "/metadata/generation", "value": 7}, {"op": "remove", "path": "/spec/a"}]);
         assert_eq!(serde_json::to_value(patch).unwrap(), expected);
+    }
+
+    #[test]
+    fn fields_are_given_back_to_who_applies_them() {
+        let entry = |manager: &str, operation: &str, fields: &str| json!({"manager": manager, "operation": operation, "fieldsV1": {fields: {}}});
+        let object = |entries: Vec<Value>| json!({"metadata": {"managedFields": entries}});
+        let status = json!({"manager": "controller", "operation": "Update", "subresource": "status", "fieldsV1": {}});
+        let before = object(vec![entry("kubectl", "Apply", "f:probe"), entry("hpa", "Update", "f:old")]);
+        let after = object(vec![
+            entry("kubectl", "Apply", "f:nothing"),
+            entry("hpa", "Update", "f:replicas"),
+            entry(MANAGER, "Update", "f:probe"),
+            status.clone(),
+        ]);
+        let expected = [entry("kubectl", "Apply", "f:probe"), entry("hpa", "Update", "f:replicas"), status];
+        assert_eq!(managers(&before, &after), expected);
     }
 }
