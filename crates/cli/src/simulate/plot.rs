@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use plotters::prelude::{
-    ChartBuilder, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, RGBColor, SVGBackend, WHITE,
+    BLACK, ChartBuilder, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement, RGBColor, SVGBackend, WHITE,
 };
 use simulation::Scenario;
 
@@ -10,9 +10,10 @@ use super::Row;
 
 const SIZE: (u32, u32) = (900, 420);
 
-/// Told apart by people who do not see all colours (Okabe and Ito).
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 0, 0),
+/// Told apart by people who do not see all colours (Okabe and Ito), and as many as a comparison has lines; the first is for
+/// what does nothing.
+const COLOURS: [RGBColor; 9] = [
+    RGBColor(150, 150, 150),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(0, 158, 115),
@@ -20,6 +21,7 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(204, 121, 167),
+    RGBColor(0, 0, 0),
 ];
 
 /// Returns the picture.
@@ -47,7 +49,7 @@ fn draw(picture: &mut String, scenario: &Scenario, rows: &[Row]) -> Result<()> {
             .label(row.policy.to_string())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(COLOURS[0]).draw()?;
+    chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
     area.present()?;
     drop(chart);
     Ok(())
