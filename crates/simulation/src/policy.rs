@@ -5,6 +5,9 @@ use std::fmt;
 use retirement::Limits;
 use settings::{Jitter, MaxRequests, Span};
 
+/// More requests than a connection of a run carries.
+const UNLIMITED: MaxRequests = MaxRequests::new(u32::MAX).unwrap();
+
 /// The settings of a workload that decide when its connections are retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -24,11 +27,7 @@ impl Policy {
 
     /// Draws the limits of a new connection; `sample` is uniform over all of `u32`.
     pub(crate) fn draw(self, sample: u32) -> Limits {
-        match self.max_requests.or(MaxRequests::new(u32::MAX)) {
-            Some(limit) if self.max_requests.is_some() => Limits::draw(limit, self.max_age, self.jitter, sample),
-            Some(unlimited) => Limits::draw(unlimited, self.max_age, Jitter::NONE, sample),
-            None => unreachable!("2³²−1 is a limit"),
-        }
+        Limits::draw(self.max_requests.unwrap_or(UNLIMITED), self.max_age, self.jitter, sample)
     }
 }
 
