@@ -102,7 +102,7 @@ fn tell_of_fewer_connections(settings: &ProxySettings, proxy: &Proxy) {
             max_connections = wanted,
             room,
             memory_limit = proxy.memory.limit(),
-            "fewer connections at once: the system has no more descriptors or memory"
+            "max-connections is lowered: the memory limit, or that of open files, has room for fewer"
         );
     }
 }
