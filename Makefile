@@ -32,8 +32,9 @@ proxy-tests = $(notdir $(patsubst %/main.rs,%,$(basename $(wildcard crates/recyc
 
 .PHONY: demo test build
 demo: ## the main job with no cluster: real webhook, proxies and clients; live bars of each pod's share
-	cargo build --locked --release --bins $(PROGRAMS)
-	target/release/evenkeel demo
+	@echo "make demo: builds four programs first, without optimisation: about three minutes on two cores with no cache"
+	cargo build --locked --profile demo --bins $(PROGRAMS)
+	target/demo/evenkeel demo
 
 test: ## all tests that need no cluster
 ifdef can-redirect
@@ -45,8 +46,7 @@ else
 	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
 endif
 
-build: ## all programs, as release builds for this machine
-	cargo build --locked --release --bins $(PROGRAMS)
+build: static ## all programs in target/static/, as the images hold them
 
 ##@ With Docker, podman or buildah, and a cluster
 
@@ -148,10 +148,11 @@ conformance: ## suites that others wrote, direct and through the proxy: h2spec, 
 .PHONY: soak soak-long soak-programs
 # In a network namespace of its own: elsewhere the kernel may track connections for somebody's firewall, and drops packets
 # of everybody once its table is full, as it is after 2,000 recycles a second for a minute or two.
-run-soak := $(patsubst %true,%,$(unshare)) sh -c 'ip link set lo up && exec "$$@"' soak target/release/soak
-soak-programs:
+run-soak := $(patsubst %true,%,$(unshare)) sh -c 'ip link set lo up && exec "$$@"' soak target/tools/soak
+# The programs under test are those of the images; the load generator has a profile that builds quickly.
+soak-programs: static
 	soak/install.sh
-	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
+	cargo build --locked --profile tools --package soak
 
 # Nothing here fails because a machine is slow: latency under attack (hostile) belongs to soak-long.
 soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles; none loses a request
@@ -164,14 +165,14 @@ soak-long: soak-programs ## the same, and hostile clients, as long as the goals 
 	$(run-soak) rollouts --rollouts 200
 	$(run-soak) recycles --time 5m
 	$(run-soak) hostile --rounds 7 --window 5s
-	target/release/soak report
+	target/tools/soak report
 
 # Hours, at the defaults: `make goodbyes GOODBYES="--only httpx --time 5s"` is shorter, and `soak goodbyes --help` has the rest.
 .PHONY: goodbyes
 GOODBYES ?= --record
-goodbyes: ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOODBYES.md
+goodbyes: static ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOODBYES.md
 	soak/clients/http2/install.sh
-	cargo build --locked --release --bins --package soak --package recycling-proxy --package test-support
+	cargo build --locked --profile tools --package soak
 	$(run-soak) goodbyes $(GOODBYES)
 
 .PHONY: fuzz

@@ -35,7 +35,7 @@ use crate::report::Report;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The recycling-proxy to test [default: beside this program]
+    /// The recycling-proxy to test [default: target/static/recycling-proxy]
     #[arg(long, global = true, value_name = "PATH")]
     proxy: Option<PathBuf>,
 }

@@ -19,15 +19,17 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Beside this program, as `cargo build --bins` puts them, or where the caller says.
+    /// Finds them in `target/static`, where `make static` puts what the images hold, or the proxy where the caller says.
+    ///
+    /// # Errors
+    /// A program was not built.
     pub(crate) fn find(proxy: Option<PathBuf>) -> Result<Self> {
-        let this = env::current_exe().context("finding this program")?;
-        let beside = |name: &str| built(this.with_file_name(name));
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
+        let shipped = |name: &str| built(workspace.join("target/static").join(name));
         Ok(Self {
             workspace: workspace.to_owned(),
-            proxy: proxy.map_or_else(|| beside("recycling-proxy"), built)?,
-            app: beside("echo-app")?,
+            proxy: proxy.map_or_else(|| shipped("recycling-proxy"), built)?,
+            app: shipped("echo-app")?,
         })
     }
 
@@ -57,7 +59,6 @@ impl Programs {
 }
 
 fn built(program: PathBuf) -> Result<PathBuf> {
-    let build = "cargo build --release --package recycling-proxy --package test-support --bins";
-    ensure!(program.is_file(), "{} is missing: {build}", program.display());
+    ensure!(program.is_file(), "{} is missing: `make static` builds it", program.display());
     Ok(program)
 }

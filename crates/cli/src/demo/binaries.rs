@@ -38,8 +38,7 @@ impl Binaries {
         }
         bail!(
             "the demo runs the real programs, and {} cannot be found beside this one or on the PATH.\n\
-             Build them in evenkeel's source tree: make demo, or\n    \
-             cargo build --release -p recycling-proxy -p webhook -p test-support -p cli",
+             `make demo` builds them in evenkeel's source tree.",
             missing.join(", ")
         )
     }
