@@ -32,6 +32,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::text::encode;
 use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -137,8 +138,9 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        match self.proxy.metrics.text(&self.proxy.connections, &self.proxy.memory, &self.proxy.drain) {
-            Ok(metrics) => {
+        let mut metrics = String::new();
+        match encode(&mut metrics, &self.proxy.registry) {
+            Ok(()) => {
                 let mut response = text(StatusCode::OK, metrics);
                 response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(METRICS_TYPE));
                 response

@@ -70,7 +70,6 @@ type Established = (Opened, Pair, Option<ForwardedFor>);
 /// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; `None` where the
 /// connection has already ended.
 async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Arc<Proxy>) -> Option<Established> {
-    proxy.metrics.opened.inc();
     let app_port = app.port();
     // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
     // request may pass without it.
@@ -81,7 +80,7 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Ar
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
-            proxy.metrics.unreachable(Unreachable::of(&error));
+            proxy.app_metrics.unreachable(Unreachable::of(&error));
             proxy.drain.app_refused();
             Wire::from(client).reset();
             return None;
@@ -97,7 +96,7 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Ar
         Some(tls) if matches!(opened, Opened::Tunnel(TunnelKind::Tls, _)) && tls.is_ready() => {
             let inside = async {
                 let another = || reach(app, &introduction, &proxy);
-                let pair = tls.end(pair, app_port, another, &account, &proxy.metrics).await?;
+                let pair = tls.end(pair, app_port, another, &account).await?;
                 let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
             };

@@ -1,16 +1,18 @@
 //! The drain: every response announces, and whoever waits is told when no connection is left.
 
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::connections::Connections;
-use crate::label::labels;
 use crate::liveness::health::Health;
+use crate::metrics::StateGauge;
+use crate::metrics::label::labels;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 const SHORTEST: Duration = Duration::from_secs(3);
@@ -74,6 +76,14 @@ impl Drain {
             answers: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
         }
+    }
+
+    /// Has `registry` show the phase.
+    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let drain = Arc::clone(self);
+        let phases = DrainPhase::ALL.iter().map(|phase| phase.label());
+        let help = "The phase of the drain: 1 for the current one, 0 for the others";
+        StateGauge::register(registry, "drain_phase", help, "phase", phases, move || drain.phase().label());
     }
 
     /// The app has said something that it owes to its clients: a part of a response, or bytes of a tunnel.
@@ -210,8 +220,6 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn start(bound: Duration) -> (Arc<Drain>, Arc<Connections>) {

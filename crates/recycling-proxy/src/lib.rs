@@ -15,7 +15,7 @@
 //! | [`mod@memory`], `socket_memory` | what all connections together may take, and who makes room |
 //! | [`retirement`], [`mod@drain`] | when a connection is retired; the drain of the pod |
 //! | `liveness` | whether an app that is to stop is the one that is restarted |
-//! | `admin`, `control`, [`metrics`] | what can be asked, told and counted |
+//! | `admin`, `control`, `metrics` | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
 #![cfg_attr(
     not(test),
@@ -43,12 +43,11 @@ mod flow;
 pub mod forwarded_for;
 pub mod http1;
 pub mod http2;
-mod label;
 mod linger;
 mod listener;
 mod liveness;
 pub mod memory;
-pub mod metrics;
+mod metrics;
 mod observer;
 mod pair;
 mod patience;

@@ -84,7 +84,7 @@ impl Listener {
     async fn failed(error: &io::Error, proxy: &Arc<Proxy>) {
         if is_shortage(error) {
             // The connection stays in the queue; trying at once again would only burn CPU.
-            proxy.metrics.accept_pauses.inc();
+            proxy.accept_pauses.inc();
             tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
             sleep(PAUSE).await;
         } else {

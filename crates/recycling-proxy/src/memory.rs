@@ -26,9 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use settings::ProxySettings;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -36,7 +34,8 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) use self::account::{Account, Place};
 use self::pool::{Pool, Use};
 use self::roster::Roster;
-use crate::label::labels;
+use crate::metrics::label::labels;
+use crate::metrics::{Counters, Gauge};
 
 /// What a connection costs for as long as it is there: two sockets of the kernel and their descriptors, its task, and a small
 /// buffer. Silent ones were measured at 8.8 to 11.1 kB without the buffer.
@@ -80,11 +79,6 @@ labels!(
     }
 );
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ShortageOf {
-    action: Shortage,
-}
-
 /// The memory of the process, and who has a place in it.
 #[derive(Debug)]
 pub struct Memory {
@@ -97,25 +91,31 @@ pub struct Memory {
     leaving: AtomicUsize,
     freed: Notify,
     is_quiet: AtomicBool,
-    shortages: Family<ShortageOf, Counter>,
+    shortages: Counters<1>,
 }
 
 impl Memory {
     /// What a process of so many threads may have: as the system limits it, and no more than it was told.
-    pub fn new(settings: &ProxySettings, descriptors: Option<NonZero<u32>>) -> Self {
+    pub(crate) fn new(
+        settings: &ProxySettings,
+        descriptors: Option<NonZero<u32>>,
+        registry: &mut Registry,
+    ) -> Arc<Self> {
         let system = limit::of_system();
         let limit =
             settings.memory_limit.map_or(system, |told| u64::from(told.mebibytes()).saturating_mul(MIB).min(system));
         let places = descriptors.map_or(u32::MAX, NonZero::get).min(settings.max_connections.get());
-        Self::with(limit, pool_within(limit, settings.threads.get()), places as usize)
+        Self::with(limit, pool_within(limit, settings.threads.get()), places as usize, registry)
     }
 
-    fn with(limit: u64, pool: usize, places: usize) -> Self {
-        let shortages = Family::default();
-        for action in Shortage::ALL {
-            let _ = Family::<ShortageOf, Counter>::get_or_create(&shortages, &ShortageOf { action: *action });
-        }
-        Self {
+    fn with(limit: u64, pool: usize, places: usize, registry: &mut Registry) -> Arc<Self> {
+        let shortages = Counters::register(
+            registry,
+            "shortages",
+            "Actions taken because the memory budget or the connection limit was used up, by action",
+            ["action"],
+        );
+        let memory = Arc::new(Self {
             limit,
             pool: Pool::new(pool),
             places,
@@ -124,8 +124,23 @@ impl Memory {
             leaving: AtomicUsize::new(0),
             freed: Notify::new(),
             is_quiet: AtomicBool::new(false),
-            shortages,
-        }
+            shortages: shortages.zeroed(Shortage::ALL.iter().map(|action| [action.label()])),
+        });
+        let budget = Arc::clone(&memory);
+        Gauge::register(
+            registry,
+            "memory_budget_bytes",
+            "Memory that client connections may have together, drawn from the container's limit",
+            move || budget.pool.size() as u64,
+        );
+        let budget = Arc::clone(&memory);
+        Gauge::register(
+            registry,
+            "memory_budget_used_bytes",
+            "Memory of that budget that is in use: by connections, buffers, handshakes and streams",
+            move || budget.pool.taken() as u64,
+        );
+        memory
     }
 
     /// A place for a connection that was accepted, as soon as there is one. Where there is none, another is asked to leave.
@@ -242,7 +257,7 @@ impl Memory {
     }
 
     fn note(&self, action: Shortage) {
-        self.shortages.get_or_create(&ShortageOf { action }).inc();
+        self.shortages.inc([action.label()]);
         if !self.is_quiet.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 action = action.label(),
@@ -254,15 +269,6 @@ impl Memory {
                  steps; a larger limit (evenkeel.dev/proxy-memory-limit) has room for more"
             );
         }
-    }
-
-    pub(crate) fn shortages(&self) -> Family<ShortageOf, Counter> {
-        self.shortages.clone()
-    }
-
-    /// Bytes that connections may have, and bytes that they have.
-    pub(crate) fn size_and_used(&self) -> (usize, usize) {
-        (self.pool.size(), self.pool.taken())
     }
 
     /// The most connections that can have a place at once.

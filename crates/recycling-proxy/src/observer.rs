@@ -1,5 +1,7 @@
 //! What a relay asks and tells the rest of the process.
 
+pub(crate) mod metrics;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::connections::Retirable;
 use crate::memory::Account;
-use crate::metrics::AnyFault;
 use crate::proxy::Proxy;
 use crate::side::Side;
 use retirement::{Limits, Moment, RetireReason};
@@ -25,8 +26,8 @@ pub(crate) trait Observer {
     fn holds_streams(&self, open: usize) -> bool;
     /// The end of the connection was announced.
     fn retired(&self, reason: RetireReason);
-    /// A message was not forwarded.
-    fn faulted(&self, side: Side, fault: AnyFault);
+    /// A message of `side` was not forwarded; `fault` is the label of what is wrong with it.
+    fn faulted(&self, side: Side, fault: &'static str);
     /// The kernel has given the client up: it no longer answered retransmissions, window probes or keepalive probes.
     fn client_timed_out(&self);
 
@@ -57,7 +58,7 @@ impl Watch {
 
     /// The connection carries no more requests; it had this many. Nothing is left to retire.
     pub(crate) fn end(self, requests: u32) {
-        self.proxy.metrics.requests_per_connection.observe(f64::from(requests));
+        self.proxy.exchanges.ended(requests);
     }
 }
 
@@ -74,7 +75,7 @@ impl Observer for Watch {
 
     fn request_started(&self) {
         self.account.is_useful();
-        self.proxy.metrics.requests.inc();
+        self.proxy.exchanges.request();
     }
 
     fn holds_streams(&self, open: usize) -> bool {
@@ -83,15 +84,15 @@ impl Observer for Watch {
 
     fn retired(&self, reason: RetireReason) {
         self.retirable.withdraw();
-        self.proxy.metrics.retired(reason);
+        self.proxy.exchanges.retired(reason);
     }
 
-    fn faulted(&self, side: Side, fault: AnyFault) {
-        self.proxy.metrics.fault(side, fault);
+    fn faulted(&self, side: Side, fault: &'static str) {
+        self.proxy.exchanges.fault(side, fault);
     }
 
     fn client_timed_out(&self) {
-        self.proxy.metrics.client_timeouts.inc();
+        self.proxy.exchanges.client_timeout();
     }
 }
 

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
 
 use crate::connections::Connections;
 use crate::descriptors::room_for_connections;
-use crate::dial::Dialer;
+use crate::dial::{self, Dialer};
 use crate::drain::Drain;
 use crate::memory::Memory;
-use crate::metrics::Metrics;
-use crate::tls::Tls;
+use crate::metrics::{counter, registry};
+use crate::tls::{self, Tls};
+use crate::{observer, tunnel};
 use retirement::{Limits, draw_age};
 
 /// The rule, the counters and the drain of one running proxy.
@@ -20,8 +23,12 @@ use retirement::{Limits, draw_age};
 pub struct Proxy {
     pub(crate) connections: Arc<Connections>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) drain: Drain,
-    pub(crate) metrics: Metrics,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) registry: Registry,
+    pub(crate) exchanges: observer::metrics::Metrics,
+    pub(crate) tunnels: tunnel::Metrics,
+    pub(crate) app_metrics: dial::Metrics,
+    pub(crate) accept_pauses: Counter,
     pub(crate) dialer: Dialer,
     pub(crate) opaque_ports: BTreeSet<u16>,
     pub(crate) head_limit: usize,
@@ -40,18 +47,32 @@ impl Proxy {
     /// # Errors
     /// TLS is to be ended, and cannot be set up.
     pub fn new(settings: &ProxySettings) -> Result<Self, rustls::Error> {
-        let memory = Memory::new(settings, room_for_connections(settings.threads.get()));
+        let mut registry = registry();
+        let connections = Connections::register(&mut registry);
+        let exchanges = observer::metrics::Metrics::register(&mut registry);
+        let tunnels = tunnel::Metrics::register(&mut registry);
+        let app_metrics = dial::Metrics::register(&mut registry);
+        let help = "Pauses of accepting for want of descriptors or memory";
+        let accept_pauses = counter(&mut registry, "accept_pauses", help);
+        let drain = Arc::new(Drain::new(settings.drain_timeout.get()));
+        drain.register(&mut registry);
+        let tls_metrics = Arc::new(tls::Metrics::register(&mut registry));
+        let memory = Memory::new(settings, room_for_connections(settings.threads.get()), &mut registry);
         Ok(Self {
-            connections: Arc::default(),
-            drain: Drain::new(settings.drain_timeout.get()),
-            metrics: Metrics::new(&memory),
-            memory: Arc::new(memory),
+            connections,
+            drain,
+            registry,
+            exchanges,
+            tunnels,
+            app_metrics,
+            accept_pauses,
+            memory,
             dialer: Dialer::default(),
             opaque_ports: settings.opaque_ports.clone(),
             head_limit: settings.head_limit.bytes(),
             introduction: settings.proxy_protocol,
             forwards_addresses: settings.forwarded_for.is_on(),
-            tls: settings.tls.as_ref().map(Tls::new).transpose()?,
+            tls: settings.tls.as_ref().map(|settings| Tls::new(settings, tls_metrics)).transpose()?,
             max_requests: settings.max_requests,
             max_age: settings.max_age,
             max_tunnel_age: settings.max_tunnel_age,

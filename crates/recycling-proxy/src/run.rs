@@ -57,7 +57,7 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     let sockets = Sockets::bind(settings)?;
     let proxy = Arc::new(Proxy::new(settings)?);
     if let (Some(files), Some(tls)) = (&settings.tls, &proxy.tls) {
-        tokio::spawn(Certificate::load(files, Arc::clone(tls.served()), Arc::clone(&proxy)).keep());
+        tokio::spawn(Certificate::load(files, Arc::clone(tls.served()), Arc::clone(tls.metrics())).keep());
     }
     let workers = Workers::start(settings.threads, &proxy)?;
     sockets.announce(settings)?;

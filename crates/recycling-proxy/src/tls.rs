@@ -13,6 +13,7 @@ mod certificate;
 mod failed;
 pub mod fault;
 mod hello;
+mod metrics;
 pub mod outcome;
 mod prior_knowledge;
 mod to_app;
@@ -38,12 +39,12 @@ use self::to_client::ToClient;
 use crate::background;
 use crate::flow::Flow;
 use crate::memory::Account;
-use crate::metrics::Metrics;
 use crate::pair::Pair;
 use crate::side::Side;
 use crate::wire::Wire;
 
 pub(crate) use self::certificate::Certificate;
+pub(crate) use self::metrics::Metrics;
 pub(crate) use self::to_app::to_probed_app;
 
 /// The time for all of a handshake, that with the app included.
@@ -61,6 +62,7 @@ pub(crate) struct Tls {
     served: Arc<ServedLeaf>,
     to_client: ToClient,
     app: AppSide,
+    metrics: Arc<Metrics>,
 }
 
 /// How the app is spoken to.
@@ -75,14 +77,19 @@ enum AppSide {
 impl Tls {
     /// # Errors
     /// The system has no randomness for the keys of session tickets.
-    pub(crate) fn new(settings: &TlsSettings) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(settings: &TlsSettings, metrics: Arc<Metrics>) -> Result<Self, rustls::Error> {
         let served = Arc::new(ServedLeaf::default());
         let app = if settings.towards_app.is_on() {
             AppSide::Tls(ToApp::new()?)
         } else {
             AppSide::Plain(PriorKnowledge::default())
         };
-        Ok(Self { to_client: ToClient::new(&served)?, served, app })
+        Ok(Self { to_client: ToClient::new(&served)?, served, app, metrics })
+    }
+
+    /// What is counted of TLS.
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The certificate that is shown to clients.
@@ -102,7 +109,6 @@ impl Tls {
         port: u16,
         reach: impl FnOnce() -> F,
         account: &Arc<Account>,
-        metrics: &Metrics,
     ) -> Option<Pair>
     where
         F: Future<Output = io::Result<TcpStream>>,
@@ -113,14 +119,14 @@ impl Tls {
         };
         let failed = match timeout(HANDSHAKE_TIME, handshake).await {
             Ok(Ok(pair)) => {
-                metrics.tls_ended.inc();
+                self.metrics.completed();
                 return Some(pair);
             }
             Ok(Err(failed)) => failed,
             Err(_) => Failed { side: Side::Client, fault: TlsFault::Slow, client: None },
         };
-        metrics.tls_failed(failed.side, failed.fault);
-        tracing::debug!(side = failed.side.label(), fault = failed.fault.label(), "a TLS handshake came to nothing");
+        self.metrics.failed(failed.side, failed.fault);
+        tracing::debug!(side = failed.side.label(), fault = failed.fault.label(), "a TLS handshake has failed");
         failed.close().await;
         None
     }

@@ -6,13 +6,15 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 use crate::background::Background;
 use crate::first_line::Reading;
 use crate::flow::{ALL_UNSEEN, Flow};
-use crate::label::labels;
 use crate::linger::linger;
+use crate::metrics::Counters;
+use crate::metrics::label::labels;
 use crate::pair::Pair;
 use crate::sentry::Sentry;
 use crate::wire::Wire;
@@ -48,6 +50,35 @@ labels!(
         Refused = "refused",
     }
 );
+
+/// What is counted of tunnels.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    tunnels: Counters<1>,
+    ended: Counters<1>,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let help = "Client connections that became tunnels, by kind";
+        let tunnels = Counters::register(registry, "tunnels", help, ["kind"]);
+        let ended = Counters::register(registry, "tunnels_ended", "Tunnels closed, by reason", ["end"]);
+        Self {
+            tunnels: tunnels.zeroed(TunnelKind::ALL.iter().map(|kind| [kind.label()])),
+            ended: ended.zeroed(TunnelEnd::ALL.iter().map(|end| [end.label()])),
+        }
+    }
+
+    /// Counts a connection that became a tunnel.
+    pub(crate) fn opened(&self, kind: TunnelKind) {
+        self.tunnels.inc([kind.label()]);
+    }
+
+    /// Counts a tunnel that has ended.
+    pub(crate) fn ended(&self, end: TunnelEnd) {
+        self.ended.inc([end.label()]);
+    }
+}
 
 /// How often each direction is moved before others have their turn: three quarters of a mebibyte each.
 const ROUNDS_OF_A_TURN: usize = 3;

@@ -46,7 +46,7 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, account: &Arc<Ac
             app.close();
             drop((from_client, from_app));
             if unless_asked(account, linger(client)).await.unwrap_or_default() > 0 && retired.is_some() {
-                proxy.metrics.ignored.inc();
+                proxy.exchanges.ignored();
             }
         }
         Ending::Abandon => {

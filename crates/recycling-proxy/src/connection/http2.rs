@@ -37,7 +37,7 @@ pub(super) async fn serve(pair: Pair, watch: Watch, account: &Arc<Account>, told
     let Parts { client, app, session, from_app, observer } = relay.into_parts();
     observer.end(session.requests_started());
     if session.was_ignored() {
-        proxy.metrics.ignored.inc();
+        proxy.exchanges.ignored();
     }
     tracing::debug!(
         ending = ending.label(),

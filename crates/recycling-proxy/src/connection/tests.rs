@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prometheus_client::encoding::text::encode;
 use settings::{ProxySettings, RawOptions};
 use test_support::{Peer, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::net::TcpListener;
@@ -52,7 +53,8 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
         ensure_eq!(exchange(client).await?, number < 2);
     }
     ensure_eq!(responder.requests(), 6);
-    let metrics = proxy.metrics.text(&proxy.connections, &proxy.memory, &proxy.drain)?;
+    let mut metrics = String::new();
+    encode(&mut metrics, &proxy.registry)?;
     ensure!(metrics.contains("connections_retired_total{reason=\"balance\"} 2"), "{metrics}");
     // The third is left, and those that have said their end are nobody's any more.
     ensure_eq!(proxy.connections.mark(9), 1);

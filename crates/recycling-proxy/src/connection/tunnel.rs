@@ -12,7 +12,7 @@ use crate::tunnel::{Tunnel, TunnelKind};
 /// Tunnels until both sides have ended. One in which the app has said nothing makes room for others; behind that, an end may
 /// destroy something.
 pub(super) async fn serve(proxy: &Proxy, kind: TunnelKind, pair: Pair, sentry: Option<Sentry>, account: &Account) {
-    proxy.metrics.tunnel(kind);
+    proxy.tunnels.opened(kind);
     if !pair.from_app.is_empty() {
         account.is_useful();
     }
@@ -32,5 +32,5 @@ pub(super) async fn serve(proxy: &Proxy, kind: TunnelKind, pair: Pair, sentry: O
         account.stays();
     };
     tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
-    proxy.metrics.tunnel_ended(end);
+    proxy.tunnels.ended(end);
 }

@@ -11,7 +11,6 @@ use super::phase::{Event, Phase};
 use super::refusal::Refusal;
 use crate::background::Background;
 use crate::flow::Flow;
-use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::Patience;
@@ -261,8 +260,8 @@ impl<O: Observer> Relay<O> {
     /// Counts the offence, whatever it comes to.
     fn refuse(&self, offence: Offence) -> Ending {
         match offence {
-            Offence::Client(fault) => self.observer.faulted(Side::Client, AnyFault::Http1(fault)),
-            Offence::App(fault) => self.observer.faulted(Side::App, AnyFault::Http1(fault)),
+            Offence::Client(fault) => self.observer.faulted(Side::Client, fault.label()),
+            Offence::App(fault) => self.observer.faulted(Side::App, fault.label()),
         }
         match offence {
             Offence::App(Fault::Unsolicited) => Ending::Linger,

@@ -13,7 +13,6 @@ use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
 use crate::background::Background;
 use crate::flow::Flow;
-use crate::metrics::AnyFault;
 use crate::observer::Observer;
 use crate::pair::Pair;
 use crate::patience::Patience;
@@ -226,7 +225,7 @@ impl<O: Observer> Relay<O> {
     }
 
     fn refuse(&self, offence: Offence) -> Ending {
-        self.observer.faulted(offence.side, AnyFault::Http2(offence.fault));
+        self.observer.faulted(offence.side, offence.fault.label());
         Ending::Refuse(offence)
     }
 

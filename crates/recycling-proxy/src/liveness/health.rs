@@ -5,7 +5,7 @@ use std::io;
 use hyper::StatusCode;
 
 use crate::dial::Unreachable;
-use crate::label::labels;
+use crate::metrics::label::labels;
 use crate::tls::fault::TlsFault;
 
 labels!(

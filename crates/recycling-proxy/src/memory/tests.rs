@@ -8,7 +8,7 @@ use super::*;
 
 /// Room for `places` connections, and for as many bytes besides as they take.
 fn memory(places: usize) -> Arc<Memory> {
-    Arc::new(Memory::with(0, places * OF_A_CONNECTION * 2, places))
+    Memory::with(0, places * OF_A_CONNECTION * 2, places, &mut Registry::default())
 }
 
 fn places(memory: &Arc<Memory>, count: usize) -> Vec<Place> {
@@ -39,7 +39,7 @@ fn the_pool_follows_the_limit() {
 #[test]
 fn the_defaults_do_not_contradict_each_other() {
     let limit = 128 * MIB;
-    let memory = Memory::with(limit, pool_within(limit, 1), 16_384);
+    let memory = Memory::with(limit, pool_within(limit, 1), 16_384, &mut Registry::default());
     let most = memory.most_connections();
     assert!((most * OF_A_CONNECTION) as u64 <= limit - OF_THE_PROGRAM - OF_A_THREAD);
     let memory = Arc::new(memory);
@@ -58,7 +58,7 @@ async fn a_place_is_free_again_when_its_connection_ends() {
     assert!(waiting.is_woken());
     assert_ready!(waiting.poll());
     drop(held);
-    assert_eq!(memory.size_and_used().1, 0);
+    assert_eq!(memory.pool.taken(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ fn who_leaves_gives_everything_back() {
     assert!(place.account().take(10, Use::Buffer));
     place.account().give(10);
     drop(place);
-    assert_eq!(memory.size_and_used().1, 0);
+    assert_eq!(memory.pool.taken(), 0);
     assert!(memory.roster().oldest_unfinished().is_none());
     assert!(memory.roster().least_useful(Instant::now()).is_none());
 }
@@ -154,7 +154,7 @@ fn who_lingers_makes_room_first() {
 fn streams_are_paid_for_beyond_those_that_every_connection_has() {
     let memory = memory(8);
     let place = memory.place().unwrap();
-    let used = || memory.size_and_used().1 - OF_A_CONNECTION;
+    let used = || memory.pool.taken() - OF_A_CONNECTION;
     for (open, bytes) in [(0, 0), (128, 0), (129, 4096), (298, 4096), (299, 8192), (1000, 24576), (129, 4096), (7, 0)] {
         assert!(place.account().holds_streams(open));
         assert_eq!(used(), bytes, "{open} open");

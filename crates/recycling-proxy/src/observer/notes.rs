@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::Observer;
-use crate::metrics::AnyFault;
 use crate::side::Side;
 use retirement::{Moment, RetireReason};
 
@@ -35,7 +34,7 @@ impl Observer for Notes {
         self.retired.borrow_mut().push(reason);
     }
 
-    fn faulted(&self, _side: Side, _fault: AnyFault) {}
+    fn faulted(&self, _side: Side, _fault: &'static str) {}
 
     fn client_timed_out(&self) {
         self.client_timeouts.set(self.client_timeouts.get() + 1);

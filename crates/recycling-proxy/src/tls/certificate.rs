@@ -7,8 +7,8 @@ use std::time::Duration;
 use server_certificate::{FilesError, FilesKeeper, ServedLeaf};
 use settings::TlsSettings;
 
+use super::metrics::Metrics;
 use super::outcome::CertificateOutcome;
-use crate::proxy::Proxy;
 
 /// How often the files are read. The kubelet takes a minute or so to bring a changed Secret to a pod.
 const READ_EVERY: Duration = Duration::from_secs(10);
@@ -21,10 +21,10 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     /// Reads the files for the first time. Where they cannot be used the proxy starts all the same: pods always start.
-    pub(crate) fn load(settings: &TlsSettings, served: Arc<ServedLeaf>, proxy: Arc<Proxy>) -> Self {
+    pub(crate) fn load(settings: &TlsSettings, served: Arc<ServedLeaf>, metrics: Arc<Metrics>) -> Self {
         let [certificate, key] = [&settings.certificate, &settings.key].map(|path| PathBuf::from(path.as_str()));
         let mut files = FilesKeeper::new(certificate, key, Arc::clone(&served));
-        let mut teller = Teller { served, proxy, said: None };
+        let mut teller = Teller { served, metrics, said: None };
         teller.tell(files.reload());
         Self { files, teller }
     }
@@ -39,23 +39,22 @@ impl Certificate {
 /// Counts every failure, and logs each once for as long as it lasts.
 struct Teller {
     served: Arc<ServedLeaf>,
-    proxy: Arc<Proxy>,
+    metrics: Arc<Metrics>,
     said: Option<String>,
 }
 
 impl Teller {
     fn tell(&mut self, outcome: Result<bool, FilesError>) {
-        let metrics = &self.proxy.metrics;
         match outcome {
             Ok(false) => self.said = None,
             Ok(true) => {
                 self.said = None;
-                metrics.certificate(CertificateOutcome::Served);
-                metrics.certificate_ends(self.served.validity().map(|validity| validity.not_after()));
-                tracing::info!("clients' TLS is ended with the certificate in the files");
+                self.metrics.loaded(CertificateOutcome::Served);
+                self.metrics.expires(self.served.validity().map(|validity| validity.not_after()));
+                tracing::info!("the certificate of the files is shown to clients");
             }
             Err(error) => {
-                metrics.certificate(match error {
+                self.metrics.loaded(match error {
                     FilesError::Read { .. } => CertificateOutcome::Unreadable,
                     FilesError::Unusable { .. } => CertificateOutcome::Unusable,
                 });
@@ -64,9 +63,9 @@ impl Teller {
                     return;
                 }
                 if self.served.validity().is_some() {
-                    tracing::warn!(%error, "the certificate from before is kept");
+                    tracing::warn!(%error, "the previous certificate is kept");
                 } else {
-                    tracing::warn!(%error, "no certificate to end TLS with: until there is one, TLS passes through");
+                    tracing::warn!(%error, "no usable certificate: until there is one, TLS passes through");
                 }
                 self.said = Some(error);
             }

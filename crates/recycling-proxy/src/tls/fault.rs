@@ -4,7 +4,7 @@ use std::io;
 
 use rustls::Error;
 
-use crate::label::labels;
+use crate::metrics::label::labels;
 
 labels!(
     /// Why a handshake came to nothing.

@@ -1,6 +1,6 @@
 //! What became of a look at the certificate's files.
 
-use crate::label::labels;
+use crate::metrics::label::labels;
 
 labels!(
     /// What became of a look at the certificate's files that found something to do.

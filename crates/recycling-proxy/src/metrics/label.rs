@@ -1,5 +1,5 @@
 //! Enums whose variants are words of the public interface: each word is written once, and logs, metrics and
-//! documentation take it from here.
+//! documentation take it from here. The enums know no metrics library ([`Counters`](super::Counters) takes their words).
 
 /// Defines an enum with a label for each variant.
 macro_rules! labels {
@@ -28,12 +28,6 @@ macro_rules! labels {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.label())
-            }
-        }
-
-        impl prometheus_client::encoding::EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>) -> std::fmt::Result {
-                std::fmt::Write::write_str(encoder, self.label())
             }
         }
     };

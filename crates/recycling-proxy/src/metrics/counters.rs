@@ -1,0 +1,60 @@
+//! A counter for each combination of label values.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// A counter for each combination of the values of `N` labels.
+///
+/// Values are plain text, the labels of our enums: these know no metrics library, and so can live in crates without one.
+#[derive(Clone, Debug)]
+pub(crate) struct Counters<const N: usize> {
+    labels: [&'static str; N],
+    family: Family<[(&'static str, &'static str); N], Counter>,
+}
+
+impl<const N: usize> Counters<N> {
+    /// Registers counters that are told apart by `labels`. The name is shown with `_total` behind it.
+    pub(crate) fn register(registry: &mut Registry, name: &str, help: &str, labels: [&'static str; N]) -> Self {
+        let family = Family::default();
+        registry.register(name, help, family.clone());
+        Self { labels, family }
+    }
+
+    /// Has the counters of these values be there from the start, at zero, so that rates see the first event.
+    pub(crate) fn zeroed(self, values: impl IntoIterator<Item = [&'static str; N]>) -> Self {
+        for values in values {
+            let _ = self.family.get_or_create(&self.labelled(values));
+        }
+        self
+    }
+
+    /// Counts one more with these values, in the order of the labels.
+    pub(crate) fn inc(&self, values: [&'static str; N]) {
+        self.family.get_or_create(&self.labelled(values)).inc();
+    }
+
+    fn labelled(&self, values: [&'static str; N]) -> [(&'static str, &'static str); N] {
+        let mut values = values.into_iter();
+        self.labels.map(|label| (label, values.next().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn values_belong_to_labels_in_their_order() {
+        let mut registry = Registry::default();
+        let counters = Counters::register(&mut registry, "faults", "Faults", ["side", "fault"]);
+        let counters = counters.zeroed([["app", "slow"]]);
+        counters.inc(["client", "slow"]);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("faults_total{side=\"app\",fault=\"slow\"} 0\n"), "{text}");
+        assert!(text.contains("faults_total{side=\"client\",fault=\"slow\"} 1\n"), "{text}");
+    }
+}
