@@ -33,16 +33,17 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use self::guests::Guests;
 use self::shared::Shared;
-use crate::dial::App;
-use crate::liveness::ask;
+use crate::dial::{App, Dialer};
+use crate::hold::Hold;
+use crate::liveness::Prober;
 use crate::liveness::health::Health;
-use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
 
 /// The time for a scraper's or a kubelet's request head.
@@ -56,22 +57,26 @@ const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What the endpoints answer from.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    proxy: Arc<Proxy>,
+    registry: Registry,
+    hold: Arc<Hold>,
+    dialer: Arc<Dialer>,
+    prober: Prober,
     /// The apps that may be tried.
     apps: Vec<AppAddress>,
     liveness: Liveness,
     /// The ports of hooks.
-    hold: Vec<HoldPort>,
+    hooks: Vec<HoldPort>,
     health: Shared<String, Health>,
     reached: Shared<u16, Result<(), String>>,
 }
 
 impl Admin {
-    pub(crate) fn new(proxy: Arc<Proxy>, settings: &ProxySettings) -> Self {
+    pub(crate) fn new(settings: &ProxySettings, registry: Registry, hold: Arc<Hold>, dialer: Arc<Dialer>) -> Self {
         let apps = apps(&settings.routes, &settings.probe_ports);
         let liveness = settings.liveness.clone();
-        let (health, reached, hold) = (Shared::default(), Shared::default(), settings.hold.clone());
-        Self { proxy, apps, liveness, hold, health, reached }
+        let prober = Prober::new(Arc::clone(&dialer), settings.proxy_protocol);
+        let (health, reached, hooks) = (Shared::default(), Shared::default(), settings.hold.clone());
+        Self { registry, hold, dialer, prober, apps, liveness, hooks, health, reached }
     }
 
     /// Serves for as long as the process lives.
@@ -101,9 +106,9 @@ impl Admin {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
         }
         let path = request.uri().path();
-        if let Some(hold) = self.hold.iter().find(|hold| hold.port == ends.meant.port()) {
+        if let Some(hook) = self.hooks.iter().find(|hook| hook.port == ends.meant.port()) {
             return Ok(match path {
-                "/" => self.drained(hold.container.as_deref(), ends).await,
+                "/" => self.drained(hook.container.as_deref(), ends).await,
                 _ => text(StatusCode::NOT_FOUND, "/ answers when the drain is over\n"),
             });
         }
@@ -120,15 +125,14 @@ impl Admin {
     }
 
     async fn drained(&self, container: Option<&str>, ends: Ends) -> Response<Full<Bytes>> {
-        let Proxy { drain, .. } = &*self.proxy;
         match container.and_then(|container| Some((container, self.liveness.of(container)?))) {
             Some((container, probe)) => {
                 let known = self.app(probe.port()).unwrap_or(AppAddress::OfPod(probe.port()));
                 let app = App::of(known, ends.meant.ip());
-                let health = self.health.of(container.to_owned(), || ask(probe, app, ends, &self.proxy));
-                drain.done_unless_dead(health).await;
+                let health = self.health.of(container.to_owned(), || self.prober.ask(probe, app, ends));
+                self.hold.until_drained_unless_dead(health).await;
             }
-            None => drain.done_if_begun().await,
+            None => self.hold.until_drained().await,
         }
         text(StatusCode::OK, "nothing left to wait for\n")
     }
@@ -139,7 +143,7 @@ impl Admin {
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         let mut metrics = String::new();
-        match encode(&mut metrics, &self.proxy.registry) {
+        match encode(&mut metrics, &self.registry) {
             Ok(()) => {
                 let mut response = text(StatusCode::OK, metrics);
                 response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(METRICS_TYPE));
@@ -153,7 +157,7 @@ impl Admin {
         let Some(app) = port.parse().ok().and_then(|port| self.app(port)) else {
             return text(StatusCode::NOT_FOUND, "not a port that this proxy was told to probe (--probe-ports)\n");
         };
-        let dial = async || match self.proxy.dialer.dial(App::of(app, ends.meant.ip())).await {
+        let dial = async || match self.dialer.dial(App::of(app, ends.meant.ip())).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         };

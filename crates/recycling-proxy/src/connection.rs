@@ -1,53 +1,86 @@
 //! One client connection, from accept to close.
 
+mod context;
 mod http1;
 mod http2;
+pub(crate) mod metrics;
 mod opening;
+mod policy;
 mod tunnel;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use settings::ProxyProtocol;
+use settings::{ProxyProtocol, ProxySettings};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use self::context::Context;
 use self::opening::{Opened, Opening};
-use crate::dial::{App, Unreachable};
+use self::policy::Policy;
+use crate::dial::{App, Dialer, Unreachable};
 use crate::forwarded_for::ForwardedFor;
 use crate::memory::{Account, Place};
-use crate::observer::Watch;
 use crate::pair::Pair;
-use crate::proxy::Proxy;
 use crate::proxy_protocol::Ends;
+use crate::sentry::Sentry;
+use crate::tls::Tls;
 use crate::tunnel::TunnelKind;
 use crate::wire::Wire;
+
+pub(crate) use self::context::Shared;
+
+/// What every connection is served with.
+#[derive(Debug)]
+pub(crate) struct Service {
+    policy: Policy,
+    shared: Arc<Shared>,
+    dialer: Arc<Dialer>,
+    tls: Option<Tls>,
+}
+
+impl Service {
+    pub(crate) fn new(settings: &ProxySettings, shared: Shared, dialer: Arc<Dialer>, tls: Option<Tls>) -> Self {
+        Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls }
+    }
+
+    /// The observer of a connection that was accepted at `born`, with limits of its own.
+    fn context(&self, account: &Arc<Account>, born: Instant) -> Context {
+        let limits = self.policy.draw_limits(fastrand::u32(..));
+        Context::new(Arc::clone(&self.shared), limits, Arc::clone(account), born)
+    }
+
+    async fn tunnel(&self, kind: TunnelKind, pair: Pair, sentry: Option<Sentry>, account: &Account) {
+        let max_age = self.policy.draw_tunnel_age(fastrand::u32(..));
+        tunnel::serve(&self.shared, kind, pair, sentry, max_age, account).await;
+    }
+}
 
 /// Serves a client whose app is at `app`.
 ///
 /// What is there for as long as the connection is kept small, and the rest in boxes: most connections are idle, and
 /// there can be ten thousand of them.
-pub(crate) fn serve(client: TcpStream, app: App, place: Place, proxy: Arc<Proxy>) -> impl Future<Output = ()> {
-    let open = proxy.connections.open();
+pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
+    let open = service.shared.connections.open();
     let born = Instant::now();
     let account = place.account();
-    let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&proxy)));
+    let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
     async move {
         match unless_asked(&account, opening).await.flatten() {
             Some((Opened::Http1, pair, told)) => {
-                let watch = Watch::new(Arc::clone(&proxy), Arc::clone(&account), born);
-                let mut relay = http1::relay(pair, watch, told);
+                let context = service.context(&account, born);
+                let mut relay = http1::relay(pair, service.policy.head_limit, context, told);
                 let ending = http1::run(&mut relay, &account).await;
-                Box::pin(http1::finish(relay, ending, &account, &proxy)).await;
+                Box::pin(http1::finish(relay, ending, &account, &service)).await;
             }
             Some((Opened::Http2, pair, told)) => {
-                let watch = Watch::new(Arc::clone(&proxy), Arc::clone(&account), born);
-                Box::pin(http2::serve(pair, watch, &account, told)).await;
+                let context = service.context(&account, born);
+                Box::pin(http2::serve(pair, context, &account, told, &service.shared.metrics)).await;
             }
             Some((Opened::Tunnel(kind, sentry), pair, _)) => {
-                Box::pin(tunnel::serve(&proxy, kind, pair, sentry, &account)).await;
+                Box::pin(service.tunnel(kind, pair, sentry, &account)).await;
             }
             None => {}
         }
@@ -69,33 +102,34 @@ type Established = (Opened, Pair, Option<ForwardedFor>);
 
 /// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; `None` where the
 /// connection has already ended.
-async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Arc<Proxy>) -> Option<Established> {
+async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: Arc<Service>) -> Option<Established> {
+    let Service { policy, shared, dialer, tls } = &*service;
     let app_port = app.port();
     // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
     // request may pass without it.
-    let told = if proxy.forwards_addresses { Some(ForwardedFor::new(client.peer_addr().ok()?.ip())) } else { None };
-    let introduction = introduction(&client, app, &proxy);
+    let told = if policy.forwards_addresses { Some(ForwardedFor::new(client.peer_addr().ok()?.ip())) } else { None };
+    let introduction = introduction(&client, app, policy.proxy_protocol);
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
-    let pair = match reach(app, &introduction, &proxy).await {
+    let pair = match reach(app, &introduction, dialer).await {
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
-            proxy.app_metrics.unreachable(Unreachable::of(&error));
-            proxy.drain.app_refused();
+            shared.metrics.unreachable(Unreachable::of(&error));
+            shared.hold.app_refused();
             Wire::from(client).reset();
             return None;
         }
     };
-    if proxy.opaque_ports.contains(&app_port) {
+    if policy.opaque_ports.contains(&app_port) {
         return Some((Opened::Tunnel(TunnelKind::OpaquePort, None), pair, None));
     }
     let mut opening = Opening::new(pair, told.is_some());
     let opened = opening.run().await;
     let pair = opening.into_pair();
-    match &proxy.tls {
+    match tls {
         Some(tls) if matches!(opened, Opened::Tunnel(TunnelKind::Tls, _)) && tls.is_ready() => {
             let inside = async {
-                let another = || reach(app, &introduction, &proxy);
+                let another = || reach(app, &introduction, dialer);
                 let pair = tls.end(pair, app_port, another, &account).await?;
                 let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
@@ -107,21 +141,21 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, proxy: Ar
 }
 
 /// What tells the app who the client is, where it wants to know.
-fn introduction(client: &TcpStream, app: App, proxy: &Proxy) -> io::Result<Vec<u8>> {
-    if proxy.introduction == ProxyProtocol::Off {
+fn introduction(client: &TcpStream, app: App, protocol: ProxyProtocol) -> io::Result<Vec<u8>> {
+    if protocol == ProxyProtocol::Off {
         return Ok(Vec::new());
     }
     let meant = match app {
         App::Fixed(_) => client.local_addr()?,
         App::OfPod { port, pod } => SocketAddr::new(pod, port),
     };
-    Ok(Ends { client: client.peer_addr()?, meant }.header(proxy.introduction))
+    Ok(Ends { client: client.peer_addr()?, meant }.header(protocol))
 }
 
 /// A connection to the app that begins with the introduction.
-async fn reach(app: App, introduction: &io::Result<Vec<u8>>, proxy: &Proxy) -> io::Result<TcpStream> {
+async fn reach(app: App, introduction: &io::Result<Vec<u8>>, dialer: &Dialer) -> io::Result<TcpStream> {
     let introduction = introduction.as_ref().map_err(io::Error::kind)?;
-    let mut stream = proxy.dialer.dial(app).await?;
+    let mut stream = dialer.dial(app).await?;
     // A hundred bytes at most, which a new connection takes at once.
     stream.write_all(introduction).await?;
     Ok(stream)

@@ -17,7 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::proxy::Proxy;
+use crate::connections::Connections;
+use crate::drain::Drain;
 
 const DRAIN: &str = "drain\n";
 const LONGEST_COMMAND: u64 = 64;
@@ -52,7 +53,7 @@ fn remove_if_there(path: &str) -> io::Result<()> {
 }
 
 /// Serves for as long as the process lives.
-pub(crate) async fn run(listener: UnixListener, proxy: Arc<Proxy>) {
+pub(crate) async fn run(listener: UnixListener, drain: Arc<Drain>, connections: Arc<Connections>) {
     let in_pod = listener.local_addr().is_ok_and(|address| address.as_abstract_name().is_some());
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
@@ -61,10 +62,10 @@ pub(crate) async fn run(listener: UnixListener, proxy: Arc<Proxy>) {
             sleep(PAUSE).await;
             continue;
         };
-        let proxy = Arc::clone(&proxy);
+        let (drain, connections) = (Arc::clone(&drain), Arc::clone(&connections));
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = serve(stream, &proxy, in_pod).await {
+            if let Err(error) = serve(stream, &drain, &connections, in_pod).await {
                 tracing::debug!(%error, "a control connection has ended early");
             }
         });
@@ -97,7 +98,7 @@ impl Peer {
     }
 }
 
-async fn serve(stream: UnixStream, proxy: &Proxy, in_pod: bool) -> io::Result<()> {
+async fn serve(stream: UnixStream, drain: &Drain, connections: &Connections, in_pod: bool) -> io::Result<()> {
     let peer = Peer::of(&stream.peer_cred()?);
     let (reader, mut writer) = stream.into_split();
     if let Some(refusal) = peer.refused(rustix::process::geteuid().as_raw(), in_pod) {
@@ -108,9 +109,9 @@ async fn serve(stream: UnixStream, proxy: &Proxy, in_pod: bool) -> io::Result<()
     if command != DRAIN {
         return writer.write_all(b"refused: the only command is drain\n").await;
     }
-    proxy.drain.begin();
-    proxy.drain.done().await;
-    let answer = match proxy.connections.count() {
+    drain.begin();
+    drain.done().await;
+    let answer = match connections.count() {
         0 => "drained: no connection is left\n".to_owned(),
         left => format!("drained: the time is up, {left} connections are left\n"),
     };

@@ -6,14 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
 use rustix::io::Errno;
 use settings::AppAddress;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::descriptors::{PAUSE, is_shortage};
-use crate::metrics::Counters;
 use crate::metrics::label::labels;
 use crate::socket_memory::bound_of_app;
 
@@ -24,7 +22,7 @@ const MOST_TRIES: u32 = 95;
 
 labels!(
     /// Why no address of an app has accepted a connection.
-    Unreachable {
+    pub Unreachable {
         /// Nothing listens there.
         Refused = "refused",
         /// It did not accept in time: its queue is full.
@@ -52,25 +50,6 @@ impl Unreachable {
             None if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
             Some(_) | None => Self::Other,
         }
-    }
-}
-
-/// What is counted of apps that do not accept a client's connection.
-#[derive(Debug)]
-pub(crate) struct Metrics {
-    unreachable: Counters<1>,
-}
-
-impl Metrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let help = "Client connections that no address of the app accepted, by kind of failure";
-        let unreachable = Counters::register(registry, "app_unreachable", help, ["kind"]);
-        Self { unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|kind| [kind.label()])) }
-    }
-
-    /// Counts a client's connection that the app did not accept.
-    pub(crate) fn unreachable(&self, kind: Unreachable) {
-        self.unreachable.inc([kind.label()]);
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `background` | long bodies give way to short requests |
 //! | [`mod@memory`], `socket_memory` | what all connections together may take, and who makes room |
 //! | [`retirement`], [`mod@drain`] | when a connection is retired; the drain of the pod |
-//! | `liveness` | whether an app that is to stop is the one that is restarted |
+//! | `hold`, `liveness` | whether an app that is about to stop waits for the drain |
 //! | `admin`, `control`, `metrics` | what can be asked, told and counted |
 //! | [`redirect`] | how connections come here in a pod |
 #![cfg_attr(
@@ -41,6 +41,7 @@ pub mod drain;
 pub mod first_line;
 mod flow;
 pub mod forwarded_for;
+mod hold;
 pub mod http1;
 pub mod http2;
 mod linger;
@@ -53,7 +54,6 @@ mod pair;
 mod patience;
 mod pipe;
 pub mod protocol;
-pub mod proxy;
 mod proxy_protocol;
 pub mod redirect;
 pub mod run;

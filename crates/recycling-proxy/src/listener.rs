@@ -4,6 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use rustix::io::Errno;
 use settings::AppAddress;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -12,7 +14,8 @@ use tokio::time::sleep;
 
 use crate::descriptors::{PAUSE, is_shortage};
 use crate::dial::App;
-use crate::proxy::Proxy;
+use crate::memory::Memory;
+use crate::metrics::counter;
 use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
 use crate::socket_memory::bound_of_clients;
 use crate::wire::Wire;
@@ -27,6 +30,21 @@ pub(crate) struct Listener {
     socket: TcpListener,
     /// `None` where each connection is asked for its original destination.
     app: Option<AppAddress>,
+}
+
+/// Where accepted connections go.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    memory: Arc<Memory>,
+    workers: Workers,
+    pauses: Counter,
+}
+
+impl Acceptor {
+    pub(crate) fn register(memory: Arc<Memory>, workers: Workers, registry: &mut Registry) -> Self {
+        let help = "Pauses of accepting for want of descriptors or memory";
+        Self { memory, workers, pauses: counter(registry, "accept_pauses", help) }
+    }
 }
 
 impl Listener {
@@ -46,20 +64,20 @@ impl Listener {
 
     /// Accepts for as long as it is polled. A place is taken for what was accepted, so that a listener to which nobody comes
     /// holds none; one connection of each can be accepted and wait for its place.
-    pub(crate) async fn run(&self, proxy: &Arc<Proxy>, workers: &Workers) {
+    pub(crate) async fn run(&self, acceptor: &Acceptor) {
         loop {
             match self.socket.accept().await {
-                Ok((client, _)) => self.take(client, proxy, workers).await,
-                Err(error) => Self::failed(&error, proxy).await,
+                Ok((client, _)) => self.take(client, acceptor).await,
+                Err(error) => Self::failed(&error, &acceptor.pauses).await,
             }
         }
     }
 
-    async fn take(&self, client: TcpStream, proxy: &Arc<Proxy>, workers: &Workers) {
+    async fn take(&self, client: TcpStream, acceptor: &Acceptor) {
         match self.prepare(&client) {
             Ok(Some(app)) => {
-                let place = proxy.memory.admit().await;
-                workers.hand(Accepted { client, app, place }, proxy);
+                let place = acceptor.memory.admit().await;
+                acceptor.workers.hand(Accepted { client, app, place });
             }
             Ok(None) => {
                 tracing::debug!("a connection to the proxy's own port, which no rule redirected, is reset");
@@ -81,10 +99,10 @@ impl Listener {
         })
     }
 
-    async fn failed(error: &io::Error, proxy: &Arc<Proxy>) {
+    async fn failed(error: &io::Error, pauses: &Counter) {
         if is_shortage(error) {
             // The connection stays in the queue; trying at once again would only burn CPU.
-            proxy.accept_pauses.inc();
+            pauses.inc();
             tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
             sleep(PAUSE).await;
         } else {

@@ -7,6 +7,7 @@
 pub(crate) mod health;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http_body_util::Empty;
 use hyper::Request;
@@ -16,15 +17,14 @@ use hyper::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper_util::rt::TokioIo;
-use settings::{HttpGet, LivenessProbe, Question};
+use settings::{HttpGet, LivenessProbe, ProxyProtocol, Question};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::health::Health;
-use crate::dial::App;
-use crate::proxy::Proxy;
+use crate::dial::{App, Dialer};
 use crate::proxy_protocol::Ends;
 use crate::tls::to_probed_app;
 
@@ -33,25 +33,39 @@ const AGENT: &str = concat!("kube-probe/evenkeel-", env!("CARGO_PKG_VERSION"));
 /// What a probe of the kubelet's has of its own, whatever its author writes.
 const NOT_THE_AUTHORS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING];
 
-/// Asks the `app` once; `ends` are those of the connection by which the kubelet has come, which asks at the address of the pod.
-pub(crate) async fn ask(probe: &LivenessProbe, app: App, ends: Ends, proxy: &Proxy) -> Health {
-    let answer = async {
-        let connection = match proxy.dialer.dial(app).await {
-            Ok(connection) => connection,
-            Err(error) => return Health::of_refusal(&error),
-        };
-        match &probe.question {
-            Question::Tcp(_) => Health::Alive,
-            Question::Http(get) => {
-                let ends = Ends { meant: SocketAddr::new(ends.meant.ip(), probe.port()), ..ends };
-                let header = if probe.introduced { ends.header(proxy.introduction) } else { Vec::new() };
-                match get_answer(get, connection, &header, ends.meant).await {
-                    Ok(health) | Err(health) => health,
+/// Asks apps whether they are alive.
+#[derive(Debug)]
+pub(crate) struct Prober {
+    dialer: Arc<Dialer>,
+    /// The header with which apps expect connections to begin.
+    protocol: ProxyProtocol,
+}
+
+impl Prober {
+    pub(crate) const fn new(dialer: Arc<Dialer>, protocol: ProxyProtocol) -> Self {
+        Self { dialer, protocol }
+    }
+
+    /// Asks the `app` once; `ends` are those of the connection by which the kubelet has come, which asks at the address of the pod.
+    pub(crate) async fn ask(&self, probe: &LivenessProbe, app: App, ends: Ends) -> Health {
+        let answer = async {
+            let connection = match self.dialer.dial(app).await {
+                Ok(connection) => connection,
+                Err(error) => return Health::of_refusal(&error),
+            };
+            match &probe.question {
+                Question::Tcp(_) => Health::Alive,
+                Question::Http(get) => {
+                    let ends = Ends { meant: SocketAddr::new(ends.meant.ip(), probe.port()), ..ends };
+                    let header = if probe.introduced { ends.header(self.protocol) } else { Vec::new() };
+                    match get_answer(get, connection, &header, ends.meant).await {
+                        Ok(health) | Err(health) => health,
+                    }
                 }
             }
-        }
-    };
-    timeout(probe.timeout, answer).await.unwrap_or(Health::Slow)
+        };
+        timeout(probe.timeout, answer).await.unwrap_or(Health::Slow)
+    }
 }
 
 /// `Err` where it does not come to an answer.

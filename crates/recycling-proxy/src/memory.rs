@@ -61,7 +61,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 labels!(
     /// What was done for want of memory or of a place.
-    Shortage {
+    pub Shortage {
         /// Bytes were read into a small buffer in place of one of the usual size.
         SmallBuffer = "small_buffer",
         /// A client waited for a place before it was served.

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
@@ -12,11 +13,16 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::admin::Admin;
-use crate::listener::Listener;
-use crate::proxy::Proxy;
-use crate::tls::Certificate;
+use crate::connection::{self, Service};
+use crate::connections::Connections;
+use crate::dial::Dialer;
+use crate::drain::Drain;
+use crate::hold::Hold;
+use crate::listener::{Acceptor, Listener};
+use crate::memory::Memory;
+use crate::tls::{self, Certificate, Tls};
 use crate::workers::Workers;
-use crate::{control, descriptors, listener};
+use crate::{control, descriptors, listener, metrics};
 
 /// What keeps the proxy from running.
 #[derive(Debug, thiserror::Error)]
@@ -55,68 +61,88 @@ pub fn run(settings: &ProxySettings) -> Result<(), RunError> {
 async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     let mut end = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let sockets = Sockets::bind(settings)?;
-    let proxy = Arc::new(Proxy::new(settings)?);
-    if let (Some(files), Some(tls)) = (&settings.tls, &proxy.tls) {
-        tokio::spawn(Certificate::load(files, Arc::clone(tls.served()), Arc::clone(tls.metrics())).keep());
-    }
-    let workers = Workers::start(settings.threads, &proxy)?;
+    let mut registry = metrics::registry();
+    let connections = Connections::register(&mut registry);
+    let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
+    let hold = Arc::new(Hold::new(Arc::clone(&drain)));
+    let dialer = Arc::new(Dialer::default());
+    let shared = connection::Shared {
+        connections: Arc::clone(&connections),
+        drain: Arc::clone(&drain),
+        hold: Arc::clone(&hold),
+        metrics: connection::metrics::Metrics::register(&mut registry),
+    };
+    let tls = terminate_tls(settings, &mut registry)?;
+    let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls));
+    let memory = Memory::new(settings, descriptors::room_for_connections(settings.threads.get()), &mut registry);
+    let workers = Workers::start(settings.threads, service)?;
     sockets.announce(settings)?;
 
-    let Sockets { listeners, admin, hold, control } = sockets;
-    let endpoints = Arc::new(Admin::new(Arc::clone(&proxy), settings));
-    for listener in std::iter::once(admin).chain(hold) {
+    let Sockets { listeners, admin, hold: hooks, control } = sockets;
+    let acceptor = Acceptor::register(Arc::clone(&memory), workers, &mut registry);
+    let endpoints = Arc::new(Admin::new(settings, registry, hold, dialer));
+    for listener in std::iter::once(admin).chain(hooks) {
         tokio::spawn(Arc::clone(&endpoints).run(listener));
     }
-    tokio::spawn(control::run(control, Arc::clone(&proxy)));
-    let drained = Arc::clone(&proxy);
-    tokio::spawn(async move { drained.drain.supervise(&drained.connections).await });
-    let watched = Arc::clone(&proxy);
-    tokio::spawn(async move { watched.memory.watch().await });
-    tell_of_fewer_connections(settings, &proxy);
-    let accepting = accept(listeners, &proxy, workers);
+    tokio::spawn(control::run(control, Arc::clone(&drain), Arc::clone(&connections)));
+    let (supervised, open) = (Arc::clone(&drain), Arc::clone(&connections));
+    tokio::spawn(async move { supervised.supervise(&open).await });
+    let watched = Arc::clone(&memory);
+    tokio::spawn(async move { watched.watch().await });
+    tell_of_fewer_connections(settings, &memory);
+    let accepting = accept(listeners, acceptor);
 
     first_of(&mut end).await;
     // What connects from now on is refused, as it would be by an app that has ended.
     drop(accepting);
-    leave(&proxy, settings, &mut end).await;
+    leave(&drain, &connections, settings, &mut end).await;
     Ok(())
 }
 
+/// Returns what terminates clients' TLS, if the settings ask for it; its certificate is kept up to date from now on.
+fn terminate_tls(settings: &ProxySettings, registry: &mut Registry) -> Result<Option<Tls>, rustls::Error> {
+    let metrics = Arc::new(tls::Metrics::register(registry));
+    let Some(settings) = &settings.tls else { return Ok(None) };
+    let tls = Tls::new(settings, Arc::clone(&metrics))?;
+    tokio::spawn(Certificate::load(settings, Arc::clone(tls.served()), metrics).keep());
+    Ok(Some(tls))
+}
+
 /// Accepts until it is dropped.
-fn accept(listeners: Vec<Listener>, proxy: &Arc<Proxy>, workers: Workers) -> JoinSet<()> {
-    let workers = Arc::new(workers);
+fn accept(listeners: Vec<Listener>, acceptor: Acceptor) -> JoinSet<()> {
+    let acceptor = Arc::new(acceptor);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (proxy, workers) = (Arc::clone(proxy), Arc::clone(&workers));
-        accepting.spawn(async move { listener.run(&proxy, &workers).await });
+        let acceptor = Arc::clone(&acceptor);
+        accepting.spawn(async move { listener.run(&acceptor).await });
     }
     accepting
 }
 
 /// What is accepted must find its app, and memory: beyond what there is of both, clients wait in the kernel's queue.
-fn tell_of_fewer_connections(settings: &ProxySettings, proxy: &Proxy) {
+fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
     let wanted = settings.max_connections.get();
-    let room = proxy.memory.most_connections();
+    let room = memory.most_connections();
     if room < wanted as usize {
         tracing::warn!(
             max_connections = wanted,
             room,
-            memory_limit = proxy.memory.limit(),
+            memory_limit = memory.limit(),
             "max-connections is lowered: the memory limit, or that of open files, has room for fewer"
         );
     }
 }
 
 /// Lets the open connections end; a second signal does not wait for them.
-async fn leave(proxy: &Proxy, settings: &ProxySettings, end: &mut [Signal; 2]) {
-    proxy.drain.begin();
-    tracing::info!(connections = proxy.connections.count(), "ending with the last connection");
-    let ended = timeout(settings.drain_timeout.get(), proxy.connections.none_left());
+async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySettings, end: &mut [Signal; 2]) {
+    drain.begin();
+    tracing::info!(connections = connections.count(), "ending with the last connection");
+    let ended = timeout(settings.drain_timeout.get(), connections.none_left());
     let how = tokio::select! {
         ended = ended => if ended.is_ok() { "ended" } else { "ended: the time is up" },
         () = first_of(end) => "ended by a second signal",
     };
-    tracing::info!(connections_left = proxy.connections.count(), "{how}");
+    tracing::info!(connections_left = connections.count(), "{how}");
 }
 
 async fn first_of([terminate, interrupt]: &mut [Signal; 2]) {

@@ -4,7 +4,7 @@ use crate::metrics::label::labels;
 
 labels!(
     /// One of the two that a connection is between.
-    Side {
+    pub Side {
         /// The client's.
         Client = "client",
         /// The app's.

@@ -87,11 +87,6 @@ impl Tls {
         Ok(Self { to_client: ToClient::new(&served)?, served, app, metrics })
     }
 
-    /// What is counted of TLS.
-    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
     /// The certificate that is shown to clients.
     pub(crate) const fn served(&self) -> &Arc<ServedLeaf> {
         &self.served

@@ -9,10 +9,9 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
-use crate::connection::serve;
+use crate::connection::{Service, serve};
 use crate::dial::App;
 use crate::memory::Place;
-use crate::proxy::Proxy;
 
 /// A connection that is to be served.
 #[derive(Debug)]
@@ -25,6 +24,7 @@ pub(crate) struct Accepted {
 /// Hands connections to threads in turn.
 #[derive(Debug)]
 pub(crate) struct Workers {
+    service: Arc<Service>,
     others: Vec<mpsc::UnboundedSender<Handed>>,
     next: AtomicUsize,
 }
@@ -39,16 +39,16 @@ struct Handed {
 
 impl Workers {
     /// Starts as many threads as are needed beside the calling one.
-    pub(crate) fn start(threads: Threads, proxy: &Arc<Proxy>) -> io::Result<Self> {
-        let others = (1..threads.get()).map(|number| start_thread(number, Arc::clone(proxy)));
-        Ok(Self { others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0) })
+    pub(crate) fn start(threads: Threads, service: Arc<Service>) -> io::Result<Self> {
+        let others = (1..threads.get()).map(|number| start_thread(number, Arc::clone(&service)));
+        Ok(Self { others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0), service })
     }
 
-    pub(crate) fn hand(&self, accepted: Accepted, proxy: &Arc<Proxy>) {
+    pub(crate) fn hand(&self, accepted: Accepted) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let place = turn.checked_rem(self.others.len().saturating_add(1)).unwrap_or_default();
         let Some(worker) = self.others.get(place) else {
-            spawn(accepted, Arc::clone(proxy));
+            spawn(accepted, Arc::clone(&self.service));
             return;
         };
         let Accepted { client, app, place } = accepted;
@@ -59,14 +59,14 @@ impl Workers {
     }
 }
 
-fn start_thread(number: u8, proxy: Arc<Proxy>) -> io::Result<mpsc::UnboundedSender<Handed>> {
+fn start_thread(number: u8, service: Arc<Service>) -> io::Result<mpsc::UnboundedSender<Handed>> {
     let (sender, mut connections) = mpsc::unbounded_channel();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         runtime.block_on(async move {
             while let Some(Handed { client, app, place }) = connections.recv().await {
                 if let Ok(client) = TcpStream::from_std(client) {
-                    spawn(Accepted { client, app, place }, Arc::clone(&proxy));
+                    spawn(Accepted { client, app, place }, Arc::clone(&service));
                 }
             }
         });
@@ -74,7 +74,7 @@ fn start_thread(number: u8, proxy: Arc<Proxy>) -> io::Result<mpsc::UnboundedSend
     Ok(sender)
 }
 
-fn spawn(accepted: Accepted, proxy: Arc<Proxy>) {
+fn spawn(accepted: Accepted, service: Arc<Service>) {
     let Accepted { client, app, place } = accepted;
-    tokio::spawn(serve(client, app, place, proxy));
+    tokio::spawn(serve(client, app, place, service));
 }

@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{tunnel, unless_asked};
+use super::context::Context;
+use super::{Service, unless_asked};
 use crate::forwarded_for::ForwardedFor;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::linger::{last_word, linger};
 use crate::memory::Account;
-use crate::observer::Watch;
 use crate::pair::Pair;
-use crate::proxy::Proxy;
 use crate::tunnel::TunnelKind;
 use retirement::RetireReason;
 
-pub(super) fn relay(pair: Pair, watch: Watch, told: Option<ForwardedFor>) -> Relay<Watch> {
-    let conversation = Conversation::new(watch.limits, watch.proxy.head_limit).forwarding(told);
-    Relay::new(pair, conversation, watch)
+pub(super) fn relay(pair: Pair, head_limit: usize, context: Context, told: Option<ForwardedFor>) -> Relay<Context> {
+    let conversation = Conversation::new(context.limits, head_limit).forwarding(told);
+    Relay::new(pair, conversation, context)
 }
 
 /// Relays until the connection ends by itself, or makes room for others.
-pub(super) async fn run(relay: &mut Relay<Watch>, account: &Arc<Account>) -> Ending {
+pub(super) async fn run(relay: &mut Relay<Context>, account: &Arc<Account>) -> Ending {
     loop {
         if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
             return ending;
@@ -30,7 +29,7 @@ pub(super) async fn run(relay: &mut Relay<Watch>, account: &Arc<Account>) -> End
 }
 
 /// Closes the connection as the relay has found it should be.
-pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, account: &Arc<Account>, proxy: &Proxy) {
+pub(super) async fn finish(relay: Relay<Context>, ending: Ending, account: &Arc<Account>, service: &Service) {
     let Relay { client, app, from_client, from_app, conversation, observer, .. } = relay;
     // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
     observer.end(conversation.requests_started());
@@ -46,7 +45,7 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, account: &Arc<Ac
             app.close();
             drop((from_client, from_app));
             if unless_asked(account, linger(client)).await.unwrap_or_default() > 0 && retired.is_some() {
-                proxy.exchanges.ignored();
+                service.shared.metrics.ignored();
             }
         }
         Ending::Abandon => {
@@ -64,7 +63,7 @@ pub(super) async fn finish(relay: Relay<Watch>, ending: Ending, account: &Arc<Ac
         }
         Ending::Tunnel => {
             let pair = Pair { client, app, from_client, from_app };
-            tunnel::serve(proxy, TunnelKind::Upgraded, pair, None, account).await;
+            service.tunnel(TunnelKind::Upgraded, pair, None, account).await;
         }
         Ending::Close => {
             client.close();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
+use super::context::Context;
+use super::metrics::Metrics;
 use super::{Pair, unless_asked};
 use crate::forwarded_for::ForwardedFor;
 use crate::http2::goodbye::{LAST_CALL, QUIET_TIME, draw_grace};
@@ -11,23 +13,27 @@ use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::linger::{linger, linger_until_read, write_last};
 use crate::memory::Account;
-use crate::observer::Watch;
 use retirement::RetireReason;
 
-pub(super) async fn serve(pair: Pair, watch: Watch, account: &Arc<Account>, told: Option<ForwardedFor>) {
-    let proxy = Arc::clone(&watch.proxy);
-    let session = Session::new(watch.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
+pub(super) async fn serve(
+    pair: Pair,
+    context: Context,
+    account: &Arc<Account>,
+    told: Option<ForwardedFor>,
+    metrics: &Metrics,
+) {
+    let session = Session::new(context.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
-        let proxy = Arc::clone(&proxy);
+        let drain = Arc::clone(context.drain());
         async move {
-            proxy.drain.begun().await;
+            drain.begun().await;
             sleep(QUIET_TIME).await;
-            let deadline = proxy.drain.deadline().unwrap_or_else(Instant::now);
+            let deadline = drain.deadline().unwrap_or_else(Instant::now);
             deadline.checked_sub(LAST_CALL).unwrap_or(deadline)
         }
     };
     let grace = draw_grace(fastrand::u32(..));
-    let mut relay = Relay::new(pair, session, watch, grace, draining);
+    let mut relay = Relay::new(pair, session, context, grace, draining);
     let ending = loop {
         if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
             break ending;
@@ -37,7 +43,7 @@ pub(super) async fn serve(pair: Pair, watch: Watch, account: &Arc<Account>, told
     let Parts { client, app, session, from_app, observer } = relay.into_parts();
     observer.end(session.requests_started());
     if session.was_ignored() {
-        proxy.exchanges.ignored();
+        metrics.ignored();
     }
     tracing::debug!(
         ending = ending.label(),

@@ -4,28 +4,51 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use settings::{ProxySettings, RawOptions};
 use test_support::{Peer, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::net::TcpListener;
 
+use super::metrics::Metrics;
 use super::*;
+use crate::connections::Connections;
+use crate::drain::Drain;
+use crate::hold::Hold;
+use crate::memory::Memory;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// A service that accepts, and what can be seen of it from outside of a connection.
+struct Running {
+    connections: Arc<Connections>,
+    registry: Registry,
+    address: SocketAddr,
+}
+
 /// Serves whatever connects.
-async fn start(app: SocketAddr) -> TestResult<(Arc<Proxy>, SocketAddr)> {
-    let proxy = Arc::new(Proxy::new(&ProxySettings::from_raw(&RawOptions::default())?)?);
+async fn start(app: SocketAddr) -> TestResult<Running> {
+    let settings = ProxySettings::from_raw(&RawOptions::default())?;
+    let mut registry = crate::metrics::registry();
+    let connections = Connections::register(&mut registry);
+    let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
+    let shared = Shared {
+        connections: Arc::clone(&connections),
+        hold: Arc::new(Hold::new(Arc::clone(&drain))),
+        drain,
+        metrics: Metrics::register(&mut registry),
+    };
+    let service = Arc::new(Service::new(&settings, shared, Arc::default(), None));
+    let memory = Memory::new(&settings, None, &mut registry);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let of_task = Arc::clone(&proxy);
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let place = of_task.memory.admit().await;
-            tokio::spawn(serve(client, App::Fixed(app), place, Arc::clone(&of_task)));
+            let place = memory.admit().await;
+            tokio::spawn(serve(client, App::Fixed(app), place, Arc::clone(&service)));
         }
     });
-    Ok((proxy, address))
+    Ok(Running { connections, registry, address })
 }
 
 /// Whether the answer announces the end of the connection.
@@ -39,25 +62,25 @@ async fn exchange(client: &mut Peer) -> TestResult<bool> {
 #[tokio::test]
 async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
-    let (proxy, listening) = start(app.address()).await?;
+    let running = start(app.address()).await?;
     let responder = Responder::start(app, answer_everything_with(OK));
     let mut clients = Vec::new();
     for _ in 0..3 {
-        let mut client = Peer::connect(listening).await?;
+        let mut client = Peer::connect(running.address).await?;
         ensure!(!exchange(&mut client).await?);
         clients.push(client);
     }
-    ensure_eq!(proxy.connections.mark(2), 2);
+    ensure_eq!(running.connections.mark(2), 2);
     clients[0].expect_silence(Duration::from_millis(100)).await?;
     for (number, client) in clients.iter_mut().enumerate() {
         ensure_eq!(exchange(client).await?, number < 2);
     }
     ensure_eq!(responder.requests(), 6);
     let mut metrics = String::new();
-    encode(&mut metrics, &proxy.registry)?;
+    encode(&mut metrics, &running.registry)?;
     ensure!(metrics.contains("connections_retired_total{reason=\"balance\"} 2"), "{metrics}");
     // The third is left, and those that have said their end are nobody's any more.
-    ensure_eq!(proxy.connections.mark(9), 1);
+    ensure_eq!(running.connections.mark(9), 1);
     Ok(())
 }
 
@@ -65,12 +88,12 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
 #[tokio::test]
 async fn tunnels_are_not_marked() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
-    let (proxy, listening) = start(app.address()).await?;
-    let mut opaque = Peer::connect(listening).await?;
+    let running = start(app.address()).await?;
+    let mut opaque = Peer::connect(running.address).await?;
     let mut opaque_app = app.accept().await?;
     opaque.send("\0").await?;
     opaque_app.expect("\0").await?;
-    let mut upgraded = Peer::connect(listening).await?;
+    let mut upgraded = Peer::connect(running.address).await?;
     let mut upgraded_app = app.accept().await?;
     upgraded.send(GET).await?;
     upgraded_app.expect(GET).await?;
@@ -79,7 +102,7 @@ async fn tunnels_are_not_marked() -> TestResult {
     upgraded.expect(switch).await?;
     upgraded_app.send("bytes").await?;
     upgraded.expect("bytes").await?;
-    ensure_eq!(proxy.connections.count(), 2);
-    ensure_eq!(proxy.connections.mark(9), 0);
+    ensure_eq!(running.connections.count(), 2);
+    ensure_eq!(running.connections.mark(9), 0);
     Ok(())
 }

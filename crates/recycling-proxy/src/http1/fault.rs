@@ -4,7 +4,7 @@ use crate::metrics::label::labels;
 
 labels!(
     /// A fault in the framing of a message: where two readers could disagree about its end, nobody gets to read it.
-    Fault {
+    pub Fault {
         /// A line ends in a bare LF, or a CR stands alone (RFC 9112 §2.2).
         BareLineEnd = "bare_line_end",
         /// The head is not one that RFC 9112 §3 to §5 describes.

@@ -5,7 +5,7 @@ use crate::metrics::label::labels;
 
 labels!(
     /// A fault in the framing of a connection: from there on nobody could say which frame is which stream's.
-    Fault {
+    pub Fault {
         /// What begins as the preface of a client (RFC 9113 §3.4) goes on as something else.
         BadPreface = "bad_preface",
         /// A frame is longer than its receiver has allowed (RFC 9113 §4.2).

@@ -1,26 +1,35 @@
 //! What an answer to a liveness probe says.
 
-use std::io;
+use std::{fmt, io};
 
 use hyper::StatusCode;
 
 use crate::dial::Unreachable;
-use crate::metrics::label::labels;
 use crate::tls::fault::TlsFault;
 
-labels!(
-    /// What an app's answer to its liveness probe says.
-    Health {
-        /// It passes.
-        Alive = "alive",
-        /// It fails.
-        Dead = "dead",
-        /// There was none within the probe's own time: it hangs, or lacks CPU.
-        Slow = "slow",
-        /// It could not be asked as the kubelet asks.
-        Unknown = "unknown",
+/// What an app's answer to its liveness probe says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It passes.
+    Alive,
+    /// It fails.
+    Dead,
+    /// There was none within the probe's own time: it hangs, or lacks CPU.
+    Slow,
+    /// It could not be asked as the kubelet asks.
+    Unknown,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alive => "alive",
+            Self::Dead => "dead",
+            Self::Slow => "slow",
+            Self::Unknown => "unknown",
+        })
     }
-);
+}
 
 impl Health {
     /// Redirections are not followed.

@@ -3,24 +3,24 @@
 
 /// Defines an enum with a label for each variant.
 macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident { $(#[doc = $sentence:literal] $variant:ident = $label:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $(#[doc = $sentence:literal] $variant:ident = $label:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
+        $vis enum $name {
             $(#[doc = $sentence] $variant,)+
         }
 
         impl $name {
             /// Every variant, in the order in which they are documented.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            $vis const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The word for it in logs and metrics.
-            pub const fn label(self) -> &'static str {
+            $vis const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)+ }
             }
 
             /// What it means, as a sentence.
-            pub const fn sentence(self) -> &'static str {
+            $vis const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence.trim_ascii(),)+ }
             }
         }

@@ -1,17 +1,19 @@
-//! What is counted of the connections that speak HTTP.
+//! What is counted of client connections.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use retirement::RetireReason;
 
+use crate::dial::Unreachable;
 use crate::metrics::{Counters, counter};
 use crate::side::Side;
+use crate::tunnel;
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];
 
-/// What is counted of the connections that speak HTTP.
+/// What is counted of client connections.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: Counter,
@@ -20,6 +22,8 @@ pub(crate) struct Metrics {
     ignored: Counter,
     faults: Counters<2>,
     client_timeouts: Counter,
+    unreachable: Counters<1>,
+    pub(super) tunnels: tunnel::Metrics,
 }
 
 impl Metrics {
@@ -37,6 +41,8 @@ impl Metrics {
         let faults = Counters::register(registry, "faults", help, ["side", "fault"]);
         let help = "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)";
         let client_timeouts = counter(registry, "client_timeouts", help);
+        let help = "Client connections that no address of the app accepted, by kind of failure";
+        let unreachable = Counters::register(registry, "app_unreachable", help, ["kind"]);
         Self {
             requests,
             requests_per_connection,
@@ -44,7 +50,14 @@ impl Metrics {
             ignored,
             faults,
             client_timeouts,
+            unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|kind| [kind.label()])),
+            tunnels: tunnel::Metrics::register(registry),
         }
+    }
+
+    /// Counts a client's connection that the app did not accept.
+    pub(super) fn unreachable(&self, kind: Unreachable) {
+        self.unreachable.inc([kind.label()]);
     }
 
     /// Counts a request that has begun.
@@ -63,7 +76,7 @@ impl Metrics {
     }
 
     /// Counts a connection whose client went on after the end was announced.
-    pub(crate) fn ignored(&self) {
+    pub(super) fn ignored(&self) {
         self.ignored.inc();
     }
 

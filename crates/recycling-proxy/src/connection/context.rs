@@ -1,0 +1,86 @@
+//! What a connection that speaks HTTP has to do with the rest of the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use retirement::{Limits, Moment, RetireReason};
+use tokio::time::Instant;
+
+use super::metrics::Metrics;
+use crate::connections::{Connections, Retirable};
+use crate::drain::Drain;
+use crate::hold::Hold;
+use crate::memory::Account;
+use crate::observer::Observer;
+use crate::side::Side;
+
+/// What the connections of the process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) hold: Arc<Hold>,
+    pub(crate) metrics: Metrics,
+}
+
+/// The observer of one connection.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) limits: Limits,
+    shared: Arc<Shared>,
+    born: Instant,
+    retirable: Retirable,
+    account: Arc<Account>,
+}
+
+impl Context {
+    /// For a connection that was accepted at `born`. It can be marked from now on.
+    pub(super) fn new(shared: Arc<Shared>, limits: Limits, account: Arc<Account>, born: Instant) -> Self {
+        let retirable = shared.connections.retirable();
+        Self { limits, shared, born, retirable, account }
+    }
+
+    /// The drain of the process.
+    pub(super) fn drain(&self) -> &Arc<Drain> {
+        &self.shared.drain
+    }
+
+    /// The connection carries no more requests; it had this many. Nothing is left to retire.
+    pub(super) fn end(self, requests: u32) {
+        self.shared.metrics.ended(requests);
+    }
+}
+
+impl Observer for Context {
+    fn app_answered(&self) {
+        self.shared.hold.app_answered();
+    }
+
+    fn moment(&self) -> Moment {
+        // The clock is asked only where an age limit makes it matter.
+        let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
+        Moment { age, draining: self.shared.drain.is_announcing(), marked: self.retirable.is_marked() }
+    }
+
+    fn request_started(&self) {
+        self.account.is_useful();
+        self.shared.metrics.request();
+    }
+
+    fn holds_streams(&self, open: usize) -> bool {
+        self.account.holds_streams(open)
+    }
+
+    fn retired(&self, reason: RetireReason) {
+        self.retirable.withdraw();
+        self.shared.metrics.retired(reason);
+    }
+
+    fn faulted(&self, side: Side, fault: &'static str) {
+        self.shared.metrics.fault(side, fault);
+    }
+
+    fn client_timed_out(&self) {
+        self.shared.metrics.client_timeout();
+    }
+}

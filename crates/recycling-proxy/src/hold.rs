@@ -1,0 +1,292 @@
+//! Whether an app that is about to be stopped has to wait for the drain.
+//!
+//! The kubelet runs an app's `preStop` hook when its pod ends and when its container alone is restarted, and does not say
+//! which. An app must outlive the drain of its pod: clients send requests until then. In a restart no drain begins, and to
+//! wait for one costs the app's clients time.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::drain::Drain;
+use crate::liveness::health::Health;
+
+/// How long the hook of an app that fails its liveness probe waits for a drain to begin. Most drains begin within this time of the hook.
+const FAILING: Duration = Duration::from_millis(500);
+/// How long the hook of an app waits that shows no sign of life, or refuses connections.
+const SILENT: Duration = Duration::from_secs(2);
+/// How long the hook of a live app waits: a node that lacks CPU takes seconds to run the command that begins the drain.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// Lets hooks wait for the drain, and knows what the app has shown its clients.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    drain: Arc<Drain>,
+    answers: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// How often the app has answered its clients, and how often it has refused a connection.
+#[derive(Clone, Copy, Debug)]
+struct Signs {
+    answers: u64,
+    refusals: u64,
+}
+
+impl Signs {
+    /// Whether the app has answered since `before`, and has refused no connection.
+    const fn are_good_since(self, before: Self) -> bool {
+        self.answers != before.answers && self.refusals == before.refusals
+    }
+}
+
+impl Hold {
+    /// Holds apps for this drain.
+    pub(crate) const fn new(drain: Arc<Drain>) -> Self {
+        Self { drain, answers: AtomicU64::new(0), refusals: AtomicU64::new(0) }
+    }
+
+    /// Notes that the app has sent a client something: a part of a response, or bytes of a tunnel.
+    pub(crate) fn app_answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the app has not accepted a connection.
+    pub(crate) fn app_refused(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn signs(&self) -> Signs {
+        Signs { answers: self.answers.load(Ordering::Relaxed), refusals: self.refusals.load(Ordering::Relaxed) }
+    }
+
+    /// Waits until the drain is over, but not for one that does not begin: then the app alone is being restarted. While the app
+    /// answers its clients that is not likely, and the drain is given more time.
+    pub(crate) async fn until_drained(&self) {
+        if self.begins_by_signs(Instant::now()).await {
+            self.drain.done().await;
+        }
+    }
+
+    /// Waits likewise for an app that can be asked for its `health`: one that is dead is being restarted, and one that is alive
+    /// is not, whatever else it shows.
+    ///
+    /// ```text
+    ///                ┌─ alive ───▶ until it begins, 10 s at most ─────┐
+    /// asked ─────────┼─ dead ────▶ until it begins, 0.5 s at most ────┼──▶ answer, or wait for the end of what has begun
+    ///  (a drain that ├─ slow ────▶ dead, or by signs if they are good │
+    ///   begins wins) └─ unknown, or no answer in 2 s ──▶ by signs ────┘
+    /// ```
+    ///
+    /// A slow answer to a probe alone says little on a node without CPU to spare, where the drain begins late, too: an app that
+    /// has answered others meanwhile is not dead.
+    pub(crate) async fn until_drained_unless_dead(&self, health: impl Future<Output = Health>) {
+        let (asked, before) = (Instant::now(), self.signs());
+        let mut by_signs = pin!(self.begins_by_signs(asked));
+        let begins = tokio::select! {
+            biased;
+            begins = &mut by_signs => begins,
+            health = health => {
+                tracing::debug!(%health, after = ?asked.elapsed(), "an app is about to be stopped: its liveness probe was asked");
+                match health {
+                    Health::Alive => self.begins_until(asked + ALIVE).await,
+                    Health::Slow if self.signs().are_good_since(before) => by_signs.await,
+                    Health::Dead | Health::Slow => self.begins_until(asked + FAILING).await,
+                    Health::Unknown => by_signs.await,
+                }
+            }
+        };
+        if begins {
+            self.drain.done().await;
+        }
+    }
+
+    /// Returns whether a drain begins before the app refuses a connection, or shows nothing.
+    async fn begins_by_signs(&self, asked: Instant) -> bool {
+        let mut before = self.signs();
+        while timeout(SILENT, self.drain.begun()).await.is_err() {
+            let now = self.signs();
+            if !now.are_good_since(before) || asked.elapsed() >= ALIVE {
+                return false;
+            }
+            before = now;
+        }
+        true
+    }
+
+    async fn begins_until(&self, latest: Instant) -> bool {
+        timeout_at(latest, self.drain.begun()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::time::sleep_until;
+
+    use super::*;
+    use crate::connections::Connections;
+    use crate::drain::{DrainPhase, SHORTEST};
+
+    fn start(bound: Duration) -> (Arc<Drain>, Hold, Arc<Connections>) {
+        let (drain, connections) = (Arc::new(Drain::new(bound)), Arc::new(Connections::default()));
+        let (of_task, connections_of_task) = (Arc::clone(&drain), Arc::clone(&connections));
+        tokio::spawn(async move { of_task.supervise(&connections_of_task).await });
+        (Arc::clone(&drain), Hold::new(drain), connections)
+    }
+
+    /// How long is waited for a drain that does not begin, while `sign` is shown every half a second.
+    async fn time_until_given_up(sign: impl Fn(&Hold)) -> Duration {
+        let (_drain, hold, _connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        let mut given_up = pin!(hold.until_drained());
+        while timeout(Duration::from_millis(500), &mut given_up).await.is_err() {
+            sign(&hold);
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_is_given_more_time_while_the_app_is_well() {
+        for (sign, expected) in [
+            (Box::new(|_: &Hold| {}) as Box<dyn Fn(&Hold)>, SILENT),
+            (Box::new(Hold::app_refused), SILENT),
+            (
+                Box::new(|hold: &Hold| {
+                    hold.app_answered();
+                    hold.app_refused();
+                }),
+                SILENT,
+            ),
+            (Box::new(Hold::app_answered), ALIVE),
+        ] {
+            let took = time_until_given_up(sign).await;
+            assert!((expected..expected + Duration::from_millis(10)).contains(&took), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_begins_late_is_waited_for_while_the_app_is_well() {
+        let (drain, hold, _connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        let answering = async {
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                hold.app_answered();
+            }
+            drain.begin();
+        };
+        tokio::join!(hold.until_drained(), answering);
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
+    }
+
+    /// How long an app of this health is held, where it says so after `answer`, and a drain begins after `beginning`.
+    async fn time_held(health: Health, answer: Duration, beginning: Option<Duration>) -> Duration {
+        let (drain, hold, _connections) = start(Duration::from_secs(20));
+        let asked = Instant::now();
+        let begin = async {
+            if let Some(after) = beginning {
+                sleep_until(asked + after).await;
+                drain.begin();
+            }
+        };
+        let answer = async {
+            sleep_until(asked + answer).await;
+            health
+        };
+        let took = async {
+            hold.until_drained_unless_dead(answer).await;
+            asked.elapsed()
+        };
+        tokio::join!(took, begin).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_app_is_not_kept_and_one_that_is_alive_is() {
+        let millis = Duration::from_millis;
+        for (health, answer, expected) in [
+            (Health::Dead, 0, FAILING),
+            (Health::Dead, 499, FAILING),
+            (Health::Dead, 1_000, millis(1_000)),
+            (Health::Slow, 1_000, millis(1_000)),
+            (Health::Alive, 0, ALIVE),
+            (Health::Alive, 1_900, ALIVE),
+            (Health::Unknown, 0, SILENT),
+            // It hangs, and its probe may take long: then it is by signs, too.
+            (Health::Alive, 30_000, SILENT),
+        ] {
+            let held = time_held(health, millis(answer), None).await;
+            assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer} ms: {held:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_app_that_answers_others_is_not_dead() {
+        let (drain, hold, _connections) = start(Duration::from_secs(20));
+        let asked = Instant::now();
+        let slow = async {
+            sleep_until(asked + Duration::from_secs(1)).await;
+            Health::Slow
+        };
+        let others = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                hold.app_answered();
+            }
+            drain.begin();
+        };
+        tokio::join!(hold.until_drained_unless_dead(slow), others);
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(asked.elapsed() >= Duration::from_secs(6) + SHORTEST);
+    }
+
+    /// Before the app is asked, while it is, and after its answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_begins_is_waited_for() {
+        let millis = Duration::from_millis;
+        for (health, answer, beginning) in [
+            (Health::Dead, 0, 0),
+            (Health::Dead, 100, 400),
+            (Health::Dead, 900, 800),
+            (Health::Alive, 100, 0),
+            (Health::Alive, 100, 50),
+            (Health::Alive, 100, 9_900),
+            (Health::Unknown, 100, 1_900),
+        ] {
+            let held = time_held(health, millis(answer), Some(millis(beginning))).await;
+            let expected = millis(beginning) + SHORTEST;
+            assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer}, {beginning} ms: {held:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_once_a_drain_has_begun() {
+        let (drain, hold, _connections) = start(Duration::from_secs(20));
+        drain.begin();
+        let asked = AtomicBool::new(false);
+        let ask = async {
+            asked.store(true, Ordering::Relaxed);
+            Health::Dead
+        };
+        hold.until_drained_unless_dead(ask).await;
+        assert_eq!(drain.phase(), DrainPhase::Drained);
+        assert!(!asked.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_drain_that_does_not_begin() {
+        let (drain, hold, connections) = start(Duration::from_secs(20));
+        let begun = Instant::now();
+        hold.until_drained().await;
+        assert!((SILENT..SILENT + Duration::from_millis(10)).contains(&begun.elapsed()));
+        let _open = connections.open();
+        drain.begin();
+        hold.until_drained().await;
+        assert!(begun.elapsed() >= SILENT + Duration::from_secs(20));
+    }
+}
