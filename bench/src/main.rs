@@ -105,7 +105,7 @@ fn main() -> Result<()> {
 
 fn measure(options: Options) -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
-    limits::lift();
+    daemon::raise_descriptor_limit();
     let all = options.only.is_empty();
     let chosen = if all { Scenario::value_variants().to_vec() } else { options.only };
     let webhook = match options.webhook {

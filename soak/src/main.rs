@@ -20,7 +20,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::programs::Programs;
 use crate::report::Report;
@@ -70,7 +69,7 @@ async fn main() -> ExitCode {
 
 /// Whether every goal is met.
 async fn run(cli: Cli) -> Result<bool> {
-    lift_descriptor_limit();
+    daemon::raise_descriptor_limit();
     let programs = Programs::find(cli.proxy)?;
     let report = match cli.command {
         Command::Clients(options) => clients::run(&programs, &options).await.context("clients")?,
@@ -90,12 +89,4 @@ fn finish(report: &Report, programs: &Programs) -> Result<bool> {
     report.write(&programs.results())?;
     println!("{report}");
     Ok(report.goals_are_met())
-}
-
-/// Lifts this process's limit, and so that of all it starts, as far as it is allowed to.
-fn lift_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it is refused, the limit stays, and the reports say how many connections could be had.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -4,8 +4,8 @@ use std::io;
 use std::num::NonZero;
 use std::time::Duration;
 
+use daemon::descriptor_limit;
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// For a while without descriptors or memory: they come back when connections end.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -17,17 +17,9 @@ const OF_THE_PROCESS: u64 = 64;
 /// Timers and events, and the pipes of long bodies at their most.
 const OF_A_THREAD: u64 = 144;
 
-/// Has the process have as many as it may: many systems start one with a soft limit of 1024.
-pub(crate) fn raise_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it is refused, the limit stays, and fewer connections are accepted at once.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
 /// The connections that there are descriptors for; `None` where there is no limit.
 pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
-    getrlimit(Resource::Nofile).current.map(|limit| room_within(limit, threads))
+    descriptor_limit().map(|limit| room_within(limit, threads))
 }
 
 /// What else is open is kept free, so that a connection that was accepted can have its app; but where the limit is low, no

@@ -1,14 +1,13 @@
 //! Accepts client connections.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use rustix::io::Errno;
 use settings::AppAddress;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -20,9 +19,6 @@ use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_de
 use crate::socket_memory::bound_of_clients;
 use crate::wire::Wire;
 use crate::workers::{Accepted, Workers};
-
-/// As long a queue as the kernel allows: connections wait there while we are busy, or at the connection cap.
-const QUEUE: i32 = 4096;
 
 /// A listening socket, and where its connections go.
 #[derive(Debug)]
@@ -49,7 +45,7 @@ impl Acceptor {
 
 impl Listener {
     pub(crate) fn bind(address: SocketAddr, app: Option<AppAddress>) -> io::Result<Self> {
-        let socket = bind(address)?;
+        let socket = daemon::listen(address)?;
         // On Linux what is accepted inherits these, which saves each connection four system calls.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         bound_of_clients(&socket)?;
@@ -110,32 +106,6 @@ impl Listener {
             tracing::debug!(%error, "a connection was gone before it was accepted");
         }
     }
-}
-
-/// A socket that listens; on `[::]` for IPv4 too, and for IPv4 alone on a machine without IPv6.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    match listen(address) {
-        Err(error)
-            if address.ip() == std::net::Ipv6Addr::UNSPECIFIED
-                && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
-        {
-            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
-        }
-        listening => listening,
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restarted proxy must not wait for the connections of the one before it to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(QUEUE)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The recycling proxy's command line; see `recycling-proxy --help`.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use recycling_proxy::cli::{self, Request, Unusable};
@@ -9,6 +8,8 @@ use settings::{ControlSocket, EXIT_USAGE, LogLevel};
 
 /// `EX_UNAVAILABLE` of sysexits.h.
 const EXIT_UNAVAILABLE: u8 = 69;
+/// The crate whose log has the level that is set.
+const LOG: &str = "recycling_proxy";
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -20,12 +21,12 @@ fn main() -> ExitCode {
 fn follow(request: Request) -> ExitCode {
     match request {
         Request::Run(settings) => {
-            log(settings.log_level);
+            daemon::log(LOG, settings.log_level);
             outcome(run::run(&settings))
         }
         Request::Drain(socket) => drain(&socket),
         Request::Redirect(settings) => {
-            log(LogLevel::Info);
+            daemon::log(LOG, LogLevel::Info);
             let applied = redirect::apply(&settings);
             if applied.is_ok() {
                 tracing::info!(ports = ?settings.ports, to = settings.to, "inbound connections are redirected");
@@ -60,19 +61,6 @@ fn drain(socket: &ControlSocket) -> ExitCode {
             ExitCode::from(EXIT_UNAVAILABLE)
         }
     }
-}
-
-/// One line per event of the process's life; for people where people look, for machines elsewhere.
-fn log(level: LogLevel) {
-    let level = match level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    let terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_max_level(level).with_ansi(terminal).with_writer(std::io::stderr).init();
 }
 
 fn complain(unusable: &Unusable) -> ExitCode {

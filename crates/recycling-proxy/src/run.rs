@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use daemon::Termination;
 use prometheus_client::registry::Registry;
 use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ use crate::listener::{Acceptor, Listener};
 use crate::memory::Memory;
 use crate::tls::{self, Certificate, Tls};
 use crate::workers::Workers;
-use crate::{control, descriptors, listener, metrics};
+use crate::{control, descriptors, metrics};
 
 /// What keeps the proxy from running.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +53,13 @@ pub enum RunError {
 
 /// Runs until a SIGTERM or SIGINT has ended it.
 pub fn run(settings: &ProxySettings) -> Result<(), RunError> {
-    descriptors::raise_limit();
+    daemon::raise_descriptor_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(settings))
 }
 
 async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
-    let mut end = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let mut termination = Termination::watch()?;
     let sockets = Sockets::bind(settings)?;
     let mut registry = metrics::registry();
     let connections = Connections::register(&mut registry);
@@ -92,10 +92,10 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     tell_of_fewer_connections(settings, &memory);
     let accepting = accept(listeners, acceptor);
 
-    first_of(&mut end).await;
+    termination.requested().await;
     // What connects from now on is refused, as it would be by an app that has ended.
     drop(accepting);
-    leave(&drain, &connections, settings, &mut end).await;
+    leave(&drain, &connections, settings, &mut termination).await;
     Ok(())
 }
 
@@ -134,22 +134,15 @@ fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
 }
 
 /// Lets the open connections end; a second signal does not wait for them.
-async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySettings, end: &mut [Signal; 2]) {
+async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySettings, termination: &mut Termination) {
     drain.begin();
     tracing::info!(connections = connections.count(), "ending with the last connection");
     let ended = timeout(settings.drain_timeout.get(), connections.none_left());
     let how = tokio::select! {
         ended = ended => if ended.is_ok() { "ended" } else { "ended: the time is up" },
-        () = first_of(end) => "ended by a second signal",
+        () = termination.requested() => "ended by a second signal",
     };
     tracing::info!(connections_left = connections.count(), "{how}");
-}
-
-async fn first_of([terminate, interrupt]: &mut [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Every socket of the process, bound before anything is served: a proxy that starts is whole.
@@ -169,7 +162,7 @@ impl Sockets {
         let listeners = pairs
             .into_iter()
             .map(|(address, app)| Listener::bind(address, app).map_err(|source| RunError::Listen { address, source }));
-        let bind = |address| listener::bind(address).map_err(|source| RunError::Listen { address, source });
+        let bind = |address| daemon::listen(address).map_err(|source| RunError::Listen { address, source });
         let hold = settings.hold.iter().map(|hold| bind(SocketAddr::new(settings.admin.ip(), hold.port)));
         let socket = &settings.control;
         Ok(Self {

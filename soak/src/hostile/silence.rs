@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +22,7 @@ pub(crate) struct Silence {
 
 /// The descriptors that a process may have here.
 pub(crate) fn descriptors() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
+    daemon::descriptor_limit().unwrap_or(1 << 20)
 }
 
 /// As many of these as the proxy has descriptors for: two for each.

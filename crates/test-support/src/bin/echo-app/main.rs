@@ -23,7 +23,7 @@ mod serve;
 mod termination;
 
 use std::io::IsTerminal as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -74,22 +74,15 @@ fn main() -> anyhow::Result<()> {
         termination::exit_at_once()?;
     }
     runtime.block_on(async {
-        let listener = listen(arguments.listen).await?;
+        let at = arguments.listen;
+        let listener = daemon::listen(at)
+            .with_context(|| format!("--listen {at}: expected an address of this machine and a free port"))?;
         announce(&listener)?;
         let app = answer::App::new(arguments.name, arguments.burn);
-        serve::until(listener, app, arguments.proxy_protocol, termination::requested()?).await;
+        let termination = termination::requested()?;
+        serve::until(listener, app, arguments.proxy_protocol, termination).await;
         Ok(())
     })
-}
-
-async fn listen(at: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = match TcpListener::bind(at).await {
-        Err(_) if at.ip().is_unspecified() && at.is_ipv6() => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, at.port())).await
-        }
-        bound => bound,
-    };
-    bound.with_context(|| format!("--listen {at}: expected an address of this machine and a free port"))
 }
 
 /// Tells whoever started this process where it listens: the port may have been 0.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::thread;
 
-use tokio::signal::unix::{SignalKind, signal};
+use daemon::Termination;
 
 /// Ends the process as soon as it is asked to, also while its only worker burns CPU: a thread of its own waits.
 pub(crate) fn exit_at_once() -> io::Result<()> {
@@ -22,12 +22,6 @@ pub(crate) fn exit_at_once() -> io::Result<()> {
 
 /// Completes when the process is asked to end.
 pub(crate) fn requested() -> io::Result<impl Future<Output = ()>> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+    let mut termination = Termination::watch()?;
+    Ok(async move { termination.requested().await })
 }

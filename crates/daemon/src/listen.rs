@@ -1,0 +1,64 @@
+//! A port.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+/// The connections that the kernel completes before they are accepted; it lowers this to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Listens on `address`. `[::]` takes IPv4 too, and is 0.0.0.0 on a machine without IPv6.
+///
+/// # Errors
+/// An address that is in use or is none of this machine.
+///
+/// # Panics
+/// Panics outside of a tokio runtime.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address) {
+        Err(error)
+            if address.ip() == Ipv6Addr::UNSPECIFIED
+                && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+        {
+            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        listening => listening,
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted program must not wait until the kernel has forgotten the connections of the one before it.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_takes_ipv4_too() {
+        let listener = listen("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_in_use_is_refused() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let second = listen(first.local_addr().unwrap());
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,40 @@
+//! The log.
+
+use std::io::{self, IsTerminal as _};
+
+use settings::LogLevel;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Libraries that log what they also return to us as an error, which we log.
+const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
+
+/// Logs to standard error from now on, one line for each event; in colour on a terminal.
+///
+/// `level` holds for the crate `program`. Of libraries only warnings and errors are logged, unless the level is trace.
+///
+/// # Panics
+/// Panics if the process logs already.
+pub fn log(program: &'static str, level: LogLevel) {
+    let level = filter(level);
+    let targets = if level == LevelFilter::TRACE {
+        Targets::new().with_default(level)
+    } else {
+        let silent = SILENT.map(|library| (library, LevelFilter::OFF));
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(silent).with_target(program, level)
+    };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+}
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
