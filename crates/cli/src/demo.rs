@@ -26,7 +26,7 @@ use anyhow::Result;
 use settings::MaxRequests;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit::Blame;
+use crate::exit::{Blame, OrBlame as _};
 
 use screen::Screen;
 
@@ -79,8 +79,8 @@ pub(crate) struct Args {
 /// Plays the demo.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.pods_after < args.pods_before {
-        let ours = "--pods-after must not be below --pods-before: the demo adds pods";
-        return Err(anyhow::Error::new(Blame::Usage).context(ours));
+        let fault = anyhow::anyhow!("--pods-after must not be below --pods-before: the demo adds pods");
+        return Err(fault).or_blame(Blame::Usage);
     }
     let no_color = args.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut screen = Screen::of_stdout(!no_color);

@@ -1,17 +1,20 @@
 //! Exit codes: 0 done, 1 a workload could not be handled, and those of sysexits.h for what the caller can mend.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
 use settings::EXIT_USAGE;
 
-/// An input that is there and cannot be understood (`EX_DATAERR`).
+/// An input that cannot be understood (`EX_DATAERR`).
 const DATA: u8 = 65;
-/// An input file that is not there or cannot be read (`EX_NOINPUT`).
+/// An input file that is missing or cannot be read (`EX_NOINPUT`).
 const NO_INPUT: u8 = 66;
+/// The cluster cannot be reached (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
 
-/// An error whose exit code is not 1.
-#[derive(Debug)]
+/// Whose fault an error is, where its exit code is not 1.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Blame {
     /// The command line is at fault.
     Usage,
@@ -19,33 +22,61 @@ pub(crate) enum Blame {
     Data,
     /// An input is missing.
     Input,
+    /// The cluster does not answer.
+    Cluster,
 }
 
-impl fmt::Display for Blame {
+/// An error and whose fault it is. It reads as the error alone.
+#[derive(Debug)]
+struct Blamed {
+    blame: Blame,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Blamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Usage => "the command line cannot be used",
-            Self::Data => "an input is not what it should be",
-            Self::Input => "an input is missing",
-        })
+        write!(f, "{:#}", self.error)
     }
 }
 
-impl std::error::Error for Blame {}
+impl std::error::Error for Blamed {}
 
-/// What clap said: help and version on standard output with 0, everything else on standard error with 64.
+/// Gives the error of a result its exit code.
+pub(crate) trait OrBlame<T> {
+    /// Returns the value, or the error with whose fault it is.
+    fn or_blame(self, blame: Blame) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrBlame<T> for Result<T, E> {
+    fn or_blame(self, blame: Blame) -> anyhow::Result<T> {
+        self.map_err(|error| Blamed { blame, error: error.into() }.into())
+    }
+}
+
+/// Prints what clap has to say: help and version to standard output with 0, everything else to standard error with 64.
 pub(crate) fn usage(said: &clap::Error) -> ExitCode {
     // A closed output is no reason for another message.
     let _ = said.print();
     if said.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
 }
 
-/// The code for an error that ended a command.
+/// Prints an error that ended a command, as clap prints its own, and returns its exit code.
+///
+/// A reader that has closed its end, as `head` does, has what it wanted: that is no error (0, without a word).
 pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<Blame>() {
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    match error.downcast_ref::<Blamed>().map(|blamed| blamed.blame) {
         Some(Blame::Usage) => ExitCode::from(EXIT_USAGE),
         Some(Blame::Data) => ExitCode::from(DATA),
         Some(Blame::Input) => ExitCode::from(NO_INPUT),
+        Some(Blame::Cluster) => ExitCode::from(UNAVAILABLE),
         None => ExitCode::FAILURE,
     }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -17,18 +17,27 @@ use inject::{Outcome, WorkloadKind};
 use serde_json::Value;
 use settings::{Annotation, Layer, WorkloadSettings};
 
-use crate::exit::Blame;
+use crate::exit::{Blame, OrBlame as _};
 use emit::Emitter;
 use report::Report;
 use source::Source;
 
-const EXIT_CODES: &str = "\
+const INJECT_EXIT_CODES: &str = "\
 Exit codes:
-  0   everything was done
+  0   every workload that asks for the proxy has it
   1   a workload that asks for the proxy does not get it: faulty annotations, or a reason of its own
   64  the command line cannot be used
   65  an input is neither YAML nor JSON
   66  an input cannot be read";
+
+const UNINJECT_EXIT_CODES: &str = "\
+Exit codes:
+  0   no workload has the proxy any more
+  1   a workload still has it: it cannot be read or written, or the webhook injected it again
+  64  the command line cannot be used, or names no cluster
+  65  an input is neither YAML nor JSON
+  66  an input cannot be read
+  69  the cluster cannot be reached";
 
 /// Inject the recycling proxy into the annotated workloads of a manifest.
 ///
@@ -37,7 +46,7 @@ Exit codes:
 /// is said on standard error. Objects that do not change pass through byte for byte; one that does is written anew,
 /// without the comments in it.
 #[derive(clap::Args)]
-#[command(after_help = inject_help())]
+#[command(after_help = inject_help(), mut_arg("files", |arg| arg.required(true)))]
 pub(crate) struct InjectArgs {
     #[command(flatten)]
     manifests: Manifests,
@@ -63,25 +72,19 @@ pub(crate) struct UninjectArgs {
     place: cluster::Place,
 
     #[command(flatten)]
-    manifests: ManifestsOrNone,
-}
-
-#[derive(clap::Args)]
-struct ManifestsOrNone {
-    /// A manifest, or - for standard input: YAML with any number of documents, or JSON; may repeat.
-    #[arg(short, long = "filename", value_name = "FILE")]
-    files: Vec<Source>,
-
-    /// The form of what is written; left out, that of each input.
-    #[arg(short, long, value_enum)]
-    output: Option<documents::Form>,
+    manifests: Manifests,
 }
 
 #[derive(clap::Args)]
 struct Manifests {
-    /// A manifest, or - for standard input: YAML with any number of documents, or JSON; may repeat.
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input: YAML with any number of documents,
+    /// or JSON; may repeat.
+    #[arg(short, long = "filename", value_name = "FILE|FOLDER")]
     files: Vec<Source>,
+
+    /// Read the folders in a folder, too.
+    #[arg(short = 'R', long, requires = "files")]
+    recursive: bool,
 
     /// The form of what is written; left out, that of each input.
     #[arg(short, long, value_enum)]
@@ -93,8 +96,9 @@ fn inject_help() -> String {
         "Examples:
   evenkeel inject -f web.yaml | kubectl apply -f -
   helm template web ./chart | evenkeel inject -f - --default jitter=0%
+  evenkeel inject -R -f manifests/ > injected.yaml
 
-{EXIT_CODES}"
+{INJECT_EXIT_CODES}"
     )
 }
 
@@ -104,7 +108,7 @@ fn uninject_help() -> String {
   evenkeel uninject deployment/web --namespace shop
   evenkeel uninject -f web.yaml
 
-{EXIT_CODES}"
+{UNINJECT_EXIT_CODES}"
     )
 }
 
@@ -123,8 +127,7 @@ pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
 /// Takes every injection back.
 pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
     if args.workloads.is_empty() {
-        let ManifestsOrNone { files, output } = &args.manifests;
-        return Manifests { files: files.clone(), output: *output }.rewrite(inject::remove);
+        return args.manifests.rewrite(inject::remove);
     }
     let mut report = Report::default();
     let done = cluster::uninject(&args.workloads, &args.place, &mut report);
@@ -137,7 +140,7 @@ pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
 fn check(defaults: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let asking = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
     let resolved = WorkloadSettings::resolve(&[Layer::Installation(defaults), Layer::Workload(&asking)]);
-    resolved.map(|_| ()).map_err(|faults| anyhow::Error::new(faults).context(Blame::Usage))
+    resolved.map(|_| ()).or_blame(Blame::Usage)
 }
 
 impl Manifests {
@@ -146,12 +149,16 @@ impl Manifests {
         let mut report = Report::default();
         let mut emitter = Emitter::new(self.output);
         for source in &self.files {
-            let text = source.read()?;
-            let stream =
-                documents::read(&text).with_context(|| format!("{source} cannot be used")).context(Blame::Data)?;
-            for mut document in stream.documents {
-                let changed = workloads::rewrite(&mut document.value, &decide, &mut report)?;
-                emitter.add(&document, stream.form, changed)?;
+            for input in source.inputs(self.recursive)? {
+                let text = input.read()?;
+                let stream = documents::read(&text).with_context(|| input.to_string()).or_blame(Blame::Data)?;
+                if stream.documents.iter().all(|document| document.value.is_null()) {
+                    report.empty(&input);
+                }
+                for mut document in stream.documents {
+                    let changed = workloads::rewrite(&mut document.value, &decide, &mut report)?;
+                    emitter.add(&document, stream.form, changed)?;
+                }
             }
         }
         io::stdout().lock().write_all(emitter.text().as_bytes()).context("standard output cannot be written")?;

@@ -1,13 +1,15 @@
-//! `evenkeel`: injection offline, and what a person asks of an installation.
+//! `evenkeel`: the command line of evenkeel.
 //!
 //! A subcommand is a module with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
 //! [`run`], and nowhere else.
 
-mod completions;
+mod cluster;
+mod completion;
 mod demo;
 mod exit;
 mod inject;
 mod simulate;
+mod version;
 
 use std::process::ExitCode;
 
@@ -34,7 +36,9 @@ enum Command {
     Uninject(inject::UninjectArgs),
     Simulate(simulate::Args),
     Demo(demo::Args),
-    Completions(completions::Args),
+    #[command(alias = "completions")]
+    Completion(completion::Args),
+    Version(version::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,10 +46,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return exit::usage(&said),
     };
-    run(cli.command).unwrap_or_else(|error| {
-        eprintln!("evenkeel: {error:#}");
-        exit::of_error(&error)
-    })
+    run(cli.command).unwrap_or_else(|error| exit::of_error(&error))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -54,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Uninject(args) => inject::uninject(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
-        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Completion(args) => completion::run(&args),
+        Command::Version(args) => version::run(&args),
     }
 }

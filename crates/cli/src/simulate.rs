@@ -5,6 +5,7 @@ mod json;
 mod plot;
 mod table;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let faults = scenario.faults();
     if !faults.is_empty() {
         for fault in faults {
-            eprintln!("evenkeel simulate: {fault}");
+            eprintln!("error: {fault}");
         }
         return Ok(ExitCode::from(EXIT_USAGE));
     }
@@ -43,11 +44,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .into_iter()
         .map(|policy| Row { policy, figures: Figures::of(&scenario, policy, args.seed, args.runs) })
         .collect();
-    if args.json {
-        println!("{}", json::document(&scenario, args, &rows));
+    let text = if args.json {
+        json::document(&scenario, args, &rows).to_string()
     } else {
-        println!("{}", table::text(&scenario, args, &rows));
-    }
+        table::text(&scenario, args, &rows)
+    };
+    writeln!(io::stdout().lock(), "{text}").context("standard output cannot be written")?;
     if let Some(path) = &args.svg {
         let picture = plot::svg(&scenario, &rows)?;
         std::fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))?;

@@ -78,7 +78,7 @@ fn the_annotated_workload_alone_is_written_anew() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(
         run.stderr,
-        "shop/deployment/web: the recycling proxy was injected or brought up to date (ports 8080 by redirect; drain up to 20s)\n"
+        "shop/deployment/web: the recycling proxy was injected (ports 8080 by redirect; drain up to 20s)\n"
     );
     let injected =
         run.stdout.strip_prefix(&format!("{SERVICE}---\n# Source: chart/web.yaml\n")).expect("what came first");
@@ -209,13 +209,16 @@ fn every_fault_is_told() {
 #[test]
 fn what_the_caller_can_mend_has_its_own_code() {
     for (args, input, code, said) in [
-        (&["inject"][..], "", 64, "--filename <FILE>"),
+        (&["inject"][..], "", 64, "--filename <FILE|FOLDER>"),
         (&["inject", "-f", "-", "--default", "jitter"], "", 64, "expected NAME=VALUE"),
         (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "expected on or off"),
         (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "default jiter"),
-        (&["inject", "-f", "/does/not/exist.yaml"], "", 66, "/does/not/exist.yaml cannot be read"),
-        (&["inject", "-f", "-"], "a: 1\n---\nb: [\n", 65, "the document that begins at line 2"),
+        (&["inject", "-f", "/does/not/exist.yaml"], "", 66, "error: /does/not/exist.yaml: No such file"),
+        (&["inject", "-f", "-"], "a: 1\n---\nb: [\n", 65, "error: stdin: "),
         (&["uninject", "-f", "-"], "a: 1\na: 2\n", 65, "duplicate mapping key"),
+        (&["inject", "-f", "https://example.com/web.yaml"], "", 64, "URLs are not fetched"),
+        (&["uninject", "deployment/web", "--kubeconfig", "/does/not/exist"], "", 64, "error: /does/not/exist: "),
+        (&["demo", "--pods-before", "3", "--pods-after", "2"], "", 64, "error: --pods-after must not be below"),
     ] {
         let run = evenkeel(args, input);
         assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{args:?}: {}", run.stderr);
@@ -237,13 +240,85 @@ fn files_follow_one_another() {
 }
 
 #[test]
+fn a_folder_is_read_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("more")).unwrap();
+    for name in ["b.yaml", "a.yml", "c.json", "notes.txt", "more/d.yaml"] {
+        let json = format!("{{\"kind\": \"{name}\"}}\n");
+        std::fs::write(folder.path().join(name), json).unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let kinds = |args: &[&str]| {
+        let run = evenkeel(args, "");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let values = serde_json::Deserializer::from_str(&run.stdout).into_iter::<Value>();
+        values.map(|value| value.unwrap()["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&["inject", "-f", path]), ["a.yml", "b.yaml", "c.json"]);
+    assert_eq!(kinds(&["inject", "-R", "-f", path]), ["a.yml", "b.yaml", "c.json", "more/d.yaml"]);
+    let empty = tempfile::tempdir().unwrap();
+    let run = evenkeel(&["inject", "-f", empty.path().to_str().unwrap()], "");
+    assert!(run.code == 66 && run.stderr.contains("no file ends in .json, .yaml or .yml"), "{}", run.stderr);
+}
+
+/// As a failed `helm template` pipes it.
+#[test]
+fn an_empty_input_is_told() {
+    for input in ["", "\n", "# nothing\n---\n"] {
+        let run = evenkeel(&["inject", "-f", "-"], input);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, input, "stdin: no object is in it\n"));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    for args in [&["completion", "bash"][..], &["simulate", "--clients", "20", "--runs", "1", "--json"]] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(program.stdout.take());
+        let output = program.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
+    }
+}
+
+#[test]
+fn what_is_there_already_is_brought_up_to_date() {
+    let injected = inject(DEPLOYMENT).stdout;
+    let run = evenkeel(&["inject", "-f", "-", "--default", "jitter=0%"], &injected);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("the recycling proxy was brought up to date (ports 8080"), "{}", run.stderr);
+}
+
+/// The address is one of the loopback network where nothing listens.
+#[test]
+fn the_version_of_the_client_is_printed_without_a_cluster() {
+    let client = format!("client: {}\n", env!("CARGO_PKG_VERSION"));
+    let run = evenkeel(&["version", "--client"], "");
+    assert_eq!((run.code, &run.stdout), (0, &client), "{}", run.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    let cluster = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a", "users": [],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": ""}}],
+        "clusters": [{"name": "a", "cluster": {"server": "http://127.86.5.4:1"}}]}"#;
+    std::fs::write(&path, cluster).unwrap();
+    let run = evenkeel(&["version", "--kubeconfig", path.to_str().unwrap()], "");
+    assert_eq!((run.code, &run.stdout), (69, &client), "{}", run.stderr);
+    assert!(run.stderr.starts_with("error: the cluster cannot be reached: "), "{}", run.stderr);
+}
+
+#[test]
 fn help_teaches_and_version_tells() {
     for (args, said) in [
         (&["inject", "--help"][..], "Exit codes:"),
         (&["uninject", "--help"], "Gives back what"),
         (&["--help"], "inject"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
-        (&["completions", "bash"], "uninject"),
+        (&["completion", "bash"], "uninject"),
+        (&["completions", "zsh"], "uninject"),
     ] {
         let run = evenkeel(args, "");
         assert!(run.code == 0 && run.stdout.contains(said), "{args:?}: {}{}", run.stdout, run.stderr);

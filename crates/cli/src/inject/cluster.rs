@@ -10,13 +10,11 @@ use inject::{Outcome, WorkloadKind};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation, ReplaceOperation, TestOperation};
 use kube::api::{Api, ApiResource, DynamicObject, Patch as Change, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::{Client, Config};
 use serde_json::Value;
 
 use super::report::Report;
-use crate::exit::Blame;
+use crate::cluster::{Cluster, said};
 
 /// The name under which the API server notes what is written.
 const MANAGER: &str = "evenkeel-uninject";
@@ -69,19 +67,16 @@ pub(super) struct Place {
     #[arg(short, long, requires = "workloads")]
     namespace: Option<String>,
 
-    /// The context of the kubeconfig; left out, the current one.
-    #[arg(long, requires = "workloads")]
-    context: Option<String>,
+    #[command(flatten)]
+    cluster: Cluster,
 }
 
 /// Takes the injections out of these workloads.
 pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let config =
-            config(place.context.as_deref()).await.context("the cluster cannot be found").context(Blame::Usage)?;
-        let namespace = place.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("the cluster cannot be reached")?;
+        let (client, context_namespace) = place.cluster.connect().await?;
+        let namespace = place.namespace.clone().unwrap_or(context_namespace);
         for workload in workloads {
             let resource = ApiResource::from_gvk(&gvk(workload.kind));
             let api = Api::namespaced_with(client.clone(), &namespace, &resource);
@@ -90,12 +85,6 @@ pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Repo
         }
         Ok(())
     })
-}
-
-async fn config(context: Option<&str>) -> anyhow::Result<Config> {
-    let Some(context) = context else { return Ok(Config::infer().await?) };
-    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    Ok(Config::from_custom_kubeconfig(Kubeconfig::read()?, &options).await?)
 }
 
 fn gvk(kind: WorkloadKind) -> GroupVersionKind {
@@ -111,7 +100,7 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
         let Some(removal) = outcome.patch() else {
             match &outcome {
                 Outcome::NotAsked => report.nothing_there(&object),
-                outcome => report.add(&object, outcome),
+                outcome => report.add(&object, outcome, false),
             }
             break;
         };
@@ -122,7 +111,7 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
                 give_fields_back(api, &workload.name, &object, &after).await;
                 match inject::remove(&after, workload.kind) {
                     Outcome::Remove { .. } => report.injected_again(&after),
-                    _ => report.add(&after, &outcome),
+                    _ => report.add(&after, &outcome, true),
                 }
                 break;
             }
@@ -132,14 +121,6 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
         }
     }
     Ok(())
-}
-
-/// What the API server said, as kubectl prints it.
-fn said(error: kube::Error) -> anyhow::Error {
-    match error {
-        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
-        error => error.into(),
-    }
 }
 
 /// The patch, for the object as it was read alone: its places are counted.

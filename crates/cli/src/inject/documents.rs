@@ -1,6 +1,5 @@
 //! A manifest taken apart into its documents, each with its text and its value.
 
-use anyhow::Context as _;
 use serde_json::Value;
 
 /// The two forms of a manifest.
@@ -35,7 +34,7 @@ pub(super) fn read(text: &str) -> anyhow::Result<Stream> {
     }
     let mut documents = Vec::new();
     for (line, text) in split(text) {
-        let value = yaml(text).with_context(|| format!("the document that begins at line {line}"))?;
+        let value = yaml(text, line)?;
         documents.push(Document { text: text.to_owned(), value });
     }
     Ok(Stream { form: Form::Yaml, documents })
@@ -57,10 +56,14 @@ fn json(text: &str) -> Option<Vec<Document>> {
     Some(documents)
 }
 
-fn yaml(text: &str) -> anyhow::Result<Value> {
+/// Reads a document that begins at `first_line` of its manifest, of which an error's line counts.
+fn yaml(text: &str, first_line: usize) -> anyhow::Result<Value> {
     // `0755` is an octal number to kubectl, and a file mode in many a manifest.
     let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    Ok(serde_saphyr::from_str_with_options(text.trim_start_matches('\u{feff}'), as_kubectl)?)
+    serde_saphyr::from_str_with_options(text.trim_start_matches('\u{feff}'), as_kubectl).map_err(|error| {
+        let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(u64::MAX);
+        anyhow::anyhow!("{}", error.render_with_options(serde_saphyr::render_options! { line_offset: before }))
+    })
 }
 
 /// The documents with the number of each one's first line. A line of `---` begins one, and belongs to it.
@@ -131,10 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_their_document() {
-        for text in ["a: 1\n---\nb: [\n", "a: 1\n---\nb: 1\nb: 2\n", "a: 1\n---\nb: 1\n...\nc: 2\n"] {
+    fn faults_name_their_line_in_the_manifest() {
+        for (text, line) in
+            [("a: 1\n---\nb: 1\nb: 2\n", 4), ("a: 1\n---\nb: ]\n", 3), ("a: 1\n---\nb: 1\n...\nc: 2\n", 5)]
+        {
             let error = read(text).map(|_| ()).unwrap_err();
-            assert!(format!("{error:#}").contains("begins at line 2"), "{error:#}");
+            assert!(error.to_string().contains(&format!("line {line}")), "{error:#}");
         }
     }
 }

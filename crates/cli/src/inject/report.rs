@@ -9,6 +9,8 @@ use inject::{Decision, Outcome, WorkloadKind};
 use serde_json::Value;
 use settings::Annotation;
 
+use super::source::Input;
+
 /// Lines about workloads, and whether all of them are good news.
 #[derive(Default)]
 pub(super) struct Report {
@@ -19,8 +21,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Tells what became of a workload.
-    pub(super) fn add(&mut self, object: &Value, outcome: &Outcome) {
+    /// Tells what became of a workload, in which the proxy was before or not.
+    pub(super) fn add(&mut self, object: &Value, outcome: &Outcome, was_there: bool) {
         let name = name(object);
         match outcome {
             Outcome::NotAsked | Outcome::Owned | Outcome::Remove { .. } => {
@@ -29,7 +31,12 @@ impl Report {
             Outcome::Inject { report, .. } | Outcome::Unchanged { report } => {
                 let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
                 let (ports, way, drain) = (ports.join(", "), report.interception, report.drain_timeout);
-                let what = format!("{} (ports {ports} by {way}; drain up to {drain})", outcome.decision().sentence());
+                let done = match outcome {
+                    Outcome::Inject { .. } if was_there => "the recycling proxy was brought up to date",
+                    Outcome::Inject { .. } => "the recycling proxy was injected",
+                    outcome => outcome.decision().sentence(),
+                };
+                let what = format!("{done} (ports {ports} by {way}; drain up to {drain})");
                 self.line(&name, &what);
                 for note in &report.notes {
                     self.line(&name, &format!("note: {note}"));
@@ -45,6 +52,11 @@ impl Report {
                 self.bad(&name, &format!("{}: {unreadable}", Decision::Unreadable.sentence()));
             }
         }
+    }
+
+    /// Tells that an input holds no object, as what a failed `helm template` writes.
+    pub(super) fn empty(&mut self, input: &Input) {
+        self.line(&input.to_string(), "no object is in it");
     }
 
     /// Notes that an object asks for the proxy which has no pods, as all have that kustomize annotates alike.

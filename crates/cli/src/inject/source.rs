@@ -1,44 +1,99 @@
-//! Where a manifest comes from.
+//! Where manifests come from.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
 
-use crate::exit::Blame;
+use crate::exit::{Blame, OrBlame as _};
 
-/// A file, or standard input for `-`.
+/// The names of files that are read from a folder, as kubectl reads them.
+const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// A file or a folder, or standard input for `-`.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
+    Stdin,
+    Path(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return Err("URLs are not fetched: pipe what curl gets into `-f -`");
+        }
+        Ok(if text == "-" { Self::Stdin } else { Self::Path(text.into()) })
+    }
+}
+
+/// One manifest: standard input, or a file.
+#[derive(Debug)]
+pub(super) enum Input {
     Stdin,
     File(PathBuf),
 }
 
-impl FromStr for Source {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "-" { Self::Stdin } else { Self::File(text.into()) })
-    }
-}
-
-impl fmt::Display for Source {
+impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stdin => f.write_str("standard input"),
+            Self::Stdin => f.write_str("stdin"),
             Self::File(path) => path.display().fmt(f),
         }
     }
 }
 
 impl Source {
-    /// All of it, as text.
+    /// Returns its manifests: of a folder the files whose names end in `.json`, `.yaml` or `.yml`, by name; with
+    /// `recursive`, those of its folders too.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or has no such file.
+    pub(super) fn inputs(&self, recursive: bool) -> anyhow::Result<Vec<Input>> {
+        let path = match self {
+            Self::Stdin => return Ok(vec![Input::Stdin]),
+            Self::Path(path) if !path.is_dir() => return Ok(vec![Input::File(path.clone())]),
+            Self::Path(path) => path,
+        };
+        let files = manifests(path, recursive).with_context(|| path.display().to_string()).or_blame(Blame::Input)?;
+        if files.is_empty() {
+            let deeper = if recursive { "" } else { " (-R looks into its folders, too)" };
+            let none = anyhow::anyhow!("{}: no file ends in .json, .yaml or .yml{deeper}", path.display());
+            return Err(none).or_blame(Blame::Input);
+        }
+        Ok(files.into_iter().map(Input::File).collect())
+    }
+}
+
+fn manifests(folder: &Path, recursive: bool) -> io::Result<Vec<PathBuf>> {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    entries.sort();
+    let mut files = Vec::new();
+    for path in entries {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() {
+            if recursive {
+                files.extend(manifests(&path, true)?);
+            }
+        } else if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+impl Input {
+    /// Returns all of it as text.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not UTF-8.
     pub(super) fn read(&self) -> anyhow::Result<String> {
-        let bytes = self.bytes().with_context(|| format!("{self} cannot be read")).context(Blame::Input)?;
-        String::from_utf8(bytes).with_context(|| format!("{self} is not UTF-8 text")).context(Blame::Data)
+        let bytes = self.bytes().with_context(|| self.to_string()).or_blame(Blame::Input)?;
+        String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{self}: not UTF-8 text")).or_blame(Blame::Data)
     }
 
     fn bytes(&self) -> io::Result<Vec<u8>> {

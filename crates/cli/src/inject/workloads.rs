@@ -31,7 +31,8 @@ pub(super) fn rewrite(
         return Ok(false);
     };
     let outcome = decide(value, kind);
-    report.add(value, &outcome);
+    let was_there = matches!(inject::remove(value, kind), Outcome::Remove { .. });
+    report.add(value, &outcome, was_there);
     if let Some(patch) = outcome.patch() {
         apply(value, patch)?;
     }
