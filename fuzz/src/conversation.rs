@@ -8,8 +8,8 @@ mod edits;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use recycling_proxy::buffer::Buffer;
-use recycling_proxy::forwarded_for::ForwardedFor;
+use recycling_proxy::transport::buffer::Buffer;
+use recycling_proxy::relay::forwarded_for::ForwardedFor;
 use recycling_proxy::http1::conversation::{Conversation, Offence};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;

@@ -6,7 +6,7 @@ mod hyper_client;
 mod hyper_server;
 mod wire;
 
-use recycling_proxy::buffer::Buffer;
+use recycling_proxy::transport::buffer::Buffer;
 use recycling_proxy::http1::body::Body;
 use recycling_proxy::http1::conversation::Conversation;
 use recycling_proxy::http1::head::{Method, RequestHead, ResponseHead};

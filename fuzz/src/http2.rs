@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use recycling_proxy::buffer::Buffer;
-use recycling_proxy::forwarded_for::ForwardedFor;
+use recycling_proxy::transport::buffer::Buffer;
+use recycling_proxy::relay::forwarded_for::ForwardedFor;
 use recycling_proxy::http2::frame::{first_goaway, ping};
 use recycling_proxy::http2::goodbye::Goodbye;
 use recycling_proxy::http2::session::{Offence, Session};

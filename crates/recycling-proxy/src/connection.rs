@@ -20,15 +20,15 @@ use tokio::time::Instant;
 use self::context::Context;
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
-use crate::dial::{App, Dialer, Unreachable};
-use crate::forwarded_for::ForwardedFor;
+use crate::app::dial::{App, Dialer, Unreachable};
+use crate::app::proxy_protocol::Ends;
+use crate::detection::sentry::Sentry;
 use crate::memory::{Account, Place};
-use crate::pair::Pair;
-use crate::proxy_protocol::Ends;
-use crate::sentry::Sentry;
+use crate::relay::forwarded_for::ForwardedFor;
 use crate::tls::Tls;
+use crate::transport::pair::Pair;
+use crate::transport::wire::Wire;
 use crate::tunnel::TunnelKind;
-use crate::wire::Wire;
 
 pub(crate) use self::context::Shared;
 

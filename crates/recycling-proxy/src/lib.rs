@@ -6,17 +6,17 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`cli`], [`mod@run`] | the command line; the process |
-//! | `listener`, `workers`, `connection` | a connection from accept to close |
-//! | `pair`, `wire`, `flow`, [`buffer`], `pipe` | the connections to both peers; one direction of bytes, seen and unseen |
-//! | [`first_line`], `sentry` | what some server could take for a request, where none may pass unseen |
-//! | [`protocol`], [`tls`], [`http1`], [`http2`], [`tunnel`] | what the first bytes say; TLS; HTTP; everything else |
-//! | `background` | long bodies give way to short requests |
-//! | [`mod@memory`], `socket_memory` | what all connections together may take, and who makes room |
-//! | [`retirement`], [`mod@drain`] | when a connection is retired; the drain of the pod |
-//! | `hold`, `liveness` | whether an app that is about to stop waits for the drain |
-//! | `admin`, `control`, `metrics` | what can be asked, told and counted |
+//! | [`process`] | the command line, the listeners and threads, what can be asked and told |
+//! | `connection` | a client connection from accept to close |
+//! | [`tunnel`], [`http2`], [`http1`] | what is relayed, by what the client speaks |
+//! | [`tls`], [`detection`] | the layer below; what the first bytes say |
+//! | [`app`] | where the app is, whether it lives, whether it waits for the drain |
+//! | [`retire`] | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
+//! | [`relay`], [`transport`] | what both relays share; the bytes of two connections |
+//! | [`mod@memory`], `metrics` | what all connections together may take; what metrics are made of |
 //! | [`redirect`] | how connections come here in a pod |
+//!
+//! Imports run down this table, never up: a module of one row knows none of a row above it.
 #![cfg_attr(
     not(test),
     deny(
@@ -28,43 +28,20 @@
     )
 )]
 
-mod admin;
-mod background;
-pub mod buffer;
-pub mod cli;
+pub mod app;
 mod connection;
-pub mod connections;
-mod control;
-mod descriptors;
-pub mod dial;
-pub mod drain;
-pub mod first_line;
-mod flow;
-pub mod forwarded_for;
-mod hold;
+pub mod detection;
 pub mod http1;
 pub mod http2;
-mod linger;
-mod listener;
-mod liveness;
 pub mod memory;
 mod metrics;
-mod observer;
-mod pair;
-mod patience;
-mod pipe;
-pub mod protocol;
-mod proxy_protocol;
+pub mod process;
 pub mod redirect;
-pub mod run;
-mod send_queue;
-mod sentry;
-pub mod side;
-mod socket_memory;
+pub mod relay;
+pub mod retire;
 pub mod tls;
+pub mod transport;
 pub mod tunnel;
-mod wire;
-mod workers;
 
 use std::io;
 
@@ -75,5 +52,5 @@ use settings::ControlSocket;
 /// # Errors
 /// No proxy listens there, or it ended while it drained.
 pub fn drain(socket: &ControlSocket) -> io::Result<String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(control::drain(socket))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(process::control::drain(socket))
 }

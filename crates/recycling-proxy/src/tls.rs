@@ -36,12 +36,12 @@ use self::hello::Hello;
 use self::prior_knowledge::PriorKnowledge;
 use self::to_app::ToApp;
 use self::to_client::ToClient;
-use crate::background;
-use crate::flow::Flow;
 use crate::memory::Account;
-use crate::pair::Pair;
-use crate::side::Side;
-use crate::wire::Wire;
+use crate::relay::side::Side;
+use crate::transport::background;
+use crate::transport::flow::Flow;
+use crate::transport::pair::Pair;
+use crate::transport::wire::Wire;
 
 pub(crate) use self::certificate::Certificate;
 pub(crate) use self::metrics::Metrics;

@@ -9,15 +9,15 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
-use crate::background::Background;
-use crate::first_line::Reading;
-use crate::flow::{ALL_UNSEEN, Flow};
-use crate::linger::linger;
+use crate::detection::first_line::Reading;
+use crate::detection::sentry::Sentry;
 use crate::metrics::Counters;
 use crate::metrics::label::labels;
-use crate::pair::Pair;
-use crate::sentry::Sentry;
-use crate::wire::Wire;
+use crate::transport::background::Background;
+use crate::transport::flow::{ALL_UNSEEN, Flow};
+use crate::transport::linger::linger;
+use crate::transport::pair::Pair;
+use crate::transport::wire::Wire;
 
 labels!(
     /// Why the bytes of a connection are not looked at.

@@ -1,9 +1,9 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
-use recycling_proxy::dial::Unreachable;
-use recycling_proxy::drain::DrainPhase;
+use recycling_proxy::app::dial::Unreachable;
 use recycling_proxy::memory::Shortage;
-use recycling_proxy::side::Side;
+use recycling_proxy::relay::side::Side;
+use recycling_proxy::retire::drain::DrainPhase;
 use recycling_proxy::tls::fault::TlsFault;
 use recycling_proxy::tls::outcome::CertificateOutcome;
 use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};

@@ -9,10 +9,10 @@ mod framing;
 
 use std::time::Duration;
 
-use recycling_proxy::buffer::Buffer;
 use recycling_proxy::http1::conversation::{Conversation, Offence};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;
+use recycling_proxy::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 

@@ -7,12 +7,12 @@ use retirement::{Limits, Moment, RetireReason};
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
-use crate::connections::{Connections, Retirable};
-use crate::drain::Drain;
-use crate::hold::Hold;
+use crate::app::hold::Hold;
 use crate::memory::Account;
-use crate::observer::Observer;
-use crate::side::Side;
+use crate::relay::observer::Observer;
+use crate::relay::side::Side;
+use crate::retire::connections::{Connections, Retirable};
+use crate::retire::drain::Drain;
 
 /// What the connections of the process share.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::{Service, unless_asked};
-use crate::forwarded_for::ForwardedFor;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
-use crate::linger::{last_word, linger};
 use crate::memory::Account;
-use crate::pair::Pair;
+use crate::relay::forwarded_for::ForwardedFor;
+use crate::transport::linger::{last_word, linger};
+use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
 use retirement::RetireReason;
 

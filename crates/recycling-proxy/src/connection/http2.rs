@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep};
 use super::context::Context;
 use super::metrics::Metrics;
 use super::{Pair, unless_asked};
-use crate::forwarded_for::ForwardedFor;
 use crate::http2::goodbye::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
-use crate::linger::{linger, linger_until_read, write_last};
 use crate::memory::Account;
+use crate::relay::forwarded_for::ForwardedFor;
+use crate::transport::linger::{linger, linger_until_read, write_last};
 use retirement::RetireReason;
 
 pub(super) async fn serve(

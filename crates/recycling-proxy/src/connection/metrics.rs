@@ -5,9 +5,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use retirement::RetireReason;
 
-use crate::dial::Unreachable;
+use crate::app::dial::Unreachable;
 use crate::metrics::{Counters, counter};
-use crate::side::Side;
+use crate::relay::side::Side;
 use crate::tunnel;
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::first_line::Reading;
-use crate::pair::Pair;
-use crate::protocol::{HTTP2_PREFACE, Protocol, Verdict, detect, may_begin_http2};
-use crate::sentry::Sentry;
+use crate::detection::first_line::Reading;
+use crate::detection::protocol::{HTTP2_PREFACE, Protocol, Verdict, detect, may_begin_http2};
+use crate::detection::sentry::Sentry;
+use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
 
 /// The time in which what has begun as a request line must go on as one; then the connection is taken for one that is not

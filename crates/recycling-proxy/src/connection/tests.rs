@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use super::metrics::Metrics;
 use super::*;
-use crate::connections::Connections;
-use crate::drain::Drain;
-use crate::hold::Hold;
+use crate::app::hold::Hold;
 use crate::memory::Memory;
+use crate::retire::connections::Connections;
+use crate::retire::drain::Drain;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -4,9 +4,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::{Shared, unless_asked};
+use crate::detection::sentry::Sentry;
 use crate::memory::Account;
-use crate::pair::Pair;
-use crate::sentry::Sentry;
+use crate::transport::pair::Pair;
 use crate::tunnel::{Tunnel, TunnelKind};
 
 /// Tunnels until both sides have ended. One in which the app has said nothing makes room for others; behind that, an end may

@@ -10,8 +10,8 @@ use super::head::{Method, RequestHead, ResponseHead, without_space_before_colons
 use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
-use crate::buffer::Buffer;
-use crate::forwarded_for::ForwardedFor;
+use crate::relay::forwarded_for::ForwardedFor;
+use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
 /// How often the announcement waits for a client that keeps its pipeline full.

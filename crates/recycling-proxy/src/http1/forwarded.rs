@@ -3,7 +3,7 @@
 use super::announce::name_and_value;
 use super::fault::Fault;
 use super::fields::list;
-use crate::forwarded_for::{ForwardedFor, NAME};
+use crate::relay::forwarded_for::{ForwardedFor, NAME};
 
 /// What is put into a complete, well-formed request head, and behind how many of its bytes.
 ///
@@ -67,9 +67,9 @@ mod tests {
     use settings::{Jitter, MaxRequests};
 
     use super::*;
-    use crate::buffer::Buffer;
     use crate::http1::conversation::Conversation;
     use crate::http1::head::RequestHead;
+    use crate::transport::buffer::Buffer;
     use retirement::{Limits, Moment};
 
     fn told(head: &str, client: &str) -> String {

@@ -9,13 +9,13 @@ use super::conversation::{Conversation, Offence};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
-use crate::background::Background;
-use crate::flow::Flow;
-use crate::observer::Observer;
-use crate::pair::Pair;
-use crate::patience::Patience;
-use crate::side::Side;
-use crate::wire::Wire;
+use crate::relay::observer::Observer;
+use crate::relay::side::Side;
+use crate::transport::background::Background;
+use crate::transport::flow::Flow;
+use crate::transport::pair::Pair;
+use crate::transport::patience::Patience;
+use crate::transport::wire::Wire;
 
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);

@@ -8,8 +8,8 @@ use super::fault::Fault;
 use super::field_block::FieldBlock;
 use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, continuation, relabelled};
 use super::walk::Walk;
-use crate::buffer::Buffer;
-use crate::forwarded_for::{ForwardedFor, NAME};
+use crate::relay::forwarded_for::{ForwardedFor, NAME};
+use crate::transport::buffer::Buffer;
 
 /// Puts a field of ours into requests.
 #[derive(Clone, Debug)]

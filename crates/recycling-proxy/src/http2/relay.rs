@@ -11,14 +11,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::fault::Fault;
 use super::goodbye::Goodbye;
 use super::session::{Offence, Session};
-use crate::background::Background;
-use crate::flow::Flow;
-use crate::observer::Observer;
-use crate::pair::Pair;
-use crate::patience::Patience;
-use crate::send_queue::SendQueue;
-use crate::side::Side;
-use crate::wire::Wire;
+use crate::relay::observer::Observer;
+use crate::relay::side::Side;
+use crate::transport::background::Background;
+use crate::transport::flow::Flow;
+use crate::transport::pair::Pair;
+use crate::transport::patience::Patience;
+use crate::transport::send_queue::SendQueue;
+use crate::transport::wire::Wire;
 
 /// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep everybody else
 /// on the thread waiting.

@@ -9,9 +9,9 @@ use super::goodbye::Goodbye;
 use super::profile::Profile;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
-use crate::buffer::Buffer;
-use crate::forwarded_for::ForwardedFor;
-use crate::side::Side;
+use crate::relay::forwarded_for::ForwardedFor;
+use crate::relay::side::Side;
+use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
 /// One HTTP/2 connection between a client and its app.

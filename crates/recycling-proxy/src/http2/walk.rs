@@ -2,8 +2,8 @@
 
 use super::fault::Fault;
 use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, PING_PAYLOAD, SETTING};
-use crate::buffer::Buffer;
-use crate::protocol::HTTP2_PREFACE;
+use crate::detection::protocol::HTTP2_PREFACE;
+use crate::transport::buffer::Buffer;
 
 /// Where one direction stands.
 ///

@@ -3,9 +3,9 @@
 use tokio::net::TcpStream;
 
 use super::fault::TlsFault;
-use crate::linger::linger;
-use crate::side::Side;
-use crate::wire::Wire;
+use crate::relay::side::Side;
+use crate::transport::linger::linger;
+use crate::transport::wire::Wire;
 
 /// A handshake that came to nothing.
 #[derive(Debug)]

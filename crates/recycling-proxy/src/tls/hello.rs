@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::alpn::Alpn;
 use super::failed::Failed;
 use super::fault::TlsFault;
-use crate::side::Side;
+use crate::relay::side::Side;
 
 /// A client's first message, and the client.
 pub(super) struct Hello {

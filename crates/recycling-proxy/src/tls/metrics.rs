@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use super::fault::TlsFault;
 use super::outcome::CertificateOutcome;
 use crate::metrics::{Counters, counter};
-use crate::side::Side;
+use crate::relay::side::Side;
 
 /// What is counted of TLS; all of it is zero where the proxy does not terminate TLS.
 #[derive(Debug)]

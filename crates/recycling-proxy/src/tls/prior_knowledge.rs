@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::protocol::{HTTP2_PREFACE, may_begin_http2};
+use crate::detection::protocol::{HTTP2_PREFACE, may_begin_http2};
 
 /// The time in which an app must answer the preface with its SETTINGS.
 const ANSWER_TIME: Duration = Duration::from_secs(1);

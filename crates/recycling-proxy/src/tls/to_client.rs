@@ -16,7 +16,7 @@ use super::alpn::Alpn;
 use super::failed::Failed;
 use super::fault::TlsFault;
 use super::hello::Hello;
-use crate::side::Side;
+use crate::relay::side::Side;
 
 /// One configuration for each answer to a client's offers. They differ in that answer alone: a session of one can be
 /// resumed by another.

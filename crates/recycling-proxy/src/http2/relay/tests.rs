@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::http2::frame::{ErrorCode, first_goaway, goaway, ping};
-use crate::observer::notes::Notes;
+use crate::relay::observer::notes::Notes;
 use retirement::{Limits, RetireReason};
 
 const OUR_PING: [u8; 8] = *b"evenkeel";

@@ -11,9 +11,9 @@ use settings::AppAddress;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::descriptors::{PAUSE, is_shortage};
 use crate::metrics::label::labels;
-use crate::socket_memory::bound_of_app;
+use crate::transport::descriptors::{PAUSE, is_shortage};
+use crate::transport::socket_memory::bound_of_app;
 
 /// The time in which an app on this machine must take a connection: past three retries of a full queue.
 const CONNECT_TIME: Duration = Duration::from_secs(10);

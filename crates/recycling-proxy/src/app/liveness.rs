@@ -24,8 +24,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use self::health::Health;
-use crate::dial::{App, Dialer};
-use crate::proxy_protocol::Ends;
+use crate::app::dial::{App, Dialer};
+use crate::app::proxy_protocol::Ends;
 use crate::tls::to_probed_app;
 
 /// Apps tell probes from clients by how this begins.

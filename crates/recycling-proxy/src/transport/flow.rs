@@ -8,9 +8,9 @@ use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::buffer::Buffer;
-use crate::pipe::Pipe;
-use crate::wire::Wire;
+use crate::transport::buffer::Buffer;
+use crate::transport::pipe::Pipe;
+use crate::transport::wire::Wire;
 
 /// As many bytes as come may go past the framing.
 pub(crate) const ALL_UNSEEN: u64 = u64::MAX;

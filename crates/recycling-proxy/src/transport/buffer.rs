@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::memory::pool::Use;
 use crate::memory::{Account, Shortage};
-use crate::side::Side;
+use crate::relay::side::Side;
 
 /// What a buffer holds where memory is short. Every connection has as much, whatever the others have.
 const SMALL_CHUNK: usize = 4 * 1024;

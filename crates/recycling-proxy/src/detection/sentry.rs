@@ -1,6 +1,6 @@
 //! Watches the beginning of a tunnel where apps rely on a word of ours in every request.
 
-use crate::first_line::{FirstLine, Reading};
+use crate::detection::first_line::{FirstLine, Reading};
 
 /// How every answer of an HTTP/1 server begins.
 const ANSWER: &[u8] = b"HTTP/";

@@ -40,11 +40,11 @@ use tokio::time::sleep;
 
 use self::guests::Guests;
 use self::shared::Shared;
-use crate::dial::{App, Dialer};
-use crate::hold::Hold;
-use crate::liveness::Prober;
-use crate::liveness::health::Health;
-use crate::proxy_protocol::Ends;
+use crate::app::dial::{App, Dialer};
+use crate::app::hold::Hold;
+use crate::app::liveness::Prober;
+use crate::app::liveness::health::Health;
+use crate::app::proxy_protocol::Ends;
 
 /// The time for a scraper's or a kubelet's request head.
 const HEAD_TIME: Duration = Duration::from_secs(5);

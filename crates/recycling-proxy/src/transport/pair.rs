@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::flow::Flow;
 use crate::memory::Account;
-use crate::side::Side;
-use crate::wire::Wire;
+use crate::relay::side::Side;
+use crate::transport::flow::Flow;
+use crate::transport::wire::Wire;
 
 /// Both ends of a connection, and what is on its way between them.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::send_queue::SendQueue;
-use crate::wire::Wire;
+use crate::transport::send_queue::SendQueue;
+use crate::transport::wire::Wire;
 
 /// Silence after which a client that has acknowledged everything is taken to have read it.
 const SILENCE: Duration = Duration::from_secs(5);

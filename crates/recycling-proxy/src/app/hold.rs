@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::drain::Drain;
-use crate::liveness::health::Health;
+use crate::app::liveness::health::Health;
+use crate::retire::drain::Drain;
 
 /// How long the hook of an app that fails its liveness probe waits for a drain to begin. Most drains begin within this time of the hook.
 const FAILING: Duration = Duration::from_millis(500);
@@ -129,8 +129,8 @@ mod tests {
     use tokio::time::sleep_until;
 
     use super::*;
-    use crate::connections::Connections;
-    use crate::drain::{DrainPhase, SHORTEST};
+    use crate::retire::connections::Connections;
+    use crate::retire::drain::{DrainPhase, SHORTEST};
 
     fn start(bound: Duration) -> (Arc<Drain>, Hold, Arc<Connections>) {
         let (drain, connections) = (Arc::new(Drain::new(bound)), Arc::new(Connections::default()));

@@ -8,9 +8,9 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::connections::Connections;
 use crate::metrics::StateGauge;
 use crate::metrics::label::labels;
+use crate::retire::connections::Connections;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
 pub(crate) const SHORTEST: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::*;
-use crate::pair::Pair;
+use crate::transport::pair::Pair;
 
 /// Longer than any of the bounds.
 const LONG: Duration = Duration::from_mins(10);

@@ -17,8 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::connections::Connections;
-use crate::drain::Drain;
+use crate::retire::connections::Connections;
+use crate::retire::drain::Drain;
 
 const DRAIN: &str = "drain\n";
 const LONGEST_COMMAND: u64 = 64;

@@ -4,7 +4,7 @@ use std::io;
 
 use retirement::{Moment, RetireReason};
 
-use crate::side::Side;
+use crate::relay::side::Side;
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {

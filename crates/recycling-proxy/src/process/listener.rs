@@ -11,14 +11,14 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use crate::descriptors::{PAUSE, is_shortage};
-use crate::dial::App;
+use crate::app::dial::App;
 use crate::memory::Memory;
 use crate::metrics::counter;
+use crate::process::workers::{Accepted, Workers};
 use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
-use crate::socket_memory::bound_of_clients;
-use crate::wire::Wire;
-use crate::workers::{Accepted, Workers};
+use crate::transport::descriptors::{PAUSE, is_shortage};
+use crate::transport::socket_memory::bound_of_clients;
+use crate::transport::wire::Wire;
 
 /// A listening socket, and where its connections go.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use hyper::StatusCode;
 
-use crate::dial::Unreachable;
+use crate::app::dial::Unreachable;
 use crate::tls::fault::TlsFault;
 
 /// What an app's answer to its liveness probe says.

@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::mpsc;
 
+use crate::app::dial::App;
 use crate::connection::{Service, serve};
-use crate::dial::App;
 use crate::memory::Place;
 
 /// A connection that is to be served.

@@ -12,17 +12,19 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::admin::Admin;
+use crate::app::dial::Dialer;
+use crate::app::hold::Hold;
 use crate::connection::{self, Service};
-use crate::connections::Connections;
-use crate::dial::Dialer;
-use crate::drain::Drain;
-use crate::hold::Hold;
-use crate::listener::{Acceptor, Listener};
 use crate::memory::Memory;
+use crate::metrics;
+use crate::process::admin::Admin;
+use crate::process::control;
+use crate::process::listener::{Acceptor, Listener};
+use crate::process::workers::Workers;
+use crate::retire::connections::Connections;
+use crate::retire::drain::Drain;
 use crate::tls::{self, Certificate, Tls};
-use crate::workers::Workers;
-use crate::{control, descriptors, metrics};
+use crate::transport::descriptors;
 
 /// What keeps the proxy from running.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::Observer;
-use crate::side::Side;
+use crate::relay::side::Side;
 use retirement::{Moment, RetireReason};
 
 /// What it was told.

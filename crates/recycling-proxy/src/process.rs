@@ -1,0 +1,8 @@
+//! The process: its command line, its sockets and threads, and what it can be asked and told.
+
+mod admin;
+pub mod cli;
+pub(crate) mod control;
+mod listener;
+pub mod run;
+mod workers;

@@ -1,0 +1,6 @@
+//! The state of retirement: the open connections and who of them is marked, and the drain of the pod.
+//!
+//! When a connection is retired is the rule of the crate [`retirement`].
+
+pub(crate) mod connections;
+pub mod drain;
