@@ -10,5 +10,5 @@ mod termination;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use error::in_one_sentence;
 pub use listen::listen;
-pub use log::log;
+pub use log::{Log, log};
 pub use termination::Termination;

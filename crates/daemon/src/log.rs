@@ -7,9 +7,25 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, reload};
 
 /// Libraries that log what they also return to us as an error, which we log.
 const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
+
+/// The log of this process, whose level can change while it runs.
+#[derive(Clone, Debug)]
+pub struct Log {
+    program: &'static str,
+    targets: reload::Handle<Targets, Registry>,
+}
+
+impl Log {
+    /// Logs at this level from now on.
+    pub fn set_level(&self, level: LogLevel) {
+        // It fails where the log is gone, which lasts for as long as the process.
+        let _ = self.targets.reload(targets(self.program, level));
+    }
+}
 
 /// Logs to standard error from now on, one line for each event; in colour on a terminal.
 ///
@@ -17,16 +33,20 @@ const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
 ///
 /// # Panics
 /// Panics if the process logs already.
-pub fn log(program: &'static str, level: LogLevel) {
-    let level = filter(level);
-    let targets = if level == LevelFilter::TRACE {
-        Targets::new().with_default(level)
-    } else {
-        let silent = SILENT.map(|library| (library, LevelFilter::OFF));
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(silent).with_target(program, level)
-    };
+pub fn log(program: &'static str, level: LogLevel) -> Log {
+    let (filter, targets) = reload::Layer::new(targets(program, level));
     let lines = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-    tracing_subscriber::registry().with(lines).with(targets).init();
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Log { program, targets }
+}
+
+fn targets(program: &'static str, level: LogLevel) -> Targets {
+    let level = filter(level);
+    if level == LevelFilter::TRACE {
+        return Targets::new().with_default(level);
+    }
+    let silent = SILENT.map(|library| (library, LevelFilter::OFF));
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(silent).with_target(program, level)
 }
 
 const fn filter(level: LogLevel) -> LevelFilter {

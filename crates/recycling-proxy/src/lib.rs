@@ -45,12 +45,24 @@ pub mod tunnel;
 
 use std::io;
 
-use settings::ControlSocket;
+use settings::{ControlSocket, LogLevel};
 
-/// Asks the proxy behind `socket` to drain, and blocks until it has; the line that it answers.
+/// Asks the proxy behind `socket` to drain, and blocks until it has. Returns the line that it answers.
 ///
 /// # Errors
 /// No proxy listens there, or it ended while it drained.
 pub fn drain(socket: &ControlSocket) -> io::Result<String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(process::control::drain(socket))
+    ask(socket, process::control::Command::Drain)
+}
+
+/// Asks the proxy behind `socket` to log at `level` from now on. Returns the line that it answers.
+///
+/// # Errors
+/// No proxy listens there.
+pub fn set_log_level(socket: &ControlSocket, level: LogLevel) -> io::Result<String> {
+    ask(socket, process::control::Command::LogLevel(level))
+}
+
+fn ask(socket: &ControlSocket, command: process::control::Command) -> io::Result<String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(process::control::ask(socket, command))
 }

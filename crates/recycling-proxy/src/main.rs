@@ -1,5 +1,6 @@
 //! The recycling proxy's command line; see `recycling-proxy --help`.
 
+use std::io;
 use std::process::ExitCode;
 
 use recycling_proxy::process::cli::{self, Request, Unusable};
@@ -22,19 +23,22 @@ fn main() -> ExitCode {
 fn follow(request: Request) -> ExitCode {
     match request {
         Request::Run(settings) => {
-            daemon::log(LOG, settings.log_level);
-            outcome(run::run(&settings))
+            let log = daemon::log(LOG, settings.log_level);
+            outcome(run::run(&settings, log))
         }
-        Request::Drain(socket) => drain(&socket),
+        Request::Drain(socket) => answer(&socket, recycling_proxy::drain(&socket), "drained"),
+        Request::LogLevel(level, socket) => {
+            answer(&socket, recycling_proxy::set_log_level(&socket, level), "log level")
+        }
         Request::Redirect(settings) => {
-            daemon::log(LOG, LogLevel::Info);
+            let _log = daemon::log(LOG, LogLevel::Info);
             let applied = redirect::apply(&settings);
             if applied.is_ok() {
                 tracing::info!(ports = ?settings.ports, to = settings.to, "inbound connections are redirected");
             }
             outcome(applied)
         }
-        Request::Completions(shell) => {
+        Request::Completion(shell) => {
             clap_complete::generate(shell, &mut cli::command(), "recycling-proxy", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
@@ -51,11 +55,12 @@ fn outcome<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-fn drain(socket: &ControlSocket) -> ExitCode {
-    match recycling_proxy::drain(socket) {
+/// Prints what the running proxy has answered, which begins with `done` where it did what it was asked.
+fn answer(socket: &ControlSocket, answer: io::Result<String>, done: &str) -> ExitCode {
+    match answer {
         Ok(answer) => {
             print!("{answer}");
-            if answer.starts_with("drained") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if answer.starts_with(done) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("recycling-proxy: no proxy answers on the control socket {socket}: {error}");

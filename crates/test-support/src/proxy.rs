@@ -109,9 +109,14 @@ impl RecyclingProxy {
 
     /// Starts `recycling-proxy drain` against this proxy.
     pub fn drain(&self) -> Result<Process, Surprise> {
+        self.control(&["drain"])
+    }
+
+    /// Starts a command that speaks with this proxy over its control socket.
+    pub fn control(&self, words: &[&str]) -> Result<Process, Surprise> {
         let mut command = Command::new(&self.binary);
-        command.args(["drain", "--control", &self.control]);
-        Ok(Process::spawn("recycling-proxy drain", command)?.repeating_its_output())
+        command.args(words).args(["--control", &self.control]);
+        Ok(Process::spawn(format!("recycling-proxy {}", words.join(" ")), command)?.repeating_its_output())
     }
 
     /// Sends SIGTERM.

@@ -6,7 +6,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 use settings::{
-    ControlSocket, Faults, OptionSpec, ProxyOption, ProxySettings, RawOptions, RedirectOption, RedirectSettings,
+    ControlSocket, Faults, LogLevel, OptionSpec, ProxyOption, ProxySettings, RawOptions, RedirectOption,
+    RedirectSettings,
 };
 
 const ABOUT: &str = "Recycles client connections, so that load follows the pods that a Service has";
@@ -16,7 +17,7 @@ Without Kubernetes, in front of a server on port 8080:
 
     recycling-proxy run --listen 127.0.0.1:15210 --app 127.0.0.1:8080 --max-requests 1000
 
-Exit status: 0 done; 1 it could not be done; 64 the settings cannot be used; 69 no proxy is running (drain).";
+Exit status: 0 done; 1 it could not be done; 64 the settings cannot be used; 69 no proxy is running (drain, log-level).";
 
 const RUN_HELP: &str = "\
 Every flag can be given by its environment variable instead; a flag wins. SIGTERM and SIGINT end the process with its
@@ -26,6 +27,11 @@ const DRAIN_HELP: &str = "\
 From now on every response of the running proxy announces the end of its connection. The command returns when no
 connection is left, after 3 seconds at the earliest and after the proxy's --drain-timeout at the latest. It is what
 the injected preStop hook runs. To drain again is to wait for the same drain.";
+
+const LOG_LEVEL_HELP: &str = "\
+It holds until the next change, or until the proxy is started again with its --log-level. In a pod:
+
+    kubectl exec POD --container recycling-proxy -- /recycling-proxy log-level debug";
 
 const REDIRECT_HELP: &str = "\
 Programs nf_tables in the network namespace it runs in: new TCP connections to the given ports, unless they come over
@@ -39,10 +45,12 @@ pub enum Request {
     Run(Box<ProxySettings>),
     /// `drain`
     Drain(ControlSocket),
+    /// `log-level`
+    LogLevel(LogLevel, ControlSocket),
     /// `redirect`
     Redirect(RedirectSettings),
-    /// `completions`
-    Completions(Shell),
+    /// `completion`
+    Completion(Shell),
 }
 
 /// Why the command line cannot be followed.
@@ -61,17 +69,23 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusa
     let matches = command().try_get_matches_from(words)?;
     match matches.subcommand() {
         Some(("run", matches)) => Ok(Request::Run(Box::new(ProxySettings::from_raw(&raw(matches))?))),
-        Some(("drain", matches)) => {
-            Ok(Request::Drain(ProxySettings::from_raw(&raw_of(matches, &[ProxyOption::Control]))?.control))
+        Some(("drain", matches)) => Ok(Request::Drain(control(matches)?)),
+        Some(("log-level", matches)) => {
+            let level = matches.get_one("level").copied().unwrap_or(LogLevel::Info);
+            Ok(Request::LogLevel(level, control(matches)?))
         }
         Some(("redirect", matches)) => Ok(Request::Redirect(RedirectSettings::from_raw(&raw(matches))?)),
-        Some(("completions", matches)) => {
-            Ok(Request::Completions(matches.get_one("shell").copied().unwrap_or(Shell::Bash)))
+        Some(("completion", matches)) => {
+            Ok(Request::Completion(matches.get_one("shell").copied().unwrap_or(Shell::Bash)))
         }
         Some(_) | None => {
             Err(Unusable::Words(command().error(clap::error::ErrorKind::MissingSubcommand, "no command")))
         }
     }
+}
+
+fn control(matches: &ArgMatches) -> Result<ControlSocket, Faults> {
+    Ok(ProxySettings::from_raw(&raw_of(matches, &[ProxyOption::Control]))?.control)
 }
 
 /// The whole command, for parsing, help and completions.
@@ -90,13 +104,27 @@ pub fn command() -> Command {
                 .args(args(&[ProxyOption::Control])),
         )
         .subcommand(
+            Command::new("log-level")
+                .about("Change the log level of the running proxy")
+                .after_help(LOG_LEVEL_HELP)
+                .arg(
+                    Arg::new("level")
+                        .required(true)
+                        .value_name("LEVEL")
+                        .value_parser(|text: &str| text.parse::<LogLevel>())
+                        .help("error, warn, info, debug or trace"),
+                )
+                .args(args(&[ProxyOption::Control])),
+        )
+        .subcommand(
             Command::new("redirect")
                 .about("Lead the pod's inbound connections to the proxy")
                 .after_help(REDIRECT_HELP)
                 .args(args(RedirectOption::ALL)),
         )
         .subcommand(
-            Command::new("completions")
+            Command::new("completion")
+                .alias("completions")
                 .about("Print a completion script for a shell")
                 .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell))),
         )

@@ -1,16 +1,19 @@
-//! The Unix socket on which the running proxy takes the one command that changes its state.
+//! The Unix socket on which the running proxy takes commands.
 //!
-//! A client connects and sends `drain\n`; the answer comes when the drain is over, as one line. Only a process of
+//! A client connects and sends one line: `drain`, which is answered by one line when the drain is over, or `log-level LEVEL`. Only a process of
 //! the proxy's own user, or root, is heard; in a pod, where the socket is in the abstract namespace, only one of the proxy's own
 //! container, as the app may run as either.
 
+use std::fmt;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use settings::ControlSocket;
+use daemon::Log;
+use settings::{ControlSocket, LogLevel};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
@@ -20,13 +23,54 @@ use tokio::time::{sleep, timeout};
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
 
-const DRAIN: &str = "drain\n";
 const LONGEST_COMMAND: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// For the command, which a client sends at once.
 const COMMAND_WITHIN: Duration = Duration::from_secs(5);
 /// A hook and a person who tries it; further ones wait until one of these has ended.
 const MOST_CLIENTS: usize = 16;
+
+/// What a running proxy can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Begin the drain, and answer when it is over.
+    Drain,
+    /// Log at this level.
+    LogLevel(LogLevel),
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain => f.write_str("drain"),
+            Self::LogLevel(level) => write!(f, "log-level {level}"),
+        }
+    }
+}
+
+/// The line is no command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnknownCommand;
+
+impl FromStr for Command {
+    type Err = UnknownCommand;
+
+    fn from_str(line: &str) -> Result<Self, UnknownCommand> {
+        match line.split_once(' ') {
+            None if line == "drain" => Ok(Self::Drain),
+            Some(("log-level", level)) => level.parse().map(Self::LogLevel).map_err(|_| UnknownCommand),
+            _ => Err(UnknownCommand),
+        }
+    }
+}
+
+/// What commands act on.
+#[derive(Debug)]
+pub(crate) struct Controlled {
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) log: Log,
+}
 
 /// Begins to listen. A socket file that an earlier process has left behind is replaced.
 pub(crate) fn bind(socket: &ControlSocket) -> io::Result<UnixListener> {
@@ -53,7 +97,8 @@ fn remove_if_there(path: &str) -> io::Result<()> {
 }
 
 /// Serves for as long as the process lives.
-pub(crate) async fn run(listener: UnixListener, drain: Arc<Drain>, connections: Arc<Connections>) {
+pub(crate) async fn run(listener: UnixListener, controlled: Controlled) {
+    let controlled = Arc::new(controlled);
     let in_pod = listener.local_addr().is_ok_and(|address| address.as_abstract_name().is_some());
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
@@ -62,10 +107,10 @@ pub(crate) async fn run(listener: UnixListener, drain: Arc<Drain>, connections: 
             sleep(PAUSE).await;
             continue;
         };
-        let (drain, connections) = (Arc::clone(&drain), Arc::clone(&connections));
+        let controlled = Arc::clone(&controlled);
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = serve(stream, &drain, &connections, in_pod).await {
+            if let Err(error) = serve(stream, &controlled, in_pod).await {
                 tracing::debug!(%error, "a control connection has ended early");
             }
         });
@@ -98,28 +143,39 @@ impl Peer {
     }
 }
 
-async fn serve(stream: UnixStream, drain: &Drain, connections: &Connections, in_pod: bool) -> io::Result<()> {
+async fn serve(stream: UnixStream, controlled: &Controlled, in_pod: bool) -> io::Result<()> {
     let peer = Peer::of(&stream.peer_cred()?);
     let (reader, mut writer) = stream.into_split();
     if let Some(refusal) = peer.refused(rustix::process::geteuid().as_raw(), in_pod) {
         return writer.write_all(refusal.as_bytes()).await;
     }
-    let mut command = String::new();
-    timeout(COMMAND_WITHIN, BufReader::new(reader.take(LONGEST_COMMAND)).read_line(&mut command)).await??;
-    if command != DRAIN {
-        return writer.write_all(b"refused: the only command is drain\n").await;
-    }
-    drain.begin();
-    drain.done().await;
-    let answer = match connections.count() {
-        0 => "drained: no connection is left\n".to_owned(),
-        left => format!("drained: the time is up, {left} connections are left\n"),
+    let mut line = String::new();
+    timeout(COMMAND_WITHIN, BufReader::new(reader.take(LONGEST_COMMAND)).read_line(&mut line)).await??;
+    let answer = match line.trim_end_matches('\n').parse() {
+        Ok(Command::Drain) => controlled.drained().await,
+        Ok(Command::LogLevel(level)) => {
+            controlled.log.set_level(level);
+            tracing::info!(%level, "the log level was changed");
+            format!("log level: {level}\n")
+        }
+        Err(UnknownCommand) => "refused: expected drain or log-level LEVEL\n".to_owned(),
     };
     writer.write_all(answer.as_bytes()).await
 }
 
-/// Asks the running proxy to drain, and waits for its answer.
-pub(crate) async fn drain(socket: &ControlSocket) -> io::Result<String> {
+impl Controlled {
+    async fn drained(&self) -> String {
+        self.drain.begin();
+        self.drain.done().await;
+        match self.connections.count() {
+            0 => "drained: no connection is left\n".to_owned(),
+            left => format!("drained: the time is up, {left} connections are left\n"),
+        }
+    }
+}
+
+/// Tells the running proxy a command. Returns its answer.
+pub(crate) async fn ask(socket: &ControlSocket, command: Command) -> io::Result<String> {
     let stream = match socket {
         ControlSocket::Abstract(name) => {
             std::os::unix::net::UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?
@@ -128,7 +184,7 @@ pub(crate) async fn drain(socket: &ControlSocket) -> io::Result<String> {
     };
     stream.set_nonblocking(true)?;
     let mut stream = UnixStream::from_std(stream)?;
-    stream.write_all(DRAIN.as_bytes()).await?;
+    stream.write_all(format!("{command}\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     if answer.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
@@ -137,6 +193,16 @@ pub(crate) async fn drain(socket: &ControlSocket) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_lines() {
+        for command in [Command::Drain, Command::LogLevel(LogLevel::Debug), Command::LogLevel(LogLevel::Error)] {
+            assert_eq!(command.to_string().parse(), Ok(command));
+        }
+        for line in ["", "drain ", "drain now", "log-level", "log-level ", "log-level loud", "walk"] {
+            assert_eq!(line.parse::<Command>(), Err(UnknownCommand), "{line:?}");
+        }
+    }
 
     #[test]
     fn who_is_heard() {

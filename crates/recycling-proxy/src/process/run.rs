@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daemon::Termination;
+use daemon::{Log, Termination};
 use prometheus_client::registry::Registry;
 use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
@@ -53,14 +53,14 @@ pub enum RunError {
     System(#[from] io::Error),
 }
 
-/// Runs until a SIGTERM or SIGINT has ended it.
-pub fn run(settings: &ProxySettings) -> Result<(), RunError> {
+/// Runs until a SIGTERM or SIGINT has ended it. The level of `log` can be changed on the control socket.
+pub fn run(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     daemon::raise_descriptor_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, log))
 }
 
-async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
+async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let mut termination = Termination::watch()?;
     let sockets = Sockets::bind(settings)?;
     let mut registry = metrics::registry();
@@ -86,7 +86,8 @@ async fn serve(settings: &ProxySettings) -> Result<(), RunError> {
     for listener in std::iter::once(admin).chain(hooks) {
         tokio::spawn(Arc::clone(&endpoints).run(listener));
     }
-    tokio::spawn(control::run(control, Arc::clone(&drain), Arc::clone(&connections)));
+    let controlled = control::Controlled { drain: Arc::clone(&drain), connections: Arc::clone(&connections), log };
+    tokio::spawn(control::run(control, controlled));
     let (supervised, open) = (Arc::clone(&drain), Arc::clone(&connections));
     tokio::spawn(async move { supervised.supervise(&open).await });
     let watched = Arc::clone(&memory);

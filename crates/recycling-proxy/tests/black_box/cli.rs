@@ -97,7 +97,7 @@ async fn help_has_every_option_its_variable_and_its_default() -> TestResult {
     }
     let (code, output) = run(&["--help"], &[]).await?;
     ensure_eq!(code, Some(0));
-    for command in ["run", "drain", "redirect", "completions"] {
+    for command in ["run", "drain", "log-level", "redirect", "completion"] {
         ensure!(output.lines().any(|line| line.trim_start().starts_with(command)), "{command}:\n{output}");
     }
     Ok(())
@@ -114,7 +114,7 @@ async fn version() -> TestResult {
 #[tokio::test]
 async fn completions() -> TestResult {
     for shell in ["bash", "zsh", "fish"] {
-        let (code, output) = run(&["completions", shell], &[]).await?;
+        let (code, output) = run(&["completion", shell], &[]).await?;
         ensure_eq!(code, Some(0));
         ensure!(output.contains("recycling-proxy") && output.contains("max-requests"), "{shell}");
     }

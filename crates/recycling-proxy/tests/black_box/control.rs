@@ -1,9 +1,11 @@
-//! The control socket: a drain by path as by name, and nothing left behind by a crash that keeps a proxy from starting.
+//! The control socket: commands by path as by name, and nothing left behind by a crash that keeps a proxy from starting.
 
 use std::time::Duration;
 
 use settings::ProxyOption;
-use test_support::{LoopbackHost, RecyclingProxy, TestResult, ensure};
+use test_support::{
+    End, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, answer_everything_with, ensure,
+};
 
 use crate::stage::BINARY;
 
@@ -36,6 +38,36 @@ async fn a_socket_that_is_in_use_is_named() -> TestResult {
         let refusal = second.map(|_| ()).expect_err("the second proxy must not start").to_string();
         ensure!(refusal.contains(&socket), "{refusal}");
     }
+    Ok(())
+}
+
+/// Without a restart, which would replace the very process that is to be looked into.
+#[tokio::test]
+async fn the_log_level_is_changed_while_the_proxy_runs() -> TestResult {
+    const ENDED: &str = "an HTTP/1 connection has ended";
+    let app = ScriptedApp::bind(LoopbackHost::reserve()?.port(8080)).await?;
+    let mut proxy = RecyclingProxy::start(BINARY, app.address(), &[]).await?;
+    let responder = Responder::start(app, answer_everything_with("HTTP/1.1 204 No Content\r\n\r\n"));
+    for (level, lines) in [("debug", 1), ("info", 1), ("debug", 2)] {
+        let (status, output) = proxy.control(&["log-level", level])?.end().await?;
+        ensure!(status.success() && output == format!("log level: {level}\n"), "{status}: {output}");
+        let mut client = proxy.connect().await?;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+        client.read_head().await?;
+        client.expect_end(End::Fin).await?;
+        drop(client);
+        // The line comes behind the one of the next change at the latest, which is awaited.
+        let (status, _) = proxy.control(&["log-level", level])?.end().await?;
+        ensure!(status.success(), "{status}");
+        if level == "debug" {
+            proxy.process().line_with(ENDED).await?;
+        }
+        let found = proxy.process().output().matches(ENDED).count();
+        ensure!(found == lines, "{level}: {found} lines, expected {lines}");
+    }
+    ensure!(responder.requests() == 3);
+    let (status, output) = proxy.control(&["log-level", "loud"])?.end().await?;
+    ensure!(status.code() == Some(64) && output.contains("error, warn, info, debug or trace"), "{status}: {output}");
     Ok(())
 }
 
