@@ -167,13 +167,13 @@ soak-long: soak-programs ## the same, and hostile clients, as long as the goals 
 	$(run-soak) hostile --rounds 7 --window 5s
 	target/tools/soak report
 
-# Hours, at the defaults: `make goodbyes GOODBYES="--only httpx --time 5s"` is shorter, and `soak goodbyes --help` has the rest.
-.PHONY: goodbyes
-GOODBYES ?= --record
-goodbyes: static ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOODBYES.md
+# Hours, at the defaults: `make goaway GOAWAY="--only httpx --time 5s"` is shorter, and `soak goaway --help` has the rest.
+.PHONY: goaway
+GOAWAY ?= --record
+goaway: static ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOAWAY.md
 	soak/clients/http2/install.sh
 	cargo build --locked --profile tools --package soak
-	$(run-soak) goodbyes $(GOODBYES)
+	$(run-soak) goaway $(GOAWAY)
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails

@@ -4,7 +4,7 @@
 //! Exit code 0: every goal is met. 1: one is missed. 2: the run could not be made.
 
 mod clients;
-mod goodbyes;
+mod goaway;
 mod hostile;
 mod lane;
 mod machine;
@@ -44,7 +44,7 @@ enum Command {
     /// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
     Clients(clients::Options),
     /// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: what each loses when its connection is retired.
-    Goodbyes(goodbyes::Options),
+    Goaway(goaway::Options),
     /// Pods replaced under load in the kubelet's order, with a Service that learns of it late: no request fails.
     Rollouts(rollouts::Options),
     /// Thousands of recycles a second: the system never runs out of ports for connections to the app.
@@ -73,7 +73,7 @@ async fn run(cli: Cli) -> Result<bool> {
     let programs = Programs::find(cli.proxy)?;
     let report = match cli.command {
         Command::Clients(options) => clients::run(&programs, &options).await.context("clients")?,
-        Command::Goodbyes(options) => goodbyes::run(&programs, &options).await.context("goodbyes")?,
+        Command::Goaway(options) => goaway::run(&programs, &options).await.context("goaway")?,
         Command::Rollouts(options) => rollouts::run(&programs, &options).await.context("rollouts")?,
         Command::Recycles(options) => recycles::run(&programs, &options).await.context("recycles")?,
         Command::Hostile(options) => hostile::run(&programs, &options).await.context("hostile")?,

@@ -1,4 +1,4 @@
-// Node's own http2, by prior knowledge; a session that has said goodbye is replaced, as its documentation asks.
+// Node's own http2, by prior knowledge. It replaces a session that has received GOAWAY, as Node's documentation asks.
 // Arguments: URL REQUESTS CONCURRENCY.
 
 import http2 from 'node:http2'

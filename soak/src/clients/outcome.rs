@@ -113,7 +113,7 @@ fn ab(text: &str) -> Option<Outcome> {
     Some(Outcome::new(answered, [("failed", failed), ("other status", other)]))
 }
 
-/// A request that was not started is none that was lost: h2load sends nothing more where a connection has said goodbye.
+/// A request that h2load has not started is not lost: it sends no more on a connection that has received GOAWAY.
 fn h2load(text: &str) -> Option<Outcome> {
     let line = text.lines().find(|line| line.starts_with("requests:"))?;
     let (started, succeeded) = (before(line, " started")?, before(line, " succeeded")?);

@@ -101,8 +101,8 @@ impl Tally {
         (self.seen.answered * 1000).checked_div(milliseconds).unwrap_or(0)
     }
 
-    /// Whether as many connections were retired as there must be: none has more requests than the limit, but for what was
-    /// under way on an HTTP/2 connection at its goodbye, and as many as the client has at a time may be left in the end.
+    /// Returns whether enough connections were retired. No connection has more requests than the limit, except for streams
+    /// that were on their way on an HTTP/2 connection at its GOAWAY. At the end, the client may still have open ones.
     pub(crate) fn is_recycled_at(&self, limit: u64, client: Client) -> bool {
         let most_on_one = limit + client.streams_under_way();
         let connections = self.served.requests.div_ceil(most_on_one);

@@ -54,7 +54,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
 /// ```
 ///
-/// The first GOAWAY has two places, each measured (docs/CLIENTS-AND-GOODBYES.md):
+/// The first GOAWAY has two places, each measured (docs/CLIENTS-AND-GOAWAY.md):
 ///
 /// - In front of a response's fields: the client has just waited, and has read that the connection takes no more streams before
 ///   it acts on the response. Behind the response Node's http2 would fail the request that it sends on reading it: 68 of 76 goodbyes.

@@ -46,7 +46,7 @@ impl fmt::Display for Case {
 impl Case {
     /// Runs the client until it has sent so many requests, or for about so long.
     pub(crate) async fn run(self, programs: &Programs, requests: u64, time: Duration) -> Result<Tally> {
-        let folder = programs.results().join("goodbyes");
+        let folder = programs.results().join("goaway");
         let front = Front::start(self.server, programs, self.limit, &folder).await?;
         let origin = front.origin(self.client.needs_tls());
         let body = programs.results().join("body");

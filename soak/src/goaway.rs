@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// Requests at a time
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     concurrency: Vec<u64>,
-    /// Put the table into docs/CLIENTS-AND-GOODBYES.md, in the place of the one that is there
+    /// Put the table into docs/CLIENTS-AND-GOAWAY.md, in the place of the one that is there
     #[arg(long)]
     record: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let clients = if options.only.is_empty() { Client::value_variants().to_vec() } else { options.only.clone() };
     let body = programs.results().join("body");
     std::fs::write(&body, [b'x'; 64])?;
-    front::make_certificate(&programs.results().join("goodbyes"))?;
+    front::make_certificate(&programs.results().join("goaway"))?;
     // Before the first case: a run of an hour should not end with a client that is missing.
     for client in &clients {
         client.command(programs, Job { origin: "", body: &body, requests: 1, concurrency: 1, limit: 1 })?;
@@ -94,7 +94,7 @@ fn cases(clients: &[Client], options: &Options) -> Vec<Case> {
 fn report(tallies: &Tallies, broken: Vec<String>, begun: Instant) -> Report {
     let how = "HTTP/2 clients POST 64 bytes, or call with as many, to an app that echoes them; their connections are \
                retired after a number of requests. A cell says how many were lost of how many that were sent.";
-    let mut report = Report::of("goodbyes", begun, how.to_owned());
+    let mut report = Report::of("goaway", begun, how.to_owned());
     report.verdicts =
         vec![Verdict::new("every case runs to its end", format!("{} did not", broken.len()), broken.is_empty())];
     report.table = matrix::table(tallies);
@@ -102,9 +102,9 @@ fn report(tallies: &Tallies, broken: Vec<String>, begun: Instant) -> Report {
     report
 }
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CLIENTS-AND-GOODBYES.md");
-const BEGIN: &str = "<!-- begin: make goodbyes -->\n";
-const END: &str = "<!-- end: make goodbyes -->";
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CLIENTS-AND-GOAWAY.md");
+const BEGIN: &str = "<!-- begin: make goaway -->\n";
+const END: &str = "<!-- end: make goaway -->";
 
 fn record(report: &Report) -> Result<()> {
     let page = std::fs::read_to_string(PAGE).context("reading the page of clients")?;
@@ -131,7 +131,7 @@ mod tests {
         let page = std::fs::read_to_string(PAGE).unwrap();
         let written = with_section(&page, "a table\n").unwrap();
         assert_eq!(with_section(&written, "a table\n"), Some(written.clone()));
-        assert!(written.contains("<!-- begin: make goodbyes -->\na table\n<!-- end"), "{written}");
+        assert!(written.contains("<!-- begin: make goaway -->\na table\n<!-- end"), "{written}");
         assert_eq!(with_section("no marks", "a table"), None);
     }
 }

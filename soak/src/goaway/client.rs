@@ -166,7 +166,7 @@ fn curl(mut command: Command, url: &str, job: Job<'_>) -> Command {
     command
 }
 
-/// It opens no connection in place of one that has said goodbye: each of its connections gets what it can send before.
+/// h2load does not replace a connection that has received GOAWAY: each of its connections gets what it can send before.
 fn h2load(mut command: Command, url: &str, job: Job<'_>) -> Command {
     let each = job.limit.max(job.concurrency);
     let connections = job.requests.div_ceil(each).clamp(1, 200);
