@@ -6,7 +6,9 @@ mod http2;
 pub(crate) mod metrics;
 mod opening;
 mod policy;
+mod repeats;
 mod tunnel;
+pub(crate) mod warnings;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 use self::context::Context;
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
+use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
 use crate::detection::sentry::Sentry;
@@ -46,10 +49,10 @@ impl Service {
         Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls }
     }
 
-    /// The observer of a connection that was accepted at `born`, with limits of its own.
-    fn context(&self, account: &Arc<Account>, born: Instant) -> Context {
+    /// The observer of a connection to the app's port that was accepted at `born`, with limits of its own.
+    fn context(&self, app_port: u16, account: &Arc<Account>, born: Instant) -> Context {
         let limits = self.policy.draw_limits(fastrand::u32(..));
-        Context::new(Arc::clone(&self.shared), limits, Arc::clone(account), born)
+        Context::new(Arc::clone(&self.shared), app_port, limits, Arc::clone(account), born)
     }
 
     async fn tunnel(&self, kind: TunnelKind, pair: Pair, sentry: Option<Sentry>, account: &Account) {
@@ -65,18 +68,19 @@ impl Service {
 pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
     let open = service.shared.connections.open();
     let born = Instant::now();
+    let app_port = app.port();
     let account = place.account();
     let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
     async move {
         match unless_asked(&account, opening).await.flatten() {
             Some((Opened::Http1, pair, told)) => {
-                let context = service.context(&account, born);
+                let context = service.context(app_port, &account, born);
                 let mut relay = http1::relay(pair, service.policy.head_limit, context, told);
                 let ending = http1::run(&mut relay, &account).await;
                 Box::pin(http1::finish(relay, ending, &account, &service)).await;
             }
             Some((Opened::Http2, pair, told)) => {
-                let context = service.context(&account, born);
+                let context = service.context(app_port, &account, born);
                 Box::pin(http2::serve(pair, context, &account, told, &service.shared.metrics)).await;
             }
             Some((Opened::Tunnel(kind, sentry), pair, _)) => {
@@ -114,7 +118,9 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: 
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
-            shared.metrics.unreachable(Unreachable::of(&error));
+            let kind = Unreachable::of(&error);
+            shared.metrics.unreachable(kind);
+            shared.warnings.warn(Cause::Unreachable { app_port, kind });
             shared.hold.app_refused();
             Wire::from(client).reset();
             return None;

@@ -7,6 +7,7 @@ use retirement::{Limits, Moment, RetireReason};
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
+use super::warnings::{Cause, Warnings};
 use crate::app::hold::Hold;
 use crate::memory::Account;
 use crate::relay::observer::Observer;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) drain: Arc<Drain>,
     pub(crate) hold: Arc<Hold>,
     pub(crate) metrics: Metrics,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 /// The observer of one connection.
@@ -28,16 +30,23 @@ pub(crate) struct Shared {
 pub(super) struct Context {
     pub(super) limits: Limits,
     shared: Arc<Shared>,
+    app_port: u16,
     born: Instant,
     retirable: Retirable,
     account: Arc<Account>,
 }
 
 impl Context {
-    /// For a connection that was accepted at `born`. It can be marked from now on.
-    pub(super) fn new(shared: Arc<Shared>, limits: Limits, account: Arc<Account>, born: Instant) -> Self {
+    /// For a connection to the app's port that was accepted at `born`. It can be marked from now on.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        app_port: u16,
+        limits: Limits,
+        account: Arc<Account>,
+        born: Instant,
+    ) -> Self {
         let retirable = shared.connections.retirable();
-        Self { limits, shared, born, retirable, account }
+        Self { limits, shared, app_port, born, retirable, account }
     }
 
     /// The drain of the process.
@@ -78,6 +87,7 @@ impl Observer for Context {
 
     fn faulted(&self, side: Side, fault: &'static str) {
         self.shared.metrics.fault(side, fault);
+        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.app_port, side, fault });
     }
 
     fn client_timed_out(&self) {

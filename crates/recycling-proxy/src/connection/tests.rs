@@ -37,6 +37,7 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
         hold: Arc::new(Hold::new(Arc::clone(&drain))),
         drain,
         metrics: Metrics::register(&mut registry),
+        warnings: Arc::default(),
     };
     let service = Arc::new(Service::new(&settings, shared, Arc::default(), None));
     let memory = Memory::new(&settings, None, &mut registry);

@@ -73,7 +73,10 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
         drain: Arc::clone(&drain),
         hold: Arc::clone(&hold),
         metrics: connection::metrics::Metrics::register(&mut registry),
+        warnings: Arc::default(),
     };
+    let warnings = Arc::clone(&shared.warnings);
+    tokio::spawn(async move { warnings.keep().await });
     let tls = terminate_tls(settings, &mut registry)?;
     let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls));
     let memory = Memory::new(settings, descriptors::room_for_connections(settings.threads.get()), &mut registry);

@@ -45,3 +45,4 @@ mod stage;
 mod tls;
 mod transparency;
 mod tunnel;
+mod warnings;

@@ -1,0 +1,82 @@
+//! Warnings about traffic: each cause at once, and then once a minute with how often it has occurred.
+//!
+//! A fault of the app, or an app that does not listen, can concern every request: the log has a line about it without
+//! being flooded. `evenkeel_proxy_faults_total` and `evenkeel_proxy_app_unreachable_total` have the exact numbers.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::repeats::Repeats;
+use crate::app::dial::Unreachable;
+use crate::relay::side::Side;
+
+/// Between two looks for counts that are to be said.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What goes wrong, at which port of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cause {
+    /// A message of `side` was not forwarded; `fault` is a label of `evenkeel_proxy_faults_total`.
+    NotForwarded { app_port: u16, side: Side, fault: &'static str },
+    /// The app did not accept a connection.
+    Unreachable { app_port: u16, kind: Unreachable },
+}
+
+impl Cause {
+    fn say(self, count: u64) {
+        match self {
+            Self::NotForwarded { app_port, side: Side::App, fault } => tracing::warn!(
+                app_port,
+                side = Side::App.label(),
+                fault,
+                count,
+                "the app's response is not forwarded, and its client gets 502 or a reset: repair the app's HTTP, or name the \
+                 port in evenkeel.dev/opaque-ports"
+            ),
+            Self::NotForwarded { app_port, side: Side::Client, fault } => tracing::warn!(
+                app_port,
+                side = Side::Client.label(),
+                fault,
+                count,
+                "a client's message is refused: repair the client's HTTP, or name the port in evenkeel.dev/opaque-ports"
+            ),
+            Self::Unreachable { app_port, kind } => tracing::warn!(
+                app_port,
+                side = Side::App.label(),
+                kind = kind.label(),
+                count,
+                "the app does not accept connections, and its clients are reset: let the app listen on this port, or correct \
+                 the container port"
+            ),
+        }
+    }
+}
+
+/// What was said of late.
+#[derive(Debug, Default)]
+pub(crate) struct Warnings {
+    repeats: Mutex<Repeats<Cause>>,
+}
+
+impl Warnings {
+    /// Logs the first occurrence of a cause, and counts those that follow.
+    pub(super) fn warn(&self, cause: Cause) {
+        let is_first = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).count(cause, Instant::now());
+        if is_first {
+            cause.say(1);
+        }
+    }
+
+    /// Logs the counts, for as long as the process lives.
+    pub(crate) async fn keep(&self) {
+        loop {
+            sleep(LOOK).await;
+            let due = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
+            for (cause, count) in due {
+                cause.say(count);
+            }
+        }
+    }
+}
