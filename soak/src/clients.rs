@@ -26,15 +26,15 @@ const ROUND: u64 = 1_000_000;
 
 /// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
 ///
-/// Every request is a POST of 64 bytes that the app echoes: clients do not repeat a POST by themselves, so what is lost is
-/// seen to be lost. Each client has an app and a proxy of its own. A request is lost where the client says that it had no
-/// answer or a wrong one, and repeated where the app has counted more than were answered.
+/// Every request is a POST of 64 bytes that the app echoes. Clients do not retry a POST automatically, so no loss is hidden.
+/// Each client has an app and a proxy of its own. A request is lost if the client reports no response or a wrong one. It
+/// is repeated if the app has counted more requests than were answered.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Requests in all, spread over clients by their speed and evenly over limits; 10000000 is the long run
+    /// Requests in total, spread over clients by their speed and evenly over limits; the long run takes 10000000
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
-    /// After this time no further turn begins, and the report says how many requests there were
+    /// After this time no further turn begins; the report gives the number of requests
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Duration,
     /// Only these clients

@@ -1,4 +1,4 @@
-//! Real HTTP/2 clients while their connections are retired, by evenkeel and by others.
+//! Real HTTP/2 clients while evenkeel, nginx and Envoy retire their connections.
 
 mod client;
 mod front;
@@ -16,31 +16,31 @@ use self::matrix::{Case, Tallies};
 use crate::programs::Programs;
 use crate::report::{Report, Verdict, count};
 
-/// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: what each loses when its connection is retired.
+/// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: how many requests each loses at a GOAWAY.
 ///
-/// Every request is a POST of 64 bytes, or a unary call with a message of as many, that the app echoes. A request is lost
-/// where the client says that it had no answer or a wrong one. No client opens connections that it was not told to.
+/// Every request is a POST of 64 bytes, or a unary call with a message of 64 bytes, that the app echoes. A request is lost
+/// if the client reports no response or a wrong one.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Requests of each case; 30000 show a loss of one in ten thousand
+    /// Requests of each case; 30000 show a loss of one in 10000
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
-    /// Each case ends after about this time, with as many requests as there were
+    /// Each case ends after about this time, even if it has sent fewer requests
     #[arg(long, default_value = "20s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Duration,
     /// Only these clients
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Client>,
-    /// Who retires the connections
+    /// Servers that retire the connections
     #[arg(long, value_enum, value_delimiter = ',', default_value = "evenkeel,nginx,envoy")]
     servers: Vec<Server>,
     /// Requests after which a connection is retired
     #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
     limits: Vec<u64>,
-    /// Requests at a time
+    /// Concurrent requests of a client
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     concurrency: Vec<u64>,
-    /// Put the table into docs/CLIENTS-AND-GOAWAY.md, in the place of the one that is there
+    /// Replace the table in docs/CLIENTS-AND-GOAWAY.md
     #[arg(long)]
     record: bool,
 }

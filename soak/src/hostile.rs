@@ -1,4 +1,4 @@
-//! Clients that take what they can get, and a legitimate one beside them.
+//! Hostile clients, and a legitimate one beside them.
 
 mod attack;
 mod legitimate;
@@ -21,16 +21,16 @@ use crate::report::{Report, Table, Verdict, count};
 
 /// The factor within which the legitimate client's p99 must stay.
 const FACTOR: f64 = 2.0;
-/// Where p99 is below this, twice as much is not noticed by anybody, and is what a scheduler does by itself.
+/// Below this p99, a factor of two is not noticeable, and the scheduler alone can cause it.
 const UNNOTICED: Duration = Duration::from_millis(5);
 
-/// Slow, silent and greedy clients: a legitimate one hardly notices.
+/// Slow, silent and greedy clients: the p99 of a legitimate client at most doubles.
 ///
-/// The four modes of slowhttptest (slow heads, slow bodies, overlapping ranges, slow reading), then thousands of clients
-/// that connect and say nothing. A legitimate client with 8 connections is measured in windows, one without and one with
-/// the attack in turn: the p99 with it must be at most twice that without, or below 5 ms. The quietest window of each kind
-/// counts, since what else the machine does only ever adds. The same is done at the app itself, to see what an attack costs
-/// where no proxy is.
+/// The attacks are the four modes of slowhttptest (slow heads, slow bodies, overlapping ranges, slow reading) and thousands
+/// of clients that connect and send nothing. A legitimate client with 8 connections is measured in windows that alternate
+/// between without and with the attack. Its p99 with the attack must be at most twice that without, or below 5 ms. The
+/// quietest window of each kind counts, because other work on the machine can only add latency. The same is then measured
+/// directly at the app, to show what an attack costs without a proxy.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only these attacks
@@ -42,13 +42,13 @@ pub(crate) struct Options {
     /// Length of a window
     #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     window: Duration,
-    /// Requests a second of the legitimate client
+    /// Requests per second of the legitimate client
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     rate: u64,
     /// Connections of slowhttptest
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     attackers: u32,
-    /// Clients that connect and say nothing; as many as there are descriptors for
+    /// Clients that connect and send nothing; fewer if descriptors do not suffice
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     silent: u32,
 }

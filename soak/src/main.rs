@@ -1,5 +1,5 @@
-//! Long runs against the recycling proxy: real clients that recycle for as long as one likes, rollouts under load, and
-//! hostile clients that take what they can get. What was sent is counted at the clients and at the app.
+//! Long runs against the recycling proxy: real clients whose connections are recycled, rollouts under load, and hostile
+//! clients. Requests are counted at the clients and at the app.
 //!
 //! Exit code 0: every goal is met. 1: one is missed. 2: the run could not be made.
 
@@ -26,9 +26,9 @@ use crate::report::Report;
 
 /// Long runs against the recycling proxy, counted at both ends.
 ///
-/// Each command is bounded in count and in time, and as small as CI needs it unless told otherwise. It writes
-/// target/soak/COMMAND.md and COMMAND.json, prints the first, and exits with 0 where every goal is met, with 1 where one
-/// is missed, and with 2 where the run could not be made. soak/install.sh brings what is needed.
+/// Each command is bounded in count and in time. Its defaults are as small as CI needs them. It writes
+/// target/soak/COMMAND.md and COMMAND.json and prints the first. It exits with 0 if every goal is met, 1 if one is missed,
+/// and 2 if the run could not be made. soak/install.sh installs the clients.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -43,15 +43,15 @@ struct Cli {
 enum Command {
     /// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
     Clients(clients::Options),
-    /// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: what each loses when its connection is retired.
+    /// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: how many requests each loses at a GOAWAY.
     Goaway(goaway::Options),
-    /// Pods replaced under load in the kubelet's order, with a Service that learns of it late: no request fails.
+    /// Pods replaced under load in the kubelet's order, behind a Service that learns of it late: no request fails.
     Rollouts(rollouts::Options),
-    /// Thousands of recycles a second: the system never runs out of ports for connections to the app.
+    /// Thousands of recycles per second: the system never runs out of ports for connections to the app.
     Recycles(recycles::Options),
-    /// Slow, silent and greedy clients: a legitimate one hardly notices.
+    /// Slow, silent and greedy clients: the p99 of a legitimate client at most doubles.
     Hostile(hostile::Options),
-    /// Joins the reports of the commands that were run into soak/RESULTS.md.
+    /// Joins the reports of the commands that have run into soak/RESULTS.md.
     Report,
 }
 

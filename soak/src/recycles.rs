@@ -24,17 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The share of the rate that must be reached for the run to have shown anything.
 const REACHED: f64 = 0.95;
 
-/// Thousands of recycles a second: the system never runs out of ports for connections to the app.
+/// Thousands of recycles per second: the system never runs out of ports for connections to the app.
 ///
-/// At limit 1 every request is a client connection and a connection to the app, whose port the system keeps waiting
-/// for a minute (`TIME_WAIT`): at 2,000 a second the 28,232 ports of a loopback address are used up after 14 seconds, unless they can be
-/// had again. Fails where a request has no answer, where the proxy cannot reach the app, and where the rate is not held.
+/// At limit 1 every request takes a client connection and a connection to the app. The system reserves the port of the
+/// latter for another minute (`TIME_WAIT`). At 2,000 per second the 28,232 ports of a loopback address are used up after 14
+/// seconds, unless they can be reused. The run fails if a request gets no response, if the proxy cannot reach the app, or if
+/// the rate is not reached.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Recycles a second
+    /// Recycles per second
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     rate: u64,
-    /// How long; 5m is the long run
+    /// Duration of the run; the long run takes 5m
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     time: Duration,
 }

@@ -17,15 +17,15 @@ use self::traffic::{Seen, Traffic};
 use crate::programs::Programs;
 use crate::report::{Report, Table, Verdict, count};
 
-/// Pods replaced under load in the kubelet's order, with a Service that learns of it late: no request fails.
+/// Pods replaced under load in the kubelet's order, behind a Service that learns of it late: no request fails.
 ///
-/// A rollout starts new pods, waits until they are ready, leads the Service to them, and ends the old ones: `drain` and
-/// `GET /drained` together, then SIGTERM to the app, which exits at once, then SIGTERM to the proxy. Every node hears of it
-/// late, and sends new connections to the old pods meanwhile. HTTP/1.1 and HTTP/2 clients POST all the while; a POST is
-/// repeated by nobody.
+/// A rollout starts new pods, waits until they are ready, adds them to the Service, and ends the old ones: `drain` and
+/// `GET /drained` together, then SIGTERM to the app, which exits at once, then SIGTERM to the proxy. Every node learns of it
+/// late, and sends new connections to the old pods meanwhile. HTTP/1.1 and HTTP/2 clients send POST requests throughout,
+/// which they do not retry.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Rollouts in all; 200 is the long run
+    /// Rollouts in total; the long run takes 200
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rollouts: u32,
     /// Deployments side by side
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Pods of a deployment; a rollout replaces them all at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pods: u8,
-    /// Requests a second of each client; there are 4 with HTTP/1.1 and 4 with HTTP/2 for each deployment
+    /// Requests per second of each client; there are 4 with HTTP/1.1 and 4 with HTTP/2 for each deployment
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
 }
