@@ -14,9 +14,9 @@
 //! | [`retire`] | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
 //! | [`relay`], [`transport`] | what both relays share; the bytes of two connections |
 //! | [`mod@memory`], `metrics` | what all connections together may take; what metrics are made of |
-//! | [`redirect`] | how connections come here in a pod |
 //!
-//! Imports run down this table, never up: a module of one row knows none of a row above it.
+//! Imports run down this table, never up: a module of one row knows none of a row above it. How connections come here in a
+//! pod is the crate [`redirect`].
 #![cfg_attr(
     not(test),
     deny(
@@ -36,7 +36,6 @@ pub mod http2;
 pub mod memory;
 mod metrics;
 pub mod process;
-pub mod redirect;
 pub mod relay;
 pub mod retire;
 pub mod tls;

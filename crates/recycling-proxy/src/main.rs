@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use recycling_proxy::process::cli::{self, Request, Unusable};
 use recycling_proxy::process::run;
-use recycling_proxy::redirect;
 use settings::{ControlSocket, EXIT_USAGE, LogLevel};
 
 /// `EX_UNAVAILABLE` of sysexits.h.

@@ -15,10 +15,10 @@ use crate::app::dial::App;
 use crate::memory::Memory;
 use crate::metrics::counter;
 use crate::process::workers::{Accepted, Workers};
-use crate::redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
 use crate::transport::descriptors::{PAUSE, is_shortage};
 use crate::transport::socket_memory::bound_of_clients;
 use crate::transport::wire::Wire;
+use redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
 
 /// A listening socket, and where its connections go.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ mod http2_frames;
 mod http2_goodbye;
 mod http2_slow_readers;
 mod http2_stage;
+mod in_pod;
 mod leftovers;
 mod lingering;
 mod liveness;

@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 
-use crate::namespace::as_root;
-use crate::pod::{Pod, connect};
-use crate::running::Running;
+use super::namespace::as_root;
+use super::pod::{Pod, connect};
+use super::running::Running;
 
-/// A port that nobody else in a [`Pod`](crate::pod::Pod) has.
+/// A port that nobody else in a [`Pod`](super::pod::Pod) has.
 const APP: u16 = 6060;
 
 #[test]

@@ -2,24 +2,16 @@
 //!
 //! Each test has network namespaces of its own, as root or in a user namespace; `ip`, `nft` and `unshare` must be there.
 
-#[path = "redirect/apps.rs"]
-mod apps;
-#[path = "redirect/introduction.rs"]
-mod introduction;
 #[path = "redirect/namespace.rs"]
 mod namespace;
 #[path = "redirect/pod.rs"]
 mod pod;
 #[path = "redirect/probes.rs"]
 mod probes;
-#[path = "redirect/running.rs"]
-mod running;
 #[path = "redirect/segment.rs"]
 mod segment;
 #[path = "redirect/tracking.rs"]
 mod tracking;
-#[path = "redirect/vanished.rs"]
-mod vanished;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -98,7 +90,7 @@ fn applied_twice_is_applied_once() {
 
 /// The words of a block of the documentation of the module `redirect`.
 fn documented(block: usize) -> String {
-    let text = include_str!("../src/redirect.rs").split("```").nth(block * 2 - 1).unwrap().replace("//!", "");
+    let text = include_str!("../src/lib.rs").split("```").nth(block * 2 - 1).unwrap().replace("//!", "");
     text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
@@ -177,7 +169,7 @@ fn without_the_capability_the_error_names_it() {
             let mut sets = capabilities(None).unwrap();
             sets.effective.remove(CapabilitySet::NET_ADMIN);
             set_capabilities(None, sets).unwrap();
-            recycling_proxy::redirect::apply(&pod::to_proxy(&[8080]))
+            redirect::apply(&pod::to_proxy(&[8080]))
         });
         let said = refused.unwrap_err().to_string();
         assert!(said.contains("NET_ADMIN"), "{said}");

@@ -5,9 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::namespace::as_root;
-use crate::pod::{IPV4, Pod, connect};
-use crate::running::Running;
+use super::namespace::as_root;
+use super::pod::{IPV4, Pod, connect};
+use super::running::Running;
 
 /// A port that nobody else in a [`Pod`] has.
 const APP: u16 = 6060;

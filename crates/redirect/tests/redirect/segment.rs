@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::namespace::Namespace;
+use super::namespace::Namespace;
 
 /// Sends segments from a namespace and sees every segment that arrives there.
 pub(crate) struct Wire {

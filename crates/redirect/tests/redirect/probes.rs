@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 
-use crate::documented;
-use crate::namespace::as_root;
-use crate::pod::{Client, IPV4, IPV6, PROBE, Pod, connect};
-use crate::segment::Wire;
+use super::documented;
+use super::namespace::as_root;
+use super::pod::{Client, IPV4, IPV6, PROBE, Pod, connect};
+use super::segment::Wire;
 
 /// A port that nobody else in a [`Pod`] has.
 const APP: u16 = 6060;

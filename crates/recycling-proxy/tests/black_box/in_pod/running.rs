@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::process::{Child, Command};
 
-use recycling_proxy::redirect;
 use settings::RedirectSettings;
 
-use crate::pod::{Pod, wait_until};
+use super::pod::{Pod, wait_until};
 
 /// Ports that nobody else in a [`Pod`] has.
 const OWN: u16 = 15_310;

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use crate::namespace::as_root;
-use crate::pod::{Pod, connect};
-use crate::running::Running;
+use super::namespace::as_root;
+use super::pod::{Pod, connect};
+use super::running::Running;
 
 /// A port that nobody else in a [`Pod`] has.
 const APP: u16 = 6060;

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
-use recycling_proxy::redirect::{self, Destination, keep_tracked, original_destination};
+use redirect::{Destination, keep_tracked, original_destination};
 use settings::RedirectSettings;
 
-use crate::namespace::as_root;
-use crate::pod::{Client, IPV4, PROXY, Pod, connect, wait_until};
-use crate::segment::{Numbers, Wire};
+use super::namespace::as_root;
+use super::pod::{Client, IPV4, PROXY, Pod, connect, wait_until};
+use super::segment::{Numbers, Wire};
 
 /// So far beyond what was sent that no window reaches there.
 const NOWHERE_NEAR: u32 = 50_000_000;

@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use recycling_proxy::redirect::{self, Destination, RedirectError, original_destination};
+use redirect::{Destination, RedirectError, original_destination};
 use settings::RedirectSettings;
 
-use crate::namespace::Namespace;
+use super::namespace::Namespace;
 
 /// The pod's addresses.
 pub(crate) const IPV4: &str = "10.77.0.2";

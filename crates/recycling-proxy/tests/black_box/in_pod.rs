@@ -1,0 +1,14 @@
+//! The proxy in a pod: network namespaces of a test's own, in which the kernel redirects connections to it.
+//!
+//! `ip`, `nft` and `unshare` must be there, and leave to make namespaces.
+
+mod apps;
+mod introduction;
+#[expect(dead_code, reason = "tests of the redirect itself use all of it")]
+#[path = "../../../redirect/tests/redirect/namespace.rs"]
+mod namespace;
+#[expect(dead_code, reason = "tests of the redirect itself use all of it")]
+#[path = "../../../redirect/tests/redirect/pod.rs"]
+mod pod;
+mod running;
+mod vanished;
