@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::proxy::PortNumber;
-use crate::value::InvalidValue;
+use crate::value::{InvalidValue, PortNumber};
 
 /// A port whose `/` answers once the drain is over, as the hook of an app container asks it to.
 #[derive(Clone, Debug, PartialEq, Eq)]

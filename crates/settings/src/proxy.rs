@@ -11,7 +11,7 @@ use crate::option::{OptionSpec, ProxyOption, RawOptions};
 use crate::tls::TlsSettings;
 use crate::value::{
     AppAddress, ByteSize, ControlSocket, CpuQuantity, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections,
-    MaxRequests, MemoryQuantity, PortRef, ProxyProtocol, Span, Switch, Threads,
+    MaxRequests, MemoryQuantity, PortNumber, ProxyProtocol, Span, Switch, Threads,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -214,20 +214,6 @@ impl FromStr for Address {
         text.parse()
             .map(Self)
             .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080"))
-    }
-}
-
-/// A port that must be a number.
-pub(crate) struct PortNumber(pub(crate) u16);
-
-impl FromStr for PortNumber {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        match text.parse() {
-            Ok(PortRef::Number(number)) => Ok(Self(number)),
-            Ok(PortRef::Name(_)) | Err(_) => Err(InvalidValue("port numbers from 1 to 65535, separated by commas")),
-        }
     }
 }
 

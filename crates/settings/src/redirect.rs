@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, RawOptions, RedirectOption};
-use crate::proxy::PortNumber;
-use crate::value::InvalidValue;
+use crate::value::{InvalidValue, PortNumber};
 
 /// Everything that `recycling-proxy redirect` can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]

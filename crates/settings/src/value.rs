@@ -7,6 +7,7 @@ mod image;
 mod limits;
 mod liveness;
 mod names;
+mod port;
 mod quantity;
 mod span;
 
@@ -15,6 +16,7 @@ pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
 pub use liveness::{HttpGet, Liveness, LivenessProbe, Question};
 pub use names::{ControlSocket, FilePath, Interception, LogLevel, PortRef, ProxyProtocol, SecretName, Switch};
+pub(crate) use port::PortNumber;
 pub use quantity::{CpuQuantity, MemoryQuantity};
 pub use span::Span;
 
