@@ -86,7 +86,7 @@ fn start_speaking(
 ) -> Result<Running> {
     let dir = bench.fresh_dir(&peer.to_string())?;
     let setup = Setup { listen: free_port()?, app, protocol, max_requests, dir };
-    let command = peer.command(&bench.tools, &setup)?;
+    let command = peer.command(bench.tools.path_of(peer)?, &setup)?;
     let mut command = match bench.cores.proxy {
         Some(core) => pinned(core, &command),
         None => command,

@@ -8,7 +8,6 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::limits;
-use crate::tools::Tools;
 
 /// More requests than a connection ever carries in a round.
 const ENDLESS: u32 = 1_000_000_000;
@@ -51,9 +50,8 @@ impl Peer {
     /// Those that are asked in HTTP/2; nginx does not speak it to apps.
     pub(crate) const HTTP2: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nghttpx, Self::HaProxy, Self::Envoy];
 
-    /// The command that serves in the foreground until SIGTERM, its configuration written.
-    pub(crate) fn command(self, tools: &Tools, setup: &Setup) -> Result<Command> {
-        let program = tools.path_of(self)?;
+    /// The command by which `program` serves in the foreground until SIGTERM, its configuration written.
+    pub(crate) fn command(self, program: &Path, setup: &Setup) -> Result<Command> {
         let max_requests = setup.max_requests.unwrap_or(ENDLESS);
         let mut command = Command::new(program);
         match self {
