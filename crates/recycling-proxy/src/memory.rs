@@ -7,6 +7,7 @@
 //!  limit of the container
 //!  ├─ the program itself, and slack for fragments
 //!  └─ pool ─┬─ connections: sockets, state and small buffers, taken when they are accepted
+//!           ├─ buffers of sockets that grow with what is sent through them, or else small ones (`socket_memory`)
 //!           ├─ buffers of the usual size, or else small ones: reading goes on in smaller steps
 //!           ├─ streams of HTTP/2
 //!           └─ unfinished heads and handshakes: when the pool is spent, the oldest of them are asked to leave
@@ -108,7 +109,7 @@ impl Memory {
         Self::with(limit, pool_within(limit, settings.threads.get()), places as usize, registry)
     }
 
-    fn with(limit: u64, pool: usize, places: usize, registry: &mut Registry) -> Arc<Self> {
+    pub(crate) fn with(limit: u64, pool: usize, places: usize, registry: &mut Registry) -> Arc<Self> {
         let shortages = Counters::register(
             registry,
             "shortages",
@@ -143,6 +144,12 @@ impl Memory {
         memory
     }
 
+    /// Bytes of the budget that are in use.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.pool.taken()
+    }
+
     /// A place for a connection that was accepted, as soon as there is one. Where there is none, another is asked to leave.
     pub(crate) async fn admit(self: &Arc<Self>) -> Place {
         if let Some(place) = self.place() {
@@ -167,7 +174,7 @@ impl Memory {
         }
     }
 
-    fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn place(self: &Arc<Self>) -> Option<Place> {
         let one_more = |taken: usize| taken.checked_add(1).filter(|taken| *taken <= self.places);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         if !self.pool.take(OF_A_CONNECTION, Use::Connection) {

@@ -27,6 +27,7 @@ impl Place {
             number: memory.roster().next_number(),
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
+            for_kernel: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             moved: AtomicU32::new(0),
             is_listed: AtomicBool::new(true),
@@ -66,6 +67,8 @@ pub(crate) struct Account {
     held: AtomicUsize,
     /// Of these, bytes that stay taken until the connection ends.
     kept: AtomicUsize,
+    /// Of these, bytes for the buffers of its sockets beyond those that every connection has.
+    for_kernel: AtomicUsize,
     /// Of these, bytes for streams beyond those that every connection may have open.
     streams: AtomicUsize,
     /// Steps forward, in whatever it does.
@@ -124,6 +127,16 @@ impl Account {
         taken
     }
 
+    /// Takes `bytes` for what the kernel may hold of the connection, until its end; `false` where there are none.
+    pub(crate) fn reserve_for_kernel(&self, bytes: usize) -> bool {
+        let taken = self.take(bytes, Use::Kernel);
+        if taken {
+            self.for_kernel.fetch_add(bytes, Ordering::Relaxed);
+            self.memory.pool.reserved_for_kernel(bytes);
+        }
+        taken
+    }
+
     /// Memory for a table of so many open streams; `false` where there is none.
     pub(crate) fn holds_streams(&self, open: usize) -> bool {
         let wanted = open.saturating_sub(FREE_STREAMS).saturating_mul(OF_A_STREAM).next_multiple_of(STREAMS_STEP);
@@ -139,7 +152,10 @@ impl Account {
     }
 
     pub(super) fn give_rest_back(&self) {
-        self.give(self.kept.swap(0, Ordering::Relaxed).saturating_add(self.streams.swap(0, Ordering::Relaxed)));
+        let for_kernel = self.for_kernel.swap(0, Ordering::Relaxed);
+        self.memory.pool.released_by_kernel(for_kernel);
+        let others = [&self.kept, &self.streams].map(|bytes| bytes.swap(0, Ordering::Relaxed));
+        self.give(others.into_iter().fold(for_kernel, usize::saturating_add));
     }
 
     /// The connection was refused: its client may read why if there is room for it that long.
@@ -147,7 +163,7 @@ impl Account {
         self.memory.lingers(self);
     }
 
-    /// A message is complete:    /// A message is complete: the connection has said something useful.
+    /// A message is complete: the connection has said something useful.
     pub(crate) fn is_useful(&self) {
         // Asked with every request: the lock is taken for the first one, and behind a long head.
         if self.is_listed.swap(false, Ordering::Relaxed) {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What memory is asked for. What loses least when it is refused is refused first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
+    /// A larger buffer of a socket; where there is none it stays small, which costs the kernel more work.
+    Kernel,
     /// A buffer of the usual size; where there is none, a small one does, which costs more system calls.
     Buffer,
     /// A connection, with its sockets, its small buffers and its TLS; where there is no room, another ends or clients wait.
@@ -21,6 +23,7 @@ impl Use {
     /// The share of the pool up to which this use may fill it, in eighths; `None` where it is never refused.
     const fn eighths(self) -> Option<usize> {
         match self {
+            Self::Kernel => Some(3),
             Self::Buffer | Self::Streams => Some(4),
             Self::Connection => Some(6),
             Self::Unfinished => Some(8),
@@ -34,6 +37,8 @@ impl Use {
 pub(crate) struct Pool {
     size: usize,
     taken: AtomicUsize,
+    /// Of these, bytes that the kernel may take for buffers of sockets.
+    reserved_kernel: AtomicUsize,
     /// Bytes that the kernel has taken for connections, beyond what they have paid for.
     of_kernel: AtomicUsize,
 }
@@ -41,7 +46,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool of `size` bytes, none of which is taken.
     pub(crate) const fn new(size: usize) -> Self {
-        Self { size, taken: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
+        Self { size, taken: AtomicUsize::new(0), reserved_kernel: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
     }
 
     /// Bytes that can be taken before this use may have no more.
@@ -66,9 +71,20 @@ impl Pool {
         self.taken.load(Ordering::Relaxed).saturating_add(self.of_kernel.load(Ordering::Relaxed))
     }
 
+    /// Notes that `bytes`, which were taken, are for the kernel.
+    pub(crate) fn reserved_for_kernel(&self, bytes: usize) {
+        self.reserved_kernel.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that `bytes` are no longer for the kernel.
+    pub(crate) fn released_by_kernel(&self, bytes: usize) {
+        self.reserved_kernel.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Notes how many bytes the kernel has taken.
     pub(crate) fn note_kernel(&self, bytes: usize) {
-        self.of_kernel.store(bytes, Ordering::Relaxed);
+        let unpaid = bytes.saturating_sub(self.reserved_kernel.load(Ordering::Relaxed));
+        self.of_kernel.store(unpaid, Ordering::Relaxed);
     }
 
     /// Bytes by which it is overdrawn.
@@ -89,6 +105,7 @@ mod tests {
     #[test]
     fn every_use_has_its_ceiling_and_what_is_given_back_can_be_taken_again() {
         for (of, most) in [
+            (Use::Kernel, 300),
             (Use::Buffer, 400),
             (Use::Connection, 600),
             (Use::Streams, 400),
@@ -117,6 +134,21 @@ mod tests {
         pool.note_kernel(0);
         assert_eq!((pool.taken(), pool.overdrawn()), (0, 0));
         assert!(pool.take(400, Use::Buffer));
+    }
+
+    #[test]
+    fn what_is_reserved_for_the_kernel_is_not_counted_twice() {
+        let pool = Pool::new(800);
+        assert!(pool.take(300, Use::Kernel));
+        pool.reserved_for_kernel(300);
+        for (measured, taken) in [(0, 300), (300, 300), (350, 350)] {
+            pool.note_kernel(measured);
+            assert_eq!(pool.taken(), taken, "{measured}");
+        }
+        pool.released_by_kernel(300);
+        pool.give(300);
+        pool.note_kernel(350);
+        assert_eq!(pool.taken(), 350);
     }
 
     #[test]

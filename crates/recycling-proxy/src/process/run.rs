@@ -130,7 +130,7 @@ fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
     let wanted = settings.max_connections.get();
     let room = memory.most_connections();
     if room < wanted as usize {
-        tracing::warn!(
+        tracing::info!(
             max_connections = wanted,
             room,
             memory_limit = memory.limit(),

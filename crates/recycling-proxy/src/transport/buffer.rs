@@ -91,6 +91,11 @@ impl Buffer {
         }
     }
 
+    /// Who pays for what is on its way, and whose bytes these are.
+    pub(crate) fn payer(&self) -> Option<(&Account, Side)> {
+        self.payer.as_ref().map(|(account, side)| (account.as_ref(), *side))
+    }
+
     /// Something of the connection has moved, be it past this buffer.
     pub(crate) fn has_moved(&self) {
         if let Some((account, _)) = &self.payer {

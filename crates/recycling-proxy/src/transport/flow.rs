@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::transport::buffer::Buffer;
 use crate::transport::pipe::Pipe;
+use crate::transport::socket_memory::{Direction, ReceiveBuffer};
 use crate::transport::wire::Wire;
 
 /// As many bytes as come may go past the framing.
@@ -33,6 +34,8 @@ pub(crate) struct Flow {
     /// What the framing has to look at.
     pub(crate) buffer: Buffer,
     pipe: Option<Box<Pipe>>,
+    /// What the kernel holds for the source.
+    received: ReceiveBuffer,
     /// Bytes that went past the framing since it was last told.
     passed_unseen: u64,
     source_ended: bool,
@@ -87,10 +90,10 @@ impl Flow {
             return Ok(false);
         }
         let read = match self.pipe_for(source, sink, unseen) {
-            Some(pipe) => self.poll_fill_pipe(pipe, source, unseen, cx),
+            Some(pipe) => self.poll_fill_pipe(pipe, source, sink, unseen, cx),
             None => self.poll_fill_buffer(source, cx),
         };
-        self.note(read)
+        self.note(read, source, sink)
     }
 
     /// Reads once what may go past the framing, if that is worthwhile: before the head in front of it is written, so that
@@ -106,8 +109,8 @@ impl Flow {
             return Ok(false);
         }
         let Some(pipe) = self.pipe_for(source, sink, unseen) else { return Ok(false) };
-        let read = self.poll_fill_pipe(pipe, source, unseen, cx);
-        self.note(read)
+        let read = self.poll_fill_pipe(pipe, source, sink, unseen, cx);
+        self.note(read, source, sink)
     }
 
     /// The number of bytes that went past the framing since this was last asked.
@@ -116,7 +119,7 @@ impl Flow {
     }
 
     /// `read` has brought so many bytes; none are the end.
-    fn note(&mut self, read: Poll<io::Result<usize>>) -> io::Result<bool> {
+    fn note(&mut self, read: Poll<io::Result<usize>>, source: &Wire, sink: &Wire) -> io::Result<bool> {
         match read {
             Poll::Pending => {
                 self.source_waits = true;
@@ -125,6 +128,10 @@ impl Flow {
             Poll::Ready(Ok(count)) => {
                 self.source_ended = count == 0;
                 self.is_bulk = count as u64 >= UNSEEN_FROM;
+                if let Some((account, from)) = self.buffer.payer() {
+                    let direction = Direction { source: source.socket(), sink: sink.socket(), from, account };
+                    self.received.has_read(count, &direction);
+                }
                 Ok(true)
             }
             Poll::Ready(Err(error)) => {
@@ -146,10 +153,14 @@ impl Flow {
         &mut self,
         mut pipe: Pipe,
         source: &Wire,
+        sink: &Wire,
         unseen: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(socket) = source.plain() else { return Poll::Pending };
+        if let Some((account, from)) = self.buffer.payer() {
+            self.received.expect(unseen, &Direction { source: socket, sink: sink.socket(), from, account });
+        }
         let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
         self.passed_unseen = self.passed_unseen.saturating_add(count as u64);
         self.buffer.has_moved();

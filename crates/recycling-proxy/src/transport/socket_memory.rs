@@ -1,25 +1,303 @@
-//! What the kernel may hold of a connection's bytes.
+//! Bounds what the kernel holds of a connection's bytes.
 //!
-//! Left alone, it lets the buffers of a socket grow to megabytes for a peer that is fast, and those of a peer that then reads
-//! no more stay full: control groups of version 2 count that as the container's memory. So it is told how much is enough.
+//! Without a bound the buffers of a socket grow to megabytes for a fast peer, and stay full once their reader pauses: control
+//! groups of version 2 count that as the container's memory. Small buffers, on the other hand, cost CPU time: each time one is
+//! emptied, the kernel continues the sender's work in our system call. So receive buffers are small until a long body comes, and
+//! the connection reserves memory for a large one in advance, from the [budget](crate::memory).
+//!
+//! | buffer | bytes |
+//! |---|---|
+//! | received, no long body yet | `tcp_rmem[1]`, 128 KiB by default |
+//! | received, long bodies, the budget has room | 1.25 MiB, or twice `net.core.rmem_max` |
+//! | unsent for a client | 64 KiB; what is on its way is not bounded, so that a long way costs no speed |
+//! | unsent for an app | 128 KiB; with a large receive buffer for what its client sends, 512 KiB |
 
 use std::io;
 use std::os::fd::AsFd;
 
 use socket2::SockRef;
+use tokio::net::TcpStream;
 
-/// Bytes towards a client that are not on their way yet. What is on its way is not bounded, so that a long way costs no speed.
-const MOST_UNSENT: u32 = 64 * 1024;
-/// Bytes of the app that were not read yet; the kernel doubles this for its own. The way from the app is within the pod.
-const MOST_UNREAD: usize = 64 * 1024;
+use crate::memory::Account;
+use crate::relay::side::Side;
+
+/// Bytes towards a client that are not on their way yet.
+const MOST_UNSENT_TO_CLIENT: u32 = 64 * 1024;
+/// Bytes towards an app that are not on their way yet: they are on the way only while the app reads.
+const UNSENT_TO_APP: u32 = 128 * 1024;
+/// The same for a long body: 128 KiB cost a tenth more CPU time for 1 MiB.
+const MOST_UNSENT_TO_APP: u32 = 512 * 1024;
+/// What a receive buffer begins with (the default of `tcp_rmem[1]`): it is among what every connection reserves.
+const SMALL: usize = 128 * 1024;
+/// A large receive buffer: a body of 1 MiB fits, so that its source does not wait for us in the middle of it. Longer ones gain
+/// little by more.
+const LARGE: usize = 1280 * 1024;
+/// A body with so much to come is long: a small buffer holds half of it.
+const LONG: u64 = 128 * 1024;
+/// Only such reads make the kernel enlarge a buffer: with many small ones it is never full.
+const LARGE_READ: usize = 16 * 1024;
+/// Without a long body, so many bytes are read before a buffer has to keep its size: the kernel has no reason to enlarge it
+/// before. And a read of so many bytes shows a body that is long, where nothing has told of it.
+const STEP: usize = 64 * 1024;
 
 /// For a listening socket: what it accepts has the same.
 pub(crate) fn bound_of_clients(listener: &impl AsFd) -> io::Result<()> {
-    SockRef::from(listener).set_tcp_notsent_lowat(MOST_UNSENT)
+    SockRef::from(listener).set_tcp_notsent_lowat(MOST_UNSENT_TO_CLIENT)
 }
 
-/// For a connection to the app. What goes to it is not bounded: its own buffers are the app's to size, and ours are empty once it
-/// reads.
+/// For a connection to the app.
 pub(crate) fn bound_of_app(stream: &impl AsFd) -> io::Result<()> {
-    SockRef::from(stream).set_recv_buffer_size(MOST_UNREAD)
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_TO_APP)
+}
+
+/// One direction of a connection, and the account that is charged for what the kernel holds of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Direction<'a> {
+    pub(crate) source: &'a TcpStream,
+    pub(crate) sink: &'a TcpStream,
+    /// Where the bytes come from.
+    pub(crate) from: Side,
+    pub(crate) account: &'a Account,
+}
+
+impl Direction<'_> {
+    /// Reserves memory for large buffers of both sockets. Returns whether the budget has room for them.
+    fn is_reserved(&self) -> bool {
+        let unsent = match self.from {
+            Side::Client => MOST_UNSENT_TO_APP.saturating_sub(UNSENT_TO_APP),
+            Side::App => 0,
+        };
+        let reserved = self.account.reserve_for_kernel((LARGE - SMALL).saturating_add(unsent as usize));
+        if reserved && unsent > 0 {
+            // Where the option cannot be set the connection is gone.
+            let _ = SockRef::from(self.sink).set_tcp_notsent_lowat(MOST_UNSENT_TO_APP);
+        }
+        reserved
+    }
+}
+
+/// The kernel's buffer for what a source sends.
+///
+/// ```text
+///         long body, memory reserved               as large as it may be
+///  New ───────────────────────────────▶ Growing ──────────────────────────▶ Fixed { large: true }
+///   │                                                                          ▲
+///   └─ enough was read, or no memory ─▶ Fixed { large: false } ────────────────┘
+///                                                    long body, memory reserved
+/// ```
+///
+/// The kernel does not enlarge a buffer whose size was set, and before it was it does so for a source that is read as fast as it
+/// sends. No buffer shrinks: a window that was offered is not taken back, and what the peer sends into it would be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReceiveBuffer {
+    /// It has the size that it began with.
+    New {
+        /// Bytes that came in large reads.
+        read: usize,
+    },
+    /// Memory for a large one is reserved, and the kernel enlarges it as it sees fit.
+    Growing,
+    /// It keeps its size.
+    Fixed {
+        /// Whether it is a large one.
+        large: bool,
+    },
+}
+
+impl Default for ReceiveBuffer {
+    fn default() -> Self {
+        Self::New { read: 0 }
+    }
+}
+
+impl ReceiveBuffer {
+    /// Notes that `bytes` will come before the framing has to be examined again.
+    pub(crate) fn expect(&mut self, bytes: u64, direction: &Direction<'_>) {
+        if bytes >= LONG {
+            self.wants_large(direction);
+        }
+    }
+
+    /// Notes a read of `count` bytes.
+    pub(crate) fn has_read(&mut self, count: usize, direction: &Direction<'_>) {
+        if count < LARGE_READ {
+            return;
+        }
+        if count >= STEP {
+            self.wants_large(direction);
+        }
+        let source = direction.source;
+        match self {
+            Self::New { read } => {
+                *read = read.saturating_add(count);
+                if *read >= STEP {
+                    *self = Self::fixed(SMALL, source);
+                }
+            }
+            Self::Growing if size(source) >= LARGE => *self = Self::fixed(LARGE, source),
+            Self::Growing | Self::Fixed { .. } => {}
+        }
+    }
+
+    fn wants_large(&mut self, direction: &Direction<'_>) {
+        *self = match *self {
+            Self::Growing | Self::Fixed { large: true } => return,
+            Self::New { .. } if direction.is_reserved() => Self::Growing,
+            Self::New { .. } => Self::fixed(SMALL, direction.source),
+            Self::Fixed { large: false } if direction.is_reserved() => Self::fixed(LARGE, direction.source),
+            Self::Fixed { large: false } => return,
+        };
+    }
+
+    /// Has the buffer keep this size. The kernel gives no more than the node's `net.core.rmem_max`.
+    fn fixed(size: usize, source: &TcpStream) -> Self {
+        // Where the option cannot be set the connection is gone.
+        let _ = SockRef::from(source).set_recv_buffer_size(size / 2);
+        Self::Fixed { large: size == LARGE }
+    }
+}
+
+/// The size of a receive buffer, as the kernel counts: twice what it is asked for.
+fn size(socket: &TcpStream) -> usize {
+    SockRef::from(socket).recv_buffer_size().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus_client::registry::Registry;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::memory::{Memory, Place};
+
+    const ROOM: usize = 64 << 20;
+    /// Three eighths of it are less than a large buffer.
+    const NO_ROOM: usize = 2 << 20;
+
+    struct Connection {
+        _far: TcpStream,
+        near: TcpStream,
+        sink: TcpStream,
+        from: Side,
+        buffer: ReceiveBuffer,
+        place: Option<Place>,
+        memory: Arc<Memory>,
+        used_before: usize,
+    }
+
+    impl Connection {
+        async fn within(pool: usize) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            let memory = Memory::with(0, pool, 10, &mut Registry::default());
+            let place = memory.place();
+            let used_before = memory.used();
+            let near = near.unwrap().0;
+            let sink = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            bound_of_app(&sink).unwrap();
+            Self {
+                _far: far.unwrap(),
+                near,
+                sink,
+                from: Side::App,
+                buffer: ReceiveBuffer::default(),
+                place,
+                memory,
+                used_before,
+            }
+        }
+
+        fn direction<'a>(&'a self, account: &'a Account) -> Direction<'a> {
+            Direction { source: &self.near, sink: &self.sink, from: self.from, account }
+        }
+
+        fn expects(&mut self, bytes: u64) -> ReceiveBuffer {
+            let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
+            buffer.expect(bytes, &self.direction(&account));
+            self.buffer = buffer;
+            buffer
+        }
+
+        fn reads(&mut self, count: usize) -> ReceiveBuffer {
+            let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
+            buffer.has_read(count, &self.direction(&account));
+            self.buffer = buffer;
+            buffer
+        }
+
+        fn reserved(&self) -> usize {
+            self.memory.used() - self.used_before
+        }
+
+        /// Enlarges the buffer as the kernel would.
+        fn enlarge(&self, size: usize) {
+            SockRef::from(&self.near).set_recv_buffer_size(size / 2).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn short_bodies_have_small_buffers() {
+        let mut connection = Connection::within(ROOM).await;
+        for _ in 0..1000 {
+            assert_eq!(connection.expects(LONG - 1), ReceiveBuffer::New { read: 0 });
+            assert_eq!(connection.reads(LARGE_READ - 1), ReceiveBuffer::New { read: 0 });
+        }
+        assert_eq!(connection.reads(LARGE_READ), ReceiveBuffer::New { read: LARGE_READ });
+        assert_eq!(connection.reads(STEP - LARGE_READ), ReceiveBuffer::Fixed { large: false });
+        assert_eq!((size(&connection.near), connection.reserved()), (SMALL, 0));
+    }
+
+    #[tokio::test]
+    async fn a_long_body_gets_a_large_one_which_is_reserved_until_the_connection_ends() {
+        let mut connection = Connection::within(ROOM).await;
+        assert_eq!(connection.expects(LONG), ReceiveBuffer::Growing);
+        assert_eq!(connection.reserved(), LARGE - SMALL);
+        connection.enlarge(2 * SMALL);
+        assert_eq!(connection.reads(STEP), ReceiveBuffer::Growing);
+        connection.enlarge(2 * LARGE);
+        // Where the node allows none as large, that is the bound.
+        let given = size(&connection.near);
+        assert_eq!(connection.reads(STEP) == ReceiveBuffer::Fixed { large: true }, given >= LARGE);
+        assert_eq!(size(&connection.near), given.min(LARGE));
+        connection.expects(u64::MAX);
+        assert_eq!(connection.reserved(), LARGE - SMALL, "reserved once");
+        drop(connection.place.take());
+        assert_eq!(connection.memory.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_room_in_the_budget_it_stays_small() {
+        let mut connection = Connection::within(NO_ROOM).await;
+        assert_eq!(connection.expects(LONG), ReceiveBuffer::Fixed { large: false });
+        for _ in 0..100 {
+            assert_eq!(connection.reads(STEP), ReceiveBuffer::Fixed { large: false });
+        }
+        assert_eq!((size(&connection.near), connection.reserved()), (SMALL, 0));
+    }
+
+    #[tokio::test]
+    async fn a_small_one_is_enlarged_once_the_budget_has_room() {
+        let mut connection = Connection::within(ROOM).await;
+        connection.buffer = ReceiveBuffer::Fixed { large: false };
+        assert_eq!(connection.reads(STEP - 1), ReceiveBuffer::Fixed { large: false });
+        assert_eq!(connection.reads(STEP), ReceiveBuffer::Fixed { large: true });
+        assert!(size(&connection.near) > SMALL);
+        assert_eq!(connection.reserved(), LARGE - SMALL);
+    }
+
+    #[tokio::test]
+    async fn more_waits_for_an_app_with_a_long_body_that_is_reserved_for() {
+        for (pool, unsent, reserved) in [
+            (ROOM, MOST_UNSENT_TO_APP, LARGE - SMALL + (MOST_UNSENT_TO_APP - UNSENT_TO_APP) as usize),
+            (NO_ROOM, UNSENT_TO_APP, 0),
+        ] {
+            let mut connection = Connection::within(pool).await;
+            connection.from = Side::Client;
+            connection.expects(LONG);
+            assert_eq!(SockRef::from(&connection.sink).tcp_notsent_lowat().unwrap(), unsent);
+            assert_eq!(connection.reserved(), reserved);
+        }
+    }
 }
