@@ -1,0 +1,71 @@
+//! docs/TROUBLESHOOTING.md has an entry for whatever injection tells the author of a workload, in the very words.
+
+use std::fs;
+use std::path::Path;
+
+use inject::{Amount, Note, Outcome, PodSecurity, Resource, SkipReason};
+use json_patch::Patch;
+
+fn page() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TROUBLESHOOTING.md")).unwrap()
+}
+
+/// Where links lead to.
+fn anchor(id: &str) -> String {
+    format!("<a id=\"{id}\"></a>")
+}
+
+/// Notes as the page has them for examples.
+fn notes() -> Vec<Note> {
+    vec![
+        Note::DrainCut { asked: "90s".parse().unwrap(), cut: "20s".parse().unwrap() },
+        Note::OwnHook { container: "web".to_owned() },
+        Note::NotGuaranteed,
+        Note::Fitted { resource: Resource::Cpu, request: Amount::ZERO, limit: None },
+        Note::QuotaShort { quota: "limits.cpu".to_owned(), needed: "80m".to_owned(), left: "50m".to_owned() },
+        Note::NamedPortChosen { level: PodSecurity::Restricted },
+        Note::NamedPortInSandbox,
+        Note::NamedPortOnOpenShift,
+        Note::ByNameAlone,
+        Note::Unnamed { port: 9102 },
+    ]
+}
+
+/// The id of its entry; a new note does not compile without one.
+const fn id(note: &Note) -> &'static str {
+    match note {
+        Note::DrainCut { .. } => "drain_cut",
+        Note::OwnHook { .. } => "own_hook",
+        Note::NotGuaranteed => "not_guaranteed",
+        Note::Fitted { .. } => "fitted",
+        Note::QuotaShort { .. } => "quota_short",
+        Note::NamedPortChosen { .. } => "named_port_chosen",
+        Note::NamedPortInSandbox => "named_port_in_sandbox",
+        Note::NamedPortOnOpenShift => "named_port_on_openshift",
+        Note::ByNameAlone => "by_name_alone",
+        Note::Unnamed { .. } => "unnamed",
+    }
+}
+
+#[test]
+fn every_reason_to_skip_has_an_entry() {
+    let page = page();
+    for reason in SkipReason::ALL {
+        let entry = format!("| {}`{}` | {} |", anchor(reason.label()), reason.label(), reason.sentence());
+        assert!(page.contains(&entry), "docs/TROUBLESHOOTING.md lacks: {entry}");
+        let warnings = Outcome::Skip { reason: *reason, patch: Patch::default() }.warnings();
+        assert_eq!(warnings, [format!("evenkeel: not injected: {}", reason.sentence())]);
+    }
+}
+
+#[test]
+fn every_note_has_an_entry() {
+    let page = page();
+    for note in notes() {
+        let said = note.to_string();
+        // Other amounts than none are made by the crate alone.
+        let said = said.split("request 0").next().unwrap();
+        let entry = format!("| {}`evenkeel: {said}", anchor(id(&note)));
+        assert!(page.contains(&entry), "docs/TROUBLESHOOTING.md lacks: {entry}");
+    }
+}
