@@ -47,6 +47,22 @@ fn alerts_ask_for_metrics_that_there_are() {
     }
 }
 
+/// An alert wakes somebody who has never heard of it.
+#[test]
+fn every_alert_has_an_entry_in_its_runbook() {
+    const PAGE: &str = "docs/TROUBLESHOOTING.md";
+    let rendered = rendered(PARTS.last().unwrap());
+    let groups = rendered.one("PrometheusRule")["spec"]["groups"].as_array().unwrap();
+    let page = text(PAGE);
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
+        let alert = rule["alert"].as_str().unwrap();
+        assert!(page.contains(&format!("\n### {alert}\n")), "{PAGE} has no entry for {alert}");
+        // The anchor that GitHub makes of the heading.
+        let url = format!("https://github.com/evenkeel/evenkeel/blob/main/{PAGE}#{}", alert.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], url);
+    }
+}
+
 #[test]
 fn the_dashboard_is_json_that_asks_for_metrics_that_there_are() {
     let rendered = rendered(PARTS.last().unwrap());
