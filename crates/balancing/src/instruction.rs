@@ -23,6 +23,13 @@ impl Interval {
     /// Two instructions may be lost before the rule rests.
     const VALID_FOR: u32 = 3;
 
+    /// While a workload levels, or has just changed.
+    pub const IN_A_WAVE: Self = Self(Duration::from_secs(1));
+    /// While a workload is level.
+    pub const AT_REST: Self = Self(Duration::from_secs(5));
+    /// While a workload has no load.
+    pub const WITHOUT_LOAD: Self = Self(Duration::from_secs(15));
+
     /// Returns the interval of a duration, in whole milliseconds; `None` outside of 0.1 s to 60 s.
     pub fn new(duration: Duration) -> Option<Self> {
         (Self::LEAST..=Self::MOST).contains(&duration).then(|| Self(whole_milliseconds(duration)))

@@ -16,6 +16,7 @@ use inject::NamespaceFacts;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::{Selector, SelectorExt};
 use kube::{Api, Client};
+use projection::Rule;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -23,7 +24,6 @@ use tracing::{debug, warn};
 use self::cache::Cache;
 pub(crate) use self::demands::DEMANDS;
 use self::name::is_name;
-use crate::projection::Rule;
 
 /// Workloads come in bursts, and a label that has just been set should count soon.
 const FRESH: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::projection::{OBJECT, Projector};
+use projection::{OBJECT, Projector};
 
 /// What a parsed value takes at most, in bytes: its place in an array that has just grown, or in the entries of an object.
 const VALUE: usize = 240;

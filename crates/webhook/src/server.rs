@@ -11,20 +11,19 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Handle, Server};
 use futures_util::future::try_join;
 use kube::Client;
+use projection::{ClusterError, OBJECT};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
 use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
 use crate::clock::Clock;
-use crate::cluster::{self, ClusterError};
 use crate::events::Watch;
 use crate::health::Health;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
 use crate::places::Guest;
-use crate::projection::OBJECT;
 use crate::review::{self, Judge, Reviewer};
 use crate::settings::{Settings, Tls};
 use crate::tls;
@@ -102,14 +101,14 @@ impl Webhook {
     pub async fn start(settings: &Settings, judge: Judge, clock: Clock) -> Result<Self, StartError> {
         let shared = Shared::new(clock);
         let judge = if settings.read_namespaces {
-            let client = cluster::client(&NAMESPACE).await?;
-            let lists = cluster::client(&DEMANDS).await?;
+            let client = projection::client(&NAMESPACE).await?;
+            let lists = projection::client(&DEMANDS).await?;
             judge.knowing(Namespaces::of_cluster(client, lists, settings.namespaces.clone()))
         } else {
             judge
         };
         let keeper = match &settings.tls {
-            Tls::Own(names) => keep_own(cluster::client(&OBJECT).await?, names, &shared),
+            Tls::Own(names) => keep_own(projection::client(&OBJECT).await?, names, &shared),
             Tls::Files { certificate, key } => {
                 let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
                 keeper.reload()?;

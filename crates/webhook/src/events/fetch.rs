@@ -5,7 +5,6 @@ use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
 use tracing::warn;
 
-use crate::cluster;
 use crate::object::ObjectText;
 
 const NOT_FOUND: u16 = 404;
@@ -34,7 +33,7 @@ pub(super) async fn fetch(client: &Client, resource: &ApiResource, object: &Dyna
         Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Fetched::Gone,
         Err(error) => {
             warn!(?namespace, name, %error, "the workload cannot be read");
-            if cluster::is_too_large(&error) { Fetched::TooLarge } else { Fetched::Failed }
+            if projection::is_too_large(&error) { Fetched::TooLarge } else { Fetched::Failed }
         }
     }
 }

@@ -11,6 +11,7 @@ use kube::core::{GroupVersionKind, Selector};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watching};
 use kube::{Api, Client, ResourceExt};
+use projection::{ClusterError, OBJECT, Rule};
 use serde_json::Value;
 use settings::PREFIX;
 use tracing::{debug, warn};
@@ -20,11 +21,9 @@ use super::memory::{Memory, number};
 use super::notice::{Notice, refusal};
 use super::publish::{event, publish};
 use crate::clock::Clock;
-use crate::cluster::{self, ClusterError};
 use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
-use crate::projection::{OBJECT, Rule};
 
 /// So many objects are in memory at once while all are listed; of each no more than [`WORKLOAD`].
 const PAGE: u32 = 25;
@@ -128,11 +127,11 @@ impl Watch {
             return Ok(Vec::new());
         }
         let cluster = Arc::new(Cluster {
-            workloads: cluster::client(&WORKLOAD).await?,
-            objects: cluster::client(&OBJECT).await?,
+            workloads: projection::client(&WORKLOAD).await?,
+            objects: projection::client(&OBJECT).await?,
             namespaces: Namespaces::of_cluster(
-                cluster::client(&NAMESPACE).await?,
-                cluster::client(&DEMANDS).await?,
+                projection::client(&NAMESPACE).await?,
+                projection::client(&DEMANDS).await?,
                 reviewed.clone(),
             ),
             desk: Desk::new(LARGEST),
@@ -245,7 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::projection::Projector;
+    use projection::Projector;
 
     #[test]
     fn annotations_on_the_workload_or_its_template_ask() {

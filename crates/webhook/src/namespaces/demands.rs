@@ -7,8 +7,7 @@ use kube::core::Request;
 use serde_json::Value;
 use tracing::debug;
 
-use crate::cluster;
-use crate::projection::Rule;
+use projection::Rule;
 
 /// A namespace has one or two of each. Who makes more, to keep one from being seen, has pods refused that are his own.
 const MOST: u32 = 32;
@@ -71,7 +70,7 @@ async fn list(client: &Client, namespace: &str, plural: &str) -> Result<Value, S
             debug!(namespace, plural, status.message, "taken for none");
             Ok(Value::Null)
         }
-        Err(error) if cluster::is_too_large(&error) => {
+        Err(error) if projection::is_too_large(&error) => {
             debug!(namespace, plural, "larger than what is read, and taken for none");
             Ok(Value::Null)
         }
@@ -88,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::projection::Projector;
+    use projection::Projector;
 
     fn projected(list: &Value) -> Value {
         serde_json::from_slice(&Projector::project(&DEMANDS, list.to_string().as_bytes())).unwrap()

@@ -4,16 +4,16 @@ use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::body::Bytes;
-use axum::http::Response;
-use hyper::body::{Body, Frame};
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame};
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use tower::BoxError;
 use tower::layer::layer_fn;
 use tower::util::MapResponse;
 
-use crate::projection::{Projector, Rule, TooLarge};
+use crate::{Projector, Rule, TooLarge};
 
 /// What is read of one answer, or of one event of a watch. What API servers store is smaller, mostly.
 const LONGEST_ANSWER: usize = 2 << 20;
@@ -30,7 +30,7 @@ pub enum ClusterError {
 }
 
 /// A client of the API server, for one use. Of each object it reads what `rule` keeps.
-pub(crate) async fn client(rule: &'static Rule) -> Result<Client, ClusterError> {
+pub async fn client(rule: &'static Rule) -> Result<Client, ClusterError> {
     let config = Config::infer().await.map_err(ClusterError::Unknown)?;
     let builder = ClientBuilder::try_from(config).map_err(|error| ClusterError::Unusable(Box::new(error)))?;
     let projecting = layer_fn(move |service| MapResponse::new(service, move |response| projected(response, rule)));
@@ -38,7 +38,7 @@ pub(crate) async fn client(rule: &'static Rule) -> Result<Client, ClusterError> 
 }
 
 /// Whether what was asked for is larger than what is read of an answer.
-pub(crate) fn is_too_large(error: &kube::Error) -> bool {
+pub fn is_too_large(error: &kube::Error) -> bool {
     let first: &(dyn Error + 'static) = error;
     std::iter::successors(Some(first), |error| (*error).source()).any(<dyn Error>::is::<TooLarge>)
 }

@@ -1,16 +1,19 @@
-//! Parts of JSON documents, picked while they come in, so that no more of a document than these is ever in memory.
+//! Parts of JSON documents, picked while they come in, so that no more of a document than these is ever in memory; and a client of
+//! the API server that reads no more than these.
 //!
 //! Whoever may write an object decides how large it is: up to 1.5 MiB in etcd, several times that in JSON, and 30 to 70 times
 //! that once it is parsed. A [`Rule`] says which parts count; a [`Projector`] passes these on and drops the rest. It needs
 //! memory for a name and a level for each array and object that is kept in part, and none for what it drops.
 
+mod client;
 mod projector;
 
-pub(crate) use projector::{Projector, TooLarge};
+pub use client::{ClusterError, client, is_too_large};
+pub use projector::{Projector, TooLarge};
 
 /// What is kept of a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// All of it.
     Keep,
     /// Nothing. The member that it is the value of goes too.
@@ -54,7 +57,7 @@ impl Rule {
 
 /// Any object of Kubernetes, a list of them, or an event of a watch, without the record of who set which field. That is as
 /// large as the object, and nobody here reads it.
-pub(crate) static OBJECT: Rule = Rule::Members(
+pub static OBJECT: Rule = Rule::Members(
     &[
         ("metadata", &Rule::Members(&[("managedFields", &Rule::Drop)], &Rule::Keep)),
         ("items", &Rule::Elements(usize::MAX, &OBJECT)),

@@ -1,6 +1,6 @@
 //! The reader of JSON text that passes on what a rule keeps.
 
-use super::Rule;
+use crate::Rule;
 
 /// A longer name of a member is no name that a rule knows: the member is dropped.
 const LONGEST_NAME: usize = 1024;
@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 1024;
 ///       └──────────────────────────▶ Name
 /// ```
 #[derive(Debug)]
-pub(crate) struct Projector {
+pub struct Projector {
     rule: &'static Rule,
     /// The arrays and objects around what is read now, but those that are kept or dropped as a whole.
     open: Vec<Open>,
@@ -32,7 +32,7 @@ pub(crate) struct Projector {
 /// More of a document is kept than may be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected at most {0} bytes of what is read of a document")]
-pub(crate) struct TooLarge(usize);
+pub struct TooLarge(usize);
 
 #[derive(Debug)]
 struct Open {
@@ -75,12 +75,12 @@ enum Escape {
 
 impl Projector {
     /// Keeps what `rule` keeps of each document, which may be `most` bytes.
-    pub(crate) fn new(rule: &'static Rule, most: usize) -> Self {
+    pub fn new(rule: &'static Rule, most: usize) -> Self {
         Self { rule, open: Vec::new(), state: State::Value, most, written: 0 }
     }
 
     /// What `rule` keeps of the document in `text`.
-    pub(crate) fn project(rule: &'static Rule, text: &[u8]) -> Vec<u8> {
+    pub fn project(rule: &'static Rule, text: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(text.len());
         // No document is longer.
         _ = Self::new(rule, usize::MAX).push(text, &mut kept);
@@ -88,7 +88,7 @@ impl Projector {
     }
 
     /// Reads on, and appends to `kept` what is kept of it.
-    pub(crate) fn push(&mut self, mut text: &[u8], kept: &mut Vec<u8>) -> Result<(), TooLarge> {
+    pub fn push(&mut self, mut text: &[u8], kept: &mut Vec<u8>) -> Result<(), TooLarge> {
         while let Some(byte) = text.first() {
             let before = kept.len();
             let read = match &self.state {
@@ -302,7 +302,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::projection::OBJECT;
+    use crate::OBJECT;
 
     static SCALAR: Rule = Rule::Scalar(3);
     static SOME: Rule = Rule::Members(
