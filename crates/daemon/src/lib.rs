@@ -1,14 +1,19 @@
 //! What every long-running program of ours does alike: it logs to standard error, raises its limit of open files, listens on
-//! IPv6 and IPv4, ends by a signal, and tells an error in one sentence.
+//! IPv6 and IPv4, shows its health and metrics, ends by a signal, and tells an error in one sentence.
 
 mod descriptors;
 mod error;
+mod host;
 mod listen;
 mod log;
+mod serve;
 mod termination;
+mod visitors;
 
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use error::in_one_sentence;
+pub use host::host_name;
 pub use listen::listen;
 pub use log::{Log, log};
+pub use serve::serve;
 pub use termination::Termination;

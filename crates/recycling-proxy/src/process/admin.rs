@@ -12,10 +12,9 @@
 //! is the default of Kubernetes: where an author's own `httpGet` is merged with ours, no path of ours is left in it.
 //!
 //! Whoever reaches the pod may ask. So what is asked of an app, and at which port, is never the word of a request: it comes from
-//! the settings, or this would be a way to the pod's loopback for everybody. Connections are bounded ([`guests`]), and what the
+//! the settings, or this would be a way to the pod's loopback for everybody. Connections are bounded ([`daemon::serve`]), and what the
 //! app says is shared ([`shared`]): however many ask, it is probed once at a time.
 
-mod guests;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -23,22 +22,17 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
 
-use self::guests::Guests;
 use self::shared::Shared;
 use crate::app::dial::{App, Dialer};
 use crate::app::hold::Hold;
@@ -46,12 +40,6 @@ use crate::app::liveness::Prober;
 use crate::app::liveness::health::Health;
 use crate::app::proxy_protocol::Ends;
 
-/// The time for a scraper's or a kubelet's request head.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// A request head of theirs has a hundred bytes or two; it is the least that hyper allows.
-const MOST_HEAD: usize = 8 * 1024;
-/// How long accepting pauses after a failure.
-const PAUSE: Duration = Duration::from_millis(100);
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the endpoints answer from.
@@ -81,24 +69,14 @@ impl Admin {
 
     /// Serves for as long as the process lives.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
-        let guests = Guests::default();
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            // Who has left already needs no answer.
-            let Ok(ends) = ends(&stream) else { continue };
-            let admin = Arc::clone(&self);
-            let serving = tokio::spawn(async move {
-                let service = service_fn(|request| admin.answer(request, ends));
-                let mut server = http1::Builder::new();
-                server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MOST_HEAD);
-                // A scraper that leaves early has lost its scrape and nothing else.
-                let _ = server.serve_connection(TokioIo::new(stream), service).await;
-            });
-            guests.enter(ends.client.ip(), serving.abort_handle());
-        }
+        let service_of = |stream: &TcpStream| {
+            let (admin, ends) = (Arc::clone(&self), ends(stream)?);
+            Ok(service_fn(move |request| {
+                let admin = Arc::clone(&admin);
+                async move { admin.answer(request, ends).await }
+            }))
+        };
+        daemon::serve(listener, service_of).await;
     }
 
     async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Result<Response<Full<Bytes>>, Infallible> {

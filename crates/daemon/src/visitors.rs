@@ -1,4 +1,4 @@
-//! Who is connected to the admin port, and who has to leave when there are too many.
+//! The connections to a port that are open, and which is closed when there are too many.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,9 +9,9 @@ use tokio::task::AbortHandle;
 /// A kubelet and some scrapers need a handful; an app's hook one for each container, for as long as a drain lasts.
 const MOST: usize = 64;
 
-/// The connections that there are, by their arrival.
+/// The open connections, by their arrival.
 #[derive(Debug, Default)]
-pub(super) struct Guests {
+pub(crate) struct Visitors {
     here: Mutex<Present>,
 }
 
@@ -21,10 +21,10 @@ struct Present {
     by_arrival: BTreeMap<u64, (IpAddr, AbortHandle)>,
 }
 
-impl Guests {
+impl Visitors {
     /// Notes a connection. Where there are too many, the oldest leaves of the address that has the most: whoever floods the port
     /// does not keep the kubelet out, nor cut its hooks off.
-    pub(super) fn enter(&self, from: IpAddr, serving: AbortHandle) {
+    pub(crate) fn enter(&self, from: IpAddr, serving: AbortHandle) {
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         here.by_arrival.retain(|_, (_, serving)| !serving.is_finished());
         here.arrivals = here.arrivals.saturating_add(1);
@@ -39,9 +39,9 @@ impl Guests {
 }
 
 /// The first of the address with the most; of several such addresses, of that which came first.
-fn leaves(guests: impl Iterator<Item = (u64, IpAddr)>) -> Option<u64> {
+fn leaves(visitors: impl Iterator<Item = (u64, IpAddr)>) -> Option<u64> {
     let mut addresses: BTreeMap<IpAddr, (usize, u64)> = BTreeMap::new();
-    for (arrival, from) in guests {
+    for (arrival, from) in visitors {
         let (count, _) = addresses.entry(from).or_insert((0, arrival));
         *count = count.saturating_add(1);
     }
@@ -69,26 +69,26 @@ mod tests {
 
     #[test]
     fn the_oldest_of_those_who_are_most_leaves() {
-        for (guests, first) in [
+        for (visitors, first) in [
             (&[][..], None),
             (&[1, 2, 2], Some(1)),
             (&[1, 2, 3], Some(0)),
             (&[3, 2, 1], Some(0)),
             (&[1, 2, 1, 2, 2], Some(1)),
         ] {
-            let guests = guests.iter().enumerate().map(|(arrival, last)| (arrival as u64, address(*last)));
-            assert_eq!(leaves(guests), first);
+            let visitors = visitors.iter().enumerate().map(|(arrival, last)| (arrival as u64, address(*last)));
+            assert_eq!(leaves(visitors), first);
         }
     }
 
     #[tokio::test]
     async fn a_flood_keeps_nobody_else_out() {
-        let guests = Guests::default();
+        let visitors = Visitors::default();
         let kubelet = tokio::spawn(pending::<()>());
-        guests.enter(address(1), kubelet.abort_handle());
+        visitors.enter(address(1), kubelet.abort_handle());
         let flood: Vec<_> = (0..2 * MOST).map(|_| tokio::spawn(pending::<()>())).collect();
         for one in &flood {
-            guests.enter(address(2), one.abort_handle());
+            visitors.enter(address(2), one.abort_handle());
         }
         settle().await;
         assert!(!kubelet.is_finished());
@@ -97,7 +97,7 @@ mod tests {
         kubelet.abort();
         assert!(kubelet.await.unwrap_err().is_cancelled());
         let scraper = tokio::spawn(pending::<()>());
-        guests.enter(address(3), scraper.abort_handle());
+        visitors.enter(address(3), scraper.abort_handle());
         settle().await;
         assert_eq!(flood.iter().filter(|one| !one.is_finished()).count(), MOST - 1);
     }
