@@ -1,4 +1,4 @@
-# The images of evenkeel. The last three stages hold one or two static binaries each and nothing else: no shell, no
+# The images of evenkeel. The last three stages hold one to three static binaries each and nothing else: no shell, no
 # libc, a numeric user.
 #
 #   docker build --target proxy --tag recycling-proxy .
@@ -31,12 +31,12 @@ FROM scratch AS control-plane
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="evenkeel control plane" \
-      org.opencontainers.image.description="The admission webhook and the command line of evenkeel" \
+      org.opencontainers.image.description="The admission webhook, the balancer and the command line of evenkeel" \
       org.opencontainers.image.source="https://github.com/evenkeel/evenkeel" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-COPY --from=build /evenkeel-webhook /evenkeel /
+COPY --from=build /evenkeel-webhook /evenkeel-balancer /evenkeel /
 USER 65532:65532
 ENTRYPOINT ["/evenkeel-webhook"]
 

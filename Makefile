@@ -16,7 +16,7 @@ ACTIONLINT_VERSION := v1.7.12
 CARGO_FUZZ_VERSION := 0.13.2
 # For how long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 60
-# The packages whose programs are shipped, and echo-app.
+# The packages whose programs the demo starts: those that are shipped but the balancer, and echo-app.
 PROGRAMS := --package recycling-proxy --package webhook --package cli --package test-support
 
 # $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
@@ -183,12 +183,12 @@ fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails
 # Static binaries: glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags away
 # from build scripts and procedural macros, which cannot be static.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
-STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel echo-app
+STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel-balancer evenkeel echo-app
 
 .PHONY: static help
 static: ## static release binaries in target/static/: what the images hold
 	RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --locked --release --bins --target $(STATIC_TARGET) $(PROGRAMS)
+		cargo build --locked --release --bins --target $(STATIC_TARGET) $(PROGRAMS) --package balancer
 	mkdir -p target/static
 	for binary in $(STATIC_BINARIES); do \
 		cmp --silent target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || \
@@ -202,7 +202,7 @@ sbom: ## a CycloneDX SBOM of each shipped program in target/sbom/
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) cargo cyclonedx --format json --spec-version 1.5 --describe binaries \
 		--no-build-deps --target $(STATIC_TARGET) --quiet
 	mkdir -p target/sbom
-	for binary in recycling-proxy evenkeel-webhook evenkeel; do \
+	for binary in recycling-proxy evenkeel-webhook evenkeel-balancer evenkeel; do \
 		sed 's|path+file://$(CURDIR)|path+file:///evenkeel|g' crates/*/$${binary}_bin.cdx.json > target/sbom/$$binary.cdx.json || exit 1; \
 	done
 	find . -path ./target -prune -o -name '*_bin.cdx.json' -exec rm {} +

@@ -1,0 +1,130 @@
+//! The command line. Values stay text here; [`crate::settings`] parses them, all at once.
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  In a cluster, as the chart runs it:
+    evenkeel-balancer run --namespace evenkeel
+
+  On any machine whose kubeconfig reaches a cluster and whose network reaches its pods:
+    evenkeel-balancer run --admin 127.0.0.1:8081
+    curl http://127.0.0.1:8081/workloads
+
+  A second key, which signs once every pod knows it:
+    kubectl --namespace evenkeel exec deploy/evenkeel-balancer -- /evenkeel-balancer rotate
+
+Every flag has an environment variable; the flag wins. Exit code 64 means that a setting is unusable.";
+
+/// evenkeel's balancer: levels load over the pods of workloads that ask for it (annotation evenkeel.dev/balance: on).
+///
+/// It asks the proxies of their pods for their load, and tells each the mean of its workload, in a signed instruction. A pod above
+/// the mean retires as many connections as its excess is worth. Of several replicas one leads.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel-balancer", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Balance until told to end (SIGTERM or SIGINT).
+    #[command(after_help = EXAMPLES)]
+    Run(Box<RunArguments>),
+    /// Make a second key, and print its public half. It signs once every pod that reports knows it: after a rollout of each
+    /// balanced workload.
+    Rotate(KeyArguments),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// The flags of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArguments {
+    /// Where /metrics, /livez, /readyz and /workloads are shown, in plain HTTP. The default takes IPv4 too; port 0 is any free one,
+    /// which the log names.
+    #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_BALANCER_ADMIN", default_value = "[::]:8081")]
+    pub admin: String,
+
+    /// Where the keys are kept.
+    #[command(flatten)]
+    pub keys: KeyArguments,
+
+    /// The Lease of the leader, in the same namespace.
+    #[arg(long, value_name = "NAME", env = "EVENKEEL_BALANCER_LEASE_NAME", default_value = "evenkeel-balancer")]
+    pub lease_name: String,
+
+    /// The name of this replica in the Lease. The default is the name of the pod.
+    #[arg(long, value_name = "NAME", env = "EVENKEEL_BALANCER_IDENTITY")]
+    pub identity: Option<String>,
+
+    /// The admin port of the proxies.
+    #[arg(long, value_name = "PORT", env = "EVENKEEL_BALANCER_PROXY_PORT", default_value = "15211")]
+    pub proxy_port: String,
+
+    /// What is logged to standard error: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", env = "EVENKEEL_BALANCER_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// The flags that name the objects of the keys.
+#[derive(Clone, Debug, Args)]
+pub struct KeyArguments {
+    /// The namespace of the Secret, the ConfigMap and the Lease.
+    #[arg(long, value_name = "NAME", env = "EVENKEEL_BALANCER_NAMESPACE", default_value = "evenkeel")]
+    pub namespace: String,
+
+    /// The Secret that keeps the private key. The first replica fills it.
+    #[arg(long, value_name = "NAME", env = "EVENKEEL_BALANCER_SECRET_NAME", default_value = "evenkeel-balancer-key")]
+    pub secret_name: String,
+
+    /// The ConfigMap that shows the public keys, which the webhook puts into pods.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "EVENKEEL_BALANCER_CONFIG_MAP_NAME",
+        default_value = "evenkeel-balancer-keys"
+    )]
+    pub config_map_name: String,
+}
+
+impl RunArguments {
+    /// Returns the environment variable of a flag.
+    pub fn env(flag: &str) -> String {
+        format!("EVENKEEL_BALANCER_{}", flag.to_uppercase().replace('-', "_"))
+    }
+}
+
+impl Arguments {
+    /// Writes completions for `shell`.
+    pub fn completions(shell: Shell, to: &mut dyn std::io::Write) {
+        clap_complete::generate(shell, &mut Self::command(), "evenkeel-balancer", to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_environment_names_agree() {
+        let mut command = Arguments::command();
+        command.build();
+        for name in ["run", "rotate"] {
+            let command = command.find_subcommand(name).unwrap();
+            let own = |arg: &&clap::Arg| !["help", "version"].contains(&arg.get_id().as_str());
+            for arg in command.get_arguments().filter(own) {
+                let flag = arg.get_long().unwrap();
+                assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(&*RunArguments::env(flag)), "{flag}");
+                assert!(arg.get_help().is_some(), "{flag} teaches nothing");
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Which replica leads: the one that holds the Lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::in_one_sentence;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+const FIELD_MANAGER: &str = "evenkeel-balancer";
+/// How often a leader renews the Lease, and the others look at it.
+const EVERY: Duration = Duration::from_secs(1);
+/// A Lease that has not changed for so long is taken over. An instruction is in force for as long.
+const HELD_FOR: Duration = Duration::from_secs(3);
+/// For how long a leader goes on that cannot reach the API server. Nobody can take over meanwhile, unless it alone is cut off: two
+/// leaders for a while do no harm, as each takes only higher sequence numbers.
+const GOES_ON_FOR: Duration = Duration::from_mins(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const CONFLICT: u16 = 409;
+const NOT_FOUND: u16 = 404;
+
+/// What a candidate does after it has seen the Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It holds the Lease, and renews it.
+    Renew,
+    /// Nobody holds it, or its holder has fallen silent.
+    Take,
+    /// Another holds it.
+    Wait,
+}
+
+/// What a candidate has seen of the Lease. It compares no clock with that of another machine: a holder is silent once the Lease has not
+/// changed for a while by the candidate's own clock.
+///
+/// ```text
+/// Wait ── unchanged for 3 s, or given up ──▶ Take ── written ──▶ Renew ── another holds it ──▶ Wait
+/// ```
+#[derive(Debug)]
+struct Candidate {
+    identity: String,
+    version: String,
+    seen_at: Duration,
+}
+
+impl Candidate {
+    fn new(identity: String) -> Self {
+        Self { identity, version: String::new(), seen_at: Duration::ZERO }
+    }
+
+    fn step(&mut self, holder: &str, version: &str, now: Duration) -> Step {
+        if self.version != version {
+            version.clone_into(&mut self.version);
+            self.seen_at = now;
+        }
+        if holder == self.identity {
+            Step::Renew
+        } else if holder.is_empty() || now.saturating_sub(self.seen_at) >= HELD_FOR {
+            Step::Take
+        } else {
+            Step::Wait
+        }
+    }
+}
+
+/// Stands for election for as long as it is polled; [`resign`](Self::resign) hands the Lease on.
+pub struct Election {
+    leases: Api<Lease>,
+    name: String,
+    candidate: Candidate,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    start: Instant,
+    /// The Lease as it was read or written last.
+    held: Option<String>,
+    reached_at: Duration,
+    is_unreachable: bool,
+}
+
+impl Election {
+    /// Returns the candidate `identity` for the Lease `name`. It needs `get`, `patch` and `create` on it.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: String,
+        identity: String,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            leases: Api::namespaced(client, namespace),
+            name,
+            candidate: Candidate::new(identity),
+            clock,
+            metrics,
+            start: Instant::now(),
+            held: None,
+            reached_at: Duration::ZERO,
+            is_unreachable: false,
+        }
+    }
+
+    /// Tells `leads` whether this replica leads. Cancel safe.
+    pub async fn run(&mut self, leads: &watch::Sender<bool>) {
+        let mut times = interval(EVERY);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            let round = timeout(ANSWER_WITHIN, self.round()).await;
+            let leads_now = match round {
+                Ok(Ok(leads)) => {
+                    self.reached();
+                    leads
+                }
+                Ok(Err(error)) => self.failed(&in_one_sentence(&error), *leads.borrow()),
+                Err(_) => self.failed("no answer", *leads.borrow()),
+            };
+            if leads.send_if_modified(|before| std::mem::replace(before, leads_now) != leads_now) {
+                info!(leads = leads_now, identity = self.candidate.identity, "leadership has changed");
+            }
+            self.metrics.leads(leads_now);
+        }
+    }
+
+    fn reached(&mut self) {
+        if std::mem::take(&mut self.is_unreachable) {
+            info!(lease = self.name, "the Lease can be read and written again");
+        }
+        self.reached_at = self.start.elapsed();
+        self.metrics.lease(true, self.clock.since_epoch().as_secs_f64());
+    }
+
+    /// Returns whether this replica leads although it cannot reach the Lease.
+    fn failed(&mut self, error: &str, led: bool) -> bool {
+        if !std::mem::replace(&mut self.is_unreachable, true) {
+            warn!(lease = self.name, error, "the Lease cannot be read or written");
+        }
+        self.metrics.lease(false, 0.0);
+        led && self.start.elapsed().saturating_sub(self.reached_at) < GOES_ON_FOR
+    }
+
+    /// Gives the Lease up, so that another replica leads within a second.
+    pub async fn resign(&mut self) {
+        if let Some(version) = self.held.take() {
+            let given_up = timeout(ANSWER_WITHIN, self.write("", &version, 0)).await;
+            info!(given_up = matches!(given_up, Ok(Ok(Some(_)))), "the Lease is handed on");
+        }
+    }
+
+    async fn round(&mut self) -> Result<bool, kube::Error> {
+        // A leader writes without reading first; a conflict says that another has written.
+        if let Some(version) = self.held.take() {
+            let identity = self.candidate.identity.clone();
+            self.held = self.write(&identity, &version, 0).await?;
+            if self.held.is_some() {
+                return Ok(true);
+            }
+        }
+        let lease = self.read().await?;
+        let spec = lease.spec.unwrap_or_default();
+        let version = lease.metadata.resource_version.unwrap_or_default();
+        let holder = spec.holder_identity.unwrap_or_default();
+        let now = self.start.elapsed();
+        let transitions = spec.lease_transitions.unwrap_or_default();
+        let identity = self.candidate.identity.clone();
+        self.held = match self.candidate.step(&holder, &version, now) {
+            Step::Wait => None,
+            Step::Renew => self.write(&identity, &version, transitions).await?,
+            Step::Take => self.write(&identity, &version, transitions.saturating_add(1)).await?,
+        };
+        Ok(self.held.is_some())
+    }
+
+    async fn read(&self) -> Result<Lease, kube::Error> {
+        match self.leases.get(&self.name).await {
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
+                // By server-side apply, as `create` can be allowed for one name with that alone.
+                let empty = json!({
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": { "name": self.name },
+                });
+                self.leases.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(empty)).await
+            }
+            read => read,
+        }
+    }
+
+    /// Writes the Lease if it is still at `version`. Returns its new version, or `None` if somebody else has written.
+    async fn write(&self, holder: &str, version: &str, transitions: i32) -> Result<Option<String>, kube::Error> {
+        let now = i64::try_from(self.clock.since_epoch().as_micros()).unwrap_or(i64::MAX);
+        let now = MicroTime(Timestamp::from_microsecond(now).unwrap_or_default());
+        let mut spec = json!({
+            "holderIdentity": holder,
+            "leaseDurationSeconds": HELD_FOR.as_secs(),
+            "renewTime": now,
+        });
+        if transitions > 0 {
+            spec["leaseTransitions"] = transitions.into();
+            spec["acquireTime"] = spec["renewTime"].clone();
+        }
+        let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        match self.leases.patch(&self.name, &params, &Patch::Merge(patch)).await {
+            Ok(lease) => Ok(lease.metadata.resource_version),
+            Err(kube::Error::Api(status)) if status.code == CONFLICT => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_holder_that_renews_keeps_it() {
+        let mut candidate = Candidate::new("me".to_owned());
+        for second in 0..60 {
+            let step = candidate.step("other", &second.to_string(), second * SECOND);
+            assert_eq!(step, Step::Wait, "{second}");
+        }
+    }
+
+    #[test]
+    fn a_holder_that_falls_silent_loses_it_after_three_seconds() {
+        let mut candidate = Candidate::new("me".to_owned());
+        let start = 1000 * SECOND;
+        assert_eq!(candidate.step("other", "1", start), Step::Wait, "it may have been renewed just now");
+        assert_eq!(candidate.step("other", "1", start + 2 * SECOND), Step::Wait);
+        assert_eq!(candidate.step("other", "1", start + 3 * SECOND), Step::Take);
+        assert_eq!(candidate.step("other", "2", start + 4 * SECOND), Step::Wait, "another was faster");
+        assert_eq!(candidate.step("me", "3", start + 5 * SECOND), Step::Renew);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_taken_at_once() {
+        let mut candidate = Candidate::new("me".to_owned());
+        assert_eq!(candidate.step("", "1", SECOND), Step::Take);
+    }
+}

@@ -1,0 +1,215 @@
+//! Prometheus metrics of the balancer. None has a workload in its labels: the proxies' own metrics tell of each.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use balancing::Refusal;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::asking::NoReport;
+use crate::planning::Withheld;
+
+/// In seconds: the loop looks every 50 ms, and one second late is an alarm.
+const LATENESS: [f64; 8] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
+/// The state of a workload that gets instructions.
+const INSTRUCTED: &str = "instructed";
+
+/// What is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    leader: Gauge,
+    pods: Family<PodLabels, Gauge>,
+    workloads: Family<StateLabels, Gauge>,
+    reports: Family<ResultLabels, Counter>,
+    instructions: Counter,
+    refused: Family<ReasonLabels, Counter>,
+    lateness: Histogram,
+    watch_failures: Family<ResourceLabels, Counter>,
+    lease_failures: Counter,
+    last_contact: Gauge<f64, AtomicU64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PodLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabels {
+    resource: &'static str,
+}
+
+impl Metrics {
+    /// Nothing is counted yet.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("evenkeel_balancer");
+        let metrics = Self {
+            leader: Gauge::default(),
+            pods: Family::default(),
+            workloads: Family::default(),
+            reports: Family::default(),
+            instructions: Counter::default(),
+            refused: Family::default(),
+            lateness: Histogram::new(LATENESS),
+            watch_failures: Family::default(),
+            lease_failures: Counter::default(),
+            last_contact: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("leader", "Whether this replica leads: 1 or 0", metrics.leader.clone());
+        registry.register(
+            "pods",
+            "Pods with the label of balancing that the leader knows, by whether they have reported",
+            metrics.pods.clone(),
+        );
+        registry.register(
+            "workloads",
+            "Workloads by whether the leader sends them instructions, and why not",
+            metrics.workloads.clone(),
+        );
+        registry.register("reports", "Answers of proxies, by what they are", metrics.reports.clone());
+        registry.register(
+            "instructions",
+            "Instructions signed: one per workload and interval",
+            metrics.instructions.clone(),
+        );
+        registry.register(
+            "refused_instructions",
+            "Instructions that proxies refused, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register_with_unit(
+            "lateness",
+            "From the time at which the pods of a workload are to be asked until they are",
+            Unit::Seconds,
+            metrics.lateness.clone(),
+        );
+        registry.register("watch_failures", "Watches of the API server that failed", metrics.watch_failures.clone());
+        registry.register(
+            "lease_failures",
+            "Reads and writes of the Lease that failed",
+            metrics.lease_failures.clone(),
+        );
+        registry.register_with_unit(
+            "lease_contact_timestamp",
+            "When the Lease was read or written last, in Unix time",
+            Unit::Seconds,
+            metrics.last_contact.clone(),
+        );
+        metrics.show_zeros();
+        Self { registry, ..metrics }
+    }
+
+    fn show_zeros(&self) {
+        for result in NoReport::LABELS {
+            drop(self.reports.get_or_create(&ResultLabels { result }));
+        }
+        for reason in Refusal::ALL {
+            drop(self.refused.get_or_create(&ReasonLabels { reason: reason.label() }));
+        }
+        for resource in ["pods", "endpointslices"] {
+            drop(self.watch_failures.get_or_create(&ResourceLabels { resource }));
+        }
+    }
+
+    /// Notes whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Notes how many pods there are, and how many of them belong to no workload yet.
+    pub fn pods(&self, all: usize, unknown: usize) {
+        for (state, count) in [("reporting", all - unknown), ("unknown", unknown)] {
+            self.pods.get_or_create(&PodLabels { state }).set(number(count));
+        }
+    }
+
+    /// Notes the state of every workload.
+    pub fn workloads(&self, states: impl Iterator<Item = Option<Withheld>>) {
+        let mut counts = vec![0; Withheld::ALL.len() + 1];
+        for state in states {
+            let place = state.and_then(|state| Withheld::ALL.iter().position(|known| *known == state));
+            counts[place.map_or(0, |place| place + 1)] += 1;
+        }
+        let labels = std::iter::once(INSTRUCTED).chain(Withheld::ALL.iter().map(|state| state.label()));
+        for (state, count) in labels.zip(counts) {
+            self.workloads.get_or_create(&StateLabels { state }).set(count);
+        }
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, result: &'static str) {
+        self.reports.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts an instruction.
+    pub fn instructed(&self) {
+        self.instructions.inc();
+    }
+
+    /// Counts an instruction that a proxy refused.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused.get_or_create(&ReasonLabels { reason: refusal.label() }).inc();
+    }
+
+    /// Notes how late a round is begun, in seconds.
+    pub fn late(&self, seconds: f64) {
+        self.lateness.observe(seconds);
+    }
+
+    /// Counts a watch that failed.
+    pub fn watch_failed(&self, resource: &'static str) {
+        self.watch_failures.get_or_create(&ResourceLabels { resource }).inc();
+    }
+
+    /// Notes whether the Lease could be read or written, at a time in seconds since the epoch.
+    pub fn lease(&self, was_reached: bool, since_epoch: f64) {
+        if was_reached {
+            self.last_contact.set(since_epoch);
+        } else {
+            self.lease_failures.inc();
+        }
+    }
+
+    /// Returns all metrics in the text format of `OpenMetrics`.
+    ///
+    /// # Errors
+    /// None that is known: the text is written to memory.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

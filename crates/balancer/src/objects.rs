@@ -1,0 +1,230 @@
+//! What is read of Pods and of `EndpointSlice`s.
+
+use std::net::IpAddr;
+
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use projection::Rule;
+use serde_json::Value;
+
+use crate::planning::{Pod, Slice};
+
+/// A uid has 36 characters, an address up to 45, and a name up to 253.
+const UID: Rule = Rule::Scalar(64);
+/// What an API server takes in one slice.
+const MOST_ENDPOINTS: usize = 1000;
+
+static METADATA: Rule = Rule::Members(
+    &[
+        ("name", &Rule::Keep),
+        ("namespace", &Rule::Keep),
+        ("uid", &Rule::Keep),
+        ("resourceVersion", &Rule::Keep),
+        ("continue", &Rule::Keep),
+        ("deletionTimestamp", &Rule::Keep),
+        // A bookmark may say by this that a list is complete.
+        ("annotations", &Rule::Prefixed(1, &["k8s.io/initial-events-end"], &Rule::Scalar(8))),
+    ],
+    &Rule::Drop,
+);
+
+/// Of Pods, of lists of them, and of events of their watch: names, uid, addresses and readiness.
+pub(crate) static POD: Rule = Rule::Members(
+    &[
+        ("kind", &Rule::Keep),
+        ("apiVersion", &Rule::Keep),
+        ("metadata", &METADATA),
+        (
+            "status",
+            &Rule::Members(
+                &[
+                    ("phase", &Rule::Scalar(16)),
+                    ("podIP", &Rule::Scalar(64)),
+                    ("hostIP", &Rule::Scalar(64)),
+                    ("conditions", &Rule::Elements(64, &CONDITION)),
+                ],
+                &Rule::Drop,
+            ),
+        ),
+        ("items", &Rule::Elements(usize::MAX, &POD)),
+        ("type", &Rule::Keep),
+        ("object", &POD),
+        // An event that tells of an error has a Status for its object.
+        ("code", &Rule::Keep),
+        ("reason", &Rule::Keep),
+        ("message", &Rule::Scalar(512)),
+    ],
+    &Rule::Drop,
+);
+
+static CONDITION: Rule = Rule::Members(&[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16))], &Rule::Drop);
+
+/// Of `EndpointSlice`s, of lists of them, and of events of their watch: whose uid is ready. No address is read.
+pub(crate) static SLICE: Rule = Rule::Members(
+    &[
+        ("kind", &Rule::Keep),
+        ("apiVersion", &Rule::Keep),
+        ("metadata", &METADATA),
+        ("endpoints", &Rule::Elements(MOST_ENDPOINTS, &ENDPOINT)),
+        ("items", &Rule::Elements(usize::MAX, &SLICE)),
+        ("type", &Rule::Keep),
+        ("object", &SLICE),
+        ("code", &Rule::Keep),
+        ("reason", &Rule::Keep),
+        ("message", &Rule::Scalar(512)),
+        ("status", &Rule::Scalar(16)),
+    ],
+    &Rule::Drop,
+);
+
+static ENDPOINT: Rule = Rule::Members(
+    &[
+        ("conditions", &Rule::Members(&[("ready", &Rule::Scalar(8))], &Rule::Drop)),
+        ("targetRef", &Rule::Members(&[("kind", &Rule::Scalar(16)), ("uid", &UID)], &Rule::Drop)),
+    ],
+    &Rule::Drop,
+);
+
+/// Reads a Pod.
+pub(crate) fn pod_of(object: &DynamicObject) -> Option<Pod> {
+    let status = object.data.get("status").unwrap_or(&Value::Null);
+    let text = |key| status.get(key).and_then(Value::as_str);
+    let address = text("podIP").and_then(|address| address.parse::<IpAddr>().ok());
+    // The address of a Pod that has ended may be another's by now; that of a Pod in its node's network is the node's.
+    let is_its_own = object.metadata.deletion_timestamp.is_none()
+        && !matches!(text("phase"), Some("Succeeded" | "Failed"))
+        && text("hostIP") != text("podIP");
+    let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let is_true = |condition: &Value, kind| condition["type"] == kind && condition["status"] == "True";
+    Some(Pod {
+        uid: object.uid()?.into(),
+        namespace: object.namespace()?.into(),
+        name: object.name_any().into(),
+        address: address.filter(|_| is_its_own),
+        is_ready: is_its_own && { conditions }.any(|condition| is_true(condition, "Ready")),
+    })
+}
+
+/// Reads an `EndpointSlice`. Readiness that is not told counts as ready, as its API has it.
+pub(crate) fn slice_of(object: &DynamicObject) -> Option<Slice> {
+    let endpoints = object.data.get("endpoints").and_then(Value::as_array).into_iter().flatten();
+    let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] != false).filter_map(|endpoint| {
+        let target = &endpoint["targetRef"];
+        target["uid"].as_str().filter(|_| target["kind"] == "Pod").map(Into::into)
+    });
+    Some(Slice { namespace: object.namespace()?.into(), name: object.name_any().into(), ready: ready.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use projection::Projector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(rule: &'static Rule, object: &Value) -> DynamicObject {
+        serde_json::from_slice(&Projector::project(rule, object.to_string().as_bytes())).unwrap()
+    }
+
+    fn pod(metadata: &Value, status: &Value) -> Pod {
+        let mut object = json!({
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {"name": "web-1", "namespace": "shop", "uid": "u", "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "app", "env": [{"name": "A", "value": "x".repeat(1000)}]}]},
+            "status": {
+                "phase": "Running",
+                "podIP": "10.0.0.7",
+                "hostIP": "192.168.0.1",
+                "conditions": [{"type": "Ready", "status": "True", "message": "x"}],
+            },
+        });
+        for (key, value) in metadata.as_object().unwrap() {
+            object["metadata"][key] = value.clone();
+        }
+        for (key, value) in status.as_object().unwrap() {
+            object["status"][key] = value.clone();
+        }
+        pod_of(&read(&POD, &object)).unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_asked_at_its_own_address_alone() {
+        let own = Some(IpAddr::from([10, 0, 0, 7]));
+        let none = json!({});
+        for (metadata, status, address, is_ready) in [
+            (none.clone(), json!({}), own, true),
+            (none.clone(), json!({"conditions": [{"type": "Ready", "status": "False"}]}), own, false),
+            (none.clone(), json!({"conditions": null}), own, false),
+            (none.clone(), json!({"phase": "Succeeded"}), None, false),
+            (none.clone(), json!({"phase": "Failed"}), None, false),
+            (none.clone(), json!({"hostIP": "10.0.0.7"}), None, false),
+            (none.clone(), json!({"podIP": null}), None, true),
+            (none.clone(), json!({"podIP": "example.com"}), None, true),
+            (none.clone(), json!({"podIP": "fd00::7"}), Some("fd00::7".parse().unwrap()), true),
+            (json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), json!({}), None, false),
+        ] {
+            let read = pod(&metadata, &status);
+            assert_eq!((read.address, read.is_ready), (address, is_ready), "{metadata} {status}");
+            assert_eq!((&*read.uid, &*read.namespace, &*read.name), ("u", "shop", "web-1"));
+        }
+    }
+
+    #[test]
+    fn who_is_ready_in_a_slice() {
+        let endpoint = |ready: Value, kind: &str, uid: &str| {
+            json!({
+                "addresses": ["169.254.169.254"],
+                "conditions": {"ready": ready, "serving": true},
+                "targetRef": {"kind": kind, "namespace": "bank", "name": "x", "uid": uid},
+            })
+        };
+        let slice = json!({
+            "kind": "EndpointSlice",
+            "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": "web-abc", "namespace": "shop", "uid": "s"},
+            "addressType": "IPv4",
+            "endpoints": [
+                endpoint(json!(true), "Pod", "1"),
+                endpoint(json!(null), "Pod", "2"),
+                endpoint(json!(false), "Pod", "3"),
+                endpoint(json!(true), "Node", "4"),
+                {"addresses": ["10.0.0.1"]},
+            ],
+            "ports": [{"port": 80}],
+        });
+        let read = slice_of(&read(&SLICE, &slice)).unwrap();
+        assert_eq!((&*read.namespace, &*read.name), ("shop", "web-abc"));
+        assert_eq!(read.ready, ["1".into(), "2".into()]);
+        assert!(!format!("{read:?}").contains("169.254"));
+    }
+
+    #[test]
+    fn a_large_object_takes_little() {
+        let large = json!({
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {"name": "a", "namespace": "b", "uid": "c", "annotations": {"x": "y".repeat(200_000)}},
+            "spec": {"x": "y".repeat(200_000)},
+            "status": {"podIP": "1".repeat(10_000), "conditions": vec![json!({"type": "x".repeat(1000)}); 1000]},
+        });
+        let list =
+            json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": "x"}, "items": vec![large; 10]});
+        let read = Projector::project(&POD, list.to_string().as_bytes());
+        assert!(read.len() < 100_000, "{}", read.len());
+    }
+
+    #[test]
+    fn a_full_page_of_the_largest_slices_is_within_what_is_read() {
+        let endpoint = json!({
+            "conditions": {"ready": false},
+            "targetRef": {"kind": "Pod", "uid": "00000000-0000-0000-0000-000000000000"},
+        });
+        let slice = json!({
+            "metadata": {"name": "a".repeat(253), "namespace": "a".repeat(63), "uid": "u", "resourceVersion": "1"},
+            "endpoints": vec![endpoint; 1000],
+        });
+        let page = json!({"items": vec![slice; 16]});
+        assert!(Projector::project(&SLICE, page.to_string().as_bytes()).len() < 2 << 20);
+    }
+}

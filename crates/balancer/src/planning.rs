@@ -1,0 +1,12 @@
+//! What the balancer decides, without I/O: changes of the cluster, reports and time in; whom to ask, and with which instruction, out.
+
+mod balancer;
+mod group;
+mod pace;
+mod patience;
+mod pod;
+mod roster;
+
+pub use balancer::{Asked, Balancer, Round, Taken};
+pub use group::{Group, Summary, Withheld};
+pub use pod::{Change, Pod, Slice, Uid};

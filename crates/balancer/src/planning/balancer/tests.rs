@@ -1,0 +1,378 @@
+//! A cluster in a test's hands: changes and answers in, rounds out.
+
+use balancing::{BalanceState, Quantity, Recent, Sequence};
+use proptest::prelude::*;
+
+use super::super::group::Withheld;
+use super::super::pod::{Pod, Slice};
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// A wall clock of the year 2026.
+const EPOCH: Duration = Duration::from_secs(1_790_000_000);
+
+/// A cluster with some pods of one workload, which answer with a load each.
+struct World {
+    balancer: Balancer,
+    now: Duration,
+    /// What the wall clock is ahead of `EPOCH + now`, in seconds.
+    skew: i64,
+    pods: BTreeMap<Uid, FakePod>,
+}
+
+#[derive(Clone)]
+struct FakePod {
+    load: f64,
+    workload: &'static str,
+    is_silent: bool,
+    sequence: Option<Sequence>,
+}
+
+/// An instruction that was sent, and to whom.
+#[derive(Debug)]
+struct Sent {
+    at: Duration,
+    instruction: WorkloadInstruction,
+    to: Vec<Uid>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut balancer = Balancer::default();
+        balancer.observe(Change::Pods(Vec::new()), Duration::ZERO);
+        balancer.observe(Change::Slices(Vec::new()), Duration::ZERO);
+        Self { balancer, now: Duration::from_secs(1000), skew: 0, pods: BTreeMap::new() }
+    }
+
+    fn with(loads: &[f64]) -> Self {
+        let mut world = Self::new();
+        for (n, load) in loads.iter().enumerate() {
+            world.add(&n.to_string(), *load);
+        }
+        world
+    }
+
+    /// A pod becomes ready.
+    fn add(&mut self, uid: &str, load: f64) {
+        let pod = FakePod { load, workload: "shop/Deployment/web", is_silent: false, sequence: None };
+        self.pods.insert(uid.into(), pod);
+        self.balancer.observe(Change::Pod(pod_of(uid)), self.now);
+        self.publish();
+    }
+
+    fn remove(&mut self, uid: &str) {
+        self.pods.remove(uid);
+        self.balancer.observe(Change::PodGone(uid.into()), self.now);
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let ready = self.pods.keys().cloned().collect();
+        let slice = Slice { namespace: "shop".into(), name: "web-1".into(), ready };
+        self.balancer.observe(Change::Slice(slice), self.now);
+    }
+
+    fn pod(&mut self, uid: &str) -> &mut FakePod {
+        self.pods.get_mut(uid).unwrap()
+    }
+
+    /// Lets time pass in steps of 100 ms; every pod that is not silent answers at once.
+    fn run(&mut self, duration: Duration) -> Vec<Sent> {
+        let end = self.now + duration;
+        let mut sent = Vec::new();
+        while self.now < end {
+            self.now += Duration::from_millis(100);
+            for round in self.due() {
+                let to = round.pods.iter().map(|asked| asked.uid.clone()).collect();
+                for asked in round.pods {
+                    self.answer(&asked.uid, round.instruction.as_ref());
+                }
+                sent.extend(round.instruction.map(|instruction| Sent { at: self.now, instruction, to }));
+            }
+        }
+        sent
+    }
+
+    fn due(&mut self) -> Vec<Round> {
+        let clock = EPOCH.as_secs().saturating_add_signed(self.skew);
+        self.balancer.due(self.now, Duration::from_secs(clock) + self.now)
+    }
+
+    fn answer(&mut self, uid: &Uid, instruction: Option<&WorkloadInstruction>) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        if pod.is_silent {
+            self.balancer.failed(uid, self.now);
+            return;
+        }
+        if let Some(instruction) = instruction {
+            assert!(pod.sequence < Some(instruction.sequence()), "a proxy would refuse {instruction:?}");
+            pod.sequence = Some(instruction.sequence());
+        }
+        let report = report(pod);
+        self.balancer.answered(uid, report, self.now);
+    }
+
+    fn summary(&self) -> &Summary {
+        self.balancer.summaries().next().unwrap().1.unwrap()
+    }
+}
+
+fn pod_of(uid: &str) -> Pod {
+    let address = Some(IpAddr::from([10, 0, 0, 1]));
+    Pod { uid: uid.into(), namespace: "shop".into(), name: uid.into(), address, is_ready: true }
+}
+
+fn report(pod: &FakePod) -> Report {
+    let mut report = Report::new(pod.workload.parse().unwrap());
+    report.load = Quantity::new(pod.load).unwrap();
+    report.connections = 10;
+    let seconds = Quantity::new(300.0).unwrap();
+    report.recent = Recent { requests: Quantity::new(pod.load * 30.0).unwrap(), seconds };
+    report.state = BalanceState::InForce;
+    report.sequence = pod.sequence;
+    report
+}
+
+fn means(sent: &[Sent]) -> Vec<f64> {
+    sent.iter().map(|sent| sent.instruction.rule().mean()).collect()
+}
+
+#[test]
+fn the_pods_of_a_workload_are_told_their_mean() {
+    let mut world = World::with(&[30.0, 10.0, 20.0]);
+    let sent = world.run(10 * SECOND);
+    let first = &sent[0];
+    assert!((first.instruction.rule().mean() - 20.0).abs() < 1e-9);
+    assert!((first.instruction.rule().connection_rate() - 2.0).abs() < 1e-9);
+    assert_eq!(first.to.len(), 3);
+    assert!(first.at <= Duration::from_secs(1004), "{:?}", first.at);
+}
+
+#[test]
+fn a_new_pod_counts_three_seconds_after_it_is_ready() {
+    let mut world = World::with(&[20.0, 20.0]);
+    world.run(20 * SECOND);
+    let ready_at = world.now;
+    world.add("new", 0.0);
+    let sent = world.run(5 * SECOND);
+    let (before, after): (Vec<_>, Vec<_>) = sent.into_iter().partition(|sent| sent.at < ready_at + 3 * SECOND);
+    assert!(means(&before).iter().all(|mean| (mean - 20.0).abs() < 1e-9));
+    assert!(means(&after).iter().all(|mean| (mean - 40.0 / 3.0).abs() < 1e-9), "{after:?}");
+    assert!(after[0].at <= ready_at + Duration::from_millis(3100), "told at once: {:?}", after[0].at);
+    assert_eq!(after[0].instruction.since_change(), Duration::ZERO);
+    assert_eq!(after[0].instruction.interval().get(), SECOND);
+}
+
+#[test]
+fn a_pod_that_is_gone_no_longer_counts() {
+    let mut world = World::with(&[20.0, 20.0, 80.0]);
+    world.run(20 * SECOND);
+    let gone_at = world.now;
+    world.remove("2");
+    let sent = world.run(2 * SECOND);
+    assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
+    assert!(sent[0].at <= gone_at + Duration::from_millis(100));
+}
+
+#[test]
+fn the_pace_follows_the_workload() {
+    for (loads, settled_for, apart) in [
+        ([20.0, 20.0], 20, 1),
+        ([20.0, 20.0], 90, 5),
+        // Twice the other is beyond the widest tolerance.
+        ([31.0, 9.0], 90, 1),
+        ([0.0, 0.0], 90, 15),
+    ] {
+        let mut world = World::with(&loads);
+        world.run(settled_for * SECOND);
+        let sent = world.run(45 * SECOND);
+        let gap = sent[1].at.saturating_sub(sent[0].at);
+        assert_eq!(gap.as_secs(), apart, "{loads:?} {gap:?}");
+        assert_eq!(sent[1].instruction.interval().get().as_secs(), apart);
+    }
+}
+
+#[test]
+fn one_pod_gets_no_instruction() {
+    let mut world = World::with(&[20.0]);
+    assert!(world.run(60 * SECOND).is_empty());
+    assert_eq!(world.summary().withheld, Some(Withheld::FewPods));
+}
+
+#[test]
+fn a_silent_pod_is_left_out_and_nobody_waits_for_it() {
+    let mut world = World::with(&[10.0, 10.0, 10.0, 90.0]);
+    world.run(20 * SECOND);
+    world.pod("3").is_silent = true;
+    let sent = world.run(20 * SECOND);
+    let last = sent.last().unwrap();
+    assert!((last.instruction.rule().mean() - 10.0).abs() < 1e-9, "its last report counts for five seconds");
+    assert!(sent.windows(2).all(|pair| pair[1].at <= pair[0].at + Duration::from_millis(1100)));
+    assert!(sent.iter().filter(|sent| sent.to.contains(&"3".into())).count() < 8, "it is asked less and less");
+    assert_eq!((world.summary().settled, world.summary().reporting), (4, 3));
+}
+
+#[test]
+fn nothing_is_sent_while_more_than_a_third_is_missing() {
+    let mut world = World::with(&[10.0; 6]);
+    world.run(20 * SECOND);
+    for uid in ["0", "1"] {
+        world.pod(uid).is_silent = true;
+    }
+    assert!(!world.run(20 * SECOND).is_empty(), "a third is not more than a third");
+    world.pod("2").is_silent = true;
+    world.run(6 * SECOND);
+    assert!(world.run(20 * SECOND).is_empty());
+    assert_eq!(world.summary().withheld, Some(Withheld::Missing));
+    for uid in ["0", "1", "2"] {
+        world.pod(uid).is_silent = false;
+    }
+    world.run(16 * SECOND);
+    assert!(!world.run(5 * SECOND).is_empty());
+}
+
+#[test]
+fn a_pod_that_never_answers_belongs_to_nobody() {
+    let mut world = World::with(&[10.0, 10.0]);
+    for uid in ["a", "b", "c", "d"] {
+        world.add(uid, 0.0);
+        world.pod(uid).is_silent = true;
+    }
+    let sent = world.run(20 * SECOND);
+    assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
+    assert_eq!(world.balancer.count_pods(), (6, 4));
+}
+
+#[test]
+fn another_workload_of_the_namespace_has_its_own_mean() {
+    let mut world = World::with(&[10.0, 30.0, 100.0, 300.0]);
+    for uid in ["2", "3"] {
+        world.pod(uid).workload = "shop/Deployment/api";
+    }
+    let sent = world.run(10 * SECOND);
+    for sent in sent {
+        let mean = if sent.instruction.workload().name() == "api" { 200.0 } else { 20.0 };
+        assert!((sent.instruction.rule().mean() - mean).abs() < 1e-9, "{sent:?}");
+        assert_eq!(sent.to.len(), 2);
+    }
+}
+
+#[test]
+fn a_pod_does_not_speak_for_another_namespace() {
+    let mut world = World::with(&[10.0, 10.0, 1000.0]);
+    world.pod("2").workload = "bank/Deployment/web";
+    let sent = world.run(20 * SECOND);
+    assert!(sent.iter().all(|sent| sent.instruction.workload().namespace() == "shop" && sent.to.len() == 2));
+    assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
+    assert_eq!(world.balancer.summaries().count(), 1);
+}
+
+#[test]
+fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
+    let mut world = World::with(&[10.0, 10.0]);
+    world.run(10 * SECOND);
+    for skew in [3600, -3600, 0] {
+        world.skew = skew;
+        // The proxies in this world refuse what is not newer.
+        assert!(!world.run(10 * SECOND).is_empty());
+    }
+    world.skew = -7200;
+    world.balancer.restart(world.now);
+    assert!(!world.run(10 * SECOND).is_empty());
+}
+
+#[test]
+fn after_a_restart_all_is_as_before_within_three_seconds() {
+    let mut world = World::with(&[10.0, 30.0, 20.0]);
+    world.run(30 * SECOND);
+    world.balancer.restart(world.now);
+    let sent = world.run(3 * SECOND);
+    assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
+    assert_eq!(sent[0].to.len(), 3);
+}
+
+#[test]
+fn an_answer_of_a_pod_that_is_gone_counts_for_nothing() {
+    let mut world = World::with(&[10.0, 10.0]);
+    world.run(10 * SECOND);
+    let report = report(world.pod("1"));
+    world.remove("1");
+    assert_eq!(world.balancer.answered(&"1".into(), report, world.now), Taken::Gone);
+    assert_eq!(world.balancer.count_pods(), (1, 0));
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_not_asked_before() {
+    let mut world = World::new();
+    world.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of("1") }), world.now);
+    world.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), world.now);
+    world.now += 30 * SECOND;
+    assert_eq!(world.due(), []);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Add(u8),
+    Remove(u8),
+    Silence(u8, bool),
+    Load(u8, u16),
+    Move(u8),
+    Skew(i16),
+    Restart,
+    Wait(u8),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0u8..6).prop_map(Step::Add),
+        (0u8..6).prop_map(Step::Remove),
+        (0u8..6, any::<bool>()).prop_map(|(uid, is_silent)| Step::Silence(uid, is_silent)),
+        (0u8..6, any::<u16>()).prop_map(|(uid, load)| Step::Load(uid, load)),
+        (0u8..6).prop_map(Step::Move),
+        any::<i16>().prop_map(Step::Skew),
+        Just(Step::Restart),
+        (1u8..8).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: numbers rise, nobody is told who is gone or asked twice at once, a mean lies within the loads that were
+    /// ever reported, and a workload has at least two pods.
+    #[test]
+    fn whatever_happens(steps in proptest::collection::vec(steps(), 1..40)) {
+        let mut world = World::new();
+        let mut highest: f64 = 0.0;
+        for step in steps {
+            match step {
+                Step::Add(uid) => world.add(&uid.to_string(), 1.0),
+                Step::Remove(uid) => world.remove(&uid.to_string()),
+                Step::Silence(uid, is_silent) => {
+                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.is_silent = is_silent }
+                }
+                Step::Load(uid, load) => {
+                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.load = f64::from(load) }
+                    highest = highest.max(f64::from(load));
+                }
+                Step::Move(uid) => {
+                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.workload = "shop/Deployment/api" }
+                }
+                Step::Skew(skew) => world.skew = i64::from(skew),
+                Step::Restart => world.balancer.restart(world.now),
+                Step::Wait(seconds) => {
+                    let sent = world.run(u32::from(seconds) * SECOND);
+                    for Sent { instruction, to, .. } in sent {
+                        prop_assert!(instruction.rule().mean() <= highest.max(1.0));
+                        prop_assert!(to.iter().all(|uid| world.pods.contains_key(uid)));
+                    }
+                }
+            }
+            let members: Vec<Uid> = world.balancer.groups().flat_map(|group| group.members().cloned()).collect();
+            let mut once = members.clone();
+            once.sort();
+            once.dedup();
+            prop_assert_eq!(once.len(), members.len(), "a pod belongs to one workload");
+            prop_assert!(world.balancer.unknown.len() <= world.balancer.pods.len());
+            prop_assert!(world.balancer.groups().all(|group| group.members().next().is_some()));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One workload: the reports of its pods, and the instruction that follows from them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use balancing::{Interval, Report, Sequence, Workload, WorkloadInstruction};
+use retirement::Tolerance;
+
+use super::pace::{Activity, interval};
+use super::pod::Uid;
+use super::roster::Roster;
+
+/// A report counts for three intervals, and for at least this long: a pod that is starved of CPU answers late.
+const REPORT_COUNTS: Duration = Duration::from_secs(5);
+/// After the first report of a workload the others of its pods are waited for, as after a change of leader.
+const FIRST_REPORTS: Duration = Duration::from_secs(2);
+/// Below this sum of remembered requests a workload has no load: the last one was minutes ago.
+const LEAST_REQUESTS: f64 = 1.0;
+
+/// Why a workload gets no instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Withheld {
+    /// Its first report is too recent: others are still to come.
+    Starting,
+    /// Fewer than two of its pods have settled.
+    FewPods,
+    /// More than a third of its settled pods do not report.
+    Missing,
+    /// No higher sequence number is left, or the sum of the loads is no number.
+    Exhausted,
+}
+
+impl Withheld {
+    /// Every reason, in the order in which they are checked.
+    pub const ALL: &[Self] = &[Self::Starting, Self::FewPods, Self::Missing, Self::Exhausted];
+
+    /// Returns the word for it in metrics and JSON.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::FewPods => "few_pods",
+            Self::Missing => "reports_missing",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// A report, and until when it counts.
+#[derive(Clone, Debug)]
+struct Reported {
+    report: Report,
+    until: Duration,
+}
+
+/// What is remembered of a workload.
+#[derive(Debug)]
+pub struct Group {
+    workload: Workload,
+    /// The pods that have said to belong to it.
+    members: BTreeMap<Uid, Reported>,
+    first_report_at: Duration,
+    settled: Vec<Uid>,
+    changed_at: Duration,
+    last_sequence: Option<Sequence>,
+    interval: Interval,
+    /// When its pods are to be asked next.
+    pub(super) next_round: Duration,
+    last: Option<Summary>,
+}
+
+/// What a round found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Pods that have settled.
+    pub settled: usize,
+    /// Those of them whose report counts.
+    pub reporting: usize,
+    /// The mean load of these, in requests per second.
+    pub mean: f64,
+    /// The highest load of these, in requests per second.
+    pub highest: f64,
+    /// The mean rate of a connection, in requests per second.
+    pub connection_rate: f64,
+    /// The connections of all pods that report, and those of them that are marked.
+    pub connections: u64,
+    /// See `connections`.
+    pub marked: u64,
+    /// The time since the settled pods have changed.
+    pub since_change: Duration,
+    /// How often the pods are asked.
+    pub interval: Interval,
+    /// Why there is no instruction; `None` if there is one.
+    pub withheld: Option<Withheld>,
+}
+
+impl Group {
+    /// Returns the state of a workload of which the first report has come at the time `now`.
+    pub(super) fn new(workload: Workload, now: Duration) -> Self {
+        Self {
+            workload,
+            members: BTreeMap::new(),
+            first_report_at: now,
+            settled: Vec::new(),
+            changed_at: now,
+            last_sequence: None,
+            interval: Interval::IN_A_WAVE,
+            next_round: now + FIRST_REPORTS,
+            last: None,
+        }
+    }
+
+    /// Returns its workload.
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// Returns its pods.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Uid> {
+        self.members.keys()
+    }
+
+    /// Returns what the last round found.
+    pub fn summary(&self) -> Option<&Summary> {
+        self.last.as_ref()
+    }
+
+    /// Returns the reports of its pods that have come, old ones too.
+    pub fn reports(&self) -> impl Iterator<Item = (&Uid, &Report)> {
+        self.members.iter().map(|(uid, reported)| (uid, &reported.report))
+    }
+
+    /// Takes in what a pod reports.
+    pub(super) fn report(&mut self, uid: Uid, report: Report, now: Duration) {
+        self.last_sequence = self.last_sequence.max(report.sequence);
+        let until = now + self.interval.validity().max(REPORT_COUNTS);
+        self.members.insert(uid, Reported { report, until });
+    }
+
+    /// Forgets a pod; returns whether any is left.
+    pub(super) fn remove(&mut self, uid: &Uid) -> bool {
+        self.members.remove(uid);
+        !self.members.is_empty()
+    }
+
+    /// Returns the instruction for its pods by the reports that count at the time `now`, if there is to be one, and plans the next
+    /// round. `since_epoch` is the wall clock, of which sequence numbers are made.
+    pub(super) fn round(
+        &mut self,
+        roster: &Roster,
+        now: Duration,
+        since_epoch: Duration,
+    ) -> Option<WorkloadInstruction> {
+        let settled: Vec<Uid> =
+            self.members.keys().filter(|uid| roster.settles_at(uid).is_some_and(|at| at <= now)).cloned().collect();
+        if settled != self.settled {
+            self.settled = settled;
+            self.changed_at = now;
+        }
+        let mut summary = self.summarize(now);
+        let instruction = match summary.withheld {
+            Some(_) => None,
+            None => self.instruct(&summary, since_epoch),
+        };
+        if summary.withheld.is_none() && instruction.is_none() {
+            summary.withheld = Some(Withheld::Exhausted);
+        }
+        self.interval = summary.interval;
+        self.next_round = now + summary.interval.get();
+        // A pod that settles before that is a change, which is to be told at once.
+        let settles = self.members.keys().filter_map(|uid| roster.settles_at(uid)).filter(|at| *at > now).min();
+        self.next_round = settles.map_or(self.next_round, |at| at.min(self.next_round));
+        self.last = Some(summary);
+        instruction
+    }
+
+    fn summarize(&self, now: Duration) -> Summary {
+        let reports: Vec<&Report> = self.settled.iter().filter_map(|uid| self.counts(uid, now)).collect();
+        let sum = |part: fn(&Report) -> f64| reports.iter().map(|report| part(report)).sum::<f64>();
+        let count = |part: fn(&Report) -> u32| reports.iter().map(|report| u64::from(part(report))).sum::<u64>();
+        let requests = sum(|report| report.recent.requests.get());
+        let seconds = sum(|report| report.recent.seconds.get());
+        let mean = if reports.is_empty() { 0.0 } else { sum(|report| report.load.get()) / number(reports.len()) };
+        let highest = reports.iter().map(|report| report.load.get()).fold(0.0, f64::max);
+        let since_change = now.saturating_sub(self.changed_at);
+        let withheld = self.withheld(reports.len(), now);
+        let activity = Activity {
+            has_load: requests >= LEAST_REQUESTS && self.settled.len() > 1,
+            is_uneven: highest > mean * (1.0 + Tolerance::after(since_change).fraction()),
+            since_change,
+        };
+        Summary {
+            settled: self.settled.len(),
+            reporting: reports.len(),
+            mean,
+            highest,
+            connection_rate: if seconds > 0.0 { requests / seconds } else { 0.0 },
+            connections: count(|report| report.connections),
+            marked: count(|report| report.marked),
+            since_change,
+            interval: if withheld == Some(Withheld::Starting) { Interval::IN_A_WAVE } else { interval(activity) },
+            withheld,
+        }
+    }
+
+    fn withheld(&self, reporting: usize, now: Duration) -> Option<Withheld> {
+        let missing = self.settled.len() - reporting;
+        if now < self.first_report_at + FIRST_REPORTS {
+            Some(Withheld::Starting)
+        } else if self.settled.len() < 2 {
+            Some(Withheld::FewPods)
+        } else if missing * 3 > self.settled.len() || reporting < 2 {
+            Some(Withheld::Missing)
+        } else {
+            None
+        }
+    }
+
+    fn counts(&self, uid: &Uid, now: Duration) -> Option<&Report> {
+        let reported = self.members.get(uid)?;
+        (reported.until >= now).then_some(&reported.report)
+    }
+
+    fn instruct(&mut self, summary: &Summary, since_epoch: Duration) -> Option<WorkloadInstruction> {
+        let sequence = Sequence::next(since_epoch, self.last_sequence)?;
+        let rates = [summary.mean, summary.connection_rate];
+        let (since_change, interval) = (summary.since_change, summary.interval);
+        let instruction =
+            WorkloadInstruction::new(self.workload.clone(), sequence, rates, since_change, interval).ok()?;
+        self.last_sequence = Some(sequence);
+        Some(instruction)
+    }
+
+    /// Has the pods asked at the time `at`, or before.
+    pub(super) fn hasten(&mut self, at: Duration) {
+        self.next_round = self.next_round.min(at.max(self.first_report_at + FIRST_REPORTS));
+    }
+}
+
+fn number(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}

@@ -1,0 +1,7 @@
+//! The program against an API server of the test's own and proxies that hold to the contract.
+
+mod api_server;
+mod command_line;
+mod process;
+mod proxies;
+mod running;

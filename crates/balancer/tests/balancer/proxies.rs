@@ -1,0 +1,155 @@
+//! Proxies that hold to the contract, each on an address of the loopback network.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use balancing::{LastSequence, PublicKeys, Quantity, Receiver, Recent, Report, WorkloadInstruction};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long anything may take here before it counts as never.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A proxy of the workload `shop/Deployment/web`.
+pub(crate) struct Proxy {
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    state: Arc<Mutex<ProxyState>>,
+    news: Arc<Notify>,
+}
+
+struct ProxyState {
+    load: f64,
+    keys: Option<PublicKeys>,
+    last: LastSequence,
+    received: Vec<WorkloadInstruction>,
+    refusals: usize,
+}
+
+impl Proxy {
+    /// Starts one on 127.0.0.`last` with a load in requests per second. It takes no instruction before it has keys.
+    pub(crate) async fn start(last: u8, port: u16, load: f64) -> Self {
+        let address = IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
+        let listener = TcpListener::bind((address, port)).await.unwrap();
+        let state = ProxyState { load, keys: None, last: LastSequence::NONE, received: Vec::new(), refusals: 0 };
+        let (state, news) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
+        let routes = Router::new()
+            .route("/balance", get(show).post(receive))
+            .with_state((Arc::clone(&state), Arc::clone(&news)));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { name: format!("web-{last}"), address, state, news }
+    }
+
+    /// Gives it the keys that are published.
+    pub(crate) fn learn(&self, keys: &str) {
+        self.state.lock().unwrap().keys = Some(keys.parse().unwrap());
+    }
+
+    pub(crate) fn set_load(&self, load: f64) {
+        self.state.lock().unwrap().load = load;
+    }
+
+    pub(crate) fn count_refusals(&self) -> usize {
+        self.state.lock().unwrap().refusals
+    }
+
+    /// Waits for an instruction that is as the test says.
+    pub(crate) async fn receives(&self, is_it: impl Fn(&WorkloadInstruction) -> bool) -> WorkloadInstruction {
+        let received = async {
+            loop {
+                let news = self.news.notified();
+                if let Some(found) = self.state.lock().unwrap().received.iter().find(|instruction| is_it(instruction)) {
+                    return found.clone();
+                }
+                news.await;
+            }
+        };
+        timeout(PATIENCE, received)
+            .await
+            .unwrap_or_else(|_| panic!("{} received {:?}", self.name, self.state.lock().unwrap().received))
+    }
+
+    /// Forgets what it has received so far.
+    pub(crate) fn forget(&self) {
+        self.state.lock().unwrap().received.clear();
+    }
+
+    /// Returns the Pod.
+    pub(crate) fn pod(&self) -> Value {
+        json!({
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {"name": self.name, "namespace": "shop", "uid": format!("uid-{}", self.name), "resourceVersion": "1"},
+            "status": {
+                "phase": "Running",
+                "podIP": self.address,
+                "hostIP": "192.0.2.1",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        })
+    }
+}
+
+/// Returns an `EndpointSlice` in which these are ready.
+pub(crate) fn slice_of(proxies: &[&Proxy]) -> Value {
+    let endpoint = |proxy: &&Proxy| {
+        json!({
+            // An address that nobody must connect to.
+            "addresses": ["127.0.0.1"],
+            "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "uid": format!("uid-{}", proxy.name)},
+        })
+    };
+    json!({
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {"name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "1"},
+        "addressType": "IPv4",
+        "endpoints": proxies.iter().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+type Shared = (Arc<Mutex<ProxyState>>, Arc<Notify>);
+
+async fn show(State((state, _)): State<Shared>) -> String {
+    report(&state.lock().unwrap()).to_json()
+}
+
+async fn receive(State((state, news)): State<Shared>, body: Bytes) -> (StatusCode, String) {
+    let mut state = state.lock().unwrap();
+    let Some(keys) = state.keys.clone() else { return (StatusCode::NOT_FOUND, String::new()) };
+    let receiver = Receiver::new(keys, "shop/Deployment/web".parse().unwrap());
+    match receiver.receive(&body, state.last) {
+        Ok((last, instruction)) => {
+            state.last = last;
+            state.received.push(instruction);
+            news.notify_waiters();
+            (StatusCode::OK, report(&state).to_json())
+        }
+        Err(refusal) => {
+            state.refusals += 1;
+            let mut report = report(&state);
+            report.refused = Some(refusal);
+            (StatusCode::FORBIDDEN, report.to_json())
+        }
+    }
+}
+
+fn report(state: &ProxyState) -> Report {
+    let quantity = |number| Quantity::new(number).unwrap();
+    let mut report = Report::new("shop/Deployment/web".parse().unwrap());
+    report.load = quantity(state.load);
+    report.connections = 10;
+    report.recent = Recent { requests: quantity(state.load * 30.0), seconds: quantity(300.0) };
+    report.sequence = state.last.get();
+    report.keys = state.keys.iter().flat_map(PublicKeys::iter).map(balancing::PublicKey::id).collect();
+    report
+}
