@@ -13,7 +13,7 @@ mod visitors;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use error::in_one_sentence;
 pub use host::host_name;
-pub use listen::listen;
+pub use listen::{listen, listen_shared};
 pub use log::{Log, log};
 pub use serve::serve;
 pub use termination::Termination;

@@ -18,24 +18,51 @@ const BACKLOG: i32 = 4096;
 /// # Panics
 /// Panics outside of a tokio runtime.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    match bind(address) {
+    listen_as(address, Port::Own)
+}
+
+/// Listens on `address` as [`listen`] does, on a port that other processes of the same user may have as well
+/// (`SO_REUSEPORT`): the kernel distributes connections to them.
+///
+/// # Errors
+/// An address that somebody uses alone or is none of this machine.
+///
+/// # Panics
+/// Panics outside of a tokio runtime.
+pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_as(address, Port::Shared)
+}
+
+/// Whether other processes may listen on a port as well.
+#[derive(Clone, Copy)]
+enum Port {
+    Own,
+    Shared,
+}
+
+fn listen_as(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
+    match bind(address, port) {
         Err(error)
             if address.ip() == Ipv6Addr::UNSPECIFIED
                 && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
         {
-            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), port)
         }
         listening => listening,
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     // A restarted program must not wait until the kernel has forgotten the connections of the one before it.
     socket.set_reuse_address(true)?;
+    match port {
+        Port::Own => {}
+        Port::Shared => socket.set_reuse_port(true)?,
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -53,6 +80,14 @@ mod tests {
         let listener = listen("[::]:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_is_shared_by_those_who_agree() {
+        let first = listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        listen_shared(address).unwrap();
+        assert_eq!(listen(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! The two containers that are injected, as JSON.
 
 use serde_json::{Map, Value, json};
-use settings::{ADMIN_PORT, PROXY_USER, RedirectSettings};
+use settings::{ADMIN_PORT, OptionSpec, PROXY_USER, ProxyOption, RedirectOption, RedirectSettings};
 
 use crate::amount::Amount;
 use crate::fit::Resources;
@@ -22,7 +22,7 @@ fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
         "name": REDIRECT_CONTAINER,
         "image": plan.sidecar.image.as_str(),
         "args": ["redirect"],
-        "env": env(settings.to_env()),
+        "env": env(settings.to_env(), &NETWORK.map(|(option, _, path)| (option.env(), path))),
         "resources": resources(&plan.resources),
         // The network namespace belongs to the pod's user namespace, whose root alone may change it.
         "securityContext": {
@@ -44,7 +44,7 @@ fn sidecar(plan: &Plan) -> Value {
         "image": plan.sidecar.image.as_str(),
         "args": ["run"],
         "restartPolicy": "Always",
-        "env": env(plan.proxy.to_env()),
+        "env": env(plan.proxy.to_env(), &told(&plan.takeover)),
         "ports": ports(plan),
         // The proxy is up within milliseconds; what is waited for here is a crowded node.
         "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
@@ -87,8 +87,27 @@ fn ready() -> Value {
     json!({"path": "/readyz", "port": ADMIN_PORT, "scheme": "HTTP"})
 }
 
-fn env(variables: Vec<(&'static str, String)>) -> Value {
-    variables.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+/// What the kubelet tells the containers of a redirection of their pod's network, by the option of each program: an author may ask for
+/// the node's network while no webhook is asked.
+const NETWORK: [(RedirectOption, ProxyOption, &str); 2] = [
+    (RedirectOption::PodIp, ProxyOption::PodIp, "status.podIP"),
+    (RedirectOption::HostIp, ProxyOption::HostIp, "status.hostIP"),
+];
+
+/// The variables of the proxy that the kubelet fills in, each with the field of its pod.
+fn told(takeover: &Takeover) -> Vec<(&'static str, &'static str)> {
+    match takeover {
+        Takeover::Redirect(..) => NETWORK.iter().map(|(_, option, path)| (option.env(), *path)).collect(),
+        Takeover::NamedPort(_) => Vec::new(),
+    }
+}
+
+fn env(variables: Vec<(&'static str, String)>, told: &[(&'static str, &'static str)]) -> Value {
+    let given = variables.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
+    let told = told
+        .iter()
+        .map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}));
+    given.chain(told).collect()
 }
 
 /// A request for both resources, of nothing at the least: a container without one blinds the HorizontalPodAutoscaler for the whole

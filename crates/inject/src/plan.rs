@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use settings::{
-    AppAddress, Interception, PROXY_PORT, ProxyProtocol, ProxySettings, RawOptions, RedirectSettings, Route, Routes,
-    SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
+    AppAddress, Interception, PROXY_PORT, PodNetwork, ProxyProtocol, ProxySettings, RawOptions, RedirectSettings,
+    Route, Routes, SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
 use crate::demands::Demands;
@@ -83,7 +83,8 @@ impl Plan {
             Interception::Redirect => {
                 let probes = ProbePorts::choose(&probed(pod, &ports, sites), &used)?;
                 let (ports, to) = (ports.taken.clone(), PROXY_PORT);
-                Takeover::Redirect(RedirectSettings { ports, to, probes: probes.clone().into_inner() }, probes)
+                let network = PodNetwork::default();
+                Takeover::Redirect(RedirectSettings { ports, to, probes: probes.clone().into_inner(), network }, probes)
             }
             Interception::NamedPort => {
                 notes.push(Note::ByNameAlone);
@@ -102,6 +103,7 @@ impl Plan {
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             liveness,
+            probes: takeover.probes(),
             hold: hold_ports::told(&waiting),
             tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
@@ -145,6 +147,14 @@ impl Plan {
 }
 
 impl Takeover {
+    /// The ports that lead probes past the proxy, each with the app's port.
+    fn probes(&self) -> BTreeMap<u16, u16> {
+        match self {
+            Self::Redirect(settings, _) => settings.probes.clone(),
+            Self::NamedPort(_) => BTreeMap::new(),
+        }
+    }
+
     /// The names that move.
     pub(crate) fn names(&self) -> PortNames {
         match self {

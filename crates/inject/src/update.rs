@@ -24,6 +24,7 @@ const RIVALS: &[&str] = &[
     "runAsUser",
     "sleep",
     "tcpSocket",
+    "value",
     "valueFrom",
 ];
 

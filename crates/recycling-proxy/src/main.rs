@@ -4,8 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use recycling_proxy::process::cli::{self, Request, Unusable};
-use recycling_proxy::process::run;
-use settings::{ControlSocket, EXIT_USAGE, LogLevel};
+use recycling_proxy::process::{run, standby};
+use redirect::Applied;
+use settings::{ControlSocket, EXIT_USAGE, LogLevel, ProxySettings};
 
 /// `EX_UNAVAILABLE` of sysexits.h.
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -25,17 +26,24 @@ fn follow(request: Request) -> ExitCode {
             let log = daemon::log(LOG, settings.log_level);
             outcome(run::run(&settings, log))
         }
-        Request::Drain(socket) => answer(&socket, recycling_proxy::drain(&socket), "drained"),
+        Request::Drain(settings) => drain(&settings),
         Request::LogLevel(level, socket) => {
             answer(&socket, recycling_proxy::set_log_level(&socket, level), "log level")
         }
         Request::Redirect(settings) => {
             let _log = daemon::log(LOG, LogLevel::Info);
             let applied = redirect::apply(&settings);
-            if applied.is_ok() {
-                tracing::info!(ports = ?settings.ports, to = settings.to, "inbound connections are redirected");
+            match applied {
+                Ok(Applied::Redirected) => {
+                    tracing::info!(ports = ?settings.ports, to = settings.to, "inbound connections are redirected");
+                }
+                Ok(Applied::HostNetwork) => tracing::warn!(
+                    "the pod uses its node's network (hostNetwork), where a redirection would take the node's own connections: \
+                     nothing is redirected, and no client connection passes through the proxy"
+                ),
+                Err(_) => {}
             }
-            outcome(applied)
+            outcome(applied.map(|_| ()))
         }
         Request::Completion(shell) => {
             clap_complete::generate(shell, &mut cli::command(), "recycling-proxy", &mut std::io::stdout());
@@ -52,6 +60,15 @@ fn outcome<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn drain(settings: &ProxySettings) -> ExitCode {
+    // The socket would be that of another pod's proxy.
+    if standby::is_needed(settings) {
+        println!("drained: no client connection passes through the proxy of a pod that uses its node's network");
+        return ExitCode::SUCCESS;
+    }
+    answer(&settings.control, recycling_proxy::drain(&settings.control), "drained")
 }
 
 /// Prints what the running proxy has answered, which begins with `done` where it did what it was asked.

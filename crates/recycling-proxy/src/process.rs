@@ -5,4 +5,5 @@ pub mod cli;
 pub(crate) mod control;
 mod listener;
 pub mod run;
+pub mod standby;
 mod workers;

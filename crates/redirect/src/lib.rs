@@ -71,11 +71,16 @@
 //!   packet is led to the proxy again.
 //! - The kernel forgets a half-closed connection after 60 seconds of silence; [`keep_tracked`] breaks the silence.
 //!
+//! # The network of a node
+//! A pod with `hostNetwork` is skipped by injection. An author can still ask for it while no webhook is asked, and the merge keeps this init
+//! container. Then it writes nothing ([`is_host_network`]) and succeeds, since pods always start.
+//!
 //! The proxy learns from [`original_destination`] which address a connection meant.
 
 mod destination;
 mod error;
 mod expression;
+mod host_network;
 mod kernel;
 mod message;
 mod ruleset;
@@ -84,10 +89,21 @@ mod uapi;
 
 pub use destination::{Destination, original_destination};
 pub use error::{RedirectError, Step};
+pub use host_network::is_host_network;
 pub use ruleset::TABLE;
 pub use tracking::{KEEP_TRACKED_EVERY, keep_tracked};
 
 use settings::RedirectSettings;
+
+/// What [`apply`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The rules are in force.
+    Redirected,
+    /// Nothing: the network namespace is the node's ([`is_host_network`]), where the rules would take connections of every pod and of
+    /// the node itself.
+    HostNetwork,
+}
 
 /// Leads new inbound TCP connections to the ports of `settings` to the proxy's port, in the network namespace of the
 /// calling thread, in place of whatever an earlier call has set.
@@ -98,6 +114,10 @@ use settings::RedirectSettings;
 ///
 /// # Errors
 /// [`RedirectError`] says what the node or the container lacks.
-pub fn apply(settings: &RedirectSettings) -> Result<(), RedirectError> {
-    kernel::commit(&ruleset::Batch::of(settings))
+pub fn apply(settings: &RedirectSettings) -> Result<Applied, RedirectError> {
+    if is_host_network(settings.network) {
+        return Ok(Applied::HostNetwork);
+    }
+    kernel::commit(&ruleset::Batch::of(settings))?;
+    Ok(Applied::Redirected)
 }

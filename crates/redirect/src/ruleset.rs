@@ -217,11 +217,18 @@ fn header(step: Step) -> Header {
 
 #[cfg(test)]
 mod tests {
+    use settings::PodNetwork;
+
     use super::super::message::messages;
     use super::*;
 
     fn batch(ports: impl IntoIterator<Item = u16>) -> Batch {
-        Batch::of(&RedirectSettings { ports: ports.into_iter().collect(), to: 15210, probes: BTreeMap::new() })
+        Batch::of(&RedirectSettings {
+            ports: ports.into_iter().collect(),
+            to: 15210,
+            probes: BTreeMap::new(),
+            network: PodNetwork::default(),
+        })
     }
 
     /// The bodies of the messages that ask for this.
@@ -261,7 +268,8 @@ mod tests {
     #[test]
     fn each_port_for_probes_has_a_rule_for_each_family() {
         let probes = BTreeMap::from([(15_220, 8080), (15_221, 9090)]);
-        let batch = Batch::of(&RedirectSettings { ports: [8080].into(), to: 15210, probes });
+        let batch =
+            Batch::of(&RedirectSettings { ports: [8080].into(), to: 15210, probes, network: PodNetwork::default() });
         let count = |step| bodies(&batch, step).len();
         assert_eq!((count(Step::CreateProbeRule), count(Step::CreateSilenceRule)), (4, 11));
     }

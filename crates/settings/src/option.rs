@@ -116,6 +116,12 @@ options!(
             "How long a drain waits for connections to end by themselves.";
         LogLevel: "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL", Some("info"), false,
             "What is logged to standard error: error, warn, info, debug or trace.";
+        Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
+            "The ports for probes of 'recycling-proxy redirect', each with the app's port. Where the pod uses its node's network, nothing is redirected, and the process listens on them itself while the app accepts connections. Pairs such as 15220=8080, separated by commas.";
+        PodIp: "pod-ip", "EVENKEEL_POD_IP", "IP", None, false,
+            "The pod's address (status.podIP). Where it is the node's, or where the node's is an address of this network namespace, the pod uses its node's network (hostNetwork): without --app no client connection is then accepted, and probes and hooks alone are answered.";
+        HostIp: "host-ip", "EVENKEEL_HOST_IP", "IP", None, false,
+            "The node's address (status.hostIP).";
     }
 );
 
@@ -128,6 +134,10 @@ options!(
             "The port on which the proxy listens.";
         Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
             "Ports whose new inbound connections go to a port of the app, past the proxy, and can say nothing there: for probes that only connect. Pairs such as 15220=8080, separated by commas.";
+        PodIp: "pod-ip", "EVENKEEL_POD_IP", "IP", None, false,
+            "The pod's address (status.podIP). Where it is the node's, or where the node's is an address of this network namespace, the pod uses its node's network (hostNetwork): no rule is written.";
+        HostIp: "host-ip", "EVENKEEL_HOST_IP", "IP", None, false,
+            "The node's address (status.hostIP).";
     }
 );
 

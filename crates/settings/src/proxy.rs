@@ -1,6 +1,6 @@
 //! The settings of the running proxy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -8,6 +8,8 @@ use std::str::FromStr;
 use crate::fault::{Fault, Faults};
 use crate::hold::HoldPort;
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
+use crate::pod_network::{Ip, PodNetwork};
+use crate::redirect::{Probe, pairs, written};
 use crate::tls::TlsSettings;
 use crate::value::{
     AppAddress, ByteSize, ControlSocket, CpuQuantity, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections,
@@ -41,6 +43,10 @@ pub struct ProxySettings {
     pub liveness: Liveness,
     /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
     pub probe_ports: BTreeSet<u16>,
+    /// The ports that lead probes past the proxy to the app, each with the app's port, for a pod without a redirection.
+    pub probes: BTreeMap<u16, u16>,
+    /// Whose network this is.
+    pub network: PodNetwork,
     /// The ports at which apps wait for the drain.
     pub hold: Vec<HoldPort>,
     /// The socket for commands that change state.
@@ -99,6 +105,7 @@ impl ProxySettings {
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let liveness = raw.one(ProxyOption::Liveness, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
+        let probes = raw.list::<Probe>(ProxyOption::Probes, faults);
         let hold = raw.list(ProxyOption::Hold, faults);
         let control = raw.one(ProxyOption::Control, faults);
         let threads = raw.one(ProxyOption::Threads, faults);
@@ -106,6 +113,10 @@ impl ProxySettings {
         let memory_limit = raw.one::<Auto<MemoryQuantity>>(ProxyOption::MemoryLimit, faults);
         let head_limit = raw.one(ProxyOption::HeadLimit, faults);
         let drain_timeout = raw.one(ProxyOption::DrainTimeout, faults);
+        let network = PodNetwork {
+            pod_ip: raw.one(ProxyOption::PodIp, faults).map(|Ip(address)| address),
+            host_ip: raw.one(ProxyOption::HostIp, faults).map(|Ip(address)| address),
+        };
         let log_level = raw.one(ProxyOption::LogLevel, faults);
         Some(Self {
             routes: routes?,
@@ -120,6 +131,8 @@ impl ProxySettings {
             admin: admin?.0,
             liveness: liveness?,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
+            probes: pairs(probes),
+            network,
             hold,
             control: control?,
             threads: threads?,
@@ -166,6 +179,7 @@ impl ProxySettings {
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::Liveness => Some(self.liveness.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
+            ProxyOption::Probes => (!self.probes.is_empty()).then(|| written(&self.probes)),
             ProxyOption::Hold => (!self.hold.is_empty()).then(|| joined(&self.hold)),
             ProxyOption::Control => Some(self.control.to_string()),
             ProxyOption::Threads => Some(self.threads.to_string()),
@@ -173,6 +187,8 @@ impl ProxySettings {
             ProxyOption::MemoryLimit => Some(Auto(self.memory_limit).to_string()),
             ProxyOption::HeadLimit => Some(self.head_limit.to_string()),
             ProxyOption::DrainTimeout => Some(self.drain_timeout.to_string()),
+            ProxyOption::PodIp => self.network.pod_ip.map(|address| address.to_string()),
+            ProxyOption::HostIp => self.network.host_ip.map(|address| address.to_string()),
             ProxyOption::LogLevel => Some(self.log_level.to_string()),
         }
     }
@@ -387,6 +403,8 @@ mod tests {
                 }),
                 admin: listen(9),
                 liveness,
+                probes: ports.iter().map(|(a, b)| (*b, *a)).collect(),
+                network: PodNetwork { pod_ip: Some(listen(1).ip()), host_ip: fixed.then(|| listen(1).ip()) },
                 hold: opaque_holds,
                 control: ControlSocket::Abstract("x".into()),
                 threads: threads.to_string().parse().unwrap(),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
 use crate::option::{OptionSpec, RawOptions, RedirectOption};
+use crate::pod_network::{Ip, PodNetwork};
 use crate::value::{InvalidValue, PortNumber};
 
 /// Everything that `recycling-proxy redirect` can be told.
@@ -16,6 +17,8 @@ pub struct RedirectSettings {
     pub to: u16,
     /// Ports that lead past the proxy to the app, for probes that only connect, each with the app's port.
     pub probes: BTreeMap<u16, u16>,
+    /// Whose network this is.
+    pub network: PodNetwork,
 }
 
 impl RedirectSettings {
@@ -25,6 +28,10 @@ impl RedirectSettings {
         let ports = raw.list::<PortNumber>(RedirectOption::Ports, &mut faults);
         let to = raw.one::<PortNumber>(RedirectOption::To, &mut faults).map_or(0, |PortNumber(port)| port);
         let probes = raw.list::<Probe>(RedirectOption::Probes, &mut faults);
+        let network = PodNetwork {
+            pod_ip: raw.one(RedirectOption::PodIp, &mut faults).map(|Ip(address)| address),
+            host_ip: raw.one(RedirectOption::HostIp, &mut faults).map(|Ip(address)| address),
+        };
         let ports: BTreeSet<u16> = ports.into_iter().map(|PortNumber(port)| port).collect();
         if ports.is_empty() && faults.is_empty() {
             faults.push(Fault::missing(raw.key(RedirectOption::Ports), "at least one port number"));
@@ -33,14 +40,14 @@ impl RedirectSettings {
             let expected = format!("ports other than the proxy's own ({to}): its connections would come back to it");
             faults.push(Fault::invalid(raw.key(RedirectOption::Ports), to.to_string(), expected));
         }
-        let probes: BTreeMap<u16, u16> = probes.into_iter().map(|Probe { port, app }| (port, app)).collect();
+        let probes = pairs(probes);
         let is_used = |port: &&u16| ports.contains(port) || **port == to || probes.values().any(|app| app == *port);
         for port in probes.keys().filter(is_used) {
             let expected = "ports that neither the proxy nor the app has";
             faults.push(Fault::invalid(raw.key(RedirectOption::Probes), port.to_string(), expected));
         }
         Faults::none_or(faults)?;
-        Ok(Self { ports, to, probes })
+        Ok(Self { ports, to, probes, network })
     }
 
     /// The environment that gives these settings back.
@@ -52,15 +59,27 @@ impl RedirectSettings {
             env.push((RedirectOption::To.env(), to));
         }
         if !self.probes.is_empty() {
-            let probes: Vec<String> = self.probes.iter().map(|(port, app)| format!("{port}={app}")).collect();
-            env.push((RedirectOption::Probes.env(), probes.join(",")));
+            env.push((RedirectOption::Probes.env(), written(&self.probes)));
         }
+        let addresses = [(RedirectOption::PodIp, self.network.pod_ip), (RedirectOption::HostIp, self.network.host_ip)];
+        env.extend(addresses.into_iter().filter_map(|(option, address)| Some((option.env(), address?.to_string()))));
         env
     }
 }
 
+/// The ports of probes, each with the app's port.
+pub(crate) fn pairs(probes: Vec<Probe>) -> BTreeMap<u16, u16> {
+    probes.into_iter().map(|Probe { port, app }| (port, app)).collect()
+}
+
+/// The text that gives the pairs back.
+pub(crate) fn written(probes: &BTreeMap<u16, u16>) -> String {
+    let probes: Vec<String> = probes.iter().map(|(port, app)| format!("{port}={app}")).collect();
+    probes.join(",")
+}
+
 /// A port and the app's port that it leads to.
-struct Probe {
+pub(crate) struct Probe {
     port: u16,
     app: u16,
 }
@@ -94,7 +113,12 @@ mod tests {
 
     #[test]
     fn ports_for_probes_are_given_back() {
-        let env = [("EVENKEEL_PORTS", "8080"), ("EVENKEEL_PROBES", "15220=8080,15221=9090")];
+        let env = [
+            ("EVENKEEL_PORTS", "8080"),
+            ("EVENKEEL_PROBES", "15220=8080,15221=9090"),
+            ("EVENKEEL_POD_IP", "10.0.0.7"),
+            ("EVENKEEL_HOST_IP", "fd00::1"),
+        ];
         let settings = parse(&env).unwrap();
         assert_eq!(settings.probes, BTreeMap::from([(15_220, 8080), (15_221, 9090)]));
         assert_eq!(settings.to_env(), env.map(|(key, value)| (key, value.to_owned())));

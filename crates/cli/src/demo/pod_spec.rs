@@ -48,7 +48,8 @@ pub(crate) struct Container {
 #[derive(Clone, Debug, Deserialize)]
 struct EnvVar {
     name: String,
-    value: String,
+    /// Absent where the kubelet would fill it in, of which there is none here.
+    value: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -114,7 +115,7 @@ impl Container {
 
     /// Its environment; what the image brings is not in it.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
-        self.env.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+        self.env.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect()
     }
 
     /// The one port that it declares.
@@ -131,7 +132,7 @@ impl Container {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        self.env.iter().find(|variable| variable.name == name).map(|variable| variable.value.clone())
+        self.env.iter().find(|variable| variable.name == name)?.value.clone()
     }
 }
 

@@ -38,13 +38,17 @@ Programs nf_tables in the network namespace it runs in: new TCP connections to t
 loopback, go to the proxy's port; IPv4 and IPv6. Run again it replaces what it did. Needs CAP_NET_ADMIN. It is what the
 injected init container runs.";
 
+/// What `drain` has to know of the proxy that it drains: where it hears, and whether it is in a network of its own.
+const DRAIN_OPTIONS: &[ProxyOption] =
+    &[ProxyOption::App, ProxyOption::Control, ProxyOption::PodIp, ProxyOption::HostIp];
+
 /// What the process was asked to do.
 #[derive(Debug)]
 pub enum Request {
     /// `run`
     Run(Box<ProxySettings>),
     /// `drain`
-    Drain(ControlSocket),
+    Drain(Box<ProxySettings>),
     /// `log-level`
     LogLevel(LogLevel, ControlSocket),
     /// `redirect`
@@ -69,7 +73,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusa
     let matches = command().try_get_matches_from(words)?;
     match matches.subcommand() {
         Some(("run", matches)) => Ok(Request::Run(Box::new(ProxySettings::from_raw(&raw(matches))?))),
-        Some(("drain", matches)) => Ok(Request::Drain(control(matches)?)),
+        Some(("drain", matches)) => {
+            Ok(Request::Drain(Box::new(ProxySettings::from_raw(&raw_of(matches, DRAIN_OPTIONS))?)))
+        }
         Some(("log-level", matches)) => {
             let level = matches.get_one("level").copied().unwrap_or(LogLevel::Info);
             Ok(Request::LogLevel(level, control(matches)?))
@@ -101,7 +107,7 @@ pub fn command() -> Command {
             Command::new("drain")
                 .about("Drain the running proxy, and wait until it is done")
                 .after_help(DRAIN_HELP)
-                .args(args(&[ProxyOption::Control])),
+                .args(args(DRAIN_OPTIONS)),
         )
         .subcommand(
             Command::new("log-level")

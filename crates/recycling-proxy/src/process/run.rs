@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::process::admin::Admin;
 use crate::process::control;
 use crate::process::listener::{Acceptor, Listener};
+use crate::process::standby;
 use crate::process::workers::Workers;
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
@@ -62,6 +63,11 @@ pub fn run(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
 
 async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let mut termination = Termination::watch()?;
+    if standby::is_needed(settings) {
+        standby::start(settings);
+        termination.requested().await;
+        return Ok(());
+    }
     let sockets = Sockets::bind(settings)?;
     let mut registry = metrics::registry();
     let connections = Connections::register(&mut registry);

@@ -3,8 +3,8 @@
 //! `ip`, `nft` and `unshare` must be there, and leave to make namespaces.
 
 mod apps;
+mod host_network;
 mod introduction;
-#[expect(dead_code, reason = "tests of the redirect itself use all of it")]
 #[path = "../../../redirect/tests/redirect/namespace.rs"]
 mod namespace;
 #[expect(dead_code, reason = "tests of the redirect itself use all of it")]

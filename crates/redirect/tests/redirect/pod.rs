@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use redirect::{Destination, RedirectError, original_destination};
-use settings::RedirectSettings;
+use redirect::{Applied, Destination, RedirectError, original_destination};
+use settings::{PodNetwork, RedirectSettings};
 
 use super::namespace::Namespace;
 
@@ -84,13 +84,18 @@ impl Pod {
 
     /// Has the connections to these ports redirected to the proxy.
     pub(crate) fn redirect(&self, ports: &[u16]) -> Result<(), RedirectError> {
-        self.inside.run(|| redirect::apply(&to_proxy(ports)))
+        self.inside.run(|| redirect::apply(&to_proxy(ports))).map(|applied| assert_eq!(applied, Applied::Redirected))
     }
 }
 
 /// Settings that lead these ports to the proxy.
 pub(crate) fn to_proxy(ports: &[u16]) -> RedirectSettings {
-    RedirectSettings { ports: ports.iter().copied().collect(), to: PROXY, probes: BTreeMap::new() }
+    RedirectSettings {
+        ports: ports.iter().copied().collect(),
+        to: PROXY,
+        probes: BTreeMap::new(),
+        network: PodNetwork::default(),
+    }
 }
 
 /// Connects from that namespace, with patience for everything that will be read.

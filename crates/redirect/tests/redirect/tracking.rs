@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 use redirect::{Destination, keep_tracked, original_destination};
-use settings::RedirectSettings;
+use settings::{PodNetwork, RedirectSettings};
 
 use super::namespace::as_root;
 use super::pod::{Client, IPV4, PROXY, Pod, connect, wait_until};
@@ -107,8 +107,12 @@ fn a_client_that_has_half_closed_is_answered_though_it_takes_long() {
 /// Where the pod's connections to port 8080 arrive.
 fn accept_redirected(pod: &Pod) -> TcpListener {
     let proxy = pod.inside.run(|| TcpListener::bind("[::]:0")).unwrap();
-    let settings =
-        RedirectSettings { ports: [8080].into(), to: proxy.local_addr().unwrap().port(), probes: BTreeMap::new() };
+    let settings = RedirectSettings {
+        ports: [8080].into(),
+        to: proxy.local_addr().unwrap().port(),
+        probes: BTreeMap::new(),
+        network: PodNetwork::default(),
+    };
     pod.inside.run(|| redirect::apply(&settings)).unwrap();
     proxy
 }

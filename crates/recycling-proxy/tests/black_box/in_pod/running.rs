@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::process::{Child, Command};
 
-use settings::RedirectSettings;
+use settings::{PodNetwork, RedirectSettings};
 
 use super::pod::{Pod, wait_until};
 
@@ -23,7 +23,8 @@ impl Running {
         command.args(options);
         let running = Self(pod.inside.run(|| command.spawn()).unwrap());
         wait_until("the proxy is ready", || pod.inside.run(|| TcpStream::connect(("127.0.0.1", ADMIN))).is_ok());
-        let redirect = RedirectSettings { ports: [app].into(), to: OWN, probes: BTreeMap::new() };
+        let redirect =
+            RedirectSettings { ports: [app].into(), to: OWN, probes: BTreeMap::new(), network: PodNetwork::default() };
         pod.inside.run(|| redirect::apply(&redirect)).unwrap();
         running
     }

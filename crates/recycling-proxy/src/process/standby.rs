@@ -1,0 +1,106 @@
+//! The proxy of a pod that uses its node's network, where nothing is redirected to it.
+//!
+//! Such a pod was injected before its author asked for `hostNetwork`, while no webhook was asked: what was injected is still in its
+//! template. No client connection comes here. The kubelet goes on to ask what it was told to ask, and the pod would neither start nor end
+//! without the answers:
+//!
+//! - the probes of this container, and the hooks of apps that wait for the drain, which is over from the beginning;
+//! - probes that only connect, which the rules of a redirection would lead to the app. A port for them is open while the app accepts
+//!   connections; nothing can be said there.
+//!
+//! Several such pods may be on a node, so its ports are shared (`SO_REUSEPORT`), and there is no control socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redirect::is_host_network;
+use settings::{AppAddress, ProxySettings, Routes};
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::app::dial::{App, Dialer};
+use crate::app::hold::Hold;
+use crate::metrics;
+use crate::process::admin::Admin;
+use crate::retire::connections::Connections;
+use crate::retire::drain::Drain;
+
+/// How often an app is tried for whose probes a port is open: no kubelet probes more often.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// How long the wait is for a port that somebody else on the node has.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Returns whether the process of these settings waits for connections that a redirection leads to it, in a network where there is none.
+pub fn is_needed(settings: &ProxySettings) -> bool {
+    match settings.routes {
+        Routes::OriginalDestination(_) => is_host_network(settings.network),
+        Routes::Fixed(_) => false,
+    }
+}
+
+/// Answers the kubelet from now on.
+pub(crate) fn start(settings: &ProxySettings) {
+    tracing::warn!(
+        "the pod uses its node's network (hostNetwork): nothing is redirected, no client connection is accepted"
+    );
+    let mut registry = metrics::registry();
+    let connections = Connections::register(&mut registry);
+    let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
+    let hold = Arc::new(Hold::new(Arc::clone(&drain)));
+    let dialer = Arc::new(Dialer::default());
+    drain.begin();
+    tokio::spawn(async move { drain.supervise(&connections).await });
+    let endpoints = Arc::new(Admin::new(settings, registry, hold, Arc::clone(&dialer)));
+    let ports = std::iter::once(settings.admin.port()).chain(settings.hold.iter().map(|hold| hold.port));
+    for address in ports.map(|port| SocketAddr::new(settings.admin.ip(), port)) {
+        let endpoints = Arc::clone(&endpoints);
+        tokio::spawn(async move { endpoints.run(bound(address).await).await });
+    }
+    let pod = settings.network.host_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    for (port, app) in &settings.probes {
+        tokio::spawn(stand_in(*port, App::of(AppAddress::OfPod(*app), pod), Arc::clone(&dialer)));
+    }
+}
+
+/// A socket that listens, shared with those of other pods on the node; waits until there is one.
+async fn bound(address: SocketAddr) -> TcpListener {
+    loop {
+        match daemon::listen_shared(address) {
+            Ok(listener) => return listener,
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot listen: somebody else on the node does");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Listens on `port` while the app accepts connections.
+async fn stand_in(port: u16, app: App, dialer: Arc<Dialer>) {
+    let address = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    let mut tries = interval(TRY_EVERY);
+    tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut open: Option<TcpListener> = None;
+    loop {
+        tokio::select! {
+            _ = tries.tick() => match dialer.dial(app).await {
+                Ok(_) if open.is_some() => {}
+                Ok(_) => open = Some(bound(address).await),
+                Err(_) => open = None,
+            },
+            // What a probe wants to know it knows by now.
+            () = accept(open.as_ref()) => {}
+        }
+    }
+}
+
+/// Accepts a connection, and closes it; waits for ever where nothing listens.
+async fn accept(listener: Option<&TcpListener>) {
+    match listener {
+        Some(listener) if listener.accept().await.is_ok() => {}
+        // Without a descriptor to spare the next one would fail, too.
+        Some(_) => sleep(TRY_EVERY).await,
+        None => std::future::pending().await,
+    }
+}
