@@ -45,7 +45,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
     let join = |ports: &[settings::PortRef]| ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let sidecar = &settings.sidecar;
     let mut entries = vec![
-        ("max-requests", settings.max_requests.to_string()),
+        ("balance", settings.balance.to_string()),
         ("jitter", settings.jitter.to_string()),
         ("max-age", settings.max_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
         ("max-tunnel-age", settings.max_tunnel_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
@@ -61,6 +61,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
         ("proxy-threads", sidecar.threads.to_string()),
         ("proxy-log-level", sidecar.log_level.to_string()),
     ];
+    entries.extend(settings.max_requests.map(|limit| ("max-requests", limit.to_string())));
     entries.extend(settings.ports.as_deref().map(|ports| ("ports", join(ports))));
     entries.extend(settings.interception.map(|interception| ("interception", interception.to_string())));
     if let Some(tls) = &settings.tls {

@@ -1,8 +1,6 @@
 //! Injection: any object, most of them nearly Deployments, in namespaces of several kinds.
 
-use std::collections::BTreeMap;
-
-use inject::{Demands, NamespaceFacts, Outcome, PodSecurity, WorkloadKind, inject, remove};
+use inject::{Demands, Installation, NamespaceFacts, Outcome, PodSecurity, WorkloadKind, inject, remove};
 use serde_json::{Value, json};
 
 use crate::workload;
@@ -18,7 +16,7 @@ const OPT_IN: &str = "evenkeel.dev/max-requests";
 pub fn check(data: &[u8]) {
     let original = workload::from(data);
     let namespace = namespace(data.last().copied().unwrap_or_default());
-    let decide = |object: &Value| inject(object, KIND, namespace.as_ref(), &BTreeMap::new());
+    let decide = |object: &Value| inject(object, KIND, namespace.as_ref(), &Installation::default());
     let outcome = decide(&original);
     for warning in outcome.warnings() {
         assert!(!warning.is_empty() && warning.chars().count() <= 120 && !warning.contains('\n'), "{warning:?}");

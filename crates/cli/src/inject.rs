@@ -13,9 +13,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use inject::{Outcome, WorkloadKind};
+use inject::{Installation, Outcome, WorkloadKind};
 use serde_json::Value;
-use settings::{Annotation, Layer, WorkloadSettings};
+use settings::{Annotation, BalanceKeys, Fault, InvalidValue, Layer, WorkloadSettings};
 
 use crate::exit::{Blame, OrBlame as _};
 use emit::Emitter;
@@ -42,7 +42,7 @@ Exit codes:
 /// Inject the recycling proxy into the annotated workloads of a manifest.
 ///
 /// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every workload that asks for it
-/// with the annotation evenkeel.dev/max-requests, and writes all objects to standard output. What became of each workload
+/// with the annotation evenkeel.dev/max-requests or evenkeel.dev/balance, and writes all objects to standard output. What became of each workload
 /// is said on standard error. Objects that do not change pass through byte for byte; one that does is written anew,
 /// without the comments in it.
 #[derive(clap::Args)]
@@ -54,13 +54,18 @@ pub(crate) struct InjectArgs {
     /// A setting for every workload that does not say otherwise, by its annotation's name; may repeat.
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = name_and_value)]
     defaults: Vec<(String, String)>,
+
+    /// The public key of the balancer, for workloads that ask for balancing: Ed25519, the base64 line of its PEM. May repeat, while
+    /// keys are rotated.
+    #[arg(long = "balancer-key", value_name = "KEY")]
+    balancer_keys: Vec<String>,
 }
 
 /// Take the recycling proxy out of a manifest, or of a workload in the cluster, again.
 ///
 /// Gives back what 'evenkeel inject' or the webhook was given, whatever the annotations ask for; those stay. In the cluster it changes
 /// nothing else: replicas stay, and what 'kubectl apply' was given last. It is for when the webhook is not asked any more; else remove the
-/// annotation evenkeel.dev/max-requests, or the webhook injects again.
+/// annotations evenkeel.dev/max-requests and evenkeel.dev/balance, or the webhook injects again.
 #[derive(clap::Args)]
 #[command(after_help = uninject_help())]
 pub(crate) struct UninjectArgs {
@@ -121,7 +126,18 @@ fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
 pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
     let defaults: BTreeMap<String, String> = args.defaults.iter().cloned().collect();
     check(&defaults)?;
-    args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, None, &defaults))
+    let installation = Installation { defaults, balance_keys: balance_keys(&args.balancer_keys)? };
+    args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, None, &installation))
+}
+
+/// The keys as one value; `None` where there is none.
+fn balance_keys(given: &[String]) -> anyhow::Result<Option<BalanceKeys>> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let text = given.join(",");
+    let parsed = text.parse().map_err(|InvalidValue(expected)| Fault::invalid("--balancer-key", text, expected));
+    parsed.map(Some).map_err(|fault| anyhow::anyhow!("{fault}")).or_blame(Blame::Usage)
 }
 
 /// Takes every injection back.

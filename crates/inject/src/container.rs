@@ -44,7 +44,7 @@ fn sidecar(plan: &Plan) -> Value {
         "image": plan.sidecar.image.as_str(),
         "args": ["run"],
         "restartPolicy": "Always",
-        "env": env(plan.proxy.to_env(), &told(&plan.takeover)),
+        "env": env(plan.proxy.to_env(), &told(plan)),
         "ports": ports(plan),
         // The proxy is up within milliseconds; what is waited for here is a crowded node.
         "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
@@ -95,11 +95,13 @@ const NETWORK: [(RedirectOption, ProxyOption, &str); 2] = [
 ];
 
 /// The variables of the proxy that the kubelet fills in, each with the field of its pod.
-fn told(takeover: &Takeover) -> Vec<(&'static str, &'static str)> {
-    match takeover {
-        Takeover::Redirect(..) => NETWORK.iter().map(|(_, option, path)| (option.env(), *path)).collect(),
-        Takeover::NamedPort(_) => Vec::new(),
-    }
+fn told(plan: &Plan) -> Vec<(&'static str, &'static str)> {
+    let network = match plan.takeover {
+        Takeover::Redirect(..) => NETWORK.as_slice(),
+        Takeover::NamedPort(_) => &[],
+    };
+    let namespace = plan.proxy.balance.as_ref().map(|_| (ProxyOption::Namespace.env(), "metadata.namespace"));
+    network.iter().map(|(_, option, path)| (option.env(), *path)).chain(namespace).collect()
 }
 
 fn env(variables: Vec<(&'static str, String)>, told: &[(&'static str, &'static str)]) -> Value {

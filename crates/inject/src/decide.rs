@@ -1,13 +1,13 @@
 //! The decision about one workload.
 
-use std::collections::BTreeMap;
-
 use json_patch::Patch;
 use serde_json::Value;
-use settings::{Faults, Layer, STATUS_KEY, WorkloadSettings};
+use settings::{BalanceSettings, Faults, Layer, STATUS_KEY, WorkloadSettings};
 
+use crate::balance;
 use crate::earlier::Earlier;
 use crate::injection::injected;
+use crate::installation::Installation;
 use crate::interception;
 use crate::kind::WorkloadKind;
 use crate::namespace::NamespaceFacts;
@@ -19,21 +19,22 @@ use crate::patch;
 use crate::plan::Plan;
 use crate::pod::{Pod, texts};
 use crate::refusal::Refusal;
+use crate::report::Note;
 use crate::sites::Sites;
 use crate::size;
 use crate::skip::SkipReason;
 
 /// Decides what becomes of `workload`, an object of this `kind` as JSON.
 ///
-/// `defaults` are the installation's, by annotation name without the prefix. The annotations of its namespace win over them,
-/// those of the workload over these, and those of its pod template over all. `namespace` is `None` where nothing is known of it.
+/// The annotations of its namespace win over the defaults of the `installation`, those of the workload over these, and those of its pod
+/// template over all. `namespace` is `None` where nothing is known of it.
 pub fn inject(
     workload: &Value,
     kind: WorkloadKind,
     namespace: Option<&NamespaceFacts>,
-    defaults: &BTreeMap<String, String>,
+    installation: &Installation,
 ) -> Outcome {
-    decide(workload, kind, namespace, defaults).unwrap_or_else(Outcome::Unreadable)
+    decide(workload, kind, namespace, installation).unwrap_or_else(Outcome::Unreadable)
 }
 
 /// Takes an injection out of `workload` whatever its annotations ask for: [`Outcome::Remove`], or
@@ -50,13 +51,13 @@ fn decide(
     workload: &Value,
     kind: WorkloadKind,
     namespace: Option<&NamespaceFacts>,
-    defaults: &BTreeMap<String, String>,
+    installation: &Installation,
 ) -> Result<Outcome, Unreadable> {
     let root = Node::root(workload);
     let template = root.path(kind.template())?;
     let own = texts(&root.path(&["metadata", "annotations"])?)?;
     let of_template = texts(&template.path(&["metadata", "annotations"])?)?;
-    let mut layers = vec![Layer::Installation(defaults)];
+    let mut layers = vec![Layer::Installation(&installation.defaults)];
     layers.extend(namespace.map(|facts| Layer::Namespace(&facts.annotations)));
     layers.push(Layer::Workload(&own));
     // A pod is its own template.
@@ -73,9 +74,12 @@ fn decide(
         return Ok(Outcome::Skip { reason: SkipReason::NoTemplate, patch: Patch::default() });
     }
     let injected = Injected::read(&template)?;
+    let workload_ref = balance::workload(&root, kind)?;
+    let balance =
+        |settings: &WorkloadSettings| balance::choose(settings, installation, &injected.earlier, workload_ref);
     Ok(match settings {
         Ok(None) => Outcome::Remove { patch: injected.removal(kind).unwrap_or_default() },
-        Ok(Some(settings)) => match injected.plan(settings, namespace, replicas(&root)) {
+        Ok(Some(settings)) => match injected.plan(settings, namespace, replicas(&root), balance) {
             Ok(plan) => injected.follow(plan, kind, workload),
             Err(Refusal::Skip(reason)) => injected.skip(reason, kind),
             Err(Refusal::Invalid(faults)) => injected.invalid(faults, kind),
@@ -111,13 +115,16 @@ impl Injected {
         settings: WorkloadSettings,
         namespace: Option<&NamespaceFacts>,
         replicas: u64,
+        balance: impl FnOnce(&WorkloadSettings) -> (Option<BalanceSettings>, Option<Note>),
     ) -> Result<Plan, Refusal> {
+        let (balance, unbalanced) = balance(&settings);
         let (interception, note) =
             interception::choose(&settings, namespace, &self.pod, !self.earlier.names.is_empty())?;
         // What runs with the proxy by now is counted in what quotas have left.
         let new_replicas = if self.earlier.record.is_none() { replicas } else { 0 };
         let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
-        plan.notes.splice(..0, note);
+        plan.notes.splice(..0, unbalanced.into_iter().chain(note));
+        plan.proxy.balance = balance;
         // What is unknown must not roll a workload into pods that its namespace refuses.
         plan.has_own_user = namespace.map_or(self.earlier.has_own_user, |facts| !facts.assigns_users);
         Ok(plan)

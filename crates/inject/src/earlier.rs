@@ -1,7 +1,8 @@
 //! What an earlier injection left in a pod template.
 
-use settings::STATUS_KEY;
+use settings::{BalanceKeys, STATUS_KEY};
 
+use crate::balance;
 use crate::blank::Blanks;
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
@@ -19,6 +20,8 @@ pub(crate) struct Earlier {
     pub(crate) names: PortNames,
     /// The ports that lead TCP probes to the app.
     pub(crate) probes: ProbePorts,
+    /// The keys by which the proxy knows a balancer.
+    pub(crate) balance_keys: Option<BalanceKeys>,
     /// Whether the proxy had a user of its own; so it has where there was no proxy.
     pub(crate) has_own_user: bool,
     blanks: Blanks,
@@ -36,9 +39,10 @@ impl Earlier {
             None => container(PROXY_CONTAINER)?.map(PortNames::of_proxy).unwrap_or_default(),
         };
         let probes = container(REDIRECT_CONTAINER)?.map(ProbePorts::of_redirect).unwrap_or_default();
+        let balance_keys = container(PROXY_CONTAINER)?.and_then(balance::keys_of_proxy);
         let user = container(PROXY_CONTAINER)?.map(|proxy| proxy.pointer("/securityContext/runAsUser").is_some());
         let blanks = record.as_ref().map(|record| record.blanks.clone()).unwrap_or_default();
-        Ok(Self { origin, record, names, probes, has_own_user: user.unwrap_or(true), blanks })
+        Ok(Self { origin, record, names, probes, balance_keys, has_own_user: user.unwrap_or(true), blanks })
     }
 
     /// The places that held nothing otherwise than by absence.

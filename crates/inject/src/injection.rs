@@ -3,6 +3,7 @@
 use serde_json::Value;
 use settings::STATUS_KEY;
 
+use crate::balance;
 use crate::container;
 use crate::earlier::Earlier;
 use crate::hook;
@@ -27,7 +28,7 @@ pub(crate) fn injected(author: &Sites, now: &Sites, pod: &Pod, plan: &Plan, earl
     let init_containers = with_ours(now.init_containers.as_ref(), plan, earlier.record.as_ref(), origin);
     let volumes = volume::injected(now.volumes.as_ref(), author.volumes.as_ref(), plan.tls_secret.as_ref(), origin);
     Sites {
-        metadata: Some(with_status(author.metadata.as_ref(), record)),
+        metadata: Some(with_marks(author.metadata.as_ref(), plan, record)),
         init_containers: Some(init_containers),
         volumes,
         apps,
@@ -52,10 +53,13 @@ fn with_proxy(author: &AppSites, app: &Container, plan: &Plan, record: &mut Reco
     }
 }
 
-/// The `metadata` with the status annotation.
-fn with_status(metadata: Option<&Value>, mut record: Record) -> Value {
+/// The `metadata` with the label of what is balanced, and with the status annotation.
+fn with_marks(metadata: Option<&Value>, plan: &Plan, mut record: Record) -> Value {
     record.blanks.note(METADATA, metadata);
     let mut metadata = object(metadata);
+    if plan.proxy.balance.is_some() {
+        balance::put_label(&mut metadata, &mut record);
+    }
     record.blanks.note(ANNOTATIONS, metadata.get(ANNOTATIONS));
     let mut annotations = object(metadata.get(ANNOTATIONS));
     annotations.insert(STATUS_KEY.to_owned(), Value::String(record.text()));

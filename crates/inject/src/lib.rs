@@ -16,6 +16,7 @@
 //! of. So does the order of what is there: variables and containers that come later stand behind those of before.
 
 mod amount;
+mod balance;
 mod blank;
 mod container;
 mod decide;
@@ -27,6 +28,7 @@ mod handler;
 mod hold_ports;
 mod hook;
 mod injection;
+mod installation;
 mod interception;
 mod kind;
 mod liveness;
@@ -57,6 +59,7 @@ mod windows;
 pub use amount::{Amount, Resource};
 pub use decide::{inject, remove};
 pub use demands::Demands;
+pub use installation::Installation;
 pub use kind::WorkloadKind;
 pub use namespace::{NamespaceFacts, PodSecurity};
 pub use node::Unreadable;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use settings::{NAMED_PORTS, ProxySettings, RawOptions, Routes};
 
+use crate::ours;
+
 /// The names that moved, by the number of the app's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -34,10 +36,7 @@ impl PortNames {
     /// The names that the injected `proxy` has, for where no record of them is left.
     pub(crate) fn of_proxy(proxy: &Value) -> Self {
         let list = |key: &str| proxy.get(key).and_then(Value::as_array).into_iter().flatten();
-        let variable = |name: &str| {
-            let variable = list("env").find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))?;
-            variable.get("value")?.as_str().map(str::to_owned)
-        };
+        let variable = |name: &str| ours::variable(proxy, name).map(str::to_owned);
         let Ok(ProxySettings { routes: Routes::Fixed(routes), .. }) =
             ProxySettings::from_raw(&RawOptions::from_env(variable))
         else {

@@ -45,6 +45,13 @@ pub(crate) fn container<'a>(template: &Node<'a>, name: &str, origin: Origin) -> 
     Ok(entries.iter().filter_map(Node::raw).find(is_it))
 }
 
+/// The value of an environment variable of a container.
+pub(crate) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
+    let variables = container.get("env").and_then(Value::as_array).into_iter().flatten();
+    let mut named = variables.filter(|variable| variable.get("name").and_then(Value::as_str) == Some(name));
+    named.next()?.get("value")?.as_str()
+}
+
 /// Whether an entry of `volumes` was injected.
 pub(crate) fn is_our_volume(volume: Option<&Value>, origin: Origin) -> bool {
     let Some(volume) = volume.filter(|volume| volume.get("name").is_some_and(|name| name == TLS_VOLUME)) else {

@@ -17,12 +17,18 @@ pub(crate) fn is_injected_instead(object: &Node<'_>, kind: WorkloadKind, has_sta
 }
 
 fn has_controller(object: &Node<'_>) -> Result<bool, Unreadable> {
+    Ok(controller(object)?.is_some())
+}
+
+/// Returns kind and name of the controller of the object, `None` where it has none.
+pub(crate) fn controller(object: &Node<'_>) -> Result<Option<(String, String)>, Unreadable> {
     for owner in object.path(&["metadata", "ownerReferences"])?.items()? {
         if owner.member("controller")?.is_true()? {
-            return Ok(true);
+            let text = |key| Ok(owner.member(key)?.text()?.unwrap_or_default().to_owned());
+            return Ok(Some((text("kind")?, text("name")?)));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Plan {
         let defaults = ProxySettings::from_raw(&RawOptions::default())?;
         let proxy = ProxySettings {
             routes: takeover.routes().unwrap_or(defaults.routes),
-            max_requests: settings.max_requests,
+            max_requests: settings.max_requests.unwrap_or(defaults.max_requests),
             jitter: settings.jitter,
             max_age: settings.max_age,
             max_tunnel_age: settings.max_tunnel_age,

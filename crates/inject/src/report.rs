@@ -68,6 +68,10 @@ pub enum Note {
     NamedPortInSandbox,
     /// Nobody chose an interception, and OpenShift lets few pods redirect.
     NamedPortOnOpenShift,
+    /// Balancing is asked for, and no balancer is known.
+    NoBalancer,
+    /// Balancing is asked for, and the workload has no name that is known before its pods are made.
+    NoNameToBalance,
     /// Clients that go by a number are not led to the proxy.
     ByNameAlone,
     /// A port that has no name, and so is not taken.
@@ -106,6 +110,12 @@ impl fmt::Display for Note {
             Self::NamedPortOnOpenShift => {
                 f.write_str("OpenShift assigns users to pods of the namespace, so interception is named-port")
             }
+            Self::NoBalancer => f.write_str(
+                "balance: no balancer is installed, or it has no keys yet: requests alone retire connections",
+            ),
+            Self::NoNameToBalance => f.write_str(
+                "balance: a workload with generateName has no lasting name: requests alone retire connections",
+            ),
             Self::ByNameAlone => f.write_str(
                 "named-port: a Service must give the port's name as targetPort; a number bypasses the proxy",
             ),
@@ -151,6 +161,8 @@ mod tests {
             Note::NamedPortChosen { level: PodSecurity::Restricted },
             Note::NamedPortInSandbox,
             Note::NamedPortOnOpenShift,
+            Note::NoBalancer,
+            Note::NoNameToBalance,
             Note::ByNameAlone,
             Note::Unnamed { port: u16::MAX },
         ] {

@@ -8,6 +8,7 @@ mod app;
 use serde_json::{Map, Value};
 use settings::STATUS_KEY;
 
+use crate::balance;
 use crate::blank::{Blanks, put};
 use crate::earlier::Earlier;
 use crate::node::{Node, Unreadable};
@@ -66,7 +67,7 @@ impl Sites {
         let (blanks, origin) = (earlier.blanks(), earlier.origin);
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.undone(&app.name, earlier)).collect();
         Self {
-            metadata: without_status(self.metadata.as_ref(), blanks),
+            metadata: without_marks(self.metadata.as_ref(), earlier),
             init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
             volumes: volume::without_ours(self.volumes.as_ref(), blanks, origin),
             apps,
@@ -111,15 +112,19 @@ impl Sites {
     }
 }
 
-/// The `metadata` without the status annotation.
-fn without_status(metadata: Option<&Value>, blanks: &Blanks) -> Option<Value> {
-    let mut left = object(metadata);
+/// The `metadata` without our label and the status annotation.
+fn without_marks(metadata: Option<&Value>, earlier: &Earlier) -> Option<Value> {
+    let Some(Value::Object(members)) = metadata else { return metadata.cloned() };
+    let mut left = members.clone();
     let mut annotations = object(left.get(ANNOTATIONS));
-    if annotations.shift_remove(STATUS_KEY).is_none() {
-        return metadata.cloned();
+    if annotations.shift_remove(STATUS_KEY).is_some() {
+        put(&mut left, ANNOTATIONS, earlier.blanks().or_blank(ANNOTATIONS, annotations));
     }
-    put(&mut left, ANNOTATIONS, blanks.or_blank(ANNOTATIONS, annotations));
-    blanks.or_blank(METADATA, left)
+    balance::remove_label(&mut left, earlier);
+    if left.is_empty() && !members.is_empty() {
+        return earlier.blanks().or_blank(METADATA, left);
+    }
+    Some(Value::Object(left))
 }
 
 /// `initContainers` without ours.

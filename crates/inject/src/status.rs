@@ -32,6 +32,9 @@ pub(crate) struct Record {
     /// The names of app ports that are the proxy's now.
     #[serde(rename = "portNames", default, skip_serializing_if = "PortNames::is_empty")]
     pub(crate) names: PortNames,
+    /// Labels that are ours, each with the author's value; null where there was none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, Value>,
     /// Places that were empty otherwise than by absence.
     #[serde(rename = "blank", default, skip_serializing_if = "Blanks::is_empty")]
     pub(crate) blanks: Blanks,
@@ -46,6 +49,7 @@ impl Record {
             sockets: BTreeMap::new(),
             handler_ports: BTreeMap::new(),
             names,
+            labels: BTreeMap::new(),
             blanks: Blanks::default(),
         }
     }

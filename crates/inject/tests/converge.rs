@@ -309,11 +309,11 @@ fn what_others_wrote_by_hand_is_not_ours_to_remove() {
 
 #[test]
 fn an_unknown_namespace_changes_no_interception() {
-    use inject::{NamespaceFacts, PodSecurity, inject};
+    use inject::{Installation, NamespaceFacts, PodSecurity, inject};
     let restricted = NamespaceFacts { pod_security: PodSecurity::Restricted, ..NamespaceFacts::default() };
-    let defaults = std::collections::BTreeMap::new();
+    let installation = Installation::default();
     let injection =
-        |object: &Value, namespace: Option<&NamespaceFacts>| inject(object, DEPLOYMENT, namespace, &defaults);
+        |object: &Value, namespace: Option<&NamespaceFacts>| inject(object, DEPLOYMENT, namespace, &installation);
     let live = applied(&original(), &injection(&original(), Some(&restricted)));
     assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
     assert_eq!(injection(&live, None).decision(), Decision::Unchanged);

@@ -1,15 +1,15 @@
 //! Golden cases: a folder each under `tests/golden`.
 //!
-//! `input.yaml` (and `defaults.yaml`, the installation's, and `namespace.yaml`, `limit-range.yaml` and `quota.yaml`) is written by hand; `outcome.yaml` and, where there is a patch,
+//! `input.yaml` (and `defaults.yaml` and `balancer.yaml`, the installation's, and `namespace.yaml`, `limit-range.yaml` and `quota.yaml`) is written by hand; `outcome.yaml` and, where there is a patch,
 //! `output.yaml` by this test with `UPDATE_GOLDEN=1`. A file that no case accounts for fails.
 //!
 //! A change of an `output.yaml` rolls the pods of every workload at its next edit after an upgrade: it needs a reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inject::{Decision, Demands, NamespaceFacts, Outcome, SkipReason, WorkloadKind, inject, remove};
+use inject::{Decision, Demands, Installation, NamespaceFacts, Outcome, SkipReason, WorkloadKind, inject, remove};
 use serde_json::{Value, json};
 use settings::{PREFIX, STATUS_KEY};
 
@@ -24,7 +24,7 @@ struct Case {
     name: String,
     input: Value,
     kind: WorkloadKind,
-    defaults: BTreeMap<String, String>,
+    installation: Installation,
     namespace: Option<NamespaceFacts>,
 }
 
@@ -45,7 +45,10 @@ impl Case {
         let [version, kind] = ["apiVersion", "kind"].map(|key| input[key].as_str().unwrap_or_default());
         let kind = WorkloadKind::of(version, kind).unwrap_or_else(|| panic!("{name}: no kind to inject into"));
         let namespace = namespace(&folder);
-        Self { name, input, kind, defaults: serde_json::from_value(defaults).unwrap(), namespace, folder }
+        let balance_keys =
+            parsed(&folder.join("balancer.yaml")).map(|file| file["keys"].as_str().unwrap().parse().unwrap());
+        let installation = Installation { defaults: serde_json::from_value(defaults).unwrap(), balance_keys };
+        Self { folder, name, input, kind, installation, namespace }
     }
 
     fn outcome(&self) -> Outcome {
@@ -54,7 +57,7 @@ impl Case {
 
     /// What becomes of another object in the same place.
     fn outcome_of(&self, object: &Value) -> Outcome {
-        inject(object, self.kind, self.namespace.as_ref(), &self.defaults)
+        inject(object, self.kind, self.namespace.as_ref(), &self.installation)
     }
 
     /// The input with the patch applied.
@@ -142,7 +145,7 @@ fn every_case_comes_out_as_recorded() {
 
 #[test]
 fn no_file_is_stale() {
-    let files = ["input.yaml", "defaults.yaml", "outcome.yaml", "output.yaml"];
+    let files = ["input.yaml", "defaults.yaml", "balancer.yaml", "outcome.yaml", "output.yaml"];
     let known: BTreeSet<String> = files.into_iter().chain(NAMESPACE_FILES).map(String::from).collect();
     for case in Case::all() {
         for entry in fs::read_dir(&case.folder).unwrap() {

@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn any_json_is_survived(json in any_json(), annotation in "[a-z-]{0,12}", value in ".{0,12}") {
-        let _ = inject(&json, DEPLOYMENT, None, &[(annotation, value)].into());
+        let _ = inject(&json, DEPLOYMENT, None, &std::collections::BTreeMap::from([(annotation, value)]).into());
         let _ = remove(&json, DEPLOYMENT);
     }
 }
@@ -87,7 +87,7 @@ fn change(object: &Value) -> Option<Patch> {
 /// A workload in which everything that injection reads or writes comes in every form that it can have.
 fn workload() -> impl Strategy<Value = Value> {
     let pod = (containers(), maybe("initContainers", init_containers()), maybe("annotations", annotations()), grace());
-    let metadata = maybe("metadata", Just(json!({"labels": {"app": "web"}})));
+    let metadata = maybe("metadata", labels());
     (pod, settings(), metadata, any::<bool>()).prop_map(
         |((containers, init, annotations, grace), settings, metadata, first)| {
             let mut workload = original();
@@ -126,10 +126,14 @@ fn settings() -> impl Strategy<Value = Value> {
         json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/ports": "8080,9090"}),
         json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/proxy-protocol": "v2"}),
         json!({"evenkeel.dev/interception": "named-port", "evenkeel.dev/proxy-protocol": "v1", "evenkeel.dev/ports": "http"}),
+        json!({"evenkeel.dev/balance": "on"}),
+        json!({"evenkeel.dev/balance": "on", "evenkeel.dev/interception": "named-port"}),
         json!({"other.dev/a": "b"}),
     ]);
-    settings.prop_map(|mut settings| {
-        settings["evenkeel.dev/max-requests"] = json!("10");
+    (settings, any::<bool>()).prop_map(|(mut settings, has_limit)| {
+        if has_limit || settings.get("evenkeel.dev/balance").is_none() {
+            settings["evenkeel.dev/max-requests"] = json!("10");
+        }
         settings
     })
 }
@@ -208,6 +212,18 @@ fn init_containers() -> impl Strategy<Value = Value> {
         }, {"name": "b", "lifecycle": {}}]),
         json!([{"name": "a"}, {"name": "b"}]),
     ])
+}
+
+/// The `metadata` with labels of every form.
+fn labels() -> impl Strategy<Value = Value> {
+    let labels = select(vec![
+        json!({"app": "web"}),
+        json!({"evenkeel.dev/balance": "mine", "app": "web"}),
+        json!({"evenkeel.dev/balance": null}),
+        json!({"evenkeel.dev/balance": ""}),
+        json!({"evenkeel.dev/balance": "on"}),
+    ]);
+    maybe("labels", labels).prop_map(|labels| Value::Object(labels.into_iter().collect()))
 }
 
 fn annotations() -> impl Strategy<Value = Value> {

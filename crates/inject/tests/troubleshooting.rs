@@ -26,6 +26,8 @@ fn notes() -> Vec<Note> {
         Note::NamedPortChosen { level: PodSecurity::Restricted },
         Note::NamedPortInSandbox,
         Note::NamedPortOnOpenShift,
+        Note::NoBalancer,
+        Note::NoNameToBalance,
         Note::ByNameAlone,
         Note::Unnamed { port: 9102 },
     ]
@@ -42,6 +44,8 @@ const fn id(note: &Note) -> &'static str {
         Note::NamedPortChosen { .. } => "named_port_chosen",
         Note::NamedPortInSandbox => "named_port_in_sandbox",
         Note::NamedPortOnOpenShift => "named_port_on_openshift",
+        Note::NoBalancer => "no_balancer",
+        Note::NoNameToBalance => "no_name_to_balance",
         Note::ByNameAlone => "by_name_alone",
         Note::Unnamed { .. } => "unnamed",
     }

@@ -57,8 +57,10 @@ macro_rules! annotations {
 }
 
 annotations! {
-    MaxRequests: "max-requests", "1 to 4294967295", "required to opt in", false,
+    MaxRequests: "max-requests", "1 to 4294967295", "required to opt in, unless balance is on", false,
         "Requests after which a client connection is retired.";
+    Balance: "balance", "on or off", "off", true,
+        "Retire connections after scale events, until the load of the pods is even; opts in by itself. Without max-requests a connection has no limit while balancing is in force, and 1000 requests while it is not.";
     Jitter: "jitter", "0% to 50%", "10%", true,
         "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together and never exceed N.";
     MaxAge: "max-age", "a duration, or off", "off", true,
@@ -97,7 +99,7 @@ annotations! {
         "The proxy's worker threads.";
     ProxyLogLevel: "proxy-log-level", "error, warn, info, debug or trace", "info", true,
         "What the proxy logs.";
-    Inject: "inject", "enabled or disabled", "enabled where max-requests is there", false,
+    Inject: "inject", "enabled or disabled", "enabled where max-requests or balance is there", false,
         "Switches injection off without losing the settings.";
 }
 

@@ -123,6 +123,11 @@ impl<'a> Said<'a> {
         self.unknown_by_workload
     }
 
+    /// What counts, as it is written; `None` where nobody says it.
+    pub(crate) fn last_text(&self, annotation: Annotation) -> Option<&'a str> {
+        self.values.get(&annotation)?.last().map(|(_, text)| *text)
+    }
+
     /// What counts, `None` where nobody says it or it cannot be used.
     pub(crate) fn last<T: FromStr<Err = InvalidValue>>(
         &self,

@@ -8,6 +8,7 @@
 //! faults are reported together, each with its key, the value that was found and what was expected.
 
 mod annotation;
+mod balance;
 mod fault;
 mod hold;
 mod layer;
@@ -22,6 +23,9 @@ mod workload;
 use std::ops::RangeInclusive;
 
 pub use annotation::{Annotation, PREFIX, STATUS_KEY};
+pub use balance::{
+    BALANCE_KEYS_FIELD, BALANCE_LABEL, BALANCE_LABEL_VALUE, BalanceKeys, BalanceSettings, NamespaceName, WorkloadRef,
+};
 pub use fault::{Fault, Faults};
 pub use hold::HoldPort;
 pub use layer::Layer;

@@ -76,6 +76,12 @@ options!(
             "Where the app listens, one for each --listen; :PORT is that port at whichever address of this machine the app has it. Left out, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
         MaxRequests: "max-requests", "EVENKEEL_MAX_REQUESTS", "N", Some("1000"), false,
             "Requests after which a client connection is retired: 1 to 4294967295.";
+        BalanceKeys: "balance-keys", "EVENKEEL_BALANCE_KEYS", "KEYS", None, false,
+            "The public keys of the balancers whose instructions are followed (POST /balance of the admin endpoints): Ed25519, each the base64 line of its PEM, separated by commas. Needs --workload and --namespace. Where --max-requests is left out, requests retire no connection while balancing is in force.";
+        Workload: "workload", "EVENKEEL_WORKLOAD", "KIND/NAME", None, false,
+            "The workload of the pod, such as Deployment/web: the proxy follows instructions for this one alone.";
+        Namespace: "namespace", "EVENKEEL_NAMESPACE", "NAME", None, false,
+            "The namespace of the pod (metadata.namespace).";
         Jitter: "jitter", "EVENKEEL_JITTER", "PERCENT", Some("10%"), false,
             "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together: 0% to 50%.";
         MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some("off"), false,
@@ -180,6 +186,11 @@ impl<O: OptionSpec> RawOptions<O> {
         self.given
             .get(&option)
             .map_or_else(|| format!("--{} ({})", option.flag(), option.env()), |given| given.key.clone())
+    }
+
+    /// Whether somebody gave the option a value, whatever it is.
+    pub(crate) fn is_given(&self, option: O) -> bool {
+        self.given.contains_key(&option)
     }
 
     /// The items of a list option, commas taken apart.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::balance::{BalanceSettings, NamespaceName};
 use crate::fault::{Fault, Faults};
 use crate::hold::HoldPort;
 use crate::option::{OptionSpec, ProxyOption, RawOptions};
@@ -23,6 +24,10 @@ pub struct ProxySettings {
     pub routes: Routes,
     /// Requests after which a connection is retired.
     pub max_requests: MaxRequests,
+    /// Whose instructions are followed, and for which workload; `None` without balancing.
+    pub balance: Option<BalanceSettings>,
+    /// The namespace of the pod; `None` where nobody tells it. It is there where `balance` is parsed.
+    pub namespace: Option<NamespaceName>,
     /// How far below `max_requests`, `max_age` and `max_tunnel_age` a connection's own limits may be drawn.
     pub jitter: Jitter,
     /// The age after which a connection's next response retires it.
@@ -95,6 +100,8 @@ impl ProxySettings {
         // Every field is parsed before the first `?`, so that no fault hides another.
         let routes = routes(raw, faults);
         let max_requests = raw.one(ProxyOption::MaxRequests, faults);
+        let namespace = raw.one(ProxyOption::Namespace, faults);
+        let balance = BalanceSettings::parse(raw, namespace.as_ref(), faults);
         let jitter = raw.one(ProxyOption::Jitter, faults);
         let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
         let max_tunnel_age = raw.one::<Off<Span>>(ProxyOption::MaxTunnelAge, faults);
@@ -121,6 +128,8 @@ impl ProxySettings {
         Some(Self {
             routes: routes?,
             max_requests: max_requests?,
+            balance,
+            namespace,
             jitter: jitter?,
             max_age: max_age?.0,
             max_tunnel_age: max_tunnel_age?.0,
@@ -166,7 +175,13 @@ impl ProxySettings {
                 Routes::Fixed(routes) => Some(joined(routes.iter().map(|route| route.app))),
                 Routes::OriginalDestination(_) => None,
             },
-            ProxyOption::MaxRequests => Some(self.max_requests.to_string()),
+            ProxyOption::MaxRequests => {
+                let is_set = self.balance.as_ref().is_none_or(|balance| balance.max_requests_is_set);
+                is_set.then(|| self.max_requests.to_string())
+            }
+            ProxyOption::BalanceKeys => self.balance.as_ref().map(|balance| balance.keys.to_string()),
+            ProxyOption::Workload => self.balance.as_ref().map(|balance| balance.workload.to_string()),
+            ProxyOption::Namespace => self.namespace.as_ref().map(NamespaceName::to_string),
             ProxyOption::Jitter => Some(self.jitter.to_string()),
             ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
             ProxyOption::MaxTunnelAge => Some(Off(self.max_tunnel_age).to_string()),
@@ -365,6 +380,7 @@ mod tests {
             fixed in any::<bool>(),
             ports in prop::collection::vec((1u16.., 1u16..), 1..4),
             max_requests in 1u32..,
+            balance in prop::option::of(any::<bool>()),
             jitter in 0u8..=50,
             max_age in prop::option::of(1u64..86_400_000),
             max_tunnel_age in prop::option::of(1u64..86_400_000),
@@ -388,7 +404,14 @@ mod tests {
                 } else {
                     Routes::OriginalDestination(ports.iter().map(|(a, _)| listen(*a)).collect())
                 },
-                max_requests: MaxRequests::new(max_requests).unwrap(),
+                // What nobody has set is the default.
+                max_requests: MaxRequests::new(if balance == Some(false) { 1000 } else { max_requests }).unwrap(),
+                balance: balance.map(|max_requests_is_set| BalanceSettings {
+                    keys: "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".parse().unwrap(),
+                    workload: "Deployment/web".parse().unwrap(),
+                    max_requests_is_set,
+                }),
+                namespace: (fixed || balance.is_some()).then(|| "shop".parse().unwrap()),
                 jitter: format!("{jitter}%").parse().unwrap(),
                 max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
                 max_tunnel_age: max_tunnel_age.map(|millis| format!("{millis}ms").parse().unwrap()),

@@ -14,8 +14,10 @@ use crate::value::{
 /// What a workload that opted in asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSettings {
-    /// Requests after which a connection is retired.
-    pub max_requests: MaxRequests,
+    /// Requests after which a connection is retired; `None` where nobody says, which balancing alone allows.
+    pub max_requests: Option<MaxRequests>,
+    /// Whether connections are retired after scale events.
+    pub balance: Switch,
     /// How far below its limits a connection's own may be drawn.
     pub jitter: Jitter,
     /// The age after which a connection's next response retires it.
@@ -81,7 +83,8 @@ impl WorkloadSettings {
         let mut faults = Vec::new();
         let said = Said::of(layers, &mut faults);
         let switch = said.last::<InjectSwitch>(Annotation::Inject, &mut faults);
-        let opted_in = said.by_workload(Annotation::MaxRequests) || said.by_workload(Annotation::Inject);
+        let asks = |annotation| said.by_workload(annotation);
+        let opted_in = asks(Annotation::MaxRequests) || asks(Annotation::Inject) || asks_for_balancing(&said);
         if matches!(switch, Some(InjectSwitch::Disabled)) || !(opted_in || said.unknown_by_workload()) {
             return Ok(None);
         }
@@ -90,10 +93,17 @@ impl WorkloadSettings {
     }
 }
 
+/// Whether the workload itself says `balance`, and anything but that it is off.
+fn asks_for_balancing(said: &Said<'_>) -> bool {
+    said.by_workload(Annotation::Balance) && said.last_text(Annotation::Balance) != Some(Switch::Off.word())
+}
+
 fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
     // Every field is parsed before the first `?`, so that no fault hides another.
-    if !said.contains(Annotation::MaxRequests) {
-        faults.push(Fault::missing(Annotation::MaxRequests.key(), "a whole number from 1 to 4294967295"));
+    let balance = said.one(Annotation::Balance, "off", faults);
+    if !said.contains(Annotation::MaxRequests) && balance == Some(Switch::Off) {
+        let expected = format!("a whole number from 1 to 4294967295, or {}: on", Annotation::Balance);
+        faults.push(Fault::missing(Annotation::MaxRequests.key(), expected));
     }
     let max_requests = said.last(Annotation::MaxRequests, faults);
     let jitter = said.one(Annotation::Jitter, "10%", faults);
@@ -109,7 +119,8 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
     let tls = tls(said, faults);
     let sidecar = sidecar(said, faults);
     Some(WorkloadSettings {
-        max_requests: max_requests?,
+        max_requests,
+        balance: balance?,
         jitter: jitter?,
         max_age: max_age?.0,
         max_tunnel_age: max_tunnel_age?.0,
@@ -233,10 +244,37 @@ mod tests {
     #[test]
     fn one_annotation_is_enough() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1000")]).unwrap().unwrap();
-        assert_eq!(settings.max_requests.get(), 1000);
+        assert_eq!(settings.max_requests, MaxRequests::new(1000));
+        assert_eq!(settings.balance, Switch::Off);
         assert_eq!(settings.jitter.percent(), 10);
         assert_eq!(settings.ports, None);
         assert!(settings.hold_app.is_on());
+    }
+
+    #[test]
+    fn balance_alone_is_enough_and_off_asks_for_nothing() {
+        let balance = |value| ("evenkeel.dev/balance", value);
+        let settings = resolve(&[balance("on")]).unwrap().unwrap();
+        assert_eq!((settings.max_requests, settings.balance), (None, Switch::On));
+        let both = resolve(&[balance("on"), ("evenkeel.dev/max-requests", "7")]).unwrap().unwrap();
+        assert_eq!(
+            (both.max_requests, both.balance),
+            (MaxRequests::new(7), Switch::On),
+            "a limit that is said is kept"
+        );
+        assert_eq!(resolve(&[balance("off")]), Ok(None));
+        assert_eq!(resolve(&[balance("on"), ("evenkeel.dev/inject", "disabled")]), Ok(None));
+        let faults = resolve(&[balance("yes")]).unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.expected.as_str()).collect::<Vec<_>>(), ["on or off"]);
+        assert!(resolve(&[balance("off"), ("evenkeel.dev/inject", "enabled")]).is_err());
+        // By a namespace, which opts nobody in.
+        let namespace = map(&[balance("on")]);
+        let resolve = |own: &[(&str, &str)]| {
+            WorkloadSettings::resolve(&[Layer::Namespace(&namespace), Layer::Workload(&map(own))]).unwrap()
+        };
+        assert_eq!(resolve(&[]), None);
+        assert_eq!(resolve(&[("evenkeel.dev/inject", "enabled")]).unwrap().balance, Switch::On);
+        assert_eq!(resolve(&[balance("off")]), None);
     }
 
     #[test]
@@ -263,7 +301,7 @@ mod tests {
             Layer::PodTemplate(&template),
         ];
         let settings = WorkloadSettings::resolve(&layers).unwrap().unwrap();
-        assert_eq!((settings.max_requests.get(), settings.jitter.percent()), (7, 20));
+        assert_eq!((settings.max_requests, settings.jitter.percent()), (MaxRequests::new(7), 20));
         assert_eq!((settings.sidecar.cpu_request.millicpus(), settings.sidecar.threads.get()), (5, 2));
     }
 
@@ -281,7 +319,7 @@ mod tests {
             WorkloadSettings::resolve(&[Layer::Namespace(&namespace), Layer::Workload(&map(own))]).unwrap()
         };
         assert_eq!(resolve(&[("evenkeel.dev/max-requests", "7")]), None);
-        assert_eq!(resolve(&[("evenkeel.dev/inject", "enabled")]).unwrap().max_requests.get(), 500);
+        assert_eq!(resolve(&[("evenkeel.dev/inject", "enabled")]).unwrap().max_requests, MaxRequests::new(500));
     }
 
     #[test]
@@ -438,6 +476,7 @@ mod tests {
     fn every_default_is_the_one_that_is_documented() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1")]).unwrap().unwrap();
         for (annotation, value) in [
+            (Annotation::Balance, settings.balance.to_string()),
             (Annotation::Jitter, settings.jitter.to_string()),
             (Annotation::Interception, settings.default_interception.to_string()),
             (Annotation::DrainTimeout, settings.drain_timeout.to_string()),

@@ -79,7 +79,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_SERVICE_NAME", default_value = "evenkeel-webhook")]
     pub service_name: String,
 
-    /// With --tls self: the namespace of the Service and the Secret.
+    /// The namespace of the Service and the Secret, with --tls self, and of the balancer's ConfigMap.
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_NAMESPACE", default_value = "evenkeel")]
     pub namespace: String,
 
@@ -114,6 +114,11 @@ pub struct RunArguments {
     /// repeat; commas separate several.
     #[arg(long, value_name = "NAME=VALUE", env = "EVENKEEL_WEBHOOK_DEFAULT", value_delimiter = ',')]
     pub default: Vec<String>,
+
+    /// The ConfigMap in --namespace in which the balancer publishes its public keys. Left out, or while it is not there: workloads that ask
+    /// for balancing get a proxy that follows max-requests alone, and a warning.
+    #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_BALANCE_KEYS_CONFIG_MAP")]
+    pub balance_keys_config_map: Option<String>,
 
     /// How long reviews are still answered after SIGTERM, while nodes learn that this replica is leaving.
     #[arg(long, value_name = "DURATION", env = "EVENKEEL_WEBHOOK_SHUTDOWN_DELAY", default_value = "5s")]

@@ -13,6 +13,7 @@ pub mod clock;
 mod desk;
 pub mod events;
 pub mod health;
+pub mod installation;
 mod listener;
 pub mod metrics;
 pub mod namespaces;

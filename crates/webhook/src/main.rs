@@ -11,6 +11,7 @@ use daemon::{Termination, in_one_sentence};
 use settings::EXIT_USAGE;
 use webhook::arguments::{Arguments, Command, RunArguments};
 use webhook::clock::Clock;
+use webhook::installation::CurrentInstallation;
 use webhook::review::Judge;
 use webhook::server::{StartError, Webhook};
 use webhook::settings::Settings;
@@ -80,8 +81,9 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(async {
         let mut termination = Termination::watch().context("cannot watch for SIGTERM and SIGINT")?;
-        let judge = Judge::with_defaults(settings.defaults.clone());
-        let webhook = Webhook::start(settings, judge, Clock::system()).await?;
+        let installation = CurrentInstallation::new(settings.defaults.clone());
+        let judge = Judge::of(installation.clone());
+        let webhook = Webhook::start(settings, judge, installation, Clock::system()).await?;
         webhook.serve(termination.requested()).await.context("cannot serve")
     })
 }

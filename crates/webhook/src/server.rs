@@ -20,6 +20,7 @@ use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Life
 use crate::clock::Clock;
 use crate::events::Watch;
 use crate::health::Health;
+use crate::installation::CurrentInstallation;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
@@ -98,7 +99,14 @@ impl Shared {
 
 impl Webhook {
     /// Opens both ports and begins to look after certificates.
-    pub async fn start(settings: &Settings, judge: Judge, clock: Clock) -> Result<Self, StartError> {
+    ///
+    /// `judge` answers with what `installation` has; Events do, too, and the keys of a balancer are put there.
+    pub async fn start(
+        settings: &Settings,
+        judge: Judge,
+        installation: CurrentInstallation,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let shared = Shared::new(clock);
         let judge = if settings.read_namespaces {
             let client = projection::client(&NAMESPACE).await?;
@@ -118,10 +126,17 @@ impl Webhook {
             }
         };
         let Shared { clock, metrics, .. } = &shared;
-        let watches =
-            Watch::of_kinds(&settings.events, &settings.namespaces, &settings.defaults, clock, metrics).await?;
+        let watches = Watch::of_kinds(&settings.events, &settings.namespaces, &installation, clock, metrics).await?;
+        let keys = match &settings.balance_keys {
+            Some(from) => {
+                let client = projection::client(&OBJECT).await?;
+                Some(tokio::spawn(installation.keep_balance_keys(client, from.clone())).abort_handle())
+            }
+            None => None,
+        };
         let mut webhook = Self::open(settings, judge, shared).await?;
         webhook.beside.push(keeper);
+        webhook.beside.extend(keys);
         webhook.beside.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
         Ok(webhook)
     }

@@ -13,6 +13,7 @@ use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX,
 
 use crate::arguments::RunArguments;
 use crate::certificates::Names;
+use crate::installation::BalanceKeysConfigMap;
 
 /// Everything that `evenkeel-webhook run` can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub namespaces: Selector,
     /// The installation's defaults, by annotation name without the prefix.
     pub defaults: BTreeMap<String, String>,
+    /// Where the balancer's public keys are; `None` without a balancer.
+    pub balance_keys: Option<BalanceKeysConfigMap>,
     /// How long reviews are still answered once the process is told to end.
     pub shutdown_delay: Duration,
     /// What is logged.
@@ -67,6 +70,7 @@ impl Settings {
         let events = events(&arguments.events, faults_of);
         let namespaces = one::<Namespaces>("namespace-selector", &arguments.namespace_selector, faults_of);
         let defaults = defaults(&arguments.default, faults_of);
+        let balance_keys = balance_keys(arguments, faults_of);
         let shutdown_delay = one::<Span>("shutdown-delay", &arguments.shutdown_delay, faults_of);
         let log_level = one("log-level", &arguments.log_level, faults_of);
         let settings = || {
@@ -78,6 +82,7 @@ impl Settings {
                 events,
                 namespaces: namespaces?.0,
                 defaults,
+                balance_keys,
                 shutdown_delay: shutdown_delay?.get(),
                 log_level: log_level?,
             })
@@ -134,6 +139,17 @@ fn own(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Tls> {
         secret: secret?.0,
         configuration: configuration?.0,
     }))
+}
+
+fn balance_keys(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<BalanceKeysConfigMap> {
+    let name = arguments.balance_keys_config_map.as_deref().filter(|name| !name.is_empty())?;
+    let name = one::<ObjectName>("balance-keys-config-map", name, faults);
+    // With --tls self it is parsed for the Secret, too, and one fault of it is enough.
+    let namespace = arguments.namespace.trim().parse::<ObjectName>();
+    if let (Err(InvalidValue(expected)), true) = (&namespace, arguments.tls.trim() != "self") {
+        faults.push(Fault::invalid(key("namespace"), &arguments.namespace, *expected));
+    }
+    Some(BalanceKeysConfigMap { namespace: namespace.ok()?.0, name: name?.0 })
 }
 
 fn events(given: &[String], faults: &mut Vec<Fault>) -> Vec<WorkloadKind> {
@@ -264,6 +280,18 @@ mod tests {
         assert_eq!(keys, expected, "{faults}");
         let text = faults.to_string();
         assert!(text.contains("--default (EVENKEEL_WEBHOOK_DEFAULT) drain-timeout: \"20\" is not usable"), "{text}");
+    }
+
+    #[test]
+    fn keys_are_in_a_config_map_of_the_namespace() {
+        assert_eq!(parse(&[]).unwrap().balance_keys, None);
+        let found = parse(&["--namespace=tools", "--balance-keys-config-map=keys"]).unwrap().balance_keys.unwrap();
+        assert_eq!((found.namespace.as_str(), found.name.as_str()), ("tools", "keys"));
+        for tls in [&["--tls=self"][..], &["--tls=files", "--tls-cert=a", "--tls-key=b"]] {
+            let flags = [tls, &["--namespace=../x", "--balance-keys-config-map=a/b"]].concat();
+            let keys: Vec<_> = parse(&flags).unwrap_err().iter().map(|fault| fault.key.clone()).collect();
+            assert_eq!(keys.len(), 2, "{keys:?}");
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn containers_by_name(pod: &Value) -> Result<BTreeMap<String, Container>> {
 
 #[cfg(test)]
 mod tests {
-    use inject::{Outcome, WorkloadKind, inject};
+    use inject::{Installation, Outcome, WorkloadKind, inject};
     use settings::Annotation;
 
     use super::super::manifest::{Manifest, annotated};
@@ -155,7 +155,7 @@ mod tests {
 
     fn injected(annotations: &[(Annotation, String)]) -> Value {
         let mut object = annotated(&Manifest::new(8081, 2).object().unwrap(), annotations);
-        match inject(&object, WorkloadKind::Deployment, None, &BTreeMap::new()) {
+        match inject(&object, WorkloadKind::Deployment, None, &Installation::default()) {
             Outcome::Inject { patch, .. } => json_patch::patch(&mut object, &patch).unwrap(),
             other => panic!("{other:?}"),
         }

@@ -41,8 +41,11 @@ pub(super) fn rewrite(
 
 /// Whether an object of a kind that is never injected asks for the proxy all the same.
 fn asks(object: &Value) -> bool {
-    let key = Annotation::MaxRequests.key();
-    let asks = |metadata: Option<&Value>| metadata.and_then(|metadata| metadata.get("annotations")?.get(key)).is_some();
+    let keys = [Annotation::MaxRequests, Annotation::Balance].map(Annotation::key);
+    let asks = |metadata: Option<&Value>| {
+        let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
+        annotations.is_some_and(|annotations| keys.iter().any(|key| annotations.get(*key).is_some()))
+    };
     asks(object.get("metadata")) || asks(object.pointer("/spec/template/metadata"))
 }
 

@@ -1,8 +1,8 @@
 //! A workload to inject into, and what must hold of it afterwards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use inject::{Outcome, WorkloadKind, inject};
+use inject::{Installation, Outcome, WorkloadKind, inject};
 use serde_json::{Value, json};
 
 /// The kind of every workload here.
@@ -30,9 +30,13 @@ pub(crate) fn original() -> Value {
     })
 }
 
-/// What comes of a workload without defaults of an installation.
+/// Of RFC 8410 §10.1.
+const BALANCE_KEY: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+
+/// What comes of a workload in an installation with a balancer, and without defaults.
 pub(crate) fn outcome(object: &Value) -> Outcome {
-    inject(object, DEPLOYMENT, None, &BTreeMap::new())
+    let installation = Installation { balance_keys: BALANCE_KEY.parse().ok(), ..Installation::default() };
+    inject(object, DEPLOYMENT, None, &installation)
 }
 
 /// The object with the outcome's patch applied.

@@ -118,8 +118,7 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
+    use inject::Installation;
     use serde_json::json;
 
     use super::*;
@@ -133,14 +132,14 @@ mod tests {
     }
 
     fn injected(workload: &Value) -> Value {
-        let outcome = inject::inject(workload, KIND, None, &BTreeMap::new());
+        let outcome = inject::inject(workload, KIND, None, &Installation::default());
         let mut injected = workload.clone();
         json_patch::patch(&mut injected, outcome.patch().unwrap()).unwrap();
         injected
     }
 
     fn told(workload: &Value) -> Option<(Occasion, String)> {
-        let outcome = inject::inject(workload, KIND, None, &BTreeMap::new());
+        let outcome = inject::inject(workload, KIND, None, &Installation::default());
         Notice::of(workload, KIND, &outcome).map(|notice| (notice.occasion, notice.note))
     }
 

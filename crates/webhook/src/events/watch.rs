@@ -1,6 +1,5 @@
 //! The watcher of one kind of workload.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -22,6 +21,7 @@ use super::notice::{Notice, refusal};
 use super::publish::{event, publish};
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::installation::CurrentInstallation;
 use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
 
@@ -89,7 +89,7 @@ static WORKLOAD: Rule = Rule::Members(
 /// reviews, so that whatever becomes of it becomes of Events alone.
 pub struct Watch {
     kind: WorkloadKind,
-    defaults: Arc<BTreeMap<String, String>>,
+    installation: CurrentInstallation,
     clock: Clock,
     metrics: Arc<Metrics>,
     cluster: Arc<Cluster>,
@@ -119,7 +119,7 @@ impl Watch {
     pub(crate) async fn of_kinds(
         kinds: &[WorkloadKind],
         reviewed: &Selector,
-        defaults: &BTreeMap<String, String>,
+        installation: &CurrentInstallation,
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> Result<Vec<Self>, ClusterError> {
@@ -136,10 +136,9 @@ impl Watch {
             ),
             desk: Desk::new(LARGEST),
         });
-        let defaults = Arc::new(defaults.clone());
         let watch = |kind: &WorkloadKind| Self {
             kind: *kind,
-            defaults: Arc::clone(&defaults),
+            installation: installation.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             cluster: Arc::clone(&cluster),
@@ -203,7 +202,7 @@ impl Watch {
             Fetched::Gone | Fetched::Failed => return Finding::Unknown,
         };
         let notice = desk.look_at(&text, |workload: &Value| {
-            let outcome = inject::inject(workload, self.kind, Some(&namespace.facts), &self.defaults);
+            let outcome = inject::inject(workload, self.kind, Some(&namespace.facts), &self.installation.now());
             Notice::of(workload, self.kind, &outcome)
         });
         match notice.await {

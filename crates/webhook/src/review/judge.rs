@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use super::verdict::{Passed, Verdict};
 use super::wire::{self, Malformed, Operation, Request};
 use crate::desk::{Desk, Unseen};
+use crate::installation::CurrentInstallation;
 use crate::namespaces::Namespaces;
 use crate::object::ObjectText;
 
@@ -56,9 +57,16 @@ impl Judge {
         Self { namespaces, ..self }
     }
 
+    /// Injects what the installation gives.
+    pub fn of(installation: CurrentInstallation) -> Self {
+        Self::new(Box::new(move |workload, kind, namespace| {
+            inject::inject(workload, kind, namespace, &installation.now())
+        }))
+    }
+
     /// Injects, with the installation's defaults.
     pub fn with_defaults(defaults: BTreeMap<String, String>) -> Self {
-        Self::new(Box::new(move |workload, kind, namespace| inject::inject(workload, kind, namespace, &defaults)))
+        Self::of(CurrentInstallation::new(defaults))
     }
 
     /// Answers the review in `body`.

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use webhook::clock::Clock;
+use webhook::installation::CurrentInstallation;
 use webhook::review::Judge;
 use webhook::server::Webhook;
 use webhook::settings::{Settings, Tls};
@@ -57,6 +58,7 @@ pub(crate) fn settings(folder: &Path, shutdown_delay: Duration) -> Settings {
         events: Vec::new(),
         namespaces: Selector::default(),
         defaults: std::collections::BTreeMap::new(),
+        balance_keys: None,
         shutdown_delay,
         log_level: LogLevel::Info,
     }
@@ -68,7 +70,8 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let trusted = certificate(folder.path());
         let settings = settings(folder.path(), shutdown_delay);
-        let webhook = Webhook::start(&settings, judge, Clock::system()).await.unwrap();
+        let installation = CurrentInstallation::new(settings.defaults.clone());
+        let webhook = Webhook::start(&settings, judge, installation, Clock::system()).await.unwrap();
         let (reviews, admin) = (webhook.reviews_address(), webhook.admin_address());
         let (end, told) = oneshot::channel();
         let served = tokio::spawn(webhook.serve(async { _ = told.await }));
