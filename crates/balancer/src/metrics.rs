@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 use balancing::Refusal;
+use daemon::Exposition;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -193,14 +193,12 @@ impl Metrics {
         }
     }
 
-    /// Returns all metrics in the text format of `OpenMetrics`.
+    /// Returns all metrics as a scraper asks for them.
     ///
     /// # Errors
     /// None that is known: the text is written to memory.
-    pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+    pub fn expose(&self, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
+        daemon::expose(&self.registry, accept)
     }
 }
 

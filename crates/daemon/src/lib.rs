@@ -3,15 +3,18 @@
 
 mod descriptors;
 mod error;
+mod exposition;
 mod host;
 mod listen;
 mod log;
+mod process_metrics;
 mod serve;
 mod termination;
 mod visitors;
 
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use error::in_one_sentence;
+pub use exposition::{Exposition, expose};
 pub use host::host_name;
 pub use listen::{listen, listen_shared};
 pub use log::{Log, log};

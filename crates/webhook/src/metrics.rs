@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use daemon::Exposition;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -92,13 +92,14 @@ impl Metrics {
         self.reviews.get_or_create(&labels).inc();
     }
 
-    /// All metrics in the text format of `OpenMetrics`, with the end of the certificate that is served now.
-    pub fn text(&self, certificate_ends: Option<SystemTime>) -> Result<String, fmt::Error> {
+    /// Returns all metrics as a scraper asks for them, with the end of the certificate that is served now.
+    ///
+    /// # Errors
+    /// A metric cannot be written.
+    pub fn expose(&self, certificate_ends: Option<SystemTime>, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
         let since_epoch = certificate_ends.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
         self.certificate_expiry.set(since_epoch.and_then(|end| i64::try_from(end.as_secs()).ok()).unwrap_or_default());
-        let mut text = String::new();
-        encode(&mut text, &self.registry)?;
-        Ok(text)
+        daemon::expose(&self.registry, accept)
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
         metrics.reviewed(Verdict::Decided(Decision::Skipped, Some(SkipReason::HostNetwork)), Duration::from_millis(2));
         metrics.told(Occasion::Missed);
         metrics.reviewed(Verdict::Panicked, Duration::from_millis(2));
-        let text = metrics.text(Some(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000))).unwrap();
+        let text = metrics.expose(Some(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)), None).unwrap().text;
         for line in [
             r#"evenkeel_webhook_reviews_total{decision="skipped",reason="host_network"} 1"#,
             r#"evenkeel_webhook_reviews_total{decision="panicked",reason="none"} 1"#,

@@ -15,12 +15,7 @@ fn table(metrics: &str) -> String {
         let (name, help) = line.split_once(' ').unwrap();
         let of_type = format!("# TYPE {name} ");
         let kind = metrics.lines().find_map(|line| line.strip_prefix(&of_type)).unwrap();
-        let name = match kind {
-            "counter" => format!("{name}_total"),
-            "info" => format!("{name}_info"),
-            _ => name.to_owned(),
-        };
-        format!("| `{name}` | {kind} | {} | {} |\n", labels(metrics, &name), help.trim_end_matches('.'))
+        format!("| `{name}` | {kind} | {} | {} |\n", labels(metrics, name), help.trim_end_matches('.'))
     });
     let head = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     rows.fold(head, |table, row| table + &row)

@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/metrics` | Prometheus text |
+//! | `/metrics` | metrics, in Prometheus' text format or, where `Accept` names it, in `OpenMetrics` |
 //! | `/livez`, `/readyz` | 200 while the proxy accepts connections |
 //! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports; asked by what earlier versions injected |
 //! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
@@ -25,10 +25,9 @@ use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use settings::{AppAddress, HoldPort, Liveness, ProxySettings, Routes};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,8 +38,6 @@ use crate::app::hold::Hold;
 use crate::app::liveness::Prober;
 use crate::app::liveness::health::Health;
 use crate::app::proxy_protocol::Ends;
-
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the endpoints answer from.
 #[derive(Debug)]
@@ -92,7 +89,7 @@ impl Admin {
         }
         Ok(match path {
             "/livez" | "/readyz" => text(StatusCode::OK, "accepting connections\n"),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok())),
             "/drained" => self.drained(None, ends).await,
             path => match (path.strip_prefix("/drained/"), path.strip_prefix("/probe/tcp/")) {
                 (Some(container), _) => self.drained(Some(container), ends).await,
@@ -119,16 +116,13 @@ impl Admin {
         self.apps.iter().copied().find(|app| app.port() == port)
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut metrics = String::new();
-        match encode(&mut metrics, &self.registry) {
-            Ok(()) => {
-                let mut response = text(StatusCode::OK, metrics);
-                response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(METRICS_TYPE));
-                response
-            }
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n"),
-        }
+    fn metrics(&self, accept: Option<&str>) -> Response<Full<Bytes>> {
+        let Ok(exposition) = daemon::expose(&self.registry, accept) else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
+        };
+        let mut response = text(StatusCode::OK, exposition.text);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition.content_type));
+        response
     }
 
     async fn probe(&self, port: &str, ends: Ends) -> Response<Full<Bytes>> {
