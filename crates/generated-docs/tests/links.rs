@@ -1,0 +1,109 @@
+//! Every link of a page to a file of the repository, or to a heading in one, leads somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use pulldown_cmark::{CowStr, Event, Parser, Tag, TagEnd};
+
+/// What a page links to, and what can be linked to in it.
+#[derive(Default)]
+struct Page {
+    links: Vec<String>,
+    anchors: BTreeSet<String>,
+}
+
+impl Page {
+    fn read(text: &str) -> Self {
+        let mut page = Self::default();
+        let (mut heading, mut seen) = (None::<String>, BTreeMap::<String, usize>::new());
+        for event in Parser::new_ext(text, pulldown_cmark::Options::ENABLE_TABLES) {
+            match event {
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    page.links.push(dest_url.into_string());
+                }
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::Text(text) | Event::Code(text) => {
+                    if let Some(heading) = &mut heading {
+                        heading.push_str(&text);
+                    }
+                }
+                Event::End(TagEnd::Heading(_)) => {
+                    let anchor = anchor(&heading.take().unwrap_or_default());
+                    let earlier = seen.entry(anchor.clone()).or_default();
+                    page.anchors.insert(if *earlier == 0 { anchor } else { format!("{anchor}-{earlier}") });
+                    *earlier += 1;
+                }
+                Event::Html(html) | Event::InlineHtml(html) => page.anchors.extend(ids(&html)),
+                _ => {}
+            }
+        }
+        page
+    }
+}
+
+/// Returns the anchor that GitHub gives a heading: small letters, hyphens for spaces, and no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// Returns the anchors that HTML sets, as `<a id="name">`.
+fn ids(html: &CowStr<'_>) -> Vec<String> {
+    html.split("id=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+}
+
+fn root() -> PathBuf {
+    clean(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+}
+
+/// Returns the path without `.` and `..`.
+fn clean(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut clean, component| {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            component => clean.push(component),
+        }
+        clean
+    })
+}
+
+/// Returns the pages that are committed, or will be.
+fn pages() -> BTreeMap<PathBuf, Page> {
+    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"];
+    let listed = Command::new("git").args(arguments).current_dir(root()).output().expect("git lists the pages");
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let paths = listed.lines().map(|path| root().join(path)).filter(|path| path.exists());
+    paths.map(|path| (path.clone(), Page::read(&fs::read_to_string(&path).unwrap()))).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = pages();
+    assert!(pages.len() > 15, "{} pages", pages.len());
+    let mut broken = Vec::new();
+    for (path, page) in &pages {
+        for link in page.links.iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let to = if file.is_empty() { path.clone() } else { clean(&path.parent().unwrap().join(file)) };
+            let has_anchor = || pages.get(&to).is_none_or(|page| page.anchors.contains(anchor));
+            if !to.exists() || !(anchor.is_empty() || has_anchor()) {
+                broken.push(format!("{}: {link}", path.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "these links lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn anchors_are_those_of_github() {
+    let page =
+        Page::read("# A `b_c`: *d*, e!\n\n## Same\n\n## Same\n\n<a id=\"own\"></a>\n\n[x](y.md#z) `[not](a-link)`\n");
+    let anchors: Vec<&str> = page.anchors.iter().map(String::as_str).collect();
+    assert_eq!(anchors, ["a-b_c-d-e", "own", "same", "same-1"]);
+    assert_eq!(page.links, ["y.md#z"]);
+}
