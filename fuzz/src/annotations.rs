@@ -66,7 +66,7 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
     entries.extend(settings.interception.map(|interception| ("interception", interception.to_string())));
     if let Some(tls) = &settings.tls {
         entries.push(("tls-secret", tls.secret.to_string()));
-        entries.push(("tls-upstream", tls.towards_app.to_string()));
+        entries.push(("tls-to-app", tls.towards_app.to_string()));
     }
     if !settings.opaque_ports.is_empty() {
         entries.push(("opaque-ports", join(&settings.opaque_ports)));

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_app_is_asked_as_the_proxy_would_ask_it() {
         let tls = [("tls-secret", "web-tls")];
-        let anew = [("tls-secret", "web-tls"), ("tls-upstream", "on")];
+        let anew = [("tls-secret", "web-tls"), ("tls-to-app", "on")];
         let opaque = [("tls-secret", "web-tls"), ("opaque-ports", "raw")];
         let header = [("proxy-protocol", "v2"), ("ports", "http")];
         let by_tls = |port: u16| json!({"httpGet": {"port": port, "scheme": "HTTPS"}});

@@ -3,7 +3,7 @@
 //! ```text
 //! ClientHello ──▶ what does the client offer? ──▶ what of it does the app speak? ──▶ the handshake
 //!                                                  plain app: asked once for HTTP/2
-//!                                                  tls-upstream: the app's own choice
+//!                                                  tls-to-app: the app's own choice
 //! ```
 //!
 //! The relays do not translate between HTTP/1 and HTTP/2, so a client is offered what its app speaks and nothing else.

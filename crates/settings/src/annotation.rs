@@ -10,6 +10,9 @@ pub const STATUS_KEY: &str = "evenkeel.dev/status";
 /// The longest name, in bytes, that a known one is looked for by resemblance.
 const LONGEST_SLIP: usize = 40;
 
+/// Names from before the first release, each with what it is called now. They are no aliases: a warning gives the name of today.
+const RENAMED: &[(&str, Annotation)] = &[("tls-upstream", Annotation::TlsToApp)];
+
 /// Defines the annotations; every fact is written once.
 macro_rules! annotations {
     ($($variant:ident: $name:literal, $value:literal, $default:literal, $by_default:literal, $help:literal;)+) => {
@@ -66,13 +69,13 @@ annotations! {
     MaxAge: "max-age", "a duration, or off", "off", true,
         "Also retire a connection with its first response after this age, jittered alike.";
     MaxTunnelAge: "max-tunnel-age", "a duration, or off", "off", true,
-        "Cut a tunnel (WebSocket, CONNECT, what is not HTTP) after this time, jittered alike.";
+        "Close a tunnel (WebSocket, CONNECT, any protocol but HTTP) after this time, jittered alike.";
     Ports: "ports", "names or numbers, separated by commas", "every declared TCP container port", false,
         "The app ports that pass through the proxy; numbers need not be declared.";
     OpaquePorts: "opaque-ports", "names or numbers, separated by commas", "none", false,
-        "App ports whose bytes are passed on without a look at them.";
+        "App ports whose bytes are forwarded without inspection.";
     Interception: "interception", "redirect or named-port", "redirect", true,
-        "How traffic reaches the proxy: by a redirection in the pod, or, with no privilege, by the name of the container port, which moves to the proxy. Where a namespace enforces Pod Security and nothing is said, named-port.";
+        "How traffic reaches the proxy: redirected by nftables rules in the pod, or, without privileges, by the name of the container port, which moves to the proxy. Where a namespace enforces Pod Security and nothing is set, named-port.";
     DrainTimeout: "drain-timeout", "a duration", "20s", true,
         "The bound on the drain at pod termination, never more than two thirds of the grace period.";
     HoldApp: "hold-app", "on or off", "on", true,
@@ -80,11 +83,11 @@ annotations! {
     ForwardedFor: "forwarded-for", "on or off", "off", true,
         "Append the client's address to X-Forwarded-For of each request.";
     ProxyProtocol: "proxy-protocol", "v1, v2 or off", "off", false,
-        "Begin every connection to the app with a header of the PROXY protocol, which the app must read: it tells the client's address.";
+        "Send a PROXY protocol header with the client's address at the start of every connection to the app, which must accept it.";
     TlsSecret: "tls-secret", "the name of a Secret", "none", false,
-        "End the clients' TLS in the proxy, with the certificate of this Secret (kubernetes.io/tls, in the workload's namespace).";
-    TlsUpstream: "tls-upstream", "on or off", "off", false,
-        "Where the proxy ends TLS, begin it anew towards the app, whose certificate is not verified.";
+        "Terminate client TLS in the proxy, with the certificate of this Secret (kubernetes.io/tls, in the workload's namespace).";
+    TlsToApp: "tls-to-app", "on or off", "off", false,
+        "Where the proxy terminates TLS, re-encrypt to the app, whose certificate is not verified.";
     ProxyImage: "proxy-image", "an image reference", "the installation's", true,
         "The image of the injected containers.";
     ProxyCpuRequest: "proxy-cpu-request", "1m to 64", "10m", true,
@@ -119,6 +122,9 @@ impl Annotation {
     /// A key of any length costs a few microseconds at most.
     pub fn nearest(key: &str) -> Option<Self> {
         let name = key.strip_prefix(PREFIX).unwrap_or(key);
+        if let Some((_, renamed)) = RENAMED.iter().find(|(earlier, _)| *earlier == name) {
+            return Some(*renamed);
+        }
         // The distance takes time by the product of the lengths, and nothing so long is a slip of the finger.
         if name.len() > LONGEST_SLIP {
             return None;
@@ -156,6 +162,7 @@ mod tests {
             ("evenkeel.dev/jiter", Annotation::Jitter),
             ("evenkeel.dev/proxy-memory-limits", Annotation::ProxyMemoryLimit),
             ("evenkeel.dev/port", Annotation::Ports),
+            ("evenkeel.dev/tls-upstream", Annotation::TlsToApp),
         ] {
             assert_eq!(Annotation::nearest(typed), Some(meant), "{typed}");
         }

@@ -87,19 +87,19 @@ options!(
         MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some("off"), false,
             "Also retire a connection with its first response after this age (jittered alike): 'off', or a duration such as 10m.";
         MaxTunnelAge: "max-tunnel-age", "EVENKEEL_MAX_TUNNEL_AGE", "DURATION", Some("off"), false,
-            "Cut a tunnel (WebSocket, CONNECT, what is not HTTP) after this time (jittered alike): 'off', or a duration such as 4h.";
+            "Close a tunnel (WebSocket, CONNECT, any protocol but HTTP) after this time (jittered alike): 'off', or a duration such as 4h.";
         OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
-            "App ports whose bytes are passed on without a look at them: numbers, separated by commas.";
+            "App ports whose bytes are forwarded without inspection: numbers, separated by commas.";
         ForwardedFor: "forwarded-for", "EVENKEEL_FORWARDED_FOR", "SWITCH", Some("off"), false,
             "Append the client's address to X-Forwarded-For of each request: on or off.";
         ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,
-            "Begin every connection to the app with a header of the PROXY protocol, which tells the client's address: v1, v2 or off.";
+            "Send a PROXY protocol header with the client's address at the start of every connection to the app: v1, v2 or off.";
         TlsCert: "tls-cert", "EVENKEEL_TLS_CERT", "FILE", None, false,
-            "End the clients' TLS with this certificate: a chain in PEM, the server's own first. Read again every ten seconds. Needs --tls-key. Until the files can be used, and on opaque ports, TLS passes through as it is.";
+            "Terminate client TLS with this certificate: a chain in PEM, the server's own first. Reloaded every ten seconds. Needs --tls-key. Until the files are usable, and on opaque ports, TLS passes through.";
         TlsKey: "tls-key", "EVENKEEL_TLS_KEY", "FILE", None, false,
             "The private key of --tls-cert, in PEM.";
-        TlsUpstream: "tls-upstream", "EVENKEEL_TLS_UPSTREAM", "SWITCH", Some("off"), false,
-            "Begin TLS anew towards the app for clients whose TLS was ended: on or off. The app's certificate is not verified.";
+        TlsToApp: "tls-to-app", "EVENKEEL_TLS_TO_APP", "SWITCH", Some("off"), false,
+            "Re-encrypt to the app for clients whose TLS is terminated: on or off. The app's certificate is not verified.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
         Liveness: "liveness", "EVENKEEL_LIVENESS", "JSON", Some("{}"), false,

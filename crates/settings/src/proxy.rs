@@ -190,7 +190,7 @@ impl ProxySettings {
             ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
             ProxyOption::TlsCert => self.tls.as_ref().map(|tls| tls.certificate.to_string()),
             ProxyOption::TlsKey => self.tls.as_ref().map(|tls| tls.key.to_string()),
-            ProxyOption::TlsUpstream => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
+            ProxyOption::TlsToApp => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::Liveness => Some(self.liveness.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),

@@ -27,7 +27,7 @@ impl TlsSettings {
         let before = faults.len();
         let certificate = raw.one(ProxyOption::TlsCert, faults);
         let key = raw.one(ProxyOption::TlsKey, faults);
-        let towards_app = raw.one(ProxyOption::TlsUpstream, faults);
+        let towards_app = raw.one(ProxyOption::TlsToApp, faults);
         if faults.len() > before {
             return None;
         }
@@ -35,7 +35,7 @@ impl TlsSettings {
             (Some(certificate), Some(key)) => return Some(Self { certificate, key, towards_app: towards_app? }),
             (None, None) if towards_app == Some(Switch::On) => {
                 let expected = "off, or --tls-cert and --tls-key beside it";
-                faults.push(Fault::invalid(raw.key(ProxyOption::TlsUpstream), "on", expected));
+                faults.push(Fault::invalid(raw.key(ProxyOption::TlsToApp), "on", expected));
             }
             (None, None) => {}
             (Some(_), None) => {
@@ -65,17 +65,17 @@ mod tests {
 
     #[test]
     fn both_files_or_neither() {
-        use ProxyOption::{TlsCert, TlsKey, TlsUpstream};
+        use ProxyOption::{TlsCert, TlsKey, TlsToApp};
         assert_eq!(parsed(&[]), Ok(None));
-        assert_eq!(parsed(&[(TlsUpstream, "off")]), Ok(None));
-        let both = parsed(&[(TlsCert, "/tls.crt"), (TlsKey, "/tls.key"), (TlsUpstream, "on")]).unwrap().unwrap();
+        assert_eq!(parsed(&[(TlsToApp, "off")]), Ok(None));
+        let both = parsed(&[(TlsCert, "/tls.crt"), (TlsKey, "/tls.key"), (TlsToApp, "on")]).unwrap().unwrap();
         assert_eq!((both.certificate.as_str(), both.key.as_str()), ("/tls.crt", "/tls.key"));
         assert!(both.towards_app.is_on());
         for (given, fault) in [
             (&[(TlsCert, "/tls.crt")][..], "tls-key"),
             (&[(TlsKey, "/tls.key")], "tls-cert"),
-            (&[(TlsUpstream, "on")], "expected off, or --tls-cert"),
-            (&[(TlsCert, "/a"), (TlsKey, "/b"), (TlsUpstream, "yes")], "TlsUpstream"),
+            (&[(TlsToApp, "on")], "expected off, or --tls-cert"),
+            (&[(TlsCert, "/a"), (TlsKey, "/b"), (TlsToApp, "yes")], "TlsToApp"),
         ] {
             let faults = parsed(given).unwrap_err();
             assert!(faults.contains(fault), "{faults}");

@@ -139,10 +139,10 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
 
 fn tls(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadTls> {
     let secret = said.last(Annotation::TlsSecret, faults);
-    let towards_app = said.one(Annotation::TlsUpstream, "off", faults)?;
+    let towards_app = said.one(Annotation::TlsToApp, "off", faults)?;
     if towards_app == Switch::On && !said.contains(Annotation::TlsSecret) {
         let expected = format!("off, or {} beside it", Annotation::TlsSecret);
-        faults.push(Fault::invalid(Annotation::TlsUpstream.key(), "on", expected));
+        faults.push(Fault::invalid(Annotation::TlsToApp.key(), "on", expected));
     }
     Some(WorkloadTls { secret: secret?, towards_app })
 }
@@ -462,12 +462,12 @@ mod tests {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-secret", "web-tls")]);
         let tls = settings.unwrap().unwrap().tls.unwrap();
         assert_eq!((tls.secret.as_str(), tls.towards_app), ("web-tls", Switch::Off));
-        let faults = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-upstream", "on")]).unwrap_err();
+        let faults = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-to-app", "on")]).unwrap_err();
         assert!(faults.to_string().contains("expected off, or evenkeel.dev/tls-secret"), "{faults}");
         let faults = resolve(&[
             ("evenkeel.dev/max-requests", "1"),
             ("evenkeel.dev/tls-secret", "Web"),
-            ("evenkeel.dev/tls-upstream", "yes"),
+            ("evenkeel.dev/tls-to-app", "yes"),
         ]);
         assert_eq!(faults.unwrap_err().iter().count(), 2);
     }

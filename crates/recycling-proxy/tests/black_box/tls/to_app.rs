@@ -30,7 +30,7 @@ impl Between {
         let listener = TcpListener::bind(host.port(8443)).await?;
         let (issued, of_app) = (Issued::new()?, Issued::new()?);
         let files = Files::with(&issued)?;
-        let options = [(ProxyOption::MaxRequests, limit), (ProxyOption::TlsUpstream, "on")];
+        let options = [(ProxyOption::MaxRequests, limit), (ProxyOption::TlsToApp, "on")];
         let proxy = files.proxy(host.port(8443), &options).await?;
         Ok(Self { proxy, issued, listener, of_app, _files: files, _host: host })
     }
