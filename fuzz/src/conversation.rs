@@ -163,7 +163,7 @@ impl Wire {
 
     fn response(&mut self) -> Result<(), Offence> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         pass(&mut self.from_app, &mut self.outcome.to_client);
         examined?;

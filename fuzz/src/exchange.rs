@@ -178,7 +178,7 @@ fn conversation() -> Conversation {
 }
 
 fn moment() -> Moment {
-    Moment { age: Duration::ZERO, draining: false, marked: false }
+    Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
 }
 
 /// A word of the start line.

@@ -272,7 +272,7 @@ impl Wire {
     }
 
     fn examine_app(&mut self) -> Result<(), Offence> {
-        let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false };
+        let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         let examined = self.session.examine_app(&mut self.from_app, || moment);
         pass(&mut self.from_app, &mut self.to_client);
         examined

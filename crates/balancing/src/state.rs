@@ -24,7 +24,7 @@ macro_rules! states {
 
             /// Returns what it means, as a sentence.
             pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($help),+),)+ }
+                match self { $(Self::$variant => concat!($($help),+).trim_ascii(),)+ }
             }
         }
     };

@@ -1,5 +1,6 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
+use balancing::{BalanceState, Refusal};
 use recycling_proxy::app::dial::Unreachable;
 use recycling_proxy::memory::Shortage;
 use recycling_proxy::relay::side::Side;
@@ -36,6 +37,8 @@ fn table() -> String {
         rows!("drain_phase", "phase", DrainPhase),
         rows!("shortages_total", "action", Shortage),
         rows!("tls_handshake_failures_total", "reason", TlsFault),
+        rows!("balance_state", "state", BalanceState),
+        rows!("balance_refusals_total", "reason", Refusal),
         rows!("certificate_loads_total", "outcome", CertificateOutcome),
     ]
     .concat()

@@ -239,7 +239,7 @@ impl Wire {
 
     fn response(&mut self) -> Result<(), Offence> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
         take(&mut self.from_app, &mut self.to_client);
         examined?;

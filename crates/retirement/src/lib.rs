@@ -16,6 +16,6 @@ mod shed;
 
 pub use instruction::{Instruction, InvalidInstruction, Tolerance};
 pub use limits::{Limits, Moment, draw_age};
-pub use rate::RateEstimate;
+pub use rate::{Elapsed, RateEstimate};
 pub use reason::RetireReason;
 pub use shed::{Candidate, Excess, cap, shed};

@@ -18,6 +18,9 @@ pub struct Moment {
     pub draining: bool,
     /// Whether the connection was marked, so that the pod's load comes down.
     pub marked: bool,
+    /// Requests of the connection that do not count towards its limit: those before balancing ceased to be in force, for a
+    /// workload whose limit holds only without it.
+    pub uncounted: u32,
 }
 
 /// The limits of one connection, drawn when it was accepted.
@@ -55,10 +58,10 @@ impl Limits {
     /// Of several reasons the first in this order is given: a drain, which spares none; the connection's own limits; and
     /// last its mark, so that what is told of balancing is what would not have happened without it.
     pub fn verdict(self, requests_started: u32, moment: Moment) -> Option<RetireReason> {
-        let Moment { age, draining, marked } = moment;
+        let Moment { age, draining, marked, uncounted } = moment;
         if draining {
             Some(RetireReason::Drain)
-        } else if requests_started >= self.requests {
+        } else if requests_started.saturating_sub(uncounted) >= self.requests {
             Some(RetireReason::MaxRequests)
         } else if self.age.is_some_and(|limit| age >= limit) {
             Some(RetireReason::MaxAge)
@@ -88,7 +91,7 @@ mod tests {
     }
 
     fn at(age: Duration, draining: bool) -> Moment {
-        Moment { age, draining, marked: false }
+        Moment { age, draining, marked: false, uncounted: 0 }
     }
 
     #[test]
@@ -118,6 +121,25 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_do_not_count_begin_the_limit_anew() {
+        let limits = limits(10, Some("10s"), "0%", 0);
+        for (requests, uncounted, reason) in [
+            (10, 0, Some(RetireReason::MaxRequests)),
+            (10, 1, None),
+            (1_000, 991, None),
+            (1_000, 990, Some(RetireReason::MaxRequests)),
+            (u32::MAX, u32::MAX, None),
+            // Told of more than there were.
+            (5, 7, None),
+        ] {
+            let moment = Moment { uncounted, ..at(Duration::ZERO, false) };
+            assert_eq!(limits.verdict(requests, moment), reason, "{requests} {uncounted}");
+        }
+        let old = Moment { uncounted: u32::MAX, ..at(Duration::from_secs(10), false) };
+        assert_eq!(limits.verdict(1, old), Some(RetireReason::MaxAge));
+    }
+
+    #[test]
     fn a_drain_retires_everything() {
         assert_eq!(limits(1000, None, "0%", 0).verdict(1, at(Duration::ZERO, true)), Some(RetireReason::Drain));
     }
@@ -131,7 +153,7 @@ mod tests {
             (1, 10, false, RetireReason::MaxAge),
             (2, 10, true, RetireReason::Drain),
         ] {
-            let moment = Moment { age: Duration::from_secs(seconds), draining, marked: true };
+            let moment = Moment { age: Duration::from_secs(seconds), draining, marked: true, uncounted: 0 };
             assert_eq!(limits.verdict(requests, moment), Some(reason));
         }
     }

@@ -20,13 +20,28 @@ pub struct RateEstimate {
     seconds: f64,
 }
 
+/// A time that has passed, and what an estimate keeps of what it remembers after it. One is enough for many estimates: the
+/// exponential costs more than the rest of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Elapsed {
+    seconds: f64,
+    kept: f64,
+}
+
+impl Elapsed {
+    /// Returns the time.
+    pub fn new(time: Duration) -> Self {
+        let seconds = time.as_secs_f64();
+        Self { seconds, kept: (-seconds / MEMORY).exp() }
+    }
+}
+
 impl RateEstimate {
-    /// Takes in that the connection carried `requests` more requests during the last `elapsed`.
-    pub fn advance(&mut self, requests: u32, elapsed: Duration) {
-        let seconds = elapsed.as_secs_f64();
-        let kept = (-seconds / MEMORY).exp();
-        self.requests = self.requests.mul_add(kept, f64::from(requests));
-        self.seconds = self.seconds.mul_add(kept, seconds);
+    /// Takes in that the connection carried `requests` more requests during the time that has `elapsed`.
+    pub fn advance(&mut self, requests: u32, elapsed: Elapsed) {
+        let Elapsed { seconds, kept } = elapsed;
+        self.requests = self.requests * kept + f64::from(requests);
+        self.seconds = self.seconds * kept + seconds;
     }
 
     /// Returns the rate in requests per second, with the workload's mean rate of a connection as the prior.
@@ -57,7 +72,9 @@ mod tests {
 
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    fn second() -> Elapsed {
+        Elapsed::new(Duration::from_secs(1))
+    }
 
     #[test]
     fn a_new_connection_counts_as_an_average_one() {
@@ -69,7 +86,7 @@ mod tests {
     #[test]
     fn a_connection_with_many_requests_shows_its_own_rate() {
         let mut estimate = RateEstimate::default();
-        (0..120).for_each(|_| estimate.advance(50, SECOND));
+        (0..120).for_each(|_| estimate.advance(50, second()));
         let rate = estimate.rate(1.0);
         assert!((42.0..50.0).contains(&rate), "{rate}");
     }
@@ -77,7 +94,7 @@ mod tests {
     #[test]
     fn an_idle_connection_falls_but_never_to_zero() {
         let mut estimate = RateEstimate::default();
-        (0..600).for_each(|_| estimate.advance(0, SECOND));
+        (0..600).for_each(|_| estimate.advance(0, second()));
         let rate = estimate.rate(1.0);
         assert!(rate > 0.0 && rate < 0.2, "{rate}");
     }
@@ -97,7 +114,7 @@ mod tests {
         ) {
             let mut estimate = RateEstimate::default();
             for requests in &requests {
-                estimate.advance(*requests, SECOND);
+                estimate.advance(*requests, second());
             }
             let seen = estimate.requests() / estimate.seconds();
             let rate = estimate.rate(prior);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal, Poisson};
 use rand_pcg::Pcg64Mcg;
-use retirement::{Candidate, Excess, Instruction, Limits, Moment, RateEstimate, RetireReason, cap, shed};
+use retirement::{Candidate, Elapsed, Excess, Instruction, Limits, Moment, RateEstimate, RetireReason, cap, shed};
 
 use crate::balancer::{Balancer, Report};
 use crate::pods::Pods;
@@ -192,6 +192,7 @@ impl<'a> World<'a> {
             age: Duration::from_secs_f64((now - connection.opened_at).max(0.0)),
             draining: self.pods.get(connection.pod).draining,
             marked: connection.marked,
+            uncounted: 0,
         };
         if let Some(reason) = connection.limits.verdict(connection.requests, moment) {
             let rate = connection.rate;
@@ -221,7 +222,7 @@ impl<'a> World<'a> {
     fn balance(&mut self, now: f64) {
         let mut reports = vec![Report::default(); self.pods.len()];
         for connection in &mut self.connections {
-            connection.estimate.advance(std::mem::take(&mut connection.fresh), Duration::from_secs(1));
+            connection.estimate.advance(std::mem::take(&mut connection.fresh), Elapsed::new(Duration::from_secs(1)));
             reports[connection.pod].add(&connection.estimate, self.prior);
         }
         let Some(instruction) = self.balancer.instruct(&self.pods, reports, now) else { return };

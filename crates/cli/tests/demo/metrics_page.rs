@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
+use settings::ProxyOption;
 use test_support::{LoopbackHost, Peer, Process, RecyclingProxy};
 
 use crate::programs::built;
@@ -47,7 +48,13 @@ fn compare(program: &str, metrics: &str) {
 #[tokio::test]
 async fn metrics_of_proxy_and_webhook() {
     let app = TcpListener::bind(LoopbackHost::reserve().unwrap().port(8080)).unwrap();
-    let proxy = RecyclingProxy::start(built("recycling-proxy"), app.local_addr().unwrap(), &[]).await.unwrap();
+    let balancing = [
+        // Of RFC 8410 §10.1.
+        (ProxyOption::BalanceKeys, "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="),
+        (ProxyOption::Workload, "Deployment/web"),
+        (ProxyOption::Namespace, "shop"),
+    ];
+    let proxy = RecyclingProxy::start(built("recycling-proxy"), app.local_addr().unwrap(), &balancing).await.unwrap();
     // Faults are shown from the first one on.
     let mut client = proxy.connect().await.unwrap();
     client.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await.unwrap();

@@ -12,6 +12,7 @@ use crate::app::hold::Hold;
 use crate::memory::Account;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
+use crate::retire::balance::Balance;
 use crate::retire::connections::{Connections, Retirable};
 use crate::retire::drain::Drain;
 
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) hold: Arc<Hold>,
     pub(crate) metrics: Metrics,
     pub(crate) warnings: Arc<Warnings>,
+    /// Where it is there, connections have no limit of requests while it is in force.
+    pub(crate) instead_of_limit: Option<Arc<Balance>>,
 }
 
 /// The observer of one connection.
@@ -45,13 +48,26 @@ impl Context {
         account: Arc<Account>,
         born: Instant,
     ) -> Self {
-        let retirable = shared.connections.retirable();
+        let retirable = shared.connections.retirable(born);
         Self { limits, shared, app_port, born, retirable, account }
     }
 
     /// The drain of the process.
     pub(super) fn drain(&self) -> &Arc<Drain> {
         &self.shared.drain
+    }
+
+    /// Returns the number of requests that do not count towards the limit. When balancing ceases to be in force, every
+    /// connection has its whole limit before it: they must not all be retired at once.
+    fn uncounted(&self) -> u32 {
+        match &self.shared.instead_of_limit {
+            Some(balance) if balance.is_in_force() => {
+                self.retirable.forgive();
+                u32::MAX
+            }
+            Some(_) => self.retirable.uncounted(),
+            None => 0,
+        }
     }
 
     /// The connection carries no more requests; it had this many. Nothing is left to retire.
@@ -68,11 +84,17 @@ impl Observer for Context {
     fn moment(&self) -> Moment {
         // The clock is asked only where an age limit makes it matter.
         let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
-        Moment { age, draining: self.shared.drain.is_announcing(), marked: self.retirable.is_marked() }
+        Moment {
+            age,
+            draining: self.shared.drain.is_announcing(),
+            marked: self.retirable.is_marked(),
+            uncounted: self.uncounted(),
+        }
     }
 
     fn request_started(&self) {
         self.account.is_useful();
+        self.retirable.request();
         self.shared.metrics.request();
     }
 
@@ -81,7 +103,7 @@ impl Observer for Context {
     }
 
     fn retired(&self, reason: RetireReason) {
-        self.retirable.withdraw();
+        self.retirable.leaves();
         self.shared.metrics.retired(reason);
     }
 

@@ -8,6 +8,7 @@ use retirement::RetireReason;
 use crate::app::dial::Unreachable;
 use crate::metrics::{Counters, counter};
 use crate::relay::side::Side;
+use crate::retire::balance::Totals;
 use crate::tunnel;
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
@@ -53,6 +54,11 @@ impl Metrics {
             unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|kind| [kind.label()])),
             tunnels: tunnel::Metrics::register(registry),
         }
+    }
+
+    /// Returns the counters that balancing reports.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { requests: self.requests.clone(), retired: self.retired.of([RetireReason::Balance.label()]) }
     }
 
     /// Counts a client's connection that the app did not accept.

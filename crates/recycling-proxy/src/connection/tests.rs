@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use retirement::{Excess, Instruction, Tolerance};
 use settings::{ProxySettings, RawOptions};
 use test_support::{Peer, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
         drain,
         metrics: Metrics::register(&mut registry),
         warnings: Arc::default(),
+        instead_of_limit: None,
     };
     let service = Arc::new(Service::new(&settings, shared, Arc::default(), None));
     let memory = Memory::new(&settings, None, &mut registry);
@@ -50,6 +52,12 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
         }
     });
     Ok(Running { connections, registry, address })
+}
+
+/// Marks connections for so much load, each of which is 1, the oldest first. Returns how many.
+fn mark(connections: &Connections, load: f64) -> usize {
+    let rule = Instruction::new(1.0, 1.0, Tolerance::after(Duration::ZERO)).unwrap();
+    connections.shed(Excess::of(load + 1.0, &rule).unwrap(), 1.0, |_| 0)
 }
 
 /// Whether the answer announces the end of the connection.
@@ -71,7 +79,7 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
         ensure!(!exchange(&mut client).await?);
         clients.push(client);
     }
-    ensure_eq!(running.connections.mark(2), 2);
+    ensure_eq!(mark(&running.connections, 2.0), 2);
     clients[0].expect_silence(Duration::from_millis(100)).await?;
     for (number, client) in clients.iter_mut().enumerate() {
         ensure_eq!(exchange(client).await?, number < 2);
@@ -81,7 +89,7 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
     encode(&mut metrics, &running.registry)?;
     ensure!(metrics.contains("connections_retired_total{reason=\"balance\"} 2"), "{metrics}");
     // The third is left, and those that have said their end are nobody's any more.
-    ensure_eq!(running.connections.mark(9), 1);
+    ensure_eq!(mark(&running.connections, 9.0), 1);
     Ok(())
 }
 
@@ -104,6 +112,6 @@ async fn tunnels_are_not_marked() -> TestResult {
     upgraded_app.send("bytes").await?;
     upgraded.expect("bytes").await?;
     ensure_eq!(running.connections.count(), 2);
-    ensure_eq!(running.connections.mark(9), 0);
+    ensure_eq!(mark(&running.connections, 9.0), 0);
     Ok(())
 }

@@ -160,7 +160,7 @@ mod tests {
                 let answer = b"HTTP/1.1 204 No\r\n\r\n";
                 from_app.room()[..answer.len()].copy_from_slice(answer);
                 from_app.filled(answer.len());
-                let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+                let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
                 conversation.examine_response(&mut from_app, false, moment).unwrap();
                 from_app.discard();
                 assert!(conversation.exchange_done(&from_app).unwrap());

@@ -34,6 +34,11 @@ impl<const N: usize> Counters<N> {
         self.family.get_or_create(&self.labelled(values)).inc();
     }
 
+    /// Returns the counter of these values.
+    pub(crate) fn of(&self, values: [&'static str; N]) -> Counter {
+        self.family.get_or_create(&self.labelled(values)).clone()
+    }
+
     fn labelled(&self, values: [&'static str; N]) -> [(&'static str, &'static str); N] {
         let mut values = values.into_iter();
         self.labels.map(|label| (label, values.next().unwrap_or_default()))

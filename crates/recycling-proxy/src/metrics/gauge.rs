@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{EncodeGaugeValue, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 /// A number of the moment.
 pub(crate) struct Gauge<F>(F);
 
-impl<F: Fn() -> u64 + Send + Sync + 'static> Gauge<F> {
+impl<V: EncodeGaugeValue, F: Fn() -> V + Send + Sync + 'static> Gauge<F> {
     /// Registers a gauge that shows what `read` returns at each scrape.
     pub(crate) fn register(registry: &mut Registry, name: &str, help: &str, read: F) {
         registry.register(name, help, Self(read));
@@ -22,7 +22,7 @@ impl<F> fmt::Debug for Gauge<F> {
     }
 }
 
-impl<F: Fn() -> u64> EncodeMetric for Gauge<F> {
+impl<V: EncodeGaugeValue, F: Fn() -> V> EncodeMetric for Gauge<F> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         encoder.encode_gauge(&(self.0)())
     }

@@ -1,4 +1,4 @@
-//! The read-only endpoints on the pod's address.
+//! The endpoints on the pod's address: read-only, but for instructions that are signed.
 //!
 //! | path | answer |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports; asked by what earlier versions injected |
 //! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
 //! | `/drained/CONTAINER` | the same of an app whose liveness probe is known: it is asked, and waits for a drain to begin for 10 s if it is alive, for 0.5 s if not |
+//! | `/balance` | the report of this pod for its balancer; with `POST`, after an instruction of it. 403 where that is refused, 404 without keys |
 //!
 //! A hook that is injected asks for `/` on a port of its own (`--hold`), which is answered as `/drained` or `/drained/CONTAINER` is. That path
 //! is the default of Kubernetes: where an author's own `httpGet` is merged with ours, no path of ours is left in it.
@@ -15,6 +16,7 @@
 //! the settings, or this would be a way to the pod's loopback for everybody. Connections are bounded ([`daemon::serve`]), and what the
 //! app says is shared ([`shared`]): however many ask, it is probed once at a time.
 
+mod balance;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -38,6 +40,7 @@ use crate::app::hold::Hold;
 use crate::app::liveness::Prober;
 use crate::app::liveness::health::Health;
 use crate::app::proxy_protocol::Ends;
+use crate::retire::balance::Balance;
 
 /// What the endpoints answer from.
 #[derive(Debug)]
@@ -53,15 +56,22 @@ pub(crate) struct Admin {
     hooks: Vec<HoldPort>,
     health: Shared<String, Health>,
     reached: Shared<u16, Result<(), String>>,
+    balance: Option<Arc<Balance>>,
 }
 
 impl Admin {
-    pub(crate) fn new(settings: &ProxySettings, registry: Registry, hold: Arc<Hold>, dialer: Arc<Dialer>) -> Self {
+    pub(crate) fn new(
+        settings: &ProxySettings,
+        registry: Registry,
+        hold: Arc<Hold>,
+        dialer: Arc<Dialer>,
+        balance: Option<Arc<Balance>>,
+    ) -> Self {
         let apps = apps(&settings.routes, &settings.probe_ports);
         let liveness = settings.liveness.clone();
         let prober = Prober::new(Arc::clone(&dialer), settings.proxy_protocol);
         let (health, reached, hooks) = (Shared::default(), Shared::default(), settings.hold.clone());
-        Self { registry, hold, dialer, prober, apps, liveness, hooks, health, reached }
+        Self { registry, hold, dialer, prober, apps, liveness, hooks, health, reached, balance }
     }
 
     /// Serves for as long as the process lives.
@@ -77,6 +87,10 @@ impl Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Result<Response<Full<Bytes>>, Infallible> {
+        let is_hook = self.hooks.iter().any(|hook| hook.port == ends.meant.port());
+        if request.uri().path() == balancing::PATH && !is_hook {
+            return Ok(balance::answer(self.balance.as_deref(), request).await);
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
         }

@@ -22,6 +22,7 @@ use crate::process::control;
 use crate::process::listener::{Acceptor, Listener};
 use crate::process::standby;
 use crate::process::workers::Workers;
+use crate::retire::balance::{Balance, BalanceError, Totals};
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
 use crate::tls::{self, Certificate, Tls};
@@ -46,6 +47,9 @@ pub enum RunError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The settings of balancing cannot be used.
+    #[error(transparent)]
+    Balance(#[from] BalanceError),
     /// TLS cannot be set up.
     #[error("cannot set TLS up: {0}")]
     Tls(#[from] rustls::Error),
@@ -74,12 +78,15 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
     let hold = Arc::new(Hold::new(Arc::clone(&drain)));
     let dialer = Arc::new(Dialer::default());
+    let metrics = connection::metrics::Metrics::register(&mut registry);
+    let balance = balance(settings, &connections, &drain, metrics.totals(), &mut registry)?;
     let shared = connection::Shared {
         connections: Arc::clone(&connections),
         drain: Arc::clone(&drain),
         hold: Arc::clone(&hold),
-        metrics: connection::metrics::Metrics::register(&mut registry),
+        metrics,
         warnings: Arc::default(),
+        instead_of_limit: instead_of_limit(settings, balance.as_ref()),
     };
     let warnings = Arc::clone(&shared.warnings);
     tokio::spawn(async move { warnings.keep().await });
@@ -91,7 +98,7 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
 
     let Sockets { listeners, admin, hold: hooks, control } = sockets;
     let acceptor = Acceptor::register(Arc::clone(&memory), workers, &mut registry);
-    let endpoints = Arc::new(Admin::new(settings, registry, hold, dialer));
+    let endpoints = Arc::new(Admin::new(settings, registry, hold, dialer, balance));
     for listener in std::iter::once(admin).chain(hooks) {
         tokio::spawn(Arc::clone(&endpoints).run(listener));
     }
@@ -109,6 +116,27 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     drop(accepting);
     leave(&drain, &connections, settings, &mut termination).await;
     Ok(())
+}
+
+/// Returns the balancing of the pod, if the settings name a balancer; it goes on from now on.
+fn balance(
+    settings: &ProxySettings,
+    connections: &Arc<Connections>,
+    drain: &Arc<Drain>,
+    totals: Totals,
+    registry: &mut Registry,
+) -> Result<Option<Arc<Balance>>, BalanceError> {
+    let (Some(balance), Some(namespace)) = (&settings.balance, &settings.namespace) else { return Ok(None) };
+    let balance = Balance::register(balance, namespace, Arc::clone(connections), Arc::clone(drain), totals, registry)?;
+    let running = Arc::clone(&balance);
+    tokio::spawn(async move { running.run().await });
+    Ok(Some(balance))
+}
+
+/// Returns the balancing that takes the place of a limit that nobody has set.
+fn instead_of_limit(settings: &ProxySettings, balance: Option<&Arc<Balance>>) -> Option<Arc<Balance>> {
+    let is_set = settings.balance.as_ref().is_some_and(|balance| balance.max_requests_is_set);
+    balance.filter(|_| !is_set).cloned()
 }
 
 /// Returns what terminates clients' TLS, if the settings ask for it; its certificate is kept up to date from now on.

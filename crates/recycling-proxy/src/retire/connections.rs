@@ -1,13 +1,15 @@
 //! The client connections that there are, which of them shall be retired, and who waits for the last of them to end.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::Registry as Metrics;
+use retirement::Excess;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::registry::{Handle, Load, Registry};
 use crate::metrics::{Gauge, counter};
 
 /// Counts open client connections, and marks those that shall be retired.
@@ -16,22 +18,15 @@ pub struct Connections {
     opened: Counter,
     open: AtomicUsize,
     none_left: Notify,
-    unmarked: Mutex<Unmarked>,
+    registry: Mutex<Registry>,
 }
 
-/// Connections that can be retired and shall not yet be, by their age.
-#[derive(Debug, Default)]
-struct Unmarked {
-    opened: u64,
-    oldest_first: BTreeMap<u64, Arc<AtomicBool>>,
-}
-
-/// A connection that can be marked, for as long as this lives or until it is withdrawn.
+/// A connection that can be marked, for as long as this lives.
 #[derive(Debug)]
 pub struct Retirable {
     connections: Arc<Connections>,
-    number: u64,
-    mark: Arc<AtomicBool>,
+    number: usize,
+    handle: Arc<Handle>,
 }
 
 /// One open connection; it ends when this is dropped, by whatever way its task ends.
@@ -40,7 +35,7 @@ pub struct OpenConnection(Arc<Connections>);
 
 impl Connections {
     /// Returns a table without a connection, whose metrics are in `registry`.
-    pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
+    pub(crate) fn register(registry: &mut Metrics) -> Arc<Self> {
         let opened = counter(registry, "connections_opened", "Client connections accepted");
         let connections = Arc::new(Self { opened, ..Self::default() });
         let read = Arc::clone(&connections);
@@ -56,29 +51,30 @@ impl Connections {
         OpenConnection(Arc::clone(self))
     }
 
-    /// A connection that can be marked from now on: one whose end can be announced, which that of a tunnel cannot.
-    pub fn retirable(self: &Arc<Self>) -> Retirable {
-        let mark = Arc::<AtomicBool>::default();
-        let mut unmarked = self.unmarked();
-        let number = unmarked.opened;
-        unmarked.opened = number.saturating_add(1);
-        unmarked.oldest_first.insert(number, Arc::clone(&mark));
-        drop(unmarked);
-        Retirable { connections: Arc::clone(self), number, mark }
+    /// Returns a connection, accepted at `born`, that can be marked from now on: one whose end can be announced, which that
+    /// of a tunnel cannot.
+    pub fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
+        let (number, handle) = self.registry().insert(born);
+        Retirable { connections: Arc::clone(self), number, handle }
     }
 
-    /// Marks up to `n` connections that are not marked yet, the oldest first; how many there were.
-    ///
-    /// Each is retired with its next response. The oldest have been here since before the pods were as many as they are
-    /// now, and what has come of late has been placed among all of them.
-    pub fn mark(&self, n: usize) -> usize {
-        let mut unmarked = self.unmarked();
-        let oldest = std::iter::from_fn(|| unmarked.oldest_first.pop_first());
-        oldest.take(n).inspect(|(_, mark)| mark.store(true, Ordering::Relaxed)).count()
+    /// Takes in what every connection has carried since the last time.
+    pub(crate) fn advance(&self, now: Instant) {
+        self.registry().advance(now);
     }
 
-    fn unmarked(&self) -> MutexGuard<'_, Unmarked> {
-        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the load of the connections that there are. `prior` is the mean rate of a connection of the workload.
+    pub(crate) fn load(&self, prior: Option<f64>) -> Load {
+        self.registry().load(prior)
+    }
+
+    /// Marks connections for an excess of load; each is retired with its next response. Returns how many.
+    pub(crate) fn shed(&self, excess: Excess, prior: f64, below: impl FnMut(usize) -> usize) -> usize {
+        self.registry().shed(excess, prior, below)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of open connections.
@@ -102,20 +98,35 @@ impl Connections {
 }
 
 impl Retirable {
-    /// Whether it was marked.
-    pub fn is_marked(&self) -> bool {
-        self.mark.load(Ordering::Relaxed)
+    /// Counts a request.
+    pub fn request(&self) {
+        self.handle.request();
     }
 
-    /// There is nothing more to retire: no mark is spent on it.
-    pub fn withdraw(&self) {
-        self.connections.unmarked().oldest_first.remove(&self.number);
+    /// Returns whether it was marked.
+    pub fn is_marked(&self) -> bool {
+        self.handle.is_marked()
+    }
+
+    /// Notes that its end was announced: there is nothing more to mark, and its load is on its way.
+    pub fn leaves(&self) {
+        self.handle.mark();
+    }
+
+    /// Has no request so far count towards the limit.
+    pub(crate) fn forgive(&self) {
+        self.handle.forgive();
+    }
+
+    /// Returns the number of requests that do not count towards the limit.
+    pub(crate) fn uncounted(&self) -> u32 {
+        self.handle.uncounted()
     }
 }
 
 impl Drop for Retirable {
     fn drop(&mut self) {
-        self.withdraw();
+        self.connections.registry().remove(self.number);
     }
 }
 
@@ -129,6 +140,9 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use retirement::{Instruction, Tolerance};
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
@@ -149,25 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_marked_and_each_once() {
+    fn what_has_ended_or_leaves_is_not_marked() {
         let connections = Arc::new(Connections::default());
-        let all: Vec<Retirable> = (0..5).map(|_| connections.retirable()).collect();
-        let marked = || all.iter().map(Retirable::is_marked).collect::<Vec<_>>();
-        assert_eq!((connections.mark(0), marked()), (0, vec![false; 5]));
-        all[1].withdraw();
-        assert_eq!((connections.mark(2), marked()), (2, vec![true, false, true, false, false]));
-        assert_eq!((connections.mark(9), marked()), (2, vec![true, false, true, true, true]));
-        assert_eq!(connections.mark(9), 0);
-    }
-
-    #[test]
-    fn what_has_ended_is_not_marked() {
-        let connections = Arc::new(Connections::default());
-        let (first, second) = (connections.retirable(), connections.retirable());
+        let all: Vec<Retirable> = (0..3).map(|_| connections.retirable(Instant::now())).collect();
+        let [first, second, third] = <[Retirable; 3]>::try_from(all).unwrap();
         drop(first);
-        assert_eq!(connections.mark(1), 1);
-        assert!(second.is_marked());
-        drop(second);
-        assert_eq!(connections.mark(1), 0);
+        second.leaves();
+        let marked = || connections.load(Some(1.0)).marked;
+        assert_eq!((connections.load(Some(1.0)).connections, marked()), (2, 1));
+        let rule = Instruction::new(0.1, 1.0, Tolerance::after(Duration::ZERO)).unwrap();
+        let excess = Excess::of(connections.load(Some(1.0)).unmarked + 1.0, &rule).unwrap();
+        assert_eq!((connections.shed(excess, 1.0, |_| 0), marked()), (1, 2));
+        assert!(third.is_marked());
+        drop((second, third));
+        assert_eq!(connections.load(Some(1.0)), Load::default());
     }
 }

@@ -4,6 +4,7 @@
 mod admin;
 mod announcement;
 mod app_death;
+mod balance;
 mod cli;
 mod control;
 mod counting;

@@ -49,7 +49,7 @@ impl Dialogue {
     fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
         let passed = take(&mut self.from_app);
         self.conversation.exchange_done(&self.from_app)?;
@@ -183,7 +183,7 @@ fn a_head_behind_much_that_waits_to_be_written_does_not_grow_the_buffer() {
     dialogue.client_sends(GET).unwrap();
     let Dialogue { mut conversation, mut from_app, .. } = dialogue;
     let mut examine = |from_app: &mut Buffer| {
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         conversation.examine_response(from_app, false, moment).unwrap();
     };
     let mut bytes = b"HTTP/1.1 102 x\r\n\r\n".iter().cycle();

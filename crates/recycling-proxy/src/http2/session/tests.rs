@@ -78,7 +78,7 @@ impl Dialogue {
 
     fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
         put(&mut self.from_app, bytes);
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false };
+        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         self.session.examine_app(&mut self.from_app, moment)?;
         if self.session.holds_app() {
             assert!(self.session.step_is_over(&mut self.from_app));
@@ -190,7 +190,7 @@ fn the_first_step_comes_just_before_the_limits_response() {
 fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
-    let moment = || Moment { age: Duration::ZERO, draining: false, marked: false };
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
     let before = frame(8, 0, 0, &[0, 0, 1, 0]);
     let held = [headers(1), frame(6, 0, 0, b"theirown")].concat();
     put(&mut dialogue.from_app, &[before.clone(), held.clone()].concat());
@@ -211,7 +211,7 @@ fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
 #[test]
 fn a_mark_waits_for_the_next_response() {
     let mut dialogue = Dialogue::opened(1000);
-    let moment = || Moment { age: Duration::ZERO, draining: false, marked: true };
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: true, uncounted: 0 };
     dialogue.client(&headers(1));
     for (frame, expected) in
         [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
@@ -223,6 +223,22 @@ fn a_mark_waits_for_the_next_response() {
         assert_eq!(take(&mut dialogue.from_app), expected);
     }
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
+}
+
+/// As while balancing is in force, and after it.
+#[test]
+fn requests_that_do_not_count_do_not_reach_the_limit() {
+    let mut dialogue = Dialogue::opened(2);
+    for (stream, uncounted, announced) in
+        [(1, u32::MAX, false), (3, u32::MAX, false), (5, u32::MAX, false), (7, 3, false), (9, 3, true)]
+    {
+        dialogue.client(&headers(stream));
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted };
+        put(&mut dialogue.from_app, &headers(stream));
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(dialogue.session.holds_app(), announced, "stream {stream}");
+        take(&mut dialogue.from_app);
+    }
 }
 
 #[test]

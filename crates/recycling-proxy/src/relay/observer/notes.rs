@@ -17,7 +17,7 @@ pub(crate) struct Notes {
 
 impl Observer for Notes {
     fn moment(&self) -> Moment {
-        Moment { age: Duration::ZERO, draining: false, marked: false }
+        Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
     }
 
     fn app_answered(&self) {

@@ -1,0 +1,210 @@
+//! Balancing: the pod retires connections while its load is above the mean that a balancer tells.
+//!
+//! What a balancer says is signed ([`balancing`]); whether the pod is above the mean, and who leaves for it, is the rule of the
+//! crate [`retirement`]. Here is when: instructions are taken as they come, and once a second the rates of all connections are
+//! estimated and the rule is asked.
+
+mod metrics;
+mod standing;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use balancing::{
+    BalanceState, InvalidKeys, InvalidWorkload, LastSequence, PublicKey, PublicKeys, Quantity, Receiver, Recent,
+    Refusal, Report, Workload,
+};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use retirement::Excess;
+use settings::{BalanceSettings, NamespaceName};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use self::metrics::Metrics;
+use self::standing::Standing;
+use super::connections::Connections;
+use super::drain::Drain;
+use super::registry::Load;
+
+/// Between two estimates.
+const TICK: Duration = Duration::from_secs(1);
+/// A load is good for so long: however many ask, the connections are not visited more often.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Settings of balancing that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BalanceError {
+    /// One of the keys is none.
+    #[error("--balance-keys: {0}")]
+    Keys(#[from] InvalidKeys),
+    /// The workload or its namespace is none.
+    #[error("--workload and --namespace: {0}")]
+    Workload(#[from] InvalidWorkload),
+}
+
+/// Counters of other modules that the report shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Totals {
+    /// Requests.
+    pub(crate) requests: Counter,
+    /// Connections that were retired by balancing.
+    pub(crate) retired: Counter,
+}
+
+/// The balancing of this pod.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    receiver: Receiver,
+    connections: Arc<Connections>,
+    drain: Arc<Drain>,
+    totals: Totals,
+    metrics: Metrics,
+    /// What relays look at.
+    in_force: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: LastSequence,
+    standing: Standing,
+    load: Load,
+    /// When the load was last summed up.
+    summed: Instant,
+}
+
+impl Balance {
+    /// Returns the balancing of a pod that has received no instruction.
+    ///
+    /// # Errors
+    /// Keys or names that are none.
+    pub(crate) fn register(
+        settings: &BalanceSettings,
+        namespace: &NamespaceName,
+        connections: Arc<Connections>,
+        drain: Arc<Drain>,
+        totals: Totals,
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>, BalanceError> {
+        let keys: PublicKeys = settings.keys.as_str().parse()?;
+        let workload = Workload::new(namespace.as_str(), settings.workload.kind(), settings.workload.name())?;
+        let state = State {
+            last: LastSequence::NONE,
+            standing: Standing::NoInstruction,
+            load: Load::default(),
+            summed: Instant::now(),
+        };
+        let balance = Arc::new(Self {
+            receiver: Receiver::new(keys, workload),
+            connections,
+            drain,
+            totals,
+            metrics: Metrics::register(registry),
+            in_force: AtomicBool::new(false),
+            state: Mutex::new(state),
+        });
+        metrics::register_gauges(&balance, registry);
+        Ok(balance)
+    }
+
+    /// Asks the rule once a second for as long as the process lives.
+    pub(crate) async fn run(&self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tick(Instant::now(), |n| fastrand::usize(..n));
+        }
+    }
+
+    /// Takes in what the connections have carried, and marks some of them if their load is above the mean.
+    fn tick(&self, now: Instant, below: impl FnMut(usize) -> usize) {
+        self.connections.advance(now);
+        let mut state = self.state();
+        state.standing = state.standing.at(now);
+        self.in_force.store(state.standing.in_force().is_some(), Ordering::Relaxed);
+        self.sum_up(&mut state, now);
+        let Some(rule) = state.standing.in_force().filter(|_| !self.drain.is_announcing()) else { return };
+        if let Some(excess) = Excess::of(state.load.unmarked, rule) {
+            let marked = self.connections.shed(excess, rule.connection_rate(), below);
+            tracing::debug!(
+                marked,
+                load = state.load.unmarked,
+                mean = rule.mean(),
+                connections = state.load.connections,
+                "the load is above the mean of the workload"
+            );
+            self.sum_up(&mut state, now);
+        }
+    }
+
+    fn sum_up(&self, state: &mut State, now: Instant) {
+        state.load = self.connections.load(state.standing.connection_rate());
+        state.summed = now;
+    }
+
+    /// Takes a signed instruction that came at `now`. Returns why not, where it is refused.
+    pub(crate) fn instruct(&self, body: &[u8], now: Instant) -> Result<(), Refusal> {
+        // Outside of the lock: it takes some time, and the state does not matter for it.
+        let received = self.receiver.receive(body, LastSequence::NONE);
+        let mut state = self.state();
+        let taken =
+            received.and_then(|(_, instruction)| Ok((state.last.advance(instruction.sequence())?, instruction)));
+        match taken {
+            Ok((last, instruction)) => {
+                state.last = last;
+                state.standing = Standing::taking(&instruction, now);
+                self.in_force.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Counts an instruction that is refused.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Result<(), Refusal> {
+        self.metrics.refused(refusal);
+        tracing::debug!(reason = refusal.label(), "an instruction of a balancer was refused");
+        Err(refusal)
+    }
+
+    /// Returns the report at `now`, which may tell why an instruction was refused.
+    pub(crate) fn report(&self, now: Instant, refused: Option<Refusal>) -> Report {
+        let mut state = self.state();
+        if now.saturating_duration_since(state.summed) >= FRESH {
+            self.sum_up(&mut state, now);
+        }
+        let quantity = |number| Quantity::new(number).unwrap_or_default();
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let [requests, seconds] = state.load.remembered.map(quantity);
+        let mut report = Report::new(self.receiver.workload().clone());
+        report.load = quantity(state.load.all);
+        report.connections = count(state.load.connections);
+        report.marked = count(state.load.marked);
+        report.recent = Recent { requests, seconds };
+        report.requests = self.totals.requests.get();
+        report.retired = self.totals.retired.get();
+        report.state = self.state_of(state.standing.at(now));
+        report.sequence = state.last.get();
+        report.refused = refused;
+        report.keys = self.receiver.keys().iter().map(PublicKey::id).collect();
+        report
+    }
+
+    fn state_of(&self, standing: Standing) -> BalanceState {
+        if self.drain.is_announcing() { BalanceState::Draining } else { standing.state() }
+    }
+
+    /// Returns whether an instruction is in force.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.in_force.load(Ordering::Relaxed)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! The connections that can be retired: what each has carried, its estimated rate, and who of them shall leave.
+//!
+//! A relay writes the count of its own connection, without a lock and without a clock. Once a second somebody takes the
+//! counts in: that is the only time at which all connections are visited.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use retirement::{Candidate, Elapsed, Excess, RateEstimate, cap, shed};
+use slab::Slab;
+use tokio::time::Instant;
+
+/// What a relay tells of its connection, and what it is told. The relay alone writes the numbers.
+#[derive(Debug, Default)]
+pub(super) struct Handle {
+    requests: AtomicU32,
+    uncounted: AtomicU32,
+    leaves: AtomicBool,
+}
+
+impl Handle {
+    /// Counts a request.
+    pub(super) fn request(&self) {
+        // There is one writer, so that this needs no read-modify-write.
+        self.requests.store(self.requests.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Has no request so far count towards the limit.
+    pub(super) fn forgive(&self) {
+        self.uncounted.store(self.requests.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Returns the number of requests that do not count towards the limit.
+    pub(super) fn uncounted(&self) -> u32 {
+        self.uncounted.load(Ordering::Relaxed)
+    }
+
+    /// Marks it: it is retired with its next response, or already was.
+    pub(super) fn mark(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it is marked.
+    pub(super) fn is_marked(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that can be retired.
+#[derive(Debug)]
+struct Entry {
+    handle: Arc<Handle>,
+    born: Instant,
+    /// Requests that are in the estimate.
+    seen: u32,
+    estimate: RateEstimate,
+}
+
+/// The load of the connections that there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Load {
+    /// The sum of the estimated rates, in requests per second.
+    pub(crate) all: f64,
+    /// The same without marked connections.
+    pub(crate) unmarked: f64,
+    /// The number of connections.
+    pub(crate) connections: usize,
+    /// The number of marked connections.
+    pub(crate) marked: usize,
+    /// Requests and seconds that the estimates remember.
+    pub(crate) remembered: [f64; 2],
+}
+
+/// Every connection that can be retired.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    entries: Slab<Entry>,
+    advanced: Option<Instant>,
+}
+
+impl Registry {
+    /// Adds a connection that was accepted at `born`. Returns its number and its handle.
+    pub(super) fn insert(&mut self, born: Instant) -> (usize, Arc<Handle>) {
+        let handle = Arc::<Handle>::default();
+        let entry = Entry { handle: Arc::clone(&handle), born, seen: 0, estimate: RateEstimate::default() };
+        (self.entries.insert(entry), handle)
+    }
+
+    /// Removes a connection.
+    pub(super) fn remove(&mut self, number: usize) {
+        let removed = self.entries.try_remove(number);
+        debug_assert!(removed.is_some(), "connection {number} is removed twice");
+    }
+
+    /// Takes in what every connection has carried since the last time.
+    pub(super) fn advance(&mut self, now: Instant) {
+        let before = self.advanced.replace(now);
+        let since = |start: Instant| Elapsed::new(now.saturating_duration_since(start));
+        let since_before = before.map(since);
+        for (_, entry) in &mut self.entries {
+            let requests = entry.handle.requests.load(Ordering::Relaxed);
+            let elapsed = match (before, since_before) {
+                (Some(before), Some(elapsed)) if entry.born <= before => elapsed,
+                (_, _) => since(entry.born),
+            };
+            entry.estimate.advance(requests.wrapping_sub(entry.seen), elapsed);
+            entry.seen = requests;
+        }
+    }
+
+    /// Returns the load of the connections that there are now. `prior` is the mean rate of a connection of the workload;
+    /// where nobody has told it, that of these connections is taken.
+    pub(super) fn load(&self, prior: Option<f64>) -> Load {
+        let prior = prior.unwrap_or_else(|| self.mean_rate());
+        let mut load = Load { connections: self.entries.len(), ..Load::default() };
+        for (_, Entry { estimate, handle, .. }) in &self.entries {
+            let rate = estimate.rate(prior);
+            let [requests, seconds] = load.remembered;
+            load.remembered = [requests + estimate.requests(), seconds + estimate.seconds()];
+            load.all += rate;
+            if handle.is_marked() {
+                load.marked = load.marked.saturating_add(1);
+            } else {
+                load.unmarked += rate;
+            }
+        }
+        load
+    }
+
+    /// Returns the mean rate of these connections, by what they have shown.
+    fn mean_rate(&self) -> f64 {
+        let estimates = self.entries.iter().map(|(_, entry)| entry.estimate);
+        let (requests, seconds) = estimates.fold((0.0, 0.0), |(requests, seconds), estimate| {
+            (requests + estimate.requests(), seconds + estimate.seconds())
+        });
+        if seconds > 0.0 { requests / seconds } else { 0.0 }
+    }
+
+    /// Marks connections for an excess of load. Returns how many. `below(n)` is a random number, uniform over `0..n`.
+    pub(super) fn shed(&self, excess: Excess, prior: f64, below: impl FnMut(usize) -> usize) -> usize {
+        let unmarked = self.entries.iter().filter(|(_, entry)| !entry.handle.is_marked());
+        // By their place among the unmarked ones: numbers need not be looked up.
+        let handles: Vec<&Entry> = unmarked.map(|(_, entry)| entry).collect();
+        let candidate = |(id, entry): (usize, &&Entry)| Candidate { id, rate: entry.estimate.rate(prior) };
+        let mut candidates: Vec<_> = handles.iter().enumerate().map(candidate).collect();
+        let drawn = shed(&mut candidates, excess, cap(self.entries.len()), below);
+        drawn.iter().filter_map(|id| handles.get(*id)).for_each(|entry| entry.handle.mark());
+        drawn.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use retirement::{Instruction, Tolerance};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Stage {
+        registry: Registry,
+        handles: Vec<(usize, Arc<Handle>)>,
+        now: Instant,
+    }
+
+    impl Stage {
+        fn with(connections: usize) -> Self {
+            let (mut registry, now) = (Registry::default(), Instant::now());
+            let handles = (0..connections).map(|_| registry.insert(now)).collect();
+            Self { registry, handles, now }
+        }
+
+        /// A second in which each connection carries so many requests.
+        fn second(&mut self, requests: impl Fn(usize) -> u32) {
+            for (i, (_, handle)) in self.handles.iter().enumerate() {
+                (0..requests(i)).for_each(|_| handle.request());
+            }
+            self.now += SECOND;
+            self.registry.advance(self.now);
+        }
+
+        fn marked(&self) -> usize {
+            self.handles.iter().filter(|(_, handle)| handle.is_marked()).count()
+        }
+    }
+
+    fn excess(own: f64, mean: f64) -> Excess {
+        Excess::of(own, &Instruction::new(mean, 1.0, Tolerance::after(Duration::ZERO)).unwrap()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_load_is_that_of_the_connections_that_there_are() {
+        let mut stage = Stage::with(4);
+        (0..120).for_each(|_| stage.second(|_| 10));
+        let load = stage.registry.load(Some(10.0));
+        assert!((load.all - 40.0).abs() < 1.0, "{load:?}");
+        assert_eq!((load.connections, load.marked), (4, 0));
+        stage.registry.remove(stage.handles[0].0);
+        assert!((stage.registry.load(Some(10.0)).all - 30.0).abs() < 1.0, "at once, when one leaves");
+        stage.registry.insert(stage.now);
+        assert!((stage.registry.load(Some(10.0)).all - 40.0).abs() < 1.0, "at once, when one comes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_prior_it_is_that_of_these_connections() {
+        let mut stage = Stage::with(3);
+        assert!(stage.registry.load(None).all.abs() < f64::EPSILON, "nobody has asked for anything");
+        (0..60).for_each(|_| stage.second(|i| [1, 2, 6][i]));
+        let load = stage.registry.load(None);
+        let [requests, seconds] = load.remembered;
+        assert!((requests / seconds - 3.0).abs() < 0.1, "{load:?}");
+        assert!((load.all - 9.0).abs() < 0.5, "{load:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_counts_from_its_beginning() {
+        let mut stage = Stage::with(0);
+        stage.second(|_| 0);
+        stage.now += SECOND / 2;
+        let (_, handle) = stage.registry.insert(stage.now);
+        (0..5).for_each(|_| handle.request());
+        stage.now += SECOND / 2;
+        stage.registry.advance(stage.now);
+        let [requests, seconds] = stage.registry.load(None).remembered;
+        assert!((requests - 5.0).abs() < 1e-9 && (seconds - 0.5).abs() < 1e-9, "{requests} in {seconds} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marked_ones_count_until_they_have_left_and_are_not_marked_again() {
+        let mut stage = Stage::with(10);
+        (0..60).for_each(|_| stage.second(|_| 1));
+        let before = stage.registry.load(Some(1.0));
+        let marked = stage.registry.shed(excess(before.unmarked, 5.0), 1.0, |_| 0);
+        assert_eq!((marked, stage.marked()), (5, 5));
+        let after = stage.registry.load(Some(1.0));
+        assert!((after.all - before.all).abs() < 1e-9);
+        assert!((after.unmarked - before.unmarked / 2.0).abs() < 0.1, "{after:?}");
+        assert_eq!(after.marked, 5);
+        stage.registry.shed(excess(after.unmarked, 3.0), 1.0, |_| 0);
+        assert_eq!(stage.marked(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_forgiven_is_what_was_carried_so_far() {
+        let handle = Handle::default();
+        assert_eq!(handle.uncounted(), 0);
+        (0..3).for_each(|_| handle.request());
+        handle.forgive();
+        handle.request();
+        assert_eq!(handle.uncounted(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn counters_may_wrap(start in any::<u32>(), more in 0u32..1000) {
+            let (mut registry, now) = (Registry::default(), Instant::now());
+            let (_, handle) = registry.insert(now);
+            handle.requests.store(start, Ordering::Relaxed);
+            registry.advance(now);
+            let before = registry.load(None).remembered[0];
+            (0..more).for_each(|_| handle.request());
+            registry.advance(now);
+            prop_assert!((registry.load(None).remembered[0] - before - f64::from(more)).abs() < 1e-3);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Balancing, as its balancer and the clients see it: real signatures over real sockets.
+
+use std::time::Duration;
+
+use balancing::{BalanceState, Interval, Refusal, Report, Sequence, SigningKey, WorkloadInstruction};
+use ring::rand::SystemRandom;
+use settings::ProxyOption;
+use test_support::{
+    Failure, Head, LoopbackHost, PATIENCE, Peer, RecyclingProxy, Responder, ScriptedApp, TestResult,
+    answer_everything_with, ensure, ensure_eq,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::metrics::sum;
+use crate::stage::{BINARY, GET, OK};
+
+const WEB: &str = "shop/Deployment/web";
+/// A mean rate of a connection so small that the seconds of a test hardly matter beside the prior: the rule counts connections.
+const RARE: f64 = 0.0001;
+/// The estimated rate of a connection with one request then: its own and the five of the prior.
+const RATE: f64 = RARE * 6.0 / 5.0;
+
+/// A proxy that knows a balancer, and that balancer's key.
+struct Pod {
+    key: SigningKey,
+    proxy: RecyclingProxy,
+    _app: Responder,
+    _app_host: LoopbackHost,
+}
+
+/// An instruction, as far as the tests differ in it.
+struct Told {
+    workload: &'static str,
+    sequence: u64,
+    mean: f64,
+    connection_rate: f64,
+    interval: Duration,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { workload: WEB, sequence: 1, mean: 1.0, connection_rate: 1.0, interval: Duration::from_secs(20) }
+    }
+}
+
+impl Told {
+    fn signed(&self, key: &SigningKey) -> TestResult<String> {
+        Ok(key.sign(&WorkloadInstruction::new(
+            self.workload.parse()?,
+            Sequence::new(self.sequence)?,
+            [self.mean, self.connection_rate],
+            Duration::ZERO,
+            Interval::new(self.interval).ok_or_else(|| Failure::new("no interval"))?,
+        )?))
+    }
+}
+
+fn key() -> TestResult<SigningKey> {
+    Ok(SigningKey::from_pem(&SigningKey::generate(&SystemRandom::new())?)?)
+}
+
+impl Pod {
+    async fn start(options: &[(ProxyOption, &str)]) -> TestResult<Self> {
+        let (key, app_host) = (key()?, LoopbackHost::reserve()?);
+        let app = ScriptedApp::bind(app_host.port(8080)).await?;
+        let keys = key.public().to_string();
+        let balancing = [
+            (ProxyOption::BalanceKeys, keys.as_str()),
+            (ProxyOption::Workload, "Deployment/web"),
+            (ProxyOption::Namespace, "shop"),
+        ];
+        let proxy = RecyclingProxy::start(BINARY, app.address(), &[&balancing, options].concat()).await?;
+        Ok(Self { key, proxy, _app: Responder::start(app, answer_everything_with(OK)), _app_host: app_host })
+    }
+
+    /// So many clients, each of which has had an answer.
+    async fn clients(&self, count: usize) -> TestResult<Vec<Peer>> {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            let mut client = self.proxy.connect().await?;
+            ensure!(!ask(&mut client).await?, "a connection was retired at once");
+            clients.push(client);
+        }
+        Ok(clients)
+    }
+
+    async fn instruct(&self, told: &Told) -> TestResult<(u16, Report)> {
+        self.post(&told.signed(&self.key)?).await
+    }
+
+    async fn post(&self, body: &str) -> TestResult<(u16, Report)> {
+        let (status, body) = request(&self.proxy, "POST", body).await?;
+        Ok((status, Report::from_json(body.as_bytes())?))
+    }
+
+    async fn report(&self) -> TestResult<Report> {
+        let (status, body) = self.proxy.admin("/balance").await?;
+        ensure_eq!(status, 200);
+        Ok(Report::from_json(body.as_bytes())?)
+    }
+
+    /// Waits until the report is as it should be.
+    async fn until(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> TestResult<Report> {
+        let begun = Instant::now();
+        loop {
+            let report = self.report().await?;
+            if is_so(&report) {
+                return Ok(report);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{what}: {report:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Asks; returns whether the answer announces the end of the connection.
+async fn ask(client: &mut Peer) -> TestResult<bool> {
+    client.send(GET).await?;
+    let head = client.read_head().await?;
+    client.expect("ok").await?;
+    Ok(head.announces_close())
+}
+
+async fn request(proxy: &RecyclingProxy, method: &str, body: &str) -> TestResult<(u16, String)> {
+    let mut peer = Peer::connect(proxy.admin_address()).await?;
+    let length = body.len();
+    let head =
+        format!("{method} /balance HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    peer.send(head + body).await?;
+    let head: Head = peer.read_head().await?;
+    let (body, _) = peer.read_to_end().await?;
+    Ok((head.status().ok_or_else(|| Failure::new("no status"))?, String::from_utf8(body)?))
+}
+
+/// 20 connections where 10 are right: all of one rate, so that each is worth one.
+#[tokio::test]
+async fn a_pod_above_the_mean_retires_as_many_connections_as_its_excess_is_worth() -> TestResult {
+    let pod = Pod::start(&[]).await?;
+    let mut clients = pod.clients(20).await?;
+    let before = pod.until("20 connections", |report| report.connections == 20).await?;
+    ensure_eq!((before.requests, before.state), (20, BalanceState::NoInstruction));
+    // The pod is at the mean by what it reports: nothing happens.
+    let (status, _) = pod.instruct(&Told { sequence: 1, mean: 40.0, connection_rate: 2.0, ..Told::default() }).await?;
+    ensure_eq!(status, 200);
+    pod.until("in force", |report| report.state == BalanceState::InForce).await?;
+    let told = Told { sequence: 2, mean: 10.0 * RATE, connection_rate: RARE, ..Told::default() };
+    pod.instruct(&told).await?;
+    pod.until("9 or 10 are marked", |report| report.marked >= 9).await?;
+    // More than one round of the rule, in which no more are.
+    sleep(Duration::from_millis(2500)).await;
+    let marked = usize::try_from(pod.report().await?.marked)?;
+    ensure!((9..=10).contains(&marked), "{marked}");
+    let mut retired = 0;
+    for client in &mut clients {
+        retired += usize::from(ask(client).await?);
+    }
+    ensure_eq!(retired, marked);
+    let after = pod.until("those have left", |report| report.marked == 0).await?;
+    ensure_eq!((after.retired, after.connections), (u64::try_from(marked)?, 20 - u32::try_from(marked)?));
+    let counted = sum(&pod.proxy, "evenkeel_proxy_connections_retired_total{reason=\"balance\"").await?;
+    ensure_eq!(counted.to_string(), marked.to_string());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pod_at_the_mean_retires_none() -> TestResult {
+    let pod = Pod::start(&[]).await?;
+    let mut clients = pod.clients(20).await?;
+    // Above it, but within the tolerance of 15 %.
+    pod.instruct(&Told { mean: 18.0 * RATE, connection_rate: RARE, ..Told::default() }).await?;
+    // More than one round of the rule.
+    sleep(Duration::from_millis(2500)).await;
+    ensure_eq!((pod.report().await?.marked, pod.report().await?.state), (0, BalanceState::InForce));
+    for client in &mut clients {
+        ensure!(!ask(client).await?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_has_signed_is_refused_and_changes_nothing() -> TestResult {
+    let pod = Pod::start(&[]).await?;
+    let _clients = pod.clients(20).await?;
+    let calm = Told { sequence: 5, mean: 1000.0, ..Told::default() };
+    ensure_eq!(pod.instruct(&calm).await?.0, 200);
+    let wild = Told { sequence: 9, mean: RATE, connection_rate: RARE, ..Told::default() };
+    let foreign = Told { workload: "shop/Deployment/other", ..wild };
+    for (body, refusal) in [
+        (calm.signed(&pod.key)?, Refusal::OldSequence),
+        (Told { sequence: 4, ..wild }.signed(&pod.key)?, Refusal::OldSequence),
+        (Told { ..wild }.signed(&key()?)?, Refusal::BadSignature),
+        (foreign.signed(&pod.key)?, Refusal::ForeignWorkload),
+        ("x".repeat(100), Refusal::Malformed),
+        ("x".repeat(1 << 20), Refusal::Malformed),
+        (String::new(), Refusal::Malformed),
+    ] {
+        let (status, report) = pod.post(&body).await?;
+        ensure_eq!((status, report.refused), (403, Some(refusal)));
+        ensure_eq!(report.sequence.map(Sequence::get), Some(5));
+    }
+    sleep(Duration::from_millis(1500)).await;
+    ensure_eq!(pod.report().await?.marked, 0);
+    for (refusal, count) in
+        [(Refusal::OldSequence, 2), (Refusal::BadSignature, 1), (Refusal::ForeignWorkload, 1), (Refusal::Malformed, 3)]
+    {
+        let samples = format!("evenkeel_proxy_balance_refusals_total{{reason=\"{refusal}\"");
+        ensure_eq!(sum(&pod.proxy, &samples).await?.to_string(), count.to_string(), "{refusal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instruction_expires_after_three_intervals() -> TestResult {
+    let pod = Pod::start(&[]).await?;
+    pod.instruct(&Told { mean: 1000.0, interval: Duration::from_millis(100), ..Told::default() }).await?;
+    pod.until("it has expired", |report| report.state == BalanceState::Expired).await?;
+    for (state, value) in [("expired", "1"), ("in_force", "0")] {
+        let shown = sum(&pod.proxy, &format!("evenkeel_proxy_balance_state{{state=\"{state}\"")).await?;
+        ensure_eq!(shown.to_string(), value);
+    }
+    Ok(())
+}
+
+/// Without `--max-requests` there is a limit of 1000 where there is no balancing, and none where there is. When balancing
+/// ends, the limit begins anew, so that not all connections are retired at once.
+#[tokio::test]
+async fn balancing_takes_the_place_of_a_limit_that_nobody_has_set() -> TestResult {
+    let pod = Pod::start(&[]).await?;
+    let [mut unbalanced, mut balanced] =
+        <[Peer; 2]>::try_from(pod.clients(2).await?).map_err(|_| Failure::new("two clients"))?;
+    for _ in 2..1000 {
+        ensure!(!ask(&mut unbalanced).await?);
+    }
+    ensure!(ask(&mut unbalanced).await?, "the thousandth");
+    pod.instruct(&Told { mean: 1e9, ..Told::default() }).await?;
+    for _ in 2..1010 {
+        ensure!(!ask(&mut balanced).await?);
+    }
+    pod.instruct(&Told { sequence: 2, mean: 1e9, interval: Duration::from_millis(100), ..Told::default() }).await?;
+    pod.until("it has expired", |report| report.state == BalanceState::Expired).await?;
+    // The relay is told with the next round of the rule.
+    sleep(Duration::from_millis(1500)).await;
+    for _ in 1..1000 {
+        ensure!(!ask(&mut balanced).await?);
+    }
+    ensure!(ask(&mut balanced).await?, "the thousandth since then");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_that_somebody_has_set_is_kept() -> TestResult {
+    let pod = Pod::start(&[(ProxyOption::MaxRequests, "3")]).await?;
+    pod.instruct(&Told { mean: 1e9, ..Told::default() }).await?;
+    let mut client = pod.clients(1).await?.remove(0);
+    ensure_eq!((ask(&mut client).await?, ask(&mut client).await?), (false, true));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_keys_there_is_no_balancing() -> TestResult {
+    let app_host = LoopbackHost::reserve()?;
+    let proxy = RecyclingProxy::start(BINARY, app_host.port(8080), &[]).await?;
+    for (method, body) in [("GET", ""), ("POST", "x"), ("PUT", "x")] {
+        ensure_eq!(request(&proxy, method, body).await?.0, 404, "{method}");
+    }
+    ensure!(!proxy.admin("/metrics").await?.1.contains("evenkeel_proxy_balance_"));
+    let pod = Pod::start(&[]).await?;
+    ensure_eq!(request(&pod.proxy, "PUT", "x").await?.0, 405);
+    Ok(())
+}
