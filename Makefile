@@ -126,6 +126,7 @@ generate: ## rebuild what is generated from the sources
 	UPDATE_DOCS=1 cargo test --locked --quiet --package recycling-proxy --test documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package webhook --test webhook documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package cli --test demo metrics
+	UPDATE_DOCS=1 cargo test --locked --quiet --package balancer --test balancer documentation
 	UPDATE_GOLDEN=1 cargo test --locked --quiet --package inject --test golden
 
 # The tests of `make test` compare the other generated files.

@@ -12,6 +12,12 @@ switched off (--skip-schema-validation), and knows no value in the light of anot
 {{- if not (has .Values.webhook.logLevel (list "error" "warn" "info" "debug" "trace")) -}}
 {{- fail (printf "webhook.logLevel is %q: give error, warn, info, debug or trace." .Values.webhook.logLevel) -}}
 {{- end -}}
+{{- if lt (int .Values.balancer.replicas) 1 -}}
+{{- fail "balancer.replicas is 0: nobody would balance. Give 1 or more, or set balancer.enabled=false." -}}
+{{- end -}}
+{{- if not (has .Values.balancer.logLevel (list "error" "warn" "info" "debug" "trace")) -}}
+{{- fail (printf "balancer.logLevel is %q: give error, warn, info, debug or trace." .Values.balancer.logLevel) -}}
+{{- end -}}
 {{- if not (has "kube-system" .Values.namespaces.excluded) -}}
 {{- fail "namespaces.excluded has no kube-system: what a cluster needs to come up must not wait for a webhook that runs in it. Add kube-system." -}}
 {{- end -}}

@@ -41,6 +41,34 @@ app.kubernetes.io/component: webhook
 {{ include "evenkeel.originLabels" . }}
 {{- end -}}
 
+{{/* The name of the balancer and of everything that is its alone. */}}
+{{- define "evenkeel.balancer.name" -}}
+{{ include "evenkeel.fullname" . }}-balancer
+{{- end -}}
+
+{{/* The Secret that keeps the key by which instructions are signed. */}}
+{{- define "evenkeel.balancer.secret" -}}
+{{ include "evenkeel.balancer.name" . }}-key
+{{- end -}}
+
+{{/* The ConfigMap that shows its public half. */}}
+{{- define "evenkeel.balancer.configMap" -}}
+{{ include "evenkeel.balancer.name" . }}-keys
+{{- end -}}
+
+{{/* What tells the balancer's pods from all others; it can never change. */}}
+{{- define "evenkeel.balancer.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: balancer
+{{- end -}}
+
+{{/* The labels of the balancer's objects. */}}
+{{- define "evenkeel.balancer.labels" -}}
+{{ include "evenkeel.balancer.selectorLabels" . }}
+{{ include "evenkeel.originLabels" . }}
+{{- end -}}
+
 {{/* What tells the pod of `helm test` from all others. */}}
 {{- define "evenkeel.test.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}

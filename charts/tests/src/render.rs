@@ -29,12 +29,25 @@ impl Rendered {
         self.0.iter().filter(|object| object["kind"] == kind).collect()
     }
 
-    /// The one object of a kind.
+    /// The one object of a kind that is not the balancer's.
     ///
     /// # Panics
     /// If there is none, or another.
     pub fn one(&self, kind: &str) -> &Value {
-        let found = self.all(kind);
+        self.only(kind, false)
+    }
+
+    /// The one object of a kind that is the balancer's.
+    ///
+    /// # Panics
+    /// If there is none, or another.
+    pub fn of_balancer(&self, kind: &str) -> &Value {
+        self.only(kind, true)
+    }
+
+    fn only(&self, kind: &str, of_balancer: bool) -> &Value {
+        let component = |object: &Value| object["metadata"]["labels"]["app.kubernetes.io/component"] == "balancer";
+        let found: Vec<&Value> = self.all(kind).into_iter().filter(|object| component(object) == of_balancer).collect();
         assert_eq!(found.len(), 1, "objects of the kind {kind} in {}", self.kinds().join(", "));
         found[0]
     }

@@ -4,6 +4,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -21,6 +22,7 @@ pub fn judge(object: &Value) -> Option<Result<(), String>> {
         ("v1", "Service") => as_is::<Service>,
         ("v1", "ServiceAccount") => as_is::<ServiceAccount>,
         ("apps/v1", "Deployment") => as_is::<Deployment>,
+        ("coordination.k8s.io/v1", "Lease") => as_is::<Lease>,
         ("policy/v1", "PodDisruptionBudget") => as_is::<PodDisruptionBudget>,
         ("networking.k8s.io/v1", "NetworkPolicy") => as_is::<NetworkPolicy>,
         ("rbac.authorization.k8s.io/v1", "Role") => as_is::<Role>,

@@ -123,6 +123,8 @@ impl Metrics {
     }
 
     fn show_zeros(&self) {
+        self.pods(0, 0);
+        self.workloads(std::iter::empty());
         for result in NoReport::LABELS {
             drop(self.reports.get_or_create(&ResultLabels { result }));
         }

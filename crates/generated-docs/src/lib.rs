@@ -3,6 +3,7 @@
 //!
 //! A part of a page is marked for it: `<!-- NAME -->` on a line before it, `<!-- end of NAME -->` on the line behind it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -34,6 +35,36 @@ fn with_part(page: &str, part: &str, now: &str) -> Option<String> {
     let (before, rest) = page.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some(format!("{before}{begin}{now}{end}{after}"))
+}
+
+/// Returns a table of the metrics in the text format of Prometheus: a row for each `# HELP` and `# TYPE`.
+///
+/// # Panics
+/// If a metric has no type, or a label no value.
+pub fn metrics(metrics: &str) -> String {
+    let rows = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")).map(|line| {
+        let (name, help) = line.split_once(' ').expect("a help text");
+        let of_type = format!("# TYPE {name} ");
+        let kind = metrics.lines().find_map(|line| line.strip_prefix(&of_type)).expect("a type");
+        format!("| `{name}` | {kind} | {} | {} |\n", labels(metrics, name), help.trim_end_matches('.'))
+    });
+    let head = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    rows.fold(head, |table, row| table + &row)
+}
+
+/// The labels of a metric, each with its values where all are there from the start.
+fn labels(metrics: &str, name: &str) -> String {
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let samples = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
+    for pair in samples.flat_map(|(pairs, _)| pairs.split(',')) {
+        let (label, value) = pair.split_once('=').expect("a value");
+        labels.entry(label).or_default().insert(format!("`{}`", value.trim_matches('"')));
+    }
+    let labels = labels.into_iter().map(|(label, values)| {
+        let values: Vec<String> = values.into_iter().collect();
+        if values.len() == 1 { format!("`{label}`") } else { format!("`{label}`: {}", values.join(", ")) }
+    });
+    labels.collect::<Vec<String>>().join("; ")
 }
 
 fn path(name: &str) -> PathBuf {

@@ -25,10 +25,9 @@ fn no_rule_takes_everything_and_none_finds_secrets() {
             assert!(rule.get("nonResourceURLs").is_none(), "{role}");
             if words(rule, "resources").iter().any(|resource| resource.starts_with("secrets")) {
                 assert_eq!(role["kind"], "Role", "Secrets of one namespace alone");
-                assert_eq!(
-                    words(rule, "resourceNames"),
-                    ["evenkeel-webhook-ca"].map(|name| name.replace("evenkeel", prefix(part)))
-                );
+                let named = words(rule, "resourceNames");
+                let own = ["webhook-ca", "balancer-key"].map(|name| format!("{}-{name}", prefix(part)));
+                assert!(named.len() == 1 && own.contains(&named[0].to_owned()), "{rule}");
                 assert!(words(rule, "verbs").iter().all(|verb| ["get", "patch", "create"].contains(verb)), "{rule}");
             }
             for verb in ["escalate", "bind", "impersonate", "delete", "deletecollection"] {
@@ -56,7 +55,7 @@ fn what_is_written_is_named() {
 #[test]
 fn secrets_are_read_for_certificates_of_its_own_alone() {
     for part in &PARTS[1..4] {
-        let rendered = rendered(part);
+        let rendered = rendered(&[*part, &["--set=balancer.enabled=false"]].concat());
         assert!(rendered.all("Secret").is_empty(), "{part:?}");
         let secrets = rules(&rendered).iter().any(|(_, rule)| words(rule, "resources").contains(&"secrets"));
         assert!(!secrets, "{part:?}");
@@ -77,7 +76,10 @@ fn workloads_are_read_for_events_alone_and_of_the_kinds_that_are_injected() {
     let watched = |flags: &[&str]| -> Vec<String> {
         let rendered = rendered(flags);
         let rules = rules(&rendered);
-        let watches = rules.iter().filter(|(_, rule)| words(rule, "verbs") == ["get", "list", "watch"]);
+        // By name is the ConfigMap of the balancer's public keys.
+        let by_name = |rule: &Value| !words(rule, "resourceNames").is_empty();
+        let watches =
+            rules.iter().filter(|(_, rule)| words(rule, "verbs") == ["get", "list", "watch"] && !by_name(rule));
         watches.flat_map(|(_, rule)| words(rule, "resources").into_iter().map(str::to_owned)).collect()
     };
     assert_eq!(watched(&["--set=webhook.kinds={StatefulSet,Pod,Rollout}"]), ["statefulsets", "rollouts"]);
@@ -102,7 +104,7 @@ fn events_are_about_the_namespaces_that_reviews_come_from() {
 }
 
 #[test]
-fn every_binding_leads_from_the_webhook_to_a_role_that_is_there() {
+fn every_binding_leads_from_its_program_to_a_role_that_is_there() {
     let rendered = rendered(&[]);
     for (binding, role) in [("RoleBinding", "Role"), ("ClusterRoleBinding", "ClusterRole")] {
         let bound: Vec<&Value> = rendered.all(binding).iter().map(|binding| &binding["roleRef"]["name"]).collect();
@@ -110,7 +112,9 @@ fn every_binding_leads_from_the_webhook_to_a_role_that_is_there() {
         assert_eq!(bound, roles);
         for binding in rendered.all(binding) {
             assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
-            assert_eq!(binding["subjects"][0]["name"], rendered.one("ServiceAccount")["metadata"]["name"]);
+            let accounts = ["webhook", "balancer"].map(|program| format!("evenkeel-{program}"));
+            assert!(accounts.iter().any(|account| binding["subjects"][0]["name"] == **account), "{binding}");
+            assert_eq!(binding["subjects"][0]["name"], binding["roleRef"]["name"], "no program has another's rights");
         }
     }
 }

@@ -14,6 +14,8 @@ fn a_sentence_for_each() {
         (&["--set=webhook.timeoutSeconds=0"], "webhook.timeoutSeconds is 0: Kubernetes allows 1 to 30"),
         (&["--set=webhook.timeoutSeconds=31"], "webhook.timeoutSeconds is 31: Kubernetes allows 1 to 30"),
         (&["--set=webhook.logLevel=loud"], "webhook.logLevel is \"loud\": give error, warn, info, debug or trace"),
+        (&["--set=balancer.replicas=0"], "balancer.replicas is 0: nobody would balance"),
+        (&["--set=balancer.logLevel=loud"], "balancer.logLevel is \"loud\": give error, warn, info, debug or trace"),
         (&["--set-json=namespaces.excluded=[]"], "namespaces.excluded has no kube-system"),
         (&["--set=namespaces.excluded={other}"], "namespaces.excluded has no kube-system"),
         (&["--set=defaults.max-requests=5"], "each workload asks for the proxy itself"),

@@ -1,6 +1,7 @@
 //! What the chart renders, by every Helm that `HELM` names (`helm` alone if it is not set).
 
 mod access;
+mod balancer;
 mod certificates;
 mod combinations;
 mod guards;

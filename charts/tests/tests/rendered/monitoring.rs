@@ -28,9 +28,11 @@ fn asked(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn none_unless_asked_for() {
-    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"] {
-        assert!(rendered(&[]).all(kind).is_empty(), "{kind}");
+    let rendered = rendered(&[]);
+    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+        assert!(rendered.all(kind).is_empty(), "{kind}");
     }
+    assert_eq!(rendered.all("ConfigMap"), [rendered.of_balancer("ConfigMap")], "no dashboard");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 fn pods(rendered: &Rendered) -> Vec<&Value> {
     let test = rendered.all("Pod").into_iter().map(|pod| &pod["spec"]);
-    let webhook = rendered.all("Deployment").into_iter().map(|deployment| &deployment["spec"]["template"]["spec"]);
-    test.chain(webhook).collect()
+    let others = rendered.all("Deployment").into_iter().map(|deployment| &deployment["spec"]["template"]["spec"]);
+    test.chain(others).collect()
 }
 
 #[test]
@@ -15,7 +15,8 @@ fn all_are_fit_for_the_standard_restricted() {
     for part in PARTS {
         let rendered = rendered(part);
         let pods = pods(&rendered);
-        assert_eq!(pods.len(), 2, "webhook and test");
+        let balancer = usize::from(!part.contains(&"--set=balancer.enabled=false"));
+        assert_eq!(pods.len(), 2 + balancer, "webhook, test and balancer");
         for pod in pods {
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{part:?}");
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -51,7 +52,8 @@ fn two_replicas_apart_of_which_one_may_be_away() {
 
 #[test]
 fn a_budget_for_one_replica_would_hold_up_every_drain() {
-    assert!(rendered(&["--set=webhook.replicas=1"]).all("PodDisruptionBudget").is_empty());
+    let both = "--set=webhook.replicas=1,balancer.replicas=1";
+    assert!(rendered(&[both]).all("PodDisruptionBudget").is_empty());
 }
 
 #[test]

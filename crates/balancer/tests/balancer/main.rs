@@ -2,6 +2,7 @@
 
 mod api_server;
 mod command_line;
+mod documentation;
 mod process;
 mod proxies;
 mod running;

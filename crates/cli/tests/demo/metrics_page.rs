@@ -1,6 +1,5 @@
 //! The metrics that docs/METRICS.md has are those that the programs show.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
@@ -10,36 +9,9 @@ use test_support::{LoopbackHost, Peer, Process, RecyclingProxy};
 
 use crate::programs::built;
 
-/// A row for each `# HELP` and `# TYPE` of the text.
-fn table(metrics: &str) -> String {
-    let rows = metrics.lines().filter_map(|line| line.strip_prefix("# HELP ")).map(|line| {
-        let (name, help) = line.split_once(' ').unwrap();
-        let of_type = format!("# TYPE {name} ");
-        let kind = metrics.lines().find_map(|line| line.strip_prefix(&of_type)).unwrap();
-        format!("| `{name}` | {kind} | {} | {} |\n", labels(metrics, name), help.trim_end_matches('.'))
-    });
-    let head = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
-    rows.fold(head, |table, row| table + &row)
-}
-
-/// The labels of a metric, each with its values where all are there from the start.
-fn labels(metrics: &str, name: &str) -> String {
-    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let samples = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));
-    for pair in samples.flat_map(|(pairs, _)| pairs.split(',')) {
-        let (label, value) = pair.split_once('=').unwrap();
-        labels.entry(label).or_default().insert(format!("`{}`", value.trim_matches('"')));
-    }
-    let labels = labels.into_iter().map(|(label, values)| {
-        let values: Vec<String> = values.into_iter().collect();
-        if values.len() == 1 { format!("`{label}`") } else { format!("`{label}`: {}", values.join(", ")) }
-    });
-    labels.collect::<Vec<String>>().join("; ")
-}
-
 /// Compares the table of a program, or rewrites it with `UPDATE_DOCS=1`.
 fn compare(program: &str, metrics: &str) {
-    let table = table(metrics);
+    let table = generated_docs::metrics(metrics);
     assert!(table.lines().count() > 3, "{metrics}");
     let part = format!("metrics of {program}");
     generated_docs::part("docs/METRICS.md", &part, &table, "cargo test -p cli --test demo metrics");
