@@ -1,7 +1,8 @@
 //! What there is to tell of a workload, from what injection would do to it now.
 
-use inject::{Outcome, WorkloadKind};
+use inject::{Outcome, Report, WorkloadKind};
 use serde_json::Value;
+use settings::Interception;
 
 /// API servers refuse a longer note.
 const LONGEST_NOTE: usize = 1024;
@@ -55,7 +56,7 @@ occasions! {
     Skipped: "skipped", "InjectionSkipped", "Warning", "the recycling proxy was asked for, but this workload cannot have it";
     Invalid: "invalid", "InvalidSettings", "Warning", "the annotations have faults; nothing was injected or changed";
     Refused: "refused", "PodsRefused", "Warning", "the recycling proxy was injected, and the API server refuses the pods, for its sake or another's";
-    Missed: "missed", "InjectionMissed", "Warning", "the webhook was away when the workload was changed; any further change is reviewed";
+    Missed: "missed", "InjectionMissed", "Warning", "nobody reviewed its last change: the webhook was away, or the namespace had opted out; kubectl rollout restart has it reviewed, scaling does not";
 }
 
 impl Notice {
@@ -66,10 +67,7 @@ impl Notice {
             Outcome::Unchanged { .. } | Outcome::Inject { .. } if let Some(message) = refusal => {
                 told_of_refusal(message)
             }
-            Outcome::Unchanged { report } => {
-                let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
-                (Occasion::Injected, format!("the recycling proxy takes {}", ports.join(", ")))
-            }
+            Outcome::Unchanged { report } => (Occasion::Injected, of_injection(report)),
             Outcome::Skip { reason, .. } => (Occasion::Skipped, format!("not injected: {reason}")),
             Outcome::Invalid { faults, .. } => (Occasion::Invalid, faults.to_string()),
             // One that is there and out of date is brought up to date with the next change.
@@ -85,6 +83,21 @@ impl Notice {
             Outcome::NotAsked | Outcome::Owned | Outcome::Unreadable(_) => return None,
         };
         Some(Self { occasion, note: shortened(note) })
+    }
+}
+
+/// What the proxy does for its clients. With `named-port` the port's number still leads to the app itself.
+fn of_injection(report: &Report) -> String {
+    let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
+    let (ports, drain) = (ports.join(", "), report.drain_timeout);
+    match report.interception {
+        Interception::Redirect => {
+            format!("the recycling proxy takes the ports {ports} by redirect; drain up to {drain}")
+        }
+        Interception::NamedPort => format!(
+            "the recycling proxy takes the ports {ports} by named-port: of Services that use their names; \
+             the numbers bypass it; drain up to {drain}"
+        ),
     }
 }
 
@@ -147,15 +160,19 @@ mod tests {
     fn what_is_told_of_what() {
         let asks = json!({"evenkeel.dev/max-requests": "5"});
         let plain = workload(&asks, &json!({}));
+        let mut named =
+            workload(&json!({"evenkeel.dev/max-requests": "5", "evenkeel.dev/interception": "named-port"}), &json!({}));
+        named["spec"]["template"]["spec"]["containers"][0]["ports"][0]["name"] = json!("http");
         let mut outdated = injected(&plain);
         outdated["metadata"]["annotations"]["evenkeel.dev/jitter"] = json!("0%");
         let mut left = injected(&plain);
         left["metadata"]["annotations"] = json!({});
         for (workload, occasion, words) in [
             (workload(&json!({}), &json!({})), None, ""),
-            (injected(&plain), Some(Occasion::Injected), "takes 80"),
+            (injected(&plain), Some(Occasion::Injected), "takes the ports 80 by redirect; drain up to 20s"),
+            (injected(&named), Some(Occasion::Injected), "of Services that use their names; the numbers bypass it"),
             (outdated, None, ""),
-            (plain, Some(Occasion::Missed), "asked for, but not injected: the webhook was away"),
+            (plain, Some(Occasion::Missed), "asked for, but not injected: nobody reviewed its last change"),
             (left, Some(Occasion::Missed), "not removed"),
             (workload(&asks, &json!({"hostNetwork": true})), Some(Occasion::Skipped), "the node's network"),
             (workload(&json!({"evenkeel.dev/max-requests": "x"}), &json!({})), Some(Occasion::Invalid), "max-requests"),

@@ -69,7 +69,7 @@ impl Passed {
         match self {
             Self::Operation | Self::Subresource | Self::Kind | Self::NoObject => None,
             Self::Unparsable => Some("not injected: the object is too large, or nested too deep, to be looked at"),
-            Self::Busy => Some("not injected: too many objects came at once; any further change is reviewed"),
+            Self::Busy => Some("not injected: too many objects came at once; apply it again, or restart its rollout"),
         }
     }
 }
