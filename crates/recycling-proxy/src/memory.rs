@@ -234,8 +234,8 @@ impl Memory {
     pub(crate) async fn watch(&self) {
         let (mut warned, mut looked) = (Instant::now(), Instant::now());
         loop {
-            sleep(WEIGH).await;
-            self.pool.note_kernel(limit::socket_buffers());
+            let weighed = limit::socket_buffers();
+            self.pool.note_kernel(weighed.unwrap_or_default());
             self.balance(Instant::now());
             if warned.elapsed() >= BETWEEN_WARNINGS {
                 warned = Instant::now();
@@ -245,6 +245,8 @@ impl Memory {
                 looked = Instant::now();
                 self.roster().look(looked);
             }
+            // Without what the kernel has taken there is nothing to be in a hurry for.
+            sleep(if weighed.is_some() { WEIGH } else { LOOK }).await;
         }
     }
 

@@ -44,9 +44,10 @@ fn limit_files(groups: &str) -> Vec<String> {
     files
 }
 
-/// What the kernel has taken for the buffers of sockets, as far as it counts that as the container's memory.
-pub(super) fn socket_buffers() -> usize {
-    fs::read_to_string(STATISTICS).ok().and_then(|text| sock(&text)).unwrap_or_default()
+/// Returns what the kernel has taken for the buffers of sockets, in bytes; `None` where it does not count that as the
+/// container's memory.
+pub(super) fn socket_buffers() -> Option<usize> {
+    fs::read_to_string(STATISTICS).ok().and_then(|text| sock(&text))
 }
 
 fn sock(statistics: &str) -> Option<usize> {
