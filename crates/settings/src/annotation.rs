@@ -41,7 +41,7 @@ macro_rules! annotations {
                 match self { $(Self::$variant => $value,)+ }
             }
 
-            /// What holds where it is absent, for documentation.
+            /// Returns the value that holds where it is absent, or a phrase where that is no value of its own.
             pub const fn default_text(self) -> &'static str {
                 match self { $(Self::$variant => $default,)+ }
             }

@@ -139,14 +139,13 @@ impl<'a> Said<'a> {
         said.map(|(layer, text)| parse(*layer, annotation, text, faults)).last().flatten()
     }
 
-    /// What counts, or the default; `None` where it cannot be used.
+    /// Returns what counts, or the default of the annotation; `None` if it cannot be used.
     pub(crate) fn one<T: FromStr<Err = InvalidValue>>(
         &self,
         annotation: Annotation,
-        default: &str,
         faults: &mut Vec<Fault>,
     ) -> Option<T> {
-        if self.contains(annotation) { self.last(annotation, faults) } else { default.parse().ok() }
+        if self.contains(annotation) { self.last(annotation, faults) } else { annotation.default_text().parse().ok() }
     }
 
     /// The items of a list, `None` where nobody says it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::str::FromStr;
 
+use crate::annotation::Annotation;
 use crate::fault::Fault;
 use crate::value::InvalidValue;
 
@@ -82,23 +83,23 @@ options!(
             "The workload of the pod, such as Deployment/web: the proxy follows instructions for this one alone.";
         Namespace: "namespace", "EVENKEEL_NAMESPACE", "NAME", None, false,
             "The namespace of the pod (metadata.namespace).";
-        Jitter: "jitter", "EVENKEEL_JITTER", "PERCENT", Some("10%"), false,
+        Jitter: "jitter", "EVENKEEL_JITTER", "PERCENT", Some(Annotation::Jitter.default_text()), false,
             "Each connection's own limit is drawn from [N·(1−jitter), N], so that limits never fall together: 0% to 50%.";
-        MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some("off"), false,
+        MaxAge: "max-age", "EVENKEEL_MAX_AGE", "DURATION", Some(Annotation::MaxAge.default_text()), false,
             "Also retire a connection with its first response after this age (jittered alike): 'off', or a duration such as 10m.";
-        MaxTunnelAge: "max-tunnel-age", "EVENKEEL_MAX_TUNNEL_AGE", "DURATION", Some("off"), false,
+        MaxTunnelAge: "max-tunnel-age", "EVENKEEL_MAX_TUNNEL_AGE", "DURATION", Some(Annotation::MaxTunnelAge.default_text()), false,
             "Close a tunnel (WebSocket, CONNECT, any protocol but HTTP) after this time (jittered alike): 'off', or a duration such as 4h.";
         OpaquePorts: "opaque-ports", "EVENKEEL_OPAQUE_PORTS", "PORTS", None, true,
             "App ports whose bytes are forwarded without inspection: numbers, separated by commas.";
-        ForwardedFor: "forwarded-for", "EVENKEEL_FORWARDED_FOR", "SWITCH", Some("off"), false,
+        ForwardedFor: "forwarded-for", "EVENKEEL_FORWARDED_FOR", "SWITCH", Some(Annotation::ForwardedFor.default_text()), false,
             "Append the client's address to X-Forwarded-For of each request: on or off.";
-        ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some("off"), false,
+        ProxyProtocol: "proxy-protocol", "EVENKEEL_PROXY_PROTOCOL", "VERSION", Some(Annotation::ProxyProtocol.default_text()), false,
             "Send a PROXY protocol header with the client's address at the start of every connection to the app: v1, v2 or off.";
         TlsCert: "tls-cert", "EVENKEEL_TLS_CERT", "FILE", None, false,
             "Terminate client TLS with this certificate: a chain in PEM, the server's own first. Reloaded every ten seconds. Needs --tls-key. Until the files are usable, and on opaque ports, TLS passes through.";
         TlsKey: "tls-key", "EVENKEEL_TLS_KEY", "FILE", None, false,
             "The private key of --tls-cert, in PEM.";
-        TlsToApp: "tls-to-app", "EVENKEEL_TLS_TO_APP", "SWITCH", Some("off"), false,
+        TlsToApp: "tls-to-app", "EVENKEEL_TLS_TO_APP", "SWITCH", Some(Annotation::TlsToApp.default_text()), false,
             "Re-encrypt to the app for clients whose TLS is terminated: on or off. The app's certificate is not verified.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
@@ -110,7 +111,7 @@ options!(
             "Ports at the address of --admin whose / answers as /drained does or, for PORT=CONTAINER, as /drained/CONTAINER: for hooks of which nothing may stay in a merge. Separated by commas.";
         Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,
             "The Unix socket for 'recycling-proxy drain': an absolute path, or @NAME in the abstract namespace.";
-        Threads: "threads", "EVENKEEL_THREADS", "N", Some("1"), false,
+        Threads: "threads", "EVENKEEL_THREADS", "N", Some(Annotation::ProxyThreads.default_text()), false,
             "Worker threads: 1 to 64.";
         MaxConnections: "max-connections", "EVENKEEL_MAX_CONNECTIONS", "N", Some("16384"), false,
             "Client connections held at once, as far as memory (16 KiB each, 56 KiB with TLS that ends here) and descriptors go; more wait in the kernel's queue: 1 to 1000000.";
@@ -118,9 +119,9 @@ options!(
             "The memory that the process keeps within: 'auto', which is the limit of its control group, or a quarter of the machine's where there is none; or a smaller size such as 128Mi.";
         HeadLimit: "head-limit", "EVENKEEL_HEAD_LIMIT", "SIZE", Some("128Ki"), false,
             "The longest request or response head that passes: 1Ki to 1024Ki.";
-        DrainTimeout: "drain-timeout", "EVENKEEL_DRAIN_TIMEOUT", "DURATION", Some("20s"), false,
+        DrainTimeout: "drain-timeout", "EVENKEEL_DRAIN_TIMEOUT", "DURATION", Some(Annotation::DrainTimeout.default_text()), false,
             "How long a drain waits for connections to end by themselves.";
-        LogLevel: "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL", Some("info"), false,
+        LogLevel: "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL", Some(Annotation::ProxyLogLevel.default_text()), false,
             "What is logged to standard error: error, warn, info, debug or trace.";
         Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
             "The ports for probes of 'recycling-proxy redirect', each with the app's port. Where the pod uses its node's network, nothing is redirected, and the process listens on them itself while the app accepts connections. Pairs such as 15220=8080, separated by commas.";

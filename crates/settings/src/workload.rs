@@ -100,22 +100,22 @@ fn asks_for_balancing(said: &Said<'_>) -> bool {
 
 fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
     // Every field is parsed before the first `?`, so that no fault hides another.
-    let balance = said.one(Annotation::Balance, "off", faults);
+    let balance = said.one(Annotation::Balance, faults);
     if !said.contains(Annotation::MaxRequests) && balance == Some(Switch::Off) {
         let expected = format!("a whole number from 1 to 4294967295, or {}: on", Annotation::Balance);
         faults.push(Fault::missing(Annotation::MaxRequests.key(), expected));
     }
     let max_requests = said.last(Annotation::MaxRequests, faults);
-    let jitter = said.one(Annotation::Jitter, "10%", faults);
-    let max_age = said.one::<Off<Span>>(Annotation::MaxAge, "off", faults);
-    let max_tunnel_age = said.one::<Off<Span>>(Annotation::MaxTunnelAge, "off", faults);
+    let jitter = said.one(Annotation::Jitter, faults);
+    let max_age = said.one::<Off<Span>>(Annotation::MaxAge, faults);
+    let max_tunnel_age = said.one::<Off<Span>>(Annotation::MaxTunnelAge, faults);
     let ports = said.list(Annotation::Ports, faults);
     let opaque_ports = said.list(Annotation::OpaquePorts, faults);
-    let interception = said.one(Annotation::Interception, "redirect", faults);
-    let drain_timeout = said.one(Annotation::DrainTimeout, "20s", faults);
-    let hold_app = said.one(Annotation::HoldApp, "on", faults);
-    let forwarded_for = said.one(Annotation::ForwardedFor, "off", faults);
-    let proxy_protocol = said.one(Annotation::ProxyProtocol, "off", faults);
+    let interception = said.one(Annotation::Interception, faults);
+    let drain_timeout = said.one(Annotation::DrainTimeout, faults);
+    let hold_app = said.one(Annotation::HoldApp, faults);
+    let forwarded_for = said.one(Annotation::ForwardedFor, faults);
+    let proxy_protocol = said.one(Annotation::ProxyProtocol, faults);
     let tls = tls(said, faults);
     let sidecar = sidecar(said, faults);
     Some(WorkloadSettings {
@@ -139,7 +139,7 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
 
 fn tls(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadTls> {
     let secret = said.last(Annotation::TlsSecret, faults);
-    let towards_app = said.one(Annotation::TlsToApp, "off", faults)?;
+    let towards_app = said.one(Annotation::TlsToApp, faults)?;
     if towards_app == Switch::On && !said.contains(Annotation::TlsSecret) {
         let expected = format!("off, or {} beside it", Annotation::TlsSecret);
         faults.push(Fault::invalid(Annotation::TlsToApp.key(), "on", expected));
@@ -149,13 +149,17 @@ fn tls(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadTls> {
 
 fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
     let default_image = concat!("ghcr.io/evenkeel/recycling-proxy:", env!("CARGO_PKG_VERSION"));
-    let image = said.one(Annotation::ProxyImage, default_image, faults);
-    let cpu_request = said.one(Annotation::ProxyCpuRequest, "10m", faults);
-    let memory_request = said.one(Annotation::ProxyMemoryRequest, "16Mi", faults);
-    let cpu_limit = said.one::<Off<CpuQuantity>>(Annotation::ProxyCpuLimit, "off", faults);
-    let memory_limit = said.one::<MemoryQuantity>(Annotation::ProxyMemoryLimit, "128Mi", faults);
-    let threads = said.one(Annotation::ProxyThreads, "1", faults);
-    let log_level = said.one(Annotation::ProxyLogLevel, "info", faults);
+    let image = if said.contains(Annotation::ProxyImage) {
+        said.last(Annotation::ProxyImage, faults)
+    } else {
+        default_image.parse().ok()
+    };
+    let cpu_request = said.one(Annotation::ProxyCpuRequest, faults);
+    let memory_request = said.one(Annotation::ProxyMemoryRequest, faults);
+    let cpu_limit = said.one::<Off<CpuQuantity>>(Annotation::ProxyCpuLimit, faults);
+    let memory_limit = said.one::<MemoryQuantity>(Annotation::ProxyMemoryLimit, faults);
+    let threads = said.one(Annotation::ProxyThreads, faults);
+    let log_level = said.one(Annotation::ProxyLogLevel, faults);
     at_least(Annotation::ProxyCpuLimit, cpu_limit.as_ref().and_then(|limit| limit.0), cpu_request, faults);
     at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
     let least = threads.map_or(LEAST_MEMORY_LIMIT, least_memory_limit);
