@@ -28,6 +28,8 @@ pub(crate) struct Holds {
     pub(crate) watched: Vec<String>,
     /// The `LimitRange`s of every namespace.
     pub(crate) limit_ranges: Vec<Value>,
+    /// What the ConfigMap of the balancer's keys has; `None` where there is none.
+    pub(crate) balance_keys: Option<&'static str>,
     /// The metadata of every namespace, but its name.
     pub(crate) namespace: Value,
 }
@@ -56,6 +58,7 @@ impl ApiServer {
             .route("/apis/apps/v1/namespaces/{namespace}/deployments/{name}", get(deployment))
             .route("/api/v1/namespaces/{name}", get(namespace))
             .route("/api/v1/namespaces/{name}/limitranges", get(limit_ranges))
+            .route("/api/v1/namespaces/{name}/configmaps", get(config_maps))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(event))
             .fallback(other)
             .with_state(Arc::clone(&seen));
@@ -151,6 +154,22 @@ async fn namespace(State(seen): State<Arc<Seen>>, Path(name): Path<String>, uri:
 async fn limit_ranges(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
     seen.asked.lock().unwrap().push(uri.to_string());
     let list = json!({"kind": "LimitRangeList", "apiVersion": "v1", "metadata": {}, "items": seen.holds.limit_ranges});
+    axum::Json(list).into_response()
+}
+
+/// Of the balancer's keys, which the webhook asks for by name.
+async fn config_maps(State(seen): State<Arc<Seen>>, Path(namespace): Path<String>, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    if namespace != "tools" || !query.contains("fieldSelector=metadata.name%3Dkeys") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if query.contains("watch=true") {
+        return Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()).into_response();
+    }
+    let item = |keys| json!({"metadata": {"name": "keys", "namespace": "tools", "uid": "u"}, "data": {"keys": keys}});
+    let items: Vec<Value> = seen.holds.balance_keys.map(item).into_iter().collect();
+    let list =
+        json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": items});
     axum::Json(list).into_response()
 }
 

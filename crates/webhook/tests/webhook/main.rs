@@ -2,6 +2,7 @@
 
 mod api_server;
 mod attacks;
+mod balance_keys;
 mod chart;
 mod command_line;
 mod demands;

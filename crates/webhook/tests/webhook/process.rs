@@ -29,6 +29,7 @@ impl Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel-webhook"))
             .args(["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=files", "--read-namespaces=on"])
             .args(["--events=Deployment", "--shutdown-delay=1ms"])
+            .args(["--namespace=tools", "--balance-keys-config-map=keys"])
             .env("EVENKEEL_WEBHOOK_TLS_CERT", folder.path().join("tls.crt"))
             .env("EVENKEEL_WEBHOOK_TLS_KEY", folder.path().join("tls.key"))
             .env("KUBECONFIG", cluster.kubeconfig())

@@ -14,7 +14,7 @@ use webhook::review::{Judge, LARGEST_BODY};
 
 use crate::running::{Http1, Running, collect, review_of_deployment};
 
-fn patch(response: &Value) -> Patch {
+pub(crate) fn patch(response: &Value) -> Patch {
     assert_eq!(response["patchType"], "JSONPatch");
     let ByteString(text) = serde_json::from_value(response["patch"].clone()).unwrap();
     serde_json::from_slice(&text).unwrap()

@@ -1,0 +1,44 @@
+//! The keys that a balancer publishes reach the pods of workloads that ask for balancing.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api_server::{ApiServer, Holds};
+use crate::process::Process;
+use crate::reviews::patch;
+use crate::running::review_of_deployment;
+
+/// Of RFC 8410 §10.1.
+const KEY: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+const PATIENCE: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+async fn review(webhook: &Process) -> Value {
+    webhook.review(review_of_deployment(&json!({"evenkeel.dev/balance": "on"})).to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn published_keys_are_injected() {
+    let cluster = ApiServer::start(Holds { balance_keys: Some(KEY), ..Holds::default() }).await;
+    let webhook = Process::start(&cluster).await;
+    // The first review may come before the keys do, and has a warning then.
+    let without_warning = async {
+        while let response = review(&webhook).await
+            && response.get("warnings").is_some()
+        {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, without_warning).await.expect("the keys are known");
+    let patch = serde_json::to_string(&patch(&review(&webhook).await)).unwrap();
+    assert!(patch.contains(KEY) && patch.contains("Deployment/web"), "{patch}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_keys_a_warning_says_what_holds() {
+    let cluster = ApiServer::start(Holds::default()).await;
+    let webhook = Process::start(&cluster).await;
+    let warnings = review(&webhook).await["warnings"].to_string();
+    assert!(warnings.contains("no balancer is installed"), "{warnings}");
+}
