@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use recycling_proxy::transport::buffer::Buffer;
 use recycling_proxy::relay::forwarded_for::ForwardedFor;
-use recycling_proxy::http1::conversation::{Conversation, Offence};
+use recycling_proxy::http1::conversation::{Conversation, ProtocolError};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;
 use retirement::{Limits, Moment, RetireReason};
@@ -50,7 +50,7 @@ pub fn check(data: &[u8]) {
         assert_eq!(again, told, "told, in pieces of {piece}");
     }
     // Where the app is told, requests are refused that would hide the address, and more offers are taken out.
-    if told.offence != Some(Offence::Client(Fault::HiddenAddress)) && !client.windows(3).any(is_tls) {
+    if told.error != Some(ProtocolError::client(Fault::HiddenAddress)) && !client.windows(3).any(is_tls) {
         check_told(&told, &whole);
     }
     let (to_app, to_client): (Vec<usize>, Vec<usize>) = whole.starts.iter().copied().unzip();
@@ -83,7 +83,7 @@ struct Outcome {
     phase: Option<Phase>,
     requests_started: u32,
     retired: Option<RetireReason>,
-    offence: Option<Offence>,
+    error: Option<ProtocolError>,
 }
 
 struct Wire {
@@ -109,16 +109,16 @@ fn converse(
         from_app: Buffer::default(),
         outcome: Outcome::default(),
     };
-    let offence = wire.run(client, answers, piece).err();
+    let error = wire.run(client, answers, piece).err();
     wire.outcome.phase = Some(wire.conversation.phase());
     wire.outcome.requests_started = wire.conversation.requests_started();
     wire.outcome.retired = wire.conversation.retired();
-    wire.outcome.offence = offence;
+    wire.outcome.error = error;
     wire.outcome
 }
 
 impl Wire {
-    fn run(&mut self, client: &[u8], answers: &[&[u8]], piece: usize) -> Result<(), Offence> {
+    fn run(&mut self, client: &[u8], answers: &[&[u8]], piece: usize) -> Result<(), ProtocolError> {
         for piece in client.chunks(piece.min(client.len().max(1))) {
             put(&mut self.from_client, piece);
             self.request()?;
@@ -151,7 +151,7 @@ impl Wire {
         (self.outcome.to_app.len(), self.outcome.to_client.len())
     }
 
-    fn request(&mut self) -> Result<(), Offence> {
+    fn request(&mut self) -> Result<(), ProtocolError> {
         let (start, started) = (self.starts_at(), self.conversation.requests_started());
         let examined = self.conversation.examine_request(&mut self.from_client);
         if self.conversation.requests_started() > started {
@@ -161,7 +161,7 @@ impl Wire {
         examined
     }
 
-    fn response(&mut self) -> Result<(), Offence> {
+    fn response(&mut self) -> Result<(), ProtocolError> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);

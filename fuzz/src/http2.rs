@@ -10,7 +10,7 @@ use recycling_proxy::transport::buffer::Buffer;
 use recycling_proxy::relay::forwarded_for::ForwardedFor;
 use recycling_proxy::http2::frame::{first_goaway, ping};
 use recycling_proxy::http2::goodbye::Goodbye;
-use recycling_proxy::http2::session::{Offence, Session};
+use recycling_proxy::http2::session::{ProtocolError, Session};
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
@@ -128,7 +128,7 @@ struct Outcome {
     goodbye: Goodbye,
     requests_started: u32,
     retired: Option<RetireReason>,
-    offence: Option<Offence>,
+    error: Option<ProtocolError>,
 }
 
 struct Wire {
@@ -192,7 +192,7 @@ fn messages(mut bytes: &[u8]) -> Vec<Message> {
 fn check_told(told: &Outcome, plain: &Outcome) {
     let (with, without) = (messages(&told.to_app), messages(&plain.to_app));
     // A block that ends within a field is refused where something would be put behind it.
-    assert!(with.len() <= without.len() && (told.offence.is_some() || with.len() == without.len()));
+    assert!(with.len() <= without.len() && (told.error.is_some() || with.len() == without.len()));
     let mut last = 0;
     for (with, without) in with.into_iter().zip(without) {
         let begins = with.kind == 1 && with.stream > last;
@@ -220,19 +220,19 @@ fn hold(limit: u32, steps: &[Step], piece: usize, forwarded_for: Option<Forwarde
         to_client: Vec::new(),
         draining: false,
     };
-    let offence = steps.iter().try_for_each(|step| wire.take(step, piece)).err();
+    let error = steps.iter().try_for_each(|step| wire.take(step, piece)).err();
     Outcome {
         goodbye: wire.session.goodbye(),
         requests_started: wire.session.requests_started(),
         retired: wire.session.retired(),
         to_app: wire.to_app,
         to_client: wire.to_client,
-        offence,
+        error,
     }
 }
 
 impl Wire {
-    fn take(&mut self, step: &Step, piece: usize) -> Result<(), Offence> {
+    fn take(&mut self, step: &Step, piece: usize) -> Result<(), ProtocolError> {
         match step {
             Step::Client(bytes) => {
                 for piece in bytes.chunks(piece) {
@@ -262,7 +262,7 @@ impl Wire {
         Ok(())
     }
 
-    fn read_app(&mut self, piece: usize) -> Result<(), Offence> {
+    fn read_app(&mut self, piece: usize) -> Result<(), ProtocolError> {
         while !self.session.holds_app() && !self.unread.is_empty() {
             let rest = self.unread.split_off(piece.min(self.unread.len()));
             put(&mut self.from_app, &std::mem::replace(&mut self.unread, rest));
@@ -271,7 +271,7 @@ impl Wire {
         Ok(())
     }
 
-    fn examine_app(&mut self) -> Result<(), Offence> {
+    fn examine_app(&mut self) -> Result<(), ProtocolError> {
         let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         let examined = self.session.examine_app(&mut self.from_app, || moment);
         pass(&mut self.from_app, &mut self.to_client);

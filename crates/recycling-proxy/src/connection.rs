@@ -1,5 +1,6 @@
 //! One client connection, from accept to close.
 
+mod close;
 mod context;
 mod http1;
 mod http2;

@@ -9,9 +9,10 @@ mod framing;
 
 use std::time::Duration;
 
-use recycling_proxy::http1::conversation::{Conversation, Offence};
+use recycling_proxy::http1::conversation::{Conversation, ProtocolError};
 use recycling_proxy::http1::fault::Fault;
 use recycling_proxy::http1::phase::Phase;
+use recycling_proxy::relay::side::Side;
 use recycling_proxy::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
@@ -34,7 +35,7 @@ struct Outcome {
     phase: Phase,
     requests_started: u32,
     retired: Option<RetireReason>,
-    offence: Option<Offence>,
+    error: Option<ProtocolError>,
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn offers_of_http_are_taken_out() {
     let offer = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
     let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     let outcome = every_cut_of_the_response("taken up all the same", offer, switching);
-    assert_eq!(outcome.offence, Some(Offence::App(Fault::UnaskedUpgrade)));
+    assert_eq!(outcome.error, Some(ProtocolError::app(Fault::UnaskedUpgrade)));
     assert!(outcome.to_client.is_empty());
 }
 
@@ -95,13 +96,13 @@ fn refused_requests() {
         let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
         let outcome = every_cut_of_the_request(name, &request, &[OK]);
         assert!(
-            matches!(outcome.offence, Some(Offence::Client(_))) && outcome.to_app.is_empty(),
+            matches!(outcome.error, Some(ProtocolError { side: Side::Client, .. })) && outcome.to_app.is_empty(),
             "{name}: {outcome:?}"
         );
     }
     let long = [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", [b'x'; HEAD_LIMIT].as_slice(), b"\r\n\r\n"].concat();
     let outcome = every_cut_of_the_request("too long", &long, &[OK]);
-    assert_eq!(outcome.offence, Some(Offence::Client(Fault::HeadTooLong)));
+    assert_eq!(outcome.error, Some(ProtocolError::client(Fault::HeadTooLong)));
 }
 
 #[test]
@@ -110,12 +111,12 @@ fn refused_responses() {
         let response = [b"HTTP/1.1 200 OK\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
         let outcome = every_cut_of_the_response(name, GET, &response);
         assert!(
-            matches!(outcome.offence, Some(Offence::App(_))) && outcome.to_client.is_empty(),
+            matches!(outcome.error, Some(ProtocolError { side: Side::App, .. })) && outcome.to_client.is_empty(),
             "{name}: {outcome:?}"
         );
     }
     let outcome = every_cut_of_the_response("a byte too much", GET, &[OK, b"!"].concat());
-    assert_eq!((outcome.offence, outcome.to_client.as_slice()), (Some(Offence::App(Fault::Unsolicited)), OK));
+    assert_eq!((outcome.error, outcome.to_client.as_slice()), (Some(ProtocolError::app(Fault::Unsolicited)), OK));
 }
 
 #[test]
@@ -132,10 +133,14 @@ fn bodies_that_are_refused_half_way() {
     for chunks in bad_chunks().iter().filter(|chunks| chunks.good.len() < LONGEST) {
         let body = [chunks.good.as_slice(), &chunks.bad].concat();
         let outcome = every_cut_of_the_request(chunks.name, &[request, body.as_slice()].concat(), &[OK]);
-        assert!(matches!(outcome.offence, Some(Offence::Client(_))), "{}: {outcome:?}", chunks.name);
+        assert!(
+            matches!(outcome.error, Some(ProtocolError { side: Side::Client, .. })),
+            "{}: {outcome:?}",
+            chunks.name
+        );
         assert_eq!(outcome.to_app, [request, chunks.good.as_slice()].concat(), "{}", chunks.name);
         let outcome = every_cut_of_the_response(chunks.name, GET, &[response, body.as_slice()].concat());
-        assert!(matches!(outcome.offence, Some(Offence::App(_))), "{}: {outcome:?}", chunks.name);
+        assert!(matches!(outcome.error, Some(ProtocolError { side: Side::App, .. })), "{}: {outcome:?}", chunks.name);
         assert_eq!(outcome.to_client, [response, chunks.good.as_slice()].concat(), "{}", chunks.name);
     }
 }
@@ -188,14 +193,14 @@ fn converse(limit: u32, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Outcome {
         to_app: Vec::new(),
         to_client: Vec::new(),
     };
-    let offence = wire.run(client, answers).err();
+    let error = wire.run(client, answers).err();
     Outcome {
         to_app: wire.to_app,
         to_client: wire.to_client,
         phase: wire.conversation.phase(),
         requests_started: wire.conversation.requests_started(),
         retired: wire.conversation.retired(),
-        offence,
+        error,
     }
 }
 
@@ -209,7 +214,7 @@ struct Wire {
 }
 
 impl Wire {
-    fn run(&mut self, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Result<(), Offence> {
+    fn run(&mut self, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Result<(), ProtocolError> {
         for piece in client {
             put(&mut self.from_client, piece);
             self.request()?;
@@ -231,13 +236,13 @@ impl Wire {
         Ok(())
     }
 
-    fn request(&mut self) -> Result<(), Offence> {
+    fn request(&mut self) -> Result<(), ProtocolError> {
         let examined = self.conversation.examine_request(&mut self.from_client);
         take(&mut self.from_client, &mut self.to_app);
         examined
     }
 
-    fn response(&mut self) -> Result<(), Offence> {
+    fn response(&mut self) -> Result<(), ProtocolError> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);

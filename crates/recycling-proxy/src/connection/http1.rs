@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::close::{Framing, close};
 use super::context::Context;
 use super::{Service, unless_asked};
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::memory::Account;
 use crate::relay::forwarded_for::ForwardedFor;
-use crate::transport::linger::{last_word, linger};
 use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
 use retirement::RetireReason;
@@ -40,38 +40,14 @@ pub(super) async fn finish(relay: Relay<Context>, ending: Ending, account: &Arc<
         requests = conversation.requests_started(),
         "an HTTP/1 connection has ended"
     );
-    match ending {
-        Ending::Linger => {
-            app.close();
-            drop((from_client, from_app));
-            if unless_asked(account, linger(client)).await.unwrap_or_default() > 0 && retired.is_some() {
-                service.shared.metrics.ignored();
-            }
-        }
-        Ending::Abandon => {
-            app.reset();
-            drop((from_client, from_app));
-            unless_asked(account, linger(client)).await;
-        }
-        Ending::Refuse(refusal) => {
-            // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
-            app.reset();
-            let answer = [from_app.buffer.cleared(), &refusal.response()].concat();
-            drop((from_client, from_app));
-            account.lingers();
-            unless_asked(account, last_word(client, &answer)).await;
-        }
-        Ending::Tunnel => {
-            let pair = Pair { client, app, from_client, from_app };
-            service.tunnel(TunnelKind::Upgraded, pair, None, account).await;
-        }
-        Ending::Close => {
-            client.close();
-            app.close();
-        }
-        Ending::Reset => {
-            client.reset();
-            app.reset();
-        }
+    let pair = Pair { client, app, from_client, from_app };
+    let answer = match ending {
+        Ending::Tunnel => return service.tunnel(TunnelKind::Upgraded, pair, None, account).await,
+        Ending::Refuse(refusal) => refusal.response(),
+        Ending::Linger | Ending::Abandon | Ending::Close | Ending::Reset => Vec::new(),
+    };
+    let late = close(pair, &ending, &answer, Framing::ByConnection, account).await;
+    if ending == Ending::Linger && late > 0 && retired.is_some() {
+        service.shared.metrics.ignored();
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
+use super::close::{Framing, close};
 use super::context::Context;
 use super::metrics::Metrics;
 use super::{Pair, unless_asked};
@@ -12,7 +13,6 @@ use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::memory::Account;
 use crate::relay::forwarded_for::ForwardedFor;
-use crate::transport::linger::{linger, linger_until_read, write_last};
 use retirement::RetireReason;
 
 pub(super) async fn serve(
@@ -40,7 +40,7 @@ pub(super) async fn serve(
         }
         account.stays();
     };
-    let Parts { client, app, session, from_app, observer } = relay.into_parts();
+    let Parts { pair, session, observer } = relay.into_parts();
     observer.end(session.requests_started());
     if session.was_ignored() {
         metrics.ignored();
@@ -51,33 +51,16 @@ pub(super) async fn serve(
         requests = session.requests_started(),
         "an HTTP/2 connection has ended"
     );
-    match ending {
-        // The client may only have ended its own side, and still read.
-        Ending::Linger | Ending::Close => {
-            app.close();
-            let has_been_read = session.has_been_read() || ending == Ending::Close;
-            drop((session, from_app));
-            if has_been_read {
-                unless_asked(account, linger(client)).await;
-            } else {
-                unless_asked(account, linger_until_read(client, grace)).await;
-            }
+    let has_left = ending == Ending::Close;
+    let framing = Framing::ByFrames { grace: (!has_left && !session.has_been_read()).then_some(grace) };
+    let answer = match ending {
+        Ending::Refuse(error) if session.may_speak() => session.last_word(error.fault).to_vec(),
+        Ending::Refuse(_) | Ending::Linger | Ending::Abandon | Ending::Tunnel | Ending::Close | Ending::Reset => {
+            Vec::new()
         }
-        Ending::Refuse(offence) => {
-            drop(app);
-            let mut word = from_app.buffer.cleared().to_vec();
-            if session.may_speak() {
-                word.extend(session.last_word(offence.fault));
-            }
-            drop((session, from_app));
-            account.lingers();
-            if let Some(Some(client)) = unless_asked(account, write_last(client, &word)).await {
-                unless_asked(account, linger_until_read(client, grace)).await;
-            }
-        }
-        Ending::Reset => {
-            client.reset();
-            app.reset();
-        }
-    }
+    };
+    drop(session);
+    // The client may only have ended its own side, and still read.
+    let ending = if has_left { Ending::Linger } else { ending };
+    close(pair, &ending, &answer, framing, account).await;
 }

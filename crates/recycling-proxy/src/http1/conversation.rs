@@ -11,6 +11,7 @@ use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
 use crate::relay::forwarded_for::ForwardedFor;
+use crate::relay::protocol_error;
 use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
@@ -66,14 +67,8 @@ impl Half {
     }
 }
 
-/// A fault, and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offence {
-    /// The client's message.
-    Client(Fault),
-    /// The app's message.
-    App(Fault),
-}
+/// What is wrong with a message of HTTP/1, and whose it is.
+pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Conversation {
     /// A connection on which nothing has been said; heads up to `head_limit` bytes pass.
@@ -149,8 +144,8 @@ impl Conversation {
     /// Clears what may pass of the client's bytes.
     ///
     /// One exchange at a time: a pipelined request stays unexamined until the exchange before it is done.
-    pub fn examine_request(&mut self, from_client: &mut Buffer) -> Result<(), Offence> {
-        self.advance_request(from_client).map_err(Offence::Client)
+    pub fn examine_request(&mut self, from_client: &mut Buffer) -> Result<(), ProtocolError> {
+        self.advance_request(from_client).map_err(ProtocolError::client)
     }
 
     fn advance_request(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
@@ -162,7 +157,7 @@ impl Conversation {
                     let head = from_client.unexamined().get(..length).unwrap_or_default();
                     let head = RequestHead::parse(head)?;
                     let length = self.decline_http(from_client, length, head);
-                    let length = length.saturating_add(self.tell_client(from_client, length)?);
+                    let length = length.saturating_add(self.append_forwarded_for(from_client, length)?);
                     from_client.clear(length);
                     self.begin(head);
                 }
@@ -208,8 +203,8 @@ impl Conversation {
         declined.head.len()
     }
 
-    /// Puts the client's address into the head that is next, where the app is told; the bytes that this adds.
-    fn tell_client(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
+    /// Appends the client's address to the head that is next, where the app is to be told; returns the bytes that this adds.
+    fn append_forwarded_for(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
         let Some(client) = self.forwarded_for else { return Ok(0) };
         let head = from_client.unexamined().get(..length).unwrap_or_default();
         let (at, text) = addition(head, client)?;
@@ -235,8 +230,8 @@ impl Conversation {
         from_app: &mut Buffer,
         pipelined: bool,
         moment: impl Fn() -> Moment,
-    ) -> Result<(), Offence> {
-        self.advance_response(from_app, pipelined, moment).map_err(Offence::App)
+    ) -> Result<(), ProtocolError> {
+        self.advance_response(from_app, pipelined, moment).map_err(ProtocolError::app)
     }
 
     fn advance_response(
@@ -349,7 +344,7 @@ impl Conversation {
 
     /// Ends the exchange once both halves have passed; `false` while they have not. Nothing that may pass is still on
     /// its way when this is asked; `from_app` holds what the app has sent beyond it.
-    pub fn exchange_done(&mut self, from_app: &Buffer) -> Result<bool, Offence> {
+    pub fn exchange_done(&mut self, from_app: &Buffer) -> Result<bool, ProtocolError> {
         if self.request != Half::Done || self.response != Half::Done {
             return Ok(false);
         }
@@ -359,7 +354,7 @@ impl Conversation {
         self.request = Half::Head(HeadEnd::new());
         self.response = Half::Rest;
         if trailing && !self.phase.is_final() {
-            return Err(Offence::App(Fault::Unsolicited));
+            return Err(ProtocolError::app(Fault::Unsolicited));
         }
         Ok(true)
     }

@@ -7,8 +7,8 @@
 ///           ▲                      │   │                     (close is in the head)          ▲
 ///           └────ExchangeDone──────┘   └──Upgraded──▶ Tunnel                                 │
 ///
-/// Idle, Serving, Announced:  Refused (a fault was answered), AppEnded ────────────────────────┘
-///                            ClientEnded, Broken ──▶ Closed
+/// Idle, Serving, Announced:  AppEnded ────────────────────────────────────────────────────────┘
+///                            ClientEnded ──▶ Closed
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -37,14 +37,10 @@ pub enum Event {
     ExchangeDone,
     /// 101, or 2xx to CONNECT.
     Upgraded,
-    /// A fault of a message was answered with an error of ours.
-    Refused,
     /// The app ended its stream where no more responses can follow.
     AppEnded,
     /// The client ended its stream and nothing is left to answer.
     ClientEnded,
-    /// A peer reset the connection, or did not take bytes for too long.
-    Broken,
 }
 
 impl Phase {
@@ -53,19 +49,19 @@ impl Phase {
     pub const fn on(self, event: Event) -> Self {
         match (self, event) {
             (Self::Idle, Event::RequestBegun) => Self::Serving,
-            (Self::Idle, Event::Refused | Event::AppEnded) => Self::Lingering,
-            (Self::Idle, Event::ClientEnded | Event::Broken) => Self::Closed,
+            (Self::Idle, Event::AppEnded) => Self::Lingering,
+            (Self::Idle, Event::ClientEnded) => Self::Closed,
             (Self::Idle, Event::LastAnnounced | Event::ExchangeDone | Event::Upgraded) => Self::Closed,
 
             (Self::Serving, Event::LastAnnounced) => Self::Announced,
             (Self::Serving, Event::ExchangeDone) => Self::Idle,
             (Self::Serving, Event::Upgraded) => Self::Tunnel,
-            (Self::Serving, Event::Refused | Event::AppEnded) => Self::Lingering,
-            (Self::Serving, Event::ClientEnded | Event::Broken) => Self::Closed,
+            (Self::Serving, Event::AppEnded) => Self::Lingering,
+            (Self::Serving, Event::ClientEnded) => Self::Closed,
             (Self::Serving, Event::RequestBegun) => Self::Closed,
 
-            (Self::Announced, Event::ExchangeDone | Event::Refused | Event::AppEnded) => Self::Lingering,
-            (Self::Announced, Event::ClientEnded | Event::Broken) => Self::Closed,
+            (Self::Announced, Event::ExchangeDone | Event::AppEnded) => Self::Lingering,
+            (Self::Announced, Event::ClientEnded) => Self::Closed,
             (Self::Announced, Event::RequestBegun | Event::LastAnnounced | Event::Upgraded) => Self::Closed,
 
             (Self::Tunnel | Self::Lingering | Self::Closed, _) => Self::Closed,
@@ -88,14 +84,14 @@ mod tests {
 
     #[test]
     fn every_pair() {
-        let events = [RequestBegun, LastAnnounced, ExchangeDone, Upgraded, Refused, AppEnded, ClientEnded, Broken];
+        let events = [RequestBegun, LastAnnounced, ExchangeDone, Upgraded, AppEnded, ClientEnded];
         for (phase, after) in [
-            (Idle, [Serving, Closed, Closed, Closed, Lingering, Lingering, Closed, Closed]),
-            (Serving, [Closed, Announced, Idle, Tunnel, Lingering, Lingering, Closed, Closed]),
-            (Announced, [Closed, Closed, Lingering, Closed, Lingering, Lingering, Closed, Closed]),
-            (Lingering, [Closed; 8]),
-            (Tunnel, [Closed; 8]),
-            (Closed, [Closed; 8]),
+            (Idle, [Serving, Closed, Closed, Closed, Lingering, Closed]),
+            (Serving, [Closed, Announced, Idle, Tunnel, Lingering, Closed]),
+            (Announced, [Closed, Closed, Lingering, Closed, Lingering, Closed]),
+            (Lingering, [Closed; 6]),
+            (Tunnel, [Closed; 6]),
+            (Closed, [Closed; 6]),
         ] {
             for (event, after) in events.into_iter().zip(after) {
                 assert_eq!(phase.on(event), after, "{phase:?} on {event:?}");

@@ -5,10 +5,11 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::conversation::{Conversation, Offence};
+use super::conversation::{Conversation, ProtocolError};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
+use crate::relay::ending;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
 use crate::transport::background::Background;
@@ -41,37 +42,8 @@ pub(crate) struct Relay<O> {
     background: Background,
 }
 
-/// What the connection comes to when the relay is done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The client was sent all that there is: close, and let it read.
-    Linger,
-    /// The client's message stopped being one after its answer had passed: the app must not take what it has for the
-    /// whole, and the client may read what it has.
-    Abandon,
-    /// A message was refused: answer, close, and let the client read.
-    Refuse(Refusal),
-    /// No longer HTTP/1.
-    Tunnel,
-    /// The client has left.
-    Close,
-    /// A peer broke off in the middle, and the other must not take it for an end.
-    Reset,
-}
-
-impl Ending {
-    /// The word for it in logs.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Linger => "linger",
-            Self::Abandon => "abandon",
-            Self::Refuse(_) => "refuse",
-            Self::Tunnel => "tunnel",
-            Self::Close => "close",
-            Self::Reset => "reset",
-        }
-    }
-}
+/// What an HTTP/1 connection comes to.
+pub(crate) type Ending = ending::Ending<Refusal>;
 
 impl<O: Observer> Relay<O> {
     pub(crate) fn new(pair: Pair, conversation: Conversation, observer: O) -> Self {
@@ -120,7 +92,7 @@ impl<O: Observer> Relay<O> {
             }
             self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
             match ready!(self.patience.poll(self.awaited(), Awaited::bound, cx)) {
-                Awaited::Head { .. } => return Poll::Ready(self.refuse(Offence::Client(Fault::SlowHead))),
+                Awaited::Head { .. } => return Poll::Ready(self.refuse(ProtocolError::client(Fault::SlowHead))),
                 Awaited::App { .. } => self.probe_app(),
             }
         }
@@ -150,7 +122,7 @@ impl<O: Observer> Relay<O> {
         let mut moved = read.map_err(|error| self.client_failed(&error))?;
         let before = self.conversation.requests_started();
         let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
-        moved |= examined.map_err(|offence| self.refuse(offence))?;
+        moved |= examined.map_err(|error| self.refuse(error))?;
         if self.conversation.requests_started() != before {
             self.observer.request_started();
         }
@@ -174,7 +146,7 @@ impl<O: Observer> Relay<O> {
         let (conversation, observer) = (&mut self.conversation, &self.observer);
         let examined =
             self.from_app.examine(|bytes| conversation.examine_response(bytes, pipelined, || observer.moment()));
-        moved |= examined.map_err(|offence| self.refuse(offence))?;
+        moved |= examined.map_err(|error| self.refuse(error))?;
         if let (None, Some(reason)) = (before, self.conversation.retired()) {
             self.observer.retired(reason);
         }
@@ -202,7 +174,7 @@ impl<O: Observer> Relay<O> {
         if self.from_client.is_owed() || self.from_app.is_owed() {
             return Ok(false);
         }
-        self.conversation.exchange_done(&self.from_app.buffer).map_err(|offence| self.refuse(offence))
+        self.conversation.exchange_done(&self.from_app.buffer).map_err(|error| self.refuse(error))
     }
 
     /// Draws the conclusions of streams that have ended, once nothing else moves; whether there was one to draw.
@@ -257,18 +229,15 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Counts the offence, whatever it comes to.
-    fn refuse(&self, offence: Offence) -> Ending {
-        match offence {
-            Offence::Client(fault) => self.observer.faulted(Side::Client, fault.label()),
-            Offence::App(fault) => self.observer.faulted(Side::App, fault.label()),
-        }
-        match offence {
-            Offence::App(Fault::Unsolicited) => Ending::Linger,
-            Offence::Client(_) | Offence::App(_) if self.conversation.response_is_open() => Ending::Reset,
-            Offence::Client(_) if self.conversation.response_is_done() => Ending::Abandon,
-            Offence::Client(fault) => Ending::Refuse(Refusal::Client(fault)),
-            Offence::App(fault) => Ending::Refuse(Refusal::App(fault)),
+    /// Counts the error, whatever it comes to.
+    fn refuse(&self, error: ProtocolError) -> Ending {
+        self.observer.faulted(error.side, error.fault.label());
+        match (error.side, error.fault) {
+            (Side::App, Fault::Unsolicited) => Ending::Linger,
+            (Side::Client | Side::App, _) if self.conversation.response_is_open() => Ending::Reset,
+            (Side::Client, _) if self.conversation.response_is_done() => Ending::Abandon,
+            (Side::Client, fault) => Ending::Refuse(Refusal::Client(fault)),
+            (Side::App, fault) => Ending::Refuse(Refusal::App(fault)),
         }
     }
 

@@ -10,9 +10,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::fault::Fault;
 use super::goodbye::Goodbye;
-use super::session::{Offence, Session};
+use super::session::{ProtocolError, Session};
+use crate::relay::ending;
 use crate::relay::observer::Observer;
-use crate::relay::side::Side;
 use crate::transport::background::Background;
 use crate::transport::flow::Flow;
 use crate::transport::pair::Pair;
@@ -63,37 +63,13 @@ enum Drain {
 
 /// What is left of a relay that is done.
 pub(crate) struct Parts<O> {
-    pub(crate) client: Wire,
-    pub(crate) app: Wire,
+    pub(crate) pair: Pair,
     pub(crate) session: Session,
-    pub(crate) from_app: Flow,
     pub(crate) observer: O,
 }
 
-/// What the connection comes to when the relay is done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The client was sent all that there is: close, and let it read.
-    Linger,
-    /// A frame was not forwarded: say so, close, and let the client read.
-    Refuse(Offence),
-    /// Both have left.
-    Close,
-    /// The client broke off, and the app must not take it for an end.
-    Reset,
-}
-
-impl Ending {
-    /// The word for it in logs.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Linger => "linger",
-            Self::Refuse(_) => "refuse",
-            Self::Close => "close",
-            Self::Reset => "reset",
-        }
-    }
-}
+/// What an HTTP/2 connection comes to.
+pub(crate) type Ending = ending::Ending<ProtocolError>;
 
 impl<O: Observer> Relay<O> {
     /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive the goodbye.
@@ -122,8 +98,8 @@ impl<O: Observer> Relay<O> {
 
     /// What is left to end the connection with.
     pub(crate) fn into_parts(self) -> Parts<O> {
-        let Self { client, app, session, from_app, observer, .. } = self;
-        Parts { client, app, session, from_app, observer }
+        let Self { client, app, session, from_client, from_app, observer, .. } = self;
+        Parts { pair: Pair { client, app, from_client, from_app }, session, observer }
     }
 
     /// Runs until the connection has nothing more to carry.
@@ -187,12 +163,12 @@ impl<O: Observer> Relay<O> {
         self.progress.heard |= moved && self.session.goodbye().awaits_answer();
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
-        let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        let made_room = examined.map_err(|error| self.refuse(error))?;
         for _ in before..self.session.requests_started() {
             self.observer.request_started();
         }
         if !self.observer.holds_streams(self.session.open_streams()) {
-            return Err(self.refuse(Offence { side: Side::Client, fault: Fault::TooManyStreams }));
+            return Err(self.refuse(ProtocolError::client(Fault::TooManyStreams)));
         }
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
         Ok(moved || made_room || flushed)
@@ -208,7 +184,7 @@ impl<O: Observer> Relay<O> {
         let (answers, was_retired) = (self.session.answers(), self.session.retired().is_some());
         let (session, observer) = (&mut self.session, &self.observer);
         let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
-        let made_room = examined.map_err(|offence| self.refuse(offence))?;
+        let made_room = examined.map_err(|error| self.refuse(error))?;
         if self.session.answers() != answers {
             self.observer.app_answered();
         }
@@ -224,9 +200,9 @@ impl<O: Observer> Relay<O> {
         Ending::Reset
     }
 
-    fn refuse(&self, offence: Offence) -> Ending {
-        self.observer.faulted(offence.side, offence.fault.label());
-        Ending::Refuse(offence)
+    fn refuse(&self, error: ProtocolError) -> Ending {
+        self.observer.faulted(error.side, error.fault.label());
+        Ending::Refuse(error)
     }
 
     fn heed_drain(&mut self, cx: &mut Context<'_>) -> bool {

@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
 use crate::relay::forwarded_for::ForwardedFor;
-use crate::relay::side::Side;
+use crate::relay::protocol_error;
 use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
@@ -77,14 +77,8 @@ impl Tongue {
     }
 }
 
-/// A fault, and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offence {
-    /// Who sent the frame.
-    pub side: Side,
-    /// What is wrong with it.
-    pub fault: Fault,
-}
+/// What is wrong with a frame, and whose it is.
+pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Session {
     /// A connection on which nothing has passed; `ping` should be random, so that it is nobody else's.
@@ -142,8 +136,8 @@ impl Session {
     }
 
     /// Clears what may pass of the client's bytes.
-    pub fn examine_client(&mut self, buffer: &mut Buffer) -> Result<(), Offence> {
-        self.walk_client(buffer).map_err(|fault| Offence { side: Side::Client, fault })
+    pub fn examine_client(&mut self, buffer: &mut Buffer) -> Result<(), ProtocolError> {
+        self.walk_client(buffer).map_err(ProtocolError::client)
     }
 
     fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
@@ -274,8 +268,8 @@ impl Session {
     }
 
     /// Clears what may pass of the app's bytes, and puts the goodbye in where its time has come.
-    pub fn examine_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Offence> {
-        self.walk_app(buffer, moment).map_err(|fault| Offence { side: Side::App, fault })
+    pub fn examine_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), ProtocolError> {
+        self.walk_app(buffer, moment).map_err(ProtocolError::app)
     }
 
     fn walk_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Fault> {

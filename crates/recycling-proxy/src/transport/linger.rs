@@ -30,13 +30,6 @@ const READ: usize = 512;
 /// The time in which a client must take an answer of ours, once it has acknowledged all that went before.
 const LAST_WORD_TIME: Duration = Duration::from_secs(5);
 
-/// Writes an answer of ours, and ends the connection without destroying it.
-pub(crate) async fn last_word(client: Wire, answer: &[u8]) {
-    if let Some(client) = write_last(client, answer).await {
-        linger(client).await;
-    }
-}
-
 /// Writes an answer of ours; returns the client, which is to be lingered for, unless it does not take it.
 pub(crate) async fn write_last(mut client: Wire, answer: &[u8]) -> Option<Wire> {
     let queue = SendQueue::of(client.socket());

@@ -30,23 +30,23 @@ impl Dialogue {
     }
 
     /// Bytes of the client's arrive; those that may go to the app.
-    fn client_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+    fn client_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         put(&mut self.from_client, bytes);
         self.pass_to_app()
     }
 
-    fn pass_to_app(&mut self) -> Result<Vec<u8>, Offence> {
+    fn pass_to_app(&mut self) -> Result<Vec<u8>, ProtocolError> {
         let (passed, examined) = self.examine();
         examined.map(|()| passed)
     }
 
-    fn examine(&mut self) -> (Vec<u8>, Result<(), Offence>) {
+    fn examine(&mut self) -> (Vec<u8>, Result<(), ProtocolError>) {
         let examined = self.conversation.examine_request(&mut self.from_client);
         (take(&mut self.from_client), examined)
     }
 
     /// Bytes of the app's arrive; those that may go to the client.
-    fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+    fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         put(&mut self.from_app, bytes);
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
@@ -128,7 +128,7 @@ fn empty_lines_are_bounded() {
         assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
     }
     assert_eq!(dialogue.client_sends(&most).unwrap(), b"");
-    assert_eq!(dialogue.client_sends(b"\r"), Err(Offence::Client(Fault::HeadTooLong)));
+    assert_eq!(dialogue.client_sends(b"\r"), Err(ProtocolError::client(Fault::HeadTooLong)));
 }
 
 /// They may be the other protocol's.
@@ -263,7 +263,7 @@ fn space_before_a_colon_is_removed_from_a_response() {
     let mut dialogue = Dialogue::with_limit(2);
     dialogue.client_sends(GET).unwrap();
     let twice = dialogue.app_sends(b"HTTP/1.1 200 OK\r\nContent-Length : 1\r\nContent-Length: 2\r\n\r\n");
-    assert_eq!(twice, Err(Offence::App(Fault::BadContentLength)));
+    assert_eq!(twice, Err(ProtocolError::app(Fault::BadContentLength)));
 }
 
 #[test]
@@ -283,20 +283,20 @@ fn tunnels_begin_on_the_apps_word_alone() {
 }
 
 #[test]
-fn what_answers_no_request_is_an_offence() {
+fn what_answers_no_request_is_an_error() {
     let mut dialogue = Dialogue::with_limit(10);
-    assert_eq!(dialogue.app_sends(OK), Err(Offence::App(Fault::Unsolicited)));
+    assert_eq!(dialogue.app_sends(OK), Err(ProtocolError::app(Fault::Unsolicited)));
     let mut dialogue = Dialogue::with_limit(10);
     dialogue.client_sends(GET).unwrap();
     let twice = dialogue.app_sends(&[OK, OK].concat());
-    assert_eq!(twice, Err(Offence::App(Fault::Unsolicited)));
+    assert_eq!(twice, Err(ProtocolError::app(Fault::Unsolicited)));
 }
 
 #[test]
 fn a_faulty_head_passes_in_no_part() {
     let mut dialogue = Dialogue::with_limit(10);
     let faulty = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
-    assert_eq!(dialogue.client_sends(faulty), Err(Offence::Client(Fault::BadContentLength)));
+    assert_eq!(dialogue.client_sends(faulty), Err(ProtocolError::client(Fault::BadContentLength)));
     assert!(dialogue.from_client.cleared().is_empty());
     assert_eq!(dialogue.conversation.requests_started(), 0);
 }
@@ -308,24 +308,27 @@ fn heads_are_bounded_at_the_limit_exactly() {
         format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(filler)).into_bytes()
     };
     assert_eq!(Dialogue::with_limit(1).client_sends(&head(1024)).unwrap(), head(1024));
-    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)), Err(Offence::Client(Fault::HeadTooLong)));
-    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)[..1024]), Err(Offence::Client(Fault::HeadTooLong)));
+    assert_eq!(Dialogue::with_limit(1).client_sends(&head(1025)), Err(ProtocolError::client(Fault::HeadTooLong)));
+    assert_eq!(
+        Dialogue::with_limit(1).client_sends(&head(1025)[..1024]),
+        Err(ProtocolError::client(Fault::HeadTooLong))
+    );
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(1024));
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(GET).unwrap();
-    assert_eq!(dialogue.app_sends(long.as_bytes()), Err(Offence::App(Fault::HeadTooLong)));
+    assert_eq!(dialogue.app_sends(long.as_bytes()), Err(ProtocolError::app(Fault::HeadTooLong)));
 }
 
-/// What the app gets of a client's stream that arrives in these pieces, and the offence in it.
-fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<Offence>) {
+/// What the app gets of a client's stream that arrives in these pieces, and the error in it.
+fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<ProtocolError>) {
     let mut dialogue = Dialogue::with_limit(3);
     let mut to_app = Vec::new();
     for piece in pieces {
         put(&mut dialogue.from_client, piece);
         let (passed, examined) = dialogue.examine();
         to_app.extend(passed);
-        if let Err(offence) = examined {
-            return (to_app, Some(offence));
+        if let Err(error) = examined {
+            return (to_app, Some(error));
         }
     }
     (to_app, None)

@@ -67,7 +67,7 @@ impl Dialogue {
         self.try_client(bytes).unwrap()
     }
 
-    fn try_client(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+    fn try_client(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         put(&mut self.from_client, bytes);
         self.session.examine_client(&mut self.from_client).map(|()| take(&mut self.from_client))
     }
@@ -76,7 +76,7 @@ impl Dialogue {
         self.try_app(bytes).unwrap()
     }
 
-    fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Offence> {
+    fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         put(&mut self.from_app, bytes);
         let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         self.session.examine_app(&mut self.from_app, moment)?;
@@ -488,7 +488,7 @@ fn open_streams_are_bounded() {
     for number in 0..65_536 {
         open(number).unwrap();
     }
-    assert_eq!(open(65_536), Err(Offence { side: Side::Client, fault: Fault::TooManyStreams }));
+    assert_eq!(open(65_536), Err(ProtocolError::client(Fault::TooManyStreams)));
 }
 
 #[test]
@@ -510,7 +510,7 @@ fn faults_stop_the_connection_before_the_frame() {
         (frame(3, 0, 1, &[0; 3]), Fault::WrongSize),
     ] {
         let mut dialogue = Dialogue::opened(1000);
-        assert_eq!(dialogue.try_client(&bytes), Err(Offence { side: Side::Client, fault }), "{bytes:?}");
+        assert_eq!(dialogue.try_client(&bytes), Err(ProtocolError::client(fault)), "{bytes:?}");
     }
 }
 
