@@ -46,8 +46,9 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
         }
         2 => {
             let amount = amount * 61;
+            let amount = amount.min(model.bytes.len() - model.cleared);
             buffer.clear(amount);
-            model.cleared = (model.cleared + amount).min(model.bytes.len());
+            model.cleared += amount;
         }
         3 => {
             buffer.clear_all();

@@ -66,7 +66,10 @@ impl Body {
     /// Notes that `count` bytes have passed so.
     pub const fn passed_unseen(&mut self, count: u64) {
         match &mut self.0 {
-            Rest::Length(left) => *left = left.saturating_sub(count),
+            Rest::Length(left) => {
+                debug_assert!(count <= *left, "more has passed than the body has left");
+                *left = left.saturating_sub(count);
+            }
             Rest::Chunked(chunked) => chunked.passed_unseen(count),
             Rest::UntilEnd => {}
         }

@@ -89,8 +89,11 @@ impl Chunked {
     /// See [`super::body::Body::passed_unseen`].
     pub const fn passed_unseen(&mut self, count: u64) {
         if let State::Data { left } = self.state {
+            debug_assert!(count <= left, "more has passed than the chunk has left");
             let left = left.saturating_sub(count);
             self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+        } else {
+            debug_assert!(count == 0, "bytes have passed where there was no data");
         }
     }
 

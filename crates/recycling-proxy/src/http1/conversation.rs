@@ -63,8 +63,17 @@ impl Half {
             if body.is_done() {
                 *self = Self::Done;
             }
+        } else {
+            debug_assert!(count == 0, "bytes have passed where there was no body");
         }
     }
+}
+
+/// The head of `length` bytes at the front of the buffer, which has as many.
+fn front(buffer: &Buffer, length: usize) -> &[u8] {
+    let bytes = buffer.unexamined();
+    debug_assert!(length <= bytes.len(), "a head of {length} bytes in {buffer:?}");
+    bytes.get(..length).unwrap_or_default()
 }
 
 /// What is wrong with a message of HTTP/1, and whose it is.
@@ -154,7 +163,7 @@ impl Conversation {
             match &mut self.request {
                 Half::Head(end) => {
                     let Some(length) = complete_head(end, from_client, self.head_limit)? else { return Ok(()) };
-                    let head = from_client.unexamined().get(..length).unwrap_or_default();
+                    let head = front(from_client, length);
                     let head = RequestHead::parse(head)?;
                     let length = self.decline_http(from_client, length, head);
                     let length = length.saturating_add(self.append_forwarded_for(from_client, length)?);
@@ -196,7 +205,7 @@ impl Conversation {
             return length;
         }
         let offers = if self.forwarded_for.is_some() { Offers::OrInTls } else { Offers::Plain };
-        let bytes = from_client.unexamined().get(..length).unwrap_or_default();
+        let bytes = front(from_client, length);
         let Some(declined) = without_http(bytes, offers) else { return length };
         self.upgrade_declined = !declined.offers_others;
         from_client.replace(length, &declined.head);
@@ -206,7 +215,7 @@ impl Conversation {
     /// Appends the client's address to the head that is next, where the app is to be told; returns the bytes that this adds.
     fn append_forwarded_for(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
         let Some(client) = self.forwarded_for else { return Ok(0) };
-        let head = from_client.unexamined().get(..length).unwrap_or_default();
+        let head = front(from_client, length);
         let (at, text) = addition(head, client)?;
         from_client.exchange(at, 0, text.as_bytes());
         Ok(text.len())
@@ -283,7 +292,7 @@ impl Conversation {
 
     /// Parses the head of `length` bytes that is next, and returns its length, which may have changed.
     fn response_head(&self, from_app: &mut Buffer, length: usize) -> Result<(ResponseHead, usize), Fault> {
-        let bytes = from_app.unexamined().get(..length).unwrap_or_default();
+        let bytes = front(from_app, length);
         match ResponseHead::parse(bytes, self.method) {
             Ok(head) => Ok((head, length)),
             Err(fault) => {
@@ -314,7 +323,7 @@ impl Conversation {
             self.put_off = self.put_off.saturating_add(1);
             return length;
         }
-        let head = from_app.unexamined().get(..length).unwrap_or_default();
+        let head = front(from_app, length);
         let head = announced(head);
         from_app.replace(length, &head);
         self.retired = Some(reason);

@@ -142,7 +142,7 @@ impl Session {
 
     fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
         if self.app == Tongue::Other {
-            buffer.take_out(usize::MAX);
+            buffer.take_out(buffer.unexamined().len());
             return Ok(());
         }
         loop {

@@ -38,7 +38,7 @@ pub struct Walk {
 /// What is next in the direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A frame of which nothing has passed; `whole` says whether all of a short one has arrived.
+    /// A frame of which nothing has passed.
     Frame(FrameHeader),
     /// A SETTINGS entry, still unexamined.
     Setting,
@@ -171,19 +171,24 @@ impl Walk {
 
     /// Lets `count` bytes of fields pass.
     pub fn pass_fields(&mut self, count: usize, buffer: &mut Buffer) {
-        if let State::Fields { left } = &mut self.state {
-            *left = left.saturating_sub(count);
-            buffer.clear(count);
-        }
+        let State::Fields { left } = &mut self.state else {
+            debug_assert!(false, "fields pass outside of a field block: {:?}", self.state);
+            return;
+        };
+        debug_assert!(count <= *left, "{count} bytes of fields pass where {left} are left");
+        *left = left.saturating_sub(count);
+        buffer.clear(count);
     }
 
     /// The fields are done; so much padding passes.
     pub fn end_fields(&mut self, padding: usize) {
+        debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Payload { left: padding };
     }
 
     /// The fields are done; so much padding is taken out.
     pub fn end_fields_without(&mut self, padding: usize) {
+        debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Dropping { left: padding };
     }
 
@@ -196,13 +201,17 @@ impl Walk {
 
     /// Lets the SETTINGS entry pass that is next.
     pub fn pass_setting(&mut self, buffer: &mut Buffer) {
-        if let State::Settings { left } = &mut self.state {
-            *left = left.saturating_sub(SETTING);
-            buffer.clear(SETTING);
-        }
+        let State::Settings { left } = &mut self.state else {
+            debug_assert!(false, "an entry passes outside of SETTINGS: {:?}", self.state);
+            return;
+        };
+        debug_assert!(*left >= SETTING, "an entry passes where {left} bytes are left");
+        *left = left.saturating_sub(SETTING);
+        buffer.clear(SETTING);
     }
 
     fn enter(&mut self, header: FrameHeader) {
+        debug_assert!(self.state == State::Boundary, "a frame begins in the middle of another: {:?}", self.state);
         self.frames = self.frames.saturating_add(1);
         if matches!(header.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) {
             self.block = header.leaves_block_open().then_some(header.stream);

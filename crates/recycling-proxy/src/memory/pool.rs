@@ -63,7 +63,8 @@ impl Pool {
 
     /// Gives `bytes` back, which were taken.
     pub(crate) fn give(&self, bytes: usize) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        let taken = self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(bytes <= taken, "{bytes} bytes are given back of {taken}");
     }
 
     /// Bytes that are taken.

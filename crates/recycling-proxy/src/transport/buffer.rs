@@ -12,6 +12,7 @@
 //! pieces are taken out. What is put in uses such a gap up, and makes one that is large enough for many more.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ fn give_back(memory: Box<[u8]>) {
 }
 
 /// Bytes on their way from one peer to the other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Buffer {
     memory: Box<[u8]>,
     start: usize,
@@ -78,6 +79,14 @@ pub struct Buffer {
     is_starved: bool,
     /// Who pays for it, and whose bytes these are; nobody in pure tests.
     payer: Option<(Arc<Account>, Side)>,
+}
+
+/// Offsets and not the bytes, which are the users' own.
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory, start, cleared, next, end, .. } = self;
+        write!(f, "Buffer {{ start: {start}, cleared: {cleared}, next: {next}, end: {end}, size: {} }}", memory.len())
+    }
 }
 
 impl Buffer {
@@ -118,8 +127,9 @@ impl Buffer {
         self.slice(self.next..self.end)
     }
 
-    /// Allows the next `count` unexamined bytes to pass.
+    /// Allows the next `count` unexamined bytes to pass; there are as many.
     pub fn clear(&mut self, count: usize) {
+        debug_assert!(count <= self.unexamined().len(), "{count} bytes are cleared of {self:?}");
         let from = self.next;
         self.next = from.saturating_add(count).min(self.end);
         if from == self.cleared {
@@ -132,11 +142,12 @@ impl Buffer {
 
     /// Allows every byte to pass.
     pub fn clear_all(&mut self) {
-        self.clear(usize::MAX);
+        self.clear(self.unexamined().len());
     }
 
-    /// Takes the next `count` unexamined bytes out.
+    /// Takes the next `count` unexamined bytes out; there are as many.
     pub fn take_out(&mut self, count: usize) {
+        debug_assert!(count <= self.unexamined().len(), "{count} bytes are taken out of {self:?}");
         self.next = self.next.saturating_add(count).min(self.end);
         self.close_gap_if_free();
         self.release_if_empty();
@@ -144,6 +155,7 @@ impl Buffer {
 
     /// Notes that `count` cleared bytes were written.
     pub fn written(&mut self, count: usize) {
+        debug_assert!(count <= self.cleared().len(), "{count} bytes were written of {self:?}");
         self.start = self.start.saturating_add(count).min(self.cleared);
         self.has_moved();
         self.close_gap_if_free();
@@ -188,6 +200,7 @@ impl Buffer {
 
     /// Notes that `count` bytes were read into the room.
     pub fn filled(&mut self, count: usize) {
+        debug_assert!(count <= self.memory.len().saturating_sub(self.end), "{count} bytes were read into {self:?}");
         self.end = self.end.saturating_add(count).min(self.memory.len());
         self.was_filled = self.end == self.memory.len();
         self.expects_head &= count == 0;
@@ -271,6 +284,7 @@ impl Buffer {
     /// buffer cost as much as they are long.
     pub fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
         let unexamined = self.unexamined().len();
+        debug_assert!(at.saturating_add(count) <= unexamined, "{count} bytes at {at} are replaced in {self:?}");
         let at = at.min(unexamined);
         let count = count.min(unexamined.saturating_sub(at));
         let longer = replacement.len().saturating_sub(count);
@@ -350,6 +364,11 @@ impl Buffer {
     }
 
     fn slice(&self, range: Range<usize>) -> &[u8] {
+        debug_assert!(
+            range.start <= range.end && range.end <= self.memory.len(),
+            "{range:?} of {} bytes",
+            self.memory.len()
+        );
         self.memory.get(range).unwrap_or_default()
     }
 }
@@ -445,7 +464,7 @@ mod tests {
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"de"[..]));
         buffer.replace(1, b"DD");
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"DDe"[..]));
-        buffer.take_out(usize::MAX);
+        buffer.take_out(3);
         buffer.written(3);
         assert!(buffer.is_empty() && buffer.memory.is_empty());
     }
@@ -495,7 +514,7 @@ mod tests {
     fn insertions_before_and_behind_other_bytes() {
         for (cleared, written, at, count, text) in [
             (0, 0, 4, 0, "xx"),
-            (3, 0, 4, 2, "xxxxxx"),
+            (3, 0, 3, 2, "xxxxxx"),
             (3, 3, 0, 4, "x"),
             (3, 1, 2, 2, "xx"),
             (0, 0, 0, 8, ""),

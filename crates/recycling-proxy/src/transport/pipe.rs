@@ -85,7 +85,10 @@ impl Pipe {
             ready!(sink.poll_write_ready(cx))?;
             match sink.try_io(Interest::WRITABLE, || Ok(splice(read, None, sink, None, self.holds, FLAGS)?)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.holds = self.holds.saturating_sub(count),
+                Ok(count) => {
+                    debug_assert!(count <= self.holds, "{count} bytes came out of a pipe that held {}", self.holds);
+                    self.holds = self.holds.saturating_sub(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -112,6 +115,7 @@ impl Ends {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
+        debug_assert!(IN_USE.get() > 0, "a pipe is given back by another thread than the one that took it");
         IN_USE.set(IN_USE.get().saturating_sub(1));
         if let Some(ends) = self.ends.take()
             && self.holds == 0
