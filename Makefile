@@ -123,7 +123,7 @@ generate: ## rebuild what is generated from the sources
 	UPDATE_DOCS=1 cargo test --locked --quiet --package chart-tests --test generated
 	manifests/render.sh
 	UPDATE_DOCS=1 cargo test --locked --quiet --package settings --test documentation
-	UPDATE_DOCS=1 cargo test --locked --quiet --package recycling-proxy --test documentation
+	UPDATE_DOCS=1 cargo test --locked --quiet --package recycling-proxy --lib documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package webhook --test webhook documentation
 	UPDATE_DOCS=1 cargo test --locked --quiet --package cli --test demo metrics
 	UPDATE_DOCS=1 cargo test --locked --quiet --package balancer --test balancer documentation

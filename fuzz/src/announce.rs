@@ -1,8 +1,8 @@
 //! The announcement: the one edit of responses.
 
-use recycling_proxy::http1::announce::announced;
-use recycling_proxy::http1::head::{Method, ResponseHead};
-use recycling_proxy::http1::lines::HeadEnd;
+use recycling_proxy::fuzzing::http1::HeadEnd;
+use recycling_proxy::fuzzing::http1::announced;
+use recycling_proxy::fuzzing::http1::{Method, ResponseHead};
 
 /// An announced head is a good head, frames the same body, ends the connection, says so once, and every line that is not about
 /// persistence is where it was.

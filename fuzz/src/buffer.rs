@@ -1,6 +1,6 @@
 //! The byte buffer, against a plain vector.
 
-use recycling_proxy::transport::buffer::Buffer;
+use recycling_proxy::fuzzing::Buffer;
 
 /// Bytes held at most; past it nothing more is put in.
 const MOST: usize = 200 * 1024;

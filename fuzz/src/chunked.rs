@@ -1,6 +1,6 @@
 //! The chunked reader, against a plain one that sees the whole body.
 
-use recycling_proxy::http1::body::Body;
+use recycling_proxy::fuzzing::http1::Body;
 
 /// Where a body ends does not depend on how it arrives; where ours sees an end, a reader of whole bodies sees the same
 /// one.

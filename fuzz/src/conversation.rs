@@ -8,11 +8,11 @@ mod edits;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use recycling_proxy::transport::buffer::Buffer;
-use recycling_proxy::relay::forwarded_for::ForwardedFor;
-use recycling_proxy::http1::conversation::{Conversation, ProtocolError};
-use recycling_proxy::http1::fault::Fault;
-use recycling_proxy::http1::phase::Phase;
+use recycling_proxy::fuzzing::Buffer;
+use recycling_proxy::fuzzing::ForwardedFor;
+use recycling_proxy::fuzzing::http1::Fault;
+use recycling_proxy::fuzzing::http1::Phase;
+use recycling_proxy::fuzzing::http1::{Conversation, ProtocolError};
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 

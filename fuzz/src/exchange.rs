@@ -6,11 +6,11 @@ mod hyper_client;
 mod hyper_server;
 mod wire;
 
-use recycling_proxy::transport::buffer::Buffer;
-use recycling_proxy::http1::body::Body;
-use recycling_proxy::http1::conversation::Conversation;
-use recycling_proxy::http1::head::{Method, RequestHead, ResponseHead};
-use recycling_proxy::http1::lines::HeadEnd;
+use recycling_proxy::fuzzing::Buffer;
+use recycling_proxy::fuzzing::http1::Body;
+use recycling_proxy::fuzzing::http1::Conversation;
+use recycling_proxy::fuzzing::http1::HeadEnd;
+use recycling_proxy::fuzzing::http1::{Method, RequestHead, ResponseHead};
 use retirement::{Limits, Moment};
 use settings::{Jitter, MaxRequests};
 use std::time::Duration;

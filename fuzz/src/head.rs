@@ -1,10 +1,10 @@
 //! Message heads: where they end, and what may be one.
 
 use httparse::{EMPTY_HEADER, Status};
-use recycling_proxy::http1::body::Body;
-use recycling_proxy::http1::fault::Fault;
-use recycling_proxy::http1::head::{Method, RequestHead, ResponseHead};
-use recycling_proxy::http1::lines::HeadEnd;
+use recycling_proxy::fuzzing::http1::Body;
+use recycling_proxy::fuzzing::http1::Fault;
+use recycling_proxy::fuzzing::http1::HeadEnd;
+use recycling_proxy::fuzzing::http1::{Method, RequestHead, ResponseHead};
 
 /// The end of a head does not depend on how it arrives, and what is accepted is so strict that no two readers can
 /// differ over it: judged here once more, line by line.

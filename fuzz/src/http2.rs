@@ -6,11 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use recycling_proxy::transport::buffer::Buffer;
-use recycling_proxy::relay::forwarded_for::ForwardedFor;
-use recycling_proxy::http2::frame::{first_goaway, ping};
-use recycling_proxy::http2::goodbye::Goodbye;
-use recycling_proxy::http2::session::{ProtocolError, Session};
+use recycling_proxy::fuzzing::Buffer;
+use recycling_proxy::fuzzing::ForwardedFor;
+use recycling_proxy::fuzzing::http2::Goodbye;
+use recycling_proxy::fuzzing::http2::{ProtocolError, Session};
+use recycling_proxy::fuzzing::http2::{first_goaway, ping};
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 

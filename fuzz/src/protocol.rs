@@ -1,7 +1,7 @@
 //! The protocol by a client's first bytes, and what the most lenient server could take for a request.
 
-use recycling_proxy::detection::first_line::{FirstLine, Reading};
-use recycling_proxy::detection::protocol::{Protocol, Verdict, detect};
+use recycling_proxy::fuzzing::{FirstLine, Reading};
+use recycling_proxy::fuzzing::{Protocol, Verdict, detect};
 
 /// Long enough for every bound that `detect` has.
 const LONGEST: usize = 10 * 1024;

@@ -1,6 +1,6 @@
 //! Both ends of a buffer: who fills it and who empties it.
 
-use recycling_proxy::transport::buffer::Buffer;
+use recycling_proxy::fuzzing::Buffer;
 
 /// Puts bytes in, as a read does, however many there are.
 pub(crate) fn put(buffer: &mut Buffer, mut bytes: &[u8]) {

@@ -4,16 +4,23 @@
 //! the one response head that carries it. `relay` moves the bytes. Requests are edited
 //! in two places: `upgrade` takes offers of HTTP/2 out, `forwarded` puts the client's address in where that is asked for.
 
-pub mod announce;
-pub mod body;
-pub mod chunked;
-pub mod conversation;
-pub mod fault;
-pub mod fields;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod announce;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod body;
+pub(crate) mod chunked;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod conversation;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod fault;
+pub(crate) mod fields;
 mod forwarded;
-pub mod head;
-pub mod lines;
-pub mod phase;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod head;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod lines;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod phase;
 pub(crate) mod refusal;
 pub(crate) mod relay;
 mod upgrade;

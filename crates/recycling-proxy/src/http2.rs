@@ -4,13 +4,17 @@
 //! retires a connection by a two-step GOAWAY (RFC 9113 §6.8). `relay` moves the bytes. `addition` is the one edit of
 //! requests, where asked for; for its sake alone, `field_block` looks into a block.
 
-pub mod addition;
-pub mod fault;
-pub mod field_block;
-pub mod frame;
-pub mod goodbye;
-pub mod profile;
+pub(crate) mod addition;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod fault;
+pub(crate) mod field_block;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod frame;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod goodbye;
+pub(crate) mod profile;
 pub(crate) mod relay;
-pub mod session;
-pub mod streams;
-pub mod walk;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod session;
+pub(crate) mod streams;
+pub(crate) mod walk;

@@ -6,14 +6,14 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`process`] | the command line, the listeners and threads, what can be asked and told |
+//! | `process` | the command line, the listeners and threads, what can be asked and told |
 //! | `connection` | a client connection from accept to close |
-//! | [`tunnel`], [`http2`], [`http1`] | what is relayed, by what the client speaks |
-//! | [`tls`], [`detection`] | the layer below; what the first bytes say |
-//! | [`app`] | where the app is, whether it lives, whether it waits for the drain |
-//! | [`retire`] | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
-//! | [`relay`], [`transport`] | what both relays share; the bytes of two connections |
-//! | [`mod@memory`], `metrics` | what all connections together may take; what metrics are made of |
+//! | `tunnel`, `http2`, `http1` | what is relayed, by what the client speaks |
+//! | `tls`, `detection` | the layer below; what the first bytes say |
+//! | `app` | where the app is, whether it lives, whether it waits for the drain |
+//! | `retire` | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
+//! | `relay`, `transport` | what both relays share; the bytes of two connections |
+//! | `memory`, `metrics` | what all connections together may take; what metrics are made of |
 //!
 //! Imports run down this table, never up: a module of one row knows none of a row above it. How connections come here in a
 //! pod is the crate [`redirect`].
@@ -28,23 +28,29 @@
     )
 )]
 
-pub mod app;
+mod app;
 mod connection;
-pub mod detection;
-pub mod http1;
-pub mod http2;
-pub mod memory;
+mod detection;
+#[cfg(test)]
+mod documentation;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod http1;
+mod http2;
+mod memory;
 mod metrics;
-pub mod process;
-pub mod relay;
-pub mod retire;
-pub mod tls;
-pub mod transport;
-pub mod tunnel;
+mod process;
+mod relay;
+mod retire;
+mod tls;
+mod transport;
+mod tunnel;
 
 use std::io;
 
 use settings::{ControlSocket, LogLevel};
+
+pub use self::process::{cli, run, standby};
 
 /// Asks the proxy behind `socket` to drain, and blocks until it has. Returns the line that it answers.
 ///

@@ -3,8 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use recycling_proxy::process::cli::{self, Request, Unusable};
-use recycling_proxy::process::{run, standby};
+use recycling_proxy::cli::{self, Request, Unusable};
+use recycling_proxy::{run, standby};
 use redirect::Applied;
 use settings::{ControlSocket, EXIT_USAGE, LogLevel, ProxySettings};
 

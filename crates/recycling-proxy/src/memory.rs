@@ -62,7 +62,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 labels!(
     /// What was done for want of memory or of a place.
-    pub Shortage {
+    pub(crate) Shortage {
         /// Bytes were read into a small buffer in place of one of the usual size.
         SmallBuffer = "small_buffer",
         /// A client waited for a place before it was served.
@@ -82,7 +82,7 @@ labels!(
 
 /// The memory of the process, and who has a place in it.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     limit: u64,
     pool: Pool,
     places: usize,

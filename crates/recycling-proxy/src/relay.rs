@@ -1,7 +1,10 @@
 //! What both relays, of HTTP/1 and of HTTP/2, have in common.
 
 pub(crate) mod ending;
-pub mod forwarded_for;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod forwarded_for;
 pub(crate) mod observer;
-pub mod protocol_error;
-pub mod side;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod protocol_error;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod side;

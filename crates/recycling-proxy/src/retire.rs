@@ -2,7 +2,7 @@
 //!
 //! When a connection is retired is the rule of the crate [`retirement`].
 
-pub mod balance;
+pub(crate) mod balance;
 pub(crate) mod connections;
-pub mod drain;
+pub(crate) mod drain;
 mod registry;

@@ -11,10 +11,10 @@
 mod alpn;
 mod certificate;
 mod failed;
-pub mod fault;
+pub(crate) mod fault;
 mod hello;
 mod metrics;
-pub mod outcome;
+pub(crate) mod outcome;
 mod prior_knowledge;
 mod to_app;
 mod to_client;

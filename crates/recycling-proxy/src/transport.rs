@@ -14,7 +14,8 @@
 //! from one thread to another, and a limit per thread would be none.
 
 pub(crate) mod background;
-pub mod buffer;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod buffer;
 pub(crate) mod descriptors;
 pub(crate) mod flow;
 pub(crate) mod linger;

@@ -21,7 +21,7 @@ use crate::transport::wire::Wire;
 
 labels!(
     /// Why the bytes of a connection are not looked at.
-    pub TunnelKind {
+    pub(crate) TunnelKind {
         /// The port is one of the opaque ports.
         OpaquePort = "opaque_port",
         /// The client speaks TLS, and there is no certificate to end it with.
@@ -39,7 +39,7 @@ labels!(
 
 labels!(
     /// How a tunnel has ended.
-    pub TunnelEnd {
+    pub(crate) TunnelEnd {
         /// Both sides have said all that they had to say.
         Done = "done",
         /// One side broke off, which the other was shown as a reset.

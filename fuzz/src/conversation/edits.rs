@@ -1,6 +1,6 @@
 //! What passed of a side's bytes, against what it had sent: the edits that the proxy makes, and no others.
 
-use recycling_proxy::http1::lines::HeadEnd;
+use recycling_proxy::fuzzing::http1::HeadEnd;
 
 /// The lines that an offer of HTTP/2 is made of.
 const OFFER: &[&[u8]] = &[b"upgrade", b"connection", b"http2-settings"];

@@ -22,7 +22,7 @@ const MOST_TRIES: u32 = 95;
 
 labels!(
     /// Why no address of an app has accepted a connection.
-    pub Unreachable {
+    pub(crate) Unreachable {
         /// Nothing listens there.
         Refused = "refused",
         /// It did not accept in time: its queue is full.

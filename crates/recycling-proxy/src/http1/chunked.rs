@@ -24,7 +24,7 @@ const NAME_KEPT: usize = 18;
 ///                                        TrailerLf ◀─CR─ TrailerValue ◀─:─ TrailerName
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunked {
+pub(crate) struct Chunked {
     state: State,
     /// Bytes of extensions of this chunk, or of the trailer section.
     side_text: u16,
@@ -63,23 +63,23 @@ enum State {
 
 impl Chunked {
     /// At the start of a request's body.
-    pub const fn of_request() -> Self {
+    pub(crate) const fn of_request() -> Self {
         Self { state: State::Size { value: 0, digits: 0 }, side_text: 0, size_may_be_padded: false }
     }
 
     /// At the start of a response's body. Old servers write sizes of a fixed width, and those who read white space behind a
     /// size at all read no other size for it.
-    pub const fn of_response() -> Self {
+    pub(crate) const fn of_response() -> Self {
         Self { size_may_be_padded: true, ..Self::of_request() }
     }
 
     /// Whether the last chunk and the trailer section have passed.
-    pub const fn is_done(&self) -> bool {
+    pub(crate) const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
     /// See [`super::body::Body::unseen`]: the rest of a chunk's data.
-    pub const fn unseen(&self) -> u64 {
+    pub(crate) const fn unseen(&self) -> u64 {
         match self.state {
             State::Data { left } => left,
             _ => 0,
@@ -87,7 +87,7 @@ impl Chunked {
     }
 
     /// See [`super::body::Body::passed_unseen`].
-    pub const fn passed_unseen(&mut self, count: u64) {
+    pub(crate) const fn passed_unseen(&mut self, count: u64) {
         if let State::Data { left } = self.state {
             debug_assert!(count <= left, "more has passed than the chunk has left");
             let left = left.saturating_sub(count);
@@ -98,7 +98,7 @@ impl Chunked {
     }
 
     /// See [`super::body::Body::advance`].
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut taken: usize = 0;
         while let Some(rest) = bytes.get(taken..) {
             let Some(first) = rest.first() else { break };

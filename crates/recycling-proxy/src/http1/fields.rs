@@ -6,17 +6,17 @@ use super::fault::Fault;
 
 /// What the fields of a head say about its body and its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub(crate) struct Fields {
     /// Content-Length.
-    pub length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// Transfer-Encoding, which is checked to end in chunked.
-    pub chunked: bool,
+    pub(crate) chunked: bool,
     /// Connection lists `close`.
-    pub close: bool,
+    pub(crate) close: bool,
     /// Connection lists `keep-alive`.
-    pub keep_alive: bool,
+    pub(crate) keep_alive: bool,
     /// The number of Upgrade lines.
-    pub upgrades: usize,
+    pub(crate) upgrades: usize,
     hosts: Hosts,
     encodings: Encodings,
 }
@@ -43,7 +43,7 @@ enum Encodings {
 
 impl Fields {
     /// Reads the fields; refuses what two readers could read differently.
-    pub fn read(headers: &[Header<'_>]) -> Result<Self, Fault> {
+    pub(crate) fn read(headers: &[Header<'_>]) -> Result<Self, Fault> {
         let mut fields = Self::default();
         for header in headers {
             fields.take(header.name, header.value)?;
@@ -61,7 +61,7 @@ impl Fields {
 
     /// Reads the fields of a message that has no body whatever they say (RFC 9112 §6.3): nobody can read those of its
     /// framing differently, for nobody reads them.
-    pub fn without_framing(headers: &[Header<'_>]) -> Self {
+    pub(crate) fn without_framing(headers: &[Header<'_>]) -> Self {
         let mut fields = Self::default();
         for header in headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection")) {
             fields.connection(header.value);
@@ -70,7 +70,7 @@ impl Fields {
     }
 
     /// Whether a request names its host as it must; HTTP/1.0 need not.
-    pub fn check_host(&self, version_11: bool) -> Result<(), Fault> {
+    pub(crate) fn check_host(&self, version_11: bool) -> Result<(), Fault> {
         match self.hosts {
             Hosts::One => Ok(()),
             Hosts::None if !version_11 => Ok(()),
@@ -138,7 +138,7 @@ impl Fields {
 }
 
 /// The elements of a comma-separated list, without the spaces around them.
-pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(trim).filter(|element| !element.is_empty())
 }
 

@@ -13,7 +13,7 @@ use crate::transport::buffer::Buffer;
 
 /// Puts a field of ours into requests.
 #[derive(Clone, Debug)]
-pub struct Addition {
+pub(crate) struct Addition {
     /// The field, as a literal without indexing (RFC 7541 §6.2.2).
     field: Box<[u8]>,
     /// The client's own fields of the present request.
@@ -53,7 +53,7 @@ struct Parts {
 
 impl Addition {
     /// Of the address of this client.
-    pub fn of(client: ForwardedFor) -> Self {
+    pub(crate) fn of(client: ForwardedFor) -> Self {
         let (name, value) = (NAME.to_ascii_lowercase(), client.to_string());
         Self {
             field: [&[0][..], &string(&name), &string(&value)].concat().into(),
@@ -64,12 +64,12 @@ impl Addition {
     }
 
     /// Whether the frame is part of a request's fields; `begins` says whether it begins a request.
-    pub fn concerns(&self, header: FrameHeader, begins: bool) -> bool {
+    pub(crate) fn concerns(&self, header: FrameHeader, begins: bool) -> bool {
         begins || (header.kind == Kind::Continuation && self.is_open)
     }
 
     /// Lets the front of such a frame pass, made ready for what will come at its end.
-    pub fn enter(&mut self, header: FrameHeader, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn enter(&mut self, header: FrameHeader, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let Parts { front, fragment, padding } = Parts::of(header, buffer.unexamined())?;
         if header.kind == Kind::Headers {
             self.block = FieldBlock::default();
@@ -99,7 +99,7 @@ impl Addition {
     }
 
     /// Lets `count` bytes of fields pass.
-    pub fn read(&mut self, count: usize, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, count: usize, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let mut left = count;
         while left > 0 {
             let taken = self.block.advance(buffer.unexamined().get(..left).unwrap_or_default())?;
@@ -113,7 +113,7 @@ impl Addition {
     ///
     /// A block that ends within a field of the client's is refused: ours would become the rest of it, and a client could
     /// so keep its address from the app.
-    pub fn end(&mut self, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn end(&mut self, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let Frame { stream, padding, growth } = self.frame;
         if growth != Growth::None && !self.block.is_at_boundary() {
             return Err(Fault::BadFieldBlock);

@@ -12,7 +12,7 @@ const LONGEST_SHIFT: u32 = 21;
 ///    └──a literal──▶ (Number ──▶) Length ──▶ (Longer ──▶) Text ──▶ Length (of the value) … ──▶ Boundary
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldBlock(State);
+pub(crate) struct FieldBlock(State);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -31,7 +31,7 @@ enum State {
 
 impl FieldBlock {
     /// Whether no field is left unfinished.
-    pub fn is_at_boundary(self) -> bool {
+    pub(crate) fn is_at_boundary(self) -> bool {
         self.0 == State::Boundary
     }
 
@@ -39,7 +39,7 @@ impl FieldBlock {
     ///
     /// Stops before one that breaks the block and reports it once nothing else is left to take: so that the result does
     /// not depend on how the octets arrived.
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut taken: usize = 0;
         while let Some(rest) = bytes.get(taken..)
             && let Some(first) = rest.first()

@@ -20,7 +20,7 @@ const ABANDONING: [&[Expected]; 3] = [JDK, JDK_WITH_FIELD_LIMIT, PYTHON_H2];
 
 /// What a client's first frame, which is SETTINGS, has shown of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Profile {
+pub(crate) struct Profile {
     frames: u8,
     entries: usize,
     /// By the place in [`ABANDONING`].
@@ -29,12 +29,12 @@ pub struct Profile {
 
 impl Profile {
     /// A frame of the client's begins; only what its first one has in it counts.
-    pub fn frame_begins(&mut self) {
+    pub(crate) fn frame_begins(&mut self) {
         self.frames = self.frames.saturating_add(1);
     }
 
     /// The client sends an entry of SETTINGS.
-    pub fn setting(&mut self, identifier: u16, value: u32) {
+    pub(crate) fn setting(&mut self, identifier: u16, value: u32) {
         if self.frames != 1 {
             return;
         }
@@ -46,12 +46,12 @@ impl Profile {
     }
 
     /// From now on it is a client as any other.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.differs = [true; ABANDONING.len()];
     }
 
     /// Whether the client fails the streams that are open when it reads a GOAWAY.
-    pub fn abandons_streams(&self) -> bool {
+    pub(crate) fn abandons_streams(&self) -> bool {
         self.differs.iter().zip(ABANDONING).any(|(differs, profile)| !differs && profile.len() == self.entries)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The most streams that a connection can have open, whatever its app allows: a client that opens one after another,
 /// and an app that lets it, cost memory that is ours.
-pub const MOST_OPEN: usize = 65_536;
+pub(crate) const MOST_OPEN: usize = 65_536;
 
 /// How far an open stream has come. One that the app has promised is answered, and its client has ended it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ struct Stream {
 /// Open streams by their numbers. A connection has as many as the app allows, a hundred as a rule; an idle one owns no
 /// memory for them.
 #[derive(Clone, Debug, Default)]
-pub struct Streams {
+pub(crate) struct Streams {
     open: BTreeMap<u32, Stream>,
     last: u32,
     unanswered: usize,
@@ -26,61 +26,61 @@ pub struct Streams {
 
 impl Streams {
     /// The highest number that a client has opened; 0 before the first.
-    pub const fn last(&self) -> u32 {
+    pub(crate) const fn last(&self) -> u32 {
         self.last
     }
 
     /// Whether no stream is open.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
     /// The number of open streams.
-    pub fn open_now(&self) -> usize {
+    pub(crate) fn open_now(&self) -> usize {
         self.open.len()
     }
 
     /// Whether as many are open as can be.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= MOST_OPEN
     }
 
     /// Whether the stream is open.
-    pub fn is_open(&self, number: u32) -> bool {
+    pub(crate) fn is_open(&self, number: u32) -> bool {
         self.open.contains_key(&number)
     }
 
     /// Whether no stream but this one is open.
-    pub fn has_none_but(&self, number: u32) -> bool {
+    pub(crate) fn has_none_but(&self, number: u32) -> bool {
         self.open.keys().all(|open| *open == number)
     }
 
     /// Whether the app has yet to end the stream.
-    pub fn awaits_app(&self, number: u32) -> bool {
+    pub(crate) fn awaits_app(&self, number: u32) -> bool {
         self.open.get(&number).is_some_and(|stream| !stream.app_ended)
     }
 
     /// Whether every open stream has its response fields.
-    pub const fn all_answered(&self) -> bool {
+    pub(crate) const fn all_answered(&self) -> bool {
         self.unanswered == 0
     }
 
     /// Opens the stream, whose number must be above [`Streams::last`].
-    pub fn open(&mut self, number: u32) {
+    pub(crate) fn open(&mut self, number: u32) {
         self.last = number;
         self.unanswered = self.unanswered.saturating_add(1);
         self.open.insert(number, Stream::default());
     }
 
     /// The app has promised the stream: it pushes a response on it. The last stream is the client's own.
-    pub fn promised(&mut self, number: u32) {
+    pub(crate) fn promised(&mut self, number: u32) {
         if !self.is_full() {
             self.open.entry(number).or_insert(Stream { answered: true, client_ended: true, app_ended: false });
         }
     }
 
     /// The app has answered on the stream.
-    pub fn answered(&mut self, number: u32) {
+    pub(crate) fn answered(&mut self, number: u32) {
         if let Some(stream) = self.open.get_mut(&number)
             && !stream.answered
         {
@@ -90,17 +90,17 @@ impl Streams {
     }
 
     /// The client says nothing more on the stream.
-    pub fn client_ended(&mut self, number: u32) {
+    pub(crate) fn client_ended(&mut self, number: u32) {
         self.end(number, |stream| stream.client_ended = true);
     }
 
     /// The app says nothing more on the stream.
-    pub fn app_ended(&mut self, number: u32) {
+    pub(crate) fn app_ended(&mut self, number: u32) {
         self.end(number, |stream| stream.app_ended = true);
     }
 
     /// The stream was reset.
-    pub fn reset(&mut self, number: u32) {
+    pub(crate) fn reset(&mut self, number: u32) {
         if let Some(stream) = self.open.remove(&number)
             && !stream.answered
         {

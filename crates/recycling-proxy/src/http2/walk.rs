@@ -25,7 +25,7 @@ enum State {
 
 /// The walk of one direction.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk {
+pub(crate) struct Walk {
     state: State,
     /// The stream whose field block is open: no other frame may come in between.
     block: Option<u32>,
@@ -37,7 +37,7 @@ pub struct Walk {
 
 /// What is next in the direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// A frame of which nothing has passed.
     Frame(FrameHeader),
     /// A SETTINGS entry, still unexamined.
@@ -52,32 +52,32 @@ pub enum Next {
 
 impl Walk {
     /// From the app: frames from the first byte on.
-    pub const fn of_app() -> Self {
+    pub(crate) const fn of_app() -> Self {
         Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME, frames: 0 }
     }
 
     /// From the client: the preface, then frames.
-    pub const fn of_client() -> Self {
+    pub(crate) const fn of_client() -> Self {
         Self { state: State::Preface { left: HTTP2_PREFACE.len() }, ..Self::of_app() }
     }
 
     /// The receiver allows frames of `size`. It may take that back only with the sender's word, so the most counts.
-    pub fn allow(&mut self, size: u32) {
+    pub(crate) fn allow(&mut self, size: u32) {
         self.max_frame = self.max_frame.max(size);
     }
 
     /// Frames that have passed or were taken out.
-    pub const fn frames(&self) -> u64 {
+    pub(crate) const fn frames(&self) -> u64 {
         self.frames
     }
 
     /// Whether a frame of ours may be put in here.
-    pub fn is_at_boundary(&self) -> bool {
+    pub(crate) fn is_at_boundary(&self) -> bool {
         self.state == State::Boundary && self.block.is_none()
     }
 
     /// Lets pass what needs no decision, up to the next thing that does.
-    pub fn advance(&mut self, buffer: &mut Buffer) -> Result<Next, Fault> {
+    pub(crate) fn advance(&mut self, buffer: &mut Buffer) -> Result<Next, Fault> {
         loop {
             let there = buffer.unexamined().len();
             match &mut self.state {
@@ -144,7 +144,7 @@ impl Walk {
     }
 
     /// Lets the frame pass.
-    pub fn pass(&mut self, header: FrameHeader, buffer: &mut Buffer) {
+    pub(crate) fn pass(&mut self, header: FrameHeader, buffer: &mut Buffer) {
         self.enter(header);
         buffer.clear(HEADER);
         let left = length(header);
@@ -163,14 +163,14 @@ impl Walk {
     }
 
     /// Lets the front of the frame pass; `fragment` bytes of fields come next.
-    pub fn pass_front(&mut self, header: FrameHeader, front: usize, fragment: usize, buffer: &mut Buffer) {
+    pub(crate) fn pass_front(&mut self, header: FrameHeader, front: usize, fragment: usize, buffer: &mut Buffer) {
         self.enter(header);
         buffer.clear(HEADER.saturating_add(front));
         self.state = State::Fields { left: fragment };
     }
 
     /// Lets `count` bytes of fields pass.
-    pub fn pass_fields(&mut self, count: usize, buffer: &mut Buffer) {
+    pub(crate) fn pass_fields(&mut self, count: usize, buffer: &mut Buffer) {
         let State::Fields { left } = &mut self.state else {
             debug_assert!(false, "fields pass outside of a field block: {:?}", self.state);
             return;
@@ -181,26 +181,26 @@ impl Walk {
     }
 
     /// The fields are done; so much padding passes.
-    pub fn end_fields(&mut self, padding: usize) {
+    pub(crate) fn end_fields(&mut self, padding: usize) {
         debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Payload { left: padding };
     }
 
     /// The fields are done; so much padding is taken out.
-    pub fn end_fields_without(&mut self, padding: usize) {
+    pub(crate) fn end_fields_without(&mut self, padding: usize) {
         debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Dropping { left: padding };
     }
 
     /// Takes the frame out.
-    pub fn drop_frame(&mut self, header: FrameHeader, buffer: &mut Buffer) {
+    pub(crate) fn drop_frame(&mut self, header: FrameHeader, buffer: &mut Buffer) {
         self.enter(header);
         buffer.take_out(HEADER);
         self.state = State::Dropping { left: length(header) };
     }
 
     /// Lets the SETTINGS entry pass that is next.
-    pub fn pass_setting(&mut self, buffer: &mut Buffer) {
+    pub(crate) fn pass_setting(&mut self, buffer: &mut Buffer) {
         let State::Settings { left } = &mut self.state else {
             debug_assert!(false, "an entry passes outside of SETTINGS: {:?}", self.state);
             return;

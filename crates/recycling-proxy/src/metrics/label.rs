@@ -12,6 +12,7 @@ macro_rules! labels {
 
         impl $name {
             /// Every variant, in the order in which they are documented.
+            #[allow(dead_code, reason = "for documentation, and counters that begin at zero")]
             $vis const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The word for it in logs and metrics.
@@ -20,6 +21,7 @@ macro_rules! labels {
             }
 
             /// What it means, as a sentence.
+            #[allow(dead_code, reason = "for documentation, and what clients are told")]
             $vis const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence.trim_ascii(),)+ }
             }

@@ -14,7 +14,7 @@ use crate::metrics::{Gauge, counter};
 
 /// Counts open client connections, and marks those that shall be retired.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub(crate) struct Connections {
     opened: Counter,
     open: AtomicUsize,
     none_left: Notify,
@@ -23,7 +23,7 @@ pub struct Connections {
 
 /// A connection that can be marked, for as long as this lives.
 #[derive(Debug)]
-pub struct Retirable {
+pub(crate) struct Retirable {
     connections: Arc<Connections>,
     number: usize,
     handle: Arc<Handle>,
@@ -31,7 +31,7 @@ pub struct Retirable {
 
 /// One open connection; it ends when this is dropped, by whatever way its task ends.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<Connections>);
+pub(crate) struct OpenConnection(Arc<Connections>);
 
 impl Connections {
     /// Returns a table without a connection, whose metrics are in `registry`.
@@ -45,7 +45,7 @@ impl Connections {
     }
 
     /// Counts a connection for as long as the answer lives.
-    pub fn open(self: &Arc<Self>) -> OpenConnection {
+    pub(crate) fn open(self: &Arc<Self>) -> OpenConnection {
         self.opened.inc();
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenConnection(Arc::clone(self))
@@ -53,7 +53,7 @@ impl Connections {
 
     /// Returns a connection, accepted at `born`, that can be marked from now on: one whose end can be announced, which that
     /// of a tunnel cannot.
-    pub fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
+    pub(crate) fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
         let (number, handle) = self.registry().insert(born);
         Retirable { connections: Arc::clone(self), number, handle }
     }
@@ -78,12 +78,12 @@ impl Connections {
     }
 
     /// The number of open connections.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
     /// Waits for a moment in which no connection is open.
-    pub async fn none_left(&self) {
+    pub(crate) async fn none_left(&self) {
         loop {
             let notified = self.none_left.notified();
             tokio::pin!(notified);
@@ -99,17 +99,17 @@ impl Connections {
 
 impl Retirable {
     /// Counts a request.
-    pub fn request(&self) {
+    pub(crate) fn request(&self) {
         self.handle.request();
     }
 
     /// Returns whether it was marked.
-    pub fn is_marked(&self) -> bool {
+    pub(crate) fn is_marked(&self) -> bool {
         self.handle.is_marked()
     }
 
     /// Notes that its end was announced: there is nothing more to mark, and its load is on its way.
-    pub fn leaves(&self) {
+    pub(crate) fn leaves(&self) {
         self.handle.mark();
     }
 

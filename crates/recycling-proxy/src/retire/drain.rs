@@ -21,7 +21,7 @@ labels!(
     /// ```text
     /// Serving ──begin──▶ Draining ──no connection left, or the bound──▶ Drained
     /// ```
-    pub DrainPhase {
+    pub(crate) DrainPhase {
         /// No drain has begun.
         Serving = "serving",
         /// Every response announces the end of its connection.
@@ -33,7 +33,7 @@ labels!(
 
 /// The drain of the process; begun once, and never taken back.
 #[derive(Debug)]
-pub struct Drain {
+pub(crate) struct Drain {
     phase: watch::Sender<DrainPhase>,
     // Read once per request; a watch channel takes a lock.
     announcing: AtomicBool,
@@ -43,7 +43,7 @@ pub struct Drain {
 
 impl Drain {
     /// No drain yet; one will last `bound` at most.
-    pub fn new(bound: Duration) -> Self {
+    pub(crate) fn new(bound: Duration) -> Self {
         Self {
             phase: watch::Sender::new(DrainPhase::Serving),
             announcing: AtomicBool::new(false),
@@ -63,17 +63,17 @@ impl Drain {
     }
 
     /// Whether every response announces.
-    pub fn is_announcing(&self) -> bool {
+    pub(crate) fn is_announcing(&self) -> bool {
         self.announcing.load(Ordering::Relaxed)
     }
 
     /// Where it stands.
-    pub fn phase(&self) -> DrainPhase {
+    pub(crate) fn phase(&self) -> DrainPhase {
         *self.phase.borrow()
     }
 
     /// Begins; a drain that has begun goes on as it is.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.deadline.get_or_init(|| Instant::now() + self.bound);
         self.announcing.store(true, Ordering::Relaxed);
         self.phase.send_if_modified(|phase| match phase {
@@ -86,7 +86,7 @@ impl Drain {
     }
 
     /// Sees the drain through once it has begun; runs in one task of the process.
-    pub async fn supervise(&self, connections: &Connections) {
+    pub(crate) async fn supervise(&self, connections: &Connections) {
         self.begun().await;
         let begun = Instant::now();
         tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces");
@@ -101,17 +101,17 @@ impl Drain {
     }
 
     /// When the drain is over at the latest; `None` before it has begun.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline.get().copied()
     }
 
     /// Waits until a drain begins.
-    pub async fn begun(&self) {
+    pub(crate) async fn begun(&self) {
         self.reach(DrainPhase::Draining).await;
     }
 
     /// Waits until the drain is over.
-    pub async fn done(&self) {
+    pub(crate) async fn done(&self) {
         self.reach(DrainPhase::Drained).await;
     }
 

@@ -8,7 +8,7 @@ use crate::metrics::label::labels;
 
 labels!(
     /// Why a handshake came to nothing.
-    pub TlsFault {
+    pub(crate) TlsFault {
         /// It was not done after 10 s.
         Slow = "slow",
         /// The peer left in the middle of it.

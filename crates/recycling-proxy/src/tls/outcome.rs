@@ -4,7 +4,7 @@ use crate::metrics::label::labels;
 
 labels!(
     /// What became of a look at the certificate's files that found something to do.
-    pub CertificateOutcome {
+    pub(crate) CertificateOutcome {
         /// A new certificate is shown from now on.
         Served = "served",
         /// A file is missing or cannot be read; the certificate from before is kept, if there is one.

@@ -1,5 +1,7 @@
 //! The core as a table of dialogues: bytes in, bytes out, and what the connection comes to.
 
+mod every_split;
+
 use proptest::prelude::*;
 use settings::{Jitter, MaxRequests};
 

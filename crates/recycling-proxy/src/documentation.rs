@@ -1,14 +1,14 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
+use crate::app::dial::Unreachable;
+use crate::memory::Shortage;
+use crate::relay::side::Side;
+use crate::retire::drain::DrainPhase;
+use crate::tls::fault::TlsFault;
+use crate::tls::outcome::CertificateOutcome;
+use crate::tunnel::{TunnelEnd, TunnelKind};
+use crate::{http1, http2};
 use balancing::{BalanceState, Refusal};
-use recycling_proxy::app::dial::Unreachable;
-use recycling_proxy::memory::Shortage;
-use recycling_proxy::relay::side::Side;
-use recycling_proxy::retire::drain::DrainPhase;
-use recycling_proxy::tls::fault::TlsFault;
-use recycling_proxy::tls::outcome::CertificateOutcome;
-use recycling_proxy::tunnel::{TunnelEnd, TunnelKind};
-use recycling_proxy::{http1, http2};
 use retirement::RetireReason;
 
 /// The rows of a metric's label: every value of the enum.
@@ -46,6 +46,6 @@ fn table() -> String {
 
 #[test]
 fn every_label_value_is_explained() {
-    let command = "cargo test -p recycling-proxy --test documentation";
+    let command = "cargo test -p recycling-proxy documentation";
     generated_docs::part("docs/METRICS.md", "label values of recycling-proxy", &table(), command);
 }

@@ -1,24 +1,24 @@
 //! The pure core of HTTP/1 under every one and every two cuts of every message that the black-box tests send: accepted,
 //! refused and pipelined ones. What passes, and what the connection comes to, never depends on how the bytes arrive.
 
-#[path = "black_box/exchange.rs"]
+#[path = "../../../../tests/black_box/exchange.rs"]
 #[expect(dead_code, reason = "the messages are what is shared")]
 mod exchange;
-#[path = "black_box/framing.rs"]
+#[path = "../../../../tests/black_box/framing.rs"]
 mod framing;
 
 use std::time::Duration;
 
-use recycling_proxy::http1::conversation::{Conversation, ProtocolError};
-use recycling_proxy::http1::fault::Fault;
-use recycling_proxy::http1::phase::Phase;
-use recycling_proxy::relay::side::Side;
-use recycling_proxy::transport::buffer::Buffer;
+use crate::http1::conversation::{Conversation, ProtocolError};
+use crate::http1::fault::Fault;
+use crate::http1::phase::Phase;
+use crate::relay::side::Side;
+use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 use settings::{Jitter, MaxRequests};
 
-use crate::exchange::short;
-use crate::framing::{BAD_LENGTHS, BAD_LINES, SPACE_BEFORE_COLON, bad_chunks};
+use self::exchange::short;
+use self::framing::{BAD_LENGTHS, BAD_LINES, SPACE_BEFORE_COLON, bad_chunks};
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
