@@ -3,6 +3,7 @@
 mod api_server;
 mod command_line;
 mod documentation;
+mod levelling;
 mod process;
 mod proxies;
 mod running;

@@ -84,28 +84,38 @@ impl Proxy {
 
     /// Returns the Pod.
     pub(crate) fn pod(&self) -> Value {
-        json!({
-            "kind": "Pod",
-            "apiVersion": "v1",
-            "metadata": {"name": self.name, "namespace": "shop", "uid": format!("uid-{}", self.name), "resourceVersion": "1"},
-            "status": {
-                "phase": "Running",
-                "podIP": self.address,
-                "hostIP": "192.0.2.1",
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
-        })
+        pod(&self.name, self.address)
     }
+}
+
+/// Returns a Pod that is ready.
+pub(crate) fn pod(name: &str, address: IpAddr) -> Value {
+    json!({
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}"), "resourceVersion": "1"},
+        "status": {
+            "phase": "Running",
+            "podIP": address,
+            "hostIP": "192.0.2.1",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    })
 }
 
 /// Returns an `EndpointSlice` in which these are ready.
 pub(crate) fn slice_of(proxies: &[&Proxy]) -> Value {
-    let endpoint = |proxy: &&Proxy| {
+    slice(&proxies.iter().map(|proxy| &*proxy.name).collect::<Vec<_>>())
+}
+
+/// Returns an `EndpointSlice` in which the Pods with these names are ready.
+pub(crate) fn slice(names: &[&str]) -> Value {
+    let endpoint = |name: &&str| {
         json!({
             // An address that nobody must connect to.
             "addresses": ["127.0.0.1"],
             "conditions": {"ready": true},
-            "targetRef": {"kind": "Pod", "uid": format!("uid-{}", proxy.name)},
+            "targetRef": {"kind": "Pod", "uid": format!("uid-{name}")},
         })
     };
     json!({
@@ -113,7 +123,7 @@ pub(crate) fn slice_of(proxies: &[&Proxy]) -> Value {
         "apiVersion": "discovery.k8s.io/v1",
         "metadata": {"name": "web-abc", "namespace": "shop", "uid": "s", "resourceVersion": "1"},
         "addressType": "IPv4",
-        "endpoints": proxies.iter().map(endpoint).collect::<Vec<_>>(),
+        "endpoints": names.iter().map(endpoint).collect::<Vec<_>>(),
     })
 }
 

@@ -68,7 +68,7 @@ async fn free_port() -> u16 {
 }
 
 /// Looks until there is something.
-async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let found = async {
         loop {
             if let Some(found) = look() {
