@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `process` | the command line, the listeners and threads, what can be asked and told |
 //! | `connection` | a client connection from accept to close |
-//! | `tunnel`, `http2`, `http1` | what is relayed, by what the client speaks |
-//! | `tls`, `detection` | the layer below; what the first bytes say |
 //! | `app` | where the app is, whether it lives, whether it waits for the drain |
+//! | `tunnel`, `http2`, `tls` | what is relayed without a look, and in HTTP/2; TLS, where the proxy terminates it |
+//! | `detection` | what the first bytes say |
+//! | `http1` | what is relayed in HTTP/1 |
+//! | `transport` | the bytes of two connections |
 //! | `retire` | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
-//! | `relay`, `transport` | what both relays share; the bytes of two connections |
-//! | `memory`, `metrics` | what all connections together may take; what metrics are made of |
+//! | `relay`, `memory` | what both relays share; what all connections together may take |
+//! | `metrics` | what metrics are made of |
 //!
 //! Imports run down this table, never up: a module of one row knows none of a row above it. How connections come here in a
 //! pod is the crate [`redirect`].
