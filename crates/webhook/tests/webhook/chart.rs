@@ -27,7 +27,9 @@ fn list_after(line: &str, manifest: &str) -> Vec<String> {
 #[test]
 fn the_rendered_command_line_is_ours() {
     let manifest = read("manifests/evenkeel.yaml");
-    let flags = list_after("args:", &manifest);
+    let is_ours = |object: &&str| object.contains("kind: Deployment\n") && object.contains("- name: webhook\n");
+    let deployment = manifest.split("\n---\n").find(is_ours).expect("the webhook's Deployment");
+    let flags = list_after("args:", deployment);
     assert_eq!(flags.first().map(String::as_str), Some("run"));
     let line = std::iter::once("evenkeel-webhook".to_owned()).chain(flags);
     let Command::Run(arguments) = Arguments::try_parse_from(line).unwrap().command else { panic!("expected run") };
