@@ -19,8 +19,8 @@ async fn warnings_and_events_for_those_whom_they_concern() -> anyhow::Result<()>
             ("plain", &web()?, false, &[][..]),
             ("injected", &asking, true, &[]),
             ("switched-off", &switched_off, false, &[]),
-            ("skipped", &skipped, false, &["the node's network", "If no warning before this"]),
-            ("invalid", &invalid, false, &["jitter", "If no warning before this"]),
+            ("skipped", &skipped, false, &["the node's network", "If a warning before this"]),
+            ("invalid", &invalid, false, &["jitter", "If a warning before this"]),
         ] {
             let (admitted, warnings) = namespace.create(&named(web.deployment(), name)).await?;
             ensure!(sidecar(&admitted).is_some() == injected, "{name}: {admitted:?}");

@@ -133,7 +133,28 @@ fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
 
 /// Has the API server forget who wrote the patch: the fields are their authors' again. Their next server-side apply would else meet a
 /// conflict, or leave a field there that it has given up. Where it cannot be, that is all there is to lose.
+///
+/// Controllers write the status all the while, most of all of a workload that was just changed: the write is tried again for as long as
+/// nobody has changed more than that.
 async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, after: &Value) {
+    let mut now = after.clone();
+    for _ in 0..ATTEMPTS {
+        let patch = Change::Json::<()>(with_managers(before, &now));
+        match api.patch(name, &PatchParams::default(), &patch).await {
+            // A patch whose test fails, or one that was overtaken while it was applied.
+            Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => {}
+            Ok(_) | Err(_) => return,
+        }
+        let Some(read) = api.get(name).await.ok().and_then(|read| serde_json::to_value(read).ok()) else { return };
+        if read["metadata"]["generation"] != after["metadata"]["generation"] {
+            return;
+        }
+        now = read;
+    }
+}
+
+/// Returns the patch that writes the managers of `after`, for the object as it was read alone.
+fn with_managers(before: &Value, after: &Value) -> Patch {
     let test = TestOperation {
         path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
         value: after["metadata"]["resourceVersion"].clone(),
@@ -142,8 +163,7 @@ async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, 
         path: PointerBuf::from_tokens(["metadata", "managedFields"]),
         value: managers(before, after).into(),
     };
-    let patch = Patch(vec![PatchOperation::Test(test), PatchOperation::Replace(replace)]);
-    let _ = api.patch(name, &PatchParams::default(), &Change::Json::<()>(patch)).await;
+    Patch(vec![PatchOperation::Test(test), PatchOperation::Replace(replace)])
 }
 
 /// Returns the managers of the fields of `after` without us, those who apply with what they had before (server-side apply: a
