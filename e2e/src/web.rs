@@ -140,7 +140,9 @@ impl Web {
 
     /// Whether it is annotated to be injected.
     pub(crate) fn wants_sidecar(&self) -> bool {
-        self.deployment.annotations().contains_key(Annotation::MaxRequests.key())
+        [Annotation::MaxRequests, Annotation::Balance]
+            .iter()
+            .any(|asks| self.deployment.annotations().contains_key(asks.key()))
     }
 
     /// The Deployment.

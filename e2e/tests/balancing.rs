@@ -1,0 +1,96 @@
+//! Promise: with `evenkeel.dev/balance: on` load becomes even after a scale-out, and then no client has to reconnect.
+//!
+//! 100 clients keep their connections and send 2 requests/s each; four pods become eight. A threshold would need many
+//! requests on each connection before it moves anything, and would go on for ever.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+const LOAD: Load = Load { clients: 100, interval: Duration::from_millis(500) };
+const PODS: usize = 8;
+/// The time over which the pods are compared.
+const WINDOW: Duration = Duration::from_secs(5);
+/// The goal for the busiest pod against the mean.
+const EVEN: f64 = 1.2;
+/// What must be reached: where connections land is drawn, and the balancer stops where more moves would not pay.
+const EVEN_ENOUGH: f64 = 1.35;
+/// The bound on that, also on a busy machine.
+const WITHIN: Duration = Duration::from_mins(1);
+/// For so long nothing changes without evenkeel.
+const LOOK: Duration = Duration::from_secs(15);
+/// The time without a scale event in which connections should stay.
+const REST: Duration = Duration::from_secs(30);
+/// So many of the clients may still reconnect in it.
+const STRAY: u64 = 5;
+
+/// What became of the load.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// Seconds after the last pod was ready, and the busiest pod's answers against the mean up to then.
+    peak_to_mean: Vec<(f64, f64)>,
+    /// Connections that clients opened from the scale-out until the load was even, for each client.
+    reconnects: f64,
+    rest: Figures,
+}
+
+#[tokio::test]
+async fn load_becomes_even_and_then_connections_stay() -> anyhow::Result<()> {
+    let plain = Web::sample()?.replicas(4);
+    let balanced = plain.clone().annotation("evenkeel.dev/balance", "on");
+    let without = in_namespace("balancing", |namespace| scale_out(namespace, plain, LOOK)).await?;
+    print("without evenkeel", &without);
+    let with = in_namespace("balancing", |namespace| scale_out(namespace, balanced, WITHIN)).await?;
+    print("with balance=on", &with);
+    let reached = |bound: f64| with.peak_to_mean.iter().find(|(_, peak)| *peak <= bound).map(|(seconds, _)| *seconds);
+    println!("busiest pod at most {EVEN} times the mean after {:?} s", reached(EVEN));
+    record("balancing", &json!({ "without": without, "with": with }))?;
+
+    let stays = without.peak_to_mean.iter().all(|(_, peak)| *peak > EVEN_ENOUGH);
+    ensure!(stays, "without evenkeel the load became even: what is shown here is gone");
+    ensure!(reached(EVEN_ENOUGH).is_some(), "the busiest pod stays above {EVEN_ENOUGH} times the mean");
+    ensure!(
+        with.rest.connections <= STRAY,
+        "{} connections were opened in {REST:?} without a scale event",
+        with.rest.connections
+    );
+    Ok(())
+}
+
+fn print(what: &str, outcome: &Outcome) {
+    let Outcome { peak_to_mean, reconnects, rest } = outcome;
+    println!("{what}: busiest pod against the mean, by seconds since the last readiness: {peak_to_mean:.2?}");
+    println!("  {reconnects:.2} reconnects for each client, then at rest: {rest}");
+}
+
+/// Doubles the pods, and looks until their load is even, or `within` is over; then for a while at whom it moves at rest.
+async fn scale_out(namespace: TestNamespace, web: Web, within: Duration) -> anyhow::Result<Outcome> {
+    let address = namespace.deploy(&web).await?;
+    let fleet = Fleet::start(address, LOAD);
+    let before = fleet.observe(WINDOW).await;
+    ensure!(before.failures() == 0, "requests failed before the scale-out: {before}");
+    namespace.scale("web", u32::try_from(PODS)?).await?;
+
+    let ready = Instant::now();
+    let mut peak_to_mean = Vec::new();
+    let mut moved = 0;
+    while ready.elapsed() < within {
+        let figures = fleet.observe(WINDOW).await;
+        moved += figures.connections;
+        let shares = figures.by_pod.keys().map(|pod| figures.share(pod, PODS));
+        let peak = shares.fold(0.0, f64::max);
+        peak_to_mean.push((ready.elapsed().as_secs_f64(), peak));
+        if peak <= EVEN {
+            break;
+        }
+    }
+    let rest = fleet.observe(REST).await;
+    let all = fleet.finish().await;
+    ensure!(all.failures() == 0, "requests failed, though nothing was taken away: {all}");
+    let reconnects = f64::from(u32::try_from(moved)?) / f64::from(LOAD.clients);
+    Ok(Outcome { peak_to_mean, reconnects, rest })
+}
