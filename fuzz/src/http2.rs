@@ -1,4 +1,4 @@
-//! HTTP/2 sessions: frames of both sides and the steps of a goodbye, in any order and in any pieces.
+//! HTTP/2 sessions: frames of both sides and the steps of a graceful shutdown, in any order and in any pieces.
 //!
 //! Input: one byte for the limit, one for the length of pieces, then steps of four bytes: what happens, and three
 //! bytes that say how (for a frame: type and flags, stream, length).
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use recycling_proxy::fuzzing::Buffer;
 use recycling_proxy::fuzzing::ForwardedFor;
-use recycling_proxy::fuzzing::http2::Goodbye;
+use recycling_proxy::fuzzing::http2::GracefulShutdown;
 use recycling_proxy::fuzzing::http2::{ProtocolError, Session};
 use recycling_proxy::fuzzing::http2::{first_goaway, ping};
 use retirement::{Limits, Moment, RetireReason};
@@ -25,7 +25,7 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const FIELD: &[u8] = b"\0\x0fx-forwarded-for\x09192.0.2.1";
 
 /// Pieces change nothing; the app sees a client's bytes verbatim until the last stream is named; the client sees the app's
-/// bytes verbatim but for our goodbye, which is said once, GOAWAY and PING together. Where the app is told who its client
+/// bytes verbatim but for ours, GOAWAY and PING together, which are sent once. Where the app is told who its client
 /// is, the field block of each request ends with it, and all other frames are as they would be.
 ///
 /// # Panics
@@ -49,15 +49,15 @@ pub fn check(data: &[u8]) {
         assert!(app.starts_with(&whole.to_client), "the client saw what the app did not send");
     }
     let first_step = [first_goaway(), ping(OUR_PING)].concat();
-    let goodbyes = whole.to_client.windows(first_step.len()).filter(|window| *window == first_step).count();
-    assert_eq!(goodbyes, usize::from(whole.retired.is_some()), "the first step of a goodbye");
+    let shutdowns = whole.to_client.windows(first_step.len()).filter(|window| *window == first_step).count();
+    assert_eq!(shutdowns, usize::from(whole.retired.is_some()), "the first step of a GOAWAY");
 }
 
 /// What happens next.
 enum Step {
     Client(Vec<u8>),
     App(Vec<u8>),
-    /// The bound of the goodbye's present step has passed.
+    /// The bound of the graceful shutdown's present step has passed.
     TimeIsUp,
     Drain {
         is_ending: bool,
@@ -125,7 +125,7 @@ fn said(steps: &[Step]) -> (Vec<u8>, Vec<u8>) {
 struct Outcome {
     to_app: Vec<u8>,
     to_client: Vec<u8>,
-    goodbye: Goodbye,
+    shutdown: GracefulShutdown,
     requests_started: u32,
     retired: Option<RetireReason>,
     error: Option<ProtocolError>,
@@ -222,7 +222,7 @@ fn hold(limit: u32, steps: &[Step], piece: usize, forwarded_for: Option<Forwarde
     };
     let error = steps.iter().try_for_each(|step| wire.take(step, piece)).err();
     Outcome {
-        goodbye: wire.session.goodbye(),
+        shutdown: wire.session.shutdown(),
         requests_started: wire.session.requests_started(),
         retired: wire.session.retired(),
         to_app: wire.to_app,

@@ -26,7 +26,7 @@ use self::policy::Policy;
 use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
-use crate::detection::sentry::Sentry;
+use crate::detection::request_guard::RequestGuard;
 use crate::memory::{Account, Place};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::tls::Tls;
@@ -56,9 +56,9 @@ impl Service {
         Context::new(Arc::clone(&self.shared), app_port, limits, Arc::clone(account), born)
     }
 
-    async fn tunnel(&self, kind: TunnelKind, pair: Pair, sentry: Option<Sentry>, account: &Account) {
+    async fn tunnel(&self, kind: TunnelKind, pair: Pair, guard: Option<RequestGuard>, account: &Account) {
         let max_age = self.policy.draw_tunnel_age(fastrand::u32(..));
-        tunnel::serve(&self.shared, kind, pair, sentry, max_age, account).await;
+        tunnel::serve(&self.shared, kind, pair, guard, max_age, account).await;
     }
 }
 
@@ -84,8 +84,8 @@ pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Serv
                 let context = service.context(app_port, &account, born);
                 Box::pin(http2::serve(pair, context, &account, told, &service.shared.metrics)).await;
             }
-            Some((Opened::Tunnel(kind, sentry), pair, _)) => {
-                Box::pin(service.tunnel(kind, pair, sentry, &account)).await;
+            Some((Opened::Tunnel(kind, guard), pair, _)) => {
+                Box::pin(service.tunnel(kind, pair, guard, &account)).await;
             }
             None => {}
         }
@@ -93,7 +93,7 @@ pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Serv
     }
 }
 
-/// Serves for as long as nobody else needs the connection's place; `None` where it has made room.
+/// Serves until the connection is asked to leave, and returns `None` then.
 async fn unless_asked<T>(account: &Account, serving: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;

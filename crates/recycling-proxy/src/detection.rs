@@ -4,4 +4,4 @@
 pub(crate) mod first_line;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod protocol;
-pub(crate) mod sentry;
+pub(crate) mod request_guard;

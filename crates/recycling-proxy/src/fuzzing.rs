@@ -21,6 +21,6 @@ pub mod http1 {
 /// The cores of HTTP/2.
 pub mod http2 {
     pub use crate::http2::frame::{first_goaway, ping};
-    pub use crate::http2::goodbye::Goodbye;
+    pub use crate::http2::graceful_shutdown::GracefulShutdown;
     pub use crate::http2::session::{ProtocolError, Session};
 }

@@ -11,7 +11,7 @@ pub(crate) mod field_block;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod frame;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
-pub(crate) mod goodbye;
+pub(crate) mod graceful_shutdown;
 pub(crate) mod profile;
 pub(crate) mod relay;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]

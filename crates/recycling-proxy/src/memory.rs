@@ -14,13 +14,13 @@
 //! ```
 //!
 //! When no connection more has a place, the least useful one is asked to leave: the oldest that has said nothing useful,
-//! else the one that has moved no byte for the longest time (`roster`). Each connection judges by itself whether leaving
+//! else the one that has moved no byte for the longest time (`eviction`). Each connection judges by itself whether leaving
 //! would destroy something.
 
 pub(crate) mod account;
+mod eviction;
 mod limit;
 pub(crate) mod pool;
-mod roster;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,8 +33,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use self::account::{Account, Place};
+use self::eviction::EvictionIndex;
 use self::pool::{Pool, Use};
-use self::roster::Roster;
 use crate::metrics::label::labels;
 use crate::metrics::{Counters, Gauge};
 
@@ -87,7 +87,7 @@ pub(crate) struct Memory {
     pool: Pool,
     places: usize,
     taken: AtomicUsize,
-    roster: Mutex<Roster>,
+    eviction: Mutex<EvictionIndex>,
     /// Bytes of connections that were asked to leave and have not left yet.
     leaving: AtomicUsize,
     freed: Notify,
@@ -121,7 +121,7 @@ impl Memory {
             pool: Pool::new(pool),
             places,
             taken: AtomicUsize::new(0),
-            roster: Mutex::default(),
+            eviction: Mutex::default(),
             leaving: AtomicUsize::new(0),
             freed: Notify::new(),
             is_quiet: AtomicBool::new(false),
@@ -185,7 +185,7 @@ impl Memory {
     }
 
     fn leave_place(&self, account: &Arc<Account>) {
-        self.roster().remove(account.number());
+        self.eviction().remove(account.number());
         self.has_answered(account);
         account.give_rest_back();
         self.pool.give(OF_A_CONNECTION);
@@ -198,16 +198,16 @@ impl Memory {
         if self.leaving.load(Ordering::Relaxed) > 0 {
             return;
         }
-        let least_useful = self.roster().least_useful(now);
+        let least_useful = self.eviction().least_useful(now);
         if let Some((account, why)) = least_useful {
             self.ask(&account, why);
         }
     }
 
-    /// Has the oldest unfinished messages make room for `bytes`.
+    /// Evicts the connections with the oldest unfinished messages to free `bytes`.
     fn make_room_for_message(&self, bytes: usize) {
         while self.leaving.load(Ordering::Relaxed) < bytes {
-            let oldest = self.roster().oldest_unfinished();
+            let oldest = self.eviction().oldest_unfinished();
             let Some(account) = oldest else { return };
             self.ask(&account, Shortage::Unfinished);
         }
@@ -226,7 +226,7 @@ impl Memory {
     /// The connection has given up its memory and lets its client read why. It is the first to be asked again.
     fn lingers(&self, account: &Arc<Account>) {
         self.has_answered(account);
-        self.roster().lingers(account);
+        self.eviction().lingers(account);
         self.freed.notify_one();
     }
 
@@ -243,7 +243,7 @@ impl Memory {
             }
             if self.is_crowded() && looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                self.roster().look(looked);
+                self.eviction().look(looked);
             }
             // Without what the kernel has taken there is nothing to be in a hurry for.
             sleep(if weighed.is_some() { WEIGH } else { LOOK }).await;
@@ -254,7 +254,7 @@ impl Memory {
     /// which does not move is not asked for before.
     fn balance(&self, now: Instant) {
         while self.leaving.load(Ordering::Relaxed) < self.pool.overdrawn() {
-            let least_useful = self.roster().least_useful(now);
+            let least_useful = self.eviction().least_useful(now);
             let Some((account, why)) = least_useful else { return };
             self.ask(&account, why);
         }
@@ -274,7 +274,7 @@ impl Memory {
                 pool = self.pool.size(),
                 used = self.pool.taken(),
                 connections = self.taken.load(Ordering::Relaxed),
-                "memory or places are short: connections without a useful request make room, others are read in smaller \
+                "memory or places are short: connections without a useful request are closed, others are read in smaller \
                  steps; a larger limit (evenkeel.dev/proxy-memory-limit) has room for more"
             );
         }
@@ -290,8 +290,8 @@ impl Memory {
         self.limit
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    fn eviction(&self) -> MutexGuard<'_, EvictionIndex> {
+        self.eviction.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 use crate::detection::first_line::Reading;
-use crate::detection::sentry::Sentry;
+use crate::detection::request_guard::RequestGuard;
 use crate::metrics::Counters;
 use crate::metrics::label::labels;
 use crate::transport::background::Background;
@@ -88,16 +88,16 @@ const ROUNDS_OF_A_TURN: usize = 3;
 pub(crate) struct Tunnel {
     pair: Pair,
     /// Where no request may pass unseen, and one could still begin.
-    sentry: Option<Sentry>,
+    guard: Option<RequestGuard>,
     background: Background,
 }
 
 impl Tunnel {
-    /// What has been read so far passes; the sentry has seen it.
-    pub(crate) fn new(mut pair: Pair, sentry: Option<Sentry>) -> Self {
+    /// What has been read so far passes; the guard has seen it.
+    pub(crate) fn new(mut pair: Pair, guard: Option<RequestGuard>) -> Self {
         pair.from_client.buffer.clear_all();
         pair.from_app.buffer.clear_all();
-        Self { pair, sentry, background: Background::default() }
+        Self { pair, guard, background: Background::default() }
     }
 
     /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
@@ -151,11 +151,11 @@ impl Tunnel {
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let Pair { client, app, from_client, .. } = &mut self.pair;
-        let read = from_client.fill(client, app, unseen(self.sentry), cx)?;
-        if let Some(sentry) = &mut self.sentry {
-            match sentry.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+        let read = from_client.fill(client, app, unseen(self.guard), cx)?;
+        if let Some(guard) = &mut self.guard {
+            match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
                 Reading::Open => {}
-                Reading::Harmless => self.sentry = None,
+                Reading::Harmless => self.guard = None,
                 Reading::Request => return Err(Broken::Refused),
             }
         }
@@ -164,9 +164,9 @@ impl Tunnel {
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let Pair { client, app, from_app, .. } = &mut self.pair;
-        let read = from_app.fill(app, client, unseen(self.sentry), cx)?;
-        if let Some(sentry) = &mut self.sentry {
-            sentry.app_says(from_app.buffer.unexamined());
+        let read = from_app.fill(app, client, unseen(self.guard), cx)?;
+        if let Some(guard) = &mut self.guard {
+            guard.app_says(from_app.buffer.unexamined());
         }
         Ok(read | pass_on(from_app, client, cx)?)
     }
@@ -194,8 +194,8 @@ impl From<Broken> for TunnelEnd {
 }
 
 /// How many bytes may pass without a look at them.
-const fn unseen(sentry: Option<Sentry>) -> u64 {
-    if sentry.is_some() { 0 } else { ALL_UNSEEN }
+const fn unseen(guard: Option<RequestGuard>) -> u64 {
+    if guard.is_some() { 0 } else { ALL_UNSEEN }
 }
 
 async fn end(peer: Wire, flow: &Flow) {

@@ -18,10 +18,10 @@ pub(super) fn relay(pair: Pair, head_limit: usize, context: Context, told: Optio
     Relay::new(pair, conversation, context)
 }
 
-/// Relays until the connection ends by itself, or makes room for others.
+/// Relays until the connection ends by itself, or is evicted.
 pub(super) async fn run(relay: &mut Relay<Context>, account: &Arc<Account>) -> Ending {
     loop {
-        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
+        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.ending_if_evicted()) {
             return ending;
         }
         account.stays();

@@ -8,7 +8,7 @@ use super::close::{Framing, close};
 use super::context::Context;
 use super::metrics::Metrics;
 use super::{Pair, unless_asked};
-use crate::http2::goodbye::{LAST_CALL, QUIET_TIME, draw_grace};
+use crate::http2::graceful_shutdown::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::memory::Account;
@@ -35,7 +35,7 @@ pub(super) async fn serve(
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, context, grace, draining);
     let ending = loop {
-        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.makes_room()) {
+        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.ending_if_evicted()) {
             break ending;
         }
         account.stays();
@@ -54,7 +54,7 @@ pub(super) async fn serve(
     let has_left = ending == Ending::Close;
     let framing = Framing::ByFrames { grace: (!has_left && !session.has_been_read()).then_some(grace) };
     let answer = match ending {
-        Ending::Refuse(error) if session.may_speak() => session.last_word(error.fault).to_vec(),
+        Ending::Refuse(error) if session.may_speak() => session.final_goaway(error.fault).to_vec(),
         Ending::Refuse(_) | Ending::Linger | Ending::Abandon | Ending::Tunnel | Ending::Close | Ending::Reset => {
             Vec::new()
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::detection::first_line::Reading;
 use crate::detection::protocol::{HTTP2_PREFACE, Protocol, Verdict, detect, may_begin_http2};
-use crate::detection::sentry::Sentry;
+use crate::detection::request_guard::RequestGuard;
 use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
 
@@ -35,8 +35,8 @@ pub(super) struct Opening {
 pub(super) enum Opened {
     Http1,
     Http2,
-    /// With a sentry where a request could still begin in it, and none may pass unseen.
-    Tunnel(TunnelKind, Option<Sentry>),
+    /// With a guard where a request could still begin in it, and none may pass unseen.
+    Tunnel(TunnelKind, Option<RequestGuard>),
 }
 
 impl Opening {
@@ -134,11 +134,11 @@ impl Opening {
             return Opened::Tunnel(kind, None);
         }
         let Pair { from_client, from_app, .. } = &self.pair;
-        let mut sentry = Sentry::default();
-        sentry.app_says(from_app.buffer.unexamined());
-        match sentry.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+        let mut guard = RequestGuard::default();
+        guard.app_says(from_app.buffer.unexamined());
+        match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
             Reading::Request => Opened::Http1,
-            Reading::Open => Opened::Tunnel(kind, Some(sentry)),
+            Reading::Open => Opened::Tunnel(kind, Some(guard)),
             Reading::Harmless => Opened::Tunnel(kind, None),
         }
     }

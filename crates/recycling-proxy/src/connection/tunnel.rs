@@ -4,18 +4,18 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::{Shared, unless_asked};
-use crate::detection::sentry::Sentry;
+use crate::detection::request_guard::RequestGuard;
 use crate::memory::Account;
 use crate::transport::pair::Pair;
 use crate::tunnel::{Tunnel, TunnelKind};
 
-/// Tunnels until both sides have ended. One in which the app has said nothing makes room for others; behind that, an end may
+/// Tunnels until both sides have ended. One in which the app has said nothing can be evicted; behind that, an end may
 /// destroy something.
 pub(super) async fn serve(
     shared: &Shared,
     kind: TunnelKind,
     pair: Pair,
-    sentry: Option<Sentry>,
+    guard: Option<RequestGuard>,
     max_age: Option<Duration>,
     account: &Account,
 ) {
@@ -27,13 +27,16 @@ pub(super) async fn serve(
         account.is_useful();
         shared.hold.app_answered();
     };
-    let mut tunnel = pin!(Tunnel::new(pair, sentry).run(max_age, answered));
+    let mut tunnel = pin!(Tunnel::new(pair, guard).run(max_age, answered));
     let end = loop {
         if let Some(end) = unless_asked(account, &mut tunnel).await {
             break end;
         }
         if account.is_new() {
-            tracing::debug!(kind = kind.label(), "a tunnel in which the app has said nothing has made room");
+            tracing::debug!(
+                kind = kind.label(),
+                "a tunnel in which the app has said nothing was closed to free memory"
+            );
             return;
         }
         account.stays();

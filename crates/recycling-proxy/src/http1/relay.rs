@@ -66,9 +66,9 @@ impl<O: Observer> Relay<O> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// How the connection ends where its memory or its place is needed for others; `None` where that would break an exchange
+    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break an exchange
     /// off in which nobody but the app is waited for.
-    pub(crate) fn makes_room(&self) -> Option<Ending> {
+    pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
         let conversation = &self.conversation;
         if self.from_client.is_owed() || self.from_app.is_owed() || conversation.response_is_open() {
             let waits_for_app = !self.from_app.is_owed() && conversation.request_is_done();
@@ -193,7 +193,7 @@ impl<O: Observer> Relay<O> {
             }
             return true;
         }
-        if self.from_client.is_deaf() && answered && self.conversation.response_is_done() {
+        if self.from_client.is_write_closed() && answered && self.conversation.response_is_done() {
             self.conversation.note(Event::AppEnded);
             return true;
         }
@@ -209,7 +209,7 @@ impl<O: Observer> Relay<O> {
     fn app_may_read(&self) -> bool {
         let is_under_way = self.conversation.request_is_open() || self.from_client.is_owed();
         let has_ended = self.from_app.source_ended() && self.from_app.is_empty();
-        has_ended && is_under_way && !self.from_client.is_deaf() && !self.from_client.has_passed_end()
+        has_ended && is_under_way && !self.from_client.is_write_closed() && !self.from_client.has_passed_end()
     }
 
     /// Passes on the ends of both directions, each when it has come; whether one was passed now.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::fault::Fault;
-use super::goodbye::Goodbye;
+use super::graceful_shutdown::GracefulShutdown;
 use super::session::{ProtocolError, Session};
 use crate::relay::ending;
 use crate::relay::observer::Observer;
@@ -36,7 +36,7 @@ pub(crate) struct Relay<O> {
     observer: O,
     grace: Duration,
     drain: Drain,
-    step: Patience<Goodbye>,
+    step: Patience<GracefulShutdown>,
     progress: Progress,
     background: Background,
 }
@@ -53,7 +53,7 @@ struct Progress {
 /// What the connection knows of the drain.
 enum Drain {
     Awaited(Pin<Box<dyn Future<Output = Instant> + Send>>),
-    /// It has begun, and the goodbye could not be said yet; for how long responses are waited for.
+    /// It has begun, and GOAWAY could not be sent yet; for how long responses are waited for.
     Begun(Pin<Box<Sleep>>),
     /// It is about to end.
     Ending,
@@ -72,7 +72,7 @@ pub(crate) struct Parts<O> {
 pub(crate) type Ending = ending::Ending<ProtocolError>;
 
 impl<O: Observer> Relay<O> {
-    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive the goodbye.
+    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive GOAWAY.
     pub(crate) fn new(
         pair: Pair,
         session: Session,
@@ -107,9 +107,9 @@ impl<O: Observer> Relay<O> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// How the connection ends where its memory or its place is needed for others; `None` where that would break streams off
+    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break streams off
     /// in which nobody but the app is waited for.
-    pub(crate) fn makes_room(&self) -> Option<Ending> {
+    pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
         if self.from_client.is_owed() || self.from_app.is_owed() {
             Some(Ending::Reset)
         } else {
@@ -160,7 +160,7 @@ impl<O: Observer> Relay<O> {
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let moved =
             self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
-        self.progress.heard |= moved && self.session.goodbye().awaits_answer();
+        self.progress.heard |= moved && self.session.shutdown().awaits_answer();
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|error| self.refuse(error))?;
@@ -246,14 +246,14 @@ impl<O: Observer> Relay<O> {
         Ok(!in_flight && self.session.nothing_in_flight(&mut self.from_app.buffer))
     }
 
-    /// Whether a step of the goodbye was taken because its time was up.
+    /// Whether a step of the graceful shutdown was taken because its time was up.
     fn time(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        let goodbye = self.session.goodbye();
-        let bound = goodbye.bound(self.grace);
-        let awaited = bound.map(|_| goodbye);
-        let bound = |_: Goodbye| bound.unwrap_or_default();
+        let shutdown = self.session.shutdown();
+        let bound = shutdown.bound(self.grace);
+        let awaited = bound.map(|_| shutdown);
+        let bound = |_: GracefulShutdown| bound.unwrap_or_default();
         let mut step = self.step.poll(awaited, bound, cx);
-        if step.is_ready() && goodbye.awaits_answer() && self.client_makes_progress(bound(goodbye)) {
+        if step.is_ready() && shutdown.awaits_answer() && self.client_makes_progress(bound(shutdown)) {
             self.step = Patience::default();
             step = self.step.poll(awaited, bound, cx);
         }
@@ -267,7 +267,7 @@ impl<O: Observer> Relay<O> {
         if !was_retired {
             self.note_retirement();
         }
-        Ok(self.session.goodbye() != goodbye)
+        Ok(self.session.shutdown() != shutdown)
     }
 
     /// Whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has yet to

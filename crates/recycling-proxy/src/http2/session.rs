@@ -1,11 +1,11 @@
-//! The pure core of the HTTP/2 relay: which frames pass, and when the goodbye is said.
+//! The pure core of the HTTP/2 relay: which frames pass, and when GOAWAY is sent.
 
 use super::addition::Addition;
 use super::fault::Fault;
 use super::frame::{
     ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, max_frame_size, ping, setting,
 };
-use super::goodbye::Goodbye;
+use super::graceful_shutdown::GracefulShutdown;
 use super::profile::Profile;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
@@ -20,7 +20,7 @@ pub struct Session {
     from_client: Walk,
     from_app: Walk,
     streams: Streams,
-    goodbye: Goodbye,
+    shutdown: GracefulShutdown,
     /// Says which place of the first GOAWAY costs the client least.
     profile: Profile,
     limits: Limits,
@@ -35,7 +35,7 @@ pub struct Session {
     retired: Option<RetireReason>,
     /// Before the app's own SETTINGS has passed, a GOAWAY would be the first frame that the client sees.
     app_has_spoken: bool,
-    /// The app says goodbye itself.
+    /// The app sends a GOAWAY itself.
     app_leaves: bool,
     /// What the app speaks, by its first byte.
     app: Tongue,
@@ -87,7 +87,7 @@ impl Session {
             from_client: Walk::of_client(),
             from_app: Walk::of_app(),
             streams: Streams::default(),
-            goodbye: Goodbye::None,
+            shutdown: GracefulShutdown::None,
             profile: Profile::default(),
             limits,
             pings: Pings { first: ping, last: ping.map(|octet| !octet) },
@@ -109,9 +109,9 @@ impl Session {
         Self { addition: client.map(|client| Box::new(Addition::of(client))), ..self }
     }
 
-    /// How far the goodbye has come.
-    pub const fn goodbye(&self) -> Goodbye {
-        self.goodbye
+    /// How far the graceful shutdown has come.
+    pub const fn shutdown(&self) -> GracefulShutdown {
+        self.shutdown
     }
 
     /// Why the connection was retired, if it was.
@@ -129,7 +129,7 @@ impl Session {
         self.answers
     }
 
-    /// Whether the client has opened a stream after it has had the time to heed the goodbye. Before that, one may have
+    /// Whether the client has opened a stream after it has had the time to heed GOAWAY. Before that, one may have
     /// been on its way.
     pub const fn was_ignored(&self) -> bool {
         self.ignored
@@ -206,7 +206,7 @@ impl Session {
                 if self.streams.is_full() {
                     return Err(Fault::TooManyStreams);
                 }
-                self.ignored |= self.goodbye == Goodbye::Finishing;
+                self.ignored |= self.shutdown == GracefulShutdown::Finishing;
                 self.streams.open(stream);
                 self.started = self.started.saturating_add(1);
                 if self.started >= self.limits.requests() && self.limit_reached_at.is_none() {
@@ -236,16 +236,16 @@ impl Session {
             return false;
         }
         let (first, last) = (payload == self.pings.first, payload == self.pings.last);
-        match &mut self.goodbye {
-            Goodbye::Asked if first => self.goodbye = Goodbye::Settling,
-            Goodbye::Told { has_read, .. } => *has_read |= last,
-            Goodbye::None
-            | Goodbye::Due { .. }
-            | Goodbye::AtEnd { .. }
-            | Goodbye::Said
-            | Goodbye::Asked
-            | Goodbye::Settling
-            | Goodbye::Finishing => {}
+        match &mut self.shutdown {
+            GracefulShutdown::Asked if first => self.shutdown = GracefulShutdown::Settling,
+            GracefulShutdown::Told { has_read, .. } => *has_read |= last,
+            GracefulShutdown::None
+            | GracefulShutdown::Due { .. }
+            | GracefulShutdown::AtEnd { .. }
+            | GracefulShutdown::Said
+            | GracefulShutdown::Asked
+            | GracefulShutdown::Settling
+            | GracefulShutdown::Finishing => {}
         }
         first || last
     }
@@ -253,21 +253,21 @@ impl Session {
     /// A stream behind the last one that we promised to serve: the client repeats it elsewhere (RFC 9113 §6.8), so the
     /// app must not see it. Nor any other field block then, for the app could no longer read it.
     const fn comes_too_late(&self, header: FrameHeader) -> bool {
-        match self.goodbye {
-            Goodbye::Told { last, .. } => {
+        match self.shutdown {
+            GracefulShutdown::Told { last, .. } => {
                 header.stream > last || matches!(header.kind, Kind::Headers | Kind::Continuation)
             }
-            Goodbye::None
-            | Goodbye::Due { .. }
-            | Goodbye::AtEnd { .. }
-            | Goodbye::Said
-            | Goodbye::Asked
-            | Goodbye::Settling
-            | Goodbye::Finishing => false,
+            GracefulShutdown::None
+            | GracefulShutdown::Due { .. }
+            | GracefulShutdown::AtEnd { .. }
+            | GracefulShutdown::Said
+            | GracefulShutdown::Asked
+            | GracefulShutdown::Settling
+            | GracefulShutdown::Finishing => false,
         }
     }
 
-    /// Clears what may pass of the app's bytes, and puts the goodbye in where its time has come.
+    /// Clears what may pass of the app's bytes, and inserts GOAWAY where its time has come.
     pub fn examine_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), ProtocolError> {
         self.walk_app(buffer, moment).map_err(ProtocolError::app)
     }
@@ -295,7 +295,7 @@ impl Session {
                     if header.kind == Kind::Headers
                         && let Some(reason) = self.verdict(header.stream, &moment)
                     {
-                        self.goodbye = Goodbye::Due { stream: header.stream, reason };
+                        self.shutdown = GracefulShutdown::Due { stream: header.stream, reason };
                         return Ok(());
                     }
                     self.note_app(header, buffer);
@@ -306,9 +306,9 @@ impl Session {
         Ok(())
     }
 
-    /// Whether what comes from the app waits for the goodbye that is due.
+    /// Whether what comes from the app waits for the GOAWAY that is due.
     pub const fn holds_app(&self) -> bool {
-        matches!(self.goodbye, Goodbye::Due { .. })
+        matches!(self.shutdown, GracefulShutdown::Due { .. })
     }
 
     fn note_app(&mut self, header: FrameHeader, buffer: &Buffer) {
@@ -319,7 +319,7 @@ impl Session {
             Kind::Headers => self.streams.answered(header.stream),
             Kind::RstStream => self.streams.reset(header.stream),
             Kind::Settings => self.app_has_spoken = true,
-            Kind::GoAway => self.app_says_goodbye(),
+            Kind::GoAway => self.app_sends_goaway(),
             Kind::PushPromise => {
                 if let Some(promised) = header.promised(buffer.unexamined()) {
                     self.streams.promised(promised);
@@ -333,13 +333,17 @@ impl Session {
     }
 
     /// It ends the connection, and ours must not name a later stream than its own does (RFC 9113 §6.8).
-    const fn app_says_goodbye(&mut self) {
+    const fn app_sends_goaway(&mut self) {
         self.app_leaves = true;
-        match self.goodbye {
-            Goodbye::AtEnd { .. } | Goodbye::Said | Goodbye::Asked | Goodbye::Settling | Goodbye::Finishing => {
-                self.goodbye = Goodbye::None;
+        match self.shutdown {
+            GracefulShutdown::AtEnd { .. }
+            | GracefulShutdown::Said
+            | GracefulShutdown::Asked
+            | GracefulShutdown::Settling
+            | GracefulShutdown::Finishing => {
+                self.shutdown = GracefulShutdown::None;
             }
-            Goodbye::None | Goodbye::Due { .. } | Goodbye::Told { .. } => {}
+            GracefulShutdown::None | GracefulShutdown::Due { .. } | GracefulShutdown::Told { .. } => {}
         }
     }
 
@@ -357,12 +361,14 @@ impl Session {
     }
 
     const fn may_begin(&self) -> bool {
-        matches!(self.goodbye, Goodbye::None | Goodbye::AtEnd { .. }) && self.app_has_spoken && !self.app_leaves
+        matches!(self.shutdown, GracefulShutdown::None | GracefulShutdown::AtEnd { .. })
+            && self.app_has_spoken
+            && !self.app_leaves
     }
 
-    /// Whether the goodbye waits for the end of the response on this stream.
+    /// Whether GOAWAY waits for the end of the response on this stream.
     const fn is_awaited(&self, stream: u32) -> bool {
-        matches!(self.goodbye, Goodbye::AtEnd { stream: awaited, .. } if awaited == stream)
+        matches!(self.shutdown, GracefulShutdown::AtEnd { stream: awaited, .. } if awaited == stream)
     }
 
     /// Whether the first GOAWAY stands better behind the response on this stream than in front of it.
@@ -370,35 +376,35 @@ impl Session {
         self.profile.abandons_streams() && self.streams.has_none_but(stream)
     }
 
-    /// Says goodbye behind the response for which it has waited, or gives that up where another stream is open by now.
+    /// Sends GOAWAY behind the response for which it has waited, or gives that up where another stream is open by now.
     fn follow_response(&mut self, from_app: &mut Buffer) {
-        let Goodbye::AtEnd { stream, reason } = self.goodbye else { return };
+        let GracefulShutdown::AtEnd { stream, reason } = self.shutdown else { return };
         if self.streams.awaits_app(stream) || !self.from_app.is_at_boundary() {
             return;
         }
         if self.streams.has_none_but(stream) {
             from_app.put_in(&first_goaway());
             self.retired = Some(reason);
-            self.goodbye = Goodbye::Said;
+            self.shutdown = GracefulShutdown::Said;
         } else {
             // The next response has it in front.
             self.profile.forget();
-            self.goodbye = Goodbye::None;
+            self.shutdown = GracefulShutdown::None;
         }
     }
 
-    /// The pod drains: says goodbye now, where no response is awaited; otherwise the next one does it, unless the drain
+    /// The pod drains: sends GOAWAY now, where no response is awaited; otherwise the next one does it, unless the drain
     /// `is_ending`.
     pub fn drain(&mut self, is_ending: bool, from_app: &mut Buffer) -> bool {
         let may_interrupt = is_ending || self.streams.all_answered();
         let now = self.may_begin() && may_interrupt && self.from_app.is_at_boundary();
         if now {
-            self.begin_goodbye(RetireReason::Drain, from_app);
+            self.begin_shutdown(RetireReason::Drain, from_app);
         }
         now
     }
 
-    fn begin_goodbye(&mut self, reason: RetireReason, from_app: &mut Buffer) {
+    fn begin_shutdown(&mut self, reason: RetireReason, from_app: &mut Buffer) {
         from_app.put_in(&first_goaway());
         self.retired = Some(reason);
         self.ask(from_app);
@@ -406,33 +412,33 @@ impl Session {
 
     fn ask(&mut self, from_app: &mut Buffer) {
         from_app.put_in(&ping(self.pings.first));
-        self.goodbye = Goodbye::Asked;
+        self.shutdown = GracefulShutdown::Asked;
     }
 
     /// The bound of the present step has passed; `false` where the connection ends with it.
     pub fn step_is_over(&mut self, from_app: &mut Buffer) -> bool {
-        match self.goodbye {
-            Goodbye::None | Goodbye::AtEnd { .. } => true,
-            Goodbye::Due { stream, reason } if self.is_better_told_at_the_end_of(stream) => {
-                self.goodbye = Goodbye::AtEnd { stream, reason };
+        match self.shutdown {
+            GracefulShutdown::None | GracefulShutdown::AtEnd { .. } => true,
+            GracefulShutdown::Due { stream, reason } if self.is_better_told_at_the_end_of(stream) => {
+                self.shutdown = GracefulShutdown::AtEnd { stream, reason };
                 true
             }
-            Goodbye::Due { reason, .. } => {
-                self.begin_goodbye(reason, from_app);
+            GracefulShutdown::Due { reason, .. } => {
+                self.begin_shutdown(reason, from_app);
                 true
             }
-            Goodbye::Said => {
+            GracefulShutdown::Said => {
                 // In the middle of a frame, the PING waits for its end: the app's next bytes come here again.
                 if self.from_app.is_at_boundary() {
                     self.ask(from_app);
                 }
                 true
             }
-            Goodbye::Asked | Goodbye::Settling => {
-                self.goodbye = Goodbye::Finishing;
+            GracefulShutdown::Asked | GracefulShutdown::Settling => {
+                self.shutdown = GracefulShutdown::Finishing;
                 true
             }
-            Goodbye::Finishing => {
+            GracefulShutdown::Finishing => {
                 // In the middle of a frame that the app does not finish, nothing more can be said.
                 let may_speak = self.from_app.is_at_boundary();
                 if may_speak {
@@ -440,13 +446,14 @@ impl Session {
                 }
                 may_speak
             }
-            Goodbye::Told { .. } => false,
+            GracefulShutdown::Told { .. } => false,
         }
     }
 
     /// Notes that nothing is in flight; whether that is the moment to name the last stream.
     pub fn nothing_in_flight(&mut self, from_app: &mut Buffer) -> bool {
-        let now = self.goodbye == Goodbye::Finishing && self.streams.is_empty() && self.from_app.is_at_boundary();
+        let now =
+            self.shutdown == GracefulShutdown::Finishing && self.streams.is_empty() && self.from_app.is_at_boundary();
         if now {
             self.tell_last_stream(from_app);
         }
@@ -456,12 +463,12 @@ impl Session {
     fn tell_last_stream(&mut self, from_app: &mut Buffer) {
         let last = self.streams.last();
         from_app.put_in(&[goaway(last, ErrorCode::NoError), ping(self.pings.last)].concat());
-        self.goodbye = Goodbye::Told { last, has_read: false };
+        self.shutdown = GracefulShutdown::Told { last, has_read: false };
     }
 
     /// Whether the client has read everything, as its answer to the PING behind it shows.
     pub const fn has_been_read(&self) -> bool {
-        matches!(self.goodbye, Goodbye::Told { has_read: true, .. })
+        matches!(self.shutdown, GracefulShutdown::Told { has_read: true, .. })
     }
 
     /// Frames that have passed or were taken out so far.
@@ -480,7 +487,7 @@ impl Session {
     }
 
     /// The frame that ends the connection for this fault.
-    pub fn last_word(&self, fault: Fault) -> [u8; 17] {
+    pub fn final_goaway(&self, fault: Fault) -> [u8; 17] {
         goaway(self.streams.last(), fault.code())
     }
 

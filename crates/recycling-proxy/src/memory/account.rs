@@ -24,7 +24,7 @@ impl Place {
     pub(super) fn new(memory: &Arc<Memory>) -> Self {
         let account = Account {
             memory: Arc::clone(memory),
-            number: memory.roster().next_number(),
+            number: memory.eviction().next_number(),
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             for_kernel: AtomicUsize::new(0),
@@ -35,7 +35,7 @@ impl Place {
             asked: Notify::new(),
         };
         let account = Arc::new(account);
-        memory.roster().insert(&account, Instant::now());
+        memory.eviction().insert(&account, Instant::now());
         Self(account)
     }
 
@@ -57,7 +57,7 @@ impl Drop for Place {
 ///   └───────── a head or handshake that needs memory ─────────▲ (again with each such head)
 /// ```
 ///
-/// New and Unfinished connections are listed in the [`Roster`](super::roster::Roster), from which the oldest is asked to
+/// New and Unfinished connections are listed in the [`EvictionIndex`](super::eviction::EvictionIndex), from which the oldest is asked to
 /// leave.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -105,7 +105,7 @@ impl Account {
     /// one of those that leave when memory is short. `false` where others have to leave first: ask again.
     pub(crate) fn take_unfinished(self: &Arc<Self>, bytes: usize) -> bool {
         self.is_listed.store(true, Ordering::Relaxed);
-        self.memory.roster().begin_message(self);
+        self.memory.eviction().begin_message(self);
         let taken = self.take(bytes, Use::Unfinished);
         if !taken {
             self.memory.make_room_for_message(bytes);
@@ -167,7 +167,7 @@ impl Account {
     pub(crate) fn is_useful(&self) {
         // Asked with every request: the lock is taken for the first one, and behind a long head.
         if self.is_listed.swap(false, Ordering::Relaxed) {
-            self.memory.roster().is_useful(self.number);
+            self.memory.eviction().is_useful(self.number);
         }
     }
 

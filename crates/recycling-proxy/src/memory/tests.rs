@@ -1,9 +1,9 @@
-//! Who gets memory and who makes room, without a socket.
+//! Who gets memory and who is evicted, without a socket.
 
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready, task};
 
-use super::roster::{GRACE, STILL};
+use super::eviction::{GRACE, STILL};
 use super::*;
 
 /// Room for `places` connections, and for as many bytes besides as they take.
@@ -62,7 +62,7 @@ async fn a_place_is_free_again_when_its_connection_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_that_has_said_nothing_useful_makes_room() {
+async fn the_oldest_that_has_said_nothing_useful_is_evicted() {
     let memory = memory(3);
     let mut held = places(&memory, 3);
     held[0].account().is_useful();
@@ -133,12 +133,12 @@ fn who_leaves_gives_everything_back() {
     place.account().give(10);
     drop(place);
     assert_eq!(memory.pool.taken(), 0);
-    assert!(memory.roster().oldest_unfinished().is_none());
-    assert!(memory.roster().least_useful(Instant::now()).is_none());
+    assert!(memory.eviction().oldest_unfinished().is_none());
+    assert!(memory.eviction().least_useful(Instant::now()).is_none());
 }
 
 #[test]
-fn who_lingers_makes_room_first() {
+fn who_lingers_is_evicted_first() {
     let memory = memory(3);
     let held = places(&memory, 3);
     held[2].account().is_useful();
@@ -172,7 +172,7 @@ async fn who_stands_still_leaves_what_the_kernel_has_taken_for_it() {
         place.account().is_useful();
     }
     memory.balance(Instant::now());
-    memory.roster().look(Instant::now());
+    memory.eviction().look(Instant::now());
     advance(STILL).await;
     held[0].account().has_moved();
     memory.pool.note_kernel(memory.pool.size() - 4 * OF_A_CONNECTION);

@@ -59,7 +59,7 @@ enum Sink {
     /// It was sent a FIN.
     Ended,
     /// It takes no more; it may still have something to say.
-    Deaf,
+    WriteClosed,
 }
 
 impl Flow {
@@ -240,7 +240,7 @@ impl Flow {
     /// As [`Flow::flush`], for a sink that may have answered early and closed: what comes for it is dropped from then on,
     /// so that the source is not kept from reading that answer.
     pub(crate) fn flush_or_drop(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
-        if self.sink == Sink::Deaf {
+        if self.sink == Sink::WriteClosed {
             self.buffer.discard();
             return false;
         }
@@ -252,7 +252,7 @@ impl Flow {
 
     /// The sink takes no more: what is on its way is dropped.
     pub(crate) fn give_up_sink(&mut self) {
-        self.sink = Sink::Deaf;
+        self.sink = Sink::WriteClosed;
         self.pipe = None;
         self.buffer.discard();
     }
@@ -287,8 +287,8 @@ impl Flow {
     }
 
     /// Whether the sink takes no more.
-    pub(crate) fn is_deaf(&self) -> bool {
-        self.sink == Sink::Deaf
+    pub(crate) fn is_write_closed(&self) -> bool {
+        self.sink == Sink::WriteClosed
     }
 
     /// Whether nothing is in flight.

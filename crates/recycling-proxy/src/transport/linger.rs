@@ -28,7 +28,7 @@ const RECHECK: Duration = Duration::from_millis(100);
 const READ: usize = 512;
 
 /// The time in which a client must take an answer of ours, once it has acknowledged all that went before.
-const LAST_WORD_TIME: Duration = Duration::from_secs(5);
+const LAST_WRITE_TIME: Duration = Duration::from_secs(5);
 
 /// Writes an answer of ours; returns the client, which is to be lingered for, unless it does not take it.
 pub(crate) async fn write_last(mut client: Wire, answer: &[u8]) -> Option<Wire> {
@@ -36,7 +36,7 @@ pub(crate) async fn write_last(mut client: Wire, answer: &[u8]) -> Option<Wire> 
     let written = async {
         let mut written = pin!(client.write_all(answer));
         loop {
-            match timeout(LAST_WORD_TIME, &mut written).await {
+            match timeout(LAST_WRITE_TIME, &mut written).await {
                 Err(_) if is_owed(queue) => {}
                 Ok(written) => return written.is_ok(),
                 Err(_) => return false,

@@ -115,7 +115,7 @@ async fn in_every_state_of_http2() -> TestResult {
             ("idle", UNREACHED, false, &b""[..]),
             ("stream open", UNREACHED, true, b""),
             ("response half sent", UNREACHED, true, &half),
-            ("goodbye begun", 1, true, &half),
+            ("GOAWAY begun", 1, true, &half),
         ] {
             let outcome = async {
                 let stage = Stage::with_limit(limit).await?;

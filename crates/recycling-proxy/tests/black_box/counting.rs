@@ -100,7 +100,7 @@ async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult
         app.send(http2_stage::response(1)).await?;
         let ping = first_step(&mut client).await?;
         client.expect(http2_stage::response(1)).await?;
-        // On its way when the client learned of the goodbye: served, and nobody's fault.
+        // On its way when the client learned of GOAWAY: served, and nobody's fault.
         http2_stage::exchange(&mut client, &mut app, 3).await?;
         client.send(frame(PING, ACK, 0, &ping)).await?;
         last_step(&mut client, 3).await?;

@@ -23,7 +23,7 @@ enum Ends {
     EndStream,
     Trailers,
     Reset,
-    /// With `END_STREAM`, and then the app says goodbye and closes.
+    /// With `END_STREAM`, and then the app sends GOAWAY and closes.
     AppLeaves,
 }
 

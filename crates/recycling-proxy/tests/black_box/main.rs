@@ -23,7 +23,7 @@ mod hidden_requests;
 mod http2_clients;
 mod http2_floods;
 mod http2_frames;
-mod http2_goodbye;
+mod http2_graceful_shutdown;
 mod http2_slow_readers;
 mod http2_stage;
 mod in_pod;

@@ -85,7 +85,7 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
     assert_eq!(ending, Ending::Linger);
     assert!(waited >= GRACE && waited < GRACE + Duration::from_secs(1), "{waited:?}");
     assert_eq!(*relay.observer.retired.borrow(), [RetireReason::MaxRequests]);
-    assert_eq!(relay.observer.answers.get(), 3, "a response, another, and a message behind the goodbye");
+    assert_eq!(relay.observer.answers.get(), 3, "a response, another, and a message behind the GOAWAY");
 }
 
 /// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it, and
@@ -225,7 +225,7 @@ async fn unanswered(speaks: bool) -> Duration {
         ending = relay.run() => assert_eq!(ending, Ending::Linger),
         () = both => {}
     }
-    assert_eq!(relay.session.goodbye(), Goodbye::Told { last: 3, has_read: false });
+    assert_eq!(relay.session.shutdown(), GracefulShutdown::Told { last: 3, has_read: false });
     begun.elapsed()
 }
 

@@ -187,7 +187,7 @@ fn the_first_step_comes_just_before_the_limits_response() {
 
 /// The response that announces, and what follows it, wait for the moment at which it may be said.
 #[test]
-fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
+fn what_the_app_says_is_held_back_until_the_goaway_may_be_sent() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
@@ -197,7 +197,7 @@ fn what_the_app_says_is_held_back_until_the_goodbye_may_be_said() {
     for passes in [&before[..], b""] {
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
         assert_eq!(take(&mut dialogue.from_app), passes);
-        assert_eq!(dialogue.session.goodbye(), Goodbye::Due { stream: 1, reason: RetireReason::MaxRequests });
+        assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Due { stream: 1, reason: RetireReason::MaxRequests });
         assert_eq!(dialogue.session.retired(), None);
     }
     assert_eq!(dialogue.client(&headers(3)), headers(3), "the client is not held back");
@@ -273,16 +273,16 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
     dialogue.app(&headers(1));
     assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client knew");
     assert_eq!(dialogue.client(&ping_ack(*b"theirown")), ping_ack(*b"theirown"));
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Asked);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Settling);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Settling);
     assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
     assert_eq!(dialogue.elapse(), b"", "two streams are open");
     dialogue.app(&headers(3));
     assert_eq!(dialogue.rest(), b"");
     dialogue.app(&headers(5));
     assert_eq!(dialogue.rest(), last_step(5));
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 5, has_read: false });
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 5, has_read: false });
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
 }
 
@@ -292,14 +292,14 @@ fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
     assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "nobody else's, whenever it comes");
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Asked);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
     dialogue.client(&ping_ack(OUR_PING));
     assert_eq!(dialogue.elapse(), last_step(1));
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
     assert!(!dialogue.session.has_been_read(), "that was the first");
     assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"");
     assert!(dialogue.session.has_been_read());
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Told { last: 1, has_read: true });
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 1, has_read: true });
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_client_that_never_answers_is_told_all_the_same() {
 }
 
 #[test]
-fn streams_against_the_goodbye_are_served_for_as_long_as_another_is_open() {
+fn streams_against_the_goaway_are_served_for_as_long_as_another_is_open() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&[headers(1), frame(1, 0x4, 3, b"upload")].concat());
     dialogue.app(&headers(1));
@@ -361,7 +361,7 @@ fn streams_that_outlive_the_grace_end_with_the_connection() {
     dialogue.app(&headers(1));
     dialogue.client(&ping_ack(OUR_PING));
     assert_eq!(dialogue.elapse(), b"");
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Finishing);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Finishing);
     dialogue.app(&frame(0, 0, 3, b"more")[..11]);
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "a frame that does not end has no boundary");
     dialogue.app(&frame(0, 0, 3, b"more")[11..]);
@@ -459,23 +459,23 @@ fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
 }
 
 #[test]
-fn an_app_that_leaves_says_its_own_goodbye() {
+fn an_app_that_leaves_sends_its_own_goaway() {
     let mut dialogue = Dialogue::opened(1);
-    let goodbye = goaway(1, ErrorCode::NoError).to_vec();
+    let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
     dialogue.client(&headers(1));
-    assert_eq!(dialogue.app(&[goodbye.clone(), headers(1)].concat()), [goodbye, headers(1)].concat());
+    assert_eq!(dialogue.app(&[of_the_app.clone(), headers(1)].concat()), [of_the_app, headers(1)].concat());
     assert_eq!(dialogue.session.retired(), None);
 }
 
 #[test]
-fn the_apps_goodbye_takes_the_place_of_ours() {
+fn the_apps_goaway_takes_the_place_of_ours() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
     dialogue.client(&[ping_ack(OUR_PING), headers(3)].concat());
-    let goodbye = goaway(1, ErrorCode::NoError).to_vec();
-    assert_eq!(dialogue.app(&goodbye), goodbye);
-    assert_eq!(dialogue.session.goodbye(), Goodbye::None, "a last stream above the app's would be a lie");
+    let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
+    assert_eq!(dialogue.app(&of_the_app), of_the_app);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::None, "a last stream above the app's would be a lie");
     dialogue.app(&headers(3));
     assert_eq!(dialogue.rest(), b"");
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
@@ -578,13 +578,13 @@ fn a_client_that_abandons_streams_is_told_behind_its_response() {
         assert_eq!(dialogue.app(&headers(last + 2)), headers(last + 2));
         assert_eq!(dialogue.elapse(), ping(OUR_PING));
         assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
-        assert_eq!(dialogue.session.goodbye(), Goodbye::Settling);
+        assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Settling);
         assert_eq!(dialogue.elapse(), last_step(last + 2));
     }
 }
 
 #[test]
-fn its_goodbye_follows_the_end_of_the_response_and_no_other_frame() {
+fn its_goaway_follows_the_end_of_the_response_and_no_other_frame() {
     let mut dialogue = abandoning(1);
     dialogue.client(&headers(1));
     let begin = [frame(1, 0x4, 1, b"103"), frame(1, 0x4, 1, b"200"), frame(0, 0, 1, b"message")].concat();
@@ -595,17 +595,17 @@ fn its_goodbye_follows_the_end_of_the_response_and_no_other_frame() {
     let window = frame(8, 0, 0, &[0, 0, 1, 0]);
     let expected = [rest, &first_goaway(), &window].concat();
     assert_eq!(dialogue.app(&[rest, &window].concat()), expected);
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Said);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Said);
     // In the middle of a frame the PING has to wait.
     assert_eq!(dialogue.app(&window[..10]), window[..10]);
     assert_eq!(dialogue.elapse(), b"");
-    assert_eq!(dialogue.session.goodbye(), Goodbye::Said);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Said);
     dialogue.app(&window[10..]);
     assert_eq!(dialogue.elapse(), ping(OUR_PING));
 }
 
 #[test]
-fn with_other_streams_open_its_goodbye_stands_in_front() {
+fn with_other_streams_open_its_goaway_stands_in_front() {
     let mut dialogue = abandoning(2);
     dialogue.client(&[headers(1), headers(3)].concat());
     assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
@@ -614,7 +614,7 @@ fn with_other_streams_open_its_goodbye_stands_in_front() {
     overtaken.client(&headers(1));
     let begin = frame(1, 0x4, 1, b"200");
     assert_eq!(overtaken.app(&begin), begin);
-    assert!(matches!(overtaken.session.goodbye(), Goodbye::AtEnd { stream: 1, .. }));
+    assert!(matches!(overtaken.session.shutdown(), GracefulShutdown::AtEnd { stream: 1, .. }));
     overtaken.client(&headers(3));
     let end = frame(0, 1, 1, b"");
     assert_eq!(overtaken.app(&end), end);
@@ -666,14 +666,14 @@ fn a_drain_does_not_wait_for_the_end_of_a_long_response() {
 }
 
 #[test]
-fn the_apps_goodbye_takes_the_place_of_one_that_waits() {
-    let goodbye = goaway(1, ErrorCode::NoError).to_vec();
+fn the_apps_goaway_takes_the_place_of_one_that_waits() {
+    let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
     for ended in [false, true] {
         let mut dialogue = abandoning(1);
         dialogue.client(&headers(1));
         dialogue.app(&frame(1, if ended { 0x5 } else { 0x4 }, 1, b"200"));
-        assert_eq!(dialogue.app(&goodbye), goodbye);
-        assert_eq!(dialogue.session.goodbye(), Goodbye::None);
+        assert_eq!(dialogue.app(&of_the_app), of_the_app);
+        assert_eq!(dialogue.session.shutdown(), GracefulShutdown::None);
         let end = frame(0, 1, 1, b"");
         assert_eq!(dialogue.app(&end), end);
     }

@@ -30,14 +30,14 @@ const ACK_TIME: Duration = Duration::from_secs(10);
 /// The answer alone does not prove that no stream is on its way: a client's reader answers while its writer still
 /// opens one. Nothing is lost by waiting.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
-/// The bound on streams that outlive the goodbye: for streaming calls that last. Also on PINGs that are not answered by a client
+/// The bound on streams that outlive GOAWAY: for streaming calls that last. Also on PINGs that are not answered by a client
 /// that makes progress, and on the time for which one that has paused is waited for at the end.
 const LONGEST_GRACE: Duration = Duration::from_hours(1);
 /// The time for a client that has read everything to close by itself; for one that has not shown that it has, the time without
 /// progress after which it gets our FIN. A FIN destroys nothing: it comes behind everything else.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// How far the goodbye has come.
+/// How far the graceful shutdown has come.
 ///
 /// ```text
 /// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ Asked
@@ -57,13 +57,13 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// The first GOAWAY has two places, each measured (docs/CLIENTS-AND-GOAWAY.md):
 ///
 /// - In front of a response's fields: the client has just waited, and has read that the connection takes no more streams before
-///   it acts on the response. Behind the response Node's http2 would fail the request that it sends on reading it: 68 of 76 goodbyes.
+///   it acts on the response. Behind the response Node's http2 would fail the request that it sends on reading it: 68 of 76 GOAWAYs.
 /// - Behind the end of the response, for a client that fails what is open when it reads a GOAWAY (`profile`), and if no other
-///   stream is open: it has nothing to lose then but a request that it begins in the same microseconds. In front, every goodbye
+///   stream is open: it has nothing to lose then but a request that it begins in the same microseconds. In front, every GOAWAY
 ///   costs such a client the response.
 ///
 /// With other streams open such a client loses them wherever the GOAWAY stands. So the next response has it in front where another
-/// stream was opened before the end that the goodbye waits for: a client whose requests always overlap is retired as well.
+/// stream was opened before the end that the graceful shutdown waits for: a client whose requests always overlap is retired as well.
 ///
 /// That a response was written does not say that it was received: on a slow path megabytes of it wait in the kernel. The
 /// second PING comes behind all of it, and its answer is the evidence.
@@ -72,7 +72,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// not, has them served until then. Were its streams refused while earlier ones last, their frames would be missing in
 /// what both ends count together: the app's field compression and the connection's flow control (RFC 9113 §6.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goodbye {
+pub enum GracefulShutdown {
     /// The connection stays.
     None,
     /// It is said with the response that is next; the app's frames are held back until the client has sent its newest request.
@@ -106,7 +106,7 @@ pub enum Goodbye {
     },
 }
 
-impl Goodbye {
+impl GracefulShutdown {
     /// How long this step may last; `grace` is the connection's own share of the longest.
     pub const fn bound(self, grace: Duration) -> Option<Duration> {
         match self {

@@ -10,7 +10,7 @@ const ANSWER: &[u8] = b"HTTP/";
 /// The watch ends with a first line that no server takes for a request: HTTP servers give such a connection up. It also ends
 /// with an answer that no HTTP server gives.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sentry {
+pub(crate) struct RequestGuard {
     line: FirstLine,
     answer: Answer,
 }
@@ -30,7 +30,7 @@ impl Default for Answer {
     }
 }
 
-impl Sentry {
+impl RequestGuard {
     /// Reads on in what the client says; `ended` where no more comes.
     pub(crate) fn client_says(&mut self, bytes: &[u8], ended: bool) -> Reading {
         if self.answer == Answer::Other {
@@ -64,12 +64,12 @@ mod tests {
             (&["HTTP/1.1 400"], Reading::Request),
             (&[], Reading::Request),
         ] {
-            let mut sentry = Sentry::default();
-            assert_eq!(sentry.client_says(b"GET", false), Reading::Open);
+            let mut guard = RequestGuard::default();
+            assert_eq!(guard.client_says(b"GET", false), Reading::Open);
             for piece in pieces {
-                sentry.app_says(piece.as_bytes());
+                guard.app_says(piece.as_bytes());
             }
-            assert_eq!(sentry.client_says(b" /", false), reading, "{pieces:?}");
+            assert_eq!(guard.client_says(b" /", false), reading, "{pieces:?}");
         }
     }
 }

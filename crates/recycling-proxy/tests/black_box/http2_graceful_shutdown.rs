@@ -1,4 +1,4 @@
-//! The goodbye of HTTP/2, in two steps, and clients and apps that make it difficult.
+//! The graceful shutdown of HTTP/2, in two steps, and clients and apps that make it difficult.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::http2_stage::{
 use crate::stage::{Stage, WITHOUT_WAITING};
 
 #[tokio::test]
-async fn the_goodbye_has_two_steps() -> TestResult {
+async fn the_graceful_shutdown_has_two_steps() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
-        cases.note(format!("limit {limit}"), goodbye_at(limit).await);
+        cases.note(format!("limit {limit}"), shutdown_at(limit).await);
     }
     cases.verdict()
 }
 
-async fn goodbye_at(limit: u32) -> TestResult {
+async fn shutdown_at(limit: u32) -> TestResult {
     let stage = Stage::with_limit(limit).await?;
     let (mut client, mut app) = open(&stage).await?;
     for number in 1..limit {
@@ -66,7 +66,7 @@ async fn age_retires_with_the_next_response() -> TestResult {
 
 /// A GOAWAY before the app's own SETTINGS would be the first frame that the client sees, and most clients give up.
 #[tokio::test]
-async fn the_settings_of_the_app_come_before_any_goodbye() -> TestResult {
+async fn the_settings_of_the_app_come_before_any_goaway() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, b""), &request(1)].concat();
@@ -83,7 +83,7 @@ async fn the_settings_of_the_app_come_before_any_goodbye() -> TestResult {
 /// Longer than the proxy waits for streams that are on their way when the client answers its PING.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Streams 1 and 3 on a connection with a limit of 2: 3 is answered and with it the goodbye begins, 1 lasts.
+/// Streams 1 and 3 on a connection with a limit of 2: 3 is answered and with it the graceful shutdown begins, 1 lasts.
 async fn lasting(stage: &Stage) -> TestResult<(Peer, Peer)> {
     let (mut client, mut app) = open(stage).await?;
     let fields = [frame(HEADERS, END_HEADERS, 1, REQUEST), frame(HEADERS, END_HEADERS, 1, STATUS)];
@@ -114,7 +114,7 @@ async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_stream_that_lasts_outlives_the_goodbye() -> TestResult {
+async fn a_stream_that_lasts_outlives_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let more = frame(DATA, 0, 1, b"more");
@@ -128,9 +128,9 @@ async fn a_stream_that_lasts_outlives_the_goodbye() -> TestResult {
     finish(client, app, 3).await
 }
 
-/// Fields at the end of a stream that began before the goodbye: what compresses them is the connection's own.
+/// Fields at the end of a stream that began before the graceful shutdown: what compresses them is the connection's own.
 #[tokio::test]
-async fn trailers_of_both_sides_follow_the_goodbye() -> TestResult {
+async fn trailers_of_both_sides_follow_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let trailers =
@@ -147,7 +147,7 @@ async fn trailers_of_both_sides_follow_the_goodbye() -> TestResult {
 /// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last is
 /// named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat it.
 #[tokio::test]
-async fn a_client_that_ignores_the_goodbye_loses_nothing_that_was_served() -> TestResult {
+async fn a_client_that_ignores_the_goaway_loses_nothing_that_was_served() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let begun = Instant::now();
@@ -190,7 +190,7 @@ async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult 
 
 /// A pushed stream is open like any other: the last stream that is named is the client's all the same.
 #[tokio::test]
-async fn a_pushed_stream_outlives_the_goodbye() -> TestResult {
+async fn a_pushed_stream_outlives_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;
@@ -218,7 +218,7 @@ async fn a_pushed_stream_outlives_the_goodbye() -> TestResult {
 
 /// gRPC answers a failed call with nothing but trailers: the one HEADERS of the stream is its first and its last.
 #[tokio::test]
-async fn an_answer_of_trailers_alone_begins_the_goodbye() -> TestResult {
+async fn an_answer_of_trailers_alone_begins_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;
@@ -250,10 +250,10 @@ async fn padded_and_prioritized_headers_are_counted() -> TestResult {
     Ok(())
 }
 
-/// An app that says goodbye ends the connection itself: ours is not said any more, or not to its end. A last stream of
+/// An app that sends GOAWAY ends the connection itself: ours is not said any more, or not to its end. A last stream of
 /// ours above the one that the app has named would be a lie.
 #[tokio::test]
-async fn a_goodbye_of_the_apps_own_passes_and_ends_ours() -> TestResult {
+async fn a_goaway_of_the_apps_own_passes_and_ends_ours() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = open(&stage).await?;
     exchange(&mut client, &mut app, 1).await?;
@@ -279,9 +279,9 @@ async fn a_goodbye_of_the_apps_own_passes_and_ends_ours() -> TestResult {
     Ok(())
 }
 
-/// A gibibyte, most of which is on its way when its connection says goodbye.
+/// A gibibyte, most of which is on its way when its connection sends GOAWAY.
 #[tokio::test]
-async fn an_upload_of_a_gibibyte_goes_on_across_the_goodbye() -> TestResult {
+async fn an_upload_of_a_gibibyte_goes_on_across_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let mebibyte: Vec<Vec<u8>> =
@@ -294,9 +294,9 @@ async fn an_upload_of_a_gibibyte_goes_on_across_the_goodbye() -> TestResult {
 }
 
 /// Soon where every stream has been answered; otherwise with the answer, for some clients give up a request whose
-/// connection says goodbye before it.
+/// connection sends GOAWAY before it.
 #[tokio::test]
-async fn a_drain_says_goodbye() -> TestResult {
+async fn a_drain_sends_goaway() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "60s")]).await?;
     let (mut idle, mut idle_app) = open(&stage).await?;
     exchange(&mut idle, &mut idle_app, 1).await?;

@@ -18,7 +18,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// Every connection, in the order in which they would be asked to leave.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct EvictionIndex {
     numbers: u64,
     /// Those that were refused, and whose clients read why.
     lingering: BTreeMap<u64, Arc<Account>>,
@@ -41,7 +41,7 @@ struct Progress {
     since: Option<Instant>,
 }
 
-impl Roster {
+impl EvictionIndex {
     pub(super) const fn next_number(&mut self) -> u64 {
         self.numbers = self.numbers.saturating_add(1);
         self.numbers
