@@ -23,6 +23,8 @@ const EVEN_ENOUGH: f64 = 1.35;
 const WITHIN: Duration = Duration::from_mins(1);
 /// For so long nothing changes without evenkeel.
 const LOOK: Duration = Duration::from_secs(15);
+/// A pod that is just within the goal may still be above the tolerance, which widens by a point a second.
+const SETTLING: Duration = Duration::from_secs(10);
 /// The time without a scale event in which connections should stay.
 const REST: Duration = Duration::from_secs(30);
 /// So many of the clients may still reconnect in it.
@@ -33,7 +35,7 @@ const STRAY: u64 = 5;
 struct Outcome {
     /// Seconds after the last pod was ready, and the busiest pod's answers against the mean up to then.
     peak_to_mean: Vec<(f64, f64)>,
-    /// Connections that clients opened from the scale-out until the load was even, for each client.
+    /// Connections that clients opened from the last readiness until the load was even and had settled, for each client.
     reconnects: f64,
     rest: Figures,
 }
@@ -88,6 +90,7 @@ async fn scale_out(namespace: TestNamespace, web: Web, within: Duration) -> anyh
             break;
         }
     }
+    moved += fleet.observe(SETTLING).await.connections;
     let rest = fleet.observe(REST).await;
     let all = fleet.finish().await;
     ensure!(all.failures() == 0, "requests failed, though nothing was taken away: {all}");
