@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -84,25 +83,9 @@ async fn client(service: Arc<Service>, seed: u64) {
     }
 }
 
-/// The proxy as it is now; cargo builds for a test the programs of its own package alone. The packages are those that the tests of
-/// `cli` build, so that neither builds the other's anew with other features.
+/// The proxy as it is now.
 fn proxy_program() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_BIN_EXE_evenkeel-balancer")).parent().unwrap().to_owned();
-    let mut build = Command::new(env!("CARGO"));
-    build.args([
-        "build",
-        "--quiet",
-        "--bins",
-        "--package=recycling-proxy",
-        "--package=webhook",
-        "--package=test-support",
-    ]);
-    build.arg("--target-dir").arg(folder.parent().unwrap());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the proxy does not build");
-    folder.join("recycling-proxy")
+    test_support::build_programs(Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"))).join("recycling-proxy")
 }
 
 async fn app() -> SocketAddr {
