@@ -73,7 +73,7 @@ fn check(address: &Authority, within: Duration) -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let _log = daemon::log("webhook", settings.log_level);
+    daemon::log("webhook", settings.log_level);
     daemon::raise_descriptor_limit();
     // One provider for the client of the API server too, chosen here and not by what happens to be linked.
     let provider = rustls::crypto::ring::default_provider().install_default();

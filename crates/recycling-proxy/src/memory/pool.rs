@@ -79,7 +79,8 @@ impl Pool {
 
     /// Notes that `bytes` are no longer for the kernel.
     pub(crate) fn released_by_kernel(&self, bytes: usize) {
-        self.reserved_kernel.fetch_sub(bytes, Ordering::Relaxed);
+        let reserved = self.reserved_kernel.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(bytes <= reserved, "{bytes} bytes are released of {reserved}");
     }
 
     /// Notes how many bytes the kernel has taken.

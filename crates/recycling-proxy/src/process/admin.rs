@@ -87,15 +87,15 @@ impl Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Result<Response<Full<Bytes>>, Infallible> {
-        let is_hook = self.hooks.iter().any(|hook| hook.port == ends.meant.port());
-        if request.uri().path() == balancing::PATH && !is_hook {
+        let hook = self.hooks.iter().find(|hook| hook.port == ends.meant.port());
+        if request.uri().path() == balancing::PATH && hook.is_none() {
             return Ok(balance::answer(self.balance.as_deref(), request).await);
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
         }
         let path = request.uri().path();
-        if let Some(hook) = self.hooks.iter().find(|hook| hook.port == ends.meant.port()) {
+        if let Some(hook) = hook {
             return Ok(match path {
                 "/" => self.drained(hook.container.as_deref(), ends).await,
                 _ => text(StatusCode::NOT_FOUND, "/ answers when the drain is over\n"),
@@ -108,7 +108,9 @@ impl Admin {
             path => match (path.strip_prefix("/drained/"), path.strip_prefix("/probe/tcp/")) {
                 (Some(container), _) => self.drained(Some(container), ends).await,
                 (None, Some(port)) => self.probe(port, ends).await,
-                (None, None) => text(StatusCode::NOT_FOUND, "/metrics, /readyz, /livez, /probe/tcp/PORT or /drained\n"),
+                (None, None) => {
+                    text(StatusCode::NOT_FOUND, "/metrics, /readyz, /livez, /balance, /probe/tcp/PORT or /drained\n")
+                }
             },
         })
     }
