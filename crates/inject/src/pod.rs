@@ -90,7 +90,8 @@ impl Pod {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }
-        let mut names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+        // The API server refuses a name that comes twice, but after us; what an injection records is by name.
+        let mut names: Vec<&str> = apps.iter().chain(&init_containers).map(|it| it.name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(containers.unreadable("a name of its own for each container"));
@@ -253,6 +254,14 @@ mod tests {
             (json!({"containers": [{}]}), "/spec/containers/0/name: expected a name"),
             (
                 json!({"containers": [{"name": "a"}, {"name": "a"}]}),
+                "/spec/containers: expected a name of its own for each container",
+            ),
+            (
+                json!({"containers": [{"name": "a"}], "initContainers": [{"name": "a"}]}),
+                "/spec/containers: expected a name of its own for each container",
+            ),
+            (
+                json!({"containers": [{"name": "a"}], "initContainers": [{"name": "b"}, {"name": "b", "restartPolicy": "Always"}]}),
                 "/spec/containers: expected a name of its own for each container",
             ),
             (
