@@ -14,6 +14,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 ACTIONLINT_VERSION := v1.7.12
 CARGO_FUZZ_VERSION := 0.13.2
+MDBOOK_VERSION := 0.5.4
 # For how long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 60
 # The packages whose programs the demo starts: those that are shipped but the balancer, and echo-app.
@@ -85,8 +86,8 @@ e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBE
 
 ##@ Before a change is proposed
 
-.PHONY: presubmit rust chart alerts workflows fmt clippy doc deny generate generated bench
-presubmit: rust chart alerts workflows ## exactly what CI checks before the end-to-end tests
+.PHONY: presubmit rust chart alerts book workflows fmt clippy doc deny generate generated bench
+presubmit: rust chart alerts book workflows ## exactly what CI checks before the end-to-end tests
 
 rust: fmt clippy test doc deny
 # The Helms to try: versions render alike.
@@ -100,6 +101,11 @@ chart: generated ## the chart: lint, and what it renders in many combinations of
 alerts: ## the chart's alerts fire when they should
 	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
 	promtool test rules charts/tests/alerts/*.yaml
+
+book: ## the documents as a site in target/book/, with links that lead somewhere
+	$(call need,mdbook,cargo install --locked mdbook --version $(MDBOOK_VERSION))
+	docs/book.sh
+	cargo test --locked --quiet --package generated-docs --test documents links_of_the_site -- --ignored
 
 workflows: ## the workflows of .github are sound, and so is the shell in them
 	$(call need,go,see https://go.dev/dl)

@@ -1,0 +1,6 @@
+//! The pages of the repository hold together: links, the summary of the site, and the commands that pages show.
+
+mod book;
+mod links;
+mod page;
+mod summary;

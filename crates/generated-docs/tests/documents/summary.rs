@@ -1,0 +1,20 @@
+//! The site has every page of the repository.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::page::{Page, clean, root, texts};
+
+/// That a listed page exists is what the test of all links says.
+#[test]
+fn every_page_is_listed_once() {
+    let docs = root().join("docs");
+    let summary = docs.join("SUMMARY.md");
+    let listed = Page::read(&fs::read_to_string(&summary).unwrap()).links;
+    let paths: BTreeSet<PathBuf> = listed.iter().map(|link| clean(&docs.join(link))).collect();
+    assert_eq!(paths.len(), listed.len(), "a page is listed twice in docs/SUMMARY.md");
+    let pages: BTreeSet<PathBuf> = texts().into_keys().filter(|path| *path != summary).collect();
+    let missing: Vec<&PathBuf> = pages.difference(&paths).collect();
+    assert!(missing.is_empty(), "docs/SUMMARY.md does not list {missing:?}");
+}
