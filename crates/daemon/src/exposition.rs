@@ -34,11 +34,26 @@ pub fn expose(registry: &Registry, accept: Option<&str>) -> Result<Exposition, f
     let mut text = String::new();
     encode_registry(&mut text, registry)?;
     encode_registry(&mut text, &of_process)?;
+    let mut text = in_order(&text);
     if accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text")) {
         encode_eof(&mut text)?;
         return Ok(Exposition { content_type: OPENMETRICS, text });
     }
     Ok(Exposition { content_type: CLASSIC, text: classic(&text) })
+}
+
+/// Returns the same metrics with the series of each counter and gauge in the order of their labels: the registry has them in that of
+/// a hash, which differs between processes and makes noise of their differences.
+fn in_order(openmetrics: &str) -> String {
+    let mut lines: Vec<&str> = openmetrics.lines().collect();
+    let is_comment = |line: &&str| line.starts_with('#');
+    // The buckets of a histogram have an order of their own.
+    for part in lines.chunk_by_mut(|line, next| is_comment(line) == is_comment(next)) {
+        if !part.iter().any(|line| is_comment(line) || line.contains("_bucket{")) {
+            part.sort_unstable();
+        }
+    }
+    lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Returns the same metrics in Prometheus' own format. Samples are written alike; what differs is the lines about a family: a counter is
@@ -72,6 +87,7 @@ fn classic(openmetrics: &str) -> String {
 #[cfg(test)]
 mod tests {
     use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
     use prometheus_client::metrics::gauge::Gauge;
     use prometheus_client::metrics::histogram::Histogram;
     use prometheus_client::metrics::info::Info;
@@ -114,6 +130,25 @@ a_sizes_bucket{le=\"+Inf\"} 0
 ";
             assert!(exposition.text.starts_with(expected), "{}", exposition.text);
             assert!(!exposition.text.contains("# EOF") && !exposition.text.contains("# UNIT"), "{}", exposition.text);
+        }
+    }
+
+    #[test]
+    fn series_are_in_the_order_of_their_labels() {
+        let mut registry = Registry::default();
+        let family = Family::<[(&str, &str); 1], Counter>::default();
+        for port in ["9", "3", "7", "1", "5"] {
+            family.get_or_create(&[("port", port)]).inc();
+        }
+        registry.register("requests", "Requests", family);
+        registry.register("sizes", "Sizes", Histogram::new([5.0, 10.0]));
+        for accept in [None, Some("application/openmetrics-text")] {
+            let text = expose(&registry, accept).unwrap().text;
+            let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).take(10).collect();
+            let ports = [1, 3, 5, 7, 9].map(|port| format!("requests_total{{port=\"{port}\"}} 1"));
+            assert_eq!(samples[..5], ports);
+            let sizes = ["sizes_sum 0.0", "sizes_count 0", "5.0", "10.0", "+Inf"];
+            assert!(samples[5..].iter().zip(sizes).all(|(sample, part)| sample.contains(part)), "{samples:?}");
         }
     }
 

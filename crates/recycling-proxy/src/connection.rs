@@ -119,9 +119,9 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: 
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
-            let kind = Unreachable::of(&error);
-            shared.metrics.unreachable(kind);
-            shared.warnings.warn(Cause::Unreachable { app_port, kind });
+            let reason = Unreachable::of(&error);
+            shared.metrics.unreachable(reason);
+            shared.warnings.warn(Cause::Unreachable { app_port, reason });
             shared.hold.app_refused();
             Wire::from(client).reset();
             return None;

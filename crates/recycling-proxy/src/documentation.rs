@@ -29,17 +29,17 @@ fn table() -> String {
         "| metric, without `evenkeel_proxy_` | label | value | meaning |\n|---|---|---|---|\n".to_owned(),
         rows!("connections_retired_total", "reason", RetireReason),
         rows!("tunnels_total", "kind", TunnelKind),
-        rows!("tunnels_ended_total", "end", TunnelEnd),
+        rows!("tunnels_ended_total", "reason", TunnelEnd),
         rows!("faults_total", "side", Side),
-        rows!("faults_total", "fault", http1::fault::Fault),
-        rows!("faults_total", "fault", http2::fault::Fault),
-        rows!("app_unreachable_total", "kind", Unreachable),
+        rows!("faults_total", "reason", http1::fault::Fault),
+        rows!("faults_total", "reason", http2::fault::Fault),
+        rows!("app_unreachable_total", "reason", Unreachable),
         rows!("drain_phase", "phase", DrainPhase),
         rows!("shortages_total", "action", Shortage),
         rows!("tls_handshake_failures_total", "reason", TlsFault),
         rows!("balance_state", "state", BalanceState),
         rows!("balance_refusals_total", "reason", Refusal),
-        rows!("certificate_loads_total", "outcome", CertificateOutcome),
+        rows!("certificate_loads_total", "result", CertificateOutcome),
     ]
     .concat()
 }

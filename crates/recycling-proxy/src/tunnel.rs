@@ -62,7 +62,7 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let help = "Client connections that became tunnels, by kind";
         let tunnels = Counters::register(registry, "tunnels", help, ["kind"]);
-        let ended = Counters::register(registry, "tunnels_ended", "Tunnels closed, by reason", ["end"]);
+        let ended = Counters::register(registry, "tunnels_ended", "Tunnels closed, by reason", ["reason"]);
         Self {
             tunnels: tunnels.zeroed(TunnelKind::ALL.iter().map(|kind| [kind.label()])),
             ended: ended.zeroed(TunnelEnd::ALL.iter().map(|end| [end.label()])),

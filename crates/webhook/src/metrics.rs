@@ -35,7 +35,7 @@ struct ReviewLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
-    occasion: &'static str,
+    reason: &'static str,
 }
 
 impl Metrics {
@@ -55,7 +55,7 @@ impl Metrics {
         registry.register("panics", "Reviews that met a defect and were admitted unchanged", panics.clone());
         let events = Family::<EventLabels, Counter>::default();
         for occasion in Occasion::ALL {
-            drop(events.get_or_create(&EventLabels { occasion: occasion.label() }));
+            drop(events.get_or_create(&EventLabels { reason: occasion.label() }));
         }
         registry.register("events", "Events that this replica has published on workloads", events.clone());
         let certificate_expiry = Gauge::default();
@@ -79,7 +79,7 @@ impl Metrics {
 
     /// Counts a published Event.
     pub fn told(&self, occasion: Occasion) {
-        self.events.get_or_create(&EventLabels { occasion: occasion.label() }).inc();
+        self.events.get_or_create(&EventLabels { reason: occasion.label() }).inc();
     }
 
     /// Counts what was no review.
@@ -127,8 +127,8 @@ mod tests {
             r#"evenkeel_webhook_reviews_total{decision="panicked",reason="none"} 1"#,
             "evenkeel_webhook_review_duration_seconds_count 2",
             "evenkeel_webhook_panics_total 1",
-            r#"evenkeel_webhook_events_total{occasion="missed"} 1"#,
-            r#"evenkeel_webhook_events_total{occasion="injected"} 0"#,
+            r#"evenkeel_webhook_events_total{reason="missed"} 1"#,
+            r#"evenkeel_webhook_events_total{reason="injected"} 0"#,
             "evenkeel_webhook_certificate_expiry_timestamp_seconds 1800000000",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -107,9 +107,9 @@ impl Observer for Context {
         self.shared.metrics.retired(reason);
     }
 
-    fn faulted(&self, side: Side, fault: &'static str) {
-        self.shared.metrics.fault(side, fault);
-        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.app_port, side, fault });
+    fn faulted(&self, side: Side, reason: &'static str) {
+        self.shared.metrics.fault(side, reason);
+        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.app_port, side, reason });
     }
 
     fn client_timed_out(&self) {

@@ -38,12 +38,12 @@ impl Metrics {
         let retired = Counters::register(registry, "connections_retired", help, ["reason"]);
         let help = "Client connections on which requests still came after their end was announced";
         let ignored = counter(registry, "announcements_ignored", help);
-        let help = "Messages that were not forwarded, by sender and fault";
-        let faults = Counters::register(registry, "faults", help, ["side", "fault"]);
+        let help = "Messages that were not forwarded, by sender and reason";
+        let faults = Counters::register(registry, "faults", help, ["side", "reason"]);
         let help = "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)";
         let client_timeouts = counter(registry, "client_timeouts", help);
-        let help = "Client connections that no address of the app accepted, by kind of failure";
-        let unreachable = Counters::register(registry, "app_unreachable", help, ["kind"]);
+        let help = "Client connections that no address of the app accepted, by reason";
+        let unreachable = Counters::register(registry, "app_unreachable", help, ["reason"]);
         Self {
             requests,
             requests_per_connection,
@@ -51,7 +51,7 @@ impl Metrics {
             ignored,
             faults,
             client_timeouts,
-            unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|kind| [kind.label()])),
+            unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|reason| [reason.label()])),
             tunnels: tunnel::Metrics::register(registry),
         }
     }
@@ -62,8 +62,8 @@ impl Metrics {
     }
 
     /// Counts a client's connection that the app did not accept.
-    pub(super) fn unreachable(&self, kind: Unreachable) {
-        self.unreachable.inc([kind.label()]);
+    pub(super) fn unreachable(&self, reason: Unreachable) {
+        self.unreachable.inc([reason.label()]);
     }
 
     /// Counts a request that has begun.
@@ -87,8 +87,8 @@ impl Metrics {
     }
 
     /// Counts a message that was not forwarded.
-    pub(super) fn fault(&self, side: Side, fault: &'static str) {
-        self.faults.inc([side.label(), fault]);
+    pub(super) fn fault(&self, side: Side, reason: &'static str) {
+        self.faults.inc([side.label(), reason]);
     }
 
     /// Counts a connection whose client the kernel has given up.

@@ -41,6 +41,6 @@ pub(super) async fn serve(
         }
         account.stays();
     };
-    tracing::debug!(kind = kind.label(), end = end.label(), "a tunnel has ended");
+    tracing::debug!(kind = kind.label(), reason = end.label(), "a tunnel has ended");
     shared.metrics.tunnels.ended(end);
 }

@@ -18,34 +18,34 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What goes wrong, at which port of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
-    /// A message of `side` was not forwarded; `fault` is a label of `evenkeel_proxy_faults_total`.
-    NotForwarded { app_port: u16, side: Side, fault: &'static str },
+    /// A message of `side` was not forwarded; `reason` is a label of `evenkeel_proxy_faults_total`.
+    NotForwarded { app_port: u16, side: Side, reason: &'static str },
     /// The app did not accept a connection.
-    Unreachable { app_port: u16, kind: Unreachable },
+    Unreachable { app_port: u16, reason: Unreachable },
 }
 
 impl Cause {
     fn say(self, count: u64) {
         match self {
-            Self::NotForwarded { app_port, side: Side::App, fault } => tracing::warn!(
+            Self::NotForwarded { app_port, side: Side::App, reason } => tracing::warn!(
                 app_port,
                 side = Side::App.label(),
-                fault,
+                reason,
                 count,
                 "the app's response is not forwarded, and its client gets 502 or a reset: repair the app's HTTP, or name the \
                  port in evenkeel.dev/opaque-ports"
             ),
-            Self::NotForwarded { app_port, side: Side::Client, fault } => tracing::warn!(
+            Self::NotForwarded { app_port, side: Side::Client, reason } => tracing::warn!(
                 app_port,
                 side = Side::Client.label(),
-                fault,
+                reason,
                 count,
                 "a client's message is refused: repair the client's HTTP, or name the port in evenkeel.dev/opaque-ports"
             ),
-            Self::Unreachable { app_port, kind } => tracing::warn!(
+            Self::Unreachable { app_port, reason } => tracing::warn!(
                 app_port,
                 side = Side::App.label(),
-                kind = kind.label(),
+                reason = reason.label(),
                 count,
                 "the app does not accept connections, and its clients are reset: let the app listen on this port, or correct \
                  the container port"

@@ -54,12 +54,12 @@ mod tests {
     #[test]
     fn values_belong_to_labels_in_their_order() {
         let mut registry = Registry::default();
-        let counters = Counters::register(&mut registry, "faults", "Faults", ["side", "fault"]);
+        let counters = Counters::register(&mut registry, "faults", "Faults", ["side", "reason"]);
         let counters = counters.zeroed([["app", "slow"]]);
         counters.inc(["client", "slow"]);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        assert!(text.contains("faults_total{side=\"app\",fault=\"slow\"} 0\n"), "{text}");
-        assert!(text.contains("faults_total{side=\"client\",fault=\"slow\"} 1\n"), "{text}");
+        assert!(text.contains("faults_total{side=\"app\",reason=\"slow\"} 0\n"), "{text}");
+        assert!(text.contains("faults_total{side=\"client\",reason=\"slow\"} 1\n"), "{text}");
     }
 }

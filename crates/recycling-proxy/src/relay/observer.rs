@@ -18,8 +18,8 @@ pub(crate) trait Observer {
     fn holds_streams(&self, open: usize) -> bool;
     /// The end of the connection was announced.
     fn retired(&self, reason: RetireReason);
-    /// A message of `side` was not forwarded; `fault` is the label of what is wrong with it.
-    fn faulted(&self, side: Side, fault: &'static str);
+    /// A message of `side` was not forwarded; `reason` is the label of what is wrong with it.
+    fn faulted(&self, side: Side, reason: &'static str);
     /// The kernel has given the client up: it no longer answered retransmissions, window probes or keepalive probes.
     fn client_timed_out(&self);
 

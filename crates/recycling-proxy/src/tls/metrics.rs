@@ -27,8 +27,8 @@ impl Metrics {
         let help = "Failed TLS handshakes, by peer and reason";
         let failures = Counters::register(registry, "tls_handshake_failures", help, ["side", "reason"]);
         let all = TlsFault::ALL.iter().flat_map(|fault| Side::ALL.iter().map(|side| [side.label(), fault.label()]));
-        let help = "Attempts to load a new certificate from its files, by outcome";
-        let loads = Counters::register(registry, "certificate_loads", help, ["outcome"]);
+        let help = "Attempts to load a new certificate from its files, by result";
+        let loads = Counters::register(registry, "certificate_loads", help, ["result"]);
         let expiry = Gauge::default();
         let help = "When the certificate shown to clients expires, in Unix time; 0 while there is none";
         registry.register("certificate_expiry_timestamp_seconds", help, expiry.clone());

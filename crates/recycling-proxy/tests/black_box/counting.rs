@@ -121,14 +121,14 @@ async fn an_app_that_does_not_accept_is_counted_by_kind() -> TestResult {
     drop(app);
     let begun = Instant::now();
     // A process that another test is starting may hold the app's listener for a moment.
-    while sum(&proxy, "evenkeel_proxy_app_unreachable_total{kind=\"refused\"}").await? < 2.0 {
+    while sum(&proxy, "evenkeel_proxy_app_unreachable_total{reason=\"refused\"}").await? < 2.0 {
         // It is reset, be it in the moment in which it connects.
         drop(proxy.connect().await);
         ensure!(begun.elapsed() < PATIENCE, "no refusal is counted");
         sleep(Duration::from_millis(20)).await;
     }
     for other in ["timeout", "reset", "no_port", "no_resources", "other"] {
-        let other = format!("evenkeel_proxy_app_unreachable_total{{kind=\"{other}\"}}");
+        let other = format!("evenkeel_proxy_app_unreachable_total{{reason=\"{other}\"}}");
         ensure_eq!(sum(&proxy, &other).await?.to_string(), "0", "{other}");
     }
     Ok(())
@@ -164,7 +164,7 @@ async fn every_kind_of_tunnel_is_counted() -> TestResult {
         };
         cases.note(kind, outcome.await);
     }
-    reaches(&stage.proxy, "evenkeel_proxy_tunnels_ended_total{end=\"done\"}", 4.0).await?;
+    reaches(&stage.proxy, "evenkeel_proxy_tunnels_ended_total{reason=\"done\"}", 4.0).await?;
     ensure_eq!(sum(&stage.proxy, "evenkeel_proxy_tunnels_total{").await?.to_string(), "4");
     cases.verdict()
 }

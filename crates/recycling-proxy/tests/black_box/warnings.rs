@@ -57,6 +57,6 @@ async fn an_app_that_does_not_listen_is_warned_of_once() -> TestResult {
         drop(proxy.connect().await);
     }
     proxy.process().line_with("the app does not accept connections").await?;
-    the_line(&proxy.process().output(), &["does not accept connections", "app_port=8081", "kind=\"refused\""])?;
+    the_line(&proxy.process().output(), &["does not accept connections", "app_port=8081", "reason=\"refused\""])?;
     Ok(())
 }

@@ -32,7 +32,7 @@ async fn without_a_certificate_tls_passes_through_until_there_is_one() -> TestRe
     });
     let files = Files::none()?;
     let proxy = files.proxy(host.port(8080), &[]).await?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{outcome=\"unreadable\"} 1").await?;
+    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unreadable\"} 1").await?;
     shows(&proxy, "evenkeel_proxy_certificate_expiry_timestamp_seconds 0").await?;
     let mut client = Client::connect(proxy.address(), &of_app, &["h2", "http/1.1"]).await?;
     ensure_eq!(client.agreed().as_deref(), Some("http/1.1"));
@@ -43,7 +43,7 @@ async fn without_a_certificate_tls_passes_through_until_there_is_one() -> TestRe
     let _listener = app.await??;
     let of_proxy = Issued::new()?;
     files.put(&of_proxy)?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{outcome=\"served\"} 1").await?;
+    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"served\"} 1").await?;
     Client::connect(proxy.address(), &of_proxy, &["http/1.1"]).await?;
     Ok(())
 }
@@ -85,7 +85,7 @@ async fn a_change_drops_nothing_and_a_broken_pair_is_kept_out() -> TestResult {
     }
     // The key of the other certificate.
     fs::write(files.path("tls.crt"), &first.certificate)?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{outcome=\"unusable\"} 1").await?;
+    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unusable\"} 1").await?;
     Client::connect(address, &second, &[]).await?;
     over.store(true, Ordering::Relaxed);
     let requests = load.await??;
