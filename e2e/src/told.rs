@@ -30,9 +30,22 @@ impl TestNamespace {
 
     /// The reasons of evenkeel's Events on the Deployment `name`.
     pub async fn reasons(&self, name: &str) -> anyhow::Result<Vec<String>> {
-        let events = self.api::<Event>().list(&ListParams::default()).await?.items.into_iter();
-        let ours = events.filter(|event| event.reporting_component.as_deref() == Some("evenkeel-webhook"));
-        let of_it = ours.filter(|event| event.involved_object.name.as_deref() == Some(name));
-        Ok(of_it.filter_map(|event| event.reason).collect())
+        Ok(self.events(name).await?.into_iter().filter_map(|event| event.reason).collect())
+    }
+
+    /// The notes of evenkeel's Events with this `reason` on the Deployment `name`.
+    pub async fn notes(&self, name: &str, reason: &str) -> anyhow::Result<Vec<String>> {
+        let events = self.events(name).await?.into_iter();
+        let with_reason = events.filter(|event| event.reason.as_deref() == Some(reason));
+        Ok(with_reason.filter_map(|event| event.message).collect())
+    }
+
+    async fn events(&self, name: &str) -> anyhow::Result<Vec<Event>> {
+        let mut events = self.api::<Event>().list(&ListParams::default()).await?.items;
+        events.retain(|event| {
+            event.reporting_component.as_deref() == Some("evenkeel-webhook")
+                && event.involved_object.name.as_deref() == Some(name)
+        });
+        Ok(events)
     }
 }
