@@ -66,6 +66,9 @@ impl Detours {
     /// the one that `back` will give back, as somebody may have changed it since. A name of the same number for UDP stays.
     pub(crate) fn undone(&self, holder: &Value, recorded: Option<&Value>, back: &Renaming) -> Value {
         let Some(kind) = self.kind(holder) else { return holder.clone() };
+        if recorded.is_none() && handler::names_host(&holder[kind]) {
+            return holder.clone();
+        }
         let port = holder[kind].get("port").and_then(Value::as_u64);
         let door = self.doors.iter().find(|(_, door)| port == Some(door.port.into()));
         let straight = match (door, recorded) {
@@ -132,6 +135,7 @@ mod tests {
             (json!({"httpGet": {"port": 8080, "host": "elsewhere"}}), None),
             (json!({"httpGet": {"port": "other"}}), None),
             (json!({"httpGet": {"port": 15_211}}), None),
+            (json!({"httpGet": {"port": 15_220, "host": "elsewhere"}}), None),
             (json!({"httpGet": {"port": 8080}, "exec": {"command": ["true"]}}), None),
             (json!({"httpGet": {}}), None),
             (json!({"httpGet": "x"}), None),

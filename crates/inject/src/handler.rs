@@ -23,8 +23,12 @@ pub(crate) fn without(object: &Map<String, Value>, key: &str) -> Map<String, Val
 
 /// The number of the pod's port that a handler of `container` goes to; `None` where it goes to another host.
 pub(crate) fn port_here(handler: &Value, container: &Container) -> Option<u16> {
-    let elsewhere = handler.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty());
-    number(handler.get("port")?, container).filter(|_| !elsewhere)
+    number(handler.get("port")?, container).filter(|_| !names_host(handler))
+}
+
+/// Whether a handler names the host that it goes to. None of ours does.
+pub(crate) fn names_host(handler: &Value) -> bool {
+    handler.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty())
 }
 
 /// A name is one of the container's own ports, as the kubelet looks for it.
@@ -39,9 +43,9 @@ fn number(port: &Value, container: &Container) -> Option<u16> {
     }
 }
 
-/// Whether `object` has an `httpGet` on the proxy's admin port, and the path of it.
+/// The path of the `httpGet` of `object`, where that goes to the proxy's admin port in this pod.
 pub(crate) fn admin_path(object: &Map<String, Value>) -> Option<&str> {
-    let http = object.get("httpGet")?;
+    let http = object.get("httpGet").filter(|http| !names_host(http))?;
     let on_admin_port = http.get("port")?.as_u64() == Some(settings::ADMIN_PORT.into());
     http.get("path").filter(|_| on_admin_port)?.as_str()
 }

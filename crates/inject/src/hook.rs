@@ -68,8 +68,9 @@ fn hook(lifecycle: &Map<String, Value>) -> Option<&Map<String, Value>> {
 
 /// Nobody else's hook goes to such a port and path, and without the proxy it would fail.
 fn is_ours(hook: &Map<String, Value>) -> bool {
-    let port = hook.get("httpGet").and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
-    let path = hook.get("httpGet").and_then(|http| http.get("path")?.as_str());
+    let http = hook.get("httpGet").filter(|http| !handler::names_host(http));
+    let port = http.and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
+    let path = http.and_then(|http| http.get("path")?.as_str());
     let is_of_today = port.is_some_and(|port| HOLD_PORTS.contains(&port)) && path == Some(PATH);
     let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(EARLIER));
     is_of_today || below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
@@ -129,6 +130,10 @@ mod tests {
         assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
         for path in ["/drain", "/drained2", "drained/app", "/"] {
             let own = json!({"preStop": {"httpGet": {"path": path, "port": ADMIN_PORT}}});
+            assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
+        }
+        for (path, port) in [("/", 15_212), ("/drained", ADMIN_PORT)] {
+            let own = json!({"preStop": {"httpGet": {"path": path, "port": port, "host": "elsewhere"}}});
             assert_eq!(undone(Some(&own), "app", &Blanks::default()), Some(own));
         }
     }
