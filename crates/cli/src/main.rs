@@ -8,6 +8,8 @@ mod completion;
 mod demo;
 mod exit;
 mod inject;
+#[allow(dead_code, reason = "read by the subcommands that look at pods")]
+mod pod_metrics;
 mod simulate;
 mod version;
 

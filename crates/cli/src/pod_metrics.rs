@@ -1,0 +1,90 @@
+//! The metrics of the pods' proxies, read through the API server: no network path to the pods is needed, and no Prometheus.
+
+mod exposition;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use hyper::Request;
+use kube::Client;
+use settings::ADMIN_PORT;
+use thiserror::Error;
+use tokio::time::timeout;
+
+pub(crate) use exposition::Metrics;
+
+/// So many pods are asked at once, so that a large workload is no burst for the API server.
+const AT_ONCE: usize = 16;
+/// A pod that does not answer keeps the API server waiting for half a minute; a person waits less.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the metrics of a pod are not known.
+#[derive(Debug, Error)]
+pub(crate) enum MetricsError {
+    /// The user lacks a right.
+    #[error("the right to get pods/proxy is missing: {0}")]
+    Forbidden(String),
+    /// The API server cannot reach the proxy's admin port.
+    #[error("the API server cannot reach port {ADMIN_PORT} of the pod: {0}")]
+    Unreached(String),
+    /// What answers on the admin port is not a proxy of ours.
+    #[error("what port {ADMIN_PORT} of the pod answers is not metrics: {0}")]
+    Unreadable(String),
+    /// The API server does not answer.
+    #[error(transparent)]
+    Cluster(kube::Error),
+}
+
+/// Reads the metrics of the proxies of these pods of a namespace, several at a time.
+pub(crate) async fn read_all(
+    client: &Client,
+    namespace: &str,
+    pods: impl IntoIterator<Item = String>,
+) -> BTreeMap<String, Result<Metrics, MetricsError>> {
+    let readings = pods.into_iter().map(|pod| async move {
+        let reading = read(client, namespace, &pod).await;
+        (pod, reading)
+    });
+    stream::iter(readings).buffer_unordered(AT_ONCE).collect().await
+}
+
+/// Reads the metrics of one pod's proxy.
+///
+/// # Errors
+/// See [`MetricsError`].
+pub(crate) async fn read(client: &Client, namespace: &str, pod: &str) -> Result<Metrics, MetricsError> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{ADMIN_PORT}/proxy/metrics");
+    let request =
+        Request::get(path).body(Vec::new()).map_err(|error| MetricsError::Cluster(kube::Error::HttpError(error)))?;
+    let answer = timeout(PATIENCE, client.request_text(request)).await;
+    let answer = answer.map_err(|_| MetricsError::Unreached(format!("no answer in {} s", PATIENCE.as_secs())))?;
+    Metrics::parse(&answer.map_err(of_answer)?).map_err(MetricsError::Unreadable)
+}
+
+/// The API server answers in a proxy's place if it cannot reach it, and passes on what the proxy answers.
+fn of_answer(error: kube::Error) -> MetricsError {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => MetricsError::Forbidden(status.message),
+        kube::Error::Api(status) => MetricsError::Unreached(status.message),
+        error => MetricsError::Cluster(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn whose_fault_an_answer_is() {
+        let answer = |code| {
+            let status = Status { code, message: "why".to_owned(), ..Status::default() };
+            of_answer(kube::Error::Api(Box::new(status))).to_string()
+        };
+        assert_eq!(answer(403), "the right to get pods/proxy is missing: why");
+        assert_eq!(answer(503), "the API server cannot reach port 15211 of the pod: why");
+        assert_eq!(answer(404), "the API server cannot reach port 15211 of the pod: why");
+    }
+}
