@@ -1,11 +1,8 @@
 //! `evenkeel inject` and `evenkeel uninject`: the webhook's injection, offline.
 
-mod apply;
 mod cluster;
-mod documents;
 mod emit;
 mod report;
-mod source;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -18,9 +15,10 @@ use serde_json::Value;
 use settings::{Annotation, BalanceKeys, Fault, InvalidValue, Layer, WorkloadSettings};
 
 use crate::exit::{Blame, OrBlame as _};
+use crate::manifests::{Source, documents};
+use crate::reference::Reference;
 use emit::Emitter;
 use report::Report;
-use source::Source;
 
 const INJECT_EXIT_CODES: &str = "\
 Exit codes:
@@ -71,7 +69,7 @@ pub(crate) struct InjectArgs {
 pub(crate) struct UninjectArgs {
     /// Workloads in the cluster of KUBECONFIG, such as deployment/web.
     #[arg(value_name = "KIND/NAME", conflicts_with_all = ["files", "output"], required_unless_present = "files")]
-    workloads: Vec<cluster::Reference>,
+    workloads: Vec<Reference>,
 
     #[command(flatten)]
     place: cluster::Place,

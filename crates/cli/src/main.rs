@@ -8,8 +8,10 @@ mod completion;
 mod demo;
 mod exit;
 mod inject;
+mod manifests;
 #[allow(dead_code, reason = "read by the subcommands that look at pods")]
 mod pod_metrics;
+mod reference;
 mod simulate;
 mod version;
 

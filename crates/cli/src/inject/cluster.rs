@@ -3,63 +3,21 @@
 //! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write it into the annotation by
 //! which `kubectl apply` knows what its author has said, `replicas` of an autoscaler included: their next apply would set them.
 
-use std::str::FromStr;
-
 use anyhow::Context as _;
-use inject::{Outcome, WorkloadKind};
+use inject::Outcome;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation, ReplaceOperation, TestOperation};
-use kube::api::{Api, ApiResource, DynamicObject, Patch as Change, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, DynamicObject, Patch as Change, PatchParams};
 use serde_json::Value;
 
 use super::report::Report;
 use crate::cluster::{Cluster, said};
+use crate::reference::Reference;
 
 /// The name under which the API server notes what is written.
 const MANAGER: &str = "evenkeel-uninject";
 /// How often a workload is read anew that was changed while it was looked at.
 const ATTEMPTS: usize = 5;
-/// What kubectl abbreviates the kinds to.
-const ABBREVIATIONS: [(&str, WorkloadKind); 5] = [
-    ("deploy", WorkloadKind::Deployment),
-    ("sts", WorkloadKind::StatefulSet),
-    ("ds", WorkloadKind::DaemonSet),
-    ("rs", WorkloadKind::ReplicaSet),
-    ("ro", WorkloadKind::Rollout),
-];
-
-/// A workload by its kind and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reference {
-    kind: WorkloadKind,
-    name: String,
-}
-
-impl FromStr for Reference {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "expected KIND/NAME, such as deployment/web".to_owned();
-        let (kind, name) = text.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(expected)?;
-        let word = kind.to_lowercase();
-        let abbreviated = ABBREVIATIONS.iter().find(|(short, _)| *short == word).map(|(_, kind)| *kind);
-        let is_it = |kind: &&WorkloadKind| {
-            let name = kind.name().to_lowercase();
-            word == name || word.strip_suffix('s') == Some(&name)
-        };
-        match abbreviated.or_else(|| WorkloadKind::ALL.iter().find(is_it).copied()) {
-            // A pod's containers are settled with its creation.
-            Some(kind) if kind.can_change() => Ok(Self { kind, name: name.to_owned() }),
-            Some(_) | None => {
-                let kinds: Vec<&str> =
-                    WorkloadKind::ALL.iter().filter(|kind| kind.can_change()).map(|kind| kind.name()).collect();
-                Err(format!("{kind} is not one of the kinds that can be given back: {}", kinds.join(", ")))
-            }
-        }
-    }
-}
-
 /// Which cluster, and where in it.
 #[derive(clap::Args)]
 pub(super) struct Place {
@@ -78,18 +36,13 @@ pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Repo
         let (client, context_namespace) = place.cluster.connect().await?;
         let namespace = place.namespace.clone().unwrap_or(context_namespace);
         for workload in workloads {
-            let resource = ApiResource::from_gvk(&gvk(workload.kind));
+            let resource = workload.resource();
             let api = Api::namespaced_with(client.clone(), &namespace, &resource);
             let done = give_back(&api, workload, report).await;
             done.with_context(|| format!("{namespace}/{}/{}", workload.kind.name().to_lowercase(), workload.name))?;
         }
         Ok(())
     })
-}
-
-fn gvk(kind: WorkloadKind) -> GroupVersionKind {
-    let (group, version) = kind.api_version().rsplit_once('/').unwrap_or(("", kind.api_version()));
-    GroupVersionKind::gvk(group, version, kind.name())
 }
 
 async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut Report) -> anyhow::Result<()> {
@@ -181,30 +134,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn workloads_are_named_as_kubectl_names_them() {
-        for (text, kind) in [
-            ("deployment/web", WorkloadKind::Deployment),
-            ("deployments/web", WorkloadKind::Deployment),
-            ("Deployment/web", WorkloadKind::Deployment),
-            ("deploy/web", WorkloadKind::Deployment),
-            ("sts/web", WorkloadKind::StatefulSet),
-            ("daemonset/web", WorkloadKind::DaemonSet),
-            ("rollouts/web", WorkloadKind::Rollout),
-        ] {
-            assert_eq!(text.parse(), Ok(Reference { kind, name: "web".to_owned() }), "{text}");
-        }
-        for (text, said) in [
-            ("web", "expected KIND/NAME"),
-            ("deployment/", "expected KIND/NAME"),
-            ("pod/web", "pod is not one of the kinds that can be given back: Deployment, "),
-            ("job/web", "job is not one of the kinds"),
-        ] {
-            let error = text.parse::<Reference>().unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn a_patch_is_for_the_object_that_was_read() {

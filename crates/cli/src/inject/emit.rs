@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::documents::{Document, Form, is_marker};
+use crate::manifests::documents::{Document, Form, is_marker};
 
 /// What is to be written, as it grows.
 pub(super) struct Emitter {
@@ -101,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::inject::documents;
+    use crate::manifests::documents;
 
     /// Reads a manifest and writes it with every document changed that has an `x`.
     fn rewritten(text: &str, form: Option<Form>) -> String {

@@ -9,7 +9,7 @@ use inject::{Decision, Outcome, WorkloadKind};
 use serde_json::Value;
 use settings::Annotation;
 
-use super::source::Input;
+use crate::manifests::Input;
 
 /// Lines about workloads, and whether all of them are good news.
 #[derive(Default)]

@@ -4,8 +4,8 @@ use inject::{Outcome, WorkloadKind};
 use serde_json::Value;
 use settings::Annotation;
 
-use super::apply::apply;
 use super::report::Report;
+use crate::manifests::apply;
 
 /// Lets `decide` about every workload in `value`, which may be a `List`, and says whether anything changed.
 pub(super) fn rewrite(

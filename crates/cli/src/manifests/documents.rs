@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// The two forms of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// Documents between lines of ---.
     Yaml,
     /// One value after the other.
@@ -12,20 +12,20 @@ pub(super) enum Form {
 }
 
 /// A manifest.
-pub(super) struct Stream {
-    pub(super) form: Form,
-    pub(super) documents: Vec<Document>,
+pub(crate) struct Stream {
+    pub(crate) form: Form,
+    pub(crate) documents: Vec<Document>,
 }
 
 /// One document of a manifest. The texts of all documents, one after the other, are the manifest.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) text: String,
-    pub(super) value: Value,
+pub(crate) struct Document {
+    pub(crate) text: String,
+    pub(crate) value: Value,
 }
 
 /// Takes a manifest apart.
-pub(super) fn read(text: &str) -> anyhow::Result<Stream> {
+pub(crate) fn read(text: &str) -> anyhow::Result<Stream> {
     // A flow mapping of YAML can begin like this too, so what is not JSON may still be YAML.
     if text.trim_start().starts_with('{')
         && let Some(documents) = json(text)
@@ -83,7 +83,7 @@ fn split(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// YAML 1.2 §9.1.2: three dashes in the first columns, then white space. Nothing else in a stream can look like that.
-pub(super) fn is_marker(line: &str) -> bool {
+pub(crate) fn is_marker(line: &str) -> bool {
     line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 

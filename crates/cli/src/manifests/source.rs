@@ -15,7 +15,7 @@ const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
 /// A file or a folder, or standard input for `-`.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Stdin,
     Path(PathBuf),
 }
@@ -33,7 +33,7 @@ impl FromStr for Source {
 
 /// One manifest: standard input, or a file.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(crate) enum Input {
     Stdin,
     File(PathBuf),
 }
@@ -53,7 +53,7 @@ impl Source {
     ///
     /// # Errors
     /// A folder that cannot be read, or has no such file.
-    pub(super) fn inputs(&self, recursive: bool) -> anyhow::Result<Vec<Input>> {
+    pub(crate) fn inputs(&self, recursive: bool) -> anyhow::Result<Vec<Input>> {
         let path = match self {
             Self::Stdin => return Ok(vec![Input::Stdin]),
             Self::Path(path) if !path.is_dir() => return Ok(vec![Input::File(path.clone())]),
@@ -91,7 +91,7 @@ impl Input {
     ///
     /// # Errors
     /// It cannot be read, or is not UTF-8.
-    pub(super) fn read(&self) -> anyhow::Result<String> {
+    pub(crate) fn read(&self) -> anyhow::Result<String> {
         let bytes = self.bytes().with_context(|| self.to_string()).or_blame(Blame::Input)?;
         String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{self}: not UTF-8 text")).or_blame(Blame::Data)
     }

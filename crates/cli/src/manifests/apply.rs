@@ -8,7 +8,7 @@ use serde_json::Value;
 ///
 /// Unlike `json_patch::patch`, which fills the gap of a member that is taken away with the last one, this keeps the order
 /// of keys.
-pub(super) fn apply(object: &mut Value, patch: &Patch) -> anyhow::Result<()> {
+pub(crate) fn apply(object: &mut Value, patch: &Patch) -> anyhow::Result<()> {
     for operation in &patch.0 {
         if !take_away(object, operation) {
             json_patch::patch(object, std::slice::from_ref(operation)).context("the patch does not fit its object")?;
