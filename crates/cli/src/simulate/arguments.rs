@@ -10,8 +10,8 @@ use simulation::{Change, Event, Policy, Protocol, Scenario};
 ///
 /// Connections land on a random pod, as kube-proxy places them, and are retired by the same rule as in the proxy. Without
 /// --max-requests, --max-age or --balance the command compares thresholds, balancing and nothing, and says which
-/// threshold does within 30 s of the last event what a threshold can do, at the fewest reconnects. Balancing is not in the
-/// proxy yet: what the command says of it is a forecast. The same arguments print the same bytes.
+/// threshold does within 30 s of the last event what a threshold can do, at the fewest reconnects. The same
+/// arguments print the same bytes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// evenkeel.dev/max-age
     #[arg(long, value_name = "TIME")]
     max_age: Option<Span>,
-    /// Balance: follow scale events and measured skew (a forecast: it is not in the proxy yet)
+    /// evenkeel.dev/balance=on: follow scale events and measured skew
     #[arg(long)]
     balance: bool,
     /// How many times to run, each time with other random numbers: 1 to 1000
