@@ -7,6 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+mod pages;
+
+pub use pages::{Block, blocks, clean, pages, root};
+
 /// Compares a file of the repository, or rewrites it.
 ///
 /// # Panics
@@ -68,7 +72,7 @@ fn labels(metrics: &str, name: &str) -> String {
 }
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+    root().join(name)
 }
 
 fn read(name: &str) -> String {

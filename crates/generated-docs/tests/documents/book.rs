@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::page::{clean, root};
+use generated_docs::{clean, root};
 
 #[test]
 #[ignore = "make book builds the site, and runs this"]

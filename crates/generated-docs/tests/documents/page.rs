@@ -1,9 +1,6 @@
 //! Pages in Markdown, as far as tests look at them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd};
 
@@ -52,36 +49,6 @@ fn anchor(heading: &str) -> String {
 /// Returns the anchors that HTML sets, as `<a id="name">`.
 fn ids(html: &CowStr<'_>) -> Vec<String> {
     html.split("id=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
-}
-
-/// Returns the root of the repository.
-pub(crate) fn root() -> PathBuf {
-    clean(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-}
-
-/// Returns the path without `.` and `..`.
-pub(crate) fn clean(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::new(), |mut clean, component| {
-        match component {
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::CurDir => {}
-            component => clean.push(component),
-        }
-        clean
-    })
-}
-
-/// Returns the texts of the pages that are committed, or will be, by their paths.
-pub(crate) fn texts() -> BTreeMap<PathBuf, String> {
-    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"];
-    let listed = Command::new("git").args(arguments).current_dir(root()).output().expect("git lists the pages");
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let paths = listed.lines().map(|path| root().join(path)).filter(|path| path.exists());
-    let texts: BTreeMap<_, _> = paths.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect();
-    assert!(texts.len() > 15, "{} pages", texts.len());
-    texts
 }
 
 #[test]
