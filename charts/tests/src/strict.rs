@@ -3,9 +3,10 @@
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -17,11 +18,14 @@ use serde_json::Value;
 pub fn judge(object: &Value) -> Option<Result<(), String>> {
     let judge = match (object["apiVersion"].as_str()?, object["kind"].as_str()?) {
         ("v1", "ConfigMap") => as_is::<ConfigMap>,
+        ("v1", "Namespace") => as_is::<Namespace>,
         ("v1", "Pod") => as_is::<Pod>,
         ("v1", "Secret") => as_is::<Secret>,
         ("v1", "Service") => as_is::<Service>,
         ("v1", "ServiceAccount") => as_is::<ServiceAccount>,
         ("apps/v1", "Deployment") => as_is::<Deployment>,
+        ("apps/v1", "StatefulSet") => as_is::<StatefulSet>,
+        ("autoscaling/v2", "HorizontalPodAutoscaler") => as_is::<HorizontalPodAutoscaler>,
         ("coordination.k8s.io/v1", "Lease") => as_is::<Lease>,
         ("policy/v1", "PodDisruptionBudget") => as_is::<PodDisruptionBudget>,
         ("networking.k8s.io/v1", "NetworkPolicy") => as_is::<NetworkPolicy>,

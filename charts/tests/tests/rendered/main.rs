@@ -4,6 +4,7 @@ mod access;
 mod balancer;
 mod certificates;
 mod combinations;
+mod documents;
 mod guards;
 mod missed;
 mod monitoring;

@@ -8,7 +8,7 @@ use chart_tests::render::rendered;
 use serde_json::Value;
 
 /// The metrics of docs/METRICS.md, which a test of the programs compares with what they show.
-fn documented() -> BTreeSet<String> {
+pub(crate) fn documented() -> BTreeSet<String> {
     let page = text("docs/METRICS.md");
     // Histograms have series of three names.
     let series = |name: &str| ["", "_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"));
@@ -21,7 +21,7 @@ fn of_a_name(byte: u8) -> bool {
 }
 
 /// The metrics that are asked for in a text with queries.
-fn asked(text: &str) -> BTreeSet<String> {
+pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
     words.filter(|word| word.starts_with("evenkeel_")).map(str::to_owned).collect()
 }
