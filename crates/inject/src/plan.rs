@@ -23,6 +23,7 @@ use crate::probe_ports::ProbePorts;
 use crate::refusal::Refusal;
 use crate::report::{Note, Report};
 use crate::sites::{AppSites, Place, Sites};
+use crate::skip::SkipReason;
 use crate::suitability;
 
 /// What an injection will do.
@@ -89,7 +90,12 @@ impl Plan {
             Interception::NamedPort => {
                 notes.push(Note::ByNameAlone);
                 notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
-                Takeover::NamedPort(ports.names.into())
+                let names = PortNames::from(ports.names);
+                // The app may listen where its probes and hooks go, and one that goes to a port of ours is taken for one that was led there.
+                if names.listeners().any(|listener| used.contains(&listener.port)) {
+                    return Err(SkipReason::PortClash.into());
+                }
+                Takeover::NamedPort(names)
             }
         };
         let defaults = ProxySettings::from_raw(&RawOptions::default())?;

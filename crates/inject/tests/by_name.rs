@@ -165,3 +165,12 @@ fn a_detour_goes_by_the_name_that_there_is_now() {
     app_mut(&mut author)["startupProbe"]["httpGet"]["port"] = json!("web");
     converges(&arrived, &author);
 }
+
+#[test]
+fn an_app_that_is_probed_where_the_proxy_would_listen_is_skipped() {
+    for (port, decision) in [(15_220, Decision::Skipped), (15_221, Decision::Injected)] {
+        let mut object = by_name();
+        app_mut(&mut object)["startupProbe"] = json!({"grpc": {"port": port}});
+        assert_eq!(outcome(&object).decision(), decision, "{port}");
+    }
+}
