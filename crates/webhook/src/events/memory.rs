@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn notice(occasion: Occasion) -> Notice {
-        Notice { occasion, note: "x".to_owned() }
+        Notice { occasion, note: "x".to_owned(), generation: None }
     }
 
     #[test]

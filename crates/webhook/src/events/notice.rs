@@ -13,6 +13,8 @@ pub(super) struct Notice {
     pub(super) occasion: Occasion,
     /// Sentences for the workload's author.
     pub(super) note: String,
+    /// The `metadata.generation` of which they are true. The watch may have told of an earlier one.
+    pub(super) generation: Option<i64>,
 }
 
 /// Defines the occasions; label, reason and sentence are written once.
@@ -82,7 +84,8 @@ impl Notice {
             }
             Outcome::NotAsked | Outcome::Owned | Outcome::Unreadable(_) => return None,
         };
-        Some(Self { occasion, note: shortened(note) })
+        let generation = workload.pointer("/metadata/generation").and_then(Value::as_i64);
+        Some(Self { occasion, note: shortened(note), generation })
     }
 }
 

@@ -31,12 +31,12 @@ pub(super) async fn publish(client: &Client, event: &Event) -> Result<bool, Box<
     }
 }
 
-/// The Event that tells `notice` of `object`. Its name is made from what it says, and of which version of the object.
+/// The Event that tells `notice` of `object`. Its name is made from what it says, and of which generation of the object.
 pub(super) fn event(object: &DynamicObject, kind: WorkloadKind, notice: Notice, now: SystemTime) -> Event {
-    let (uid, generation) = (object.uid(), object.metadata.generation);
+    let uid = object.uid();
     let mut name = object.name_any();
     name.truncate(LONGEST_PREFIX);
-    let name = format!("{}.{:016x}", name.trim_end_matches(['.', '-']), number(&(&uid, generation, &notice)));
+    let name = format!("{}.{:016x}", name.trim_end_matches(['.', '-']), number(&(&uid, &notice)));
     let regarding = ObjectReference {
         api_version: Some(kind.api_version().to_owned()),
         kind: Some(kind.name().to_owned()),
@@ -67,28 +67,28 @@ mod tests {
     use super::*;
     use crate::events::Occasion;
 
-    fn object(name: &str, generation: u64) -> DynamicObject {
-        let metadata = json!({"name": name, "namespace": "shop", "uid": "u", "generation": generation});
+    fn object(name: &str) -> DynamicObject {
+        let metadata = json!({"name": name, "namespace": "shop", "uid": "u"});
         serde_json::from_value(json!({"metadata": metadata})).unwrap()
     }
 
-    fn name(object: &DynamicObject, note: &str) -> String {
-        let notice = Notice { occasion: Occasion::Missed, note: note.to_owned() };
+    fn name(object: &DynamicObject, note: &str, generation: i64) -> String {
+        let notice = Notice { occasion: Occasion::Missed, note: note.to_owned(), generation: Some(generation) };
         event(object, WorkloadKind::Deployment, notice, SystemTime::UNIX_EPOCH).name_any()
     }
 
     #[test]
     fn the_same_has_the_same_name_and_anything_else_another() {
-        let web = object("web", 1);
-        assert_eq!(name(&web, "x"), name(&web, "x"));
-        assert_ne!(name(&web, "x"), name(&web, "y"));
-        assert_ne!(name(&web, "x"), name(&object("web", 2), "x"));
-        assert!(name(&web, "x").starts_with("web."));
+        let web = object("web");
+        assert_eq!(name(&web, "x", 1), name(&web, "x", 1));
+        assert_ne!(name(&web, "x", 1), name(&web, "y", 1));
+        assert_ne!(name(&web, "x", 1), name(&web, "x", 2));
+        assert!(name(&web, "x", 1).starts_with("web."));
     }
 
     #[test]
     fn no_name_is_too_long() {
-        let long = object(&format!("{}-{}", "a".repeat(235), "b".repeat(17)), 1);
-        assert_eq!(name(&long, "x").len(), 252);
+        let long = object(&format!("{}-{}", "a".repeat(235), "b".repeat(17)));
+        assert_eq!(name(&long, "x", 1).len(), 252);
     }
 }
