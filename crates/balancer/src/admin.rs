@@ -1,18 +1,22 @@
-//! The plain port: `/metrics`, `/livez`, `/readyz` and `/workloads`. It reads and changes nothing.
+//! The plain port: `/metrics`, `/livez`, `/readyz`, the page, and the JSON behind it. It reads and changes nothing.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::sync::{mpsc, oneshot, watch};
+use balancing::Workload;
+use tokio::sync::watch;
 
+use crate::documents::{Hour, List, Pods};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::view::View;
+use crate::page;
+use crate::recorder::Recorder;
 
 /// What the endpoints show.
 #[derive(Clone)]
@@ -24,16 +28,21 @@ pub struct Admin {
     /// Whether the keys have been read, for `/readyz`.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
     /// Where `/workloads` comes from.
-    pub viewers: mpsc::Sender<oneshot::Sender<View>>,
+    pub recorder: Arc<Recorder>,
 }
 
 /// Returns the routes of the port.
 pub fn routes(admin: Admin) -> Router {
-    Router::new()
+    let pages = page::FILES
+        .into_iter()
+        .fold(Router::new(), |routes, file| routes.route(file.path, get(move || async move { file })));
+    pages
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/workloads", get(workloads))
+        .route("/workloads/{namespace}/{kind}/{name}", get(hour))
+        .layer(map_response(page::secure))
         .with_state(admin)
 }
 
@@ -57,13 +66,23 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     }
 }
 
-async fn workloads(State(admin): State<Admin>) -> Response {
-    let (viewer, view) = oneshot::channel();
-    if admin.viewers.send(viewer).await.is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response();
-    }
-    match view.await {
-        Ok(view) => Json(view).into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response(),
-    }
+/// With their pods, or without by `?pods=false`: the page lists what may be hundreds.
+async fn workloads(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
+    let Some(view) = admin.recorder.view().await else { return shutting_down() };
+    let pods = if query.as_deref() == Some("pods=false") { Pods::Hidden } else { Pods::Shown };
+    admin.recorder.history(|history, now| Json(List::of(&view, pods, history, now)).into_response())
+}
+
+/// One workload, with its pods and its last hour.
+async fn hour(State(admin): State<Admin>, Path([namespace, kind, name]): Path<[String; 3]>) -> Response {
+    let unknown =
+        || (StatusCode::NOT_FOUND, "no such workload is balanced, or this replica does not lead\n").into_response();
+    let Ok(workload) = Workload::new(&namespace, &kind, &name) else { return unknown() };
+    let Some(view) = admin.recorder.view().await else { return shutting_down() };
+    let hour = |history: &_, now| Hour::of(&view, &workload, history, now).map(|hour| Json(hour).into_response());
+    admin.recorder.history(hour).unwrap_or_else(unknown)
+}
+
+fn shutting_down() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n").into_response()
 }

@@ -106,7 +106,7 @@ pub async fn run(asker: Asker, clock: Clock, metrics: Arc<Metrics>, mut inputs: 
             }
             Some(viewer) = inputs.viewers.recv() => {
                 // Who has left needs no answer.
-                let _ = viewer.send(View::of(&driver.balancer, driver.leads));
+                let _ = viewer.send(View::of(&driver.balancer, driver.leads, driver.now()));
             }
         }
     }

@@ -5,6 +5,8 @@
 //!     ▲                                               │    ▲                  │
 //!     ├── Lease ──── leader ──── leads? ──────────────┤    └───── reports ────┘
 //!     └── Secret ─── keys ────── what signs ──────────┘
+//!                              recorder ◀── views ───┘
+//!                                 └──▶ the page, /workloads
 //! ```
 //!
 //! [`planning`] decides, without I/O; [`driver`] is the one task that owns what it remembers.
@@ -13,13 +15,17 @@ pub mod admin;
 pub mod arguments;
 pub mod asking;
 pub mod clock;
+mod documents;
 pub mod driver;
+pub mod history;
 pub mod keys;
 pub mod leader;
 pub mod metrics;
 mod objects;
+pub mod page;
 pub mod planning;
 pub mod process;
+pub mod recorder;
 pub mod settings;
 pub mod view;
 pub mod watching;

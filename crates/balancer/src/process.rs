@@ -18,6 +18,7 @@ use crate::driver::{self, Inputs, Outputs};
 use crate::keys::KeyStore;
 use crate::leader::Election;
 use crate::metrics::Metrics;
+use crate::recorder::Recorder;
 use crate::settings::{KeySettings, Settings};
 use crate::watching;
 
@@ -64,7 +65,8 @@ pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output
     let (next_is_known, known) = watch::channel(false);
     let inputs = Inputs { changes, leads, keys: keys.clone(), viewers: views };
     let outputs = Outputs { is_complete, next_is_known };
-    let admin = Admin { metrics: Arc::clone(&metrics), is_complete: listed, keys, viewers };
+    let recorder = Arc::new(Recorder::new(viewers));
+    let admin = Admin { metrics: Arc::clone(&metrics), is_complete: listed, keys, recorder: Arc::clone(&recorder) };
     let mut election = election(settings, client, clock, &metrics);
     info!(endpoint = "admin", %address, identity = settings.identity, "listening");
 
@@ -74,6 +76,7 @@ pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output
         watched = watching::watch(seen, metrics) => watched?,
         () = store.run(keys_read, known) => {}
         () = election.run(&leading) => {}
+        () = recorder.run() => {}
         () = serve(listener, admin) => {}
         () = shutdown => info!("shutting down"),
     }

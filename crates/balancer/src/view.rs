@@ -1,57 +1,131 @@
-//! What people and `evenkeel status` see: every workload, as JSON.
+//! What people, the page and `evenkeel status` see: every workload and its pods, as they are now.
 
-use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::planning::{Balancer, Summary};
+use balancing::{BalanceState, Report};
+use retirement::Tolerance;
+
+use crate::planning::{Balancer, Group, Summary, Uid};
 
 /// The workloads, in the order of their names.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// Whether this replica leads; one that does not knows no workload.
-    leads: bool,
-    workloads: Vec<WorkloadView>,
+    pub leads: bool,
+    /// Pods with the label of balancing that have not said to which workload they belong.
+    pub unknown_pods: usize,
+    /// The workloads whose pods have been asked at least once.
+    pub workloads: Vec<WorkloadView>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WorkloadView {
-    workload: String,
-    /// `instructed`, or why not.
-    state: &'static str,
-    settled_pods: usize,
-    reporting_pods: usize,
-    /// In requests per second, as all rates.
-    mean: f64,
-    highest: f64,
-    connection_rate: f64,
-    connections: u64,
-    marked: u64,
-    seconds_since_change: u64,
-    interval_seconds: f64,
+/// A workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadView {
+    /// Its name.
+    pub workload: balancing::Workload,
+    /// What the last round found.
+    pub summary: Summary,
+    /// Its pods, in the order of their uids.
+    pub pods: Vec<PodView>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodView {
+    /// Its uid.
+    pub uid: Uid,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it has settled.
+    pub is_settled: bool,
+    /// Whether its report counts.
+    pub is_reporting: bool,
+    /// In requests per second.
+    pub load: f64,
+    /// Its client connections, marked ones included.
+    pub connections: u32,
+    /// Those of them that are marked.
+    pub marked: u32,
+    /// The connections that balancing has retired since the proxy started.
+    pub retired: u64,
+    /// Whether balancing is in force there.
+    pub state: BalanceState,
 }
 
 impl View {
-    pub(crate) fn of(balancer: &Balancer, leads: bool) -> Self {
-        let of_group = |(workload, summary): (_, Option<&Summary>)| Some(WorkloadView::of(workload, summary?));
-        Self { leads, workloads: balancer.summaries().filter_map(of_group).collect() }
+    /// Returns what the balancer knows at the time `now`.
+    pub fn of(balancer: &Balancer, leads: bool, now: Duration) -> Self {
+        let workloads = balancer.groups().filter_map(|group| WorkloadView::of(balancer, group, now)).collect();
+        let (_, unknown_pods) = balancer.count_pods();
+        Self { leads, unknown_pods, workloads }
+    }
+
+    /// Returns a workload by its name.
+    pub fn workload(&self, name: &balancing::Workload) -> Option<&WorkloadView> {
+        let place = self.workloads.binary_search_by(|view| view.workload.cmp(name)).ok()?;
+        self.workloads.get(place)
     }
 }
 
 impl WorkloadView {
-    fn of(workload: &balancing::Workload, summary: &Summary) -> Self {
+    fn of(balancer: &Balancer, group: &Group, now: Duration) -> Option<Self> {
+        let pods = group.pods(now).filter_map(|(uid, report, is_reporting)| {
+            let name = Arc::clone(&balancer.pod(uid)?.name);
+            Some(PodView::of(uid, name, report, [group.has_settled(uid), is_reporting]))
+        });
+        Some(Self { workload: group.workload().clone(), summary: group.summary()?.clone(), pods: pods.collect() })
+    }
+
+    /// Returns the load of the busiest pod divided by the mean; `None` without load.
+    pub fn peak_to_mean(&self) -> Option<f64> {
+        let Summary { mean, highest, .. } = self.summary;
+        (mean > 0.0).then(|| highest / mean)
+    }
+
+    /// Returns whether no pod is above the tolerance of the last round; `None` without load.
+    pub fn is_level(&self) -> Option<bool> {
+        self.peak_to_mean().map(|peak| peak <= 1.0 + self.tolerance())
+    }
+
+    /// Returns how far a pod may be above the mean, as a fraction of it.
+    pub fn tolerance(&self) -> f64 {
+        Tolerance::after(self.summary.since_change).fraction()
+    }
+
+    /// Returns the load of all pods that report, in requests per second.
+    pub fn load(&self) -> f64 {
+        self.summary.mean * f64::from(u32::try_from(self.summary.reporting).unwrap_or(u32::MAX))
+    }
+
+    /// Returns how many connections balancing has retired since an earlier view. Pods that are new since then do not count: what they
+    /// report may be of a time before.
+    pub fn retired_since(&self, before: &Self) -> u64 {
+        let retired = |pod: &PodView| {
+            let place = before.pods.binary_search_by(|before| before.uid.cmp(&pod.uid)).ok()?;
+            Some(pod.retired.saturating_sub(before.pods.get(place)?.retired))
+        };
+        self.pods.iter().filter_map(retired).sum()
+    }
+}
+
+impl PodView {
+    fn of(uid: &Uid, name: Arc<str>, report: &Report, [is_settled, is_reporting]: [bool; 2]) -> Self {
         Self {
-            workload: workload.to_string(),
-            state: summary.withheld.map_or("instructed", |withheld| withheld.label()),
-            settled_pods: summary.settled,
-            reporting_pods: summary.reporting,
-            mean: summary.mean,
-            highest: summary.highest,
-            connection_rate: summary.connection_rate,
-            connections: summary.connections,
-            marked: summary.marked,
-            seconds_since_change: summary.since_change.as_secs(),
-            interval_seconds: summary.interval.get().as_secs_f64(),
+            uid: Arc::clone(uid),
+            name,
+            is_settled,
+            is_reporting,
+            load: report.load.get(),
+            connections: report.connections,
+            marked: report.marked,
+            retired: report.retired,
+            state: report.state,
         }
+    }
+
+    /// Returns its load against the mean of its workload, 1 being level; `None` without load.
+    pub fn share(&self, mean: f64) -> Option<f64> {
+        (mean > 0.0).then(|| self.load / mean)
     }
 }

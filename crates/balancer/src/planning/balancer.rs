@@ -8,7 +8,7 @@ use balancing::{KeyId, Report, Workload, WorkloadInstruction};
 
 use super::group::{Group, Summary};
 use super::patience::Patience;
-use super::pod::{Change, Uid};
+use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
 
 /// How often a pod is asked to which workload it belongs, while it does not say.
@@ -161,6 +161,11 @@ impl Balancer {
     /// Returns every workload.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
+    }
+
+    /// Returns a labelled pod.
+    pub fn pod(&self, uid: &str) -> Option<&Pod> {
+        self.roster.pod(uid)
     }
 
     /// Returns how many pods are labelled, and how many of them have not said to which workload they belong.

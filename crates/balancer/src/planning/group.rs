@@ -129,6 +129,17 @@ impl Group {
         self.members.iter().map(|(uid, reported)| (uid, &reported.report))
     }
 
+    /// Returns its pods in the order of their uids: what each has reported last, and whether that counts at the time `now`.
+    pub fn pods(&self, now: Duration) -> impl Iterator<Item = (&Uid, &Report, bool)> {
+        self.members.iter().map(move |(uid, reported)| (uid, &reported.report, reported.until >= now))
+    }
+
+    /// Returns whether a pod had settled in the last round.
+    pub fn has_settled(&self, uid: &Uid) -> bool {
+        // They are taken from the members, in order.
+        self.settled.binary_search(uid).is_ok()
+    }
+
     /// Takes in what a pod reports.
     pub(super) fn report(&mut self, uid: Uid, report: Report, now: Duration) {
         self.last_sequence = self.last_sequence.max(report.sequence);

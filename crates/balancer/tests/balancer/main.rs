@@ -4,6 +4,7 @@ mod api_server;
 mod command_line;
 mod documentation;
 mod levelling;
+mod page;
 mod process;
 mod proxies;
 mod running;

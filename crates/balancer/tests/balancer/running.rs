@@ -15,14 +15,14 @@ use crate::process::Balancer;
 use crate::proxies::{PATIENCE, Proxy, slice_of};
 
 /// A cluster with `loads.len()` pods of one workload from 127.0.0.`first` on; all know the keys once they are published.
-struct World {
+pub(crate) struct World {
     api: ApiServer,
-    proxies: Vec<Proxy>,
+    pub(crate) proxies: Vec<Proxy>,
     port: u16,
 }
 
 impl World {
-    async fn with(first: u8, loads: &[f64]) -> Self {
+    pub(crate) async fn with(first: u8, loads: &[f64]) -> Self {
         let (api, port) = (ApiServer::start().await, free_port().await);
         let mut world = Self { api, proxies: Vec::new(), port };
         for (last, load) in (first..).zip(loads) {
@@ -31,7 +31,7 @@ impl World {
         world
     }
 
-    async fn add(&mut self, last: u8, load: f64) {
+    pub(crate) async fn add(&mut self, last: u8, load: f64) {
         let proxy = Proxy::start(last, self.port, load).await;
         self.api.put("pods", &proxy.pod());
         self.proxies.push(proxy);
@@ -42,12 +42,12 @@ impl World {
         self.api.put("endpointslices", &slice_of(&self.proxies.iter().collect::<Vec<_>>()));
     }
 
-    fn start(&self, identity: &str) -> Balancer {
+    pub(crate) fn start(&self, identity: &str) -> Balancer {
         Balancer::start(self.api.kubeconfig(), identity, self.port)
     }
 
     /// Waits for the public keys, and has every proxy know them, as a rollout would.
-    async fn roll_out_keys(&self, count: usize) -> String {
+    pub(crate) async fn roll_out_keys(&self, count: usize) -> String {
         let keys = until(|| {
             let keys = self.api.written("configmaps", "evenkeel-balancer-keys")?["data"]["keys"].as_str()?.to_owned();
             (keys.split(',').count() == count).then_some(keys)
@@ -80,6 +80,19 @@ pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     timeout(PATIENCE, found).await.expect("it has to come")
 }
 
+/// Asks until there is something.
+pub(crate) async fn until_some<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, found).await.expect("it has to come")
+}
+
 async fn get(balancer: &Balancer, path: &str) -> (u16, String) {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<hyper::body::Bytes>>();
     let response = client.get(format!("http://{}{path}", balancer.admin).parse().unwrap()).await.unwrap();
@@ -87,7 +100,7 @@ async fn get(balancer: &Balancer, path: &str) -> (u16, String) {
     (status, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
 }
 
-fn is(mean: f64) -> impl Fn(&balancing::WorkloadInstruction) -> bool {
+pub(crate) fn is(mean: f64) -> impl Fn(&balancing::WorkloadInstruction) -> bool {
     move |instruction| (instruction.rule().mean() - mean).abs() < 1e-6
 }
 

@@ -1,0 +1,106 @@
+//! The last hour of every workload, in memory. Pure: views and times in, time lines out.
+//!
+//! A workload takes [`BYTES_PER_WORKLOAD`], allocated when it is first seen, and at most [`MOST_WORKLOADS`] are remembered: 23 KB each, 24 MB in all.
+//! Nothing is stored. Another leader begins anew.
+
+mod event;
+mod ring;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use balancing::Workload;
+
+use crate::view::{View, WorkloadView};
+pub use event::{Levelled, ScaleEvent};
+use event::{MOST_EVENTS, ScaleEvents};
+use ring::Ring;
+pub use ring::{POINTS, Point, RESOLUTION};
+
+/// The workloads whose hour is remembered. Further ones are shown as they are now, without a time line.
+pub const MOST_WORKLOADS: usize = 1000;
+/// What the points and events of a workload take in memory, in bytes.
+pub const BYTES_PER_WORKLOAD: usize = POINTS * size_of::<Option<Point>>() + MOST_EVENTS * size_of::<ScaleEvent>();
+
+/// The hours of all workloads. Times are measured from any point in the past, and do not fall.
+#[derive(Debug, Default)]
+pub struct History {
+    timelines: BTreeMap<Workload, Timeline>,
+    last: View,
+}
+
+/// The hour of a workload.
+#[derive(Debug)]
+pub struct Timeline {
+    ring: Ring,
+    events: ScaleEvents,
+}
+
+impl History {
+    /// Takes in what is so at the time `now`. Where this replica does not lead, all is forgotten: somebody else knows what happens.
+    pub fn record(&mut self, view: View, now: Duration) {
+        if view.leads {
+            self.timelines.retain(|workload, timeline| view.workload(workload).is_some() || timeline.is_recent(now));
+            for workload in &view.workloads {
+                self.record_workload(workload, now);
+            }
+        } else {
+            self.timelines.clear();
+        }
+        self.last = view;
+    }
+
+    fn record_workload(&mut self, view: &WorkloadView, now: Duration) {
+        let is_room = self.timelines.len() < MOST_WORKLOADS;
+        if !self.timelines.contains_key(&view.workload) {
+            if !is_room {
+                return;
+            }
+            self.timelines.insert(view.workload.clone(), Timeline::starting());
+        }
+        let retired = self.last.workload(&view.workload).map_or(0, |before| view.retired_since(before));
+        if let Some(timeline) = self.timelines.get_mut(&view.workload) {
+            timeline.ring.record(Point::of(view, retired), now);
+            timeline.events.record(view, retired, now);
+        }
+    }
+
+    /// Returns the hour of a workload.
+    pub fn timeline(&self, workload: &Workload) -> Option<&Timeline> {
+        self.timelines.get(workload)
+    }
+
+    /// Returns the memory that all time lines take, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.timelines.len() * BYTES_PER_WORKLOAD
+    }
+}
+
+impl Timeline {
+    fn starting() -> Self {
+        Self { ring: Ring::starting(), events: ScaleEvents::starting() }
+    }
+
+    /// Whether anything was recorded within the hour: a workload that was away for a moment keeps its time line.
+    fn is_recent(&self, now: Duration) -> bool {
+        self.ring.newest_at().is_some_and(|at| now.saturating_sub(at) < ring::SPAN)
+    }
+
+    /// Returns the points of the last hour, oldest first, one for each [`RESOLUTION`]; `None` where nothing was recorded.
+    pub fn points(&self, now: Duration) -> impl Iterator<Item = Option<Point>> {
+        self.ring.points(now)
+    }
+
+    /// Returns the scale events of the last hour, oldest first.
+    pub fn events(&self, now: Duration) -> impl Iterator<Item = &ScaleEvent> {
+        self.events.within(now, ring::SPAN)
+    }
+
+    /// Returns the last scale event, however long ago.
+    pub fn last_event(&self) -> Option<&ScaleEvent> {
+        self.events.last()
+    }
+}
+
+#[cfg(test)]
+mod tests;
