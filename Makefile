@@ -173,6 +173,12 @@ soak-long: soak-programs ## the same, and hostile clients, as long as the goals 
 	target/tools/soak report
 
 # Hours, at the defaults: `make goaway GOAWAY="--only httpx --time 5s"` is shorter, and `soak goaway --help` has the rest.
+# Not in CI: a browser is larger than all that CI installs otherwise. SCREENSHOTS=FOLDER saves what is seen.
+.PHONY: page
+page: ## the balancer's page in a headless Chromium: load levels before its eyes; light, dark, 200 pods, keys
+	$(call need,chromedriver,Debian's package is chromium-driver)
+	cargo test --locked --package balancer --test balancer -- --ignored --test-threads=1 browser::
+
 .PHONY: goaway
 GOAWAY ?= --record
 goaway: static ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOAWAY.md

@@ -27,6 +27,8 @@ pub(crate) struct Hour<'a> {
     workload: Option<Present<'a>>,
     /// Seconds from one point to the next.
     resolution_seconds: u64,
+    /// Seconds of the last point that have passed.
+    seconds_into_point: u64,
     points: Points,
     scale_events: Vec<Event>,
 }
@@ -129,6 +131,7 @@ impl<'a> Hour<'a> {
             leads: view.leads,
             workload: present.map(|view| Present::of(view, Pods::Shown, history, now)),
             resolution_seconds: RESOLUTION.as_secs(),
+            seconds_into_point: now.as_secs() % RESOLUTION.as_secs(),
             points: Points::of(&past.map(|past| past.points(now).collect::<Vec<_>>()).unwrap_or_default()),
             scale_events: past.map(|past| events(past, now)).unwrap_or_default(),
         })

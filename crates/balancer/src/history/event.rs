@@ -66,8 +66,8 @@ impl ScaleEvents {
     pub(super) fn record(&mut self, view: &WorkloadView, retired: u64, now: Duration) {
         let (settled, since_change) = (view.summary.settled, view.summary.since_change);
         let before = self.before.replace(Before { settled, since_change });
-        // What was there when this replica began to look is no event.
-        if let Some(before) = before
+        // What was there when this replica began to look is no event, nor are the first pods of all.
+        if let Some(before) = before.filter(|before| before.settled > 0)
             && (before.settled != settled || since_change < before.since_change)
         {
             self.changed(before.settled, settled, now);

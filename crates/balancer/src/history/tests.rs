@@ -133,6 +133,16 @@ fn a_scale_out_is_an_event_until_load_is_level() {
 }
 
 #[test]
+fn the_first_pods_are_no_event() {
+    let mut history = History::default();
+    let mut none = web(&[10.0], seconds(0));
+    none.summary.settled = 0;
+    history.record(view(vec![none]), START);
+    history.record(view(vec![web(&[10.0, 10.0], seconds(0))]), START + seconds(1));
+    assert_eq!(timeline(&history).last_event(), None);
+}
+
+#[test]
 fn pods_that_are_replaced_are_an_event() {
     let mut history = History::default();
     history.record(view(vec![web(&[10.0, 10.0], seconds(300))]), START);

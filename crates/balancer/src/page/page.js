@@ -19,7 +19,11 @@ const $ = (id) => document.getElementById(id);
 const number = (value, digits = 1) =>
   value === null || value === undefined ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-let chosen = decodeURIComponent(location.hash.slice(1));
+/** The fragment `#/NAMESPACE/KIND/NAME` names a workload; others are places in the page. */
+const fragment = (workload) => `#/${workload.split("/").map(encodeURIComponent).join("/")}`;
+const named = () => (location.hash.startsWith("#/") ? decodeURIComponent(location.hash.slice(2)) : null);
+
+let chosen = named() ?? "";
 let paused = false;
 
 function element(name, attributes = {}, text) {
@@ -74,7 +78,7 @@ function cells(row, texts) {
 function listRow(workload) {
   const row = element("tr");
   const head = row.appendChild(element("td"));
-  head.appendChild(element("a", { href: `#${encodeURIComponent(workload.workload)}` }, workload.workload));
+  head.appendChild(element("a", { href: fragment(workload.workload) }, workload.workload));
   for (const kind of ["n", "n", "n", ""]) row.appendChild(element("td", kind ? { class: kind } : {}));
   return row;
 }
@@ -98,7 +102,7 @@ function drawList(answer) {
   $("none").hidden = answer.workloads.length > 0 || !answer.leads;
   $("bytes").textContent = `${number(answer.historyBytes / 1024, 0)} KiB`;
   const unknown = answer.unknownPods > 0 ? `, ${answer.unknownPods} pods have not reported yet` : "";
-  $("status").textContent = `${answer.workloads.length} workloads${unknown}${paused ? ", paused" : ""}`;
+  $("status").textContent = `${answer.workloads.length} ${answer.workloads.length === 1 ? "workload" : "workloads"}${unknown}${paused ? ", paused" : ""}`;
   notice(answer.leads ? "" : "This replica of the balancer does not lead, and knows no workload. Connect to the other one: evenkeel dashboard does.");
   if (chosen === "" && answer.workloads.length > 0) choose(answer.workloads[0].workload);
 }
@@ -147,21 +151,21 @@ function drawPods(workload) {
   });
 }
 
-/** One curve over the hour, with waves as bars from below and scale events as dashed lines. */
+/** One curve over the time that is shown, with waves as bars from below and scale events as dashed lines. */
 function chart(title, values, unit, extra) {
-  const points = 720;
+  const points = extra.span;
   const highest = Math.max(...values.map((value) => value ?? 0), extra.least ?? 0.001);
   const box = element("div");
   const now = values.findLast((value) => value !== null);
   const head = box.appendChild(element("div", { class: "charts-title" }));
   head.append(element("span", {}, title), element("span", {}, `now ${number(now, extra.digits ?? 1)}${unit}, highest ${number(highest, extra.digits ?? 1)}${unit}`));
   const svg = element("svg:svg", { class: "chart", viewBox: `0 0 ${points} 100`, preserveAspectRatio: "none", role: "img" });
-  svg.setAttribute("aria-label", `${title}: now ${number(now, extra.digits ?? 1)}${unit}, highest of the hour ${number(highest, extra.digits ?? 1)}${unit}`);
+  svg.setAttribute("aria-label", `${title}: now ${number(now, extra.digits ?? 1)}${unit}, highest ${number(highest, extra.digits ?? 1)}${unit}`);
   const x = (place) => points - values.length + place;
   const y = (value) => 96 - (value / highest) * 90;
   if (extra.line) svg.appendChild(element("svg:line", { class: "axis", x1: 0, x2: points, y1: y(extra.line), y2: y(extra.line) }));
   for (const event of extra.events) {
-    const at = points - event.secondsAgo / extra.resolution;
+    const at = points - 1 + (extra.into - event.secondsAgo) / extra.resolution;
     if (event.level) {
       const width = Math.max((event.lastedSeconds + event.level.afterSeconds) / extra.resolution, 1);
       svg.appendChild(element("svg:rect", { class: "until", x: at, y: 0, width, height: 100 }));
@@ -182,15 +186,18 @@ function chart(title, values, unit, extra) {
 }
 
 function drawHour(answer) {
-  const { points, scaleEvents, resolutionSeconds } = answer;
-  const extra = { events: scaleEvents, retired: points.retired, resolution: resolutionSeconds };
+  const { points, scaleEvents, resolutionSeconds, secondsIntoPoint } = answer;
+  // The shortest of these that shows all there is: a wave of ten seconds is a dot in an hour.
+  const minutes = [5, 15, 60].find((length) => points.pods.length * resolutionSeconds <= length * 60) ?? 60;
+  const extra = { events: scaleEvents, retired: points.retired, resolution: resolutionSeconds, into: secondsIntoPoint, span: (minutes * 60) / resolutionSeconds };
+  $("hour-title").textContent = minutes === 60 ? "The last hour" : `The last ${minutes} minutes`;
   $("charts").replaceChildren(
     chart("Busiest pod against the mean", points.peakToMean, " ×", { ...extra, line: 1, least: 1.5, digits: 2 }),
     chart("Requests per second", points.requestsPerSecond, "/s", extra),
     chart("Connections", points.connections, "", { ...extra, digits: 0 }),
     chart("Pods that take traffic", points.pods, "", { ...extra, digits: 0 }),
   );
-  $("legend").textContent = "Left: an hour ago; right: now. Dashed line: pods changed. Shaded: until load was level. Bars from below: connections that balancing retired in 5 s.";
+  $("legend").textContent = `Left: ${minutes} minutes ago; right: now. Dashed line: pods changed. Shaded: until load was level. Bars from below: connections that balancing retired in ${resolutionSeconds} s.`;
   const events = [...scaleEvents].reverse();
   rows($("events").tBodies[0], events, (event) => `${event.before}-${event.after}-${events.indexOf(event)}`,
     () => {
@@ -228,7 +235,7 @@ function drawDetail(answer) {
 
 function choose(workload) {
   chosen = workload;
-  history.replaceState(null, "", `#${encodeURIComponent(workload)}`);
+  history.replaceState(null, "", fragment(workload));
   refreshDetail();
 }
 
@@ -263,7 +270,9 @@ $("pause").addEventListener("click", () => {
   if (lastList) drawList(lastList);
 });
 window.addEventListener("hashchange", () => {
-  chosen = decodeURIComponent(location.hash.slice(1));
+  const workload = named();
+  if (workload === null) return;
+  chosen = workload;
   if (lastList) drawList(lastList);
   refreshDetail().catch((error) => notice(error.message));
   $("detail").focus();
