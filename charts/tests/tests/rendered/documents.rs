@@ -23,7 +23,7 @@ fn assert_valid(at: &str, object: &Value) {
         Some(judged) => judged.unwrap_or_else(|fault| panic!("{at}: {fault}")),
         // Kinds of others: their own definitions read them where they are installed.
         None => {
-            assert!(object["apiVersion"].as_str().is_some_and(|version| OTHERS.contains(&version)), "{at}: {object}")
+            assert!(object["apiVersion"].as_str().is_some_and(|version| OTHERS.contains(&version)), "{at}: {object}");
         }
     }
 }
