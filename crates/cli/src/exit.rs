@@ -1,4 +1,5 @@
-//! Exit codes: 0 done, 1 a workload could not be handled, and those of sysexits.h for what the caller can mend.
+//! Exit codes: 0 done, 1 a workload could not be handled, and those of sysexits.h for what the caller can mend. `check` has 2 beside
+//! them: something is to be mended.
 
 use std::fmt;
 use std::io;

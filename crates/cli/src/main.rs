@@ -3,6 +3,7 @@
 //! A subcommand is a module with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
 //! [`run`], and nowhere else.
 
+mod check;
 mod cluster;
 mod completion;
 mod demo;
@@ -38,6 +39,7 @@ struct Cli {
 enum Command {
     Inject(inject::InjectArgs),
     Uninject(inject::UninjectArgs),
+    Check(check::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
     #[command(alias = "completions")]
@@ -57,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
+        Command::Check(args) => check::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completion(args) => completion::run(&args),

@@ -1,0 +1,121 @@
+//! What a check has come to.
+
+use std::process::ExitCode;
+
+use super::finding::{Finding, Severity};
+use super::objects::{ObjectName, Objects};
+use super::rules;
+use super::scope::Scope;
+use super::workload::Workload;
+use settings::Annotation;
+
+/// Exit code if something was found.
+const FOUND: u8 = 2;
+
+/// What was found about one object, or about the installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    /// `None` for the installation.
+    pub(crate) name: Option<ObjectName>,
+    pub(crate) findings: Vec<Finding>,
+    /// The load of the busiest pod divided by the mean, where it was measured.
+    pub(crate) peak_to_mean: Option<f64>,
+}
+
+/// What was found in all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) sections: Vec<Section>,
+    /// What was not looked at, and why: rights that are missing, and pods that do not answer.
+    pub(crate) not_checked: Vec<String>,
+}
+
+impl Section {
+    /// Returns how bad the worst of it is.
+    pub(crate) fn severity(&self) -> Severity {
+        self.findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good)
+    }
+
+    /// Returns how many findings are so bad.
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+impl Checked {
+    /// Returns how many findings are so bad.
+    pub(crate) fn count(&self, severity: Severity) -> usize {
+        self.sections.iter().map(|section| section.count(severity)).sum()
+    }
+
+    /// Returns how many workloads were looked at.
+    pub(crate) fn workloads(&self) -> usize {
+        self.sections.iter().filter(|section| section.name.is_some()).count()
+    }
+
+    /// Returns 0 for clean, 2 if problems were found, and 1 if there are warnings and these count.
+    pub(crate) fn code(&self, strict: bool) -> ExitCode {
+        match (self.count(Severity::Problem), self.count(Severity::Warning)) {
+            (1.., _) => ExitCode::from(FOUND),
+            (0, 1..) if strict => ExitCode::FAILURE,
+            (0, _) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// Returns the workloads among the objects that ask for the proxy, have it, or try to.
+pub(crate) fn workloads(objects: &Objects, scope: &Scope) -> Vec<Workload> {
+    let read = |(name, kind, object): &(ObjectName, inject::WorkloadKind, serde_json::Value)| {
+        let facts = objects.namespaces.get(&name.namespace).map(super::objects::NamespaceObjects::facts);
+        Workload::read((name.clone(), *kind, object.clone()), facts.as_ref(), &scope.installation)
+    };
+    objects.workloads.iter().filter_map(read).collect()
+}
+
+/// Applies every rule that needs no running pod.
+pub(crate) fn checked(workloads: &[Workload], objects: &Objects, scope: &Scope) -> Checked {
+    let of_workload = |workload: &Workload| {
+        let mut findings = rules::misplaced(&workload.object, true);
+        findings.extend(rules::of_workload(workload, objects, scope));
+        Section { name: Some(workload.name.clone()), findings, peak_to_mean: None }
+    };
+    let keys = [Annotation::MaxRequests, Annotation::Balance].map(Annotation::key);
+    // kustomize's commonAnnotations are on every object.
+    let asked = |namespace: &str| {
+        let asks = |workload: &Workload| keys.iter().any(|key| workload.annotations.contains_key(*key));
+        workloads.iter().any(|workload| workload.name.namespace == namespace && asks(workload))
+    };
+    let of_other = |(name, object): &(ObjectName, serde_json::Value)| {
+        let has_template = object.pointer("/spec/template/spec").is_some();
+        let findings = rules::misplaced(object, asked(&name.namespace) && !has_template);
+        Section { name: Some(name.clone()), findings, peak_to_mean: None }
+    };
+    let sections = workloads.iter().map(of_workload).chain(objects.others.iter().map(of_other));
+    Checked { sections: sections.filter(|section| !section.findings.is_empty()).collect(), not_checked: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::FindingId;
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_that_of_the_worst() {
+        let of = |findings: Vec<Finding>| Checked {
+            sections: vec![Section { name: None, findings, peak_to_mean: None }],
+            ..Checked::default()
+        };
+        let [good, warning, problem] =
+            [FindingId::Injected, FindingId::SessionAffinity, FindingId::NotInjected].map(|id| id.says("x"));
+        for (findings, plain, strict) in [
+            (vec![], ExitCode::SUCCESS, ExitCode::SUCCESS),
+            (vec![good.clone()], ExitCode::SUCCESS, ExitCode::SUCCESS),
+            (vec![good, warning.clone()], ExitCode::SUCCESS, ExitCode::FAILURE),
+            (vec![warning, problem], ExitCode::from(2), ExitCode::from(2)),
+        ] {
+            let checked = of(findings);
+            assert_eq!(format!("{:?}", checked.code(false)), format!("{plain:?}"));
+            assert_eq!(format!("{:?}", checked.code(true)), format!("{strict:?}"));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a check finds, under names that do not change.
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// It is as it should be.
+    Good,
+    /// It may be meant, or costs some of the effect.
+    Warning,
+    /// The proxy is not there, has no effect, or clients meet errors.
+    Problem,
+}
+
+impl Severity {
+    /// Its name in JSON.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+
+    /// Its sign before a line.
+    pub(crate) const fn sign(self) -> char {
+        match self {
+            Self::Good => '✓',
+            Self::Warning => '!',
+            Self::Problem => '✗',
+        }
+    }
+}
+
+/// Defines the findings; identifier, severity and summary are written once.
+macro_rules! findings {
+    ($($variant:ident: $id:literal, $severity:ident, $summary:literal;)+) => {
+        /// What is found; the identifier is public interface.
+        #[allow(clippy::doc_markdown, reason = "summaries are read in a document")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum FindingId {
+            $(#[doc = $summary] $variant,)+
+        }
+
+        impl FindingId {
+            /// Every finding, in the order in which they are documented.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The identifier: in the output, in JSON, and the anchor in docs/TROUBLESHOOTING.md.
+            pub(crate) const fn id(self) -> &'static str {
+                match self { $(Self::$variant => $id,)+ }
+            }
+
+            /// How much it matters.
+            pub(crate) const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+
+            /// What it is, for documentation.
+            #[cfg(test)]
+            pub(crate) const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary,)+ }
+            }
+        }
+    };
+}
+
+findings! {
+    Injected: "injected", Good, "the proxy is, or would be, injected";
+    ServiceReaches: "service-reaches-proxy", Good, "a Service leads to the proxy";
+    IngressInFront: "ingress-in-front", Good, "an Ingress leads to the workload, whose controller may balance by request already";
+    InvalidAnnotations: "invalid-annotations", Problem, "annotations have faults: nothing was injected or changed";
+    NotInjected: "not-injected", Problem, "the workload asks for the proxy and cannot have it";
+    MeshBalances: "mesh-balances", Warning, "a service mesh balances by request already, so nothing is injected";
+    NamespaceOptedOut: "namespace-opted-out", Problem, "the webhook is not asked about workloads of this namespace";
+    KindNotReviewed: "kind-not-reviewed", Problem, "the webhook is not asked about this kind of workload";
+    NotReviewed: "not-reviewed", Problem, "the workload asks for the proxy, and its template has none";
+    ProxyLeftOver: "proxy-left-over", Warning, "the proxy is there, and nothing asks for it any more";
+    InjectionOutdated: "injection-outdated", Warning, "the proxy is there with other settings than the annotations and the installation ask for";
+    NoOptIn: "no-opt-in", Warning, "annotations are there, and none of them asks for the proxy";
+    AnnotationMisplaced: "annotation-misplaced", Problem, "an annotation is in a place where nobody reads it";
+    AnnotationPrefix: "annotation-prefix", Problem, "an annotation has another prefix than evenkeel.dev/";
+    DrainCut: "drain-cut", Warning, "the grace period is too short for the drain that is asked for";
+    OwnHook: "own-hook", Warning, "a container has a preStop hook of its own and is not held for the drain";
+    NotGuaranteed: "not-guaranteed", Warning, "pods are no longer of the QoS class Guaranteed";
+    QuotaShort: "quota-short", Warning, "a quota has no room for the proxies of all replicas";
+    NotBalanced: "not-balanced", Warning, "balancing is asked for and cannot be had";
+    PortUnnamed: "port-unnamed", Warning, "a container port without a name bypasses the proxy";
+    ServiceBypasses: "service-bypasses-proxy", Problem, "a Service gives a number as targetPort, which leads past the proxy with named-port";
+    ServicePortNotTaken: "service-port-not-taken", Problem, "a Service leads to a port that the proxy does not take";
+    ServicePortUnknown: "service-port-unknown", Problem, "a Service names a targetPort that no container declares";
+    HeadlessService: "headless-service", Warning, "clients of a headless Service choose pods themselves";
+    SessionAffinity: "session-affinity", Warning, "retired connections come back to the same pod";
+    TrafficPolicy: "traffic-policy", Warning, "reconnects stay on a node or in a zone";
+    HpaByPod: "hpa-by-pod", Warning, "an autoscaler counts the proxy as part of the pod";
+    HpaContainer: "hpa-container", Problem, "an autoscaler scales by a container that is not the app";
+    CpuRequestMissing: "cpu-request-missing", Problem, "an autoscaler needs a CPU request that a container does not have";
+    AdminPortClosed: "admin-port-closed", Warning, "a NetworkPolicy closes the proxy's admin port to balancer and Prometheus";
+    PolicyByNumber: "policy-by-number", Problem, "a NetworkPolicy opens the app's port by number, and connections come by the proxy's with named-port";
+}
+
+/// One line of a report, with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) id: FindingId,
+    pub(crate) severity: Severity,
+    /// One sentence, without a full stop.
+    pub(crate) message: String,
+    /// What else is known.
+    pub(crate) details: Vec<String>,
+    /// What mends it.
+    pub(crate) fix: Option<String>,
+    /// The command that does.
+    pub(crate) command: Option<String>,
+}
+
+impl FindingId {
+    /// Returns a finding with this sentence.
+    pub(crate) fn says(self, message: impl Into<String>) -> Finding {
+        let (details, severity) = (Vec::new(), self.severity());
+        Finding { id: self, severity, message: message.into(), details, fix: None, command: None }
+    }
+}
+
+impl Finding {
+    /// Adds what else is known.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.details.push(detail.into());
+        self
+    }
+
+    /// Adds what mends it.
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// Adds the command that mends it.
+    pub(crate) fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// Lowers it to a warning.
+    pub(crate) fn lowered(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_finding_has_an_entry() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TROUBLESHOOTING.md");
+        let page = fs::read_to_string(page).unwrap();
+        for finding in FindingId::ALL {
+            let (id, sign, summary) = (finding.id(), finding.severity().sign(), finding.summary());
+            let entry = format!("| <a id=\"check-{id}\"></a>`{id}` | {sign} | {summary} |");
+            assert!(page.contains(&entry), "docs/TROUBLESHOOTING.md lacks: {entry}");
+        }
+    }
+
+    #[test]
+    fn identifiers_are_distinct() {
+        let mut ids: Vec<_> = FindingId::ALL.iter().map(|finding| finding.id()).collect();
+        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), FindingId::ALL.len());
+    }
+}

@@ -1,0 +1,94 @@
+//! The report as one JSON object. The names of its fields are public interface.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::check::checked::{Checked, Section};
+use crate::check::finding::{Finding, Severity};
+
+/// Where each finding is explained.
+const PAGE: &str = "https://github.com/evenkeel/evenkeel/blob/main/docs/TROUBLESHOOTING.md";
+
+/// Returns the report.
+pub(crate) fn json(checked: &Checked) -> Value {
+    let sections: Vec<Value> = checked.sections.iter().map(of_section).collect();
+    json!({
+        "version": 1,
+        "problems": checked.count(Severity::Problem),
+        "warnings": checked.count(Severity::Warning),
+        "objects": sections,
+        "notChecked": checked.not_checked,
+    })
+}
+
+fn of_section(section: &Section) -> Value {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Object<'a> {
+        kind: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        severity: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peak_to_mean: Option<f64>,
+        findings: Vec<Value>,
+    }
+    let name = section.name.as_ref();
+    let object = Object {
+        kind: name.map_or("installation", |name| &name.kind),
+        namespace: name.map(|name| name.namespace.as_str()),
+        name: name.map(|name| name.name.as_str()),
+        severity: section.severity().label(),
+        peak_to_mean: section.peak_to_mean,
+        findings: section.findings.iter().map(of_finding).collect(),
+    };
+    // Strings and finite numbers: nothing of it can fail.
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn of_finding(finding: &Finding) -> Value {
+    json!({
+        "id": finding.id.id(),
+        "severity": finding.severity.label(),
+        "message": finding.message,
+        "details": finding.details,
+        "fix": finding.fix,
+        "command": finding.command,
+        "documentation": format!("{PAGE}#check-{}", finding.id.id()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::finding::FindingId;
+
+    #[test]
+    fn fields_have_their_names() {
+        let findings = vec![FindingId::NotInjected.says("no").fix("yes")];
+        let section = Section { name: None, findings, peak_to_mean: None };
+        let checked = Checked { sections: vec![section], not_checked: vec![] };
+        let expected = json!({
+            "version": 1,
+            "problems": 1,
+            "warnings": 0,
+            "objects": [{
+                "kind": "installation",
+                "severity": "problem",
+                "findings": [{
+                    "id": "not-injected",
+                    "severity": "problem",
+                    "message": "no",
+                    "details": [],
+                    "fix": "yes",
+                    "command": null,
+                    "documentation": "https://github.com/evenkeel/evenkeel/blob/main/docs/TROUBLESHOOTING.md#check-not-injected",
+                }],
+            }],
+            "notChecked": [],
+        });
+        assert_eq!(json(&checked), expected);
+    }
+}

@@ -1,0 +1,89 @@
+//! The rules that need no running pod: what manifests say, and what is stored in a cluster.
+
+mod autoscalers;
+mod injection;
+mod misplaced;
+mod policies;
+mod services;
+
+use super::finding::Finding;
+use super::objects::Objects;
+use super::scope::Scope;
+use super::workload::Workload;
+
+pub(crate) use misplaced::misplaced;
+
+/// Returns what there is to say about a workload that asks for the proxy, or has it.
+pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope) -> Vec<Finding> {
+    let mut findings = injection::injection(workload, objects, scope);
+    if workload.report().is_some() {
+        findings.extend(services::services(workload, &objects.services, &objects.ingresses));
+        findings.extend(policies::policies(workload, &objects.policies));
+        let namespace = objects.namespaces.get(&workload.name.namespace);
+        findings.extend(autoscalers::autoscalers(workload, &objects.autoscalers, namespace));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests_support {
+    use inject::WorkloadKind;
+    use serde_json::{Value, json};
+
+    use crate::check::finding::{Finding, FindingId};
+    use crate::check::objects::{NamespaceObjects, ObjectName, Objects};
+    use crate::check::scope::Scope;
+    use crate::check::workload::Workload;
+
+    /// A Deployment that asks for the proxy, with what `change` makes of it.
+    pub(super) fn deployment(change: impl FnOnce(&mut Value)) -> Value {
+        let mut object = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop", "annotations": {"evenkeel.dev/max-requests": "1000"}},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"containers": [{
+                        "name": "app",
+                        "ports": [{"name": "http", "containerPort": 8080}],
+                        "resources": {"requests": {"cpu": "20m"}},
+                    }]},
+                },
+            },
+        });
+        change(&mut object);
+        object
+    }
+
+    /// An object in the namespace of [`deployment`].
+    pub(super) fn object(api_version: &str, kind: &str, spec: &Value) -> Value {
+        let metadata = json!({"name": "web", "namespace": "shop"});
+        json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
+    }
+
+    pub(super) fn objects(others: impl IntoIterator<Item = Value>) -> Objects {
+        let mut objects = Objects::default();
+        others.into_iter().for_each(|other| objects.add(other));
+        objects
+    }
+
+    pub(super) fn workload(object: Value, objects: &Objects, scope: &Scope) -> Workload {
+        let name = ObjectName::of(&object);
+        let kind = WorkloadKind::ALL.iter().copied().find(|kind| kind.name().to_lowercase() == name.kind).unwrap();
+        let facts = objects.namespaces.get(&name.namespace).map(NamespaceObjects::facts);
+        Workload::read((name, kind, object), facts.as_ref(), &scope.installation).unwrap()
+    }
+
+    /// What is found about a workload beside other objects, but what is good.
+    pub(super) fn found(object: Value, others: impl IntoIterator<Item = Value>) -> Vec<FindingId> {
+        found_in(&Scope::default(), object, others)
+    }
+
+    pub(super) fn found_in(scope: &Scope, object: Value, others: impl IntoIterator<Item = Value>) -> Vec<FindingId> {
+        let objects = objects(others);
+        let findings = super::of_workload(&workload(object, &objects, scope), &objects, scope);
+        let bad = findings.into_iter().filter(|finding| finding.severity != crate::check::finding::Severity::Good);
+        bad.map(|finding: Finding| finding.id).collect()
+    }
+}

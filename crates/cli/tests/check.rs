@@ -1,0 +1,89 @@
+//! `evenkeel check -f` as its users run it.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: shop
+  annotations:
+    evenkeel.dev/max-requests: \"1000\"
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        ports:
+        - {name: http, containerPort: 8080}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: http}]
+";
+
+fn check(args: &[&str], input: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .arg("check")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input closes it.
+    let _ = program.stdin.take().unwrap().write_all(input.as_bytes());
+    program.wait_with_output().unwrap()
+}
+
+fn code(args: &[&str], input: &str) -> Option<i32> {
+    check(args, input).status.code()
+}
+
+#[test]
+fn exit_codes_say_what_was_found() {
+    let sticky = format!("{DEPLOYMENT}  sessionAffinity: ClientIP\n");
+    let past = DEPLOYMENT.replace("targetPort: http", "targetPort: 9090");
+    assert_eq!(code(&["-f", "-"], DEPLOYMENT), Some(0));
+    assert_eq!(code(&["-f", "-", "--strict"], DEPLOYMENT), Some(0));
+    assert_eq!(code(&["-f", "-"], &sticky), Some(0));
+    assert_eq!(code(&["-f", "-", "--strict"], &sticky), Some(1));
+    assert_eq!(code(&["-f", "-"], &past), Some(2));
+    assert_eq!(code(&["-f", "-"], "a: ["), Some(65));
+    assert_eq!(code(&["-f", "/nowhere.yaml"], ""), Some(66));
+    assert_eq!(code(&["--no-such"], ""), Some(64));
+}
+
+#[test]
+fn json_names_each_finding() {
+    let past = DEPLOYMENT.replace("targetPort: http", "targetPort: 9090");
+    let report: Value = serde_json::from_slice(&check(&["-f", "-", "-o", "json"], &past).stdout).unwrap();
+    assert_eq!(report["problems"], 1, "{report}");
+    let web = &report["objects"][0];
+    assert_eq!((web["kind"].as_str(), web["name"].as_str()), (Some("deployment"), Some("web")));
+    let ids: Vec<&str> =
+        web["findings"].as_array().unwrap().iter().map(|finding| finding["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["injected", "service-port-not-taken"]);
+}
+
+#[test]
+fn lines_have_no_colour_in_a_pipe() {
+    let text = String::from_utf8(check(&["-f", "-"], DEPLOYMENT).stdout).unwrap();
+    let expected = "\
+deployment/web in the namespace shop: ok
+✓ the proxy would be injected: ports http(8080) by redirect, drain up to 20s  [injected]
+✓ service/web leads to the proxy  [service-reaches-proxy]
+
+1 object: ok
+";
+    assert_eq!(text, expected);
+}
