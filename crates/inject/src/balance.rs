@@ -1,12 +1,8 @@
 //! Balancing of a workload: by which keys its proxies know the balancer, and by which name the balancer knows the workload.
 
-use serde_json::{Map, Value, json};
-use settings::{
-    BALANCE_LABEL, BALANCE_LABEL_VALUE, BalanceKeys, BalanceSettings, OptionSpec, ProxyOption, WorkloadRef,
-    WorkloadSettings,
-};
+use serde_json::Value;
+use settings::{BalanceKeys, BalanceSettings, OptionSpec, ProxyOption, WorkloadRef, WorkloadSettings};
 
-use crate::blank::put;
 use crate::earlier::Earlier;
 use crate::installation::Installation;
 use crate::kind::WorkloadKind;
@@ -14,11 +10,6 @@ use crate::node::{Node, Unreadable};
 use crate::ours;
 use crate::owner;
 use crate::report::Note;
-use crate::sites::object;
-use crate::status::Record;
-
-/// The member of a pod template's `metadata`.
-const LABELS: &str = "labels";
 
 /// Returns the balancing of a workload that has asked for it, or why it is not balanced.
 ///
@@ -60,29 +51,4 @@ pub(crate) fn workload(object: &Node<'_>, kind: WorkloadKind) -> Result<Option<W
 /// Returns the keys that the injected `proxy` has.
 pub(crate) fn keys_of_proxy(proxy: &Value) -> Option<BalanceKeys> {
     ours::variable(proxy, ProxyOption::BalanceKeys.env())?.parse().ok()
-}
-
-/// Puts the label into the `metadata` of a pod template.
-pub(crate) fn put_label(metadata: &mut Map<String, Value>, record: &mut Record) {
-    record.blanks.note(LABELS, metadata.get(LABELS));
-    let mut labels = object(metadata.get(LABELS));
-    record.blanks.note(BALANCE_LABEL, labels.get(BALANCE_LABEL));
-    let author = labels.insert(BALANCE_LABEL.to_owned(), BALANCE_LABEL_VALUE.into());
-    record.labels.insert(BALANCE_LABEL.to_owned(), author.unwrap_or_default());
-    metadata.insert(LABELS.to_owned(), Value::Object(labels));
-}
-
-/// Takes it out again. What somebody has written there since stays.
-pub(crate) fn remove_label(metadata: &mut Map<String, Value>, earlier: &Earlier) {
-    let blanks = earlier.blanks();
-    let author = match &earlier.record {
-        Some(record) => record.labels.get(BALANCE_LABEL).cloned(),
-        None => earlier.balance_keys.as_ref().map(|_| Value::Null),
-    };
-    let mut labels = object(metadata.get(LABELS));
-    let is_ours = labels.get(BALANCE_LABEL).is_some_and(|value| value == BALANCE_LABEL_VALUE);
-    let Some(author) = author.filter(|_| is_ours) else { return };
-    let author = if author.is_null() { blanks.was(BALANCE_LABEL).value(json!({})) } else { Some(author) };
-    put(&mut labels, BALANCE_LABEL, author);
-    put(metadata, LABELS, blanks.or_blank(LABELS, labels));
 }

@@ -4,17 +4,39 @@ use serde_json::{Map, Value, json};
 use settings::{ADMIN_PORT, OptionSpec, PROXY_USER, ProxyOption, RedirectOption, RedirectSettings};
 
 use crate::amount::Amount;
+use crate::entry::Entry;
 use crate::fit::Resources;
-use crate::ours::{ADMIN_PORT_NAME, PROXY_CONTAINER, REDIRECT_CONTAINER};
 use crate::plan::{Plan, Takeover};
 use crate::volume;
 
-/// What is injected, in the order in which it runs.
-pub(crate) fn wanted(plan: &Plan) -> Vec<Value> {
-    match &plan.takeover {
-        Takeover::Redirect(settings, _) => vec![redirect(plan, settings), sidecar(plan)],
-        Takeover::NamedPort(_) => vec![sidecar(plan)],
-    }
+/// The native sidecar: an init container that is ready before the app starts and ends after it.
+pub const PROXY_CONTAINER: &str = "recycling-proxy";
+/// The init container that redirects inbound connections to the sidecar, and ends.
+pub const REDIRECT_CONTAINER: &str = "recycling-proxy-redirect";
+/// The name of the admin port; a port name has at most 15 characters.
+pub(crate) const ADMIN_PORT_NAME: &str = "evenkeel-admin";
+
+/// Every container that can be injected, in the order in which they run.
+pub(crate) const ADDITIONS: &[Entry] = &[
+    Entry {
+        name: REDIRECT_CONTAINER,
+        has_our_form: |container| runs(container, "redirect"),
+        wanted: |plan| match &plan.takeover {
+            Takeover::Redirect(settings, _) => Some(redirect(plan, settings)),
+            Takeover::NamedPort(_) => None,
+        },
+        mount_path: None,
+    },
+    Entry {
+        name: PROXY_CONTAINER,
+        has_our_form: |container| runs(container, "run"),
+        wanted: |plan| Some(sidecar(plan)),
+        mount_path: None,
+    },
+];
+
+fn runs(container: &Value, command: &str) -> bool {
+    container.get("args") == Some(&json!([command]))
 }
 
 fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
@@ -69,8 +91,9 @@ fn sidecar(plan: &Plan) -> Value {
             sidecar["securityContext"].as_object_mut().map(|context| context.shift_remove(member));
         }
     }
-    if plan.tls_secret.is_some() {
-        sidecar["volumeMounts"] = json!([volume::mount()]);
+    let mounts = volume::mounts(plan);
+    if !mounts.is_empty() {
+        sidecar["volumeMounts"] = mounts.into();
     }
     sidecar
 }

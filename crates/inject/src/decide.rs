@@ -6,13 +6,13 @@ use settings::{BalanceSettings, Faults, Layer, STATUS_KEY, WorkloadSettings};
 
 use crate::balance;
 use crate::earlier::Earlier;
+use crate::entry::Origin;
 use crate::injection::injected;
 use crate::installation::Installation;
 use crate::interception;
 use crate::kind::WorkloadKind;
 use crate::namespace::NamespaceFacts;
 use crate::node::{Node, Unreadable};
-use crate::ours::Origin;
 use crate::outcome::Outcome;
 use crate::owner;
 use crate::patch;

@@ -4,9 +4,11 @@ use settings::{BalanceKeys, STATUS_KEY};
 
 use crate::balance;
 use crate::blank::Blanks;
+use crate::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
+use crate::entry::Origin;
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
-use crate::ours::{self, Origin, PROXY_CONTAINER, REDIRECT_CONTAINER};
+use crate::ours;
 use crate::pod::texts;
 use crate::probe_ports::ProbePorts;
 use crate::status::Record;

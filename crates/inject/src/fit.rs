@@ -310,9 +310,9 @@ mod tests {
     use settings::{Layer, WorkloadSettings};
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     /// A pod with two containers and an init container.
     fn spec() -> Value {

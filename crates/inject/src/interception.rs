@@ -51,10 +51,10 @@ mod tests {
     use settings::Layer;
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::namespace::PodSecurity;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     fn pod(runtime_class: Option<&str>) -> Pod {
         let template = json!({"spec": {"runtimeClassName": runtime_class, "containers": [{"name": "web"}]}});

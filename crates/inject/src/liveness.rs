@@ -69,9 +69,9 @@ mod tests {
     use settings::{Interception, Layer};
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     /// What is told of a pod with this probe under these annotations.
     fn told(annotations: &[(&str, &str)], probe: &Value) -> String {

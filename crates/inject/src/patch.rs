@@ -4,9 +4,9 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value};
 
+use crate::entry::{List, name};
 use crate::probe;
 use crate::sites::{Place, Sites};
-use crate::volume::VOLUMES;
 
 /// The patch that leads a workload whose pod template is at `template` from `now` to `want`.
 ///
@@ -23,9 +23,9 @@ pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
             operations.at_path(&container(kind), now.as_ref(), want.as_ref());
         }
     }
-    let init_containers = ["spec", "initContainers"];
-    operations.at_path(&init_containers, now.init_containers.as_ref(), want.init_containers.as_ref());
-    operations.at_path(&["spec", VOLUMES], now.volumes.as_ref(), want.volumes.as_ref());
+    for list in List::ALL {
+        operations.at_path(&["spec", list.field()], now.list(list), want.list(list));
+    }
     operations.at_path(&["metadata"], now.metadata.as_ref(), want.metadata.as_ref());
     Patch(operations.list)
 }
@@ -118,8 +118,4 @@ fn trades_keys(now: &Map<String, Value>, want: &Map<String, Value>) -> bool {
 /// Whether the entries that are kept come first, in the order in which they are.
 fn are_in_order(now: &[Value], want: &[Value], kept: &[usize]) -> bool {
     kept.iter().zip(want).all(|(index, want)| now.get(*index).and_then(name) == name(want))
-}
-
-fn name(entry: &Value) -> Option<&str> {
-    entry.get("name")?.as_str()
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::amount::{Amount, Resource};
 use crate::demands::Demand;
+use crate::entry::{List, Origin};
 use crate::fit::Said;
 use crate::names::PortNames;
 use crate::node::{Node, Unreadable};
-use crate::ours::{Origin, is_our_container, is_our_volume};
-use crate::volume::VOLUMES;
 use crate::windows;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
@@ -30,7 +29,7 @@ pub(crate) struct Pod {
     /// What runs for as long as the pod: the entries of `containers`, and after them the native sidecars of other origins.
     pub(crate) apps: Vec<Container>,
     /// The names of its volumes.
-    pub(crate) volumes: Vec<String>,
+    volumes: Vec<String>,
     /// Init containers of other origins that end before the apps begin.
     pub(crate) init_containers: Vec<Container>,
     /// Whether each entry of `initContainers` is a native sidecar, and its resources, in their order.
@@ -72,21 +71,18 @@ impl Pod {
             return Err(containers.unreadable("at least one container"));
         }
         let (mut init_containers, mut starting) = (Vec::new(), Vec::new());
-        for node in spec.member("initContainers")?.items()? {
+        for node in spec.member(List::InitContainers.field())?.items()? {
             let container = read(&node)?;
-            if !is_our_container(node.raw(), origin) {
-                starting.push((container.is_sidecar, container.resources));
+            if is_ours(List::InitContainers, &node, origin) {
+                continue;
             }
-            if is_sidecar_of_others(&node, origin)? {
-                apps.push(container);
-            } else if !is_our_container(node.raw(), origin) {
-                init_containers.push(container);
-            }
+            starting.push((container.is_sidecar, container.resources));
+            if container.is_sidecar { apps.push(container) } else { init_containers.push(container) }
         }
         let mut volumes = Vec::new();
-        for node in spec.member(VOLUMES)?.items()? {
+        for node in spec.member(List::Volumes.field())?.items()? {
             let name = node.member("name")?;
-            if !is_our_volume(node.raw(), origin) {
+            if !is_ours(List::Volumes, &node, origin) {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }
@@ -118,6 +114,14 @@ impl Pod {
     pub(crate) fn is_sandboxed(&self) -> bool {
         let class = self.runtime_class.as_deref().unwrap_or_default().to_ascii_lowercase();
         SANDBOXES.iter().any(|name| class.contains(name))
+    }
+
+    /// Whether a list has an entry of another origin with this name. In a pod a container of any list has a name of its own.
+    pub(crate) fn has_entry(&self, list: List, name: &str) -> bool {
+        match list {
+            List::InitContainers => self.apps.iter().chain(&self.init_containers).any(|it| it.name == name),
+            List::Volumes => self.volumes.iter().any(|volume| volume == name),
+        }
     }
 
     /// What it says of a resource of all its containers together.
@@ -180,7 +184,11 @@ impl Port {
 
 /// Whether an entry of `initContainers` runs for as long as the pod (KEP-753), and is not ours.
 pub(crate) fn is_sidecar_of_others(node: &Node<'_>, origin: Origin) -> Result<bool, Unreadable> {
-    Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_our_container(node.raw(), origin))
+    Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_ours(List::InitContainers, node, origin))
+}
+
+fn is_ours(list: List, node: &Node<'_>, origin: Origin) -> bool {
+    node.raw().is_some_and(|entry| list.is_ours(entry, origin))
 }
 
 /// The annotations or labels of an object.

@@ -153,9 +153,9 @@ mod tests {
     use settings::Layer;
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     fn pod(spec: &Value) -> Pod {
         let template = json!({"spec": spec});

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use settings::{PROBE_PORTS, RawOptions, RedirectSettings};
 
+use crate::ours;
 use crate::skip::SkipReason;
 
 /// Ports of ours, each with the app's port that it leads to.
@@ -27,12 +28,7 @@ impl ProbePorts {
 
     /// The ports that the injected container sets up which redirects.
     pub(crate) fn of_redirect(container: &Value) -> Self {
-        let variables = container.get("env").and_then(Value::as_array).into_iter().flatten();
-        let variable = |name: &str| {
-            let mut variables = variables.clone();
-            let variable = variables.find(|variable| variable.get("name").and_then(Value::as_str) == Some(name))?;
-            variable.get("value")?.as_str().map(str::to_owned)
-        };
+        let variable = |name: &str| ours::variable(container, name).map(str::to_owned);
         RedirectSettings::from_raw(&RawOptions::from_env(variable))
             .map_or_else(|_| Self::default(), |it| Self(it.probes))
     }

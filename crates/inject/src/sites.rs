@@ -8,13 +8,13 @@ mod app;
 use serde_json::{Map, Value};
 use settings::STATUS_KEY;
 
-use crate::balance;
-use crate::blank::{Blanks, put};
+use crate::blank::put;
+use crate::container::PROXY_CONTAINER;
 use crate::earlier::Earlier;
+use crate::entry::{List, Origin, name};
+use crate::label;
 use crate::node::{Node, Unreadable};
-use crate::ours::{Origin, PROXY_CONTAINER, is_our_container};
 use crate::pod::{Pod, is_sidecar_of_others};
-use crate::volume::{self, VOLUMES};
 
 pub(crate) use app::{AppSites, Place};
 
@@ -23,17 +23,14 @@ pub(crate) use app::{AppSites, Place};
 pub(crate) struct Sites {
     /// The pod template's `metadata`.
     pub(crate) metadata: Option<Value>,
-    /// `initContainers`.
-    pub(crate) init_containers: Option<Value>,
-    /// `volumes`.
-    pub(crate) volumes: Option<Value>,
+    /// The lists that injection adds entries to, in the order of [`List::ALL`].
+    pub(crate) lists: [Option<Value>; List::ALL.len()],
     /// What is written to of each container that runs for as long as the pod, in the order of [`Pod::apps`].
     pub(crate) apps: Vec<AppSites>,
 }
 
 pub(crate) const METADATA: &str = "metadata";
 pub(crate) const ANNOTATIONS: &str = "annotations";
-pub(crate) const INIT_CONTAINERS: &str = "initContainers";
 
 impl Sites {
     /// Reads them; what is not null has the type that it should have.
@@ -41,7 +38,7 @@ impl Sites {
         let metadata = template.member(METADATA)?;
         metadata.member(ANNOTATIONS)?.object()?;
         let spec = template.member("spec")?;
-        let init_containers = spec.member(INIT_CONTAINERS)?;
+        let init_containers = spec.member(List::InitContainers.field())?;
         let mut apps = Vec::new();
         for container in spec.member("containers")?.items()? {
             apps.push(AppSites::read(&container, Place::Container)?);
@@ -52,27 +49,21 @@ impl Sites {
                 apps.push(AppSites::read(&container, Place::Sidecar(name.to_owned()))?);
             }
         }
-        let volumes = spec.member(VOLUMES)?;
-        volumes.items()?;
-        Ok(Self {
-            metadata: metadata.raw().cloned(),
-            init_containers: init_containers.raw().cloned(),
-            volumes: volumes.raw().cloned(),
-            apps,
-        })
+        let mut lists = [const { None }; List::ALL.len()];
+        for list in List::ALL {
+            let node = spec.member(list.field())?;
+            node.items()?;
+            lists[list as usize] = node.raw().cloned();
+        }
+        Ok(Self { metadata: metadata.raw().cloned(), lists, apps })
     }
 
     /// The sites as the workload's author wrote them.
     pub(crate) fn undone(&self, pod: &Pod, earlier: &Earlier) -> Self {
-        let (blanks, origin) = (earlier.blanks(), earlier.origin);
+        let restored = |list: List| list.restored(self.list(list), earlier.blanks(), earlier.origin);
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.undone(&app.name, earlier)).collect();
-        Self {
-            metadata: without_marks(self.metadata.as_ref(), earlier),
-            init_containers: without_ours(self.init_containers.as_ref(), blanks, origin),
-            volumes: volume::without_ours(self.volumes.as_ref(), blanks, origin),
-            apps,
-        }
-        .with_sidecars_written()
+        Self { metadata: without_marks(self.metadata.as_ref(), earlier), lists: List::ALL.map(restored), apps }
+            .with_sidecars_written()
     }
 
     /// The sites as they are, without what would make the API server refuse them.
@@ -85,20 +76,14 @@ impl Sites {
             return self.undone(pod, earlier);
         }
         let apps = self.apps.iter().zip(&pod.apps).map(|(site, app)| site.mended(app, earlier)).collect();
-        Self {
-            metadata: self.metadata.clone(),
-            init_containers: self.init_containers.clone(),
-            volumes: self.volumes.clone(),
-            apps,
-        }
-        .with_sidecars_written()
+        Self { apps, ..self.clone() }.with_sidecars_written()
     }
 
     /// With `initContainers` saying of native sidecars what their sites say.
     pub(crate) fn with_sidecars_written(mut self) -> Self {
-        for entry in self.init_containers.iter_mut().filter_map(Value::as_array_mut).flatten() {
-            let name = entry.get("name").and_then(Value::as_str);
-            if let Some(site) = self.apps.iter().find(|site| site.is_sidecar(name)) {
+        let init_containers = self.lists[List::InitContainers as usize].as_mut();
+        for entry in init_containers.and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(site) = self.apps.iter().find(|site| site.is_sidecar(name(entry))) {
                 site.write(entry);
             }
         }
@@ -106,9 +91,13 @@ impl Sites {
     }
 
     fn has_proxy(&self, origin: Origin) -> bool {
-        let is_proxy = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(PROXY_CONTAINER);
-        let entries = self.init_containers.as_ref().and_then(Value::as_array).into_iter().flatten();
-        entries.filter(is_proxy).any(|entry| is_our_container(Some(entry), origin))
+        let list = List::InitContainers;
+        let mut entries = self.list(list).and_then(Value::as_array).into_iter().flatten();
+        entries.any(|entry| name(entry) == Some(PROXY_CONTAINER) && list.is_ours(entry, origin))
+    }
+
+    pub(crate) fn list(&self, list: List) -> Option<&Value> {
+        self.lists[list as usize].as_ref()
     }
 }
 
@@ -120,21 +109,11 @@ fn without_marks(metadata: Option<&Value>, earlier: &Earlier) -> Option<Value> {
     if annotations.shift_remove(STATUS_KEY).is_some() {
         put(&mut left, ANNOTATIONS, earlier.blanks().or_blank(ANNOTATIONS, annotations));
     }
-    balance::remove_label(&mut left, earlier);
+    label::remove(&mut left, earlier);
     if left.is_empty() && !members.is_empty() {
         return earlier.blanks().or_blank(METADATA, left);
     }
     Some(Value::Object(left))
-}
-
-/// `initContainers` without ours.
-fn without_ours(list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option<Value> {
-    let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let others: Vec<Value> = entries.iter().filter(|entry| !is_our_container(Some(entry), origin)).cloned().collect();
-    if others.len() == entries.len() {
-        return list.cloned();
-    }
-    if others.is_empty() { blanks.was(INIT_CONTAINERS).value(Value::Array(others)) } else { Some(Value::Array(others)) }
 }
 
 /// A copy of the object, empty where there is none.

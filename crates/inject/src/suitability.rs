@@ -1,9 +1,9 @@
 //! Whether a pod can have the proxy at all, whichever of its ports are taken.
 
+use crate::entry::List;
 use crate::mesh;
 use crate::namespace::NamespaceFacts;
-use crate::ours::{PROXY_CONTAINER, REDIRECT_CONTAINER, TLS_VOLUME};
-use crate::pod::{Container, Pod};
+use crate::pod::Pod;
 use crate::skip::SkipReason;
 
 /// The first reason against it; `namespace` is `None` where nothing is known of it.
@@ -17,16 +17,11 @@ pub(crate) fn check(pod: &Pod, namespace: Option<&NamespaceFacts>) -> Result<(),
     if mesh::has_proxy(pod, namespace) {
         return Err(SkipReason::MeshProxy);
     }
-    let volume_is_named = pod.volumes.iter().any(|name| name == TLS_VOLUME);
-    if volume_is_named || is_named(pod, &[PROXY_CONTAINER, REDIRECT_CONTAINER]) {
+    let is_taken = |list: List| list.additions().iter().any(|addition| pod.has_entry(list, addition.name));
+    if List::ALL.into_iter().any(is_taken) {
         return Err(SkipReason::NameClash);
     }
     Ok(())
-}
-
-fn is_named(pod: &Pod, names: &[&str]) -> bool {
-    let mut containers = pod.apps.iter().chain(&pod.init_containers);
-    containers.any(|Container { name, .. }| names.contains(&name.as_str()))
 }
 
 #[cfg(test)]
@@ -36,9 +31,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     #[track_caller]
     fn assert_checks(metadata: &Value, spec: &Value, namespace: Option<&NamespaceFacts>, reason: Option<SkipReason>) {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::amount::Resource;
 use crate::blank::put;
-use crate::ours::TLS_VOLUME;
 use crate::status::Record;
+use crate::volume;
 
 /// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
 /// or value is refused by the API server, the others would change what runs and what it may do.
@@ -87,7 +87,7 @@ fn variables(present: Option<&Value>, wanted: &Value) -> Value {
 
 /// Ours as wanted, those of others as they are.
 fn mounts(present: Option<&Value>, wanted: &Value) -> Value {
-    keyed(present, wanted, "mountPath", |mount| mount.get("name").is_none_or(|name| name != TLS_VOLUME))
+    keyed(present, wanted, "mountPath", |mount| !volume::is_our_mount(mount))
 }
 
 /// A list whose entries are told apart by `key`: wanted entries in the places where they are, else at the end; entries that
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn mounts_come_and_go_and_those_of_others_stay() {
         let other = json!({"name": "kube-api-access", "mountPath": "/var/run/secrets"});
-        let ours = crate::volume::mount();
+        let ours = volume::mount(&volume::ADDITIONS[0]).unwrap();
         let with = |mounts: Value| {
             let mut container = wanted();
             container["volumeMounts"] = mounts;

@@ -1,49 +1,44 @@
-//! The volume by which the proxy gets its certificate.
+//! The volumes that are injected, and their mounts in the proxy's container.
 
 use serde_json::{Value, json};
-use settings::{SecretName, TLS_FOLDER};
+use settings::TLS_FOLDER;
 
-use crate::blank::Blanks;
-use crate::ours::{Origin, TLS_VOLUME, certificate_files, is_our_volume};
-use crate::update;
+use crate::entry::{Entry, name};
+use crate::plan::Plan;
 
-/// The member of a pod's `spec`.
-pub(crate) const VOLUMES: &str = "volumes";
-/// The volume with the certificate of this Secret.
-fn wanted(secret: &SecretName) -> Value {
+/// Every volume that can be injected.
+pub(crate) const ADDITIONS: &[Entry] = &[Entry {
+    name: TLS_VOLUME,
+    has_our_form: |volume| volume.pointer("/secret/items") == Some(&certificate_files()),
+    wanted: tls,
+    mount_path: Some(TLS_FOLDER),
+}];
+
+const TLS_VOLUME: &str = "recycling-proxy-tls";
+
+/// Returns the volume with the certificate for TLS.
+fn tls(plan: &Plan) -> Option<Value> {
+    let secret = plan.tls_secret.as_ref()?.as_str();
     // Optional: a pod whose Secret is missing starts, and its proxy waits for the certificate.
-    let source = json!({"secretName": secret.as_str(), "optional": true, "items": certificate_files()});
-    json!({"name": TLS_VOLUME, "secret": source})
+    let source = json!({"secretName": secret, "optional": true, "items": certificate_files()});
+    Some(json!({"name": TLS_VOLUME, "secret": source}))
 }
 
-/// How the proxy's container mounts the volume.
-pub(crate) fn mount() -> Value {
-    json!({"name": TLS_VOLUME, "mountPath": TLS_FOLDER, "readOnly": true})
+/// The keys of the Secret that the volume shows.
+fn certificate_files() -> Value {
+    json!([{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}])
 }
 
-/// `volumes` as they are wanted: ours up to date where it is, else at the end. `author` is the list without ours, which stays where TLS is
-/// not ended.
-pub(crate) fn injected(
-    now: Option<&Value>,
-    author: Option<&Value>,
-    secret: Option<&SecretName>,
-    origin: Origin,
-) -> Option<Value> {
-    let Some(wanted) = secret.map(wanted) else { return author.cloned() };
-    let mut list = now.and_then(Value::as_array).cloned().unwrap_or_default();
-    match list.iter_mut().find(|volume| is_our_volume(Some(volume), origin)) {
-        Some(volume) => *volume = update::updated_volume(volume, &wanted),
-        None => list.push(wanted),
-    }
-    Some(Value::Array(list))
+/// Returns the `volumeMounts` of the proxy's container for a plan.
+pub(crate) fn mounts(plan: &Plan) -> Vec<Value> {
+    ADDITIONS.iter().filter(|volume| (volume.wanted)(plan).is_some()).filter_map(mount).collect()
 }
 
-/// `volumes` without ours.
-pub(crate) fn without_ours(list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option<Value> {
-    let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let others: Vec<Value> = entries.iter().filter(|entry| !is_our_volume(Some(entry), origin)).cloned().collect();
-    if others.len() == entries.len() {
-        return list.cloned();
-    }
-    if others.is_empty() { blanks.was(VOLUMES).value(Value::Array(others)) } else { Some(Value::Array(others)) }
+pub(crate) fn mount(volume: &Entry) -> Option<Value> {
+    Some(json!({"name": volume.name, "mountPath": volume.mount_path?, "readOnly": true}))
+}
+
+/// Whether a mount is one of ours.
+pub(crate) fn is_our_mount(mount: &Value) -> bool {
+    ADDITIONS.iter().any(|volume| name(mount) == Some(volume.name))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::container::ADMIN_PORT_NAME;
 use crate::names::moved;
-use crate::ours::ADMIN_PORT_NAME;
 use crate::pod::{Container, Pod, Port};
 use crate::skip::SkipReason;
 
@@ -44,9 +44,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::entry::Origin;
     use crate::names::PortNames;
     use crate::node::Node;
-    use crate::ours::Origin;
 
     fn pod(apps: &[Value], init: &Value) -> Pod {
         let app = |(index, ports)| json!({"name": format!("app-{index}"), "ports": ports});
