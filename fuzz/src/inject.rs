@@ -1,6 +1,6 @@
 //! Injection: any object, most of them nearly Deployments, in namespaces of several kinds.
 
-use inject::{Demands, Installation, NamespaceFacts, Outcome, PodSecurity, WorkloadKind, inject, remove};
+use inject::{Installation, NamespaceFacts, Outcome, PodSecurity, ResourceConstraints, WorkloadKind, inject, remove};
 use serde_json::{Value, json};
 
 use crate::workload;
@@ -47,11 +47,11 @@ fn namespace(choice: u8) -> Option<NamespaceFacts> {
     ]}});
     let quota = json!({"spec": {"hard": {"requests.cpu": "1", "limits.cpu": "2", "limits.memory": "1Gi"}},
                        "status": {"used": {"limits.memory": "900Mi"}}});
-    let demanding = |demands| NamespaceFacts { demands, ..NamespaceFacts::default() };
+    let constrained = |constraints| NamespaceFacts { constraints, ..NamespaceFacts::default() };
     match choice % 5 {
         0 => None,
-        1 => Some(demanding(Demands::read([&range], []))),
-        2 => Some(demanding(Demands::read([], [&quota]))),
+        1 => Some(constrained(ResourceConstraints::read([&range], []))),
+        2 => Some(constrained(ResourceConstraints::read([], [&quota]))),
         3 => Some(NamespaceFacts { pod_security: PodSecurity::Restricted, ..NamespaceFacts::default() }),
         _ => Some(NamespaceFacts { assigns_users: true, ..NamespaceFacts::default() }),
     }

@@ -1,29 +1,30 @@
-//! Balancing of a workload: by which keys its proxies know the balancer, and by which name the balancer knows the workload.
+//! Balancing of a workload: the keys by which its proxies know the balancer, and the name by which the balancer knows
+//! the workload.
 
 use serde_json::Value;
 use settings::{BalanceKeys, BalanceSettings, OptionSpec, ProxyOption, WorkloadRef, WorkloadSettings};
 
-use crate::earlier::Earlier;
 use crate::installation::Installation;
 use crate::kind::WorkloadKind;
 use crate::node::{Node, Unreadable};
 use crate::ours;
 use crate::owner;
+use crate::previous::PreviousInjection;
 use crate::report::Note;
 
-/// Returns the balancing of a workload that has asked for it, or why it is not balanced.
+/// Returns the settings for the balancing of a workload that has asked for it, or why it is not balanced.
 ///
-/// Keys that the workload has stay where the installation's are not known: what is unknown must not roll it.
+/// If the installation's keys are unknown, the workload keeps the keys that it has: this must not roll it.
 pub(crate) fn choose(
     settings: &WorkloadSettings,
     installation: &Installation,
-    earlier: &Earlier,
+    previous: &PreviousInjection,
     workload: Option<WorkloadRef>,
 ) -> (Option<BalanceSettings>, Option<Note>) {
     if !settings.balance.is_on() {
         return (None, None);
     }
-    match (installation.balance_keys.as_ref().or(earlier.balance_keys.as_ref()), workload) {
+    match (installation.balance_keys.as_ref().or(previous.balance_keys.as_ref()), workload) {
         (None, _) => (None, Some(Note::NoBalancer)),
         (Some(_), None) => (None, Some(Note::NoNameToBalance)),
         (Some(keys), Some(workload)) => {
@@ -33,8 +34,8 @@ pub(crate) fn choose(
     }
 }
 
-/// Returns the name by which the pods of `object` report, which is the same for all of them and at every review. Returns `None` if there is
-/// none: an API server makes a name of `generateName` after the review.
+/// Returns the name by which the pods of `object` report. It is the same for all of them and at every review. Returns
+/// `None` for an object with `generateName`, whose name the API server makes after the review.
 pub(crate) fn workload(object: &Node<'_>, kind: WorkloadKind) -> Result<Option<WorkloadRef>, Unreadable> {
     if kind == WorkloadKind::Pod
         && let Some((kind, name)) = owner::controller(object)?

@@ -1,12 +1,12 @@
-//! The two containers that are injected, as JSON.
+//! The containers that are injected, as JSON.
 
 use serde_json::{Map, Value, json};
 use settings::{ADMIN_PORT, OptionSpec, PROXY_USER, ProxyOption, RedirectOption, RedirectSettings};
 
-use crate::amount::Amount;
 use crate::entry::Entry;
 use crate::fit::Resources;
-use crate::plan::{Plan, Takeover};
+use crate::plan::{InterceptionPlan, Plan};
+use crate::quantity::Quantity;
 use crate::volume;
 
 /// The native sidecar: an init container that is ready before the app starts and ends after it.
@@ -21,9 +21,9 @@ pub(crate) const ADDITIONS: &[Entry] = &[
     Entry {
         name: REDIRECT_CONTAINER,
         has_our_form: |container| runs(container, "redirect"),
-        wanted: |plan| match &plan.takeover {
-            Takeover::Redirect(settings, _) => Some(redirect(plan, settings)),
-            Takeover::NamedPort(_) => None,
+        wanted: |plan| match &plan.interception {
+            InterceptionPlan::Redirect(settings, _) => Some(redirect(plan, settings)),
+            InterceptionPlan::NamedPort(_) => None,
         },
         mount_path: None,
     },
@@ -66,11 +66,11 @@ fn sidecar(plan: &Plan) -> Value {
         "image": plan.sidecar.image.as_str(),
         "args": ["run"],
         "restartPolicy": "Always",
-        "env": env(plan.proxy.to_env(), &told(plan)),
+        "env": env(plan.proxy.to_env(), &downward_api(plan)),
         "ports": ports(plan),
-        // The proxy is up within milliseconds; what is waited for here is a crowded node.
+        // The proxy starts within milliseconds; this leaves time for a crowded node.
         "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
-        // An app that uses all of a node's CPU must not make its pod unready by way of us.
+        // An app that uses all of a node's CPU must not make its pod unready through our probe.
         "readinessProbe": {"httpGet": ready(), "periodSeconds": 5, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": ["/recycling-proxy", "drain"]}}},
         "resources": resources(&plan.resources),
@@ -83,7 +83,7 @@ fn sidecar(plan: &Plan) -> Value {
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        // What is wrong with settings is printed before the end; so `kubectl describe pod` shows it.
+        // The proxy prints faulty settings before it exits; `kubectl describe pod` then shows them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     });
     if !plan.has_own_user {
@@ -98,11 +98,11 @@ fn sidecar(plan: &Plan) -> Value {
     sidecar
 }
 
-/// The names that have moved, on the ports where the proxy listens for them.
+/// Returns the proxy's ports: the admin port, and the listeners under the names that have moved to them.
 fn ports(plan: &Plan) -> Value {
     let admin = (ADMIN_PORT_NAME, ADMIN_PORT);
-    let moved = plan.takeover.listeners().map(|listener| (listener.name, listener.port));
-    let ports = std::iter::once(admin).chain(moved);
+    let app_port_name = plan.interception.listeners().map(|listener| (listener.name, listener.port));
+    let ports = std::iter::once(admin).chain(app_port_name);
     ports.map(|(name, port)| json!({"name": name, "containerPort": port})).collect()
 }
 
@@ -110,42 +110,42 @@ fn ready() -> Value {
     json!({"path": "/readyz", "port": ADMIN_PORT, "scheme": "HTTP"})
 }
 
-/// What the kubelet tells the containers of a redirection of their pod's network, by the option of each program: an author may ask for
-/// the node's network while no webhook is asked.
+/// The addresses that the kubelet writes into variables (downward API), by the option of each program. A redirect
+/// compares them, because an author may switch to the node's network while no webhook answers.
 const NETWORK: [(RedirectOption, ProxyOption, &str); 2] = [
     (RedirectOption::PodIp, ProxyOption::PodIp, "status.podIP"),
     (RedirectOption::HostIp, ProxyOption::HostIp, "status.hostIP"),
 ];
 
-/// The variables of the proxy that the kubelet fills in, each with the field of its pod.
-fn told(plan: &Plan) -> Vec<(&'static str, &'static str)> {
-    let network = match plan.takeover {
-        Takeover::Redirect(..) => NETWORK.as_slice(),
-        Takeover::NamedPort(_) => &[],
+/// Returns the proxy's variables that the kubelet fills in (downward API), each with the field of its pod.
+fn downward_api(plan: &Plan) -> Vec<(&'static str, &'static str)> {
+    let network = match plan.interception {
+        InterceptionPlan::Redirect(..) => NETWORK.as_slice(),
+        InterceptionPlan::NamedPort(_) => &[],
     };
     let namespace = plan.proxy.balance.as_ref().map(|_| (ProxyOption::Namespace.env(), "metadata.namespace"));
     network.iter().map(|(_, option, path)| (option.env(), *path)).chain(namespace).collect()
 }
 
-fn env(variables: Vec<(&'static str, String)>, told: &[(&'static str, &'static str)]) -> Value {
+fn env(variables: Vec<(&'static str, String)>, downward_api: &[(&'static str, &'static str)]) -> Value {
     let given = variables.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
-    let told = told
+    let downward_api = downward_api
         .iter()
         .map(|(name, path)| json!({"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}));
-    given.chain(told).collect()
+    given.chain(downward_api).collect()
 }
 
-/// A request for both resources, of nothing at the least: a container without one blinds the HorizontalPodAutoscaler for the whole
-/// pod.
+/// Returns the `resources` of an injected container.
 ///
-/// There is no CPU limit unless it is asked for or demanded: the proxy has so many threads and no more, and a limit that it can
-/// reach would stop it for the rest of a tenth of a second, with every connection that it holds.
+/// Both requests are always there, if only as zero: one container without a request makes the HorizontalPodAutoscaler
+/// ignore the whole pod. There is a CPU limit only if the settings or the namespace ask for one: a proxy that reaches
+/// its limit is throttled for the rest of the 100 ms period, with every connection that it holds.
 pub(crate) fn resources(resources: &Resources) -> Value {
     let (mut requests, mut limits) = (Map::new(), Map::new());
-    for (resource, share) in resources.shares() {
-        let written = |amount: Amount| Value::String(amount.written(resource));
-        requests.insert(resource.name().to_owned(), written(share.request));
-        limits.extend(share.limit.map(|limit| (resource.name().to_owned(), written(limit))));
+    for (resource, allocation) in resources.allocations() {
+        let written = |amount: Quantity| Value::String(amount.written(resource));
+        requests.insert(resource.name().to_owned(), written(allocation.request));
+        limits.extend(allocation.limit.map(|limit| (resource.name().to_owned(), written(limit))));
     }
     json!({"requests": requests, "limits": limits})
 }

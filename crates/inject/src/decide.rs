@@ -1,13 +1,13 @@
-//! The decision about one workload.
+//! Decides what to do to one workload.
 
 use json_patch::Patch;
 use serde_json::Value;
 use settings::{BalanceSettings, Faults, Layer, STATUS_KEY, WorkloadSettings};
 
 use crate::balance;
-use crate::earlier::Earlier;
 use crate::entry::Origin;
-use crate::injection::injected;
+use crate::fields::Fields;
+use crate::inject_fields::injected;
 use crate::installation::Installation;
 use crate::interception;
 use crate::kind::WorkloadKind;
@@ -17,17 +17,17 @@ use crate::outcome::Outcome;
 use crate::owner;
 use crate::patch;
 use crate::plan::Plan;
-use crate::pod::{Pod, texts};
+use crate::pod::{Pod, string_map};
+use crate::previous::PreviousInjection;
 use crate::refusal::Refusal;
 use crate::report::Note;
-use crate::sites::Sites;
 use crate::size;
 use crate::skip::SkipReason;
 
-/// Decides what becomes of `workload`, an object of this `kind` as JSON.
+/// Decides what to do to `workload`, the JSON of an object of this `kind`.
 ///
-/// The annotations of its namespace win over the defaults of the `installation`, those of the workload over these, and those of its pod
-/// template over all. `namespace` is `None` where nothing is known of it.
+/// Annotations of the namespace take precedence over the defaults of the `installation`, those of the workload over
+/// both, and those of the pod template over all. `namespace` is `None` if nothing is known about it.
 pub fn inject(
     workload: &Value,
     kind: WorkloadKind,
@@ -37,11 +37,11 @@ pub fn inject(
     decide(workload, kind, namespace, installation).unwrap_or_else(Outcome::Unreadable)
 }
 
-/// Takes an injection out of `workload` whatever its annotations ask for: [`Outcome::Remove`], or
-/// [`Outcome::NotAsked`] where nothing of ours is there.
+/// Removes an injection from `workload`, whatever its annotations say. Returns [`Outcome::Remove`], or
+/// [`Outcome::NotAsked`] if nothing was injected.
 pub fn remove(workload: &Value, kind: WorkloadKind) -> Outcome {
     let removed = || {
-        let injected = Injected::read(&Node::root(workload).path(kind.template())?)?;
+        let injected = Template::read(&Node::root(workload).path(kind.template())?)?;
         Ok(injected.removal(kind).map_or(Outcome::NotAsked, |patch| Outcome::Remove { patch }))
     };
     removed().unwrap_or_else(Outcome::Unreadable)
@@ -55,32 +55,32 @@ fn decide(
 ) -> Result<Outcome, Unreadable> {
     let root = Node::root(workload);
     let template = root.path(kind.template())?;
-    let own = texts(&root.path(&["metadata", "annotations"])?)?;
-    let of_template = texts(&template.path(&["metadata", "annotations"])?)?;
+    let own = string_map(&root.path(&["metadata", "annotations"])?)?;
+    let of_template = string_map(&template.path(&["metadata", "annotations"])?)?;
     let mut layers = vec![Layer::Installation(&installation.defaults)];
     layers.extend(namespace.map(|facts| Layer::Namespace(&facts.annotations)));
     layers.push(Layer::Workload(&own));
-    // A pod is its own template.
+    // A pod has no template besides itself.
     layers.extend((!kind.template().is_empty()).then_some(Layer::PodTemplate(&of_template)));
     let has_status = of_template.contains_key(STATUS_KEY);
     let settings = match WorkloadSettings::resolve(&layers) {
         Ok(None) if !has_status => return Ok(Outcome::NotAsked),
         settings => settings,
     };
-    if owner::is_injected_instead(&root, kind, has_status)? {
+    if owner::is_injected_through_controller(&root, kind, has_status)? {
         return Ok(Outcome::Owned);
     }
     if kind == WorkloadKind::Rollout && template.object()?.is_none() {
         return Ok(Outcome::Skip { reason: SkipReason::NoTemplate, patch: Patch::default() });
     }
-    let injected = Injected::read(&template)?;
+    let injected = Template::read(&template)?;
     let workload_ref = balance::workload(&root, kind)?;
     let balance =
-        |settings: &WorkloadSettings| balance::choose(settings, installation, &injected.earlier, workload_ref);
+        |settings: &WorkloadSettings| balance::choose(settings, installation, &injected.previous, workload_ref);
     Ok(match settings {
         Ok(None) => Outcome::Remove { patch: injected.removal(kind).unwrap_or_default() },
         Ok(Some(settings)) => match injected.plan(settings, namespace, replicas(&root), balance) {
-            Ok(plan) => injected.follow(plan, kind, workload),
+            Ok(plan) => injected.apply(plan, kind, workload),
             Err(Refusal::Skip(reason)) => injected.skip(reason, kind),
             Err(Refusal::Invalid(faults)) => injected.invalid(faults, kind),
         },
@@ -88,26 +88,26 @@ fn decide(
     })
 }
 
-/// The replicas that it asks for; one where it has no say, as a Pod and a DaemonSet.
+/// Returns the number of replicas; one for kinds without that field, such as Pod and DaemonSet.
 fn replicas(root: &Node<'_>) -> u64 {
     root.path(&["spec", "replicas"]).and_then(|node| node.whole_number()).ok().flatten().unwrap_or(1)
 }
 
-/// A pod template as it is and as its author wrote it.
-struct Injected {
+/// A pod template as it is, and as its author wrote it.
+struct Template {
     pod: Pod,
-    earlier: Earlier,
-    now: Sites,
-    author: Sites,
+    previous: PreviousInjection,
+    now: Fields,
+    author: Fields,
 }
 
-impl Injected {
+impl Template {
     fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
-        let earlier = Earlier::read(template)?;
-        let pod = Pod::read(template, earlier.origin, &earlier.names)?;
-        let now = Sites::read(template, earlier.origin)?;
-        let author = now.undone(&pod, &earlier);
-        Ok(Self { pod, earlier, now, author })
+        let previous = PreviousInjection::read(template)?;
+        let pod = Pod::read(template, previous.origin, &previous.names)?;
+        let now = Fields::read(template, previous.origin)?;
+        let author = now.restored(&pod, &previous);
+        Ok(Self { pod, previous, now, author })
     }
 
     fn plan(
@@ -119,25 +119,25 @@ impl Injected {
     ) -> Result<Plan, Refusal> {
         let (balance, unbalanced) = balance(&settings);
         let (interception, note) =
-            interception::choose(&settings, namespace, &self.pod, !self.earlier.names.is_empty())?;
-        // What runs with the proxy by now is counted in what quotas have left.
-        let new_replicas = if self.earlier.record.is_none() { replicas } else { 0 };
+            interception::choose(&settings, namespace, &self.pod, !self.previous.names.is_empty())?;
+        // Quotas already count the proxies of pods that have one.
+        let new_replicas = if self.previous.record.is_none() { replicas } else { 0 };
         let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
         plan.notes.splice(..0, unbalanced.into_iter().chain(note));
         plan.proxy.balance = balance;
-        // What is unknown must not roll a workload into pods that its namespace refuses.
-        plan.has_own_user = namespace.map_or(self.earlier.has_own_user, |facts| !facts.assigns_users);
+        // An unknown namespace must not roll a workload into pods that the namespace refuses.
+        plan.has_own_user = namespace.map_or(self.previous.has_own_user, |facts| !facts.assigns_users);
         Ok(plan)
     }
 
-    /// `None` where nothing of ours is there.
+    /// Returns the patch that removes an injection, `None` if there is none.
     fn removal(&self, kind: WorkloadKind) -> Option<Patch> {
         Some(patch::between(kind.template(), &self.now, &self.author)).filter(|patch| !patch.is_empty())
     }
 
-    /// The removal of what a status annotation says is ours; without one it may be the author's own by now.
+    /// Returns the same if a status annotation proves the injection; without one the fields may be the author's own.
     fn recorded_removal(&self, kind: WorkloadKind) -> Option<Patch> {
-        match self.earlier.origin {
+        match self.previous.origin {
             Origin::Recorded => self.removal(kind),
             Origin::Guessed => None,
         }
@@ -147,8 +147,8 @@ impl Injected {
         Outcome::Skip { reason, patch: self.recorded_removal(kind).unwrap_or_default() }
     }
 
-    fn follow(&self, plan: Plan, kind: WorkloadKind, workload: &Value) -> Outcome {
-        let want = injected(&self.author, &self.now, &self.pod, &plan, &self.earlier);
+    fn apply(&self, plan: Plan, kind: WorkloadKind, workload: &Value) -> Outcome {
+        let want = injected(&self.author, &self.now, &self.pod, &plan, &self.previous);
         let patch = patch::between(kind.template(), &self.now, &want);
         if size::is_too_large(workload, &patch, want.metadata.as_ref()) {
             return self.skip(SkipReason::TooLarge, kind);
@@ -158,8 +158,10 @@ impl Injected {
     }
 
     fn invalid(&self, faults: Faults, kind: WorkloadKind) -> Outcome {
-        let patch = match self.earlier.origin {
-            Origin::Recorded => patch::between(kind.template(), &self.now, &self.now.mended(&self.pod, &self.earlier)),
+        let patch = match self.previous.origin {
+            Origin::Recorded => {
+                patch::between(kind.template(), &self.now, &self.now.repaired(&self.pod, &self.previous))
+            }
             Origin::Guessed => Patch::default(),
         };
         Outcome::Invalid { faults, patch }

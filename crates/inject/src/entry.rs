@@ -1,4 +1,4 @@
-//! Entries that injection adds to lists of a pod's `spec`, and how they are told from those of others.
+//! Entries that injection adds to lists of a pod's `spec`, and how to recognise them.
 
 use serde_json::Value;
 
@@ -34,17 +34,17 @@ pub(crate) struct Entry {
     pub(crate) mount_path: Option<&'static str>,
 }
 
-/// Whether an earlier injection left its record in the pod template.
+/// How to recognise our entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// It did: entries with our names are ours, however they have been edited since.
+    /// The pod template has the record of an injection: entries with our names are ours, however they have been edited.
     Recorded,
-    /// It did not, or somebody removed it: ours are the entries with our names that have the form we gave them.
+    /// It did not, or somebody removed it: entries with our names are ours if they have the form of ours.
     Guessed,
 }
 
 impl Entry {
-    /// Whether the entry `other` of the same list was injected as this one.
+    /// Returns whether `other`, an entry of the same list, was injected as this one.
     pub(crate) fn is(&self, other: &Value, origin: Origin) -> bool {
         name(other) == Some(self.name)
             && match origin {

@@ -1,149 +1,148 @@
 //! Fits the sidecar's resources into what its pod and namespace allow.
 //!
-//! A sidecar that asks for too little, for too much or for nothing makes the API server refuse every pod of its workload. What
-//! the settings ask for is therefore moved as little as it takes to be admitted; where nothing fits, the workload is skipped,
-//! for pods must start.
+//! If a sidecar requests too little, too much or nothing, the API server refuses every pod of its workload. So its
+//! resources change as little as admission needs; if nothing fits, the workload is skipped, because pods must start.
 
 use settings::{LEAST_MEMORY_LIMIT, Sidecar};
 
-use crate::amount::{Amount, Resource};
-use crate::demands::{Bounds, Demand, Demands, Quota};
+use crate::constraints::{Bounds, Constraints, Quota, ResourceConstraints};
 use crate::pod::Pod;
+use crate::quantity::{Quantity, Resource};
 use crate::report::Note;
 use crate::skip::SkipReason;
 
 /// The resources of an injected container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
-    pub(crate) cpu: Share,
-    pub(crate) memory: Share,
+    pub(crate) cpu: Allocation,
+    pub(crate) memory: Allocation,
 }
 
-/// What a container asks for of one resource.
+/// The request and limit of an injected container for one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share {
-    pub(crate) request: Amount,
-    pub(crate) limit: Option<Amount>,
+pub(crate) struct Allocation {
+    pub(crate) request: Quantity,
+    pub(crate) limit: Option<Quantity>,
 }
 
-/// What a container or pod says of one resource.
+/// The request and limit that a container or pod has for one resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) request: Option<Amount>,
-    pub(crate) limit: Option<Amount>,
+pub(crate) struct Requirements {
+    pub(crate) request: Option<Quantity>,
+    pub(crate) limit: Option<Quantity>,
 }
 
-impl Said {
-    /// With what API servers and the namespace's defaults make of it.
-    pub(crate) fn completed(self, demand: &Demand) -> Self {
+impl Requirements {
+    /// Returns them with the defaults that the API server and the namespace fill in.
+    pub(crate) fn with_defaults(self, constraints: &Constraints) -> Self {
         Self {
-            request: self.request.or(self.limit).or(demand.default_request),
-            limit: self.limit.or(demand.default_limit),
+            request: self.request.or(self.limit).or(constraints.default_request),
+            limit: self.limit.or(constraints.default_limit),
         }
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {
-        self.merged(other, Amount::plus)
+        self.combined(other, Quantity::plus)
     }
 
-    pub(crate) fn or_larger(self, other: Self) -> Self {
-        self.merged(other, Amount::max)
+    pub(crate) fn max(self, other: Self) -> Self {
+        self.combined(other, Quantity::max)
     }
 
-    fn merged(self, other: Self, of: impl Fn(Amount, Amount) -> Amount) -> Self {
-        let merged = |one: Option<Amount>, other: Option<Amount>| match (one, other) {
+    fn combined(self, other: Self, of: impl Fn(Quantity, Quantity) -> Quantity) -> Self {
+        let combined = |one: Option<Quantity>, other: Option<Quantity>| match (one, other) {
             (Some(one), Some(other)) => Some(of(one, other)),
             (one, other) => one.or(other),
         };
-        Self { request: merged(self.request, other.request), limit: merged(self.limit, other.limit) }
+        Self { request: combined(self.request, other.request), limit: combined(self.limit, other.limit) }
     }
 
-    /// A limit, and a request that is the same or left to be the same.
+    /// Returns whether there is a limit, and the request equals it or defaults to it.
     pub(crate) fn is_guaranteed(self) -> bool {
-        self.limit.is_some_and(|limit| limit > Amount::ZERO && self.request.is_none_or(|request| request == limit))
+        self.limit.is_some_and(|limit| limit > Quantity::ZERO && self.request.is_none_or(|request| request == limit))
     }
 }
 
-impl Share {
+impl Allocation {
     pub(crate) fn is_guaranteed(self) -> bool {
         self.limit == Some(self.request)
     }
 }
 
-/// Limits where the settings give none, and where there is a choice.
-struct Measures {
-    /// With less it does not run.
-    least: Amount,
-    /// A limit that the request is rather raised for than to go below it.
-    fair: Amount,
-    /// The limit where one is demanded.
-    usual: Amount,
-    /// The limit where a quota counts limits.
-    frugal: Amount,
+/// Limits for what the settings leave open.
+struct DefaultLimits {
+    /// The least with which the proxy runs.
+    min: Quantity,
+    /// Rather than go below it, the request is raised.
+    preferred: Quantity,
+    /// If a limit is mandatory.
+    fallback: Quantity,
+    /// If a quota counts limits.
+    under_quota: Quantity,
 }
 
-/// Everything that bears on one resource of one pod.
-struct Place<'a> {
+/// Everything that constrains one resource of one pod.
+struct Fitting<'a> {
     resource: Resource,
-    measures: Measures,
-    demand: &'a Demand,
-    /// The sums of the containers of others.
-    others: Said,
+    default_limits: DefaultLimits,
+    constraints: &'a Constraints,
+    /// The sum of the containers that are not ours.
+    others: Requirements,
     /// The resources of the pod as a whole.
-    pod: Said,
+    pod: Requirements,
 }
 
 impl Resources {
-    /// What the settings ask for.
-    fn asked(sidecar: &Sidecar) -> Self {
+    /// Returns the resources in the settings.
+    fn configured(sidecar: &Sidecar) -> Self {
         Self {
-            cpu: Share {
-                request: Amount::of_millicpus(sidecar.cpu_request.millicpus()),
-                limit: sidecar.cpu_limit.map(|limit| Amount::of_millicpus(limit.millicpus())),
+            cpu: Allocation {
+                request: Quantity::of_millicpus(sidecar.cpu_request.millicpus()),
+                limit: sidecar.cpu_limit.map(|limit| Quantity::of_millicpus(limit.millicpus())),
             },
-            memory: Share {
-                request: Amount::of_mebibytes(sidecar.memory_request.mebibytes()),
-                limit: Some(Amount::of_mebibytes(sidecar.memory_limit.mebibytes())),
+            memory: Allocation {
+                request: Quantity::of_mebibytes(sidecar.memory_request.mebibytes()),
+                limit: Some(Quantity::of_mebibytes(sidecar.memory_limit.mebibytes())),
             },
         }
     }
 
-    /// What the settings ask for, fitted into what is allowed.
+    /// Returns the resources in the settings, fitted into what is allowed; a change adds a note.
     pub(crate) fn fitted(
         sidecar: &Sidecar,
         pod: &Pod,
-        demands: &Demands,
+        constraints: &ResourceConstraints,
         notes: &mut Vec<Note>,
     ) -> Result<Self, SkipReason> {
-        let asked = Self::asked(sidecar);
-        let mut fit = |resource, asked: Share| {
-            let share = Place::of(resource, pod, demands).fitted(asked)?;
-            if share != asked {
-                notes.push(Note::Fitted { resource, request: share.request, limit: share.limit });
+        let asked = Self::configured(sidecar);
+        let mut fit = |resource, asked: Allocation| {
+            let allocation = Fitting::of(resource, pod, constraints).fitted(asked)?;
+            if allocation != asked {
+                notes.push(Note::Fitted { resource, request: allocation.request, limit: allocation.limit });
             }
-            Ok(share)
+            Ok(allocation)
         };
         Ok(Self { cpu: fit(Resource::Cpu, asked.cpu)?, memory: fit(Resource::Memory, asked.memory)? })
     }
 
-    /// Each resource and what is asked for of it.
-    pub(crate) fn shares(&self) -> [(Resource, Share); 2] {
+    /// Returns each resource with its allocation.
+    pub(crate) fn allocations(&self) -> [(Resource, Allocation); 2] {
         [(Resource::Cpu, self.cpu), (Resource::Memory, self.memory)]
     }
 }
 
-/// Quotas that have less left than so many replicas of a pod need for their proxies.
+/// Returns a note for each quota that has less left than the proxies of this many `replicas` need.
 pub(crate) fn short_quotas<'a>(
     resources: &Resources,
     pod: &'a Pod,
-    demands: &'a Demands,
+    constraints: &'a ResourceConstraints,
     replicas: u64,
 ) -> impl Iterator<Item = Note> + use<'a> {
-    resources.shares().into_iter().flat_map(move |(resource, share)| {
-        let (demand, of_pod) = (demands.of(resource), pod.resources(resource));
-        let requests = counted(of_pod.request, demand.requests.as_ref()).zip(Some(share.request));
-        let limits = counted(of_pod.limit, demand.limits.as_ref()).zip(share.limit);
-        let short = move |(name, quota): (&str, Option<(&Quota, Amount)>)| {
+    resources.allocations().into_iter().flat_map(move |(resource, allocation)| {
+        let (constraints, of_pod) = (constraints.of(resource), pod.resources(resource));
+        let requests = unless_set(of_pod.request, constraints.requests.as_ref()).zip(Some(allocation.request));
+        let limits = unless_set(of_pod.limit, constraints.limits.as_ref()).zip(allocation.limit);
+        let short = move |(name, quota): (&str, Option<(&Quota, Quantity)>)| {
             let (quota, each) = quota?;
             let (needed, left) = (each.of_all(replicas), quota.left?);
             (needed > left).then(|| Note::QuotaShort {
@@ -156,138 +155,150 @@ pub(crate) fn short_quotas<'a>(
     })
 }
 
-impl<'a> Place<'a> {
-    fn of(resource: Resource, pod: &Pod, demands: &'a Demands) -> Self {
-        let measures = match resource {
-            Resource::Cpu => Measures {
-                least: Amount::of_millicpus(1),
-                fair: Amount::of_millicpus(100),
-                usual: Amount::of_millicpus(1000),
-                frugal: Amount::of_millicpus(100),
+impl<'a> Fitting<'a> {
+    fn of(resource: Resource, pod: &Pod, constraints: &'a ResourceConstraints) -> Self {
+        let default_limits = match resource {
+            Resource::Cpu => DefaultLimits {
+                min: Quantity::of_millicpus(1),
+                preferred: Quantity::of_millicpus(100),
+                fallback: Quantity::of_millicpus(1000),
+                under_quota: Quantity::of_millicpus(100),
             },
-            Resource::Memory => Measures {
-                least: Amount::of_mebibytes(LEAST_MEMORY_LIMIT.mebibytes()),
-                fair: Amount::of_mebibytes(32),
-                usual: Amount::of_mebibytes(128),
-                frugal: Amount::of_mebibytes(64),
+            Resource::Memory => DefaultLimits {
+                min: Quantity::of_mebibytes(LEAST_MEMORY_LIMIT.mebibytes()),
+                preferred: Quantity::of_mebibytes(32),
+                fallback: Quantity::of_mebibytes(128),
+                under_quota: Quantity::of_mebibytes(64),
             },
         };
-        let demand = demands.of(resource);
-        Self { resource, measures, demand, others: pod.sums(resource, demand), pod: pod.resources(resource) }
+        let constraints = constraints.of(resource);
+        Self {
+            resource,
+            default_limits,
+            constraints,
+            others: pod.total(resource, constraints),
+            pod: pod.resources(resource),
+        }
     }
 
-    fn fitted(&self, asked: Share) -> Result<Share, SkipReason> {
-        let (least, most_requested, most) = (self.least(), self.most_requested(), self.most());
-        let below = |amount: Amount, ceiling: &Option<Ceiling>| {
+    fn fitted(&self, asked: Allocation) -> Result<Allocation, SkipReason> {
+        let (min_request, max_request, max_limit) = (self.min_request(), self.max_request(), self.max_limit());
+        let below = |amount: Quantity, ceiling: &Option<Ceiling>| {
             ceiling.as_ref().map_or(amount, |ceiling| amount.min(ceiling.amount))
         };
-        let highest = |request| below(below(request, &most_requested), &most);
-        let mut request = highest(asked.request.max(least));
-        let limit = asked.limit.or_else(|| self.demanded(request)).map(|limit| below(limit.max(least), &most));
+        let highest = |request| below(below(request, &max_request), &max_limit);
+        let mut request = highest(asked.request.max(min_request));
+        let limit =
+            asked.limit.or_else(|| self.required_limit(request)).map(|limit| below(limit.max(min_request), &max_limit));
         let limit = limit.map(|asked| {
-            if let Some(ratio) = self.demand.container.ratio {
-                let fair = self.measures.fair.min(asked);
-                if request.times(ratio) < fair {
-                    request = highest(fair.divided(ratio).rounded_up(self.resource));
+            if let Some(ratio) = self.constraints.container.ratio {
+                let preferred_limit = self.default_limits.preferred.min(asked);
+                if request.times(ratio) < preferred_limit {
+                    request = highest(preferred_limit.divided(ratio).rounded_up(self.resource));
                 }
             }
-            self.in_proportion(asked, request).max(request)
+            self.within_ratios(asked, request).max(request)
         });
         let short = |ceiling: Option<Ceiling>| Err(ceiling.map_or(SkipReason::LimitRange, |ceiling| ceiling.reason));
-        if request < least {
-            let ceiling = [most_requested, most].into_iter().flatten().min_by_key(|ceiling| ceiling.amount);
+        if request < min_request {
+            let ceiling = [max_request, max_limit].into_iter().flatten().min_by_key(|ceiling| ceiling.amount);
             return short(ceiling);
         }
-        if limit
-            .is_some_and(|limit| limit < self.measures.least.max(least) || self.in_proportion(limit, request) < limit)
-        {
-            return short(most);
+        if limit.is_some_and(|limit| {
+            limit < self.default_limits.min.max(min_request) || self.within_ratios(limit, request) < limit
+        }) {
+            return short(max_limit);
         }
-        Ok(Share { request, limit })
+        Ok(Allocation { request, limit })
     }
 
-    /// The least that a container may request.
-    fn least(&self) -> Amount {
-        let Bounds { min, ratio, .. } = self.demand.container;
-        // A limit is not measured by a request of nothing.
-        let positive = ratio.map_or(Amount::ZERO, |_| self.resource.unit());
+    /// Returns the least request.
+    fn min_request(&self) -> Quantity {
+        let Bounds { min, ratio, .. } = self.constraints.container;
+        // A ratio to a request of zero is not defined.
+        let positive = ratio.map_or(Quantity::ZERO, |_| self.resource.unit());
         min.unwrap_or_default().max(positive)
     }
 
-    /// The most that we may request.
-    fn most_requested(&self) -> Option<Ceiling> {
-        // A pod without a request of its own is given the sum of its containers', which its limit must not be below.
+    /// Returns the most that the request may be.
+    fn max_request(&self) -> Option<Ceiling> {
+        // The request of a pod as a whole defaults to the sum of its containers', which its limit must not be below.
         let of_pod = self.pod.request.or(self.pod.limit);
         lowest([
             Ceiling::beside(of_pod, self.others.request, SkipReason::PodResources),
             Ceiling::beside(
-                counted(self.pod.request, self.demand.pod.max),
+                unless_set(self.pod.request, self.constraints.pod.max),
                 self.others.request,
                 SkipReason::LimitRange,
             ),
             Ceiling::beside(
-                counted(self.pod.request, hard(self.demand.requests.as_ref())),
+                unless_set(self.pod.request, hard(self.constraints.requests.as_ref())),
                 self.others.request,
                 SkipReason::Quota,
             ),
         ])
     }
 
-    /// The most that our limit may be.
-    fn most(&self) -> Option<Ceiling> {
+    /// Returns the most that the limit may be.
+    fn max_limit(&self) -> Option<Ceiling> {
         lowest([
-            Ceiling::beside(self.demand.container.max, None, SkipReason::LimitRange),
-            // A container with a higher limit than its pod's cannot be started.
+            Ceiling::beside(self.constraints.container.max, None, SkipReason::LimitRange),
+            // A container cannot start with a higher limit than its pod's.
             Ceiling::beside(self.pod.limit, None, SkipReason::PodResources),
-            Ceiling::beside(counted(self.pod.limit, self.demand.pod.max), self.others.limit, SkipReason::LimitRange),
             Ceiling::beside(
-                counted(self.pod.limit, hard(self.demand.limits.as_ref())),
+                unless_set(self.pod.limit, self.constraints.pod.max),
+                self.others.limit,
+                SkipReason::LimitRange,
+            ),
+            Ceiling::beside(
+                unless_set(self.pod.limit, hard(self.constraints.limits.as_ref())),
                 self.others.limit,
                 SkipReason::Quota,
             ),
         ])
     }
 
-    /// The limit, lowered to what the ratios allow beside this request.
-    fn in_proportion(&self, limit: Amount, request: Amount) -> Amount {
-        let of_container = self.demand.container.ratio.map(|ratio| request.times(ratio));
-        let of_pod = counted(self.pod.request.or(self.pod.limit), self.demand.pod.ratio).and_then(|ratio| {
-            let all = |request: Amount| self.others.request.unwrap_or_default().plus(request).times(ratio);
+    /// Returns the limit, lowered to what the ratios allow beside this request.
+    fn within_ratios(&self, limit: Quantity, request: Quantity) -> Quantity {
+        let of_container = self.constraints.container.ratio.map(|ratio| request.times(ratio));
+        let of_pod = unless_set(self.pod.request.or(self.pod.limit), self.constraints.pod.ratio).and_then(|ratio| {
+            let all = |request: Quantity| self.others.request.unwrap_or_default().plus(request).times(ratio);
             let limits = self.others.limit.unwrap_or_default();
-            // Pods that are refused without us are refused with us.
-            (limits <= all(Amount::ZERO)).then(|| all(request).minus(limits))
+            // Pods that the API server refuses without the proxy are refused with it.
+            (limits <= all(Quantity::ZERO)).then(|| all(request).minus(limits))
         });
         let most = [of_container, of_pod].into_iter().flatten().min();
         most.map_or(limit, |most| if most < limit { most.rounded_down(self.resource) } else { limit })
     }
 
-    /// The limit where the settings leave it open and there must be one.
-    fn demanded(&self, request: Amount) -> Option<Amount> {
-        let Demand { container, pod, default_limit, limits, .. } = self.demand;
-        let pod = counted(self.pod.limit, Some(pod));
+    /// Returns the limit if the settings leave it open and it is mandatory.
+    fn required_limit(&self, request: Quantity) -> Option<Quantity> {
+        let Constraints { container, pod, default_limit, limits, .. } = self.constraints;
+        let pod = unless_set(self.pod.limit, Some(pod));
         let is_bounded =
             [Some(container), pod].into_iter().flatten().any(|bounds| bounds.max.is_some() || bounds.ratio.is_some());
-        // The limit that a container without one is given.
+        // A container without a limit gets this one.
         let is_below_request = default_limit.is_some_and(|limit| limit < request);
         if limits.is_some() {
-            Some(self.measures.frugal)
+            Some(self.default_limits.under_quota)
         } else {
-            (is_bounded || is_below_request).then_some(self.measures.usual)
+            (is_bounded || is_below_request).then_some(self.default_limits.fallback)
         }
     }
 }
 
-/// An amount that must not be passed, and why.
+/// An upper bound, and the reason if it is too low.
 struct Ceiling {
-    amount: Amount,
+    amount: Quantity,
     reason: SkipReason,
 }
 
 impl Ceiling {
-    /// What `most` leaves beside `others`; none where they are above it already: such pods are refused without us, too.
-    fn beside(most: Option<Amount>, others: Option<Amount>, reason: SkipReason) -> Option<Self> {
-        let (most, others) = (most?, others.unwrap_or_default());
-        (others <= most).then(|| Self { amount: most.minus(others), reason })
+    /// Returns what `bound` leaves beside `others`. Returns `None` if the others exceed it: the API server refuses such
+    /// pods without the proxy, too.
+    fn beside(bound: Option<Quantity>, others: Option<Quantity>, reason: SkipReason) -> Option<Self> {
+        let (bound, others) = (bound?, others.unwrap_or_default());
+        (others <= bound).then(|| Self { amount: bound.minus(others), reason })
     }
 }
 
@@ -295,12 +306,12 @@ fn lowest(ceilings: impl IntoIterator<Item = Option<Ceiling>>) -> Option<Ceiling
     ceilings.into_iter().flatten().min_by_key(|ceiling| ceiling.amount)
 }
 
-/// What bounds the sum of all containers; an amount of the pod as a whole takes the place of the sum.
-fn counted<T>(of_pod: Option<Amount>, bound: Option<T>) -> Option<T> {
+/// Returns a bound on the sum of all containers, unless the pod sets an amount for itself, which replaces the sum.
+fn unless_set<T>(of_pod: Option<Quantity>, bound: Option<T>) -> Option<T> {
     bound.filter(|_| of_pod.is_none())
 }
 
-fn hard(quota: Option<&Quota>) -> Option<Amount> {
+fn hard(quota: Option<&Quota>) -> Option<Quantity> {
     quota?.hard
 }
 
@@ -311,10 +322,10 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
-    /// A pod with two containers and an init container.
+    /// A pod with two containers.
     fn spec() -> Value {
         let resources = |request: &str, limit: &str| json!({"requests": {"cpu": request, "memory": "100Mi"}, "limits": {"cpu": limit, "memory": "200Mi"}});
         json!({"containers": [
@@ -328,32 +339,36 @@ mod tests {
         Pod::read(&Node::root(&template), Origin::Guessed, &PortNames::default()).unwrap()
     }
 
-    /// The fitted requests and limits, as in a manifest: `10m-1`.
-    fn fitted(annotations: &[(&str, &str)], spec: &Value, demands: &Demands) -> Result<[String; 2], SkipReason> {
+    /// Returns the fitted requests and limits, as in a manifest: `10m-1`.
+    fn fitted(
+        annotations: &[(&str, &str)],
+        spec: &Value,
+        constraints: &ResourceConstraints,
+    ) -> Result<[String; 2], SkipReason> {
         let own = [("max-requests", "1")].iter().chain(annotations);
         let own = own.map(|(name, value)| (format!("evenkeel.dev/{name}"), (*value).to_owned())).collect();
         let settings = WorkloadSettings::resolve(&[Layer::Workload(&own)]).unwrap().unwrap();
         let mut notes = Vec::new();
-        let resources = Resources::fitted(&settings.sidecar, &pod(spec), demands, &mut notes)?;
-        let unchanged = resources == Resources::asked(&settings.sidecar);
+        let resources = Resources::fitted(&settings.sidecar, &pod(spec), constraints, &mut notes)?;
+        let unchanged = resources == Resources::configured(&settings.sidecar);
         assert_eq!(notes.is_empty(), unchanged, "{notes:?}");
-        Ok(resources.shares().map(|(resource, share)| {
-            let limit = share.limit.map_or_else(|| "off".to_owned(), |limit| limit.written(resource));
-            format!("{}-{limit}", share.request.written(resource))
+        Ok(resources.allocations().map(|(resource, allocation)| {
+            let limit = allocation.limit.map_or_else(|| "off".to_owned(), |limit| limit.written(resource));
+            format!("{}-{limit}", allocation.request.written(resource))
         }))
     }
 
-    fn limits(items: &Value) -> Demands {
-        Demands::read([&json!({"spec": {"limits": items}})], [])
+    fn limits(items: &Value) -> ResourceConstraints {
+        ResourceConstraints::read([&json!({"spec": {"limits": items}})], [])
     }
 
-    fn quota(hard: &Value) -> Demands {
-        Demands::read([], [&json!({"spec": {"hard": hard}})])
+    fn quota(hard: &Value) -> ResourceConstraints {
+        ResourceConstraints::read([], [&json!({"spec": {"hard": hard}})])
     }
 
     #[test]
-    fn where_nothing_is_demanded_it_gets_what_it_asks_for() {
-        let no = Demands::default();
+    fn without_constraints_the_settings_hold() {
+        let no = ResourceConstraints::default();
         assert_eq!(fitted(&[], &spec(), &no).unwrap(), ["10m-off", "16Mi-128Mi"]);
         let asked = [("proxy-cpu-request", "20m"), ("proxy-cpu-limit", "2"), ("proxy-memory-limit", "1Gi")];
         assert_eq!(fitted(&asked, &spec(), &no).unwrap(), ["20m-2", "16Mi-1Gi"]);
@@ -375,7 +390,7 @@ mod tests {
             (json!({"min": "20m"}), "20m-off"),
             (json!({"maxLimitRequestRatio": "10"}), "10m-100m"),
             (json!({"max": "500m", "min": "20m", "maxLimitRequestRatio": "10"}), "20m-200m"),
-            // The request is rather raised than that the proxy is stopped all the time.
+            // The request is raised rather than the proxy throttled all the time.
             (json!({"maxLimitRequestRatio": "2"}), "50m-100m"),
             (json!({"maxLimitRequestRatio": "1"}), "100m-100m"),
             (json!({"max": "50m", "maxLimitRequestRatio": "1"}), "50m-50m"),
@@ -404,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_annotations_ask_for_is_fitted_too() {
+    fn resources_of_annotations_are_fitted_too() {
         let asked = [("proxy-cpu-request", "2"), ("proxy-cpu-limit", "4")];
         let item = json!({"type": "Container", "max": {"cpu": "1"}});
         assert_eq!(fitted(&asked, &spec(), &limits(&json!([item]))).unwrap()[0], "1-1");
@@ -447,18 +462,18 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_that_is_nearly_used_up_is_told_of() {
+    fn a_quota_that_is_nearly_used_up_gives_a_note() {
         let quota = json!({
             "spec": {"hard": {"limits.cpu": "6", "requests.memory": "1Gi"}},
             "status": {"used": {"limits.cpu": "5750m", "requests.memory": "500Mi"}},
         });
-        let demands = Demands::read([], [&quota]);
+        let constraints = ResourceConstraints::read([], [&quota]);
         let short = |replicas, spec: &Value| {
             let pod = pod(spec);
             let own = [("evenkeel.dev/max-requests".to_owned(), "1".to_owned())].into();
             let sidecar = WorkloadSettings::resolve(&[Layer::Workload(&own)]).unwrap().unwrap().sidecar;
-            let resources = Resources::fitted(&sidecar, &pod, &demands, &mut Vec::new()).unwrap();
-            short_quotas(&resources, &pod, &demands, replicas).collect::<Vec<_>>()
+            let resources = Resources::fitted(&sidecar, &pod, &constraints, &mut Vec::new()).unwrap();
+            short_quotas(&resources, &pod, &constraints, replicas).collect::<Vec<_>>()
         };
         assert_eq!(short(2, &spec()), []);
         let [needed, left] = ["300m", "250m"].map(str::to_owned);
@@ -474,7 +489,7 @@ mod tests {
         let with = |resources: Value| {
             let mut spec = spec();
             spec["resources"] = resources;
-            fitted(&[], &spec, &Demands::default())
+            fitted(&[], &spec, &ResourceConstraints::default())
         };
         for (resources, expected) in [
             (json!({"requests": {"cpu": "1", "memory": "1Gi"}}), ["10m-off", "16Mi-128Mi"]),
@@ -503,11 +518,11 @@ mod tests {
                 "initContainers": [container("first", "400m"), sidecar, container("big", big)],
             })
         };
-        let sum = |spec: &Value| pod(spec).sums(Resource::Cpu, &Demand::default());
-        let cpu = |text: &str| Said { request: Amount::of(&json!(text)), limit: None };
+        let sum = |spec: &Value| pod(spec).total(Resource::Cpu, &Constraints::default());
+        let cpu = |text: &str| Requirements { request: Quantity::of(&json!(text)), limit: None };
         assert_eq!(sum(&init("200m")), cpu("400m"));
         assert_eq!(sum(&init("600m")), cpu("650m"));
-        let by_default = Demand { default_request: Amount::of(&json!("1")), ..Demand::default() };
-        assert_eq!(pod(&init("200m")).sums(Resource::Cpu, &by_default).request, Amount::of(&json!("1150m")));
+        let by_default = Constraints { default_request: Quantity::of(&json!("1")), ..Constraints::default() };
+        assert_eq!(pod(&init("200m")).total(Resource::Cpu, &by_default).request, Quantity::of(&json!("1150m")));
     }
 }

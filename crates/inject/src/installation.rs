@@ -1,4 +1,4 @@
-//! What an installation gives to every workload.
+//! What an installation of evenkeel configures for every workload.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How traffic reaches the proxy of one workload.
+//! How connections reach the proxy of one workload.
 
 use settings::{Interception, WorkloadSettings};
 
@@ -7,17 +7,17 @@ use crate::pod::Pod;
 use crate::report::Note;
 use crate::skip::SkipReason;
 
-/// The interception for a workload, and what there is to say about it.
+/// Returns the interception for a workload, and a note if the workload did not choose it.
 ///
-/// `namespace` is `None` where nothing is known of it. `is_named_port` says that the workload has the interception
-/// named-port by now, which then stays: what is unknown must not roll a workload into pods that its namespace refuses.
+/// `namespace` is `None` if nothing is known about it. `is_named_port` says that the workload is injected with
+/// interception named-port. That then stays: an unknown namespace must not roll a workload into pods that it refuses.
 pub(crate) fn choose(
     settings: &WorkloadSettings,
     namespace: Option<&NamespaceFacts>,
     pod: &Pod,
     is_named_port: bool,
 ) -> Result<(Interception, Option<Note>), SkipReason> {
-    // The kernel of such a sandbox has no nftables: its init container would fail, and the pod never start.
+    // gVisor has no nftables: the init container would fail, and the pod would never start.
     if pod.is_sandboxed() {
         match (settings.interception, settings.default_interception) {
             (Some(Interception::Redirect), _) => return Err(SkipReason::Sandbox),
@@ -27,7 +27,7 @@ pub(crate) fn choose(
     }
     let enforced = namespace.map(|facts| facts.pod_security).filter(|security| security.refuses_redirect());
     match (settings.interception, enforced) {
-        // Pods always start: with the redirection the namespace would admit none.
+        // Pods always start: the namespace would admit none with a redirect.
         (Some(Interception::Redirect), Some(_)) => Err(SkipReason::PodSecurity),
         (Some(chosen), _) => Ok((chosen, None)),
         (None, Some(level)) => {
@@ -52,9 +52,9 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::namespace::PodSecurity;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
     fn pod(runtime_class: Option<&str>) -> Pod {
         let template = json!({"spec": {"runtimeClassName": runtime_class, "containers": [{"name": "web"}]}});
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn no_redirection_in_a_sandbox_without_nftables() {
-        let chosen = |said, class| choose(&settings(said), None, &pod(class), false);
+        let chosen = |setting, class| choose(&settings(setting), None, &pod(class), false);
         for class in ["gvisor", "runsc", "team-gVisor"] {
             let by_itself = Ok((Interception::NamedPort, Some(Note::NamedPortInSandbox)));
             assert_eq!(chosen(None, Some(class)), by_itself);
@@ -84,34 +84,34 @@ mod tests {
     #[test]
     fn no_redirection_by_itself_where_users_are_assigned() {
         let facts = NamespaceFacts { assigns_users: true, ..NamespaceFacts::default() };
-        let chosen = |said| choose(&settings(said), Some(&facts), &pod(None), false);
+        let chosen = |setting| choose(&settings(setting), Some(&facts), &pod(None), false);
         assert_eq!(chosen(None), Ok((Interception::NamedPort, Some(Note::NamedPortOnOpenShift))));
-        // Whoever says so has given the pods' service account a right to it.
+        // Who chooses it has allowed it to the pods' service account.
         assert_eq!(chosen(Some("redirect")), Ok((Interception::Redirect, None)));
     }
 
     #[test]
-    fn what_holds_where() {
+    fn setting_default_and_namespace_choose() {
         use Interception::{NamedPort, Redirect};
         let privileged = Some(PodSecurity::Privileged);
         let restricted = Some(PodSecurity::Restricted);
-        for (said, installation, namespace, before, chosen) in [
+        for (setting, installation, namespace, before, chosen) in [
             (None, None, privileged, false, Ok(Redirect)),
             (None, None, None, false, Ok(Redirect)),
             (None, None, restricted, false, Ok(NamedPort)),
             (None, None, Some(PodSecurity::Baseline), false, Ok(NamedPort)),
-            // The installation's default is for namespaces that take it.
+            // The default does not apply to namespaces that refuse it.
             (None, Some(Redirect), restricted, false, Ok(NamedPort)),
             (None, Some(NamedPort), privileged, false, Ok(NamedPort)),
             (Some(NamedPort), None, privileged, false, Ok(NamedPort)),
             (Some(Redirect), None, None, true, Ok(Redirect)),
             (Some(Redirect), None, restricted, false, Err(SkipReason::PodSecurity)),
-            // Nothing is known of the namespace today.
+            // Nothing is known about the namespace.
             (None, None, None, true, Ok(NamedPort)),
             (None, None, privileged, true, Ok(Redirect)),
         ] {
             let mut own = BTreeMap::from([("evenkeel.dev/max-requests".to_owned(), "1".to_owned())]);
-            own.extend(said.map(|word: Interception| ("evenkeel.dev/interception".to_owned(), word.to_string())));
+            own.extend(setting.map(|word: Interception| ("evenkeel.dev/interception".to_owned(), word.to_string())));
             let defaults = installation
                 .map(|word: Interception| ("interception".to_owned(), word.to_string()))
                 .into_iter()
@@ -119,7 +119,11 @@ mod tests {
             let settings = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&own)]);
             let facts = namespace.map(|pod_security| NamespaceFacts { pod_security, ..NamespaceFacts::default() });
             let found = choose(&settings.unwrap().unwrap(), facts.as_ref(), &pod(None), before);
-            assert_eq!(found.clone().map(|(interception, _)| interception), chosen, "{said:?} {namespace:?} {before}");
+            assert_eq!(
+                found.clone().map(|(interception, _)| interception),
+                chosen,
+                "{setting:?} {namespace:?} {before}"
+            );
             let by_itself = chosen == Ok(NamedPort) && namespace.is_some_and(PodSecurity::refuses_redirect);
             assert_eq!(found.is_ok_and(|(_, note)| note.is_some()), by_itself);
         }

@@ -1,6 +1,6 @@
-//! The kinds of workload that carry a pod template.
+//! The kinds of workloads with a pod template.
 
-/// A kind of workload; what differs between kinds is where the pod template is.
+/// A kind of workload. Kinds differ in where the pod template is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.
@@ -11,14 +11,15 @@ pub enum WorkloadKind {
     DaemonSet,
     /// `apps/v1` ReplicaSet; one that a Deployment or Rollout controls is left alone.
     ReplicaSet,
-    /// `v1` Pod, which can be injected at its creation alone.
+    /// `v1` Pod, which can be injected only when it is created.
     Pod,
     /// `argoproj.io` Rollout.
     Rollout,
 }
 
 impl WorkloadKind {
-    /// The kind of an object with this `apiVersion` and `kind`; `None` where nothing is ever injected.
+    /// Returns the kind of an object with this `apiVersion` and `kind`; `None` if objects of its kind are never
+    /// injected.
     pub fn of(api_version: &str, kind: &str) -> Option<Self> {
         match (api_version, kind) {
             ("apps/v1", "Deployment") => Some(Self::Deployment),
@@ -31,11 +32,11 @@ impl WorkloadKind {
         }
     }
 
-    /// Every kind, in the order in which they are documented.
+    /// All kinds, in the order of the documentation.
     pub const ALL: &[Self] =
         &[Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::ReplicaSet, Self::Pod, Self::Rollout];
 
-    /// Its name in manifests.
+    /// Returns its name in manifests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Deployment => "Deployment",
@@ -47,7 +48,7 @@ impl WorkloadKind {
         }
     }
 
-    /// Its group and version in manifests.
+    /// Returns its group and version in manifests.
     pub const fn api_version(self) -> &'static str {
         match self {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet => "apps/v1",
@@ -56,7 +57,7 @@ impl WorkloadKind {
         }
     }
 
-    /// Whether an update can change the pod template. A pod's containers are settled with its creation: a patch would make the
+    /// Returns whether an update can change the pod template. The containers of a pod are fixed: a patch would make the
     /// API server refuse its author's update.
     pub const fn can_change(self) -> bool {
         match self {
@@ -65,7 +66,7 @@ impl WorkloadKind {
         }
     }
 
-    /// Where the pod template (an object with `metadata` and `spec`) is.
+    /// Returns the path of the pod template (an object with `metadata` and `spec`).
     pub(crate) const fn template(self) -> &'static [&'static str] {
         match self {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet | Self::ReplicaSet | Self::Rollout => {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_a_pod_template() {
+    fn kinds_have_a_pod_template() {
         for kind in WorkloadKind::ALL {
             let versions = ["apps/v1", "v1", "argoproj.io/v1alpha1"];
             let found = versions.iter().filter_map(|version| WorkloadKind::of(version, kind.name()));

@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 use settings::{BALANCE_LABEL, BALANCE_LABEL_VALUE};
 
-use crate::blank::put;
-use crate::earlier::Earlier;
+use crate::empty_form::set_or_remove;
+use crate::fields::object;
 use crate::plan::Plan;
-use crate::sites::object;
+use crate::previous::PreviousInjection;
 use crate::status::Record;
 
-/// The member of a pod template's `metadata`.
+/// The field of `metadata`.
 const LABELS: &str = "labels";
 
 /// A label that injection adds.
@@ -17,8 +17,8 @@ struct Label {
     key: &'static str,
     value: &'static str,
     is_wanted: fn(&Plan) -> bool,
-    /// Whether an injection whose record is lost added it.
-    was_added: fn(&Earlier) -> bool,
+    /// Whether the injection added it. This decides if its record is lost.
+    was_added: fn(&PreviousInjection) -> bool,
 }
 
 /// Every label that can be injected.
@@ -26,7 +26,7 @@ const ADDITIONS: &[Label] = &[Label {
     key: BALANCE_LABEL,
     value: BALANCE_LABEL_VALUE,
     is_wanted: |plan| plan.proxy.balance.is_some(),
-    was_added: |earlier| earlier.balance_keys.is_some(),
+    was_added: |previous| previous.balance_keys.is_some(),
 }];
 
 /// Adds the labels for a plan to the `metadata` of a pod template.
@@ -35,10 +35,10 @@ pub(crate) fn add(metadata: &mut Map<String, Value>, plan: &Plan, record: &mut R
     if wanted.peek().is_none() {
         return;
     }
-    record.blanks.note(LABELS, metadata.get(LABELS));
+    record.empty_forms.record(LABELS, metadata.get(LABELS));
     let mut labels = object(metadata.get(LABELS));
     for Label { key, value, .. } in wanted {
-        record.blanks.note(key, labels.get(*key));
+        record.empty_forms.record(key, labels.get(*key));
         let author = labels.insert((*key).to_owned(), (*value).into());
         record.labels.insert((*key).to_owned(), author.unwrap_or_default());
     }
@@ -46,21 +46,21 @@ pub(crate) fn add(metadata: &mut Map<String, Value>, plan: &Plan, record: &mut R
 }
 
 /// Removes them again. A value that somebody has written since stays.
-pub(crate) fn remove(metadata: &mut Map<String, Value>, earlier: &Earlier) {
-    let (mut labels, blanks) = (object(metadata.get(LABELS)), earlier.blanks());
+pub(crate) fn remove(metadata: &mut Map<String, Value>, previous: &PreviousInjection) {
+    let (mut labels, empty_forms) = (object(metadata.get(LABELS)), previous.empty_forms());
     let mut is_changed = false;
     for label in ADDITIONS {
         let is_ours = labels.get(label.key).is_some_and(|value| value == label.value);
-        let author = match &earlier.record {
+        let author = match &previous.record {
             Some(record) => record.labels.get(label.key).cloned(),
-            None => (label.was_added)(earlier).then_some(Value::Null),
+            None => (label.was_added)(previous).then_some(Value::Null),
         };
         let Some(author) = author.filter(|_| is_ours) else { continue };
-        let author = if author.is_null() { blanks.was(label.key).value(json!({})) } else { Some(author) };
-        put(&mut labels, label.key, author);
+        let author = if author.is_null() { empty_forms.form(label.key).value(json!({})) } else { Some(author) };
+        set_or_remove(&mut labels, label.key, author);
         is_changed = true;
     }
     if is_changed {
-        put(metadata, LABELS, blanks.or_blank(LABELS, labels));
+        set_or_remove(metadata, LABELS, empty_forms.or_empty(LABELS, labels));
     }
 }

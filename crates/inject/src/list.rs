@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::blank::Blanks;
 use crate::container;
-use crate::earlier::Earlier;
+use crate::empty_form::EmptyForms;
 use crate::entry::{Entry, List, Origin, name};
 use crate::plan::Plan;
+use crate::previous::PreviousInjection;
 use crate::update;
 use crate::volume;
 
@@ -32,13 +32,13 @@ impl List {
     }
 
     /// Returns the list without our entries.
-    pub(crate) fn restored(self, list: Option<&Value>, blanks: &Blanks, origin: Origin) -> Option<Value> {
+    pub(crate) fn restored(self, list: Option<&Value>, empty_forms: &EmptyForms, origin: Origin) -> Option<Value> {
         let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let others: Vec<Value> = entries.iter().filter(|entry| !self.is_ours(entry, origin)).cloned().collect();
         if others.len() == entries.len() {
             return list.cloned();
         }
-        if others.is_empty() { blanks.was(self.field()).value(others.into()) } else { Some(others.into()) }
+        if others.is_empty() { empty_forms.form(self.field()).value(others.into()) } else { Some(others.into()) }
     }
 
     /// Returns the list with our entries up to date; `author` is the list without them.
@@ -49,13 +49,13 @@ impl List {
         now: Option<&Value>,
         author: Option<&Value>,
         plan: &Plan,
-        earlier: &Earlier,
+        previous: &PreviousInjection,
     ) -> Option<Value> {
         let wanted = self.wanted(plan);
         if wanted.is_empty() {
             return author.cloned();
         }
-        let is_ours = |entry: &Value| self.is_ours(entry, earlier.origin);
+        let is_ours = |entry: &Value| self.is_ours(entry, previous.origin);
         let mut list = now.and_then(Value::as_array).cloned().unwrap_or_default();
         list.retain(|entry| !is_ours(entry) || wanted.iter().any(|wanted| name(wanted) == name(entry)));
         let followers = self.followers(plan);
@@ -70,7 +70,7 @@ impl List {
         for wanted in wanted.iter().rev() {
             match list.iter().position(|entry| is_ours(entry) && name(entry) == name(wanted)) {
                 Some(place) => {
-                    list[place] = self.updated(&list[place], wanted, earlier);
+                    list[place] = self.updated(&list[place], wanted, previous);
                     next = place;
                 }
                 None => list.insert(next, wanted.clone()),
@@ -79,9 +79,9 @@ impl List {
         Some(list.into())
     }
 
-    fn updated(self, now: &Value, wanted: &Value, earlier: &Earlier) -> Value {
+    fn updated(self, now: &Value, wanted: &Value, previous: &PreviousInjection) -> Value {
         match self {
-            Self::InitContainers => update::updated(now, wanted, earlier.record.as_ref()),
+            Self::InitContainers => update::updated(now, wanted, previous.record.as_ref()),
             Self::Volumes => update::updated_volume(now, wanted),
         }
     }

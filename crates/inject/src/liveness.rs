@@ -1,42 +1,43 @@
-//! The liveness probes that the proxy can ask in the kubelet's place, to tell the restart of an app from the end of its pod.
+//! Liveness probes that the proxy can send itself, to tell the restart of an app from the end of its pod.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use settings::{Liveness, LivenessProbe, ProxyProtocol, Question, WorkloadSettings};
 
+use crate::fields::{ContainerFields, Fields};
 use crate::handler;
 use crate::pod::{Container, Pod};
 use crate::ports::Ports;
-use crate::sites::{AppSites, Sites};
 
-/// The handlers that the proxy can do the kubelet's part of.
+/// The handlers that the proxy can execute like the kubelet.
 const HANDLERS: [&str; 2] = ["httpGet", "tcpSocket"];
-/// So many bytes of probes are told at most: an environment variable beyond 128 KiB would keep the proxy from being started.
-const ROOM: usize = 32 * 1024;
+/// The most bytes of probes in the variable: the kernel refuses to start a program with one beyond 128 KiB.
+const MAX_BYTES: usize = 32 * 1024;
 
-/// The probes of the containers that are `held`, as their author wrote them.
-pub(crate) fn of(
+/// Returns the probes of the containers that are `held`, as their author wrote them.
+pub(crate) fn probes(
     held: &BTreeSet<String>,
     pod: &Pod,
-    sites: &Sites,
+    fields: &Fields,
     ports: &Ports,
     settings: &WorkloadSettings,
 ) -> Liveness {
-    let mut room = ROOM;
-    let probe = |(app, site): (&Container, &AppSites)| {
-        let probe = as_the_app_hears_it(asked(site.liveness_probe()?, app)?, ports, settings);
+    let mut room = MAX_BYTES;
+    let probe = |(app, fields): (&Container, &ContainerFields)| {
+        let probe = as_forwarded(parsed(fields.liveness_probe()?, app)?, ports, settings);
         let probes = Liveness::from_iter([(app.name.clone(), probe.clone())]);
         room = room.checked_sub(probes.to_string().len())?;
         Some((app.name.clone(), probe))
     };
-    pod.apps.iter().zip(&sites.apps).filter(|(app, _)| held.contains(&app.name)).filter_map(probe).collect()
+    pod.apps.iter().zip(&fields.apps).filter(|(app, _)| held.contains(&app.name)).filter_map(probe).collect()
 }
 
-/// The probe with its port's number, where it is one that can be asked.
-fn asked(probe: &Value, app: &Container) -> Option<LivenessProbe> {
+/// Returns the probe with its port as a number, if the proxy can send it.
+fn parsed(probe: &Value, app: &Container) -> Option<LivenessProbe> {
     let members = probe.as_object()?;
-    let is_alone = |kind: &&str| members.get(*kind).is_some_and(Value::is_object) && !handler::has_rival(members, kind);
+    let is_alone =
+        |kind: &&str| members.get(*kind).is_some_and(Value::is_object) && !handler::has_other_handler(members, kind);
     let kind = HANDLERS.into_iter().find(is_alone)?;
     let port = handler::port_here(&probe[kind], app)?;
     let mut numbered = probe.clone();
@@ -44,18 +45,18 @@ fn asked(probe: &Value, app: &Container) -> Option<LivenessProbe> {
     serde_json::from_value(numbered).ok()
 }
 
-/// The question as it comes to the app: what the kubelet says to a port that is taken, it says to the proxy.
-fn as_the_app_hears_it(mut probe: LivenessProbe, ports: &Ports, settings: &WorkloadSettings) -> LivenessProbe {
+/// Returns the probe as the app receives it: on an intercepted port the kubelet talks to the proxy.
+fn as_forwarded(mut probe: LivenessProbe, ports: &Ports, settings: &WorkloadSettings) -> LivenessProbe {
     let port = probe.port();
-    let taken = ports.taken.contains(&port);
-    let with_header = taken && settings.proxy_protocol != ProxyProtocol::Off;
+    let intercepted = ports.intercepted.contains(&port);
+    let with_header = intercepted && settings.proxy_protocol != ProxyProtocol::Off;
     let ends_tls = settings.tls.as_ref().is_some_and(|tls| !tls.towards_app.is_on());
     probe.introduced = match &mut probe.question {
         Question::Http(get) => {
-            get.tls &= !(taken && ends_tls && !ports.opaque.contains(&port));
+            get.tls &= !(intercepted && ends_tls && !ports.opaque.contains(&port));
             with_header
         }
-        // It says nothing, and a header neither.
+        // A probe that only connects sends no bytes, and so no header either.
         Question::Tcp(_) => false,
     };
     probe
@@ -70,12 +71,12 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
-    /// What is told of a pod with this probe under these annotations.
-    fn told(annotations: &[(&str, &str)], probe: &Value) -> String {
-        told_of(
+    /// Returns the setting for a pod with this probe and these annotations.
+    fn setting(annotations: &[(&str, &str)], probe: &Value) -> String {
+        setting_of(
             annotations,
             &json!([{
                 "name": "web",
@@ -85,7 +86,7 @@ mod tests {
         )
     }
 
-    fn told_of(annotations: &[(&str, &str)], containers: &Value) -> String {
+    fn setting_of(annotations: &[(&str, &str)], containers: &Value) -> String {
         let template = json!({"spec": {"containers": containers}});
         let node = Node::root(&template);
         let pod = Pod::read(&node, Origin::Guessed, &PortNames::default()).unwrap();
@@ -94,19 +95,19 @@ mod tests {
         let settings = WorkloadSettings::resolve(&[Layer::Workload(&texts)]).unwrap().unwrap();
         let ports = Ports::choose(&settings, Interception::Redirect, &pod).unwrap();
         let held = pod.apps.iter().map(|app| app.name.clone()).collect();
-        of(&held, &pod, &Sites::read(&node, Origin::Guessed).unwrap(), &ports, &settings).to_string()
+        probes(&held, &pod, &Fields::read(&node, Origin::Guessed).unwrap(), &ports, &settings).to_string()
     }
 
     #[test]
-    fn what_can_be_asked_and_what_cannot() {
-        for (probe, asked) in [
+    fn probes_that_the_proxy_can_send() {
+        for (probe, parsed) in [
             (json!({"httpGet": {"port": "http", "path": "/a"}}), r#"{"httpGet":{"path":"/a","port":8080}}"#),
             (json!({"httpGet": {"port": 7000, "host": ""}, "exec": null}), r#"{"httpGet":{"port":7000}}"#),
             (
                 json!({"tcpSocket": {"port": "raw"}, "timeoutSeconds": 3}),
                 r#"{"tcpSocket":{"port":9000},"timeoutSeconds":3}"#,
             ),
-            // Of Kubernetes there is no such member.
+            // Kubernetes has no such member.
             (json!({"tcpSocket": {"port": 8080}, "proxyProtocol": true}), r#"{"tcpSocket":{"port":8080}}"#),
             (json!({"httpGet": {"port": 8080, "host": "elsewhere"}}), ""),
             (json!({"httpGet": {"port": "unknown"}}), ""),
@@ -117,8 +118,8 @@ mod tests {
             (json!({}), ""),
             (json!(null), ""),
         ] {
-            let expected = if asked.is_empty() { "{}".to_owned() } else { format!(r#"{{"web":{asked}}}"#) };
-            assert_eq!(told(&[], &probe), expected, "{probe}");
+            let expected = if parsed.is_empty() { "{}".to_owned() } else { format!(r#"{{"web":{parsed}}}"#) };
+            assert_eq!(setting(&[], &probe), expected, "{probe}");
         }
     }
 
@@ -129,7 +130,7 @@ mod tests {
         let opaque = [("tls-secret", "web-tls"), ("opaque-ports", "raw")];
         let header = [("proxy-protocol", "v2"), ("ports", "http")];
         let by_tls = |port: u16| json!({"httpGet": {"port": port, "scheme": "HTTPS"}});
-        for (annotations, probe, asked) in [
+        for (annotations, probe, parsed) in [
             (&[][..], by_tls(8080), r#"{"httpGet":{"port":8080,"scheme":"HTTPS"}}"#),
             (&tls[..], by_tls(8080), r#"{"httpGet":{"port":8080}}"#),
             (&tls[..], by_tls(7000), r#"{"httpGet":{"port":7000,"scheme":"HTTPS"}}"#),
@@ -139,7 +140,7 @@ mod tests {
             (&header[..], json!({"httpGet": {"port": 9000}}), r#"{"httpGet":{"port":9000}}"#),
             (&header[..], json!({"tcpSocket": {"port": 8080}}), r#"{"tcpSocket":{"port":8080}}"#),
         ] {
-            assert_eq!(told(annotations, &probe), format!(r#"{{"web":{asked}}}"#), "{annotations:?} {probe}");
+            assert_eq!(setting(annotations, &probe), format!(r#"{{"web":{parsed}}}"#), "{annotations:?} {probe}");
         }
     }
 
@@ -152,8 +153,8 @@ mod tests {
             2,
             json!({"name": "huge", "livenessProbe": {"httpGet": {"port": 8080, "path": "a".repeat(100_000)}}}),
         );
-        let told = told_of(&[("ports", "8080")], &json!(apps));
-        assert!((ROOM / 2..=ROOM).contains(&told.len()), "{}", told.len());
-        assert!(!told.contains("huge"));
+        let setting = setting_of(&[("ports", "8080")], &json!(apps));
+        assert!((MAX_BYTES / 2..=MAX_BYTES).contains(&setting.len()), "{}", setting.len());
+        assert!(!setting.contains("huge"));
     }
 }

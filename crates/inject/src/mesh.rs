@@ -1,9 +1,9 @@
 //! Whether a service mesh puts a proxy of its own in front of a pod.
 //!
-//! A mesh that a pod is part of balances by request already, and its redirection and ours would compete for the same connections:
-//! where ours came first, mutual TLS would reach the app undecrypted. Each function follows the mesh's own rules, so that the
-//! answer is the one that the mesh gives when the pod is created. A mesh that takes pods in by its own configuration alone
-//! (Consul's `connectInject.default`, Istio's `enableNamespacesByDefault`) shows in no object that we are given.
+//! A mesh balances by request already, and its redirect and ours would compete for the same connections: if ours came
+//! first, mutual TLS would reach the app undecrypted. Each function follows the rules of its mesh, so that the result
+//! is what the mesh decides when the pod is created. A mesh that selects pods only by its own configuration (Consul's
+//! `connectInject.default`, Istio's `enableNamespacesByDefault`) cannot be seen in any object that we read.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const CONSUL: &str = "consul.hashicorp.com/connect-inject";
 const OPEN_SERVICE_MESH: &str = "openservicemesh.io/sidecar-injection";
 const APP_MESH: &str = "appmesh.k8s.aws/sidecarInjectorWebhook";
 
-/// Every key that a namespace says something of a mesh by.
+/// Every label and annotation of a namespace that a mesh reads.
 pub(crate) const NAMESPACE_KEYS: &[&str] =
     &[ISTIO_NAMESPACE, ISTIO_REVISION, ISTIO_DATAPLANE, LINKERD, KUMA, CONSUL, OPEN_SERVICE_MESH, APP_MESH];
 
@@ -38,7 +38,7 @@ struct Metadata<'a> {
     annotations: &'a Texts,
 }
 
-/// Whether the pod has a mesh's proxy, or gets one when it is created.
+/// Returns whether the pod has a mesh's proxy, or gets one when it is created.
 pub(crate) fn has_proxy(pod: &Pod, namespace: Option<&NamespaceFacts>) -> bool {
     let (no_labels, no_annotations) = (Texts::new(), Texts::new());
     let namespace = namespace.map_or(Metadata { labels: &no_labels, annotations: &no_annotations }, |facts| Metadata {
@@ -56,21 +56,21 @@ pub(crate) fn has_proxy(pod: &Pod, namespace: Option<&NamespaceFacts>) -> bool {
 /// (pkg/kube/inject).
 fn istio_sidecar(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     let label = pod.label(ISTIO_INJECT);
-    // Every selector leaves such a pod out.
+    // Every selector excludes such a pod.
     if label == Some("false") {
         return false;
     }
-    // Where both are there the label of the pod counts.
+    // The label of the pod takes precedence.
     let word = label.or_else(|| pod.annotation(ISTIO_INJECT)).unwrap_or_default();
-    // Today's Istio takes the word `true` alone, earlier releases YAML's other words for it too.
+    // Istio accepts `true` only; earlier releases accept YAML's other words for it, too.
     let yes = ["true", "yes", "y", "on"].iter().any(|yes| word.eq_ignore_ascii_case(yes));
     let is_selected = match (namespace.label(ISTIO_NAMESPACE), namespace.label(ISTIO_REVISION)) {
-        // The older label has precedence over the revision, and over what pods say.
+        // The older label takes precedence over the revision, and over the pod's own.
         (Some(word), _) => word == "enabled",
         (None, Some(revision)) => !revision.is_empty(),
         (None, None) => yes || pod.label(ISTIO_REVISION).is_some_and(|revision| !revision.is_empty()),
     };
-    // What is neither true nor false leaves it to the policy, which is to inject.
+    // Any other value leaves the decision to the policy, which is to inject.
     is_selected && word != "false"
 }
 
@@ -83,9 +83,9 @@ fn istio_ambient(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     }
 }
 
-/// Linkerd: `disableByAnnotation` of pkg/inject. A word that it does not know keeps its proxy out, on either object.
+/// Linkerd: `disableByAnnotation` of pkg/inject. An unknown value on either object keeps its proxy out.
 ///
-/// Linkerd reads annotations alone; a label of the same name is taken for a slip of who meant one.
+/// Linkerd reads annotations only; a label with the same name is taken for a mistaken annotation.
 fn linkerd(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     let asks = |word: &str| matches!(word, "enabled" | "ingress");
     match (namespace.either(LINKERD).unwrap_or_default(), pod.either(LINKERD).unwrap_or_default()) {
@@ -101,8 +101,8 @@ fn kuma(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     matches!(word(pod).or_else(|| word(namespace)).as_deref(), Some("enabled" | "true" | "yes"))
 }
 
-/// Consul: `shouldInject` of its webhook, which reads Go's `ParseBool`. A namespace is selected by whichever label the
-/// installation names; one of the annotation's name is understood.
+/// Consul: `shouldInject` of its webhook, which uses Go's `ParseBool`. The installation names the label that selects
+/// namespaces; only a label with the annotation's name is known here.
 fn consul(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     let word = pod.annotation(CONSUL).or_else(|| namespace.either(CONSUL));
     matches!(word, Some("1" | "t" | "T" | "TRUE" | "true" | "True"))
@@ -137,7 +137,7 @@ impl<'a> Metadata<'a> {
 mod tests {
     use super::*;
 
-    /// A place where a key can stand.
+    /// Where a key stands.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Place {
         /// A label of the namespace.
@@ -156,15 +156,15 @@ mod tests {
 
     #[track_caller]
     fn assert_follows(rule: Rule, rows: &[Row<'_>]) {
-        for (said, expected) in rows {
+        for (keys, expected) in rows {
             let at = |wanted: Place| -> Texts {
-                let here = said.iter().filter(|(place, ..)| *place == wanted);
+                let here = keys.iter().filter(|(place, ..)| *place == wanted);
                 here.map(|(_, key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
             };
             let [ns_labels, ns_notes, labels, notes] = [NsLabel, NsNote, Label, Note].map(at);
             let namespace = Metadata { labels: &ns_labels, annotations: &ns_notes };
             let pod = Metadata { labels: &labels, annotations: &notes };
-            assert_eq!(rule(pod, namespace), *expected, "{said:?}");
+            assert_eq!(rule(pod, namespace), *expected, "{keys:?}");
         }
     }
 
@@ -181,11 +181,11 @@ mod tests {
                 (&[(NsLabel, namespace, "true")], false),
                 (&[(NsLabel, namespace, "enabled"), (Label, inject, "false")], false),
                 (&[(NsLabel, namespace, "enabled"), (Note, inject, "false")], false),
-                // No word for false but `false` keeps it out today.
+                // Only `false` keeps the proxy out today.
                 (&[(NsLabel, namespace, "enabled"), (Label, inject, "no")], true),
                 (&[(NsLabel, namespace, "enabled"), (Label, inject, "true"), (Note, inject, "false")], true),
                 (&[(NsLabel, namespace, "enabled"), (Label, inject, "false"), (Note, inject, "true")], false),
-                // No selector has a pod of a namespace that says no.
+                // Every selector excludes pods of a namespace that says no.
                 (&[(NsLabel, namespace, "disabled"), (Label, inject, "true")], false),
                 (&[(NsLabel, namespace, "disabled"), (NsLabel, revision, "canary")], false),
                 (&[(NsLabel, namespace, "disabled"), (Label, revision, "canary")], false),
@@ -195,7 +195,7 @@ mod tests {
                 (&[(NsLabel, revision, "")], false),
                 (&[(NsLabel, revision, "canary"), (Label, inject, "false")], false),
                 (&[(NsLabel, revision, "canary"), (Note, inject, "false")], false),
-                // The pod's own words.
+                // The pod's own labels and annotations.
                 (&[(Label, revision, "canary")], true),
                 (&[(Label, revision, "canary"), (Label, inject, "false")], false),
                 (&[(Label, revision, "canary"), (Note, inject, "false")], false),
@@ -227,7 +227,7 @@ mod tests {
                 (&[(NsLabel, mode, "ambient"), (Label, mode, "none")], false),
                 (&[(NsLabel, mode, "ambient"), (Label, mode, "other")], true),
                 (&[(NsNote, mode, "ambient")], false),
-                // Leaving the sidecar out does not leave ambient.
+                // Excluding the sidecar does not exclude ambient.
                 (&[(NsLabel, mode, "ambient"), (Label, ISTIO_INJECT, "false")], true),
             ],
         );

@@ -1,51 +1,51 @@
-//! What injection has to know of a workload's namespace.
+//! What injection reads of a workload's namespace.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::demands::Demands;
+use crate::constraints::ResourceConstraints;
 use crate::mesh;
 
-/// The label by which a namespace refuses pods.
+/// The label of Pod Security admission (KEP-2579).
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// The annotation by which OpenShift keeps the users of a namespace's pods.
+/// The annotation in which OpenShift keeps the range of user IDs for the pods of a namespace.
 const USER_RANGE: &str = "openshift.io/sa.scc.uid-range";
 
 /// The facts of a namespace that matter to its workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
-    /// Those of its labels that ask a service mesh for its proxy, or keep it out.
+    /// Its labels that tell a service mesh to inject its proxy, or not to.
     pub labels: BTreeMap<String, String>,
-    /// Its annotations: defaults for its workloads.
+    /// Its annotations; they hold defaults for its workloads.
     pub annotations: BTreeMap<String, String>,
-    /// What it demands of pods.
+    /// The level of Pod Security that it enforces.
     pub pod_security: PodSecurity,
-    /// Whether OpenShift gives each of its pods a user out of a range of the namespace's.
+    /// Whether OpenShift assigns user IDs to its pods.
     pub assigns_users: bool,
-    /// What it demands of their resources.
-    pub demands: Demands,
+    /// What its `LimitRange`s and `ResourceQuota`s say of its pods' resources.
+    pub constraints: ResourceConstraints,
 }
 
 /// The Pod Security Standard that a namespace enforces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PodSecurity {
-    /// Every pod is admitted.
+    /// Admits every pod.
     #[default]
     Privileged,
-    /// No pod that adds the capability to redirect, among others.
+    /// Refuses pods that add the capability `NET_ADMIN`, which the redirect needs.
     Baseline,
-    /// Nor one that runs as root.
+    /// Also refuses pods that run as root.
     Restricted,
 }
 
 impl NamespaceFacts {
-    /// The facts of a namespace with these labels and annotations.
+    /// Returns the facts of a namespace with these labels and annotations, without constraints.
     pub fn of(labels: &BTreeMap<String, String>, annotations: BTreeMap<String, String>) -> Self {
         let pod_security = match labels.get(ENFORCE).map(String::as_str) {
             None | Some("privileged") => PodSecurity::Privileged,
             Some("baseline") => PodSecurity::Baseline,
-            // The admission controller takes a level that it does not know for this one.
+            // The admission controller treats an unknown level as this one.
             Some(_) => PodSecurity::Restricted,
         };
         let of_meshes = |(key, _): &(&String, &String)| mesh::NAMESPACE_KEYS.contains(&key.as_str());
@@ -56,13 +56,13 @@ impl NamespaceFacts {
             annotations,
             pod_security,
             assigns_users,
-            demands: Demands::default(),
+            constraints: ResourceConstraints::default(),
         }
     }
 }
 
 impl PodSecurity {
-    /// Whether it refuses the container that redirects.
+    /// Returns whether the level refuses the container that redirects.
     pub const fn refuses_redirect(self) -> bool {
         match self {
             Self::Privileged => false,

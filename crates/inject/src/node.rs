@@ -1,14 +1,14 @@
-//! Reading raw JSON strictly: a value of another type than its kind has is an error that names the place.
+//! Strict reading of raw JSON: a value of another type than its kind has is an error that names its place.
 
 use serde_json::{Map, Value};
 
-/// Where an object is not of the form that its kind has.
+/// A value that does not have the form of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: expected {expected}")]
 pub struct Unreadable {
     /// A JSON pointer.
     pub at: String,
-    /// What the kind has there.
+    /// What the kind has at this place.
     pub expected: &'static str,
 }
 
@@ -24,18 +24,18 @@ impl<'a> Node<'a> {
         Self { at: String::new(), value: Some(value) }
     }
 
-    /// The value as it is, null included.
+    /// Returns the value as it is, including null.
     pub(crate) fn raw(&self) -> Option<&'a Value> {
         self.value
     }
 
-    /// The member of an object, absent where the object is.
+    /// Returns a member of an object. It is absent if the object is.
     pub(crate) fn member(&self, key: &str) -> Result<Self, Unreadable> {
         let value = self.object()?.and_then(|object| object.get(key));
         Ok(Self { at: format!("{}/{}", self.at, key.replace('~', "~0").replace('/', "~1")), value })
     }
 
-    /// The member of a member of ….
+    /// Returns the place at the end of a path of members.
     pub(crate) fn path(&self, keys: &[&str]) -> Result<Self, Unreadable> {
         keys.iter().try_fold(self.clone(), |node, key| node.member(key))
     }
@@ -48,7 +48,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The items of a list; none where it is absent.
+    /// Returns the items of a list; none if it is absent.
     pub(crate) fn items(&self) -> Result<Vec<Self>, Unreadable> {
         let item = |(index, value)| Self { at: format!("{}/{index}", self.at), value: Some(value) };
         match self.value {
@@ -81,14 +81,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A port; 0 counts as absent, as it does for a `hostPort`.
+    /// Reads a port; 0 counts as absent, as it does for a `hostPort`.
     pub(crate) fn port(&self) -> Result<Option<u16>, Unreadable> {
         let number = self.whole_number()?.filter(|number| *number > 0);
         let port = number.map(u16::try_from).transpose();
         port.map_err(|_| self.unreadable("a port from 1 to 65535"))
     }
 
-    /// The error that this place is not what is `expected` there.
+    /// Returns the error for this place.
     pub(crate) fn unreadable(&self, expected: &'static str) -> Unreadable {
         Unreadable { at: if self.at.is_empty() { "/".to_owned() } else { self.at.clone() }, expected }
     }

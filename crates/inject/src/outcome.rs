@@ -1,4 +1,4 @@
-//! What became of a workload.
+//! What injection decides about a workload.
 
 use json_patch::Patch;
 use settings::Faults;
@@ -7,49 +7,50 @@ use crate::node::Unreadable;
 use crate::report::{Report, warning};
 use crate::skip::SkipReason;
 
-/// How many faults are told one by one in warnings.
-const MOST_FAULTS: usize = 20;
+/// The most faults that warnings list.
+const MAX_FAULTS: usize = 20;
 
 /// What became of a workload. Patches apply to the whole object, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// No annotation asks for the proxy, and none of ours is there.
+    /// No annotation asks for the proxy, and nothing is injected.
     NotAsked,
-    /// The proxy goes in, or what is there is brought up to date.
+    /// The proxy is injected or updated.
     Inject {
         /// Never empty.
         patch: Patch,
-        /// What goes in.
+        /// What is injected.
         report: Report,
     },
-    /// Everything is as it should be.
+    /// The injection is up to date.
     Unchanged {
-        /// What is there.
+        /// What is injected.
         report: Report,
     },
-    /// Asked for, but what controls the object is what is injected: a change here would be undone or never end.
+    /// Not changed, because the object's controller is what is injected: the controller would revert a change, or make
+    /// new objects without end.
     Owned,
-    /// Asked for, but this pod cannot have it.
+    /// Not injected, because this pod cannot have the proxy.
     Skip {
-        /// Why not.
+        /// The reason.
         reason: SkipReason,
-        /// Takes an earlier injection out; mostly empty.
+        /// Removes an earlier injection; mostly empty.
         patch: Patch,
     },
-    /// No longer asked for: the workload becomes what its author wrote.
+    /// The annotations no longer ask for the proxy. The workload becomes what its author wrote.
     Remove {
         /// Never empty.
         patch: Patch,
     },
-    /// Asked for with settings that cannot be used. What is there stays as it is.
+    /// The annotations have faults. What is injected stays.
     Invalid {
         /// Every fault.
         faults: Faults,
-        /// Mends an object that would be refused otherwise (a probe with the author's handler beside ours, say);
-        /// mostly empty.
+        /// Repairs an object that the API server would refuse (a probe with the author's handler beside ours, for
+        /// example); mostly empty.
         patch: Patch,
     },
-    /// Not of the form that its kind has; the API server has the last word on it.
+    /// The object does not have the form of its kind. The API server decides about it.
     Unreadable(Unreadable),
 }
 
@@ -91,7 +92,7 @@ decisions! {
 }
 
 impl Outcome {
-    /// What to do to the object, `None` where nothing.
+    /// Returns the patch for the object, `None` if nothing changes.
     pub fn patch(&self) -> Option<&Patch> {
         let patch = match self {
             Self::Inject { patch, .. }
@@ -103,7 +104,7 @@ impl Outcome {
         (!patch.is_empty()).then_some(patch)
     }
 
-    /// The outcome without its details.
+    /// Returns the outcome without its details.
     pub fn decision(&self) -> Decision {
         match self {
             Self::NotAsked => Decision::NotAsked,
@@ -117,7 +118,7 @@ impl Outcome {
         }
     }
 
-    /// Why the workload was skipped.
+    /// Returns why the workload was skipped.
     pub fn skip_reason(&self) -> Option<SkipReason> {
         match self {
             Self::Skip { reason, .. } => Some(*reason),
@@ -131,9 +132,9 @@ impl Outcome {
         }
     }
 
-    /// What the author of the workload should know, in sentences of at most 120 characters.
+    /// Returns warnings for the author of the workload, in sentences of at most 120 characters.
     ///
-    /// Where nothing changes nothing is said again, except what keeps the proxy out.
+    /// If nothing changes, only the reason of a skip is repeated.
     pub fn warnings(&self) -> Vec<String> {
         match self {
             Self::Inject { report, .. } => report.notes.iter().map(|note| warning(&note.to_string())).collect(),
@@ -146,10 +147,10 @@ impl Outcome {
     }
 }
 
-/// Warnings for the first faults: the API server cuts what is longer than 4096 characters in all.
+/// Returns warnings for the first faults: the API server cuts warnings beyond 4096 characters in all.
 fn first(faults: &Faults) -> Vec<String> {
-    let mut warnings: Vec<String> = faults.iter().take(MOST_FAULTS).map(|fault| warning(&fault.to_string())).collect();
-    if let Some(more @ 1..) = faults.iter().len().checked_sub(MOST_FAULTS) {
+    let mut warnings: Vec<String> = faults.iter().take(MAX_FAULTS).map(|fault| warning(&fault.to_string())).collect();
+    if let Some(more @ 1..) = faults.iter().len().checked_sub(MAX_FAULTS) {
         warnings.push(warning(&format!("{more} more faults")));
     }
     warnings

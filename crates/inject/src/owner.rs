@@ -1,13 +1,17 @@
-//! Objects that a controller makes from a workload's pod template.
+//! Objects that a controller creates from a workload's pod template.
 
 use crate::kind::WorkloadKind;
 use crate::node::{Node, Unreadable};
 
-/// Whether the object is controlled by what is injected in its place.
+/// Returns whether injection applies to the controller of the object instead.
 ///
-/// A Deployment looks for its ReplicaSet by comparing pod templates: with one that was changed it would make another, without
-/// end. A pod that was made from an injected template is as its workload was injected, and stays so.
-pub(crate) fn is_injected_instead(object: &Node<'_>, kind: WorkloadKind, has_status: bool) -> Result<bool, Unreadable> {
+/// A Deployment finds its ReplicaSet by comparing pod templates: if one were changed, the Deployment would create
+/// another, without end. A pod that was created from an injected template is complete.
+pub(crate) fn is_injected_through_controller(
+    object: &Node<'_>,
+    kind: WorkloadKind,
+    has_status: bool,
+) -> Result<bool, Unreadable> {
     let may_be = match kind {
         WorkloadKind::ReplicaSet => true,
         WorkloadKind::Pod => has_status,
@@ -20,7 +24,7 @@ fn has_controller(object: &Node<'_>) -> Result<bool, Unreadable> {
     Ok(controller(object)?.is_some())
 }
 
-/// Returns kind and name of the controller of the object, `None` where it has none.
+/// Returns kind and name of the controller of the object, `None` if it has none.
 pub(crate) fn controller(object: &Node<'_>) -> Result<Option<(String, String)>, Unreadable> {
     for owner in object.path(&["metadata", "ownerReferences"])?.items()? {
         if owner.member("controller")?.is_true()? {
@@ -38,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_to_its_owner() {
+    fn objects_that_are_left_to_their_controller() {
         let owned = json!({"metadata": {"ownerReferences": [{"kind": "X"}, {"kind": "Y", "controller": true}]}});
         let kept = json!({"metadata": {"ownerReferences": [{"kind": "X", "controller": false}]}});
         for (kind, has_status, left) in [
@@ -49,7 +53,7 @@ mod tests {
             (WorkloadKind::Pod, false, false),
             (WorkloadKind::StatefulSet, true, false),
         ] {
-            let is_left = |object| is_injected_instead(&Node::root(object), kind, has_status).unwrap();
+            let is_left = |object| is_injected_through_controller(&Node::root(object), kind, has_status).unwrap();
             assert_eq!(is_left(&owned), left, "{kind:?}");
             assert!(!is_left(&kept), "{kind:?}");
         }

@@ -1,19 +1,19 @@
-//! The patch from what is there to what is wanted: few operations, each at the deepest place that differs.
+//! The JSON patch between two states of a workload: few operations, each at the deepest place that differs.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value};
 
 use crate::entry::{List, name};
+use crate::fields::{Fields, Place};
 use crate::probe;
-use crate::sites::{Place, Sites};
 
-/// The patch that leads a workload whose pod template is at `template` from `now` to `want`.
+/// Returns the patch from `now` to `want` for a workload whose pod template is at `template`.
 ///
 /// Both have the same app containers.
-pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
+pub(crate) fn between(template: &[&str], now: &Fields, want: &Fields) -> Patch {
     let mut operations = Operations { at: PointerBuf::from_tokens(template.iter().copied()), list: Vec::new() };
-    // Native sidecars stand in `initContainers`, which has what their sites say.
+    // Native sidecars are in `initContainers`, whose list already has their fields.
     let apps = now.apps.iter().zip(&want.apps).filter(|(now, _)| now.place == Place::Container);
     for (index, (now, want)) in apps.enumerate() {
         let container = |key| ["spec".to_owned(), "containers".to_owned(), index.to_string(), String::from(key)];
@@ -30,7 +30,7 @@ pub(crate) fn between(template: &[&str], now: &Sites, want: &Sites) -> Patch {
     Patch(operations.list)
 }
 
-/// Operations as they are found, and the place that is being looked at.
+/// The operations so far, and the path that is compared.
 struct Operations {
     at: PointerBuf,
     list: Vec<PatchOperation>,
@@ -41,28 +41,30 @@ impl Operations {
         for token in tokens {
             self.at.push_back(token.as_ref());
         }
-        self.place(now, want);
+        self.compare(now, want);
         for _ in tokens {
             self.at.pop_back();
         }
     }
 
-    /// Two lists whose entries are the same ones, changed or not.
+    /// Compares two lists with the same entries in the same order.
     fn same_items(&mut self, tokens: &[String], now: Option<&Value>, want: Option<&Value>) {
         let items = |list: Option<&'_ Value>| list.and_then(Value::as_array).cloned().unwrap_or_default();
         for (index, (now, want)) in items(now).iter().zip(&items(want)).enumerate() {
-            let place: Vec<String> = tokens.iter().cloned().chain([index.to_string()]).collect();
-            self.at_path(&place, Some(now), Some(want));
+            let path: Vec<String> = tokens.iter().cloned().chain([index.to_string()]).collect();
+            self.at_path(&path, Some(now), Some(want));
         }
     }
 
-    fn place(&mut self, now: Option<&Value>, want: Option<&Value>) {
+    fn compare(&mut self, now: Option<&Value>, want: Option<&Value>) {
         match (now, want) {
             (None, None) => {}
             (None, Some(want)) => self.add(want),
             (Some(_), None) => self.remove(),
             (Some(now), Some(want)) if now == want => {}
-            (Some(Value::Object(now)), Some(Value::Object(want))) if !trades_keys(now, want) => self.members(now, want),
+            (Some(Value::Object(now)), Some(Value::Object(want))) if !replaces_keys(now, want) => {
+                self.members(now, want);
+            }
             (Some(Value::Array(now)), Some(Value::Array(want))) => self.items(now, want),
             (Some(_), Some(want)) => self.replace(want),
         }
@@ -77,8 +79,8 @@ impl Operations {
         }
     }
 
-    /// Entries with names come and go one by one, other entries only at the end; what is more than that, such as another order, is a
-    /// new list.
+    /// Entries with names are added and removed one by one, other entries only at the end. Anything else, such as
+    /// another order, replaces the list.
     fn items(&mut self, now: &[Value], want: &[Value]) {
         let named = now.iter().chain(want).all(|entry| name(entry).is_some());
         let stays = |entry: &Value| !named || want.iter().any(|other| name(other) == name(entry));
@@ -110,12 +112,13 @@ impl Operations {
     }
 }
 
-/// Whether one key goes and another comes. Such an object is replaced as a whole, which keeps the order of its keys.
-fn trades_keys(now: &Map<String, Value>, want: &Map<String, Value>) -> bool {
+/// Returns whether a key is removed while another is added. Replacing such an object as a whole keeps the order of its
+/// keys.
+fn replaces_keys(now: &Map<String, Value>, want: &Map<String, Value>) -> bool {
     now.keys().any(|key| !want.contains_key(key)) && want.keys().any(|key| !now.contains_key(key))
 }
 
-/// Whether the entries that are kept come first, in the order in which they are.
+/// Returns whether the kept entries come first in `want`, in their present order.
 fn are_in_order(now: &[Value], want: &[Value], kept: &[usize]) -> bool {
     kept.iter().zip(want).all(|(index, want)| now.get(*index).and_then(name) == name(want))
 }

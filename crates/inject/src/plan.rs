@@ -9,98 +9,105 @@ use settings::{
     Route, Routes, SecretName, Sidecar, Span, TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
-use crate::demands::Demands;
+use crate::constraints::ResourceConstraints;
+use crate::eligibility;
+use crate::fields::{ContainerFields, Fields, Place};
 use crate::fit::{self, Resources};
 use crate::hold_ports;
-use crate::hook;
 use crate::liveness;
-use crate::names::{Listener, PortNames};
 use crate::namespace::NamespaceFacts;
 use crate::pod::{Container, Pod};
+use crate::port_names::{Listener, PortNames};
 use crate::ports::Ports;
+use crate::pre_stop;
 use crate::probe;
 use crate::probe_ports::ProbePorts;
 use crate::refusal::Refusal;
 use crate::report::{Note, Report};
-use crate::sites::{AppSites, Place, Sites};
 use crate::skip::SkipReason;
-use crate::suitability;
 
 /// What an injection will do.
 pub(crate) struct Plan {
-    /// The app ports that are taken.
+    /// The intercepted app ports.
     ports: BTreeSet<u16>,
-    pub(crate) takeover: Takeover,
+    pub(crate) interception: InterceptionPlan,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
     /// The resources of both containers.
     pub(crate) resources: Resources,
-    /// The Secret with the certificate that TLS is ended with.
+    /// The Secret with the certificate with which the proxy terminates TLS.
     pub(crate) tls_secret: Option<SecretName>,
-    /// The containers that wait for the drain, each with the proxy's port where it does.
+    /// The containers that are held during the drain, each with the proxy's port that its hook calls.
     pub(crate) held: BTreeMap<String, u16>,
-    /// Native sidecars of others that serve a taken port. Their startup probes may need what is injected, which so comes before them.
+    /// Native sidecars that are not ours and serve an intercepted port. Their startup probes may need the proxy, which
+    /// therefore comes before them.
     pub(crate) serving_sidecars: BTreeSet<String>,
-    /// Whether the proxy says which user it runs as. On OpenShift the pod's user is one of its namespace's.
+    /// Whether the proxy's container sets its user. On OpenShift the namespace assigns it.
     pub(crate) has_own_user: bool,
     pub(crate) notes: Vec<Note>,
 }
 
-/// By what traffic reaches the proxy.
-pub(crate) enum Takeover {
-    /// By rules of the kernel's, which also lead probes that only connect past the proxy.
+/// How connections reach the proxy.
+pub(crate) enum InterceptionPlan {
+    /// nftables rules redirect them. The rules also forward rewritten probes to the app.
     Redirect(RedirectSettings, ProbePorts),
-    /// By names that are the proxy's now.
+    /// The names of the app's ports are on the proxy's ports.
     NamedPort(PortNames),
 }
 
 impl Plan {
-    /// Plans for a pod whose sites are as its author wrote them, and of which so many are to be injected for the first time.
+    /// Makes a plan for a pod whose `fields` are as its author wrote them. `new_replicas` counts the pods that get the
+    /// proxy for the first time.
     pub(crate) fn make(
         settings: WorkloadSettings,
         interception: Interception,
         pod: &Pod,
-        sites: &Sites,
+        fields: &Fields,
         namespace: Option<&NamespaceFacts>,
         new_replicas: u64,
     ) -> Result<Self, Refusal> {
-        suitability::check(pod, namespace)?;
+        eligibility::check(pod, namespace)?;
         let ports = Ports::choose(&settings, interception, pod)?;
         let mut notes = Vec::new();
-        let serving = serving(pod, &ports, sites);
+        let serving = serving(pod, &ports, fields);
         let held = if settings.hold_app.is_on() { held(&serving, &mut notes) } else { BTreeSet::new() };
-        let unknown = Demands::default();
-        let demands = namespace.map_or(&unknown, |facts| &facts.demands);
-        let resources = Resources::fitted(&settings.sidecar, pod, demands, &mut notes)?;
-        // The kubelet spares pods whose every container asks for what it may use; one that does not ends that for all.
-        if pod.is_guaranteed_by_containers() && !resources.shares().iter().all(|(_, share)| share.is_guaranteed()) {
+        let unknown = ResourceConstraints::default();
+        let constraints = namespace.map_or(&unknown, |facts| &facts.constraints);
+        let resources = Resources::fitted(&settings.sidecar, pod, constraints, &mut notes)?;
+        // A pod is `Guaranteed` only if each of its containers is; one that is not ends that for all.
+        if pod.is_guaranteed_by_containers()
+            && !resources.allocations().iter().all(|(_, allocation)| allocation.is_guaranteed())
+        {
             notes.push(Note::NotGuaranteed);
         }
-        notes.extend(fit::short_quotas(&resources, pod, demands, new_replicas));
-        let liveness = liveness::of(&held, pod, sites, &ports, &settings);
-        let used = used_ports(pod, &ports, sites);
-        let waiting = hold_ports::choose(&held, &liveness, &used)?;
-        let takeover = match interception {
+        notes.extend(fit::short_quotas(&resources, pod, constraints, new_replicas));
+        let liveness = liveness::probes(&held, pod, fields, &ports, &settings);
+        let used = used_ports(pod, &ports, fields);
+        let holds = hold_ports::choose(&held, &liveness, &used)?;
+        let interception = match interception {
             Interception::Redirect => {
-                let probes = ProbePorts::choose(&probed(pod, &ports, sites), &used)?;
-                let (ports, to) = (ports.taken.clone(), PROXY_PORT);
+                let probes = ProbePorts::choose(&probed(pod, &ports, fields), &used)?;
+                let (ports, to) = (ports.intercepted.clone(), PROXY_PORT);
                 let network = PodNetwork::default();
-                Takeover::Redirect(RedirectSettings { ports, to, probes: probes.clone().into_inner(), network }, probes)
+                InterceptionPlan::Redirect(
+                    RedirectSettings { ports, to, probes: probes.clone().into_inner(), network },
+                    probes,
+                )
             }
             Interception::NamedPort => {
                 notes.push(Note::ByNameAlone);
                 notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
                 let names = PortNames::from(ports.names);
-                // The app may listen where its probes and hooks go, and one that goes to a port of ours is taken for one that was led there.
+                // The app may listen on the ports of its probes and hooks, and one with a port of ours looks rewritten.
                 if names.listeners().any(|listener| used.contains(&listener.port)) {
                     return Err(SkipReason::PortClash.into());
                 }
-                Takeover::NamedPort(names)
+                InterceptionPlan::NamedPort(names)
             }
         };
         let defaults = ProxySettings::from_raw(&RawOptions::default())?;
         let proxy = ProxySettings {
-            routes: takeover.routes().unwrap_or(defaults.routes),
+            routes: interception.routes().unwrap_or(defaults.routes),
             max_requests: settings.max_requests.unwrap_or(defaults.max_requests),
             jitter: settings.jitter,
             max_age: settings.max_age,
@@ -109,8 +116,8 @@ impl Plan {
             forwarded_for: settings.forwarded_for,
             proxy_protocol: settings.proxy_protocol,
             liveness,
-            probes: takeover.probes(),
-            hold: hold_ports::told(&waiting),
+            probes: interception.probes(),
+            hold: hold_ports::to_settings(&holds),
             tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
             threads: settings.sidecar.threads,
             drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
@@ -118,24 +125,24 @@ impl Plan {
             ..defaults
         };
         let tls_secret = settings.tls.map(|tls| tls.secret);
-        let sidecars = serving.iter().filter(|(_, site)| site.place != Place::Container);
+        let sidecars = serving.iter().filter(|(_, fields)| fields.place != Place::Container);
         let serving_sidecars = sidecars.map(|(app, _)| app.name.clone()).collect();
-        let (ports, sidecar) = (ports.taken, settings.sidecar);
+        let (ports, sidecar) = (ports.intercepted, settings.sidecar);
         Ok(Self {
             ports,
-            takeover,
+            interception,
             proxy,
             sidecar,
             resources,
             tls_secret,
-            held: waiting.into_iter().map(|hold| (hold.container, hold.port)).collect(),
+            held: holds.into_iter().map(|hold| (hold.container, hold.port)).collect(),
             serving_sidecars,
             has_own_user: true,
             notes,
         })
     }
 
-    /// Whether the app expects each connection to begin with a header that only the proxy writes.
+    /// Returns whether the app expects a header on each connection that only the proxy writes.
     pub(crate) fn begins_with_header(&self) -> bool {
         match self.proxy.proxy_protocol {
             ProxyProtocol::V1 | ProxyProtocol::V2 => true,
@@ -144,16 +151,16 @@ impl Plan {
     }
 
     pub(crate) fn report(self) -> Report {
-        let interception = match self.takeover {
-            Takeover::Redirect(..) => Interception::Redirect,
-            Takeover::NamedPort(_) => Interception::NamedPort,
+        let interception = match self.interception {
+            InterceptionPlan::Redirect(..) => Interception::Redirect,
+            InterceptionPlan::NamedPort(_) => Interception::NamedPort,
         };
         Report { ports: self.ports, interception, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
     }
 }
 
-impl Takeover {
-    /// The ports that lead probes past the proxy, each with the app's port.
+impl InterceptionPlan {
+    /// Returns the ports that bypass the proxy for probes, each with the app's port.
     fn probes(&self) -> BTreeMap<u16, u16> {
         match self {
             Self::Redirect(settings, _) => settings.probes.clone(),
@@ -161,7 +168,7 @@ impl Takeover {
         }
     }
 
-    /// The names that move.
+    /// Returns the port names that move to the proxy.
     pub(crate) fn names(&self) -> PortNames {
         match self {
             Self::Redirect(..) => PortNames::default(),
@@ -169,7 +176,7 @@ impl Takeover {
         }
     }
 
-    /// The proxy's ports that have names of the app's.
+    /// Returns the proxy's ports that have names of the app's.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
         let names = match self {
             Self::Redirect(..) => None,
@@ -178,7 +185,7 @@ impl Takeover {
         names.into_iter().flat_map(PortNames::listeners)
     }
 
-    /// `None` where the kernel is asked for each connection.
+    /// Returns the fixed routes; `None` if the proxy asks the kernel for each connection.
     fn routes(&self) -> Option<Routes> {
         let route = |listener: Listener<'_>| Route {
             listen: (Ipv6Addr::UNSPECIFIED, listener.port).into(),
@@ -191,24 +198,25 @@ impl Takeover {
     }
 }
 
-/// The containers that may serve a taken port: those that declare one and, where nobody declares one of them, all others, but native sidecars
-/// only if a probe or hook goes to a taken port. Agents of other kinds are many among them.
-fn serving<'a>(pod: &'a Pod, ports: &Ports, sites: &'a Sites) -> Vec<(&'a Container, &'a AppSites)> {
-    let may_serve = |(app, site): &(&Container, &AppSites)| match site.place {
+/// Returns the containers that may serve an intercepted port: those that declare one and, if a port is not declared,
+/// all others. Native sidecars count only if a probe or hook of theirs calls an intercepted port: many of them are
+/// agents that serve something else.
+fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Container, &'a ContainerFields)> {
+    let may_serve = |(app, fields): &(&Container, &ContainerFields)| match fields.place {
         Place::Container => ports.may_be_served_by(app, pod),
         Place::Sidecar(_) => {
             let declared = app.tcp_ports().map(|port| port.number);
-            declared.chain(site.handler_ports(app)).any(|port| ports.taken.contains(&port))
+            declared.chain(fields.handler_ports(app)).any(|port| ports.intercepted.contains(&port))
         }
     };
-    pod.apps.iter().zip(&sites.apps).filter(may_serve).collect()
+    pod.apps.iter().zip(&fields.apps).filter(may_serve).collect()
 }
 
-/// The containers of these that have no `preStop` of their own.
-fn held(serving: &[(&Container, &AppSites)], notes: &mut Vec<Note>) -> BTreeSet<String> {
+/// Returns those of the containers that have no `preStop` hook.
+fn held(serving: &[(&Container, &ContainerFields)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
-    for (app, site) in serving {
-        if hook::is_there(site.lifecycle.as_ref()) {
+    for (app, fields) in serving {
+        if pre_stop::has_pre_stop(fields.lifecycle.as_ref()) {
             notes.push(Note::OwnHook { container: app.name.clone() });
         } else {
             held.insert(app.name.clone());
@@ -217,33 +225,35 @@ fn held(serving: &[(&Container, &AppSites)], notes: &mut Vec<Note>) -> BTreeSet<
     held
 }
 
-/// The taken ports that a TCP probe goes to.
-fn probed(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
-    let of_app = |(app, site): (&Container, &AppSites)| {
-        let dialled = |probe| probe::dials(probe, app, |port| ports.taken.contains(&port));
-        site.probes.iter().flatten().filter_map(dialled).collect::<Vec<_>>()
+/// Returns the intercepted ports that TCP probes call.
+fn probed(pod: &Pod, ports: &Ports, fields: &Fields) -> BTreeSet<u16> {
+    let of_app = |(app, fields): (&Container, &ContainerFields)| {
+        let dialled = |probe| probe::dialled_port(probe, app, |port| ports.intercepted.contains(&port));
+        fields.probes.iter().flatten().filter_map(dialled).collect::<Vec<_>>()
     };
-    pod.apps.iter().zip(&sites.apps).flat_map(of_app).collect()
+    pod.apps.iter().zip(&fields.apps).flat_map(of_app).collect()
 }
 
-/// The ports that a container declares, or that are taken, or that a probe or hook goes to.
-fn used_ports(pod: &Pod, ports: &Ports, sites: &Sites) -> BTreeSet<u16> {
+/// Returns the ports that a container declares, or that are intercepted, or that a probe or hook calls.
+fn used_ports(pod: &Pod, ports: &Ports, fields: &Fields) -> BTreeSet<u16> {
     let declared = pod.apps.iter().chain(&pod.init_containers).flat_map(Container::tcp_ports).map(|port| port.number);
-    let asked = pod.apps.iter().zip(&sites.apps).flat_map(|(app, site)| site.handler_ports(app));
-    ports.taken.iter().copied().chain(declared).chain(asked).collect()
+    let asked = pod.apps.iter().zip(&fields.apps).flat_map(|(app, fields)| fields.handler_ports(app));
+    ports.intercepted.iter().copied().chain(declared).chain(asked).collect()
 }
 
-/// The drain gets two thirds of the grace period at most, so that the app keeps a share of its own to end in.
+/// Returns the limit on the drain: at most two thirds of the grace period, so that the app keeps a third for its own
+/// shutdown.
 fn drain_timeout(asked: Span, grace_period_seconds: u64, notes: &mut Vec<Note>) -> Span {
-    let share = Duration::from_secs(grace_period_seconds).saturating_mul(2) / 3;
-    // Whole seconds read better; below one there are none.
-    let share = if share >= Duration::from_secs(1) { Duration::from_secs(share.as_secs()) } else { share };
-    match Span::new(share.max(Duration::from_millis(1))) {
+    let two_thirds = Duration::from_secs(grace_period_seconds).saturating_mul(2) / 3;
+    // Whole seconds are easier to read.
+    let two_thirds =
+        if two_thirds >= Duration::from_secs(1) { Duration::from_secs(two_thirds.as_secs()) } else { two_thirds };
+    match Span::new(two_thirds.max(Duration::from_millis(1))) {
         Some(cut) if cut < asked => {
             notes.push(Note::DrainCut { asked, cut });
             cut
         }
-        // Above 365 days there is no span, and nothing to cut.
+        // A `Span` has at most 365 days; above that there is nothing to cut.
         Some(_) | None => asked,
     }
 }

@@ -1,19 +1,19 @@
-//! What injection has to know of a pod before it decides.
+//! What injection reads of a pod template. Our own containers and volumes are left out.
 
 use std::collections::BTreeMap;
 
-use crate::amount::{Amount, Resource};
-use crate::demands::Demand;
+use crate::constraints::Constraints;
 use crate::entry::{List, Origin};
-use crate::fit::Said;
-use crate::names::PortNames;
+use crate::fit::Requirements;
 use crate::node::{Node, Unreadable};
+use crate::port_names::PortNames;
+use crate::quantity::{Quantity, Resource};
 use crate::windows;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
 
-/// What runtime classes of gVisor are called: by its name, by that of its runtime, and by GKE.
+/// What names of gVisor runtime classes contain: its name, or that of its runtime.
 const SANDBOXES: &[&str] = &["gvisor", "runsc"];
 
 /// What injection reads of a pod template; our own containers are left out.
@@ -24,26 +24,27 @@ pub(crate) struct Pod {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) grace_period_seconds: u64,
-    /// What it says of the resources of all its containers together.
-    resources: [Said; 2],
-    /// What runs for as long as the pod: the entries of `containers`, and after them the native sidecars of other origins.
+    /// The resources of the pod as a whole (`spec.resources`, KEP-2837).
+    resources: [Requirements; 2],
+    /// What runs as long as the pod: the entries of `containers`, then the native sidecars that are not ours.
     pub(crate) apps: Vec<Container>,
-    /// The names of its volumes.
+    /// The names of its volumes, without ours.
     volumes: Vec<String>,
-    /// Init containers of other origins that end before the apps begin.
+    /// Init containers that are not ours and end before the apps start.
     pub(crate) init_containers: Vec<Container>,
-    /// Whether each entry of `initContainers` is a native sidecar, and its resources, in their order.
-    starting: Vec<(bool, [Said; 2])>,
+    /// For each entry of `initContainers` that is not ours, in order: whether it is a native sidecar, and its
+    /// resources.
+    start_order: Vec<(bool, [Requirements; 2])>,
 }
 
-/// A container's name and what it declares.
+/// What injection reads of a container.
 #[derive(Default)]
 pub(crate) struct Container {
     pub(crate) name: String,
     pub(crate) ports: Vec<Port>,
-    /// Whether it is a native sidecar, which runs for as long as the pod does.
+    /// Whether it is a native sidecar, which runs as long as the pod.
     pub(crate) is_sidecar: bool,
-    pub(crate) resources: [Said; 2],
+    pub(crate) resources: [Requirements; 2],
 }
 
 /// A declared container port.
@@ -55,28 +56,28 @@ pub(crate) struct Port {
 }
 
 impl Pod {
-    /// Reads a pod template; `origin` tells which init containers of our names are ours, and `names` are those that
-    /// ports had before they moved.
+    /// Reads a pod template. `origin` decides which entries with our names are ours; `names` are the port names that
+    /// have moved to the proxy.
     pub(crate) fn read(template: &Node<'_>, origin: Origin, names: &PortNames) -> Result<Self, Unreadable> {
         let metadata = template.member("metadata")?;
         let spec = template.member("spec")?;
         let containers = spec.member("containers")?;
         let read = |node: &Node<'_>| Container::read(node, names);
         let mut apps = containers.items()?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        // Among `containers` the same field says what becomes of one that has ended (KEP-5307).
+        // Among `containers` this field sets the restart rule of that one container (KEP-5307).
         for app in &mut apps {
             app.is_sidecar = false;
         }
         if apps.is_empty() {
             return Err(containers.unreadable("at least one container"));
         }
-        let (mut init_containers, mut starting) = (Vec::new(), Vec::new());
+        let (mut init_containers, mut start_order) = (Vec::new(), Vec::new());
         for node in spec.member(List::InitContainers.field())?.items()? {
             let container = read(&node)?;
             if is_ours(List::InitContainers, &node, origin) {
                 continue;
             }
-            starting.push((container.is_sidecar, container.resources));
+            start_order.push((container.is_sidecar, container.resources));
             if container.is_sidecar { apps.push(container) } else { init_containers.push(container) }
         }
         let mut volumes = Vec::new();
@@ -86,7 +87,7 @@ impl Pod {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }
-        // The API server refuses a name that comes twice, but after us; what an injection records is by name.
+        // The API server refuses duplicate names, but after admission; the record of an injection is by name.
         let mut names: Vec<&str> = apps.iter().chain(&init_containers).map(|it| it.name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -94,29 +95,30 @@ impl Pod {
         }
         Ok(Self {
             host_network: spec.member("hostNetwork")?.is_true()?,
-            windows: windows::is_asked_for(&spec)?,
+            windows: windows::is_required(&spec)?,
             runtime_class: spec.member("runtimeClassName")?.text()?.map(str::to_owned),
-            labels: texts(&metadata.member("labels")?)?,
-            annotations: texts(&metadata.member("annotations")?)?,
+            labels: string_map(&metadata.member("labels")?)?,
+            annotations: string_map(&metadata.member("annotations")?)?,
             grace_period_seconds: spec
                 .member("terminationGracePeriodSeconds")?
                 .whole_number()?
                 .unwrap_or(GRACE_PERIOD_SECONDS),
-            resources: said(&spec.member("resources")?)?,
+            resources: requirements(&spec.member("resources")?)?,
             apps,
             volumes,
             init_containers,
-            starting,
+            start_order,
         })
     }
 
-    /// Whether its runtime class is gVisor by its name; the handler behind it is in another object.
+    /// Returns whether the name of its runtime class says gVisor; the handler of the class is in another object.
     pub(crate) fn is_sandboxed(&self) -> bool {
         let class = self.runtime_class.as_deref().unwrap_or_default().to_ascii_lowercase();
         SANDBOXES.iter().any(|name| class.contains(name))
     }
 
-    /// Whether a list has an entry of another origin with this name. In a pod a container of any list has a name of its own.
+    /// Returns whether a list has an entry with this name that is not ours. The names of containers are unique in the
+    /// whole pod.
     pub(crate) fn has_entry(&self, list: List, name: &str) -> bool {
         match list {
             List::InitContainers => self.apps.iter().chain(&self.init_containers).any(|it| it.name == name),
@@ -124,32 +126,32 @@ impl Pod {
         }
     }
 
-    /// What it says of a resource of all its containers together.
-    pub(crate) const fn resources(&self, resource: Resource) -> Said {
+    /// Returns the resources of the pod as a whole.
+    pub(crate) const fn resources(&self, resource: Resource) -> Requirements {
         self.resources[resource as usize]
     }
 
-    /// What its containers say of a resource, together, as an API server sums it up: init containers run one after the other, and
-    /// sidecars beside everything after them. The namespace has defaults for those that say nothing.
-    pub(crate) fn sums(&self, resource: Resource, demand: &Demand) -> Said {
-        let of = |resources: &[Said; 2]| resources[resource as usize].completed(demand);
-        let (sidecars, init) = self.starting.iter().fold(
-            (Said::default(), Said::default()),
+    /// Returns the sum of its containers' resources, with the namespace's defaults, as an API server computes it: init
+    /// containers run one after the other, and sidecars run beside everything after them.
+    pub(crate) fn total(&self, resource: Resource, constraints: &Constraints) -> Requirements {
+        let of = |resources: &[Requirements; 2]| resources[resource as usize].with_defaults(constraints);
+        let (sidecars, init) = self.start_order.iter().fold(
+            (Requirements::default(), Requirements::default()),
             |(sidecars, most), (is_sidecar, resources)| {
                 let running = sidecars.plus(of(resources));
-                (if *is_sidecar { running } else { sidecars }, most.or_larger(running))
+                (if *is_sidecar { running } else { sidecars }, most.max(running))
             },
         );
         let containers = self.apps.iter().filter(|app| !app.is_sidecar).map(|app| of(&app.resources));
-        containers.fold(sidecars, Said::plus).or_larger(init)
+        containers.fold(sidecars, Requirements::plus).max(init)
     }
 
-    /// Whether the pod is of the class `Guaranteed` of quality of service by what its containers say. Resources of the pod as a
-    /// whole decide by themselves.
+    /// Returns whether its containers put the pod into the `QoS` class `Guaranteed`. Resources of the pod as a whole take
+    /// precedence over them.
     pub(crate) fn is_guaranteed_by_containers(&self) -> bool {
         let containers = self.apps.iter().chain(&self.init_containers);
-        let mut said = containers.flat_map(|container| container.resources);
-        self.resources == [Said::default(); 2] && said.all(Said::is_guaranteed)
+        let mut requirements = containers.flat_map(|container| container.resources);
+        self.resources == [Requirements::default(); 2] && requirements.all(Requirements::is_guaranteed)
     }
 }
 
@@ -160,10 +162,10 @@ impl Container {
         let ports =
             node.member("ports")?.items()?.iter().map(|port| Port::read(port, names)).collect::<Result<_, _>>()?;
         let is_sidecar = node.member("restartPolicy")?.text()? == Some("Always");
-        Ok(Self { name, ports, is_sidecar, resources: said(&node.member("resources")?)? })
+        Ok(Self { name, ports, is_sidecar, resources: requirements(&node.member("resources")?)? })
     }
 
-    /// The TCP ports that the container declares.
+    /// Returns the TCP ports that the container declares.
     pub(crate) fn tcp_ports(&self) -> impl Iterator<Item = &Port> {
         self.ports.iter().filter(|port| port.tcp)
     }
@@ -175,14 +177,14 @@ impl Port {
         let number = number.port()?.ok_or_else(|| number.unreadable("a port from 1 to 65535"))?;
         let tcp = matches!(node.member("protocol")?.text()?, None | Some("TCP"));
         let name = node.member("name")?;
-        // An empty name is none to the API server.
+        // The API server treats an empty name as none.
         let name = name.text()?.filter(|name| !name.is_empty());
         let name = name.map(|name| if tcp { names.original(number, name) } else { name });
         Ok(Self { name: name.map(str::to_owned), number, tcp, on_host: node.member("hostPort")?.port()?.is_some() })
     }
 }
 
-/// Whether an entry of `initContainers` runs for as long as the pod (KEP-753), and is not ours.
+/// Returns whether an entry of `initContainers` is a native sidecar (KEP-753) that is not ours.
 pub(crate) fn is_sidecar_of_others(node: &Node<'_>, origin: Origin) -> Result<bool, Unreadable> {
     Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_ours(List::InitContainers, node, origin))
 }
@@ -191,28 +193,28 @@ fn is_ours(list: List, node: &Node<'_>, origin: Origin) -> bool {
     node.raw().is_some_and(|entry| list.is_ours(entry, origin))
 }
 
-/// The annotations or labels of an object.
-pub(crate) fn texts(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreadable> {
-    let mut texts = BTreeMap::new();
+/// Returns the annotations or labels of an object.
+pub(crate) fn string_map(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreadable> {
+    let mut string_map = BTreeMap::new();
     for key in node.object()?.into_iter().flat_map(serde_json::Map::keys) {
         let value = node.member(key)?;
-        // A null value is an empty string to the API server.
-        texts.insert(key.clone(), value.text()?.unwrap_or_default().to_owned());
+        // The API server treats null as an empty string.
+        string_map.insert(key.clone(), value.text()?.unwrap_or_default().to_owned());
     }
-    Ok(texts)
+    Ok(string_map)
 }
 
-/// What `resources` say of each resource.
-fn said(resources: &Node<'_>) -> Result<[Said; 2], Unreadable> {
-    let mut said = [Said::default(); 2];
+/// Reads `resources`.
+fn requirements(resources: &Node<'_>) -> Result<[Requirements; 2], Unreadable> {
+    let mut requirements = [Requirements::default(); 2];
     for resource in Resource::ALL {
         let amount = |member| {
             let value = resources.path(&[member, resource.name()])?.raw();
-            Ok(value.and_then(Amount::of))
+            Ok(value.and_then(Quantity::of))
         };
-        said[resource as usize] = Said { request: amount("requests")?, limit: amount("limits")? };
+        requirements[resource as usize] = Requirements { request: amount("requests")?, limit: amount("limits")? };
     }
-    Ok(said)
+    Ok(requirements)
 }
 
 #[cfg(test)]
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_has_its_default() {
+    fn absent_fields_have_their_defaults() {
         let pod = read(&json!({"spec": {"containers": [{"name": "web", "ports": [{"containerPort": 80}]}]}})).unwrap();
         assert_eq!((pod.grace_period_seconds, pod.host_network, pod.windows), (30, false, false));
         assert!(pod.apps[0].ports[0].tcp && !pod.apps[0].ports[0].on_host);
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_api_server_takes_is_not_readable() {
+    fn pods_that_no_api_server_accepts_are_unreadable() {
         for (spec, error) in [
             (json!({}), "/spec/containers: expected at least one container"),
             (json!({"containers": [{}]}), "/spec/containers/0/name: expected a name"),

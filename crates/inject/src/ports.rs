@@ -12,26 +12,26 @@ use crate::pod::{Container, Pod};
 use crate::refusal::Refusal;
 use crate::skip::SkipReason;
 
-/// So many names are told to somebody who has mistaken one: a pod can have thousands, and an annotation thousands of mistakes.
-const MOST_NAMES: usize = 10;
+/// How many names an error message lists. A pod can have thousands of ports, and an annotation thousands of mistakes.
+const MAX_NAMES: usize = 10;
 
-/// The ports to take, and those of them that are not looked into.
+/// The ports to intercept, and which of them are opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ports {
-    /// Never empty, never the proxy's own.
-    pub(crate) taken: BTreeSet<u16>,
+    /// Never empty; without the proxy's own ports.
+    pub(crate) intercepted: BTreeSet<u16>,
     pub(crate) opaque: BTreeSet<u16>,
-    /// The names of the taken ports, where it is by names that they are taken.
+    /// The names of the intercepted ports, for interception named-port.
     pub(crate) names: BTreeMap<u16, String>,
-    /// Declared ports that have no name and are therefore not taken.
+    /// Declared ports without a name, which interception named-port cannot intercept.
     pub(crate) unnamed: BTreeSet<u16>,
 }
 
 impl Ports {
-    /// Finds the ports that `settings` mean in `pod`.
+    /// Finds the ports that `settings` select in `pod`.
     pub(crate) fn choose(settings: &WorkloadSettings, interception: Interception, pod: &Pod) -> Result<Self, Refusal> {
         let mut faults = Vec::new();
-        let (taken, unnamed) = match (&settings.ports, interception) {
+        let (intercepted, unnamed) = match (&settings.ports, interception) {
             (Some(asked), _) => (numbers(Annotation::Ports, asked, pod, &mut faults), BTreeSet::new()),
             (None, Interception::Redirect) => (declared(pod)?, BTreeSet::new()),
             (None, Interception::NamedPort) => naming::named_ones(declared(pod)?, pod)?,
@@ -39,16 +39,16 @@ impl Ports {
         let all_taken_are_known = faults.is_empty();
         let opaque = numbers(Annotation::OpaquePorts, &settings.opaque_ports, pod, &mut faults);
         if all_taken_are_known {
-            faults.extend(opaque.difference(&taken).map(|port| {
-                let expected = format!("one of the ports that are taken ({})", listed(&taken));
+            faults.extend(opaque.difference(&intercepted).map(|port| {
+                let expected = format!("one of the ports that are taken ({})", listed(&intercepted));
                 Fault::invalid(Annotation::OpaquePorts.key(), port.to_string(), expected)
             }));
         }
         Faults::none_or(faults)?;
-        let mut ports = Self { taken, opaque, names: BTreeMap::new(), unnamed };
+        let mut ports = Self { intercepted, opaque, names: BTreeMap::new(), unnamed };
         ports.check(interception, pod)?;
         if interception == Interception::NamedPort {
-            ports.names = naming::names(&ports.taken, pod)?;
+            ports.names = naming::names(&ports.intercepted, pod)?;
         }
         Ok(ports)
     }
@@ -56,7 +56,7 @@ impl Ports {
     fn check(&self, interception: Interception, pod: &Pod) -> Result<(), SkipReason> {
         let listeners = match interception {
             Interception::Redirect => 0,
-            Interception::NamedPort => self.taken.len(),
+            Interception::NamedPort => self.intercepted.len(),
         };
         let ours: BTreeSet<u16> = [PROXY_PORT, ADMIN_PORT].into_iter().chain(NAMED_PORTS.take(listeners)).collect();
         let ours = |number: &u16| ours.contains(number);
@@ -64,32 +64,33 @@ impl Ports {
             return Err(SkipReason::PortClash);
         }
         let declared = pod.apps.iter().chain(&pod.init_containers).flat_map(Container::tcp_ports);
-        if self.taken.iter().any(ours) || declared.map(|port| port.number).any(|number| ours(&number)) {
+        if self.intercepted.iter().any(ours) || declared.map(|port| port.number).any(|number| ours(&number)) {
             return Err(SkipReason::PortClash);
         }
         let owners = owners(pod);
-        if self.taken.iter().any(|number| owners.get(number).is_some_and(|owners| owners.len() > 1)) {
+        if self.intercepted.iter().any(|number| owners.get(number).is_some_and(|owners| owners.len() > 1)) {
             return Err(SkipReason::PortOwners);
         }
         let mut declared = pod.apps.iter().flat_map(Container::tcp_ports);
-        if declared.any(|port| port.on_host && self.taken.contains(&port.number)) {
+        if declared.any(|port| port.on_host && self.intercepted.contains(&port.number)) {
             return Err(SkipReason::HostPort);
         }
         Ok(())
     }
 
-    /// Whether a container may serve a taken port: it declares one, or nobody declares one of them.
+    /// Returns whether a container may serve an intercepted port: it declares one, or no container declares one of
+    /// them.
     pub(crate) fn may_be_served_by(&self, app: &Container, pod: &Pod) -> bool {
-        let declares_one = app.tcp_ports().any(|port| self.taken.contains(&port.number));
+        let declares_one = app.tcp_ports().any(|port| self.intercepted.contains(&port.number));
         declares_one || {
             let declared: BTreeSet<u16> =
                 pod.apps.iter().flat_map(Container::tcp_ports).map(|port| port.number).collect();
-            !self.taken.is_subset(&declared)
+            !self.intercepted.is_subset(&declared)
         }
     }
 }
 
-/// The places among the containers of those that declare a TCP port.
+/// Returns the indices of the containers that declare each TCP port.
 fn owners(pod: &Pod) -> BTreeMap<u16, BTreeSet<usize>> {
     let mut owners: BTreeMap<u16, BTreeSet<usize>> = BTreeMap::new();
     for (index, app) in pod.apps.iter().enumerate() {
@@ -100,7 +101,7 @@ fn owners(pod: &Pod) -> BTreeMap<u16, BTreeSet<usize>> {
     owners
 }
 
-/// Every TCP port that an app container declares.
+/// Returns every TCP port that an app container declares.
 fn declared(pod: &Pod) -> Result<BTreeSet<u16>, SkipReason> {
     let ports: BTreeSet<u16> = pod.apps.iter().flat_map(Container::tcp_ports).map(|port| port.number).collect();
     if !ports.is_empty() {
@@ -112,7 +113,7 @@ fn declared(pod: &Pod) -> Result<BTreeSet<u16>, SkipReason> {
     }
 }
 
-/// The numbers that an annotation means; a name that no container declares is a fault.
+/// Returns the port numbers that an annotation selects; a name that no container declares is a fault.
 fn numbers(annotation: Annotation, asked: &[PortRef], pod: &Pod, faults: &mut Vec<Fault>) -> BTreeSet<u16> {
     let mut by_name: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
     for port in pod.apps.iter().flat_map(Container::tcp_ports) {
@@ -137,8 +138,8 @@ fn known(by_name: &BTreeMap<&str, BTreeSet<u16>>) -> String {
     if by_name.is_empty() {
         return "a number, as no container names a TCP port".to_owned();
     }
-    let more = if by_name.len() > MOST_NAMES { ", …" } else { "" };
-    let names = listed(by_name.keys().take(MOST_NAMES));
+    let more = if by_name.len() > MAX_NAMES { ", …" } else { "" };
+    let names = listed(by_name.keys().take(MAX_NAMES));
     format!("a number, or the name of a TCP container port ({names}{more})")
 }
 
@@ -154,8 +155,8 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
     fn pod(spec: &Value) -> Pod {
         let template = json!({"spec": spec});
@@ -192,17 +193,22 @@ mod tests {
 
     #[test]
     fn names_numbers_and_everything() {
-        for (asked, taken) in [("8080", vec![8080]), ("http", vec![8080, 8081]), ("7777,8081", vec![7777, 8081])] {
-            assert_eq!(choose(&[("ports", asked)], &spec()).unwrap().taken, BTreeSet::from_iter(taken), "{asked}");
+        for (asked, intercepted) in [("8080", vec![8080]), ("http", vec![8080, 8081]), ("7777,8081", vec![7777, 8081])]
+        {
+            assert_eq!(
+                choose(&[("ports", asked)], &spec()).unwrap().intercepted,
+                BTreeSet::from_iter(intercepted),
+                "{asked}"
+            );
         }
         let mut alone = spec();
         alone["containers"].as_array_mut().unwrap().pop();
         alone["containers"][0]["ports"][2]["hostPort"] = json!(0);
-        assert_eq!(choose(&[], &alone).unwrap().taken, BTreeSet::from([8080, 9000]));
+        assert_eq!(choose(&[], &alone).unwrap().intercepted, BTreeSet::from([8080, 9000]));
     }
 
     #[test]
-    fn reasons_concern_the_ports_that_are_taken() {
+    fn skip_reasons_concern_intercepted_ports() {
         assert_eq!(skipped(&[("ports", "http")], &spec()), None);
         assert_eq!(skipped(&[], &spec()), Some(SkipReason::PortOwners));
         let mut one = spec();
@@ -256,15 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn who_may_serve_a_port_that_nobody_declares() {
+    fn an_undeclared_port_may_be_served_by_any_container() {
         let pod = pod(&spec());
-        let ports = |taken| Ports {
-            taken: BTreeSet::from([taken]),
+        let ports = |intercepted| Ports {
+            intercepted: BTreeSet::from([intercepted]),
             opaque: BTreeSet::new(),
             names: BTreeMap::new(),
             unnamed: BTreeSet::new(),
         };
-        let served = |taken| pod.apps.iter().map(|app| ports(taken).may_be_served_by(app, &pod)).collect::<Vec<_>>();
+        let served =
+            |intercepted| pod.apps.iter().map(|app| ports(intercepted).may_be_served_by(app, &pod)).collect::<Vec<_>>();
         assert_eq!(
             (served(8080), served(8081), served(7777)),
             (vec![true, false], vec![false, true], vec![true, true])

@@ -1,4 +1,4 @@
-//! The ports by which TCP probes reach the app past the proxy, where connections to its ports are redirected.
+//! The ports by which TCP probes bypass the proxy under interception redirect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use settings::{PROBE_PORTS, RawOptions, RedirectSettings};
 use crate::ours;
 use crate::skip::SkipReason;
 
-/// Ports of ours, each with the app's port that it leads to.
+/// Ports of ours, each with the app's port that the redirect forwards it to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbePorts(BTreeMap<u16, u16>);
 
@@ -19,21 +19,21 @@ impl FromIterator<(u16, u16)> for ProbePorts {
 }
 
 impl ProbePorts {
-    /// One for each of the app's ports that are probed, in their order; none that is `used` in the pod.
+    /// Returns one port for each of the app's ports that are probed, in their order; none that is `used` in the pod.
     pub(crate) fn choose(probed: &BTreeSet<u16>, used: &BTreeSet<u16>) -> Result<Self, SkipReason> {
         let free = PROBE_PORTS.filter(|port| !used.contains(port));
         let ports: Self = free.zip(probed.iter().copied()).collect();
         if ports.0.len() == probed.len() { Ok(ports) } else { Err(SkipReason::PortClash) }
     }
 
-    /// The ports that the injected container sets up which redirects.
+    /// Returns the ports in the settings of the injected redirect container.
     pub(crate) fn of_redirect(container: &Value) -> Self {
         let variable = |name: &str| ours::variable(container, name).map(str::to_owned);
         RedirectSettings::from_raw(&RawOptions::from_env(variable))
             .map_or_else(|_| Self::default(), |it| Self(it.probes))
     }
 
-    /// Each port of ours with the app's.
+    /// Returns each port of ours with the app's.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u16)> {
         self.0.iter().map(|(port, app)| (*port, *app))
     }

@@ -1,4 +1,4 @@
-//! Why a workload that asked for the proxy does not get it.
+//! Why a workload is not injected, although its annotations ask for it.
 
 use settings::Faults;
 

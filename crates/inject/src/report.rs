@@ -1,15 +1,15 @@
-//! What an injection tells the author of the workload.
+//! What the author of a workload should know about its injection.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use settings::{Interception, PREFIX, Span};
 
-use crate::amount::{Amount, Resource};
 use crate::namespace::PodSecurity;
+use crate::quantity::{Quantity, Resource};
 
-/// The longest sentence that a warning can be; kubectl prints each on a line of its own.
-const LONGEST: usize = 120;
+/// The most characters of a warning; kubectl prints each on one line.
+const MAX_CHARS: usize = 120;
 
 /// What was injected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,63 +18,63 @@ pub struct Report {
     pub ports: BTreeSet<u16>,
     /// How clients of these ports reach the proxy.
     pub interception: Interception,
-    /// The bound on the drain, after the grace period has had its say.
+    /// The limit on the drain, cut to its part of the grace period.
     pub drain_timeout: Span,
-    /// What is not as one would expect.
+    /// What may surprise the author.
     pub notes: Vec<Note>,
 }
 
-/// Something about an injection that its author should know.
+/// A remark on an injection for the author of the workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The drain would have outlasted its share of the grace period.
+    /// The drain may take two thirds of the grace period, which is less than the setting.
     DrainCut {
         /// What was asked for.
         asked: Span,
-        /// What it became.
+        /// The limit in force.
         cut: Span,
     },
-    /// A container keeps a `preStop` hook of its own, and so does not wait for the drain.
+    /// A container has a `preStop` hook of its own, and so does not wait for the drain.
     OwnHook {
         /// The container.
         container: String,
     },
-    /// The pods were of the class `Guaranteed` of quality of service, and the sidecar's requests are below its limits.
+    /// The pods had the `QoS` class `Guaranteed`, and lose it: the requests of the proxy are below its limits.
     NotGuaranteed,
-    /// The proxy gets other resources than the settings ask for, so that pods are admitted.
+    /// The resources of the proxy differ from the settings, so that pods are admitted.
     Fitted {
-        /// Which.
+        /// The resource.
         resource: Resource,
-        /// What it requests.
-        request: Amount,
-        /// The most that it may use.
-        limit: Option<Amount>,
+        /// Its request.
+        request: Quantity,
+        /// Its limit.
+        limit: Option<Quantity>,
     },
     /// A quota has less left than the proxies of all replicas need.
     QuotaShort {
-        /// What it is on: `limits.cpu`, say.
+        /// The quota: `limits.cpu`, for example.
         quota: String,
-        /// What they need.
+        /// The sum that the proxies need.
         needed: String,
         /// What is left.
         left: String,
     },
-    /// Nobody chose an interception, and the namespace refuses what would have been the default.
+    /// No setting chooses an interception, and the namespace refuses a redirect.
     NamedPortChosen {
-        /// What it enforces.
+        /// The Pod Security level of the namespace.
         level: PodSecurity,
     },
-    /// Nobody chose an interception, and the pod's sandbox cannot redirect.
+    /// No setting chooses an interception, and the pod's sandbox has no nftables.
     NamedPortInSandbox,
-    /// Nobody chose an interception, and OpenShift lets few pods redirect.
+    /// No setting chooses an interception, and OpenShift lets few pods redirect.
     NamedPortOnOpenShift,
-    /// Balancing is asked for, and no balancer is known.
+    /// Balancing is on, and no balancer is known.
     NoBalancer,
-    /// Balancing is asked for, and the workload has no name that is known before its pods are made.
+    /// Balancing is on, and the workload has no name before its pods are created.
     NoNameToBalance,
-    /// Clients that go by a number are not led to the proxy.
+    /// Services that give a number as `targetPort` bypass the proxy.
     ByNameAlone,
-    /// A port that has no name, and so is not taken.
+    /// A declared port without a name bypasses the proxy.
     Unnamed {
         /// The port.
         port: u16,
@@ -126,13 +126,14 @@ impl fmt::Display for Note {
     }
 }
 
-/// A warning: kubectl shows those of all webhooks alike, so each says whose it is. Cut where it is too long.
+/// Returns the text as a warning. kubectl shows the warnings of all webhooks alike, so each names its origin. A text
+/// that is too long is cut.
 pub(crate) fn warning(text: &str) -> String {
     let text = if text.starts_with(PREFIX) { text.to_owned() } else { format!("evenkeel: {text}") };
-    if text.chars().nth(LONGEST).is_none() {
+    if text.chars().nth(MAX_CHARS).is_none() {
         return text;
     }
-    let mut cut: String = text.chars().take(LONGEST - 1).collect();
+    let mut cut: String = text.chars().take(MAX_CHARS - 1).collect();
     cut.push('…');
     cut
 }
@@ -150,8 +151,8 @@ mod tests {
             Note::NotGuaranteed,
             Note::Fitted {
                 resource: Resource::Memory,
-                request: Amount::of(&"8765432109876".into()).unwrap(),
-                limit: Amount::of(&"9876543210987".into()),
+                request: Quantity::of(&"8765432109876".into()).unwrap(),
+                limit: Quantity::of(&"9876543210987".into()),
             },
             Note::QuotaShort {
                 quota: "requests.memory".to_owned(),
@@ -172,9 +173,9 @@ mod tests {
 
     #[test]
     fn warnings_are_cut_by_characters() {
-        let longest = "é".repeat(LONGEST - "evenkeel: ".len());
+        let longest = "é".repeat(MAX_CHARS - "evenkeel: ".len());
         assert_eq!(warning(&longest), format!("evenkeel: {longest}"));
-        assert_eq!(warning(&format!("{longest}é")).chars().count(), LONGEST);
+        assert_eq!(warning(&format!("{longest}é")).chars().count(), MAX_CHARS);
     }
 
     #[test]

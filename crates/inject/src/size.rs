@@ -1,4 +1,4 @@
-//! How large an object may become by an injection.
+//! The size that injection may give an object.
 
 use std::io;
 
@@ -6,17 +6,18 @@ use json_patch::Patch;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::sites::ANNOTATIONS;
+use crate::fields::ANNOTATIONS;
 
-/// The bytes of all keys and values of an object's annotations (Kubernetes, `TotalAnnotationSizeLimitB`).
-const MOST_ANNOTATION_BYTES: usize = 256 << 10;
-/// The bytes of an object: etcd's default for a request is 1.5 MiB, and an API server adds who manages which field. It stores a
-/// form that is mostly shorter than JSON, so that what is refused here might have been taken.
-const MOST_BYTES: usize = (1536 - 64) << 10;
+/// The most bytes in keys and values of an object's annotations (`TotalAnnotationSizeLimitB` of Kubernetes).
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+/// The most bytes of an object. Requests to etcd have 1.5 MiB by default, and an API server adds managed fields. It
+/// stores a form that is mostly shorter than JSON, so this may refuse what would fit.
+const MAX_BYTES: usize = (1536 - 64) << 10;
 
-/// Whether the API server may refuse the `workload` for what `patch` adds to it; `metadata` is that of its pod template, then.
+/// Returns whether the API server may refuse the `workload` with the `patch` applied, after which its pod template has
+/// this `metadata`.
 pub(crate) fn is_too_large(workload: &Value, patch: &Patch, metadata: Option<&Value>) -> bool {
-    annotation_bytes(metadata) > MOST_ANNOTATION_BYTES || bytes(workload).saturating_add(bytes(patch)) > MOST_BYTES
+    annotation_bytes(metadata) > MAX_ANNOTATION_BYTES || bytes(workload).saturating_add(bytes(patch)) > MAX_BYTES
 }
 
 fn annotation_bytes(metadata: Option<&Value>) -> usize {
@@ -25,10 +26,10 @@ fn annotation_bytes(metadata: Option<&Value>) -> usize {
     annotations.into_iter().flatten().map(bytes).sum()
 }
 
-/// The length of its JSON.
+/// Returns the length of its JSON.
 fn bytes(value: &impl Serialize) -> usize {
     let mut counter = Counter(0);
-    // Nothing in a value of JSON can fail to be written.
+    // Writing a JSON value to a counter cannot fail.
     serde_json::to_writer(&mut counter, value).map_or(usize::MAX, |()| counter.0)
 }
 
@@ -56,8 +57,8 @@ mod tests {
     fn annotations_up_to_the_limit() {
         let metadata = |length: usize| json!({"annotations": {"k": "x".repeat(length), "n": null}});
         let is_too_large = |length| is_too_large(&json!({}), &Patch::default(), Some(&metadata(length)));
-        assert!(!is_too_large(MOST_ANNOTATION_BYTES - 2));
-        assert!(is_too_large(MOST_ANNOTATION_BYTES - 1));
+        assert!(!is_too_large(MAX_ANNOTATION_BYTES - 2));
+        assert!(is_too_large(MAX_ANNOTATION_BYTES - 1));
     }
 
     #[test]
@@ -66,7 +67,7 @@ mod tests {
         let patch: Patch = serde_json::from_value(json!([{"op": "remove", "path": "/a"}])).unwrap();
         let added = bytes(&patch);
         assert_eq!(added, r#"[{"op":"remove","path":"/a"}]"#.len());
-        assert!(!is_too_large(&object(MOST_BYTES - added), &patch, None));
-        assert!(is_too_large(&object(MOST_BYTES - added + 1), &patch, None));
+        assert!(!is_too_large(&object(MAX_BYTES - added), &patch, None));
+        assert!(is_too_large(&object(MAX_BYTES - added + 1), &patch, None));
     }
 }

@@ -1,4 +1,4 @@
-//! Why a workload that asked for the proxy does not get it.
+//! Reasons not to inject a workload, although its annotations ask for it.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ macro_rules! reasons {
         }
 
         impl SkipReason {
-            /// Every reason, in the order in which they are looked for.
+            /// Every reason, in the order of the checks.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// The label in metrics, logs and test names.

@@ -1,43 +1,43 @@
-//! The status annotation: what an injection took the place of, so that it can be undone exactly.
+//! The status annotation: what an injection replaced, so that it can be removed byte for byte.
 //!
-//! It is written on the pod template, where a change of one byte rolls the workload's pods. So it holds what cannot be known
-//! otherwise, and nothing of the version or build that wrote it.
+//! It is on the pod template, where a change of one byte rolls the workload's pods. So it has only what cannot be known
+//! otherwise, and not the version that wrote it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::blank::Blanks;
-use crate::names::PortNames;
+use crate::empty_form::EmptyForms;
+use crate::port_names::PortNames;
 
-/// The form of the annotation; a record of another form counts as lost.
+/// The version of the annotation's format. Records of another version are ignored.
 const VERSION: u32 = 1;
 
 /// The record of one injection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u32,
-    /// The resources that were given to the injected containers, to tell them from what somebody has set since.
+    /// The resources of the injected containers. If they differ now, somebody has set them.
     pub(crate) resources: Value,
-    /// The image that was given to them, for the same; `None` in records of earlier versions.
+    /// The image of the injected containers, likewise; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<String>,
-    /// The `tcpSocket` that a probe of ours took the place of, by container and probe.
+    /// The `tcpSocket` that an earlier version replaced, by container and probe.
     #[serde(rename = "tcpSocket", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sockets: BTreeMap<String, BTreeMap<String, Value>>,
-    /// The port of a handler that goes through the proxy now, by container and probe or hook.
+    /// The ports of rewritten handlers, by container and probe or hook.
     #[serde(rename = "handlerPorts", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) handler_ports: BTreeMap<String, BTreeMap<String, Value>>,
-    /// The names of app ports that are the proxy's now.
+    /// The names of app ports that have moved to the proxy.
     #[serde(rename = "portNames", default, skip_serializing_if = "PortNames::is_empty")]
     pub(crate) names: PortNames,
-    /// Labels that are ours, each with the author's value; null where there was none.
+    /// Our labels, each with the author's value; null if there was none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, Value>,
-    /// Places that were empty otherwise than by absence.
-    #[serde(rename = "blank", default, skip_serializing_if = "Blanks::is_empty")]
-    pub(crate) blanks: Blanks,
+    /// Fields that were null or empty rather than absent.
+    #[serde(rename = "blank", default, skip_serializing_if = "EmptyForms::is_empty")]
+    pub(crate) empty_forms: EmptyForms,
 }
 
 impl Record {
@@ -50,18 +50,18 @@ impl Record {
             handler_ports: BTreeMap::new(),
             names,
             labels: BTreeMap::new(),
-            blanks: Blanks::default(),
+            empty_forms: EmptyForms::default(),
         }
     }
 
-    /// Reads the annotation; `None` where somebody has made something else of it.
+    /// Reads the annotation; `None` if somebody has changed it to something else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|record: &Self| record.version == VERSION)
     }
 
-    /// The annotation: compact, and the same for the same record.
+    /// Returns the annotation: compact, and the same bytes for the same record.
     pub(crate) fn text(&self) -> String {
-        // Every key is a string, so there is nothing to fail; an empty record reads as a lost one.
+        // All keys are strings, so this cannot fail; an empty text counts as no record.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -81,11 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_wrote() {
+    fn a_record_is_read_as_it_was_written() {
         let mut record = Record::new(json!({"limits": {"cpu": "1"}}), "proxy:1".to_owned(), PortNames::default());
         assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}},"image":"proxy:1"}"#);
         record.sockets.entry("web".into()).or_default().insert("livenessProbe".into(), json!({"port": "http"}));
-        record.blanks.note("initContainers", Some(&json!([])));
+        record.empty_forms.record("initContainers", Some(&json!([])));
         record.names = BTreeMap::from([(8080, "http".to_owned())]).into();
         assert!(record.text().contains(r#""portNames":{"8080":"http"}"#), "{}", record.text());
         assert_eq!(Record::parse(&record.text()), Some(record));

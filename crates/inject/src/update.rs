@@ -1,19 +1,19 @@
-//! Brings an injected container up to date and leaves alone what others have made of it.
+//! Updates an injected container, and keeps what others have changed in it.
 //!
-//! What we say holds; what we say nothing about stays: defaults that the API server filled in, an environment variable of
-//! another injector. Resources are the author's to set, and images others' to rewrite (to those of a mirror, say): they change only
-//! when the settings do.
+//! Fields that we set get our values; others stay, such as defaults of the API server and variables of another
+//! injector. Authors may set resources, and others may rewrite images (to a mirror, for example): these change only if
+//! the settings do.
 
 use serde_json::{Map, Value};
 
-use crate::amount::Resource;
-use crate::blank::put;
+use crate::empty_form::set_or_remove;
+use crate::quantity::Resource;
 use crate::status::Record;
 use crate::volume;
 
-/// Members that contradict what we say beside them, and so go where we do not say them ourselves: a second handler
-/// or value is refused by the API server, the others would change what runs and what it may do.
-const RIVALS: &[&str] = &[
+/// Fields that conflict with ours, and are removed where we do not set them: the API server refuses a second handler or
+/// value, and the others would change what runs and what it may do.
+const CONFLICTING: &[&str] = &[
     "add",
     "command",
     "exec",
@@ -28,77 +28,77 @@ const RIVALS: &[&str] = &[
     "valueFrom",
 ];
 
-/// What the environment variables of ours begin with.
+/// The prefix of our environment variables.
 const VARIABLES: &str = "EVENKEEL_";
 
-/// The container `now`, brought to what is `wanted`; `given` is what it was given before, where that is known.
-pub(crate) fn updated(now: &Value, wanted: &Value, given: Option<&Record>) -> Value {
+/// Returns the container `now`, updated to what is `wanted`; `previous` is the record of the last injection.
+pub(crate) fn updated(now: &Value, wanted: &Value, previous: Option<&Record>) -> Value {
     let (Value::Object(now), Value::Object(wanted)) = (now, wanted) else { return wanted.clone() };
-    let mut container = without_rivals(now, wanted);
+    let mut container = without_conflicting(now, wanted);
     for (key, value) in wanted {
         let present = now.get(key);
         let value = match key.as_str() {
             "env" => variables(present, value),
-            // Names of ports lead Services here, so there are none but ours.
-            "ports" => keyed(present, value, "containerPort", |_| false),
+            // Port names select the targets of Services, so only ours stay.
+            "ports" => merged_list(present, value, "containerPort", |_| false),
             "volumeMounts" => mounts(present, value),
-            "resources" => resources(present, value, given.map(|given| &given.resources)),
-            "image" => image(present, value, given.and_then(|given| given.image.as_deref())),
-            _ => overlaid(present, value),
+            "resources" => resources(present, value, previous.map(|previous| &previous.resources)),
+            "image" => image(present, value, previous.and_then(|previous| previous.image.as_deref())),
+            _ => merged(present, value),
         };
         container.insert(key.clone(), value);
     }
     if !wanted.contains_key("volumeMounts") {
-        // A mount of ours whose volume goes would keep the pod from being made.
+        // Without its volume, a mount would make the pod invalid.
         let left = mounts(now.get("volumeMounts"), &Value::Array(Vec::new()));
-        put(&mut container, "volumeMounts", Some(left).filter(|left| *left != Value::Array(Vec::new())));
+        set_or_remove(&mut container, "volumeMounts", Some(left).filter(|left| *left != Value::Array(Vec::new())));
     }
     Value::Object(container)
 }
 
-/// The volume `now`, brought to what is `wanted`.
+/// Returns the volume `now`, updated to what is `wanted`.
 pub(crate) fn updated_volume(now: &Value, wanted: &Value) -> Value {
-    overlaid(Some(now), wanted)
+    merged(Some(now), wanted)
 }
 
-/// `wanted` over what is `present`: objects member by member, everything else whole.
-fn overlaid(present: Option<&Value>, wanted: &Value) -> Value {
+/// Returns `wanted` merged over `present`: objects member by member, all other values as a whole.
+fn merged(present: Option<&Value>, wanted: &Value) -> Value {
     let (Some(Value::Object(present)), Value::Object(wanted)) = (present, wanted) else { return wanted.clone() };
-    let mut object = without_rivals(present, wanted);
+    let mut object = without_conflicting(present, wanted);
     for (key, value) in wanted {
-        object.insert(key.clone(), overlaid(present.get(key), value));
+        object.insert(key.clone(), merged(present.get(key), value));
     }
     Value::Object(object)
 }
 
-fn without_rivals(present: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
-    let stays = |key: &str| wanted.contains_key(key) || !RIVALS.contains(&key);
+fn without_conflicting(present: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
+    let stays = |key: &str| wanted.contains_key(key) || !CONFLICTING.contains(&key);
     present.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Ours as wanted, those of others as they are.
+/// Returns our variables as wanted, and those of others as they are.
 fn variables(present: Option<&Value>, wanted: &Value) -> Value {
     let of_others = |variable: &Value| {
         let name = variable.get("name").and_then(Value::as_str);
         name.is_some_and(|name| !name.starts_with(VARIABLES))
     };
-    keyed(present, wanted, "name", of_others)
+    merged_list(present, wanted, "name", of_others)
 }
 
 /// Ours as wanted, those of others as they are.
 fn mounts(present: Option<&Value>, wanted: &Value) -> Value {
-    keyed(present, wanted, "mountPath", |mount| !volume::is_our_mount(mount))
+    merged_list(present, wanted, "mountPath", |mount| !volume::is_our_mount(mount))
 }
 
-/// A list whose entries are told apart by `key`: wanted entries in the places where they are, else at the end; entries that
-/// are not wanted where they `stay`.
-fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Value) -> bool) -> Value {
+/// Merges two lists whose entries are identified by `key`. Wanted entries keep their present place, or come last.
+/// Unwanted ones stay if `stay` says so.
+fn merged_list(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Value) -> bool) -> Value {
     let (Some(Value::Array(present)), Value::Array(wanted)) = (present, wanted) else { return wanted.clone() };
     let mut missing: Vec<&Value> = wanted.iter().collect();
     let mut list = Vec::with_capacity(present.len());
     for entry in present {
         match missing.iter().position(|wanted| wanted.get(key) == entry.get(key)) {
-            Some(index) => list.push(overlaid(Some(entry), missing.remove(index))),
+            Some(index) => list.push(merged(Some(entry), missing.remove(index))),
             None if stay(entry) => list.push(entry.clone()),
             None => {}
         }
@@ -107,23 +107,24 @@ fn keyed(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Valu
     Value::Array(list)
 }
 
-/// As wanted where the settings have changed, else as somebody has rewritten it.
-fn image(present: Option<&Value>, wanted: &Value, given: Option<&str>) -> Value {
-    let settings_are_the_same = given.is_some() && given == wanted.as_str();
+/// Returns the wanted image if the settings have changed, else the present one, which somebody may have rewritten.
+fn image(present: Option<&Value>, wanted: &Value, previous: Option<&str>) -> Value {
+    let settings_are_the_same = previous.is_some() && previous == wanted.as_str();
     let present = present.filter(|present| settings_are_the_same && present.as_str().is_some_and(|it| !it.is_empty()));
     present.unwrap_or(wanted).clone()
 }
 
-/// As wanted where the settings have changed, else as somebody has set them, but never without a request.
-fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> Value {
-    let settings_are_the_same = given == Some(wanted);
+/// Returns the wanted resources if the settings have changed, else the present ones, which somebody may have set. There
+/// is always a request.
+fn resources(present: Option<&Value>, wanted: &Value, previous: Option<&Value>) -> Value {
+    let settings_are_the_same = previous == Some(wanted);
     let Some(Value::Object(present)) = present.filter(|_| settings_are_the_same) else {
-        return overlaid(present.map(without_amounts).as_ref(), wanted);
+        return merged(present.map(without_amounts).as_ref(), wanted);
     };
     let amount = |of: &str, resource: &str| present.get(of).and_then(|amounts| amounts.get(resource));
     let mut resources = present.clone();
     for resource in Resource::ALL.map(Resource::name) {
-        // Where there is a limit alone, it is the request too.
+        // A limit without a request is the request, too.
         if amount("requests", resource).is_none() && amount("limits", resource).is_none() {
             let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
             if !requests.is_object() {
@@ -137,7 +138,7 @@ fn resources(present: Option<&Value>, wanted: &Value, given: Option<&Value>) -> 
     Value::Object(resources)
 }
 
-/// The resources without what they say of CPU and memory: a limit that is no longer wanted goes.
+/// Returns the resources without CPU and memory, so that an unwanted limit goes.
 fn without_amounts(resources: &Value) -> Value {
     let mut resources = resources.clone();
     for amounts in ["requests", "limits"] {
@@ -155,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::names::PortNames;
+    use crate::port_names::PortNames;
 
     fn wanted() -> Value {
         json!({
@@ -170,15 +171,15 @@ mod tests {
         })
     }
 
-    /// What becomes of the container after an `edit` of it while the settings stayed.
+    /// Returns the container after an `edit` of it and an update with the same settings.
     fn after(edit: impl Fn(&mut Value)) -> Value {
         let mut now = wanted();
         edit(&mut now);
-        updated(&now, &wanted(), Some(&given()))
+        updated(&now, &wanted(), Some(&previous()))
     }
 
-    /// What the container was given.
-    fn given() -> Record {
+    /// The record of the last injection.
+    fn previous() -> Record {
         Record::new(wanted()["resources"].clone(), "proxy:1".to_owned(), PortNames::default())
     }
 
@@ -186,22 +187,22 @@ mod tests {
     fn an_image_that_others_rewrite_stays_until_the_settings_change() {
         let mut now = wanted();
         now["image"] = json!("mirror.example.com/proxy:1");
-        let image = |now: &Value, given: Option<&Record>| updated(now, &wanted(), given)["image"].clone();
-        assert_eq!(image(&now, Some(&given())), "mirror.example.com/proxy:1");
+        let image = |now: &Value, previous: Option<&Record>| updated(now, &wanted(), previous)["image"].clone();
+        assert_eq!(image(&now, Some(&previous())), "mirror.example.com/proxy:1");
         let before = Record::new(wanted()["resources"].clone(), "proxy:0".to_owned(), PortNames::default());
-        let mut without = given();
+        let mut without = previous();
         without.image = None;
-        for given in [Some(&before), Some(&without), None] {
-            assert_eq!(image(&now, given), "proxy:1");
+        for previous in [Some(&before), Some(&without), None] {
+            assert_eq!(image(&now, previous), "proxy:1");
         }
         for nonsense in [json!(""), json!(7), json!(null)] {
             now["image"] = nonsense;
-            assert_eq!(image(&now, Some(&given())), "proxy:1");
+            assert_eq!(image(&now, Some(&previous())), "proxy:1");
         }
     }
 
     #[test]
-    fn what_others_add_stays() {
+    fn additions_of_others_stay() {
         let edit = |container: &mut Value| {
             container["terminationMessagePath"] = json!("/dev/termination-log");
             container["readinessProbe"]["failureThreshold"] = json!(3);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_us_goes() {
+    fn conflicting_fields_go() {
         for (pointer, rival) in [
             ("", json!({"command": ["sh"]})),
             ("/readinessProbe", json!({"exec": {"command": ["true"]}})),
@@ -274,10 +275,10 @@ mod tests {
         assert_eq!(after(edit)["resources"], by_hand);
         let mut now = wanted();
         edit(&mut now);
-        let mut other = given();
+        let mut other = previous();
         other.resources = json!({});
-        for given in [None, Some(&other)] {
-            assert_eq!(updated(&now, &wanted(), given)["resources"], wanted()["resources"]);
+        for previous in [None, Some(&other)] {
+            assert_eq!(updated(&now, &wanted(), previous)["resources"], wanted()["resources"]);
         }
     }
 
@@ -287,7 +288,7 @@ mod tests {
         now["resources"]["limits"]["ephemeral-storage"] = json!("1Gi");
         let mut unlimited = wanted();
         unlimited["resources"]["limits"].as_object_mut().unwrap().shift_remove("cpu");
-        let limits = updated(&now, &unlimited, Some(&given()))["resources"]["limits"].clone();
+        let limits = updated(&now, &unlimited, Some(&previous()))["resources"]["limits"].clone();
         assert_eq!(limits, json!({"memory": "128Mi", "ephemeral-storage": "1Gi"}));
     }
 
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn nonsense_is_replaced() {
         for nonsense in [json!(null), json!(7), json!([]), json!({"env": 7, "ports": {}, "resources": "x"})] {
-            let container = updated(&nonsense, &wanted(), Some(&given()));
+            let container = updated(&nonsense, &wanted(), Some(&previous()));
             assert_eq!(container, wanted());
         }
     }

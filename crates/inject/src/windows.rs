@@ -4,15 +4,16 @@ use serde_json::Value;
 
 use crate::node::{Node, Unreadable};
 
-/// The labels by which nodes tell their system.
+/// The labels of nodes for their operating system.
 const SYSTEM: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
-/// The label that Windows nodes alone have.
+/// The label that only Windows nodes have.
 const BUILD: &str = "node.kubernetes.io/windows-build";
 const LINUX: &str = "linux";
 const WINDOWS: &str = "windows";
 
-/// Whether the pod of this `spec` asks for Windows, or for what is not Linux. What could run on either counts as Linux.
-pub(crate) fn is_asked_for(spec: &Node<'_>) -> Result<bool, Unreadable> {
+/// Returns whether the pod with this `spec` requires Windows, or excludes Linux. A pod that may run on both counts as
+/// one for Linux.
+pub(crate) fn is_required(spec: &Node<'_>) -> Result<bool, Unreadable> {
     let named = spec.path(&["os", "name"])?.text()?;
     let selector = spec.member("nodeSelector")?;
     let mut selected = Vec::new();
@@ -26,11 +27,11 @@ pub(crate) fn is_asked_for(spec: &Node<'_>) -> Result<bool, Unreadable> {
     if is_selected(WINDOWS) || selector.member(BUILD)?.text()?.is_some() || excludes_linux {
         return Ok(true);
     }
-    // Charts for either system have these options whatever is selected.
+    // Charts for both systems set these options always.
     Ok(!is_selected(LINUX) && !requires_linux && has_windows_options(spec)?)
 }
 
-/// What a node must have, of which one term must hold with all that is in it.
+/// Returns the required terms of the node affinity. One term must hold with all its requirements.
 fn required_terms<'a>(spec: &Node<'a>) -> Result<Vec<Vec<Requirement<'a>>>, Unreadable> {
     let required = ["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
     let mut terms = Vec::new();
@@ -41,7 +42,7 @@ fn required_terms<'a>(spec: &Node<'a>) -> Result<Vec<Vec<Requirement<'a>>>, Unre
     Ok(terms)
 }
 
-/// One requirement on the label of a node.
+/// A requirement on the label of a node.
 struct Requirement<'a> {
     label: &'a str,
     operator: &'a str,
@@ -75,7 +76,7 @@ fn requires_linux(requirement: &Requirement<'_>) -> bool {
     is_system && *operator == "In" && values.iter().all(|value| *value == LINUX) && !values.is_empty()
 }
 
-/// Whether the pod or a container has options that Windows alone knows.
+/// Returns whether the pod or a container has options that only Windows has.
 fn has_windows_options(spec: &Node<'_>) -> Result<bool, Unreadable> {
     let mut holders = vec![spec.clone()];
     for list in ["containers", "initContainers"] {
@@ -98,7 +99,7 @@ mod tests {
 
     #[track_caller]
     fn assert_windows(spec: &Value, expected: bool) {
-        assert_eq!(is_asked_for(&Node::root(spec)).unwrap(), expected, "{spec}");
+        assert_eq!(is_required(&Node::root(spec)).unwrap(), expected, "{spec}");
     }
 
     fn affinity(terms: &Value) -> Value {

@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inject::{Decision, Demands, Installation, NamespaceFacts, Outcome, SkipReason, WorkloadKind, inject, remove};
+use inject::{
+    Decision, Installation, NamespaceFacts, Outcome, ResourceConstraints, SkipReason, WorkloadKind, inject, remove,
+};
 use serde_json::{Value, json};
 use settings::{PREFIX, STATUS_KEY};
 
@@ -80,8 +82,8 @@ fn namespace(folder: &Path) -> Option<NamespaceFacts> {
         let texts = namespace.as_ref().map(|object| object["metadata"][key].clone());
         texts.and_then(|texts| serde_json::from_value(texts).ok()).unwrap_or_default()
     };
-    let demands = Demands::read(&limit_range, &quota);
-    Some(NamespaceFacts { demands, ..NamespaceFacts::of(&texts("labels"), texts("annotations")) })
+    let constraints = ResourceConstraints::read(&limit_range, &quota);
+    Some(NamespaceFacts { constraints, ..NamespaceFacts::of(&texts("labels"), texts("annotations")) })
 }
 
 fn parsed(file: &Path) -> Option<Value> {

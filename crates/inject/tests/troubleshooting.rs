@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use inject::{Amount, Note, Outcome, PodSecurity, Resource, SkipReason};
+use inject::{Note, Outcome, PodSecurity, Quantity, Resource, SkipReason};
 use json_patch::Patch;
 
 fn page() -> String {
@@ -21,7 +21,7 @@ fn notes() -> Vec<Note> {
         Note::DrainCut { asked: "90s".parse().unwrap(), cut: "20s".parse().unwrap() },
         Note::OwnHook { container: "web".to_owned() },
         Note::NotGuaranteed,
-        Note::Fitted { resource: Resource::Cpu, request: Amount::ZERO, limit: None },
+        Note::Fitted { resource: Resource::Cpu, request: Quantity::ZERO, limit: None },
         Note::QuotaShort { quota: "limits.cpu".to_owned(), needed: "80m".to_owned(), left: "50m".to_owned() },
         Note::NamedPortChosen { level: PodSecurity::Restricted },
         Note::NamedPortInSandbox,

@@ -87,11 +87,11 @@ impl Namespaces {
             let (namespaces, lists, reviewed) = (namespaces.clone(), lists.clone(), reviewed.clone());
             async move {
                 let metadata = async { namespaces.get_metadata(&name).await.map_err(|error| error.to_string()) };
-                let (namespace, demands) = tokio::try_join!(metadata, demands::read(&lists, &name))?;
+                let (namespace, constraints) = tokio::try_join!(metadata, demands::read(&lists, &name))?;
                 let labels = namespace.metadata.labels.unwrap_or_default();
                 let annotations = namespace.metadata.annotations.unwrap_or_default();
                 let is_reviewed = reviewed.matches(&labels);
-                let facts = NamespaceFacts { demands, ..NamespaceFacts::of(&labels, annotations) };
+                let facts = NamespaceFacts { constraints, ..NamespaceFacts::of(&labels, annotations) };
                 Ok(Known { facts, is_reviewed })
             }
             .boxed()

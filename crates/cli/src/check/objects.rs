@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use inject::{Demands, NamespaceFacts, WorkloadKind};
+use inject::{NamespaceFacts, ResourceConstraints, WorkloadKind};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -116,7 +116,7 @@ impl NamespaceObjects {
     /// Returns what injection has to know of it.
     pub(crate) fn facts(&self) -> NamespaceFacts {
         let mut facts = NamespaceFacts::of(&self.labels, self.annotations.clone());
-        facts.demands = Demands::read(&self.limit_ranges, &self.quotas);
+        facts.constraints = ResourceConstraints::read(&self.limit_ranges, &self.quotas);
         facts
     }
 

@@ -1,13 +1,13 @@
-//! Which ports can be taken by their names.
+//! The names of ports, for interception named-port.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::container::ADMIN_PORT_NAME;
-use crate::names::moved;
 use crate::pod::{Container, Pod, Port};
+use crate::port_names::app_port_name;
 use crate::skip::SkipReason;
 
-/// The ports that have a name and those that have none; the first are never empty.
+/// Splits declared ports into those with a name and those without. The first set is not empty.
 pub(super) fn named_ones(declared: BTreeSet<u16>, pod: &Pod) -> Result<(BTreeSet<u16>, BTreeSet<u16>), SkipReason> {
     let with_name: BTreeSet<u16> = tcp_ports(pod).filter(|port| port.name.is_some()).map(|port| port.number).collect();
     let (named, unnamed): (BTreeSet<u16>, BTreeSet<u16>) =
@@ -15,9 +15,10 @@ pub(super) fn named_ones(declared: BTreeSet<u16>, pod: &Pod) -> Result<(BTreeSet
     if named.is_empty() { Err(SkipReason::UnnamedPort) } else { Ok((named, unnamed)) }
 }
 
-/// The name of each port to take. It must be the pod's only port of that name, and have no other.
-pub(super) fn names(taken: &BTreeSet<u16>, pod: &Pod) -> Result<BTreeMap<u16, String>, SkipReason> {
-    taken.iter().map(|number| Ok((*number, name(*number, pod)?))).collect()
+/// Returns the name of each intercepted port. It must be its port's only name, and no other port of the pod may have
+/// it.
+pub(super) fn names(intercepted: &BTreeSet<u16>, pod: &Pod) -> Result<BTreeMap<u16, String>, SkipReason> {
+    intercepted.iter().map(|number| Ok((*number, name(*number, pod)?))).collect()
 }
 
 fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
@@ -25,7 +26,7 @@ fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
     let name = entries.next().and_then(|port| port.name.as_ref()).ok_or(SkipReason::UnnamedPort)?;
     // A Service would find the other one, and one container cannot have two ports of one name.
     let is_elsewhere = |port: &Port| port.name.as_ref() == Some(name) && port.number != number;
-    let stands_in_the_way = |port: &Port| port.name.as_deref() == Some(&moved(number)) && port.number != number;
+    let stands_in_the_way = |port: &Port| port.name.as_deref() == Some(&app_port_name(number)) && port.number != number;
     let of_others = pod.apps.iter().chain(&pod.init_containers).flat_map(|container| &container.ports);
     let of_init_containers = pod.init_containers.iter().flat_map(Container::tcp_ports);
     let is_unique = entries.next().is_none()
@@ -45,8 +46,8 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
     fn pod(apps: &[Value], init: &Value) -> Pod {
         let app = |(index, ports)| json!({"name": format!("app-{index}"), "ports": ports});
@@ -72,7 +73,7 @@ mod tests {
             (vec![json!([http()])], json!([{"name": "http", "containerPort": 8080}]), Err(SkipReason::PortNames)),
             (vec![json!([http(), {"name": "app-8080", "containerPort": 9090}])], json!([]), Err(SkipReason::PortNames)),
             (vec![json!([{"name": "evenkeel-admin", "containerPort": 8080}])], json!([]), Err(SkipReason::PortNames)),
-            // A name of our own making is as good as any.
+            // A name of the form that we give is accepted.
             (vec![json!([{"name": "app-8080", "containerPort": 8080}])], json!([]), Ok("app-8080")),
             // Of the same number, but not the same port.
             (vec![json!([http(), {"name": "quic", "containerPort": 8080, "protocol": "UDP"}])], json!([]), Ok("http")),
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_is_passed_over() {
+    fn ports_without_a_name_are_left_out() {
         let pod = pod(&[json!([{"name": "http", "containerPort": 8080}, {"containerPort": 9090}])], &json!([]));
         let sets = (BTreeSet::from([8080]), BTreeSet::from([9090]));
         assert_eq!(named_ones(BTreeSet::from([8080, 9090]), &pod), Ok(sets));

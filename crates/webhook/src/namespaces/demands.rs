@@ -1,6 +1,6 @@
 //! What a namespace demands of the resources of its pods: its `LimitRange`s and `ResourceQuota`s.
 
-use inject::Demands;
+use inject::ResourceConstraints;
 use kube::Client;
 use kube::api::ListParams;
 use kube::core::Request;
@@ -54,10 +54,10 @@ static WORD: Rule = Rule::Scalar(64);
 
 /// Reads the demands of `namespace`. It needs `list` on both kinds; where that is refused, nothing is demanded. The client
 /// reads [`DEMANDS`].
-pub(super) async fn read(client: &Client, namespace: &str) -> Result<Demands, String> {
+pub(super) async fn read(client: &Client, namespace: &str) -> Result<ResourceConstraints, String> {
     let lists = tokio::try_join!(list(client, namespace, "limitranges"), list(client, namespace, "resourcequotas"));
     let (limit_ranges, quotas) = lists?;
-    Ok(Demands::read(items(&limit_ranges), items(&quotas)))
+    Ok(ResourceConstraints::read(items(&limit_ranges), items(&quotas)))
 }
 
 async fn list(client: &Client, namespace: &str, plural: &str) -> Result<Value, String> {
@@ -109,7 +109,7 @@ mod tests {
         });
         let list = json!({"items": [limits, quota]});
         assert_eq!(projected(&list), list);
-        assert_ne!(Demands::read(items(&list), items(&list)), Demands::default());
+        assert_ne!(ResourceConstraints::read(items(&list), items(&list)), ResourceConstraints::default());
     }
 
     #[test]

@@ -1,35 +1,35 @@
-//! What a namespace demands of the resources of its pods: its `LimitRange`s and `ResourceQuota`s.
+//! Constraints of a namespace on the resources of its pods: its `LimitRange`s and `ResourceQuota`s.
 
 use serde_json::Value;
 
-use crate::amount::{Amount, Ratio, Resource};
+use crate::quantity::{Quantity, Ratio, Resource};
 
-/// Scopes of quotas that never match an injected pod: it has requests, and lives until it is deleted.
+/// Scopes of quotas that never match an injected pod: it has requests, and no deadline.
 const FOREIGN_SCOPES: &[&str] = &["BestEffort", "Terminating"];
 /// Scopes that match every injected pod.
 const COMMON_SCOPES: &[&str] = &["NotBestEffort", "NotTerminating"];
 
-/// What the `LimitRange`s and `ResourceQuota`s of a namespace demand of a pod's CPU and memory.
+/// The constraints that the `LimitRange`s and `ResourceQuota`s of a namespace put on CPU and memory of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
-    cpu: Demand,
-    memory: Demand,
+pub struct ResourceConstraints {
+    cpu: Constraints,
+    memory: Constraints,
 }
 
-/// The demands on one resource; of several objects the narrowest.
+/// The constraints on one resource. If several objects have the same constraint, the strictest counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Demand {
-    /// What each container must keep to.
+pub(crate) struct Constraints {
+    /// Bounds for each container.
     pub(crate) container: Bounds,
-    /// What the containers of a pod must keep to together.
+    /// Bounds for the sum of a pod's containers.
     pub(crate) pod: Bounds,
-    /// The request that a container without one gets.
-    pub(crate) default_request: Option<Amount>,
-    /// The limit that a container without one gets.
-    pub(crate) default_limit: Option<Amount>,
-    /// A quota on requests.
+    /// The request of a container without one.
+    pub(crate) default_request: Option<Quantity>,
+    /// The limit of a container without one.
+    pub(crate) default_limit: Option<Quantity>,
+    /// The quota on requests.
     pub(crate) requests: Option<Quota>,
-    /// A quota on limits, which refuses pods that have a container without one.
+    /// The quota on limits. It refuses pods with a container that has none.
     pub(crate) limits: Option<Quota>,
 }
 
@@ -37,43 +37,47 @@ pub(crate) struct Demand {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The least request and limit.
-    pub(crate) min: Option<Amount>,
-    /// The largest request and limit; there must be a limit.
-    pub(crate) max: Option<Amount>,
-    /// How many times the request the limit can be; there must be both.
+    pub(crate) min: Option<Quantity>,
+    /// The largest request and limit. It makes a limit mandatory.
+    pub(crate) max: Option<Quantity>,
+    /// The largest ratio of limit to request. It makes both mandatory.
     pub(crate) ratio: Option<Ratio>,
 }
 
-/// A quota on one amount.
+/// A quota on the requests or limits of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quota {
-    /// What all pods can have together; `None` where it counts some pods alone.
-    pub(crate) hard: Option<Amount>,
-    /// What is left of it.
-    pub(crate) left: Option<Amount>,
+    /// The hard limit on the sum of all pods; `None` if the quota counts some pods only.
+    pub(crate) hard: Option<Quantity>,
+    /// What is left of it; `None` if that is not known.
+    pub(crate) left: Option<Quantity>,
 }
 
-impl Demands {
-    /// Reads objects as an API server has them. What is not of their form demands nothing.
+impl ResourceConstraints {
+    /// Reads the objects as an API server returns them. Objects of another form are ignored.
     pub fn read<'a>(
         limit_ranges: impl IntoIterator<Item = &'a Value>,
         quotas: impl IntoIterator<Item = &'a Value>,
     ) -> Self {
-        let mut demands = Self::default();
+        let mut constraints = Self::default();
         for item in limit_ranges.into_iter().flat_map(|range| list(range, "/spec/limits")) {
-            for (resource, demand) in Resource::ALL.into_iter().zip([&mut demands.cpu, &mut demands.memory]) {
-                demand.limit_range(item, resource.name());
+            for (resource, constraints) in
+                Resource::ALL.into_iter().zip([&mut constraints.cpu, &mut constraints.memory])
+            {
+                constraints.limit_range(item, resource.name());
             }
         }
         for quota in quotas {
-            for (resource, demand) in Resource::ALL.into_iter().zip([&mut demands.cpu, &mut demands.memory]) {
-                demand.quota(quota, resource.name());
+            for (resource, constraints) in
+                Resource::ALL.into_iter().zip([&mut constraints.cpu, &mut constraints.memory])
+            {
+                constraints.quota(quota, resource.name());
             }
         }
-        demands
+        constraints
     }
 
-    pub(crate) const fn of(&self, resource: Resource) -> &Demand {
+    pub(crate) const fn of(&self, resource: Resource) -> &Constraints {
         match resource {
             Resource::Cpu => &self.cpu,
             Resource::Memory => &self.memory,
@@ -81,9 +85,9 @@ impl Demands {
     }
 }
 
-impl Demand {
+impl Constraints {
     fn limit_range(&mut self, item: &Value, resource: &str) {
-        let amount = |member: &str| Amount::of(item.get(member)?.get(resource)?);
+        let amount = |member: &str| Quantity::of(item.get(member)?.get(resource)?);
         let bounds = match item.get("type").and_then(Value::as_str) {
             Some("Container") => &mut self.container,
             Some("Pod") => &mut self.pod,
@@ -106,12 +110,14 @@ impl Demand {
         }
         let counts_all = scopes.iter().all(|scope| COMMON_SCOPES.contains(scope));
         let (requests, limits) = (format!("requests.{resource}"), format!("limits.{resource}"));
-        for (key, place) in [(resource, Of::Requests), (&requests, Of::Requests), (&limits, Of::Limits)] {
-            let amount = |at: &str| Amount::of(quota.pointer(at)?.get(key)?);
+        for (key, counted) in
+            [(resource, Counted::Requests), (&requests, Counted::Requests), (&limits, Counted::Limits)]
+        {
+            let amount = |at: &str| Quantity::of(quota.pointer(at)?.get(key)?);
             let Some(hard) = amount("/spec/hard") else { continue };
-            let of = match place {
-                Of::Requests => &mut self.requests,
-                Of::Limits => &mut self.limits,
+            let of = match counted {
+                Counted::Requests => &mut self.requests,
+                Counted::Limits => &mut self.limits,
             };
             let known = of.get_or_insert_default();
             if counts_all {
@@ -122,8 +128,8 @@ impl Demand {
     }
 }
 
-/// What a quota is on.
-enum Of {
+/// What a quota counts.
+enum Counted {
     Requests,
     Limits,
 }
@@ -132,7 +138,7 @@ fn list<'a>(object: &'a Value, at: &str) -> impl Iterator<Item = &'a Value> {
     object.pointer(at).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// The lower of what is known and what is found.
+/// Lowers `known` to `found`, if that is lower or the first.
 fn lower<T: Ord>(known: &mut Option<T>, found: Option<T>) {
     *known = match (known.take(), found) {
         (Some(known), Some(found)) => Some(known.min(found)),
@@ -146,8 +152,8 @@ mod tests {
 
     use super::*;
 
-    fn amount(text: &str) -> Option<Amount> {
-        Amount::of(&json!(text))
+    fn amount(text: &str) -> Option<Quantity> {
+        Quantity::of(&json!(text))
     }
 
     #[test]
@@ -161,30 +167,30 @@ mod tests {
             {"type": "Container", "min": {"cpu": "20m"}, "max": {"cpu": "500m"}, "maxLimitRequestRatio": {"cpu": 10}},
         ]}});
         for order in [[&wide, &narrow], [&narrow, &wide]] {
-            let demands = Demands::read(order, []);
-            let cpu = demands.of(Resource::Cpu);
+            let constraints = ResourceConstraints::read(order, []);
+            let cpu = constraints.of(Resource::Cpu);
             let bounds = |min, max, ratio| Bounds { min: amount(min), max: amount(max), ratio };
             assert_eq!(cpu.container, bounds("20m", "500m", amount("10").map(Ratio)));
             assert_eq!(cpu.pod, Bounds { max: amount("4"), ..Bounds::default() });
             assert_eq!(cpu.default_limit, amount("1"));
-            let memory = demands.of(Resource::Memory);
+            let memory = constraints.of(Resource::Memory);
             assert_eq!(memory.container, Bounds { max: amount("1Gi"), ..Bounds::default() });
         }
     }
 
     #[test]
-    fn quotas_by_what_they_are_on_and_whom_they_count() {
+    fn quotas_by_resource_and_scope() {
         let quota = |spec: Value, used: Value| json!({"spec": spec, "status": {"used": used}});
         let hard = json!({"hard": {"cpu": "4", "limits.cpu": "2", "pods": "10"}});
         let used = json!({"cpu": "1", "limits.cpu": "500m"});
-        let demands = Demands::read([], [&quota(hard.clone(), used)]);
-        let cpu = demands.of(Resource::Cpu);
+        let constraints = ResourceConstraints::read([], [&quota(hard.clone(), used)]);
+        let cpu = constraints.of(Resource::Cpu);
         assert_eq!(cpu.requests, Some(Quota { hard: amount("4"), left: amount("3") }));
         assert_eq!(cpu.limits, Some(Quota { hard: amount("2"), left: amount("1500m") }));
-        assert_eq!(demands.of(Resource::Memory), &Demand::default());
+        assert_eq!(constraints.of(Resource::Memory), &Constraints::default());
         let scoped = |scopes: Value| {
             let spec = json!({"hard": {"limits.cpu": "2"}, "scopes": scopes});
-            Demands::read([], [&quota(spec, json!({}))]).of(Resource::Cpu).limits.clone()
+            ResourceConstraints::read([], [&quota(spec, json!({}))]).of(Resource::Cpu).limits.clone()
         };
         assert_eq!(scoped(json!(["BestEffort"])), None);
         assert_eq!(scoped(json!(["Terminating"])), None);
@@ -193,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_demands_nothing() {
+    fn other_objects_are_ignored() {
         for odd in [json!(null), json!(7), json!({"spec": {"limits": [7, {"type": "Container", "min": 7}], "hard": 7}})]
         {
-            assert_eq!(Demands::read([&odd], [&odd]), Demands::default(), "{odd}");
+            assert_eq!(ResourceConstraints::read([&odd], [&odd]), ResourceConstraints::default(), "{odd}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The names of container ports, which interception named-port moves to the proxy.
 //!
-//! A Service finds the port `http` in whichever container of a pod it is. So the name goes to a port of the proxy's, and
-//! the app's port is called `app-8080` from then on; what goes by the name in the app's own container, as probes and hooks
-//! do, goes by the new one and still reaches the app. No author writes such a name, so that it tells what was moved from what
-//! somebody has written since.
+//! A Service finds the port `http` in whichever container of a pod has it. So the name moves to a port of the proxy,
+//! and the app's port is named `app-8080` from then on. Probes and hooks of the app's container that use the name get
+//! the new one, and still reach the app. No author writes such a name, so it tells what was moved from what somebody
+//! has written since.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use settings::{NAMED_PORTS, ProxySettings, RawOptions, Routes};
 
 use crate::ours;
 
-/// The names that moved, by the number of the app's port.
+/// The names that have moved, by the number of the app's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct PortNames(BTreeMap<u16, String>);
 
-/// A port of the proxy's that has the name of an app's port.
+/// A port of the proxy with the name of an app's port.
 pub(crate) struct Listener<'a> {
     pub(crate) name: &'a str,
     pub(crate) port: u16,
@@ -33,7 +33,7 @@ impl From<BTreeMap<u16, String>> for PortNames {
 }
 
 impl PortNames {
-    /// The names that the injected `proxy` has, for where no record of them is left.
+    /// Reads the names from the injected `proxy`. This is for templates whose record is lost.
     pub(crate) fn of_proxy(proxy: &Value) -> Self {
         let list = |key: &str| proxy.get(key).and_then(Value::as_array).into_iter().flatten();
         let variable = |name: &str| ours::variable(proxy, name).map(str::to_owned);
@@ -53,28 +53,28 @@ impl PortNames {
         self.0.is_empty()
     }
 
-    /// The ports of the proxy's that have the names, in the order of the app's.
+    /// Returns the proxy's ports with these names, in the order of the app's.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
         self.0.iter().zip(NAMED_PORTS).map(|((app, name), port)| Listener { name, port, app: *app })
     }
 
-    /// The name that the author gave to a TCP port which is called `name` now.
+    /// Returns the author's name of a TCP port which has the name `name` now.
     pub(crate) fn original<'a>(&'a self, number: u16, name: &'a str) -> &'a str {
-        if name == moved(number) { self.0.get(&number).map_or(name, String::as_str) } else { name }
+        if name == app_port_name(number) { self.0.get(&number).map_or(name, String::as_str) } else { name }
     }
 
-    /// What takes the names back to a container with these `ports`.
-    pub(crate) fn back(&self, ports: Option<&Value>) -> Renaming {
+    /// Returns the renaming that restores the names in a container with these `ports`.
+    pub(crate) fn restoring(&self, ports: Option<&Value>) -> Renaming {
         self.renaming(ports, |number, name, author| {
-            let from = moved(number);
+            let from = app_port_name(number);
             let to = if name == from { author } else { name };
             Rename { from, to: to.to_owned() }
         })
     }
 
-    /// What takes the names away from a container with these `ports`.
-    pub(crate) fn away(&self, ports: Option<&Value>) -> Renaming {
-        self.renaming(ports, |number, _, author| Rename { from: author.to_owned(), to: moved(number) })
+    /// Returns the renaming that takes the names from a container with these `ports`.
+    pub(crate) fn moving(&self, ports: Option<&Value>) -> Renaming {
+        self.renaming(ports, |number, _, author| Rename { from: author.to_owned(), to: app_port_name(number) })
     }
 
     fn renaming(&self, ports: Option<&Value>, rename: impl Fn(u16, &str, &str) -> Rename) -> Renaming {
@@ -88,12 +88,12 @@ impl PortNames {
     }
 }
 
-/// What an app's port is called whose name has moved: at most 9 of the 15 characters that there are.
-pub(crate) fn moved(number: u16) -> String {
+/// Returns the name of an app's port whose own has moved: at most 9 of the 15 characters that Kubernetes allows.
+pub(crate) fn app_port_name(number: u16) -> String {
     format!("app-{number}")
 }
 
-/// New names for ports of one container, by number.
+/// New names for the ports of one container, by number.
 pub(crate) struct Renaming(BTreeMap<u16, Rename>);
 
 struct Rename {
@@ -102,7 +102,7 @@ struct Rename {
 }
 
 impl Renaming {
-    /// The container's `ports` with their new names.
+    /// Returns the container's `ports` with their new names.
     pub(crate) fn ports(&self, ports: Option<&Value>) -> Option<Value> {
         let mut ports = ports?.clone();
         for port in ports.as_array_mut().into_iter().flatten().filter(|port| is_tcp(port)) {
@@ -115,12 +115,12 @@ impl Renaming {
         Some(ports)
     }
 
-    /// Whether a port of this name gets another.
+    /// Returns whether a port with this name gets another.
     pub(crate) fn renames(&self, name: &str) -> bool {
         self.0.values().any(|rename| rename.from == name)
     }
 
-    /// A probe or hook whose handler goes by the new names.
+    /// Returns a probe or hook with the new names.
     pub(crate) fn handler(&self, holder: &Value) -> Value {
         let mut holder = holder.clone();
         for kind in ["httpGet", "tcpSocket"] {
@@ -160,30 +160,30 @@ mod tests {
         ]);
         let probe = json!({"periodSeconds": 3, "httpGet": {"port": "http", "path": "/"}});
         let hook = json!({"tcpSocket": {"port": "http"}});
-        let away = names().away(Some(&ports));
-        let moved = [away.ports(Some(&ports)).unwrap(), away.handler(&probe), away.handler(&hook)];
-        assert_eq!(moved[0][0], json!({"containerPort": 8080, "name": "app-8080", "protocol": "TCP"}));
-        assert_eq!(moved[0].as_array().unwrap()[1..], ports.as_array().unwrap()[1..]);
-        assert_eq!(moved[1]["httpGet"]["port"], "app-8080");
-        assert_eq!(moved[2]["tcpSocket"]["port"], "app-8080");
-        let back = names().back(Some(&moved[0]));
-        assert_eq!(back.ports(Some(&moved[0])).unwrap().to_string(), ports.to_string());
-        assert_eq!(back.handler(&moved[1]).to_string(), probe.to_string());
-        assert_eq!(back.handler(&moved[2]).to_string(), hook.to_string());
+        let away = names().moving(Some(&ports));
+        let app_port_name = [away.ports(Some(&ports)).unwrap(), away.handler(&probe), away.handler(&hook)];
+        assert_eq!(app_port_name[0][0], json!({"containerPort": 8080, "name": "app-8080", "protocol": "TCP"}));
+        assert_eq!(app_port_name[0].as_array().unwrap()[1..], ports.as_array().unwrap()[1..]);
+        assert_eq!(app_port_name[1]["httpGet"]["port"], "app-8080");
+        assert_eq!(app_port_name[2]["tcpSocket"]["port"], "app-8080");
+        let back = names().restoring(Some(&app_port_name[0]));
+        assert_eq!(back.ports(Some(&app_port_name[0])).unwrap().to_string(), ports.to_string());
+        assert_eq!(back.handler(&app_port_name[1]).to_string(), probe.to_string());
+        assert_eq!(back.handler(&app_port_name[2]).to_string(), hook.to_string());
     }
 
     #[test]
-    fn what_others_have_written_since_stays() {
+    fn later_edits_stay() {
         for name in ["http", "web", "app-9090"] {
             let ports = json!([{"name": name, "containerPort": 8080}]);
-            let back = names().back(Some(&ports));
+            let back = names().restoring(Some(&ports));
             assert_eq!(back.ports(Some(&ports)), Some(ports.clone()));
-            // A probe of ours goes by the name that there is now.
+            // A probe that we renamed follows the present name.
             let probe = json!({"tcpSocket": {"port": "app-8080"}});
             assert_eq!(back.handler(&probe), json!({"tcpSocket": {"port": name}}));
         }
         let ports = json!([{"name": "app-7000", "containerPort": 7000}, {"containerPort": 8080}]);
-        assert_eq!(names().back(Some(&ports)).ports(Some(&ports)), Some(ports));
+        assert_eq!(names().restoring(Some(&ports)).ports(Some(&ports)), Some(ports));
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Amounts of CPU and memory as Kubernetes writes them.
+//! Quantities of CPU and memory, as Kubernetes writes them.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// An amount of a resource, in thousandths of its unit: a CPU, or a byte.
+/// A quantity of a resource (`resource.Quantity`), in thousandths of its unit: a CPU, or a byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Amount(u64);
+pub struct Quantity(u64);
 
-/// A resource that containers ask for.
+/// A resource that containers request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     /// CPU time.
@@ -17,14 +17,14 @@ pub enum Resource {
     Memory,
 }
 
-/// The suffixes of a `resource.Quantity`, by what they multiply with.
+/// Binary suffixes of a `resource.Quantity`, as powers of two.
 const BINARY: &[(&str, u32)] = &[("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
-/// Decimal ones, as powers of ten of a thousandth.
+/// Decimal suffixes, as powers of ten of a thousandth.
 const DECIMAL: &[(&str, i32)] =
     &[("n", -6), ("u", -3), ("m", 0), ("k", 6), ("M", 9), ("G", 12), ("T", 15), ("P", 18), ("E", 21), ("", 3)];
 
-impl Amount {
-    /// Nothing.
+impl Quantity {
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
     pub(crate) const fn of_millicpus(millicpus: u32) -> Self {
@@ -35,10 +35,10 @@ impl Amount {
         Self(mebibytes as u64 * 1024 * 1024 * 1000)
     }
 
-    /// The amount that a member of `requests`, `limits` or `hard` has; `None` where it is none.
+    /// Reads a value of `requests`, `limits` or `hard`; `None` if it is not a quantity.
     ///
-    /// Parts of a thousandth count as a whole one, as they do where API servers compare. What is too large for a number is the
-    /// largest.
+    /// A fraction of a thousandth is rounded up, as API servers do before they compare. A value that is too large is
+    /// `u64::MAX`.
     pub(crate) fn of(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Self::parse(text),
@@ -55,7 +55,7 @@ impl Amount {
         if whole.is_empty() && part.is_empty() || part.contains('.') {
             return None;
         }
-        // Trailing zeros of the part say nothing and would count as digits.
+        // Trailing zeros of the fraction would count as digits.
         let part = part.trim_end_matches('0');
         let mantissa = format!("{whole}{part}");
         let mantissa = mantissa.trim_start_matches('0');
@@ -75,7 +75,7 @@ impl Amount {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// Zero where `other` is more.
+    /// Saturates at zero.
     pub(crate) fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -84,29 +84,29 @@ impl Amount {
         Self(self.0.saturating_mul(replicas))
     }
 
-    /// So many times the amount; parts are dropped.
+    /// Returns the quantity multiplied by the ratio, rounded down.
     pub(crate) fn times(self, ratio: Ratio) -> Self {
         Self(u64::try_from(u128::from(self.0) * u128::from(ratio.0.0) / 1000).unwrap_or(u64::MAX))
     }
 
-    /// The least amount that is this one when taken so many times.
+    /// Returns the smallest quantity that is at least this one when multiplied by the ratio.
     pub(crate) fn divided(self, ratio: Ratio) -> Self {
         let ratio = u128::from(ratio.0.0.max(1));
         Self(u64::try_from((u128::from(self.0) * 1000).div_ceil(ratio)).unwrap_or(u64::MAX))
     }
 
-    /// A whole number of MiB for memory, or what is nearest; for CPU the same.
+    /// Rounds memory up to a whole number of MiB; CPU stays.
     pub(crate) fn rounded_up(self, resource: Resource) -> Self {
         let step = resource.step();
         Self(self.0.div_ceil(step).saturating_mul(step))
     }
 
-    /// The same, never above this amount.
+    /// Rounds memory down to a whole number of MiB; CPU stays.
     pub(crate) fn rounded_down(self, resource: Resource) -> Self {
         Self(self.0 - self.0 % resource.step())
     }
 
-    /// As it is written in a manifest.
+    /// Returns the text for a manifest.
     pub(crate) fn written(self, resource: Resource) -> String {
         match resource {
             Resource::Cpu if self.0.is_multiple_of(1000) => (self.0 / 1000).to_string(),
@@ -122,7 +122,7 @@ impl Amount {
 }
 
 impl Resource {
-    /// Both.
+    /// All resources.
     pub const ALL: [Self; 2] = [Self::Cpu, Self::Memory];
 
     /// Its name in manifests.
@@ -133,11 +133,11 @@ impl Resource {
         }
     }
 
-    /// The least amount that can be asked for.
-    pub(crate) const fn unit(self) -> Amount {
+    /// The smallest request above zero.
+    pub(crate) const fn unit(self) -> Quantity {
         match self {
-            Self::Cpu => Amount(1),
-            Self::Memory => Amount(1000),
+            Self::Cpu => Quantity(1),
+            Self::Memory => Quantity(1000),
         }
     }
 
@@ -155,11 +155,11 @@ impl fmt::Display for Resource {
     }
 }
 
-/// How many times a request a limit may be.
+/// The ratio of a limit to its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ratio(pub(crate) Amount);
+pub(crate) struct Ratio(pub(crate) Quantity);
 
-/// The power of ten of a thousandth that a decimal suffix or exponent means.
+/// Returns the power of ten of a thousandth that a decimal suffix or an exponent stands for.
 fn exponent(suffix: &str) -> Option<i32> {
     if let Some((_, power)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
         return Some(*power);
@@ -172,8 +172,8 @@ fn known(suffix: &str) -> bool {
     BINARY.iter().any(|(name, _)| *name == suffix) || exponent(suffix).is_some()
 }
 
-/// `mantissa` times ten to the `power`, rounded up.
-fn scaled(mantissa: u128, power: i32) -> Amount {
+/// Returns `mantissa` times ten to the `power`, rounded up.
+fn scaled(mantissa: u128, power: i32) -> Quantity {
     let factor = 10u128.checked_pow(power.unsigned_abs());
     let thousandths = match factor {
         Some(factor) if power < 0 => mantissa.div_ceil(factor),
@@ -181,7 +181,7 @@ fn scaled(mantissa: u128, power: i32) -> Amount {
         Some(factor) => mantissa.saturating_mul(factor),
         None => u128::MAX,
     };
-    Amount(u64::try_from(thousandths).unwrap_or(u64::MAX))
+    Quantity(u64::try_from(thousandths).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
             (json!(null), None),
             (json!({}), None),
         ] {
-            assert_eq!(Amount::of(&value), thousandths.map(Amount), "{value}");
+            assert_eq!(Quantity::of(&value), thousandths.map(Quantity), "{value}");
         }
     }
 
@@ -240,25 +240,25 @@ mod tests {
             ("100M", Resource::Memory, "100000000"),
             ("0", Resource::Memory, "0"),
         ] {
-            assert_eq!(Amount::parse(text).unwrap().written(resource), written, "{text}");
+            assert_eq!(Quantity::parse(text).unwrap().written(resource), written, "{text}");
         }
     }
 
     #[test]
     fn a_ratio_holds_both_ways() {
-        let ratio = |text: &str| Ratio(Amount::parse(text).unwrap());
-        assert_eq!(Amount(10).times(ratio("10")), Amount(100));
-        assert_eq!(Amount(10).times(ratio("1.5")), Amount(15));
-        assert_eq!(Amount(100).divided(ratio("3")), Amount(34));
-        assert!(Amount(100).divided(ratio("3")).times(ratio("3")) >= Amount(100));
-        assert_eq!(Amount(7).divided(ratio("0")), Amount(7000));
+        let ratio = |text: &str| Ratio(Quantity::parse(text).unwrap());
+        assert_eq!(Quantity(10).times(ratio("10")), Quantity(100));
+        assert_eq!(Quantity(10).times(ratio("1.5")), Quantity(15));
+        assert_eq!(Quantity(100).divided(ratio("3")), Quantity(34));
+        assert!(Quantity(100).divided(ratio("3")).times(ratio("3")) >= Quantity(100));
+        assert_eq!(Quantity(7).divided(ratio("0")), Quantity(7000));
     }
 
     #[test]
     fn memory_comes_in_mebibytes() {
-        let memory = Amount::parse("100M").unwrap();
+        let memory = Quantity::parse("100M").unwrap();
         assert_eq!(memory.rounded_down(Resource::Memory).written(Resource::Memory), "95Mi");
         assert_eq!(memory.rounded_up(Resource::Memory).written(Resource::Memory), "96Mi");
-        assert_eq!(Amount(7).rounded_up(Resource::Cpu), Amount(7));
+        assert_eq!(Quantity(7).rounded_up(Resource::Cpu), Quantity(7));
     }
 }

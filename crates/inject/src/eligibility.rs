@@ -1,4 +1,4 @@
-//! Whether a pod can have the proxy at all, whichever of its ports are taken.
+//! Whether a pod can have the proxy, whichever ports are intercepted.
 
 use crate::entry::List;
 use crate::mesh;
@@ -6,7 +6,7 @@ use crate::namespace::NamespaceFacts;
 use crate::pod::Pod;
 use crate::skip::SkipReason;
 
-/// The first reason against it; `namespace` is `None` where nothing is known of it.
+/// Returns the first reason against it; `namespace` is `None` if nothing is known about it.
 pub(crate) fn check(pod: &Pod, namespace: Option<&NamespaceFacts>) -> Result<(), SkipReason> {
     if pod.host_network {
         return Err(SkipReason::HostNetwork);
@@ -32,8 +32,8 @@ mod tests {
 
     use super::*;
     use crate::entry::Origin;
-    use crate::names::PortNames;
     use crate::node::Node;
+    use crate::port_names::PortNames;
 
     #[track_caller]
     fn assert_checks(metadata: &Value, spec: &Value, namespace: Option<&NamespaceFacts>, reason: Option<SkipReason>) {
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pod_must_not_be() {
+    fn pods_that_cannot_have_the_proxy() {
         for (spec, reason) in [
             (json!({}), None),
             (json!({"hostNetwork": false, "os": {"name": "linux"}}), None),
