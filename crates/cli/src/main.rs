@@ -10,10 +10,10 @@ mod demo;
 mod exit;
 mod inject;
 mod manifests;
-#[allow(dead_code, reason = "read by the subcommands that look at pods")]
 mod pod_metrics;
 mod reference;
 mod simulate;
+mod status;
 mod version;
 
 use std::process::ExitCode;
@@ -40,6 +40,7 @@ enum Command {
     Inject(inject::InjectArgs),
     Uninject(inject::UninjectArgs),
     Check(check::Args),
+    Status(status::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
     #[command(alias = "completions")]
@@ -60,6 +61,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
         Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Completion(args) => completion::run(&args),
