@@ -4,25 +4,26 @@ use json_patch::Patch;
 use serde_json::Value;
 use settings::{BalanceSettings, Faults, Layer, STATUS_KEY, WorkloadSettings};
 
-use crate::balance;
-use crate::entry::Origin;
+use crate::additions::entry::Origin;
+use crate::additions::plan::Plan;
+use crate::additions::previous::PreviousInjection;
 use crate::fields::Fields;
-use crate::inject_fields::injected;
+use crate::fields::inject::injected;
+use crate::fields::patch;
+use crate::fields::size;
 use crate::installation::Installation;
-use crate::interception;
-use crate::kind::WorkloadKind;
+use crate::json::node::{Node, Unreadable};
 use crate::namespace::NamespaceFacts;
-use crate::node::{Node, Unreadable};
 use crate::outcome::Outcome;
-use crate::owner;
-use crate::patch;
-use crate::plan::Plan;
-use crate::pod::{Pod, string_map};
-use crate::previous::PreviousInjection;
-use crate::refusal::Refusal;
-use crate::report::Note;
-use crate::size;
-use crate::skip::SkipReason;
+use crate::outcome::refusal::Refusal;
+use crate::outcome::report::Note;
+use crate::outcome::skip::SkipReason;
+use crate::planning::balance;
+use crate::planning::interception;
+use crate::planning::plan;
+use crate::pod::Pod;
+use crate::workload::kind::WorkloadKind;
+use crate::workload::owner;
 
 /// Decides what to do to `workload`, the JSON of an object of this `kind`.
 ///
@@ -55,8 +56,8 @@ fn decide(
 ) -> Result<Outcome, Unreadable> {
     let root = Node::root(workload);
     let template = root.path(kind.template())?;
-    let own = string_map(&root.path(&["metadata", "annotations"])?)?;
-    let of_template = string_map(&template.path(&["metadata", "annotations"])?)?;
+    let own = root.path(&["metadata", "annotations"])?.string_map()?;
+    let of_template = template.path(&["metadata", "annotations"])?.string_map()?;
     let mut layers = vec![Layer::Installation(&installation.defaults)];
     layers.extend(namespace.map(|facts| Layer::Namespace(&facts.annotations)));
     layers.push(Layer::Workload(&own));
@@ -122,7 +123,7 @@ impl Template {
             interception::choose(&settings, namespace, &self.pod, !self.previous.names.is_empty())?;
         // Quotas already count the proxies of pods that have one.
         let new_replicas = if self.previous.record.is_none() { replicas } else { 0 };
-        let mut plan = Plan::make(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
+        let mut plan = plan::plan(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
         plan.notes.splice(..0, unbalanced.into_iter().chain(note));
         plan.proxy.balance = balance;
         // An unknown namespace must not roll a workload into pods that the namespace refuses.

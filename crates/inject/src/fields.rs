@@ -4,17 +4,25 @@
 //! the author wrote, and not on the state of the object: fresh, edited, or partly reverted by a `kubectl apply`.
 
 mod container;
+pub(crate) mod handler;
+pub(crate) mod inject;
+pub(crate) mod patch;
+pub(crate) mod pre_stop;
+pub(crate) mod probe;
+mod probe_rewrite;
+pub(crate) mod size;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use settings::STATUS_KEY;
 
-use crate::container::PROXY_CONTAINER;
-use crate::empty_form::set_or_remove;
-use crate::entry::{List, Origin, name};
-use crate::label;
-use crate::node::{Node, Unreadable};
+use crate::additions::container::PROXY_CONTAINER;
+use crate::additions::entry::{List, Origin};
+use crate::additions::label;
+use crate::additions::previous::PreviousInjection;
+use crate::json::empty_form::{object, set_or_remove};
+use crate::json::named::name;
+use crate::json::node::{Node, Unreadable};
 use crate::pod::{Pod, is_sidecar_of_others};
-use crate::previous::PreviousInjection;
 
 pub(crate) use container::{ContainerFields, Place};
 
@@ -118,9 +126,4 @@ fn without_label_and_status(metadata: Option<&Value>, previous: &PreviousInjecti
         return previous.empty_forms().or_empty(METADATA, left);
     }
     Some(Value::Object(left))
-}
-
-/// Returns a copy of an object, empty if it is absent.
-pub(crate) fn object(value: Option<&Value>) -> Map<String, Value> {
-    value.and_then(Value::as_object).cloned().unwrap_or_default()
 }

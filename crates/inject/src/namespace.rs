@@ -1,10 +1,11 @@
 //! What injection reads of a workload's namespace.
 
+pub(crate) mod mesh;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::constraints::ResourceConstraints;
-use crate::mesh;
+use crate::resources::constraints::ResourceConstraints;
 
 /// The label of Pod Security admission (KEP-2579).
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
@@ -58,6 +59,10 @@ impl NamespaceFacts {
             assigns_users,
             constraints: ResourceConstraints::default(),
         }
+    }
+
+    pub(crate) fn metadata(&self) -> mesh::Metadata<'_> {
+        mesh::Metadata { labels: &self.labels, annotations: &self.annotations }
     }
 }
 

@@ -1,11 +1,15 @@
 //! What injection decides about a workload.
 
+pub(crate) mod refusal;
+pub(crate) mod report;
+pub(crate) mod skip;
+
 use json_patch::Patch;
 use settings::Faults;
 
-use crate::node::Unreadable;
-use crate::report::{Report, warning};
-use crate::skip::SkipReason;
+use crate::json::node::Unreadable;
+use crate::outcome::report::{Report, warning};
+use crate::outcome::skip::SkipReason;
 
 /// The most faults that warnings list.
 const MAX_FAULTS: usize = 20;

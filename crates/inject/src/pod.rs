@@ -1,14 +1,15 @@
 //! What injection reads of a pod template. Our own containers and volumes are left out.
 
+mod windows;
+
 use std::collections::BTreeMap;
 
-use crate::constraints::Constraints;
-use crate::entry::{List, Origin};
-use crate::fit::Requirements;
-use crate::node::{Node, Unreadable};
-use crate::port_names::PortNames;
-use crate::quantity::{Quantity, Resource};
-use crate::windows;
+use crate::additions::entry::{List, Origin};
+use crate::json::node::{Node, Unreadable};
+use crate::proxy_ports::port_names::PortNames;
+use crate::resources::constraints::Constraints;
+use crate::resources::quantity::{Quantity, Resource};
+use crate::resources::requirements::Requirements;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
@@ -97,8 +98,8 @@ impl Pod {
             host_network: spec.member("hostNetwork")?.is_true()?,
             windows: windows::is_required(&spec)?,
             runtime_class: spec.member("runtimeClassName")?.text()?.map(str::to_owned),
-            labels: string_map(&metadata.member("labels")?)?,
-            annotations: string_map(&metadata.member("annotations")?)?,
+            labels: metadata.member("labels")?.string_map()?,
+            annotations: metadata.member("annotations")?.string_map()?,
             grace_period_seconds: spec
                 .member("terminationGracePeriodSeconds")?
                 .whole_number()?
@@ -193,17 +194,6 @@ fn is_ours(list: List, node: &Node<'_>, origin: Origin) -> bool {
     node.raw().is_some_and(|entry| list.is_ours(entry, origin))
 }
 
-/// Returns the annotations or labels of an object.
-pub(crate) fn string_map(node: &Node<'_>) -> Result<BTreeMap<String, String>, Unreadable> {
-    let mut string_map = BTreeMap::new();
-    for key in node.object()?.into_iter().flat_map(serde_json::Map::keys) {
-        let value = node.member(key)?;
-        // The API server treats null as an empty string.
-        string_map.insert(key.clone(), value.text()?.unwrap_or_default().to_owned());
-    }
-    Ok(string_map)
-}
-
 /// Reads `resources`.
 fn requirements(resources: &Node<'_>) -> Result<[Requirements; 2], Unreadable> {
     let mut requirements = [Requirements::default(); 2];
@@ -282,5 +272,28 @@ mod tests {
         ] {
             assert_eq!(read(&json!({"spec": spec})).err().as_deref(), Some(error));
         }
+    }
+
+    #[test]
+    fn the_sum_counts_sidecars_and_the_largest_init_container() {
+        let container = |name: &str, cpu: &str| json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
+        let mut sidecar = container("log", "50m");
+        sidecar["restartPolicy"] = json!("Always");
+        let init = |big: &str| {
+            json!({
+                "containers": [container("web", "100m"), {"name": "none"}],
+                "initContainers": [container("first", "400m"), sidecar, container("big", big)],
+            })
+        };
+        let sum = |spec: &Value| read_spec(spec).total(Resource::Cpu, &Constraints::default());
+        let cpu = |text: &str| Requirements { request: Quantity::of(&json!(text)), limit: None };
+        assert_eq!(sum(&init("200m")), cpu("400m"));
+        assert_eq!(sum(&init("600m")), cpu("650m"));
+        let by_default = Constraints { default_request: Quantity::of(&json!("1")), ..Constraints::default() };
+        assert_eq!(read_spec(&init("200m")).total(Resource::Cpu, &by_default).request, Quantity::of(&json!("1150m")));
+    }
+
+    fn read_spec(spec: &Value) -> Pod {
+        read(&json!({"spec": spec})).unwrap()
     }
 }

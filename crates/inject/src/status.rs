@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::empty_form::EmptyForms;
-use crate::port_names::PortNames;
+use crate::json::empty_form::EmptyForms;
+use crate::proxy_ports::port_names::PortNames;
 
 /// The version of the annotation's format. Records of another version are ignored.
 const VERSION: u32 = 1;

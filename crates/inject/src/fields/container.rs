@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use crate::empty_form::set_or_remove;
-use crate::handler;
-use crate::node::{Node, Unreadable};
+use crate::additions::previous::PreviousInjection;
+use crate::fields::handler;
+use crate::fields::pre_stop;
+use crate::fields::probe;
+use crate::fields::probe_rewrite::ProbeRewrite;
+use crate::json::empty_form::set_or_remove;
+use crate::json::node::{Node, Unreadable};
 use crate::pod::Container;
-use crate::port_names::{PortNames, Renaming};
-use crate::pre_stop;
-use crate::previous::PreviousInjection;
-use crate::probe;
-use crate::probe_ports::ProbePorts;
-use crate::probe_rewrite::ProbeRewrite;
+use crate::proxy_ports::port_names::{PortNames, Renaming};
+use crate::proxy_ports::probe_ports::ProbePorts;
 use crate::status::Record;
 
 /// The list that a container is in.

@@ -1,0 +1,101 @@
+//! Lists of a pod's `spec` with our entries in them, and without.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::additions::container;
+use crate::additions::entry::{Entry, List, Origin};
+use crate::additions::plan::Plan;
+use crate::additions::update;
+use crate::additions::volume;
+use crate::json::empty_form::EmptyForms;
+use crate::json::named::name;
+use crate::status::Record;
+
+impl List {
+    /// Every entry that injection can add to the list, in the order in which they stand in it.
+    pub(crate) const fn additions(self) -> &'static [Entry] {
+        match self {
+            Self::InitContainers => container::ADDITIONS,
+            Self::Volumes => volume::ADDITIONS,
+        }
+    }
+
+    /// Whether an entry of the list was injected.
+    pub(crate) fn is_ours(self, entry: &Value, origin: Origin) -> bool {
+        self.additions().iter().any(|addition| addition.is(entry, origin))
+    }
+
+    /// Returns the entries for a plan.
+    pub(crate) fn wanted(self, plan: &Plan) -> Vec<Value> {
+        self.additions().iter().filter_map(|addition| (addition.wanted)(plan)).collect()
+    }
+
+    /// Returns the list without our entries.
+    pub(crate) fn restored(self, list: Option<&Value>, empty_forms: &EmptyForms, origin: Origin) -> Option<Value> {
+        let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let others: Vec<Value> = entries.iter().filter(|entry| !self.is_ours(entry, origin)).cloned().collect();
+        if others.len() == entries.len() {
+            return list.cloned();
+        }
+        if others.is_empty() { empty_forms.form(self.field()).value(others.into()) } else { Some(others.into()) }
+    }
+
+    /// Returns the list with our entries up to date; `author` is the list without them.
+    ///
+    /// Entries that are there keep their places. Others come before the next of ours, or at the end. Entries that are no longer wanted go.
+    pub(crate) fn injected(
+        self,
+        now: Option<&Value>,
+        author: Option<&Value>,
+        plan: &Plan,
+        origin: Origin,
+        record: Option<&Record>,
+    ) -> Option<Value> {
+        let wanted = self.wanted(plan);
+        if wanted.is_empty() {
+            return author.cloned();
+        }
+        let is_ours = |entry: &Value| self.is_ours(entry, origin);
+        let mut list = now.and_then(Value::as_array).cloned().unwrap_or_default();
+        list.retain(|entry| !is_ours(entry) || wanted.iter().any(|wanted| name(wanted) == name(entry)));
+        let followers = self.followers(plan);
+        let follows = |entry: &Value| !is_ours(entry) && name(entry).is_some_and(|name| followers.contains(name));
+        if list.iter().skip_while(|entry| !follows(entry)).any(is_ours) {
+            let (ours, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(is_ours);
+            list = others;
+            let first = list.iter().position(follows).unwrap_or(list.len());
+            list.splice(first..first, ours);
+        }
+        let mut next = list.iter().position(follows).unwrap_or(list.len());
+        for wanted in wanted.iter().rev() {
+            match list.iter().position(|entry| is_ours(entry) && name(entry) == name(wanted)) {
+                Some(place) => {
+                    list[place] = self.updated(&list[place], wanted, record);
+                    next = place;
+                }
+                None => list.insert(next, wanted.clone()),
+            }
+        }
+        Some(list.into())
+    }
+
+    fn updated(self, now: &Value, wanted: &Value, record: Option<&Record>) -> Value {
+        match self {
+            Self::InitContainers => update::updated(now, wanted, record),
+            Self::Volumes => update::updated_volume(now, wanted),
+        }
+    }
+
+    /// The names of the entries that none of ours may follow.
+    ///
+    /// A native sidecar that serves an intercepted port would start before there is a proxy, and its startup probe could not pass.
+    fn followers(self, plan: &Plan) -> &BTreeSet<String> {
+        const NONE: &BTreeSet<String> = &BTreeSet::new();
+        match self {
+            Self::InitContainers => &plan.serving_sidecars,
+            Self::Volumes => NONE,
+        }
+    }
+}

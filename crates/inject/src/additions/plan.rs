@@ -1,0 +1,99 @@
+//! What an injection will do, before any JSON is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+
+use settings::{
+    AppAddress, Interception, ProxyProtocol, ProxySettings, RedirectSettings, Route, Routes, SecretName, Sidecar,
+};
+
+use crate::outcome::report::{Note, Report};
+use crate::proxy_ports::port_names::{Listener, PortNames};
+use crate::proxy_ports::probe_ports::ProbePorts;
+use crate::resources::requirements::Resources;
+
+/// What an injection will do.
+pub(crate) struct Plan {
+    /// The intercepted app ports.
+    pub(crate) ports: BTreeSet<u16>,
+    pub(crate) interception: InterceptionPlan,
+    pub(crate) proxy: ProxySettings,
+    pub(crate) sidecar: Sidecar,
+    /// The resources of both containers.
+    pub(crate) resources: Resources,
+    /// The Secret with the certificate with which the proxy terminates TLS.
+    pub(crate) tls_secret: Option<SecretName>,
+    /// The containers that are held during the drain, each with the proxy's port that its hook calls.
+    pub(crate) held: BTreeMap<String, u16>,
+    /// Native sidecars that are not ours and serve an intercepted port. Their startup probes may need the proxy, which
+    /// therefore comes before them.
+    pub(crate) serving_sidecars: BTreeSet<String>,
+    /// Whether the proxy's container sets its user. On OpenShift the namespace assigns it.
+    pub(crate) has_own_user: bool,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// How connections reach the proxy.
+pub(crate) enum InterceptionPlan {
+    /// nftables rules redirect them. The rules also forward rewritten probes to the app.
+    Redirect(RedirectSettings, ProbePorts),
+    /// The names of the app's ports are on the proxy's ports.
+    NamedPort(PortNames),
+}
+
+impl Plan {
+    /// Returns whether the app expects a header on each connection that only the proxy writes.
+    pub(crate) fn begins_with_header(&self) -> bool {
+        match self.proxy.proxy_protocol {
+            ProxyProtocol::V1 | ProxyProtocol::V2 => true,
+            ProxyProtocol::Off => false,
+        }
+    }
+
+    pub(crate) fn report(self) -> Report {
+        let interception = match self.interception {
+            InterceptionPlan::Redirect(..) => Interception::Redirect,
+            InterceptionPlan::NamedPort(_) => Interception::NamedPort,
+        };
+        Report { ports: self.ports, interception, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
+    }
+}
+
+impl InterceptionPlan {
+    /// Returns the ports that bypass the proxy for probes, each with the app's port.
+    pub(crate) fn probes(&self) -> BTreeMap<u16, u16> {
+        match self {
+            Self::Redirect(settings, _) => settings.probes.clone(),
+            Self::NamedPort(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Returns the port names that move to the proxy.
+    pub(crate) fn names(&self) -> PortNames {
+        match self {
+            Self::Redirect(..) => PortNames::default(),
+            Self::NamedPort(names) => names.clone(),
+        }
+    }
+
+    /// Returns the proxy's ports that have names of the app's.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
+        let names = match self {
+            Self::Redirect(..) => None,
+            Self::NamedPort(names) => Some(names),
+        };
+        names.into_iter().flat_map(PortNames::listeners)
+    }
+
+    /// Returns the fixed routes; `None` if the proxy asks the kernel for each connection.
+    pub(crate) fn routes(&self) -> Option<Routes> {
+        let route = |listener: Listener<'_>| Route {
+            listen: (Ipv6Addr::UNSPECIFIED, listener.port).into(),
+            app: AppAddress::OfPod(listener.app),
+        };
+        match self {
+            Self::Redirect(..) => None,
+            Self::NamedPort(_) => Some(Routes::Fixed(self.listeners().map(route).collect())),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What an earlier injection left in a pod template.
+
+use serde_json::Value;
+use settings::{BalanceKeys, OptionSpec, ProxyOption, STATUS_KEY};
+
+use crate::additions::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
+use crate::additions::entry::{List, Origin};
+use crate::json::empty_form::EmptyForms;
+use crate::json::named::{self, name};
+use crate::json::node::{Node, Unreadable};
+use crate::proxy_ports::port_names::PortNames;
+use crate::proxy_ports::probe_ports::ProbePorts;
+use crate::status::Record;
+
+/// What an earlier injection left in a pod template.
+pub(crate) struct PreviousInjection {
+    pub(crate) origin: Origin,
+    /// `None` if there is none, or it is not readable.
+    pub(crate) record: Option<Record>,
+    /// The port names that have moved to the proxy.
+    pub(crate) names: PortNames,
+    /// The ports by which TCP probes bypass the proxy.
+    pub(crate) probes: ProbePorts,
+    /// The keys by which the proxy knows a balancer.
+    pub(crate) balance_keys: Option<BalanceKeys>,
+    /// Whether the proxy's container sets its user; true if there was none.
+    pub(crate) has_own_user: bool,
+    empty_forms: EmptyForms,
+}
+
+impl PreviousInjection {
+    pub(crate) fn read(template: &Node<'_>) -> Result<Self, Unreadable> {
+        let annotations = template.path(&["metadata", "annotations"])?.string_map()?;
+        let status = annotations.get(STATUS_KEY);
+        let origin = if status.is_some() { Origin::Recorded } else { Origin::Guessed };
+        let record = status.and_then(|status| Record::parse(status));
+        let container = |name| container(template, name, origin);
+        let names = match &record {
+            Some(record) => record.names.clone(),
+            None => container(PROXY_CONTAINER)?.map(PortNames::of_proxy).unwrap_or_default(),
+        };
+        let probes = container(REDIRECT_CONTAINER)?.map(ProbePorts::of_redirect).unwrap_or_default();
+        let balance_keys = container(PROXY_CONTAINER)?.and_then(keys_of_proxy);
+        let user = container(PROXY_CONTAINER)?.map(|proxy| proxy.pointer("/securityContext/runAsUser").is_some());
+        let empty_forms = record.as_ref().map(|record| record.empty_forms.clone()).unwrap_or_default();
+        Ok(Self { origin, record, names, probes, balance_keys, has_own_user: user.unwrap_or(true), empty_forms })
+    }
+
+    /// Returns the fields that were null or empty rather than absent.
+    pub(crate) fn empty_forms(&self) -> &EmptyForms {
+        &self.empty_forms
+    }
+}
+
+/// Returns the injected container with this name, if the pod template has it.
+fn container<'a>(template: &Node<'a>, called: &str, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
+    let list = List::InitContainers;
+    let entries = template.path(&["spec", list.field()])?.items()?;
+    let is_it = |entry: &&Value| name(entry) == Some(called) && list.is_ours(entry, origin);
+    Ok(entries.iter().filter_map(Node::raw).find(is_it))
+}
+
+/// Returns the keys that the injected `proxy` has.
+fn keys_of_proxy(proxy: &Value) -> Option<BalanceKeys> {
+    named::variable(proxy, ProxyOption::BalanceKeys.env())?.parse().ok()
+}

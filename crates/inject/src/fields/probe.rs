@@ -1,0 +1,195 @@
+//! Probes that open a TCP connection, and what earlier versions replaced them by.
+//!
+//! Under interception redirect, those versions replaced such a probe by an HTTP request to the proxy, which then
+//! dialled the app. So its kind was not the author's, and the API server refused a `kubectl apply` that no webhook
+//! reviewed, for two handlers. Today the probe [keeps its kind](crate::fields::probe_rewrite); probes of earlier versions are
+//! still recognised and restored.
+
+use serde_json::{Map, Value, json};
+
+use crate::fields::handler;
+use crate::pod::Container;
+
+/// The admin endpoint that dialled an app port for earlier versions.
+const PATH: &str = "/probe/tcp/";
+const TCP_SOCKET: &str = "tcpSocket";
+const HTTP_GET: &str = "httpGet";
+
+/// The fields of a container that hold a probe.
+pub(crate) const KINDS: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+
+/// Returns the probe as its author wrote it; `recorded` is the `tcpSocket` that was replaced.
+pub(crate) fn restored(probe: &Value, recorded: Option<&Value>) -> Value {
+    let Some((members, port)) = probe.as_object().and_then(|members| Some((members, port_of_ours(members)?))) else {
+        return if recorded.is_some() { without_path_of_ours(probe) } else { probe.clone() };
+    };
+    if handler::has_other_handler(members, HTTP_GET) {
+        return Value::Object(handler::without(members, HTTP_GET));
+    }
+    let dialled_port = recorded.filter(|recorded| recorded.is_object()).cloned();
+    Value::Object(renamed(members, HTTP_GET, TCP_SOCKET, dialled_port.unwrap_or_else(|| json!({"port": port}))))
+}
+
+/// Returns the probe with one handler, if a `kubectl apply` has added the author's to ours: a handler that equals the
+/// `recorded` one goes, a new one stays.
+pub(crate) fn repaired(probe: &Value, recorded: Option<&Value>) -> Value {
+    let doubled = probe
+        .as_object()
+        .filter(|members| port_of_ours(members).is_some() && handler::has_other_handler(members, HTTP_GET));
+    let Some(members) = doubled else { return probe.clone() };
+    let was_replaced = recorded.is_some() && members.get(TCP_SOCKET) == recorded;
+    Value::Object(handler::without(members, if was_replaced { TCP_SOCKET } else { HTTP_GET }))
+}
+
+/// Returns the port that a TCP probe calls, if it is intercepted.
+pub(crate) fn dialled_port(probe: &Value, container: &Container, is_intercepted: impl Fn(u16) -> bool) -> Option<u16> {
+    let port = handler::port_here(probe.get(TCP_SOCKET)?, container)?;
+    let alone = !handler::has_other_handler(probe.as_object()?, TCP_SOCKET);
+    (alone && is_intercepted(port)).then_some(port)
+}
+
+/// Removes our path from an author's `httpGet` without one.
+fn without_path_of_ours(probe: &Value) -> Value {
+    let mut probe = probe.clone();
+    if let Some(Value::Object(ask)) = probe.get_mut(HTTP_GET) {
+        let path = ask.get("path").and_then(Value::as_str).and_then(|path| path.strip_prefix(PATH));
+        if path.is_some_and(|port| port.parse::<u16>().is_ok()) {
+            ask.shift_remove("path");
+        }
+    }
+    probe
+}
+
+/// Returns the port that a probe of an earlier version dials. Without the proxy it would fail, so it is nobody else's.
+fn port_of_ours(members: &Map<String, Value>) -> Option<u16> {
+    handler::admin_path(members)?.strip_prefix(PATH)?.parse().ok()
+}
+
+/// Returns the object with `value` under the name `to` in the place of `from`. A null under `to` changes places with
+/// it.
+fn renamed(members: &Map<String, Value>, from: &str, to: &str, value: Value) -> Map<String, Value> {
+    let mut renamed: Map<String, Value> = members.clone();
+    if members.contains_key(to) {
+        renamed.insert(from.to_owned(), Value::Null);
+        renamed.insert(to.to_owned(), value);
+        return renamed;
+    }
+    renamed.clear();
+    for (key, other) in members {
+        if key == from {
+            renamed.insert(to.to_owned(), value.clone());
+        } else {
+            renamed.insert(key.clone(), other.clone());
+        }
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::ADMIN_PORT;
+
+    use super::*;
+    use crate::pod::Port;
+
+    /// Returns the probe as an earlier version rewrote it.
+    fn asking(probe: &Value, port: u16) -> Value {
+        let ask = json!({"path": format!("{PATH}{port}"), "port": ADMIN_PORT, "scheme": "HTTP"});
+        Value::Object(renamed(probe.as_object().unwrap(), TCP_SOCKET, HTTP_GET, ask))
+    }
+
+    fn container() -> Container {
+        let http = Port { name: Some("http".to_owned()), number: 8080, tcp: true, on_host: false };
+        Container { name: "app".to_owned(), ports: vec![http], ..Container::default() }
+    }
+
+    #[test]
+    fn finds_tcp_probes_of_intercepted_ports() {
+        let is_intercepted = |port| port == 8080;
+        for (socket, port) in [
+            (json!({"port": 8080}), Some(8080)),
+            (json!({"port": "http"}), Some(8080)),
+            // Refused by the API server.
+            (json!({"port": "8080"}), None),
+            (json!({"port": 8080, "host": ""}), Some(8080)),
+            (json!({"port": 8080, "host": "db"}), None),
+            (json!({"port": 9090}), None),
+            (json!({"port": "other"}), None),
+            (json!({"port": null}), None),
+            (json!({}), None),
+        ] {
+            let probe = json!({"tcpSocket": socket});
+            assert_eq!(dialled_port(&probe, &container(), is_intercepted), port, "{probe}");
+        }
+        for probe in [
+            json!({"httpGet": {"port": 8080}}),
+            // Two handlers are the author's mistake.
+            json!({"tcpSocket": {"port": 8080}, "httpGet": {"port": 8080}}),
+        ] {
+            assert!(dialled_port(&probe, &container(), is_intercepted).is_none(), "{probe}");
+        }
+    }
+
+    #[test]
+    fn a_probe_comes_back_with_every_byte() {
+        for text in [
+            r#"{"initialDelaySeconds":3,"tcpSocket":{"port":"http"},"periodSeconds":7}"#,
+            r#"{"httpGet":null,"tcpSocket":{"port":8080},"periodSeconds":7}"#,
+        ] {
+            let probe: Value = serde_json::from_str(text).unwrap();
+            let asking = asking(&probe, 8080);
+            assert_eq!(asking["httpGet"], json!({"path": "/probe/tcp/8080", "port": 15211, "scheme": "HTTP"}));
+            assert_eq!(asking["periodSeconds"], 7);
+            assert!(!handler::has_other_handler(asking.as_object().unwrap(), "httpGet"));
+            assert_eq!(restored(&asking, probe.get("tcpSocket")).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_lost_record_costs_the_ports_name() {
+        let probe = asking(&json!({"tcpSocket": {"port": "http"}}), 8080);
+        for recorded in [None, Some(&json!("nonsense"))] {
+            assert_eq!(restored(&probe, recorded), json!({"tcpSocket": {"port": 8080}}));
+        }
+    }
+
+    #[test]
+    fn a_handler_beside_ours_wins() {
+        let mut probe = asking(&json!({"tcpSocket": {"port": 8080}, "periodSeconds": 7}), 8080);
+        probe["tcpSocket"] = json!({"port": 9090});
+        let own = json!({"tcpSocket": {"port": 9090}, "periodSeconds": 7});
+        assert_eq!(restored(&probe, Some(&json!({"port": 8080}))), own);
+    }
+
+    #[test]
+    fn one_handler_is_left() {
+        let recorded = json!({"port": "http"});
+        let ours = asking(&json!({"tcpSocket": recorded}), 8080);
+        let beside = |kind: &str, handler: &Value| {
+            let mut both = ours.clone();
+            both[kind] = handler.clone();
+            both
+        };
+        let new = json!({"port": 9090});
+        let command = json!({"command": ["true"]});
+        assert_eq!(repaired(&ours, Some(&recorded)), ours);
+        assert_eq!(repaired(&beside("tcpSocket", &recorded), Some(&recorded)), ours);
+        assert_eq!(repaired(&beside("tcpSocket", &new), Some(&recorded)), json!({"tcpSocket": new}));
+        assert_eq!(repaired(&beside("exec", &command), None), json!({"exec": command}));
+    }
+
+    #[test]
+    fn an_authors_http_get_keeps_no_path_of_ours() {
+        let merged = json!({"httpGet": {"path": "/probe/tcp/8080", "port": "http", "scheme": "HTTP"}});
+        let healed = json!({"httpGet": {"port": "http", "scheme": "HTTP"}});
+        assert_eq!(restored(&merged, Some(&json!({"port": 8080}))), healed);
+        assert_eq!(restored(&merged, None), merged);
+    }
+
+    #[test]
+    fn other_probes_are_not_touched() {
+        for probe in [json!(null), json!({"httpGet": {"path": "/probe/tcp/8080", "port": 8080}}), json!({"exec": {}})] {
+            assert_eq!(restored(&probe, None), probe);
+        }
+    }
+}
