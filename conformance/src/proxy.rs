@@ -14,18 +14,21 @@ pub async fn proxy_in_front_of(app: SocketAddr, options: &[(ProxyOption, &str)])
 
 /// How many connections the proxy has retired because they had carried their number of requests.
 pub async fn retired(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
-    counter(proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} ").await
+    counter(proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\",").await
 }
 
 /// How many connections have become tunnels because the app switched protocols.
 pub async fn upgraded(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
-    counter(proxy, "evenkeel_proxy_tunnels_total{kind=\"upgraded\"} ").await
+    counter(proxy, "evenkeel_proxy_tunnels_total{kind=\"upgraded\",").await
 }
 
-async fn counter(proxy: &RecyclingProxy, name: &'static str) -> anyhow::Result<u64> {
+/// The sum of the samples that begin so.
+async fn counter(proxy: &RecyclingProxy, start: &'static str) -> anyhow::Result<u64> {
     let (_, metrics) = proxy.admin("/metrics").await?;
-    let count = metrics.lines().find_map(|line| line.strip_prefix(name));
-    count.with_context(|| format!("no {name}among the metrics"))?.parse().context(name)
+    let samples: Vec<&str> = metrics.lines().filter(|line| line.starts_with(start)).collect();
+    anyhow::ensure!(!samples.is_empty(), "no {start} among the metrics");
+    let values = samples.iter().map(|sample| sample.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()));
+    values.sum::<Option<u64>>().context(start)
 }
 
 /// Beside the tests: Cargo puts both below the same profile's folder.

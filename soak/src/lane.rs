@@ -13,8 +13,8 @@ use crate::programs::Programs;
 
 const APP_PORT: u16 = 8080;
 
-/// The sample of the connections that are open now; the space ends its name.
-pub(crate) const OPEN: &str = "evenkeel_proxy_connections_open ";
+/// The sample of the connections that are open now; the brace ends its name.
+pub(crate) const OPEN: &str = "evenkeel_proxy_connections_open{";
 const OPENED: &str = "evenkeel_proxy_connections_opened_total";
 
 /// Whom clients connect to.

@@ -7,12 +7,14 @@ mod http2;
 pub(crate) mod metrics;
 mod opening;
 mod policy;
+pub(crate) mod protocol;
 mod repeats;
 mod tunnel;
 pub(crate) mod warnings;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use settings::{ProxyProtocol, ProxySettings};
@@ -21,14 +23,17 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::context::Context;
+use self::metrics::PortMetrics;
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
+use self::protocol::Protocol;
 use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
 use crate::detection::request_guard::RequestGuard;
 use crate::memory::{Account, Place};
 use crate::relay::forwarded_for::ForwardedFor;
+use crate::relay::source::Source;
 use crate::tls::Tls;
 use crate::transport::pair::Pair;
 use crate::transport::wire::Wire;
@@ -43,22 +48,45 @@ pub(crate) struct Service {
     shared: Arc<Shared>,
     dialer: Arc<Dialer>,
     tls: Option<Tls>,
+    /// From where the kubelet probes.
+    node: BTreeSet<IpAddr>,
 }
 
 impl Service {
-    pub(crate) fn new(settings: &ProxySettings, shared: Shared, dialer: Arc<Dialer>, tls: Option<Tls>) -> Self {
-        Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls }
+    pub(crate) fn new(
+        settings: &ProxySettings,
+        shared: Shared,
+        dialer: Arc<Dialer>,
+        tls: Option<Tls>,
+        node: BTreeSet<IpAddr>,
+    ) -> Self {
+        Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls, node }
     }
 
-    /// The observer of a connection to the app's port that was accepted at `born`, with limits of its own.
-    fn context(&self, app_port: u16, account: &Arc<Account>, born: Instant) -> Context {
+    /// Returns the observer of a connection that was accepted at `born`, with limits of its own.
+    fn context(&self, place: At, account: &Arc<Account>, born: Instant) -> Context {
         let limits = self.policy.draw_limits(fastrand::u32(..));
-        Context::new(Arc::clone(&self.shared), app_port, limits, Arc::clone(account), born)
+        Context::new(Arc::clone(&self.shared), place, limits, Arc::clone(account), born)
     }
 
-    async fn tunnel(&self, kind: TunnelKind, pair: Pair, guard: Option<RequestGuard>, account: &Account) {
+    /// Returns whose connection it is of which no request is read.
+    fn source_unread(&self, client: &TcpStream) -> Source {
+        let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
+        if from_node { Source::Probe } else { Source::Client }
+    }
+
+    async fn tunnel(
+        &self,
+        kind: TunnelKind,
+        source: Source,
+        port: &PortMetrics,
+        pair: Pair,
+        guard: Option<RequestGuard>,
+        account: &Account,
+    ) {
+        port.tunnel_opened(kind, source);
         let max_age = self.policy.draw_tunnel_age(fastrand::u32(..));
-        tunnel::serve(&self.shared, kind, pair, guard, max_age, account).await;
+        tunnel::serve(&self.shared, kind, port, pair, guard, max_age, account).await;
     }
 }
 
@@ -67,27 +95,38 @@ impl Service {
 /// What is there for as long as the connection is kept small, and the rest in boxes: most connections are idle, and
 /// there can be ten thousand of them.
 pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
-    let open = service.shared.connections.open();
+    let port = service.shared.metrics.of_port(app.port());
+    let open = (port.open(), service.shared.connections.open());
     let born = Instant::now();
-    let app_port = app.port();
     let account = place.account();
     let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
     async move {
-        match unless_asked(&account, opening).await.flatten() {
-            Some((Opened::Http1, pair, told)) => {
-                let context = service.context(app_port, &account, born);
+        match unless_asked(&account, opening).await.unwrap_or(Err(Source::Client)) {
+            Ok((Opened::Http1, pair, told)) => {
+                let at = At { port, protocol: Protocol::Http1, unread: Source::Client };
+                let context = service.context(at, &account, born);
                 let mut relay = http1::relay(pair, service.policy.head_limit, context, told);
                 let ending = http1::run(&mut relay, &account).await;
                 Box::pin(http1::finish(relay, ending, &account, &service)).await;
             }
-            Some((Opened::Http2, pair, told)) => {
-                let context = service.context(app_port, &account, born);
+            Ok((Opened::Http2, pair, told)) => {
+                let unread = service.source_unread(pair.client.socket());
+                let context = service.context(At { port, protocol: Protocol::Http2, unread }, &account, born);
                 Box::pin(http2::serve(pair, context, &account, told, &service.shared.metrics)).await;
             }
-            Some((Opened::Tunnel(kind, guard), pair, _)) => {
-                Box::pin(service.tunnel(kind, pair, guard, &account)).await;
+            Ok((Opened::Tunnel(kind, guard), pair, _)) => {
+                let source = match kind {
+                    // Who connects and says nothing asks whether somebody listens.
+                    TunnelKind::Silent => Source::Probe,
+                    TunnelKind::Tls => service.source_unread(pair.client.socket()),
+                    TunnelKind::OpaquePort | TunnelKind::NotHttp | TunnelKind::AppFirst | TunnelKind::Upgraded => {
+                        Source::Client
+                    }
+                };
+                port.opened(Protocol::Tunnel, source);
+                Box::pin(service.tunnel(kind, source, &port, pair, guard, &account)).await;
             }
-            None => {}
+            Err(source) => port.opened(Protocol::Unknown, source),
         }
         drop((open, place));
     }
@@ -102,17 +141,32 @@ async fn unless_asked<T>(account: &Account, serving: impl Future<Output = T>) ->
     }
 }
 
+/// Where a connection is counted.
+#[derive(Debug)]
+struct At {
+    port: Arc<PortMetrics>,
+    protocol: Protocol,
+    /// Whose the first request is where its fields are not read.
+    unread: Source,
+}
+
 /// What the client speaks, both ends, and what the app is told of the client in each request.
 type Established = (Opened, Pair, Option<ForwardedFor>);
 
-/// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; `None` where the
-/// connection has already ended.
-async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: Arc<Service>) -> Option<Established> {
-    let Service { policy, shared, dialer, tls } = &*service;
+/// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; whose connection it was
+/// where it has already ended.
+async fn establish(
+    client: TcpStream,
+    app: App,
+    account: Arc<Account>,
+    service: Arc<Service>,
+) -> Result<Established, Source> {
+    let Service { policy, shared, dialer, tls, .. } = &*service;
     let app_port = app.port();
     // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
     // request may pass without it.
-    let told = if policy.forwards_addresses { Some(ForwardedFor::new(client.peer_addr().ok()?.ip())) } else { None };
+    let address = || client.peer_addr().map_err(|_| Source::Client);
+    let told = if policy.forwards_addresses { Some(ForwardedFor::new(address()?.ip())) } else { None };
     let introduction = introduction(&client, app, policy.proxy_protocol);
     // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
     let pair = match reach(app, &introduction, dialer).await {
@@ -120,15 +174,16 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: 
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
             let reason = Unreachable::of(&error);
-            shared.metrics.unreachable(reason);
+            shared.metrics.of_port(app_port).unreachable(reason);
             shared.warnings.warn(Cause::Unreachable { app_port, reason });
             shared.hold.app_refused();
+            let source = service.source_unread(&client);
             Wire::from(client).reset();
-            return None;
+            return Err(source);
         }
     };
     if policy.opaque_ports.contains(&app_port) {
-        return Some((Opened::Tunnel(TunnelKind::OpaquePort, None), pair, None));
+        return Ok((Opened::Tunnel(TunnelKind::OpaquePort, None), pair, None));
     }
     let mut opening = Opening::new(pair, told.is_some());
     let opened = opening.run().await;
@@ -141,9 +196,9 @@ async fn establish(client: TcpStream, app: App, account: Arc<Account>, service: 
                 let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
             };
-            Box::pin(inside).await
+            Box::pin(inside).await.ok_or(Source::Client)
         }
-        Some(_) | None => Some((opened, pair, told)),
+        Some(_) | None => Ok((opened, pair, told)),
     }
 }
 

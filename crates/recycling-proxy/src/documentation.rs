@@ -1,8 +1,10 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
 use crate::app::dial::Unreachable;
+use crate::connection::protocol::Protocol;
 use crate::memory::Shortage;
 use crate::relay::side::Side;
+use crate::relay::source::Source;
 use crate::retire::drain::DrainPhase;
 use crate::tls::fault::TlsFault;
 use crate::tls::outcome::CertificateOutcome;
@@ -27,6 +29,8 @@ macro_rules! rows {
 fn table() -> String {
     [
         "| metric, without `evenkeel_proxy_` | label | value | meaning |\n|---|---|---|---|\n".to_owned(),
+        rows!("connections_opened_total", "protocol", Protocol),
+        rows!("connections_opened_total", "source", Source),
         rows!("connections_retired_total", "reason", RetireReason),
         rows!("tunnels_total", "kind", TunnelKind),
         rows!("tunnels_ended_total", "reason", TunnelEnd),

@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub(crate) use self::counters::Counters;
+pub(crate) use self::counters::{Counters, Value};
 pub(crate) use self::gauge::{Gauge, StateGauge};
 
 /// What every name begins with.

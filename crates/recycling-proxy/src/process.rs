@@ -4,6 +4,7 @@ mod admin;
 pub mod cli;
 pub(crate) mod control;
 mod listener;
+mod node;
 pub mod run;
 pub mod standby;
 mod workers;

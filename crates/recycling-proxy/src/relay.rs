@@ -8,3 +8,5 @@ pub(crate) mod observer;
 pub(crate) mod protocol_error;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod side;
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod source;

@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use crate::detection::first_line::Reading;
 use crate::detection::request_guard::RequestGuard;
-use crate::metrics::Counters;
 use crate::metrics::label::labels;
+use crate::metrics::{Counters, Value};
+use crate::relay::source::Source;
 use crate::transport::background::Background;
 use crate::transport::flow::{ALL_UNSEEN, Flow};
 use crate::transport::linger::linger;
@@ -52,31 +53,38 @@ labels!(
 );
 
 /// What is counted of tunnels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Metrics {
-    tunnels: Counters<1>,
-    ended: Counters<1>,
+    tunnels: Counters<3>,
+    ended: Counters<2>,
 }
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let help = "Client connections that became tunnels, by kind";
-        let tunnels = Counters::register(registry, "tunnels", help, ["kind"]);
-        let ended = Counters::register(registry, "tunnels_ended", "Tunnels closed, by reason", ["reason"]);
-        Self {
-            tunnels: tunnels.zeroed(TunnelKind::ALL.iter().map(|kind| [kind.label()])),
-            ended: ended.zeroed(TunnelEnd::ALL.iter().map(|end| [end.label()])),
+        let tunnels = Counters::register(registry, "tunnels", help, ["kind", "source", "port"]);
+        let ended = Counters::register(registry, "tunnels_ended", "Tunnels closed, by reason", ["reason", "port"]);
+        Self { tunnels, ended }
+    }
+
+    /// Has the series of a port begin at zero.
+    pub(crate) fn begin(&self, port: &Value) {
+        for kind in TunnelKind::ALL {
+            let _ = self.tunnels.of([kind.label().into(), Source::Client.label().into(), port.clone()]);
+        }
+        for end in TunnelEnd::ALL {
+            let _ = self.ended.of([end.label().into(), port.clone()]);
         }
     }
 
     /// Counts a connection that became a tunnel.
-    pub(crate) fn opened(&self, kind: TunnelKind) {
-        self.tunnels.inc([kind.label()]);
+    pub(crate) fn opened(&self, kind: TunnelKind, source: Source, port: &Value) {
+        self.tunnels.inc([kind.label().into(), source.label().into(), port.clone()]);
     }
 
     /// Counts a tunnel that has ended.
-    pub(crate) fn ended(&self, end: TunnelEnd) {
-        self.ended.inc([end.label()]);
+    pub(crate) fn ended(&self, end: TunnelEnd, port: &Value) {
+        self.ended.inc([end.label().into(), port.clone()]);
     }
 }
 

@@ -101,6 +101,8 @@ options!(
             "The private key of --tls-cert, in PEM.";
         TlsToApp: "tls-to-app", "EVENKEEL_TLS_TO_APP", "SWITCH", Some(Annotation::TlsToApp.default_text()), false,
             "Re-encrypt to the app for clients whose TLS is terminated: on or off. The app's certificate is not verified.";
+        Ports: "ports", "EVENKEEL_PORTS", "PORTS", None, true,
+            "The app ports that a redirection takes, for metrics: their series begin at zero. Numbers, separated by commas. The app ports of --app are always among them.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
         Liveness: "liveness", "EVENKEEL_LIVENESS", "JSON", Some("{}"), false,

@@ -42,6 +42,8 @@ pub struct ProxySettings {
     pub proxy_protocol: ProxyProtocol,
     /// The TLS that is ended here; `None` for TLS that passes through.
     pub tls: Option<TlsSettings>,
+    /// The app ports that a redirection takes, as far as they are told.
+    pub ports: BTreeSet<u16>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
     /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's place.
@@ -109,6 +111,7 @@ impl ProxySettings {
         let forwarded_for = raw.one(ProxyOption::ForwardedFor, faults);
         let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let tls = TlsSettings::parse(raw, faults);
+        let ports = raw.list::<PortNumber>(ProxyOption::Ports, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
         let liveness = raw.one(ProxyOption::Liveness, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
@@ -137,6 +140,7 @@ impl ProxySettings {
             forwarded_for: forwarded_for?,
             proxy_protocol: proxy_protocol?,
             tls,
+            ports: ports.into_iter().map(|PortNumber(port)| port).collect(),
             admin: admin?.0,
             liveness: liveness?,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
@@ -165,6 +169,15 @@ impl ProxySettings {
         told.map(|(option, text)| (option.env(), text)).collect()
     }
 
+    /// The ports of the app to which connections are expected.
+    pub fn app_ports(&self) -> BTreeSet<u16> {
+        let fixed = match &self.routes {
+            Routes::Fixed(routes) => routes.as_slice(),
+            Routes::OriginalDestination(_) => &[],
+        };
+        fixed.iter().map(|route| route.app.port()).chain(self.ports.iter().copied()).collect()
+    }
+
     fn text(&self, option: ProxyOption) -> Option<String> {
         match option {
             ProxyOption::Listen => Some(match &self.routes {
@@ -191,6 +204,7 @@ impl ProxySettings {
             ProxyOption::TlsCert => self.tls.as_ref().map(|tls| tls.certificate.to_string()),
             ProxyOption::TlsKey => self.tls.as_ref().map(|tls| tls.key.to_string()),
             ProxyOption::TlsToApp => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
+            ProxyOption::Ports => (!self.ports.is_empty()).then(|| joined(&self.ports)),
             ProxyOption::Admin => Some(self.admin.to_string()),
             ProxyOption::Liveness => Some(self.liveness.to_string()),
             ProxyOption::ProbePorts => (!self.probe_ports.is_empty()).then(|| joined(&self.probe_ports)),
@@ -424,6 +438,7 @@ mod tests {
                     key: "tls.key".parse().unwrap(),
                     towards_app,
                 }),
+                ports: ports.iter().map(|(a, _)| *a).collect(),
                 admin: listen(9),
                 liveness,
                 probes: ports.iter().map(|(a, b)| (*b, *a)).collect(),

@@ -60,6 +60,14 @@ impl Plan {
 }
 
 impl InterceptionPlan {
+    /// Returns the ports that the proxy is told of. Where it listens for each of them, it knows them.
+    pub(crate) fn ports(&self) -> BTreeSet<u16> {
+        match self {
+            Self::Redirect(settings, _) => settings.ports.clone(),
+            Self::NamedPort(_) => BTreeSet::new(),
+        }
+    }
+
     /// Returns the ports that bypass the proxy for probes, each with the app's port.
     pub(crate) fn probes(&self) -> BTreeMap<u16, u16> {
         match self {

@@ -84,6 +84,7 @@ pub(crate) fn plan(
         max_age: settings.max_age,
         max_tunnel_age: settings.max_tunnel_age,
         opaque_ports: ports.opaque,
+        ports: interception.ports(),
         forwarded_for: settings.forwarded_for,
         proxy_protocol: settings.proxy_protocol,
         liveness,

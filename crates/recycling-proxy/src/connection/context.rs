@@ -6,12 +6,14 @@ use std::time::Duration;
 use retirement::{Limits, Moment, RetireReason};
 use tokio::time::Instant;
 
-use super::metrics::Metrics;
+use super::At;
+use super::metrics::{Metrics, PortMetrics};
 use super::warnings::{Cause, Warnings};
 use crate::app::hold::Hold;
 use crate::memory::Account;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
+use crate::relay::source::Source;
 use crate::retire::balance::Balance;
 use crate::retire::connections::{Connections, Retirable};
 use crate::retire::drain::Drain;
@@ -33,23 +35,17 @@ pub(crate) struct Shared {
 pub(super) struct Context {
     pub(super) limits: Limits,
     shared: Arc<Shared>,
-    app_port: u16,
+    at: At,
     born: Instant,
     retirable: Retirable,
     account: Arc<Account>,
 }
 
 impl Context {
-    /// For a connection to the app's port that was accepted at `born`. It can be marked from now on.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        app_port: u16,
-        limits: Limits,
-        account: Arc<Account>,
-        born: Instant,
-    ) -> Self {
+    /// For a connection that was accepted at `born`. It can be marked from now on.
+    pub(super) fn new(shared: Arc<Shared>, at: At, limits: Limits, account: Arc<Account>, born: Instant) -> Self {
         let retirable = shared.connections.retirable(born);
-        Self { limits, shared, app_port, born, retirable, account }
+        Self { limits, shared, at, born, retirable, account }
     }
 
     /// The drain of the process.
@@ -70,9 +66,19 @@ impl Context {
         }
     }
 
-    /// The connection carries no more requests; it had this many. Nothing is left to retire.
-    pub(super) fn end(self, requests: u32) {
-        self.shared.metrics.ended(requests);
+    /// The connection carries no more requests; it had this many, the last of this source where it was read. Nothing is left to
+    /// retire. Returns where it was counted.
+    pub(super) fn end(self, requests: u32, source: Option<Source>) -> Arc<PortMetrics> {
+        if requests == 0 {
+            self.at.port.opened(self.at.protocol, Source::Client);
+        }
+        self.shared.metrics.ended(requests, self.source(requests, source));
+        self.at.port
+    }
+
+    /// Returns whose the request with this number is. One that stays after its first request is no probe.
+    fn source(&self, number: u32, read: Option<Source>) -> Source {
+        read.unwrap_or(if number == 1 { self.at.unread } else { Source::Client })
     }
 }
 
@@ -92,10 +98,14 @@ impl Observer for Context {
         }
     }
 
-    fn request_started(&self) {
+    fn request_started(&self, number: u32, source: Option<Source>) {
         self.account.is_useful();
         self.retirable.request();
-        self.shared.metrics.request();
+        let source = self.source(number, source);
+        self.at.port.request(self.at.protocol, source);
+        if number == 1 {
+            self.at.port.opened(self.at.protocol, source);
+        }
     }
 
     fn holds_streams(&self, open: usize) -> bool {
@@ -104,12 +114,12 @@ impl Observer for Context {
 
     fn retired(&self, reason: RetireReason) {
         self.retirable.leaves();
-        self.shared.metrics.retired(reason);
+        self.at.port.retired(reason, self.at.protocol);
     }
 
     fn faulted(&self, side: Side, reason: &'static str) {
-        self.shared.metrics.fault(side, reason);
-        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.app_port, side, reason });
+        self.at.port.fault(side, reason);
+        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.at.port.number(), side, reason });
     }
 
     fn client_timed_out(&self) {

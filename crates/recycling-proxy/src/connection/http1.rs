@@ -32,7 +32,8 @@ pub(super) async fn run(relay: &mut Relay<Context>, account: &Arc<Account>) -> E
 pub(super) async fn finish(relay: Relay<Context>, ending: Ending, account: &Arc<Account>, service: &Service) {
     let Relay { client, app, from_client, from_app, conversation, observer, .. } = relay;
     // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
-    observer.end(conversation.requests_started());
+    let source = conversation.source();
+    let port = observer.end(conversation.requests_started(), Some(source));
     let retired = conversation.retired();
     tracing::debug!(
         ending = ending.label(),
@@ -42,7 +43,7 @@ pub(super) async fn finish(relay: Relay<Context>, ending: Ending, account: &Arc<
     );
     let pair = Pair { client, app, from_client, from_app };
     let answer = match ending {
-        Ending::Tunnel => return service.tunnel(TunnelKind::Upgraded, pair, None, account).await,
+        Ending::Tunnel => return service.tunnel(TunnelKind::Upgraded, source, &port, pair, None, account).await,
         Ending::Refuse(refusal) => refusal.response(),
         Ending::Linger | Ending::Abandon | Ending::Close | Ending::Reset => Vec::new(),
     };

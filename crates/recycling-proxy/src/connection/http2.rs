@@ -41,7 +41,7 @@ pub(super) async fn serve(
         account.stays();
     };
     let Parts { pair, session, observer } = relay.into_parts();
-    observer.end(session.requests_started());
+    observer.end(session.requests_started(), None);
     if session.was_ignored() {
         metrics.ignored();
     }

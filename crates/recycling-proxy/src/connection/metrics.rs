@@ -1,84 +1,72 @@
 //! What is counted of client connections.
 
+mod port;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use retirement::RetireReason;
 
-use crate::app::dial::Unreachable;
-use crate::metrics::{Counters, counter};
-use crate::relay::side::Side;
+use self::port::Families;
+use crate::metrics::counter;
+use crate::relay::source::Source;
 use crate::retire::balance::Totals;
-use crate::tunnel;
+
+pub(crate) use self::port::PortMetrics;
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];
 
+/// So many ports have series of their own. Who is let in by rules that are not ours could otherwise make as many as there are.
+const MOST_PORTS: usize = 64;
+
 /// What is counted of client connections.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    requests: Counter,
+    ports: Arc<Ports>,
     requests_per_connection: Histogram,
-    retired: Counters<1>,
     ignored: Counter,
-    faults: Counters<2>,
     client_timeouts: Counter,
-    unreachable: Counters<1>,
-    pub(super) tunnels: tunnel::Metrics,
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
-        let help = "Requests whose head has passed to the app; in HTTP/2, streams that a client has opened";
-        let requests = counter(registry, "requests", help);
+    /// Registers what is counted. The series of `ports` of the app begin at zero.
+    pub(crate) fn register(registry: &mut Registry, ports: impl IntoIterator<Item = u16>) -> Self {
+        let families = Families::register(registry);
         let requests_per_connection = Histogram::new(REQUESTS);
-        let help = "Requests of each HTTP connection that has ended; in HTTP/2, streams";
+        let help = "Requests of each HTTP connection of a client that has ended; in HTTP/2, streams";
         registry.register("requests_per_connection", help, requests_per_connection.clone());
-        let help = "Client connections whose end was announced, by reason";
-        let retired = Counters::register(registry, "connections_retired", help, ["reason"]);
         let help = "Client connections on which requests still came after their end was announced";
         let ignored = counter(registry, "announcements_ignored", help);
-        let help = "Messages that were not forwarded, by sender and reason";
-        let faults = Counters::register(registry, "faults", help, ["side", "reason"]);
         let help = "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)";
         let client_timeouts = counter(registry, "client_timeouts", help);
-        let help = "Client connections that no address of the app accepted, by reason";
-        let unreachable = Counters::register(registry, "app_unreachable", help, ["reason"]);
-        Self {
-            requests,
-            requests_per_connection,
-            retired: retired.zeroed(RetireReason::ALL.iter().map(|reason| [reason.label()])),
-            ignored,
-            faults,
-            client_timeouts,
-            unreachable: unreachable.zeroed(Unreachable::ALL.iter().map(|reason| [reason.label()])),
-            tunnels: tunnel::Metrics::register(registry),
+        let known = Mutex::default();
+        let ports_metrics = Ports { families, known };
+        for port in ports {
+            drop(ports_metrics.of(port));
         }
+        Self { ports: Arc::new(ports_metrics), requests_per_connection, ignored, client_timeouts }
     }
 
-    /// Returns the counters that balancing reports.
+    /// Returns what is counted of the connections to this port of the app.
+    pub(crate) fn of_port(&self, port: u16) -> Arc<PortMetrics> {
+        self.ports.of(port)
+    }
+
+    /// Returns what reads the counters that balancing reports.
     pub(crate) fn totals(&self) -> Totals {
-        Totals { requests: self.requests.clone(), retired: self.retired.of([RetireReason::Balance.label()]) }
+        let ports = Arc::clone(&self.ports);
+        Totals::reading(move || ports.totals())
     }
 
-    /// Counts a client's connection that the app did not accept.
-    pub(super) fn unreachable(&self, reason: Unreachable) {
-        self.unreachable.inc([reason.label()]);
-    }
-
-    /// Counts a request that has begun.
-    pub(super) fn request(&self) {
-        self.requests.inc();
-    }
-
-    /// Counts a connection that has ended after so many requests.
-    pub(super) fn ended(&self, requests: u32) {
-        self.requests_per_connection.observe(f64::from(requests));
-    }
-
-    /// Counts a connection whose end was announced.
-    pub(super) fn retired(&self, reason: RetireReason) {
-        self.retired.inc([reason.label()]);
+    /// Counts a connection that has ended after so many requests of this source.
+    pub(super) fn ended(&self, requests: u32, source: Source) {
+        if source == Source::Client {
+            self.requests_per_connection.observe(f64::from(requests));
+        }
     }
 
     /// Counts a connection whose client went on after the end was announced.
@@ -86,13 +74,67 @@ impl Metrics {
         self.ignored.inc();
     }
 
-    /// Counts a message that was not forwarded.
-    pub(super) fn fault(&self, side: Side, reason: &'static str) {
-        self.faults.inc([side.label(), reason]);
-    }
-
     /// Counts a connection whose client the kernel has given up.
     pub(super) fn client_timeout(&self) {
         self.client_timeouts.inc();
+    }
+}
+
+/// The ports to which connections have come, or are expected.
+#[derive(Debug)]
+struct Ports {
+    families: Families,
+    known: Mutex<BTreeMap<u16, Arc<PortMetrics>>>,
+}
+
+impl Ports {
+    fn of(&self, port: u16) -> Arc<PortMetrics> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beyond those, all have the key that is no port.
+        let key = if known.contains_key(&port) || known.len() < MOST_PORTS { port } else { 0 };
+        let name = || if key == 0 { "other".into() } else { key.to_string().into() };
+        Arc::clone(known.entry(key).or_insert_with(|| Arc::new(PortMetrics::new(&self.families, key, name()))))
+    }
+
+    /// Returns the requests, and the connections that balancing retired, so far.
+    fn totals(&self) -> [u64; 2] {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().fold([0, 0], |[requests, retired]: [u64; 2], port| {
+            [
+                requests.wrapping_add(port.requests_so_far()),
+                retired.wrapping_add(port.retired_so_far(RetireReason::Balance)),
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::connection::protocol::Protocol;
+
+    #[test]
+    fn ports_are_bounded_and_their_series_begin_at_zero() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, [8080]);
+        let text = |registry: &Registry| {
+            let mut text = String::new();
+            encode(&mut text, registry).unwrap();
+            text
+        };
+        let sample = "requests_total{protocol=\"http1\",source=\"client\",port=\"8080\"}";
+        assert!(text(&registry).contains(&format!("{sample} 0\n")), "{}", text(&registry));
+        for port in 1..=1000 {
+            metrics.of_port(port).request(Protocol::Http1, Source::Client);
+        }
+        metrics.of_port(8080).request(Protocol::Http1, Source::Client);
+        assert!(text(&registry).contains(&format!("{sample} 1\n")), "{}", text(&registry));
+        assert_eq!(metrics.ports.totals(), [1001, 0]);
+        assert_eq!(
+            text(&registry).lines().filter(|line| line.starts_with("connections_open{")).count(),
+            MOST_PORTS + 1
+        );
     }
 }

@@ -31,17 +31,17 @@ struct Running {
 async fn start(app: SocketAddr) -> TestResult<Running> {
     let settings = ProxySettings::from_raw(&RawOptions::default())?;
     let mut registry = crate::metrics::registry();
-    let connections = Connections::register(&mut registry);
+    let connections = Arc::<Connections>::default();
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
     let shared = Shared {
         connections: Arc::clone(&connections),
         hold: Arc::new(Hold::new(Arc::clone(&drain))),
         drain,
-        metrics: Metrics::register(&mut registry),
+        metrics: Metrics::register(&mut registry, [app.port()]),
         warnings: Arc::default(),
         instead_of_limit: None,
     };
-    let service = Arc::new(Service::new(&settings, shared, Arc::default(), None));
+    let service = Arc::new(Service::new(&settings, shared, Arc::default(), None, BTreeSet::new()));
     let memory = Memory::new(&settings, None, &mut registry);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -87,7 +87,7 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
     ensure_eq!(responder.requests(), 6);
     let mut metrics = String::new();
     encode(&mut metrics, &running.registry)?;
-    ensure!(metrics.contains("connections_retired_total{reason=\"balance\"} 2"), "{metrics}");
+    ensure!(metrics.contains("connections_retired_total{reason=\"balance\",protocol=\"http1\",port="), "{metrics}");
     // The third is left, and those that have said their end are nobody's any more.
     ensure_eq!(mark(&running.connections, 9.0), 1);
     Ok(())

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use super::metrics::PortMetrics;
 use super::{Shared, unless_asked};
 use crate::detection::request_guard::RequestGuard;
 use crate::memory::Account;
@@ -14,12 +15,12 @@ use crate::tunnel::{Tunnel, TunnelKind};
 pub(super) async fn serve(
     shared: &Shared,
     kind: TunnelKind,
+    port: &PortMetrics,
     pair: Pair,
     guard: Option<RequestGuard>,
     max_age: Option<Duration>,
     account: &Account,
 ) {
-    shared.metrics.tunnels.opened(kind);
     if !pair.from_app.is_empty() {
         account.is_useful();
     }
@@ -42,5 +43,5 @@ pub(super) async fn serve(
         account.stays();
     };
     tracing::debug!(kind = kind.label(), reason = end.label(), "a tunnel has ended");
-    shared.metrics.tunnels.ended(end);
+    port.tunnel_ended(end);
 }

@@ -12,6 +12,7 @@ use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
+use crate::relay::source::Source;
 use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
@@ -27,6 +28,7 @@ pub struct Conversation {
     request: Half,
     response: Half,
     method: Method,
+    source: Source,
     client_persists: bool,
     limits: Limits,
     head_limit: usize,
@@ -88,6 +90,7 @@ impl Conversation {
             request: Half::Head(HeadEnd::new()),
             response: Half::Rest,
             method: Method::Other,
+            source: Source::Client,
             client_persists: true,
             limits,
             head_limit,
@@ -113,6 +116,11 @@ impl Conversation {
     /// Requests whose head has passed.
     pub const fn requests_started(&self) -> u32 {
         self.requests_started
+    }
+
+    /// Whose request was the last one that has begun.
+    pub const fn source(&self) -> Source {
+        self.source
     }
 
     /// Why we announced the end of the connection; `None` where we did not.
@@ -225,6 +233,7 @@ impl Conversation {
         self.phase = self.phase.on(Event::RequestBegun);
         self.requests_started = self.requests_started.saturating_add(1);
         self.method = head.method;
+        self.source = head.source;
         self.client_persists = head.persistent;
         self.request = if head.body.is_done() { Half::Done } else { Half::Body(head.body) };
         self.response = Half::Head(HeadEnd::new());

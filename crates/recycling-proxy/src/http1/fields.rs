@@ -3,6 +3,7 @@
 use httparse::Header;
 
 use super::fault::Fault;
+use crate::relay::source::Source;
 
 /// What the fields of a head say about its body and its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct Fields {
     pub(crate) keep_alive: bool,
     /// The number of Upgrade lines.
     pub(crate) upgrades: usize,
+    /// Whom User-Agent names.
+    pub(crate) source: Source,
     hosts: Hosts,
     encodings: Encodings,
 }
@@ -88,6 +91,9 @@ impl Fields {
             }
             (7, b'u') if name.eq_ignore_ascii_case("upgrade") => self.upgrades = self.upgrades.saturating_add(1),
             (10, b'c') if name.eq_ignore_ascii_case("connection") => self.connection(value),
+            (10, b'u') if name.eq_ignore_ascii_case("user-agent") => {
+                self.source = Source::of_user_agent(trim(value));
+            }
             (14, b'c') if name.eq_ignore_ascii_case("content-length") => self.content_length(value)?,
             (14, b'c') if is_lookalike(name, "content-length") => return Err(Fault::LookalikeField),
             (17, b't') if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding(value)?,

@@ -5,6 +5,7 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use super::body::Body;
 use super::fault::Fault;
 use super::fields::{Fields, is_token};
+use crate::relay::source::Source;
 
 /// Fields for which a parse needs no allocation; a head may have any number.
 const USUAL_FIELDS: usize = 64;
@@ -20,6 +21,8 @@ pub struct RequestHead {
     pub body: Body,
     /// Whether the client offers to go on in another protocol.
     pub offers_upgrade: bool,
+    /// Whose request it is.
+    pub source: Source,
 }
 
 /// The methods whose responses are framed in a way of their own (RFC 9112 §6.3).
@@ -85,7 +88,7 @@ impl RequestHead {
                 Some(_) | None => Method::Other,
             };
             let persistent = persists(fields, version_11);
-            Ok(Some(Self { method, persistent, body, offers_upgrade: fields.upgrades > 0 }))
+            Ok(Some(Self { method, persistent, body, offers_upgrade: fields.upgrades > 0, source: fields.source }))
         })
     }
 }
@@ -234,7 +237,11 @@ mod tests {
             ("POST * HTTP/1.1\nHost:\nContent-Length: 3\n\n", Method::Other, true, Body::length(3)),
             ("POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n", Method::Other, true, Body::chunked()),
         ] {
-            assert_eq!(request(head), Ok(RequestHead { method, persistent, body, offers_upgrade: false }), "{head}");
+            assert_eq!(
+                request(head),
+                Ok(RequestHead { method, persistent, body, offers_upgrade: false, source: Source::Client }),
+                "{head}"
+            );
         }
     }
 

@@ -124,7 +124,7 @@ impl<O: Observer> Relay<O> {
         let examined = self.from_client.examine(|bytes| self.conversation.examine_request(bytes));
         moved |= examined.map_err(|error| self.refuse(error))?;
         if self.conversation.requests_started() != before {
-            self.observer.request_started();
+            self.observer.request_started(self.conversation.requests_started(), Some(self.conversation.source()));
         }
         let unseen = self.conversation.request_unseen();
         let read = self.from_client.fill_unseen(&self.client, &self.app, unseen, cx);

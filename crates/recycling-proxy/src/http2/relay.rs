@@ -164,8 +164,8 @@ impl<O: Observer> Relay<O> {
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
         let made_room = examined.map_err(|error| self.refuse(error))?;
-        for _ in before..self.session.requests_started() {
-            self.observer.request_started();
+        for number in before..self.session.requests_started() {
+            self.observer.request_started(number.saturating_add(1), None);
         }
         if !self.observer.holds_streams(self.session.open_streams()) {
             return Err(self.refuse(ProtocolError::client(Fault::TooManyStreams)));

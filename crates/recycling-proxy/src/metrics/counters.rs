@@ -1,16 +1,21 @@
 //! A counter for each combination of label values.
 
+use std::borrow::Cow;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+/// The value of a label: the word of an enum, or a text of the process such as a port's number.
+pub(crate) type Value = Cow<'static, str>;
+
 /// A counter for each combination of the values of `N` labels.
 ///
-/// Values are plain text, the labels of our enums: these know no metrics library, and so can live in crates without one.
+/// Values are plain text, most of them the labels of our enums: these know no metrics library, and so can live in crates without one.
 #[derive(Clone, Debug)]
 pub(crate) struct Counters<const N: usize> {
     labels: [&'static str; N],
-    family: Family<[(&'static str, &'static str); N], Counter>,
+    family: Family<[(&'static str, Value); N], Counter>,
 }
 
 impl<const N: usize> Counters<N> {
@@ -22,25 +27,25 @@ impl<const N: usize> Counters<N> {
     }
 
     /// Has the counters of these values be there from the start, at zero, so that rates see the first event.
-    pub(crate) fn zeroed(self, values: impl IntoIterator<Item = [&'static str; N]>) -> Self {
+    pub(crate) fn zeroed<V: Into<Value>>(self, values: impl IntoIterator<Item = [V; N]>) -> Self {
         for values in values {
-            let _ = self.family.get_or_create(&self.labelled(values));
+            let _ = self.of(values);
         }
         self
     }
 
     /// Counts one more with these values, in the order of the labels.
-    pub(crate) fn inc(&self, values: [&'static str; N]) {
+    pub(crate) fn inc<V: Into<Value>>(&self, values: [V; N]) {
         self.family.get_or_create(&self.labelled(values)).inc();
     }
 
     /// Returns the counter of these values.
-    pub(crate) fn of(&self, values: [&'static str; N]) -> Counter {
+    pub(crate) fn of<V: Into<Value>>(&self, values: [V; N]) -> Counter {
         self.family.get_or_create(&self.labelled(values)).clone()
     }
 
-    fn labelled(&self, values: [&'static str; N]) -> [(&'static str, &'static str); N] {
-        let mut values = values.into_iter();
+    fn labelled<V: Into<Value>>(&self, values: [V; N]) -> [(&'static str, Value); N] {
+        let mut values = values.into_iter().map(Into::into);
         self.labels.map(|label| (label, values.next().unwrap_or_default()))
     }
 }

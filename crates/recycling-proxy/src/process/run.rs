@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::process::admin::Admin;
 use crate::process::control;
 use crate::process::listener::{Acceptor, Listener};
+use crate::process::node;
 use crate::process::standby;
 use crate::process::workers::Workers;
 use crate::retire::balance::{Balance, BalanceError, Totals};
@@ -74,11 +75,11 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     }
     let sockets = Sockets::bind(settings)?;
     let mut registry = metrics::registry();
-    let connections = Connections::register(&mut registry);
+    let connections = Arc::<Connections>::default();
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
     let hold = Arc::new(Hold::new(Arc::clone(&drain)));
     let dialer = Arc::new(Dialer::default());
-    let metrics = connection::metrics::Metrics::register(&mut registry);
+    let metrics = connection::metrics::Metrics::register(&mut registry, settings.app_ports());
     let balance = balance(settings, &connections, &drain, metrics.totals(), &mut registry)?;
     let shared = connection::Shared {
         connections: Arc::clone(&connections),
@@ -91,7 +92,7 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let warnings = Arc::clone(&shared.warnings);
     tokio::spawn(async move { warnings.keep().await });
     let tls = terminate_tls(settings, &mut registry)?;
-    let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls));
+    let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls, node::addresses(settings.network)));
     let memory = Memory::new(settings, descriptors::room_for_connections(settings.threads.get()), &mut registry);
     let workers = Workers::start(settings.threads, service)?;
     sockets.announce(settings)?;

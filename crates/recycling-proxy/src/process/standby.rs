@@ -45,7 +45,7 @@ pub(crate) fn start(settings: &ProxySettings) {
         "the pod uses its node's network (hostNetwork): nothing is redirected, no client connection is accepted"
     );
     let mut registry = metrics::registry();
-    let connections = Connections::register(&mut registry);
+    let connections = Arc::<Connections>::default();
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
     let hold = Arc::new(Hold::new(Arc::clone(&drain)));
     let dialer = Arc::new(Dialer::default());

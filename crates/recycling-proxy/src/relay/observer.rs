@@ -5,6 +5,7 @@ use std::io;
 use retirement::{Moment, RetireReason};
 
 use crate::relay::side::Side;
+use crate::relay::source::Source;
 
 /// What a relay asks and tells the rest of the process.
 pub(crate) trait Observer {
@@ -12,8 +13,8 @@ pub(crate) trait Observer {
     fn moment(&self) -> Moment;
     /// The app has said something that it owes to its clients: a part of a response.
     fn app_answered(&self);
-    /// Another request has begun.
-    fn request_started(&self);
+    /// The request with this number has begun, the first being 1. Whose it is, is known where its fields were read.
+    fn request_started(&self, number: u32, source: Option<Source>);
     /// So many streams are open; `false` where there is no memory for them.
     fn holds_streams(&self, open: usize) -> bool;
     /// The end of the connection was announced.

@@ -7,6 +7,7 @@
 mod metrics;
 mod standing;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,6 @@ use balancing::{
     BalanceState, InvalidKeys, InvalidWorkload, LastSequence, PublicKey, PublicKeys, Quantity, Receiver, Recent,
     Refusal, Report, Workload,
 };
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use retirement::Excess;
 use settings::{BalanceSettings, NamespaceName};
@@ -44,12 +44,19 @@ pub enum BalanceError {
 }
 
 /// Counters of other modules that the report shows.
-#[derive(Clone, Debug)]
-pub(crate) struct Totals {
-    /// Requests.
-    pub(crate) requests: Counter,
-    /// Connections that were retired by balancing.
-    pub(crate) retired: Counter,
+pub(crate) struct Totals(Box<dyn Fn() -> [u64; 2] + Send + Sync>);
+
+impl Totals {
+    /// `read` returns the requests, and the connections that balancing has retired, so far.
+    pub(crate) fn reading(read: impl Fn() -> [u64; 2] + Send + Sync + 'static) -> Self {
+        Self(Box::new(read))
+    }
+}
+
+impl fmt::Debug for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Totals")
+    }
 }
 
 /// The balancing of this pod.
@@ -183,8 +190,7 @@ impl Balance {
         report.connections = count(state.load.connections);
         report.marked = count(state.load.marked);
         report.recent = Recent { requests, seconds };
-        report.requests = self.totals.requests.get();
-        report.retired = self.totals.retired.get();
+        [report.requests, report.retired] = self.totals.0();
         report.state = self.state_of(state.standing.at(now));
         report.sequence = state.last.get();
         report.refused = refused;

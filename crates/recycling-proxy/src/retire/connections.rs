@@ -3,19 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry as Metrics;
 use retirement::Excess;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::registry::{Handle, Load, Registry};
-use crate::metrics::{Gauge, counter};
 
 /// Counts open client connections, and marks those that shall be retired.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    opened: Counter,
     open: AtomicUsize,
     none_left: Notify,
     registry: Mutex<Registry>,
@@ -34,19 +30,8 @@ pub(crate) struct Retirable {
 pub(crate) struct OpenConnection(Arc<Connections>);
 
 impl Connections {
-    /// Returns a table without a connection, whose metrics are in `registry`.
-    pub(crate) fn register(registry: &mut Metrics) -> Arc<Self> {
-        let opened = counter(registry, "connections_opened", "Client connections accepted");
-        let connections = Arc::new(Self { opened, ..Self::default() });
-        let read = Arc::clone(&connections);
-        let open = move || read.count() as u64;
-        Gauge::register(registry, "connections_open", "Client connections open now", open);
-        connections
-    }
-
     /// Counts a connection for as long as the answer lives.
     pub(crate) fn open(self: &Arc<Self>) -> OpenConnection {
-        self.opened.inc();
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenConnection(Arc::clone(self))
     }

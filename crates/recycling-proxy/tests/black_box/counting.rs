@@ -90,7 +90,7 @@ async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult
             client.send(GET).await?;
         }
     }
-    reaches(&stage.proxy, "evenkeel_proxy_connections_open ", 0.0).await?;
+    reaches(&stage.proxy, "evenkeel_proxy_connections_open{", 0.0).await?;
     ensure_eq!(sum(&stage.proxy, metric).await?.to_string(), "1");
 
     for (opens, expected) in [(false, 1.0), (true, 2.0)] {
@@ -109,7 +109,7 @@ async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult
         }
         client.expect_end(End::Fin).await?;
         drop((client, app));
-        reaches(&stage.proxy, "evenkeel_proxy_connections_open ", 0.0).await?;
+        reaches(&stage.proxy, "evenkeel_proxy_connections_open{", 0.0).await?;
         ensure_eq!(sum(&stage.proxy, metric).await?.to_string(), expected.to_string());
     }
     Ok(())
@@ -121,14 +121,14 @@ async fn an_app_that_does_not_accept_is_counted_by_kind() -> TestResult {
     drop(app);
     let begun = Instant::now();
     // A process that another test is starting may hold the app's listener for a moment.
-    while sum(&proxy, "evenkeel_proxy_app_unreachable_total{reason=\"refused\"}").await? < 2.0 {
+    while sum(&proxy, "evenkeel_proxy_app_unreachable_total{reason=\"refused\",").await? < 2.0 {
         // It is reset, be it in the moment in which it connects.
         drop(proxy.connect().await);
         ensure!(begun.elapsed() < PATIENCE, "no refusal is counted");
         sleep(Duration::from_millis(20)).await;
     }
     for other in ["timeout", "reset", "no_port", "no_resources", "other"] {
-        let other = format!("evenkeel_proxy_app_unreachable_total{{reason=\"{other}\"}}");
+        let other = format!("evenkeel_proxy_app_unreachable_total{{reason=\"{other}\",");
         ensure_eq!(sum(&proxy, &other).await?.to_string(), "0", "{other}");
     }
     Ok(())
@@ -160,11 +160,11 @@ async fn every_kind_of_tunnel_is_counted() -> TestResult {
                 _ => {}
             }
             part(client, app).await?;
-            reaches(&stage.proxy, &format!("evenkeel_proxy_tunnels_total{{kind=\"{kind}\"}}"), 1.0).await
+            reaches(&stage.proxy, &format!("evenkeel_proxy_tunnels_total{{kind=\"{kind}\","), 1.0).await
         };
         cases.note(kind, outcome.await);
     }
-    reaches(&stage.proxy, "evenkeel_proxy_tunnels_ended_total{reason=\"done\"}", 4.0).await?;
+    reaches(&stage.proxy, "evenkeel_proxy_tunnels_ended_total{reason=\"done\",", 4.0).await?;
     ensure_eq!(sum(&stage.proxy, "evenkeel_proxy_tunnels_total{").await?.to_string(), "4");
     cases.verdict()
 }
@@ -177,7 +177,7 @@ async fn reasons_and_the_phase_of_the_drain_are_shown() -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     client.expect_silence(Duration::from_millis(100)).await?;
     last_exchange(&mut client, &mut app).await?;
-    let retired = |reason: &str| format!("evenkeel_proxy_connections_retired_total{{reason=\"{reason}\"}}");
+    let retired = |reason: &str| format!("evenkeel_proxy_connections_retired_total{{reason=\"{reason}\",");
     reaches(&stage.proxy, &retired("max_age"), 1.0).await?;
 
     let (mut client, mut app) = stage.pair().await?;
@@ -222,7 +222,7 @@ async fn pauses_for_want_of_descriptors_are_counted() -> TestResult {
     proxy.process().line_with("accepting pauses").await?;
     prlimit(pid, Resource::Nofile, many)?;
     drop(clients);
-    reaches(&proxy, "evenkeel_proxy_connections_open ", 0.0).await?;
+    reaches(&proxy, "evenkeel_proxy_connections_open{", 0.0).await?;
     ensure!(sum(&proxy, "evenkeel_proxy_accept_pauses_total ").await? > 0.0);
     let mut client = proxy.connect().await?;
     client.send(GET).await?;

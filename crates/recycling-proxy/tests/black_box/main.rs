@@ -42,6 +42,7 @@ mod request_framing;
 mod response_framing;
 mod shortage;
 mod slowness;
+mod sources;
 mod splits;
 mod stage;
 mod tls;

@@ -89,14 +89,14 @@ async fn metrics_count_what_happened() -> TestResult {
     let (_open, _app) = stage.pair().await?;
     // A connection is over for its client a moment before it is for the proxy.
     let begun = Instant::now();
-    while sum(&stage.proxy, "evenkeel_proxy_connections_open ").await? > 1.0 {
+    while sum(&stage.proxy, "evenkeel_proxy_connections_open{").await? > 1.0 {
         ensure!(begun.elapsed() < PATIENCE, "connections that have ended still count as open");
         sleep(std::time::Duration::from_millis(20)).await;
     }
     for (samples, expected) in [
-        ("evenkeel_proxy_connections_opened_total ", 5.0),
-        ("evenkeel_proxy_connections_open ", 1.0),
-        ("evenkeel_proxy_requests_total ", 3.0),
+        ("evenkeel_proxy_connections_opened_total{", 4.0),
+        ("evenkeel_proxy_connections_open{", 1.0),
+        ("evenkeel_proxy_requests_total{", 3.0),
         ("evenkeel_proxy_connections_retired_total{", 1.0),
         ("evenkeel_proxy_connections_retired_total{reason=\"max_requests\"", 1.0),
         ("evenkeel_proxy_tunnels_total{", 1.0),

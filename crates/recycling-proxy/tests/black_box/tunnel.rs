@@ -262,7 +262,13 @@ async fn a_tunnel_is_cut_at_its_greatest_age() -> TestResult {
     }
     // What was cut is counted once both sides have noticed.
     let begun = Instant::now();
-    while !stage.proxy.admin("/metrics").await?.1.contains("tunnels_ended_total{reason=\"max_tunnel_age\"} 2") {
+    while !stage
+        .proxy
+        .admin("/metrics")
+        .await?
+        .1
+        .contains("tunnels_ended_total{reason=\"max_tunnel_age\",port=\"8080\"} 2")
+    {
         ensure!(begun.elapsed() < PATIENCE, "two tunnels were cut, and not counted");
         sleep(Duration::from_millis(20)).await;
     }

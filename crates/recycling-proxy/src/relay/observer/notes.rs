@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Observer;
 use crate::relay::side::Side;
+use crate::relay::source::Source;
 use retirement::{Moment, RetireReason};
 
 /// What it was told.
@@ -24,7 +25,7 @@ impl Observer for Notes {
         self.answers.set(self.answers.get() + 1);
     }
 
-    fn request_started(&self) {}
+    fn request_started(&self, _number: u32, _source: Option<Source>) {}
 
     fn holds_streams(&self, _: usize) -> bool {
         true

@@ -26,14 +26,14 @@ fn key() -> SigningKey {
 impl Stage {
     async fn with(connections: usize) -> Self {
         let (key, mut registry) = (key(), Registry::default());
-        let all = Connections::register(&mut registry);
+        let all = Arc::<Connections>::default();
         let drain = Drain::register(Duration::from_secs(20), &mut registry);
         let settings = BalanceSettings {
             keys: key.public().to_string().parse().unwrap(),
             workload: "Deployment/web".parse().unwrap(),
             max_requests_is_set: false,
         };
-        let totals = Totals { requests: Counter::default(), retired: Counter::default() };
+        let totals = Totals::reading(|| [0, 0]);
         let (known, namespace) = (Arc::clone(&all), "shop".parse().unwrap());
         let balance =
             Balance::register(&settings, &namespace, known, Arc::clone(&drain), totals, &mut registry).unwrap();

@@ -38,7 +38,7 @@ async fn without_a_certificate_tls_passes_through_until_there_is_one() -> TestRe
     ensure_eq!(client.agreed().as_deref(), Some("http/1.1"));
     client.send(GET).await?;
     client.expect(OK).await?;
-    shows(&proxy, "evenkeel_proxy_tunnels_total{kind=\"tls\"} 1").await?;
+    shows(&proxy, "evenkeel_proxy_tunnels_total{kind=\"tls\",source=\"client\",port=\"8080\"} 1").await?;
 
     let _listener = app.await??;
     let of_proxy = Issued::new()?;

@@ -47,9 +47,13 @@ async fn limits_are_exact() -> TestResult {
                 last_exchange(&mut client, &mut app).await?;
             }
             // The clients' own ends are no requests that they sent in spite of the announcement.
-            shows(&stage.proxy, "evenkeel_proxy_connections_open 0").await?;
+            shows(&stage.proxy, "evenkeel_proxy_connections_open{port=\"8080\"} 0").await?;
             shows(&stage.proxy, "evenkeel_proxy_announcements_ignored_total 0").await?;
-            shows(&stage.proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} 2").await?;
+            shows(
+                &stage.proxy,
+                "evenkeel_proxy_connections_retired_total{reason=\"max_requests\",protocol=\"http1\",port=\"8080\"} 2",
+            )
+            .await?;
             shows(&stage.proxy, "evenkeel_proxy_tls_handshakes_total 2").await
         };
         cases.note(limit, outcome.await);

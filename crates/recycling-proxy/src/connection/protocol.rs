@@ -1,0 +1,17 @@
+//! What is spoken on a connection, as metrics tell it.
+
+use crate::metrics::label::labels;
+
+labels!(
+    /// What is spoken on a connection.
+    pub(crate) Protocol {
+        /// HTTP/1.0 or HTTP/1.1.
+        Http1 = "http1",
+        /// HTTP/2.
+        Http2 = "http2",
+        /// Bytes that are not looked at; `tunnels_total` says of which kind.
+        Tunnel = "tunnel",
+        /// The connection ended before that was known: the app did not accept, or a TLS handshake failed.
+        Unknown = "unknown",
+    }
+);

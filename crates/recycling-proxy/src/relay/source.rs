@@ -1,0 +1,67 @@
+//! Whose request it is: a client's, or one of those that ask how the pod is.
+
+use crate::metrics::label::labels;
+
+labels!(
+    /// Who is counted as the sender of a request, or as the peer of a connection.
+    pub Source {
+        /// Everybody else.
+        Client = "client",
+        /// The kubelet, or what only connects: a probe.
+        Probe = "probe",
+        /// A collector of metrics.
+        Scrape = "scrape",
+    }
+);
+
+/// How `User-Agent` of the kubelet's probes begins.
+const PROBES: [&[u8]; 1] = [b"kube-probe/"];
+
+/// How `User-Agent` of collectors of metrics begins.
+const SCRAPES: [&[u8]; 6] =
+    [b"Prometheus/", b"vmagent", b"VictoriaMetrics", b"Grafana", b"Alloy/", b"OpenTelemetry Collector"];
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Client
+    }
+}
+
+impl Source {
+    /// Returns whom the value of `User-Agent` (RFC 9110 §10.1.5) names. Anybody can name himself so, which hides requests from metrics
+    /// and changes nothing else.
+    pub(crate) fn of_user_agent(value: &[u8]) -> Self {
+        let begins = |starts: &[&[u8]]| starts.iter().any(|start| value.starts_with(start));
+        if begins(&PROBES) {
+            Self::Probe
+        } else if begins(&SCRAPES) {
+            Self::Scrape
+        } else {
+            Self::Client
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_agents_name_probes_and_scrapes() {
+        for (value, source) in [
+            ("kube-probe/1.36", Source::Probe),
+            ("kube-probe/1.36+", Source::Probe),
+            ("Prometheus/3.5.0", Source::Scrape),
+            ("vmagent", Source::Scrape),
+            ("GrafanaAgent/v0.44.2", Source::Scrape),
+            ("Alloy/v1.10.0 (linux; docker)", Source::Scrape),
+            ("OpenTelemetry Collector Contrib/0.140.0", Source::Scrape),
+            ("curl/8.14.1", Source::Client),
+            ("my kube-probe/1", Source::Client),
+            ("kube-probe", Source::Client),
+            ("", Source::Client),
+        ] {
+            assert_eq!(Source::of_user_agent(value.as_bytes()), source, "{value}");
+        }
+    }
+}
