@@ -3,6 +3,7 @@
 use crate::app::dial::Unreachable;
 use crate::connection::protocol::Protocol;
 use crate::memory::Shortage;
+use crate::relay::broken::{BrokenBy, ExchangePhase};
 use crate::relay::side::Side;
 use crate::relay::source::Source;
 use crate::retire::drain::DrainPhase;
@@ -34,6 +35,8 @@ fn table() -> String {
         rows!("connections_retired_total", "reason", RetireReason),
         rows!("tunnels_total", "kind", TunnelKind),
         rows!("tunnels_ended_total", "reason", TunnelEnd),
+        rows!("exchanges_broken_total", "side", BrokenBy),
+        rows!("exchanges_broken_total", "phase", ExchangePhase),
         rows!("faults_total", "side", Side),
         rows!("faults_total", "reason", http1::fault::Fault),
         rows!("faults_total", "reason", http2::fault::Fault),

@@ -1,5 +1,7 @@
 //! What both relays, of HTTP/1 and of HTTP/2, have in common.
 
+#[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
+pub(crate) mod broken;
 pub(crate) mod ending;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod forwarded_for;

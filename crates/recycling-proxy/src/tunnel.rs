@@ -13,6 +13,8 @@ use crate::detection::first_line::Reading;
 use crate::detection::request_guard::RequestGuard;
 use crate::metrics::label::labels;
 use crate::metrics::{Counters, Value};
+use crate::relay::broken::BrokenBy;
+use crate::relay::side::Side;
 use crate::relay::source::Source;
 use crate::transport::background::Background;
 use crate::transport::flow::{ALL_UNSEEN, Flow};
@@ -109,23 +111,23 @@ impl Tunnel {
     }
 
     /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
-    /// the other. Whenever the app has said something, `answered` is called.
-    pub(crate) async fn run(mut self, max_age: Option<Duration>, answered: impl Fn()) -> TunnelEnd {
+    /// the other. Whenever the app has said something, `answered` is called. Returns how it ended, and who broke it off.
+    pub(crate) async fn run(mut self, max_age: Option<Duration>, answered: impl Fn()) -> (TunnelEnd, Option<BrokenBy>) {
         let both = poll_fn(|cx| self.poll(&answered, cx));
         let ended = match max_age {
             Some(age) => timeout(age, both).await,
             None => Ok(both.await),
         };
         match ended {
-            Ok(Ok(())) => TunnelEnd::Done,
+            Ok(Ok(())) => (TunnelEnd::Done, None),
             Ok(Err(broken)) => {
                 self.pair.client.reset();
                 self.pair.app.reset();
-                broken.into()
+                broken.end()
             }
             Err(_) => {
                 self.cut().await;
-                TunnelEnd::MaxTunnelAge
+                (TunnelEnd::MaxTunnelAge, Some(BrokenBy::Proxy))
             }
         }
     }
@@ -159,7 +161,7 @@ impl Tunnel {
 
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let Pair { client, app, from_client, .. } = &mut self.pair;
-        let read = from_client.fill(client, app, unseen(self.guard), cx)?;
+        let read = from_client.fill(client, app, unseen(self.guard), cx).map_err(|_| Broken::Reset(Side::Client))?;
         if let Some(guard) = &mut self.guard {
             match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
                 Reading::Open => {}
@@ -167,36 +169,32 @@ impl Tunnel {
                 Reading::Request => return Err(Broken::Refused),
             }
         }
-        Ok(read | pass_on(from_client, app, cx)?)
+        Ok(read | pass_on(from_client, app, cx).map_err(|_| Broken::Reset(Side::App))?)
     }
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
         let Pair { client, app, from_app, .. } = &mut self.pair;
-        let read = from_app.fill(app, client, unseen(self.guard), cx)?;
+        let read = from_app.fill(app, client, unseen(self.guard), cx).map_err(|_| Broken::Reset(Side::App))?;
         if let Some(guard) = &mut self.guard {
             guard.app_says(from_app.buffer.unexamined());
         }
-        Ok(read | pass_on(from_app, client, cx)?)
+        Ok(read | pass_on(from_app, client, cx).map_err(|_| Broken::Reset(Side::Client))?)
     }
 }
 
 /// Why both sides are shown a reset.
 enum Broken {
-    Reset,
+    /// The connection of this side has failed.
+    Reset(Side),
+    /// The client has sent a request that must not pass unseen.
     Refused,
 }
 
-impl From<io::Error> for Broken {
-    fn from(_: io::Error) -> Self {
-        Self::Reset
-    }
-}
-
-impl From<Broken> for TunnelEnd {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Reset => Self::Reset,
-            Broken::Refused => Self::Refused,
+impl Broken {
+    fn end(self) -> (TunnelEnd, Option<BrokenBy>) {
+        match self {
+            Self::Reset(side) => (TunnelEnd::Reset, Some(side.into())),
+            Self::Refused => (TunnelEnd::Refused, Some(BrokenBy::Client)),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::metrics::{Metrics, PortMetrics};
 use super::warnings::{Cause, Warnings};
 use crate::app::hold::Hold;
 use crate::memory::Account;
+use crate::relay::broken::Broken;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
 use crate::relay::source::Source;
@@ -118,8 +119,30 @@ impl Observer for Context {
     }
 
     fn faulted(&self, side: Side, reason: &'static str) {
+        let app_port = self.at.port.number();
+        tracing::debug!(app_port, side = side.label(), reason, "a message is not forwarded");
         self.at.port.fault(side, reason);
-        self.shared.warnings.warn(Cause::NotForwarded { app_port: self.at.port.number(), side, reason });
+        self.shared.warnings.warn(Cause::NotForwarded { app_port, side, reason });
+    }
+
+    fn broken(&self, broken: Broken, retired: bool) {
+        let Broken { by, phase, refused } = broken;
+        let app_port = self.at.port.number();
+        tracing::debug!(
+            app_port,
+            side = by.label(),
+            phase = phase.label(),
+            retired,
+            refused,
+            "an exchange was broken off"
+        );
+        self.at.port.broken(broken);
+        if retired {
+            self.shared.metrics.retired_and_broken(by);
+        }
+        if !refused {
+            self.shared.warnings.warn_of_broken(app_port, by, phase);
+        }
     }
 
     fn client_timed_out(&self) {

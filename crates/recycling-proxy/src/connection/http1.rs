@@ -36,6 +36,7 @@ pub(super) async fn finish(relay: Relay<Context>, ending: Ending, account: &Arc<
     let port = observer.end(conversation.requests_started(), Some(source));
     let retired = conversation.retired();
     tracing::debug!(
+        app_port = port.number(),
         ending = ending.label(),
         retired = retired.map(RetireReason::label),
         requests = conversation.requests_started(),

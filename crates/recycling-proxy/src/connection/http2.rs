@@ -41,11 +41,12 @@ pub(super) async fn serve(
         account.stays();
     };
     let Parts { pair, session, observer } = relay.into_parts();
-    observer.end(session.requests_started(), None);
+    let port = observer.end(session.requests_started(), None);
     if session.was_ignored() {
         metrics.ignored();
     }
     tracing::debug!(
+        app_port = port.number(),
         ending = ending.label(),
         retired = session.retired().map(RetireReason::label),
         requests = session.requests_started(),

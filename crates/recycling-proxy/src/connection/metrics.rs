@@ -11,7 +11,8 @@ use prometheus_client::registry::Registry;
 use retirement::RetireReason;
 
 use self::port::Families;
-use crate::metrics::counter;
+use crate::metrics::{Counters, counter};
+use crate::relay::broken::BrokenBy;
 use crate::relay::source::Source;
 use crate::retire::balance::Totals;
 
@@ -30,6 +31,7 @@ pub(crate) struct Metrics {
     requests_per_connection: Histogram,
     ignored: Counter,
     client_timeouts: Counter,
+    retired_and_broken: Counters<1>,
 }
 
 impl Metrics {
@@ -43,12 +45,15 @@ impl Metrics {
         let ignored = counter(registry, "announcements_ignored", help);
         let help = "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)";
         let client_timeouts = counter(registry, "client_timeouts", help);
+        let help = "Exchanges broken off on connections whose end had been announced, by side";
+        let retired_and_broken = Counters::register(registry, "retired_exchanges_broken", help, ["side"]);
+        let retired_and_broken = retired_and_broken.zeroed(BrokenBy::ALL.iter().map(|by| [by.label()]));
         let known = Mutex::default();
         let ports_metrics = Ports { families, known };
         for port in ports {
             drop(ports_metrics.of(port));
         }
-        Self { ports: Arc::new(ports_metrics), requests_per_connection, ignored, client_timeouts }
+        Self { ports: Arc::new(ports_metrics), requests_per_connection, ignored, client_timeouts, retired_and_broken }
     }
 
     /// Returns what is counted of the connections to this port of the app.
@@ -72,6 +77,11 @@ impl Metrics {
     /// Counts a connection whose client went on after the end was announced.
     pub(super) fn ignored(&self) {
         self.ignored.inc();
+    }
+
+    /// Counts an exchange that was broken off on a connection whose end had been announced.
+    pub(super) fn retired_and_broken(&self, by: BrokenBy) {
+        self.retired_and_broken.inc([by.label()]);
     }
 
     /// Counts a connection whose client the kernel has given up.

@@ -7,6 +7,7 @@ use super::metrics::PortMetrics;
 use super::{Shared, unless_asked};
 use crate::detection::request_guard::RequestGuard;
 use crate::memory::Account;
+use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::transport::pair::Pair;
 use crate::tunnel::{Tunnel, TunnelKind};
 
@@ -29,7 +30,7 @@ pub(super) async fn serve(
         shared.hold.app_answered();
     };
     let mut tunnel = pin!(Tunnel::new(pair, guard).run(max_age, answered));
-    let end = loop {
+    let (end, broken_by) = loop {
         if let Some(end) = unless_asked(account, &mut tunnel).await {
             break end;
         }
@@ -38,10 +39,20 @@ pub(super) async fn serve(
                 kind = kind.label(),
                 "a tunnel in which the app has said nothing was closed to free memory"
             );
+            port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
             return;
         }
         account.stays();
     };
-    tracing::debug!(kind = kind.label(), reason = end.label(), "a tunnel has ended");
+    tracing::debug!(
+        app_port = port.number(),
+        kind = kind.label(),
+        reason = end.label(),
+        side = broken_by.map(BrokenBy::label),
+        "a tunnel has ended"
+    );
+    if let Some(by) = broken_by {
+        port.broken(Broken::ended(by, ExchangePhase::Tunnel));
+    }
     port.tunnel_ended(end);
 }

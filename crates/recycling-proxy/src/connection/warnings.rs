@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::repeats::Repeats;
 use crate::app::dial::Unreachable;
+use crate::relay::broken::{BrokenBy, ExchangePhase};
 use crate::relay::side::Side;
 
 /// Between two looks for counts that are to be said.
@@ -22,6 +23,8 @@ pub(super) enum Cause {
     NotForwarded { app_port: u16, side: Side, reason: &'static str },
     /// The app did not accept a connection.
     Unreachable { app_port: u16, reason: Unreachable },
+    /// The app, or the proxy itself, broke an exchange off.
+    BrokenOff { app_port: u16, side: BrokenBy, phase: ExchangePhase },
 }
 
 impl Cause {
@@ -50,6 +53,22 @@ impl Cause {
                 "the app does not accept connections, and its clients are reset: let the app listen on this port, or correct \
                  the container port"
             ),
+            Self::BrokenOff { app_port, side: BrokenBy::Proxy, phase } => tracing::warn!(
+                app_port,
+                side = BrokenBy::Proxy.label(),
+                phase = phase.label(),
+                count,
+                "the proxy breaks exchanges off: it is short of memory or places, or streams of a retired HTTP/2 connection \
+                 outlast its grace"
+            ),
+            Self::BrokenOff { app_port, side, phase } => tracing::warn!(
+                app_port,
+                side = side.label(),
+                phase = phase.label(),
+                count,
+                "the app breaks exchanges off: it ends or resets its connection, or a stream, before its response is complete; \
+                 the app's own log should say why"
+            ),
         }
     }
 }
@@ -66,6 +85,14 @@ impl Warnings {
         let is_first = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).count(cause, Instant::now());
         if is_first {
             cause.say(1);
+        }
+    }
+
+    /// The same for an exchange that was broken off. Clients come and go as they like.
+    pub(super) fn warn_of_broken(&self, app_port: u16, side: BrokenBy, phase: ExchangePhase) {
+        match side {
+            BrokenBy::Client => {}
+            BrokenBy::App | BrokenBy::Proxy => self.warn(Cause::BrokenOff { app_port, side, phase }),
         }
     }
 

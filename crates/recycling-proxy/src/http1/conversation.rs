@@ -10,6 +10,7 @@ use super::head::{Method, RequestHead, ResponseHead, without_space_before_colons
 use super::lines::{EmptyLines, HeadEnd};
 use super::phase::{Event, Phase};
 use super::upgrade::{Offers, without_http};
+use crate::relay::broken::ExchangePhase;
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
 use crate::relay::source::Source;
@@ -151,6 +152,16 @@ impl Conversation {
     /// Whether the request has passed whole.
     pub const fn request_is_done(&self) -> bool {
         matches!(self.request, Half::Done)
+    }
+
+    /// Returns how far the exchange has come that is under way; `None` where none is, or its response has passed whole.
+    pub const fn unfinished(&self) -> Option<ExchangePhase> {
+        match (self.request, self.response) {
+            (_, Half::Rest | Half::Done) => None,
+            (_, Half::Body(_)) => Some(ExchangePhase::ResponseBody),
+            (Half::Body(_), Half::Head(_)) => Some(ExchangePhase::RequestBody),
+            (Half::Rest | Half::Head(_) | Half::Done, Half::Head(_)) => Some(ExchangePhase::ResponseHead),
+        }
     }
 
     /// Notes what happened outside of the messages.

@@ -9,6 +9,7 @@ use super::conversation::{Conversation, ProtocolError};
 use super::fault::Fault;
 use super::phase::{Event, Phase};
 use super::refusal::Refusal;
+use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::ending;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
@@ -72,11 +73,17 @@ impl<O: Observer> Relay<O> {
         let conversation = &self.conversation;
         if self.from_client.is_owed() || self.from_app.is_owed() || conversation.response_is_open() {
             let waits_for_app = !self.from_app.is_owed() && conversation.request_is_done();
-            (!waits_for_app).then_some(Ending::Reset)
+            (!waits_for_app).then(|| {
+                self.break_off(BrokenBy::Proxy);
+                Ending::Reset
+            })
         } else if conversation.phase() == Phase::Idle && self.from_client.is_empty() {
             Some(Ending::Close)
         } else {
-            (!conversation.request_is_done()).then_some(Ending::Refuse(Refusal::NoRoom))
+            (!conversation.request_is_done()).then(|| {
+                self.break_off(BrokenBy::Proxy);
+                Ending::Refuse(Refusal::NoRoom)
+            })
         }
     }
 
@@ -162,7 +169,10 @@ impl<O: Observer> Relay<O> {
     fn unless_cut(&mut self, read: &io::Result<bool>) -> Result<bool, Ending> {
         match read {
             Ok(moved) => Ok(*moved),
-            Err(_) if self.conversation.response_is_open() => Err(Ending::Reset),
+            Err(_) if self.conversation.response_is_open() => {
+                self.break_off(BrokenBy::App);
+                Err(Ending::Reset)
+            }
             Err(_) => {
                 self.from_client.give_up_sink();
                 Ok(true)
@@ -187,6 +197,9 @@ impl<O: Observer> Relay<O> {
             let is_whole = self.conversation.end_response();
             if self.app_may_read() {
                 return self.pass_ends(cx);
+            }
+            if !is_whole {
+                self.app_ended();
             }
             if !is_whole || !self.conversation.request_is_done() {
                 self.conversation.note(Event::AppEnded);
@@ -229,9 +242,36 @@ impl<O: Observer> Relay<O> {
         }
     }
 
+    /// The app has ended its side without a whole response. A client that has ended its own before is taken to have left, until it
+    /// has something of the response: servers close the connection then.
+    fn app_ended(&self) {
+        let by = match self.conversation.unfinished() {
+            Some(ExchangePhase::RequestBody | ExchangePhase::ResponseHead) if self.from_client.source_ended() => {
+                BrokenBy::Client
+            }
+            Some(_) | None => BrokenBy::App,
+        };
+        self.break_off(by);
+    }
+
+    /// Tells that the exchange under way ends here, if there is one. A response may have passed whole that waits to be written.
+    fn break_off(&self, by: BrokenBy) {
+        let waits = || self.from_app.is_owed().then_some(ExchangePhase::ResponseBody);
+        if let Some(phase) = self.conversation.unfinished().or_else(waits) {
+            self.tell(Broken::ended(by, phase));
+        }
+    }
+
+    fn tell(&self, broken: Broken) {
+        self.observer.broken(broken, self.conversation.retired().is_some());
+    }
+
     /// Counts the error, whatever it comes to.
     fn refuse(&self, error: ProtocolError) -> Ending {
         self.observer.faulted(error.side, error.fault.label());
+        if let Some(phase) = self.conversation.unfinished() {
+            self.tell(Broken { by: error.side.into(), phase, refused: true });
+        }
         match (error.side, error.fault) {
             (Side::App, Fault::Unsolicited) => Ending::Linger,
             (Side::Client | Side::App, _) if self.conversation.response_is_open() => Ending::Reset,
@@ -258,6 +298,7 @@ impl<O: Observer> Relay<O> {
 
     fn client_failed(&self, error: &io::Error) -> Ending {
         self.observer.client_failed(error);
+        self.break_off(BrokenBy::Client);
         Ending::Reset
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::fault::Fault;
 use super::graceful_shutdown::GracefulShutdown;
 use super::session::{ProtocolError, Session};
+use crate::relay::broken::{Broken, BrokenBy};
 use crate::relay::ending;
 use crate::relay::observer::Observer;
 use crate::transport::background::Background;
@@ -111,6 +112,7 @@ impl<O: Observer> Relay<O> {
     /// in which nobody but the app is waited for.
     pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
         if self.from_client.is_owed() || self.from_app.is_owed() {
+            self.break_off(BrokenBy::Proxy, false);
             Some(Ending::Reset)
         } else {
             (!self.session.has_open_streams()).then_some(Ending::Close)
@@ -163,6 +165,7 @@ impl<O: Observer> Relay<O> {
         self.progress.heard |= moved && self.session.shutdown().awaits_answer();
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
+        self.tell_broken();
         let made_room = examined.map_err(|error| self.refuse(error))?;
         for number in before..self.session.requests_started() {
             self.observer.request_started(number.saturating_add(1), None);
@@ -184,6 +187,7 @@ impl<O: Observer> Relay<O> {
         let (answers, was_retired) = (self.session.answers(), self.session.retired().is_some());
         let (session, observer) = (&mut self.session, &self.observer);
         let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
+        self.tell_broken();
         let made_room = examined.map_err(|error| self.refuse(error))?;
         if self.session.answers() != answers {
             self.observer.app_answered();
@@ -197,11 +201,29 @@ impl<O: Observer> Relay<O> {
 
     fn client_failed(&self, error: &io::Error) -> Ending {
         self.observer.client_failed(error);
+        self.break_off(BrokenBy::Client, false);
         Ending::Reset
+    }
+
+    /// Tells of exchanges whose streams were reset.
+    fn tell_broken(&mut self) {
+        let retired = self.session.retired().is_some();
+        for broken in self.session.take_broken() {
+            self.observer.broken(broken, retired);
+        }
+    }
+
+    /// Tells that the exchanges under way end here, for a message that is not forwarded or not.
+    fn break_off(&self, by: BrokenBy, refused: bool) {
+        let retired = self.session.retired().is_some();
+        for phase in self.session.unfinished() {
+            self.observer.broken(Broken { by, phase, refused }, retired);
+        }
     }
 
     fn refuse(&self, error: ProtocolError) -> Ending {
         self.observer.faulted(error.side, error.fault.label());
+        self.break_off(error.side.into(), true);
         Ending::Refuse(error)
     }
 
@@ -237,7 +259,9 @@ impl<O: Observer> Relay<O> {
     /// Draws the conclusions of streams and connections that have ended, once nothing else moves.
     fn conclude(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         if self.from_app.source_ended() && !self.from_app.is_owed() && !self.session.holds_app() {
-            return Err(if self.from_client.source_ended() { Ending::Close } else { Ending::Linger });
+            let client_has_left = self.from_client.source_ended();
+            self.break_off(if client_has_left { BrokenBy::Client } else { BrokenBy::App }, false);
+            return Err(if client_has_left { Ending::Close } else { Ending::Linger });
         }
         if self.from_client.pass_end(&mut self.app, cx) {
             return Ok(true);
@@ -262,6 +286,7 @@ impl<O: Observer> Relay<O> {
         }
         let was_retired = self.session.retired().is_some();
         if !self.session.step_is_over(&mut self.from_app.buffer) {
+            self.break_off(BrokenBy::Proxy, false);
             return Err(Ending::Linger);
         }
         if !was_retired {

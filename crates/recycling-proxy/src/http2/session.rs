@@ -9,6 +9,7 @@ use super::graceful_shutdown::GracefulShutdown;
 use super::profile::Profile;
 use super::streams::Streams;
 use super::walk::{Next, Walk};
+use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
 use crate::transport::buffer::Buffer;
@@ -41,6 +42,8 @@ pub struct Session {
     app: Tongue,
     /// The client opens streams all the same.
     ignored: bool,
+    /// Streams that were reset and of which nobody was told.
+    broken: Vec<Broken>,
     /// What is put into requests; boxed, for few want it.
     addition: Option<Box<Addition>>,
 }
@@ -99,6 +102,7 @@ impl Session {
             app_leaves: false,
             app: Tongue::Unheard,
             ignored: false,
+            broken: Vec::new(),
             addition: None,
         }
     }
@@ -213,7 +217,7 @@ impl Session {
                     self.limit_reached_at = Some(stream);
                 }
             }
-            Kind::RstStream => self.streams.reset(stream),
+            Kind::RstStream => self.reset(stream, BrokenBy::Client),
             Kind::Data
             | Kind::Headers
             | Kind::Settings
@@ -227,6 +231,21 @@ impl Session {
             self.streams.client_ended(stream);
         }
         Ok(())
+    }
+
+    fn reset(&mut self, stream: u32, by: BrokenBy) {
+        let phase = self.streams.reset(stream);
+        self.broken.extend(phase.map(|phase| Broken::ended(by, phase)));
+    }
+
+    /// Returns the exchanges that were broken off since this was last asked: their streams were reset.
+    pub fn take_broken(&mut self) -> Vec<Broken> {
+        std::mem::take(&mut self.broken)
+    }
+
+    /// Returns how far the exchanges have come whose responses have not passed whole.
+    pub fn unfinished(&self) -> impl Iterator<Item = ExchangePhase> {
+        self.streams.unfinished()
     }
 
     /// Whether it is the answer to a PING of ours, which the app must not see; notes what it means.
@@ -317,7 +336,7 @@ impl Session {
         }
         match header.kind {
             Kind::Headers => self.streams.answered(header.stream),
-            Kind::RstStream => self.streams.reset(header.stream),
+            Kind::RstStream => self.reset(header.stream, BrokenBy::App),
             Kind::Settings => self.app_has_spoken = true,
             Kind::GoAway => self.app_sends_goaway(),
             Kind::PushPromise => {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::relay::broken::ExchangePhase;
+
 /// The most streams that a connection can have open, whatever its app allows: a client that opens one after another,
 /// and an app that lets it, cost memory that is ours.
 pub(crate) const MOST_OPEN: usize = 65_536;
@@ -13,6 +15,18 @@ struct Stream {
     answered: bool,
     client_ended: bool,
     app_ended: bool,
+}
+
+impl Stream {
+    /// Returns how far the exchange has come; `None` where its response has passed whole.
+    const fn unfinished(self) -> Option<ExchangePhase> {
+        match self {
+            Self { app_ended: true, .. } => None,
+            Self { answered: true, .. } => Some(ExchangePhase::ResponseBody),
+            Self { client_ended: true, .. } => Some(ExchangePhase::ResponseHead),
+            Self { .. } => Some(ExchangePhase::RequestBody),
+        }
+    }
 }
 
 /// Open streams by their numbers. A connection has as many as the app allows, a hundred as a rule; an idle one owns no
@@ -99,13 +113,19 @@ impl Streams {
         self.end(number, |stream| stream.app_ended = true);
     }
 
-    /// The stream was reset.
-    pub(crate) fn reset(&mut self, number: u32) {
-        if let Some(stream) = self.open.remove(&number)
-            && !stream.answered
-        {
+    /// The stream was reset. Returns how far its exchange had come, if it was a client's and its response had not passed whole.
+    pub(crate) fn reset(&mut self, number: u32) -> Option<ExchangePhase> {
+        let stream = self.open.remove(&number)?;
+        if !stream.answered {
             self.unanswered = self.unanswered.saturating_sub(1);
         }
+        stream.unfinished().filter(|_| !number.is_multiple_of(2))
+    }
+
+    /// Returns how far the exchanges of clients have come whose responses have not passed whole.
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = ExchangePhase> {
+        let of_clients = self.open.iter().filter(|(number, _)| !number.is_multiple_of(2));
+        of_clients.filter_map(|(_, stream)| stream.unfinished())
     }
 
     fn end(&mut self, number: u32, end: impl FnOnce(&mut Stream)) {

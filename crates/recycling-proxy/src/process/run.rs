@@ -23,6 +23,7 @@ use crate::process::listener::{Acceptor, Listener};
 use crate::process::node;
 use crate::process::standby;
 use crate::process::workers::Workers;
+use crate::relay::broken::BrokenBy;
 use crate::retire::balance::{Balance, BalanceError, Totals};
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
@@ -183,7 +184,15 @@ async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySetting
         ended = ended => if ended.is_ok() { "ended" } else { "ended: the time is up" },
         () = termination.requested() => "ended by a second signal",
     };
-    tracing::info!(connections_left = connections.count(), "{how}");
+    let connections_left = connections.count();
+    tracing::info!(connections_left, "{how}");
+    if connections_left > 0 {
+        tracing::warn!(
+            connections_left,
+            side = BrokenBy::Proxy.label(),
+            "the proxy ends while client connections are open, and breaks them off: a larger evenkeel.dev/drain-timeout waits longer"
+        );
+    }
 }
 
 /// Every socket of the process, bound before anything is served: a proxy that starts is whole.

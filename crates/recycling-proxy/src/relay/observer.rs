@@ -4,6 +4,7 @@ use std::io;
 
 use retirement::{Moment, RetireReason};
 
+use crate::relay::broken::Broken;
 use crate::relay::side::Side;
 use crate::relay::source::Source;
 
@@ -21,6 +22,8 @@ pub(crate) trait Observer {
     fn retired(&self, reason: RetireReason);
     /// A message of `side` was not forwarded; `reason` is the label of what is wrong with it.
     fn faulted(&self, side: Side, reason: &'static str);
+    /// An exchange was broken off, on a connection whose end was announced or not.
+    fn broken(&self, broken: Broken, retired: bool);
     /// The kernel has given the client up: it no longer answered retransmissions, window probes or keepalive probes.
     fn client_timed_out(&self);
 

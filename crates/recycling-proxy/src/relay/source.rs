@@ -21,6 +21,7 @@ const PROBES: [&[u8]; 1] = [b"kube-probe/"];
 const SCRAPES: [&[u8]; 6] =
     [b"Prometheus/", b"vmagent", b"VictoriaMetrics", b"Grafana", b"Alloy/", b"OpenTelemetry Collector"];
 
+#[expect(clippy::derivable_impls, reason = "the macro has no place for the attribute of a variant")]
 impl Default for Source {
     fn default() -> Self {
         Self::Client

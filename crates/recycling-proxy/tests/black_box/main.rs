@@ -5,6 +5,7 @@ mod admin;
 mod announcement;
 mod app_death;
 mod balance;
+mod broken;
 mod cli;
 mod control;
 mod counting;

@@ -11,6 +11,7 @@ use retirement::RetireReason;
 use crate::app::dial::Unreachable;
 use crate::connection::protocol::Protocol;
 use crate::metrics::{Counters, Value};
+use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::side::Side;
 use crate::relay::source::Source;
 use crate::tunnel::{self, TunnelEnd, TunnelKind};
@@ -24,6 +25,7 @@ pub(super) struct Families {
     retired: Counters<3>,
     faults: Counters<3>,
     unreachable: Counters<2>,
+    broken: Counters<3>,
     tunnels: tunnel::Metrics,
 }
 
@@ -41,7 +43,19 @@ impl Families {
         let faults = Counters::register(registry, "faults", help, ["side", "reason", "port"]);
         let help = "Client connections that no address of the app accepted, by reason";
         let unreachable = Counters::register(registry, "app_unreachable", help, ["reason", "port"]);
-        Self { opened, open, requests, retired, faults, unreachable, tunnels: tunnel::Metrics::register(registry) }
+        let help =
+            "Exchanges that ended before their response was complete, by who ended them and how far they had come";
+        let broken = Counters::register(registry, "exchanges_broken", help, ["side", "phase", "port"]);
+        Self {
+            opened,
+            open,
+            requests,
+            retired,
+            faults,
+            unreachable,
+            broken,
+            tunnels: tunnel::Metrics::register(registry),
+        }
     }
 }
 
@@ -100,6 +114,11 @@ impl PortMetrics {
         for reason in Unreachable::ALL {
             let _ = families.unreachable.of([reason.label().into(), port.clone()]);
         }
+        for by in BrokenBy::ALL {
+            for phase in ExchangePhase::ALL {
+                let _ = families.broken.of(of_port([by.label(), phase.label()]));
+            }
+        }
         families.tunnels.begin(&port);
         let open = families.open.get_or_create(&[("port", port.clone())]).clone();
         let [http1, http2] =
@@ -145,6 +164,11 @@ impl PortMetrics {
     /// Counts a message that was not forwarded.
     pub(crate) fn fault(&self, side: Side, reason: &'static str) {
         self.families.faults.inc([side.label().into(), reason.into(), self.port.clone()]);
+    }
+
+    /// Counts an exchange that was broken off.
+    pub(crate) fn broken(&self, broken: Broken) {
+        self.families.broken.inc([broken.by.label().into(), broken.phase.label().into(), self.port.clone()]);
     }
 
     /// Counts a connection that became a tunnel.

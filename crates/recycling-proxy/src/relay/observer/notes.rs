@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::Observer;
+use crate::relay::broken::Broken;
 use crate::relay::side::Side;
 use crate::relay::source::Source;
 use retirement::{Moment, RetireReason};
@@ -14,6 +15,7 @@ pub(crate) struct Notes {
     pub(crate) retired: RefCell<Vec<RetireReason>>,
     pub(crate) answers: Cell<u32>,
     pub(crate) client_timeouts: Cell<u32>,
+    pub(crate) broken: RefCell<Vec<Broken>>,
 }
 
 impl Observer for Notes {
@@ -36,6 +38,10 @@ impl Observer for Notes {
     }
 
     fn faulted(&self, _side: Side, _fault: &'static str) {}
+
+    fn broken(&self, broken: Broken, _retired: bool) {
+        self.broken.borrow_mut().push(broken);
+    }
 
     fn client_timed_out(&self) {
         self.client_timeouts.set(self.client_timeouts.get() + 1);

@@ -1,0 +1,57 @@
+//! An exchange that ended before it was whole: who ended it, and how far it had come.
+
+use super::side::Side;
+use crate::metrics::label::labels;
+
+labels!(
+    /// Who has broken an exchange off.
+    pub BrokenBy {
+        /// The client left, or sent what is refused.
+        Client = "client",
+        /// The app left, or sent what is refused.
+        App = "app",
+        /// The proxy: for want of memory or places, at max-tunnel-age, or after the grace of an HTTP/2 connection that it retires.
+        Proxy = "proxy",
+    }
+);
+
+labels!(
+    /// How far an exchange had come.
+    pub ExchangePhase {
+        /// The request's head had passed, its body had not.
+        RequestBody = "request_body",
+        /// The request had passed, the head of the final response had not.
+        ResponseHead = "response_head",
+        /// The response's head had passed, its body had not.
+        ResponseBody = "response_body",
+        /// The connection was a tunnel.
+        Tunnel = "tunnel",
+    }
+);
+
+impl From<Side> for BrokenBy {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => Self::Client,
+            Side::App => Self::App,
+        }
+    }
+}
+
+/// An exchange that was broken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Who has broken it off.
+    pub by: BrokenBy,
+    /// How far it had come.
+    pub phase: ExchangePhase,
+    /// Whether it was for a message that is not forwarded, which the log tells by itself.
+    pub refused: bool,
+}
+
+impl Broken {
+    /// The connection, or the stream, ended.
+    pub const fn ended(by: BrokenBy, phase: ExchangePhase) -> Self {
+        Self { by, phase, refused: false }
+    }
+}
