@@ -194,7 +194,7 @@ impl Readings<'_> {
             status.remark("the proxy restarted: no rate yet");
             return;
         }
-        let requests = |metrics: &Metrics| metrics.sum("evenkeel_proxy_requests_total", &[]);
+        let requests = |metrics: &Metrics| metrics.sum("evenkeel_proxy_requests_total", &[("source", "client")]);
         status.requests_per_second = Some(self.rate(requests(before), requests(after)));
         let retired = "evenkeel_proxy_connections_retired_total";
         let earlier = before.by_label(retired, "reason");

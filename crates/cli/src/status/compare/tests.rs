@@ -18,8 +18,8 @@ fn metrics(start: u32, requests: u32, retired: u32) -> Metrics {
     let text = format!(
         "process_start_time_seconds {start}
 evenkeel_proxy_build_info{{version=\"0.1.0\"}} 1
-evenkeel_proxy_connections_open 5
-evenkeel_proxy_requests_total {requests}
+evenkeel_proxy_connections_open{{port=\"8080\"}} 5
+evenkeel_proxy_requests_total{{protocol=\"http1\",source=\"client\",port=\"8080\"}} {requests}
 evenkeel_proxy_connections_retired_total{{reason=\"max_requests\"}} {retired}
 evenkeel_proxy_connections_retired_total{{reason=\"drain\"}} 0
 evenkeel_proxy_balance_state{{state=\"in_force\"}} 0
