@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, LimitRange, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-/// How long the API server may take to see a `LimitRange` that it has stored.
+/// How long the API server and the webhook may take to see a `LimitRange` that is stored.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -30,6 +30,7 @@ async fn a_limit_range_that_comes_later() -> anyhow::Result<()> {
         let says_why = notes.iter().all(|note| note.contains("maximum memory usage per Container is 64Mi"));
         ensure!(says_why && notes.len() == 1, "every replica tells, and one Event is there: {notes:?}");
 
+        is_fitted(&namespace, web.deployment()).await?;
         namespace.restart("web", "the limits are other ones").await?;
         let limit = memory_limit(&namespace.deployment("web").await?);
         ensure!(limit.as_deref() == Some("64Mi"), "what the namespace allows: {limit:?}");
@@ -65,6 +66,19 @@ async fn refuses_the_default(namespace: &TestNamespace) -> anyhow::Result<()> {
         }
     };
     tokio::time::timeout(SEEN_WITHIN, refused).await?
+}
+
+/// Waits until a new workload would get a proxy that the namespace allows: the webhook remembers a namespace for some seconds.
+async fn is_fitted(namespace: &TestNamespace, deployment: &Deployment) -> anyhow::Result<()> {
+    let mut another = deployment.clone();
+    another.metadata.name = Some("another".to_owned());
+    let fitted = async {
+        while memory_limit(&namespace.dry_run(&another).await?).as_deref() != Some("64Mi") {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(SEEN_WITHIN, fitted).await?
 }
 
 fn memory_limit(deployment: &Deployment) -> Option<String> {
