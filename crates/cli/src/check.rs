@@ -10,6 +10,9 @@
 
 mod checked;
 mod finding;
+mod gather;
+mod installation;
+mod live;
 mod objects;
 mod report;
 mod rules;
@@ -18,39 +21,70 @@ mod workload;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::RangedU64ValueParser;
 
+use crate::cluster::Cluster;
 use crate::exit::{Blame, OrBlame as _};
 use crate::manifests::{Source, documents};
-use checked::Checked;
+use crate::reference::Reference;
+use checked::{Checked, Section};
+use gather::Reader;
 use objects::Objects;
 use report::Colour;
 use scope::Scope;
 
 /// Find out why recycling is not there, or has no effect.
 ///
+/// In a cluster it looks at the workloads of a namespace that ask for the proxy, at their pods and what their proxies count, and at evenkeel
+/// itself: it has the API server ask the webhook about a Deployment that is not stored. It changes nothing. What a right is missing for is
+/// said, and the rest is looked at. All of it needs leave to get and list workloads, Services and the like, pods, and to get pods/proxy.
+///
 /// With -f it applies the rules that need no cluster to one stream of manifests: Deployments with their Services, autoscalers, Namespaces
 /// and network policies. Give it all of them together, as in CI.
 ///
-/// Each finding is a line: ✓ it is as it should be, ! it may be meant, ✗ mend it. The word in brackets is the anchor in
+/// Each finding is a line: ✓ it is as it should be, ! it may be meant, ✗ mend it. The word in brackets is explained in
 /// docs/TROUBLESHOOTING.md.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  helm template shop ./chart | evenkeel check -f -
-  evenkeel check -R -f manifests/ --strict
+  evenkeel check
+  evenkeel check deployment/web --namespace shop
+  evenkeel check --all-namespaces --output json
+  helm template shop ./chart | evenkeel check -f - --strict
 
 Exit codes:
   0   nothing is to be mended; there may be warnings
   1   there are warnings, and --strict was given; or the check could not be done
   2   something is to be mended
-  64  the command line cannot be used
+  64  the command line cannot be used, or names no cluster
   65  an input is neither YAML nor JSON
-  66  an input cannot be read")]
+  66  an input cannot be read
+  69  the cluster cannot be reached")]
 pub(crate) struct Args {
-    /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input; may repeat.
-    #[arg(short, long = "filename", value_name = "FILE|FOLDER", required = true)]
+    /// Workloads in the cluster, such as deployment/web; left out, all that ask for the proxy, and evenkeel itself.
+    #[arg(value_name = "KIND/NAME", conflicts_with_all = ["files", "all_namespaces"])]
+    workloads: Vec<Reference>,
+
+    /// The namespace of the workloads; left out, that of the context.
+    #[arg(short, long, conflicts_with_all = ["files", "all_namespaces"])]
+    namespace: Option<String>,
+
+    /// Look at all namespaces, and print a table.
+    #[arg(short = 'A', long, conflicts_with = "files")]
+    all_namespaces: bool,
+
+    #[command(flatten)]
+    cluster: Cluster,
+
+    /// The seconds between the two readings of the proxies' metrics: rates are what is counted in between.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = RangedU64ValueParser::<u64>::new().range(1..=300))]
+    interval: u64,
+
+    /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input, in place of a cluster; may repeat.
+    #[arg(short, long = "filename", value_name = "FILE|FOLDER")]
     files: Vec<Source>,
 
     /// Read the folders in a folder, too.
@@ -72,12 +106,14 @@ enum Form {
     Json,
 }
 
-/// Checks manifests.
+/// Checks manifests, or a cluster.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let objects = read(&args.files, args.recursive)?;
-    let scope = Scope::default();
-    let workloads = checked::workloads(&objects, &scope);
-    let checked = checked::checked(&workloads, &objects, &scope);
+    let checked = if args.files.is_empty() {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(of_cluster(args))?
+    } else {
+        let (objects, scope) = (read(&args.files, args.recursive)?, Scope::default());
+        checked::checked(&checked::workloads(&objects, &scope), &objects, &scope)
+    };
     print(&checked, args)?;
     Ok(checked.code(args.strict))
 }
@@ -94,10 +130,56 @@ fn read(files: &[Source], recursive: bool) -> anyhow::Result<Objects> {
     Ok(objects)
 }
 
+async fn of_cluster(args: &Args) -> anyhow::Result<Checked> {
+    let (client, of_context) = args.cluster.connect().await?;
+    let namespace = (!args.all_namespaces).then(|| args.namespace.clone().unwrap_or(of_context));
+    let mut reader = Reader { client, namespace, not_checked: Vec::new() };
+    let mut facts = gather::installation(&mut reader).await?;
+    let scope = gather::scope(&mut reader, &facts).await?;
+    let mut objects = reader.objects().await?;
+    if !args.workloads.is_empty() {
+        only(&mut objects, &args.workloads, reader.namespace.as_deref().unwrap_or_default())?;
+    }
+    let workloads = checked::workloads(&objects, &scope);
+    let mut checked = checked::checked(&workloads, &objects, &scope);
+    if args.workloads.is_empty() {
+        gather::running(&mut reader, &mut facts).await?;
+        facts.probe = gather::probe(&mut reader, &objects, &scope).await?;
+        let findings = installation::installation(&facts);
+        checked.sections.insert(0, Section { name: None, findings, peak_to_mean: None });
+    }
+    let pods = gather::pods(&mut reader, &workloads, Duration::from_secs(args.interval)).await?;
+    for (workload, pods) in workloads.iter().zip(pods) {
+        let found = live::live(workload, &pods, installation::version(&facts));
+        checked.add(&workload.name, found);
+    }
+    checked.not_checked = reader.not_checked;
+    Ok(checked)
+}
+
+/// Leaves the named workloads in, with what concerns them.
+fn only(objects: &mut Objects, named: &[Reference], namespace: &str) -> anyhow::Result<()> {
+    for reference in named {
+        let is_it = |(name, kind, _): &(_, _, _)| names(reference, name, *kind);
+        if !objects.workloads.iter().any(is_it) {
+            let kind = reference.kind.name().to_lowercase();
+            anyhow::bail!("{kind}/{} is not in the namespace {namespace}, or cannot be read", reference.name);
+        }
+    }
+    objects.workloads.retain(|(name, kind, _)| named.iter().any(|reference| names(reference, name, *kind)));
+    objects.others.clear();
+    Ok(())
+}
+
+fn names(reference: &Reference, name: &objects::ObjectName, kind: inject::WorkloadKind) -> bool {
+    reference.kind == kind && reference.name == name.name
+}
+
 fn print(checked: &Checked, args: &Args) -> anyhow::Result<()> {
     let text = match args.output {
         Some(Form::Json) => format!("{}\n", report::json::json(checked)),
-        None => report::text::text(checked, false, colour()),
+        None if args.all_namespaces => report::table::table(checked, colour()),
+        None => report::text::text(checked, args.files.is_empty(), colour()),
     };
     io::stdout().lock().write_all(text.as_bytes()).context("standard output cannot be written")
 }

@@ -25,12 +25,22 @@ pub(crate) enum MetricsError {
     /// The user lacks a right.
     #[error("the right to get pods/proxy is missing: {0}")]
     Forbidden(String),
-    /// The API server cannot reach the proxy's admin port.
-    #[error("the API server cannot reach port {ADMIN_PORT} of the pod: {0}")]
-    Unreached(String),
-    /// What answers on the admin port is not a proxy of ours.
-    #[error("what port {ADMIN_PORT} of the pod answers is not metrics: {0}")]
-    Unreadable(String),
+    /// The API server cannot reach the port.
+    #[error("the API server cannot reach port {port} of the pod: {why}")]
+    Unreached {
+        /// The port.
+        port: u16,
+        /// What the API server says.
+        why: String,
+    },
+    /// What answers is no program of ours.
+    #[error("what port {port} of the pod answers is not metrics: {line}")]
+    Unreadable {
+        /// The port.
+        port: u16,
+        /// The first line that is not understood.
+        line: String,
+    },
     /// The API server does not answer.
     #[error(transparent)]
     Cluster(kube::Error),
@@ -54,19 +64,28 @@ pub(crate) async fn read_all(
 /// # Errors
 /// See [`MetricsError`].
 pub(crate) async fn read(client: &Client, namespace: &str, pod: &str) -> Result<Metrics, MetricsError> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{ADMIN_PORT}/proxy/metrics");
+    read_port(client, namespace, pod, ADMIN_PORT).await
+}
+
+/// Reads the metrics that a pod serves on a port.
+///
+/// # Errors
+/// See [`MetricsError`].
+pub(crate) async fn read_port(client: &Client, namespace: &str, pod: &str, port: u16) -> Result<Metrics, MetricsError> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
     let request =
         Request::get(path).body(Vec::new()).map_err(|error| MetricsError::Cluster(kube::Error::HttpError(error)))?;
     let answer = timeout(PATIENCE, client.request_text(request)).await;
-    let answer = answer.map_err(|_| MetricsError::Unreached(format!("no answer in {} s", PATIENCE.as_secs())))?;
-    Metrics::parse(&answer.map_err(of_answer)?).map_err(MetricsError::Unreadable)
+    let late = || MetricsError::Unreached { port, why: format!("no answer in {} s", PATIENCE.as_secs()) };
+    let text = answer.map_err(|_| late())?.map_err(|error| of_answer(error, port))?;
+    Metrics::parse(&text).map_err(|line| MetricsError::Unreadable { port, line })
 }
 
 /// The API server answers in a proxy's place if it cannot reach it, and passes on what the proxy answers.
-fn of_answer(error: kube::Error) -> MetricsError {
+fn of_answer(error: kube::Error, port: u16) -> MetricsError {
     match error {
         kube::Error::Api(status) if status.code == 403 => MetricsError::Forbidden(status.message),
-        kube::Error::Api(status) => MetricsError::Unreached(status.message),
+        kube::Error::Api(status) => MetricsError::Unreached { port, why: status.message },
         error => MetricsError::Cluster(error),
     }
 }
@@ -81,7 +100,7 @@ mod tests {
     fn whose_fault_an_answer_is() {
         let answer = |code| {
             let status = Status { code, message: "why".to_owned(), ..Status::default() };
-            of_answer(kube::Error::Api(Box::new(status))).to_string()
+            of_answer(kube::Error::Api(Box::new(status)), 15_211).to_string()
         };
         assert_eq!(answer(403), "the right to get pods/proxy is missing: why");
         assert_eq!(answer(503), "the API server cannot reach port 15211 of the pod: why");

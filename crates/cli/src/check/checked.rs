@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::finding::{Finding, Severity};
+use super::live::Found;
 use super::objects::{ObjectName, Objects};
 use super::rules;
 use super::scope::Scope;
@@ -46,6 +47,14 @@ impl Checked {
     /// Returns how many findings are so bad.
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.sections.iter().map(|section| section.count(severity)).sum()
+    }
+
+    /// Adds what pods told of a workload.
+    pub(crate) fn add(&mut self, name: &ObjectName, found: Found) {
+        if let Some(section) = self.sections.iter_mut().find(|section| section.name.as_ref() == Some(name)) {
+            section.findings.extend(found.findings);
+            section.peak_to_mean = found.peak_to_mean;
+        }
     }
 
     /// Returns how many workloads were looked at.

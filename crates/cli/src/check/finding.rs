@@ -69,6 +69,10 @@ findings! {
     Injected: "injected", Good, "the proxy is, or would be, injected";
     ServiceReaches: "service-reaches-proxy", Good, "a Service leads to the proxy";
     IngressInFront: "ingress-in-front", Good, "an Ingress leads to the workload, whose controller may balance by request already";
+    PodsHaveProxy: "pods-have-proxy", Good, "every pod runs the proxy, of the version that is installed";
+    Measured: "measured", Good, "what the proxies count: requests/s, connections, retired connections";
+    BalancingInForce: "balancing-in-force", Good, "the pods follow instructions of the balancer";
+    Installed: "installed", Good, "a part of the installation is as it should be";
     InvalidAnnotations: "invalid-annotations", Problem, "annotations have faults: nothing was injected or changed";
     NotInjected: "not-injected", Problem, "the workload asks for the proxy and cannot have it";
     MeshBalances: "mesh-balances", Warning, "a service mesh balances by request already, so nothing is injected";
@@ -97,6 +101,28 @@ findings! {
     CpuRequestMissing: "cpu-request-missing", Problem, "an autoscaler needs a CPU request that a container does not have";
     AdminPortClosed: "admin-port-closed", Warning, "a NetworkPolicy closes the proxy's admin port to balancer and Prometheus";
     PolicyByNumber: "policy-by-number", Problem, "a NetworkPolicy opens the app's port by number, and connections come by the proxy's with named-port";
+    PodWithoutProxy: "pod-without-proxy", Problem, "pods run without the proxy that their template has";
+    ProxyVersion: "proxy-version", Warning, "proxies of another version run than is installed";
+    ProxyRestarted: "proxy-restarted", Warning, "a proxy was restarted, which breaks the connections of its pod";
+    ProxyNotReady: "proxy-not-ready", Problem, "a proxy is not ready";
+    AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port that the proxy leads to";
+    AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
+    ClientFault: "client-fault", Warning, "requests of clients are refused";
+    TlsTunnel: "tls-tunnel", Problem, "connections carry TLS that the proxy cannot decrypt: uncounted, never retired";
+    LimitNotReached: "limit-not-reached", Warning, "connections take long to reach their limit at the rate that was measured";
+    LoadUneven: "load-uneven", Warning, "the busiest pod has more than 1.5 times the mean load";
+    BalancingNotInForce: "balancing-not-in-force", Warning, "pods do not follow the balancer";
+    ClusterTooOld: "cluster-too-old", Problem, "the cluster is older than Kubernetes 1.33";
+    NotInstalled: "not-installed", Problem, "the webhook is not installed";
+    WebhookReplicas: "webhook-replicas", Problem, "replicas of the webhook are not ready";
+    WebhookOneNode: "webhook-one-node", Warning, "all replicas of the webhook are on one node";
+    WebhookUnreached: "webhook-unreached", Problem, "the API server does not reach the webhook";
+    CaBundle: "ca-bundle", Problem, "the webhook configuration has no usable caBundle";
+    CertificateExpires: "certificate-expires", Problem, "the certificate of the webhook has expired or is about to";
+    VersionSkew: "version-skew", Warning, "this program and what is installed are of different versions";
+    PolicyAbsent: "policy-absent", Warning, "nothing warns of workloads that are not reviewed";
+    BalancerReplicas: "balancer-replicas", Problem, "replicas of the balancer are not ready";
+    BalancerNoLeader: "balancer-no-leader", Problem, "no replica of the balancer leads";
 }
 
 /// One line of a report, with what belongs to it.

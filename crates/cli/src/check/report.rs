@@ -1,6 +1,7 @@
 //! What a check prints.
 
 pub(crate) mod json;
+pub(crate) mod table;
 pub(crate) mod text;
 
 use super::finding::Severity;

@@ -25,6 +25,17 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
     findings
 }
 
+/// A Deployment as it is stored once it was injected, with this limit.
+#[cfg(test)]
+pub(crate) fn injected_workload(limit: &str) -> Workload {
+    let mut object = tests_support::deployment(|object| {
+        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = limit.into();
+    });
+    let outcome = inject::inject(&object, inject::WorkloadKind::Deployment, None, &inject::Installation::default());
+    outcome.patch().map(|patch| crate::manifests::apply(&mut object, patch)).transpose().unwrap();
+    tests_support::workload(object, &Objects::default(), &Scope::default())
+}
+
 #[cfg(test)]
 mod tests_support {
     use inject::WorkloadKind;

@@ -16,6 +16,8 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// What is known of an installation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
+    /// Whether a cluster is behind it, and not a stream of manifests.
+    pub(crate) is_live: bool,
     /// The kinds about which the webhook is asked; `None` if no cluster says.
     pub(crate) kinds: Option<Vec<WorkloadKind>>,
     /// Whose workloads the webhook is asked about; `None` if no cluster says.
@@ -27,11 +29,6 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Whether a cluster is behind it, and not a stream of manifests.
-    pub(crate) fn is_live(&self) -> bool {
-        self.kinds.is_some()
-    }
-
     /// Returns why the webhook is not asked about workloads of a namespace.
     pub(crate) fn opted_out(&self, name: &str, namespace: Option<&NamespaceObjects>) -> Option<&'static str> {
         let no_labels = BTreeMap::new();

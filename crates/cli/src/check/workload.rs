@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use inject::{Installation, NamespaceFacts, Outcome, PROXY_CONTAINER, Report, WorkloadKind};
 use k8s_openapi::api::core::v1::{Container, ContainerPort, PodTemplateSpec};
 use serde_json::Value;
-use settings::{Interception, PREFIX, STATUS_KEY};
+use settings::{Interception, OptionSpec as _, PREFIX, ProxyOption, STATUS_KEY};
 
 use super::objects::{ObjectName, texts};
 use crate::manifests::apply;
@@ -110,6 +110,12 @@ impl Workload {
     /// Returns the proxy's container.
     pub(crate) fn proxy(&self) -> Option<&Container> {
         container(&self.injected, PROXY_CONTAINER)
+    }
+
+    /// Returns a setting that the proxy runs with.
+    pub(crate) fn setting(&self, option: ProxyOption) -> Option<&str> {
+        let variables = self.proxy()?.env.iter().flatten();
+        variables.into_iter().find(|variable| variable.name == option.env())?.value.as_deref()
     }
 
     /// Returns the flag by which kubectl finds it.

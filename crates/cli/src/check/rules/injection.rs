@@ -57,7 +57,7 @@ fn kind(workload: &Workload, scope: &Scope) -> Option<Finding> {
         Some(kinds) if !kinds.contains(&workload.kind) => {
             FindingId::KindNotReviewed.says(format!("the webhook is not asked about the kind {kind}"))
         }
-        None if kind != "Deployment" => {
+        None if !scope.is_live && kind != "Deployment" => {
             let said =
                 format!("the webhook is asked about the kind {kind} only if webhook.kinds of the chart names it");
             FindingId::KindNotReviewed.says(said).lowered()
@@ -70,7 +70,7 @@ fn kind(workload: &Workload, scope: &Scope) -> Option<Finding> {
 /// In a cluster, an injection that is still to be done has been missed.
 fn stored(workload: &Workload, scope: &Scope) -> Option<Finding> {
     let restart = format!("kubectl rollout restart {} {}", workload.name, workload.in_namespace());
-    if !scope.is_live() {
+    if !scope.is_live {
         return None;
     }
     if !workload.has_proxy {
@@ -85,7 +85,7 @@ fn stored(workload: &Workload, scope: &Scope) -> Option<Finding> {
 }
 
 fn injected(workload: &Workload, report: &Report, scope: &Scope) -> Finding {
-    let would = if workload.has_proxy || scope.is_live() { "the proxy is" } else { "the proxy would be" };
+    let would = if workload.has_proxy || scope.is_live { "the proxy is" } else { "the proxy would be" };
     let ports: Vec<String> = report.ports.iter().map(|port| port_name(workload, *port)).collect();
     let how = match report.interception {
         Interception::Redirect => "redirect",
@@ -198,7 +198,12 @@ mod tests {
     }
 
     fn live() -> Scope {
-        Scope { kinds: Some(vec![WorkloadKind::Deployment]), installation_is_known: true, ..Scope::default() }
+        Scope {
+            is_live: true,
+            kinds: Some(vec![WorkloadKind::Deployment]),
+            installation_is_known: true,
+            ..Scope::default()
+        }
     }
 
     fn injected(object: Value) -> Value {
@@ -238,6 +243,8 @@ mod tests {
     #[test]
     fn what_is_stored_in_a_cluster_is_injected_already() {
         assert_eq!(found_in(&live(), deployment(|_| {}), []), [FindingId::NotReviewed]);
+        let not_installed = Scope { is_live: true, ..Scope::default() };
+        assert_eq!(found_in(&not_installed, deployment(|_| {}), []), [FindingId::NotReviewed]);
         let mut changed = injected(deployment(|_| {}));
         changed["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("7");
         assert_eq!(found_in(&live(), changed.clone(), []), [FindingId::InjectionOutdated]);

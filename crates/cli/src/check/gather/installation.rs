@@ -1,0 +1,172 @@
+//! Reads an installation, and has the API server ask its webhook about a Deployment that is not stored.
+
+use std::time::SystemTime;
+
+use inject::{Installation, Outcome, PROXY_CONTAINER, WorkloadKind};
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingAdmissionPolicy};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams, PostParams, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::super::installation::{InstallationFacts, Probe};
+use super::super::objects::Objects;
+use super::super::scope::Scope;
+use super::Reader;
+use crate::pod_metrics;
+
+/// The labels that the chart gives its objects.
+const OURS: &str = "app.kubernetes.io/name=evenkeel";
+const COMPONENT: &str = "app.kubernetes.io/component";
+/// Where webhook and balancer serve their metrics.
+const METRICS_PORT: u16 = 8081;
+const CERTIFICATE: &str = "evenkeel_webhook_certificate_expiry_timestamp_seconds";
+
+/// Reads what is installed: as much of it as workloads depend on.
+///
+/// # Errors
+/// The cluster cannot be reached.
+pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<InstallationFacts> {
+    let ours = ListParams::default().labels(OURS);
+    let client = reader.client.clone();
+    let version = client.apiserver_version().await;
+    let kubernetes = reader.noted(version, "the version of the API server")?;
+    let configurations = Api::<MutatingWebhookConfiguration>::all(client.clone()).list(&ours).await;
+    let configurations = reader.noted(configurations, "mutatingwebhookconfigurations")?;
+    let deployments = Api::<Deployment>::all(client.clone()).list(&ours).await;
+    let deployments =
+        reader.noted(deployments, "Deployments of the installation")?.map(|it| it.items).unwrap_or_default();
+    let of = |component: &str| {
+        let is_it = |it: &&Deployment| it.labels().get(COMPONENT).is_some_and(|label| label == component);
+        deployments.iter().find(is_it).cloned()
+    };
+    Ok(InstallationFacts {
+        now: now(),
+        kubernetes: kubernetes.and_then(|info| Some((number(&info.major)?, number(&info.minor)?))),
+        configuration: configurations.and_then(|list| list.items.into_iter().next()),
+        webhook: of("webhook"),
+        balancer: of("balancer"),
+        ..InstallationFacts::default()
+    })
+}
+
+/// Reads what is of interest only where the installation itself is looked at.
+///
+/// # Errors
+/// The cluster cannot be reached.
+pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) -> anyhow::Result<()> {
+    let client = reader.client.clone();
+    let policies =
+        Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&ListParams::default().labels(OURS)).await;
+    facts.policy = reader.noted(policies, "validatingadmissionpolicies")?.map(|list| !list.items.is_empty());
+    let nodes = Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await;
+    facts.nodes = reader.noted(nodes, "nodes")?.map(|list| list.items.len());
+    if let Some(webhook) = &facts.webhook {
+        let namespace = webhook.namespace().unwrap_or_default();
+        let labels = format!("{OURS},{COMPONENT}=webhook");
+        facts.webhook_pods = reader.of_namespace::<Pod>(&namespace, &labels, "pods of the webhook").await?;
+        facts.served_until = served_until(reader, &namespace, &facts.webhook_pods).await;
+    }
+    if let Some(balancer) = &facts.balancer {
+        let leases = Api::<Lease>::namespaced(client, &balancer.namespace().unwrap_or_default());
+        let read = leases.get(&balancer.name_any()).await;
+        facts.lease = reader.noted(read, "the Lease of the balancer")?;
+    }
+    Ok(())
+}
+
+/// Each replica has a certificate of its own; the first that expires is what counts.
+async fn served_until(reader: &mut Reader, namespace: &str, pods: &[Pod]) -> Option<f64> {
+    let mut first: Option<f64> = None;
+    for pod in pods {
+        match pod_metrics::read_port(&reader.client, namespace, &pod.name_any(), METRICS_PORT).await {
+            Ok(metrics) => {
+                let until = metrics.sum(CERTIFICATE, &[]);
+                first = Some(first.map_or(until, |first| first.min(until)));
+            }
+            Err(error) => {
+                reader.not_checked.push(format!("the certificate that {} serves: {error}", pod.name_any()));
+                return None;
+            }
+        }
+    }
+    first
+}
+
+/// Creates a Deployment as a dry run, in a namespace whose workloads are injected.
+///
+/// # Errors
+/// The cluster cannot be reached.
+pub(crate) async fn probe(reader: &mut Reader, objects: &Objects, scope: &Scope) -> anyhow::Result<Option<Probe>> {
+    let probe = probe_deployment();
+    let candidates = objects.namespaces.iter().filter(|(name, namespace)| {
+        let facts = namespace.facts();
+        let outcome = inject::inject(&probe, WorkloadKind::Deployment, Some(&facts), &Installation::default());
+        scope.opted_out(name, Some(namespace)).is_none() && matches!(outcome, Outcome::Inject { .. })
+    });
+    let Some((namespace, _)) = candidates.into_iter().next() else {
+        reader
+            .not_checked
+            .push("whether the API server reaches the webhook: no namespace here is in its scope".to_owned());
+        return Ok(None);
+    };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let deployments = Api::<Deployment>::namespaced(reader.client.clone(), namespace);
+    let created = deployments.create(&dry_run, &serde_json::from_value(probe)?).await;
+    let what = "whether the API server reaches the webhook (a dry run)";
+    let Some(created) = reader.noted(created, what)? else { return Ok(None) };
+    let pod = created.spec.and_then(|spec| spec.template.spec);
+    let mut containers = pod.iter().flat_map(|pod| pod.init_containers.iter().flatten());
+    let injected = containers.any(|container| container.name == PROXY_CONTAINER);
+    Ok(Some(Probe { namespace: namespace.clone(), injected }))
+}
+
+/// A Deployment that asks for the proxy and nothing else.
+fn probe_deployment() -> Value {
+    let labels = json!({"app": "evenkeel-check"});
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "evenkeel-check", "annotations": {"evenkeel.dev/max-requests": "1000"}},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{
+                    "name": "app",
+                    "image": "evenkeel-check:never-pulled",
+                    "ports": [{"name": "http", "containerPort": 8080}],
+                }]},
+            },
+        },
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the time of a check is read")]
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Some providers write `33+`.
+fn number(text: &str) -> Option<u32> {
+    text.trim_end_matches('+').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_is_one_that_is_injected() {
+        let outcome = inject::inject(&probe_deployment(), WorkloadKind::Deployment, None, &Installation::default());
+        assert!(matches!(outcome, Outcome::Inject { .. }), "{outcome:?}");
+        serde_json::from_value::<Deployment>(probe_deployment()).unwrap();
+    }
+
+    #[test]
+    fn versions_of_providers() {
+        assert_eq!((number("33+"), number("36"), number("x")), (Some(33), Some(36), None));
+    }
+}

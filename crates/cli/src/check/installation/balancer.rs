@@ -1,0 +1,61 @@
+//! Whether a balancer leads.
+
+use super::super::finding::{Finding, FindingId};
+use super::{InstallationFacts, ready};
+
+/// Returns what there is to say about the balancer; nothing if there is none.
+pub(super) fn balancer(facts: &InstallationFacts) -> Option<Finding> {
+    let balancer = facts.balancer.as_ref()?;
+    let (ready, wanted) = ready(balancer);
+    let namespace = balancer.metadata.namespace.as_deref().unwrap_or_default();
+    let pods = format!("kubectl --namespace {namespace} logs --selector app.kubernetes.io/component=balancer");
+    if ready == 0 && wanted > 0 {
+        return Some(
+            FindingId::BalancerReplicas.says(format!("0 of {wanted} replicas of the balancer are ready")).command(pods),
+        );
+    }
+    match leader(facts) {
+        Some(holder) => Some(FindingId::Installed.says(format!("balancer: {ready} of {wanted} ready, {holder} leads"))),
+        None => Some(
+            FindingId::BalancerNoLeader
+                .says("no replica of the balancer leads: balanced workloads fall back to their threshold")
+                .command(pods),
+        ),
+    }
+}
+
+/// Returns who holds the Lease, if it was renewed in time.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of a few thousand years are far below 2⁵²")]
+fn leader(facts: &InstallationFacts) -> Option<&str> {
+    let spec = facts.lease.as_ref()?.spec.as_ref()?;
+    let holder = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
+    let renewed = spec.renew_time.as_ref()?.0.as_millisecond() as f64 / 1000.0;
+    // Clocks of two machines are compared: twice the time is granted.
+    (facts.now - renewed <= 2.0 * f64::from(spec.lease_duration_seconds.unwrap_or(15))).then_some(holder)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{found, from};
+    use super::*;
+
+    fn with_lease(holder: &str, renewed: &str, ready: i32) -> Vec<FindingId> {
+        let metadata = json!({"name": "balancer", "namespace": "evenkeel"});
+        found(|facts| {
+            facts.balancer =
+                Some(from(json!({"metadata": metadata, "spec": {"replicas": 2}, "status": {"readyReplicas": ready}})));
+            let spec = json!({"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15});
+            facts.lease = Some(from(json!({"metadata": metadata, "spec": spec})));
+        })
+    }
+
+    #[test]
+    fn somebody_leads() {
+        assert_eq!(with_lease("a", "2029-12-31T23:59:50.000000Z", 2), []);
+        assert_eq!(with_lease("a", "2029-12-31T23:00:00.000000Z", 2), [FindingId::BalancerNoLeader]);
+        assert_eq!(with_lease("", "2029-12-31T23:59:50.000000Z", 2), [FindingId::BalancerNoLeader]);
+        assert_eq!(with_lease("a", "2029-12-31T23:59:50.000000Z", 0), [FindingId::BalancerReplicas]);
+    }
+}

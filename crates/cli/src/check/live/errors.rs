@@ -1,0 +1,176 @@
+//! What clients, the app and the proxy have met, by what the proxies count.
+
+use std::collections::BTreeMap;
+
+use settings::Annotation;
+
+use super::super::finding::{Finding, FindingId};
+use super::super::workload::Workload;
+use super::{LivePod, Reading, listed, rounded};
+
+const UNREACHABLE: &str = "evenkeel_proxy_app_unreachable_total";
+const FAULTS: &str = "evenkeel_proxy_faults_total";
+const REQUESTS: &str = "evenkeel_proxy_requests_total";
+const TUNNELS: &str = "evenkeel_proxy_tunnels_total";
+const OPENED: &str = "evenkeel_proxy_connections_opened_total";
+/// So many connections in a hundred carry TLS where a port is for TLS.
+const MANY_TUNNELS: f64 = 0.5;
+/// One refused request in so many is no scanner.
+const FEW_REQUESTS: f64 = 100.0;
+
+/// Returns what there is to say about errors.
+pub(super) fn errors(workload: &Workload, pods: &[LivePod]) -> Vec<Finding> {
+    let found = [unreachable(workload, pods), app_faults(workload, pods), client_faults(pods), tls(workload, pods)];
+    found.into_iter().flatten().collect()
+}
+
+fn readings(pods: &[LivePod]) -> impl Iterator<Item = (&LivePod, &Reading)> {
+    pods.iter().filter_map(|pod| Some((pod, pod.reading()?)))
+}
+
+/// An app that is not up yet is refused, too, so what was counted before is of interest only while the pod is not ready.
+fn unreachable(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
+    let counted = |reading: &Reading, ready: bool| {
+        let grown = reading.grown(UNREACHABLE, &[]);
+        if ready || grown > 0.0 { grown } else { reading.after.sum(UNREACHABLE, &[]) }
+    };
+    let affected: Vec<(&LivePod, &Reading)> =
+        readings(pods).filter(|(pod, reading)| counted(reading, pod.ready) > 0.0).collect();
+    let (_, first) = affected.first()?;
+    let reasons: Vec<&str> = first
+        .after
+        .by_label(UNREACHABLE, "reason")
+        .into_iter()
+        .filter(|(_, n)| *n > 0.0)
+        .map(|(reason, _)| reason)
+        .collect();
+    let count: f64 = affected.iter().map(|(pod, reading)| counted(reading, pod.ready)).sum();
+    let ports: Vec<String> = workload.report().iter().flat_map(|report| &report.ports).map(u16::to_string).collect();
+    Some(
+        FindingId::AppUnreachable
+            .says(format!(
+                "the app does not accept connections on a port that the proxy leads to ({})",
+                ports.join(", ")
+            ))
+            .detail(format!("{} connections: {}", rounded(count), reasons.join(", ")))
+            .detail(format!("pods: {}", listed(affected.iter().map(|(pod, _)| pod.name.as_str()))))
+            .detail("the kubelet sees \"connection reset\", because its probes pass through the proxy")
+            .fix("let the app listen where containerPort says, or correct containerPort"),
+    )
+}
+
+fn app_faults(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
+    let app = [("side", "app")];
+    let count: f64 = readings(pods).map(|(_, reading)| reading.after.sum(FAULTS, &app)).sum();
+    let grown: f64 = readings(pods).map(|(_, reading)| reading.grown(FAULTS, &app)).sum();
+    if count == 0.0 {
+        return None;
+    }
+    let mut reasons: BTreeMap<&str, f64> = BTreeMap::new();
+    for (_, reading) in readings(pods) {
+        for reason in reading.after.by_label(FAULTS, "reason").into_keys() {
+            let of_app = reading.after.sum(FAULTS, &[("side", "app"), ("reason", reason)]);
+            if of_app > 0.0 {
+                *reasons.entry(reason).or_default() += of_app;
+            }
+        }
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {}", rounded(*count))).collect();
+    let said = format!("{} responses of the app were not forwarded: clients get 502 or a reset", rounded(count));
+    let finding = FindingId::AppFault
+        .says(said)
+        .detail(format!("by reason: {}", reasons.join(", ")))
+        .detail(format!("{} of them in the last seconds", rounded(grown)))
+        .fix("repair the app's HTTP, or forward the port without a look at it")
+        .command(format!(
+            "kubectl annotate {} {} {}={}",
+            workload.name,
+            workload.in_namespace(),
+            Annotation::OpaquePorts,
+            workload.report().and_then(|report| report.ports.first()).copied().unwrap_or_default()
+        ));
+    Some(if grown > 0.0 { finding } else { finding.lowered() })
+}
+
+fn client_faults(pods: &[LivePod]) -> Option<Finding> {
+    let count: f64 = readings(pods).map(|(_, reading)| reading.after.sum(FAULTS, &[("side", "client")])).sum();
+    let requests: f64 = readings(pods).map(|(_, reading)| reading.after.sum(REQUESTS, &[])).sum();
+    (count > 0.0 && count * FEW_REQUESTS > requests + count).then(|| {
+        FindingId::ClientFault
+            .says(format!(
+                "{} requests of clients were refused, and {} were forwarded",
+                rounded(count),
+                rounded(requests)
+            ))
+            .fix("the body of the answer names the fault")
+    })
+}
+
+fn tls(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
+    let tunnels: f64 = readings(pods).map(|(_, reading)| reading.after.sum(TUNNELS, &[("kind", "tls")])).sum();
+    let opened: f64 = readings(pods).map(|(_, reading)| reading.after.sum(OPENED, &[])).sum();
+    (tunnels > 0.0 && tunnels > opened * MANY_TUNNELS).then(|| {
+        let said = format!(
+            "{} of {} connections carry TLS that the proxy cannot decrypt: uncounted, never retired",
+            rounded(tunnels),
+            rounded(opened)
+        );
+        FindingId::TlsTunnel
+            .says(said)
+            .fix("give the proxy the certificate (and tls-to-app, if the app speaks TLS), or cut with max-tunnel-age")
+            .command(format!(
+                "kubectl annotate {} {} {}=NAME",
+                workload.name,
+                workload.in_namespace(),
+                Annotation::TlsSecret
+            ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests_support::{ids, pod, workload};
+    use super::*;
+
+    fn found(before: &str, after: &str) -> Vec<FindingId> {
+        ids(&errors(&workload(), &[pod("a", before, after)]))
+    }
+
+    #[test]
+    fn an_app_that_refuses() {
+        let refused = |count: u32| format!("evenkeel_proxy_app_unreachable_total{{reason=\"refused\"}} {count}");
+        assert_eq!(found(&refused(0), &refused(0)), []);
+        assert_eq!(found(&refused(3), &refused(3)), [], "while it started");
+        assert_eq!(found(&refused(3), &refused(4)), [FindingId::AppUnreachable]);
+        let mut starting = pod("a", &refused(3), &refused(3));
+        starting.ready = false;
+        assert_eq!(ids(&errors(&workload(), &[starting])), [FindingId::AppUnreachable]);
+    }
+
+    #[test]
+    fn faults_by_side() {
+        let faults = |side: &str, count: u32| {
+            format!(
+                "evenkeel_proxy_requests_total 1000\nevenkeel_proxy_faults_total{{side=\"{side}\",reason=\"bad_chunk\"}} {count}"
+            )
+        };
+        assert_eq!(found(&faults("app", 0), &faults("app", 0)), []);
+        assert_eq!(found(&faults("app", 0), &faults("app", 1)), [FindingId::AppFault]);
+        assert_eq!(found(&faults("client", 0), &faults("client", 5)), []);
+        assert_eq!(found(&faults("client", 0), &faults("client", 50)), [FindingId::ClientFault]);
+        let earlier = errors(&workload(), &[pod("a", &faults("app", 2), &faults("app", 2))]);
+        assert_eq!(earlier[0].severity, super::super::super::finding::Severity::Warning);
+    }
+
+    #[test]
+    fn tls_that_passes() {
+        let tunnels = |tunnels: u32| {
+            format!(
+                "evenkeel_proxy_connections_opened_total 10\nevenkeel_proxy_tunnels_total{{kind=\"tls\"}} {tunnels}"
+            )
+        };
+        assert_eq!(found("", &tunnels(0)), []);
+        assert_eq!(found("", &tunnels(2)), []);
+        assert_eq!(found("", &tunnels(9)), [FindingId::TlsTunnel]);
+    }
+}
