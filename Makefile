@@ -98,9 +98,15 @@ chart: generated ## the chart: lint, and what it renders in many combinations of
 	for helm in $(HELM); do $$helm lint --strict charts/evenkeel || exit 1; done
 	cargo test --locked --package chart-tests --lib --test generated --test rendered
 
-alerts: ## the chart's alerts fire when they should
+# Prometheus reads the dashboard's queries as rules, each with a name of its own, and with an interval for Grafana's variable.
+alerts: ## the chart's alerts fire when they should, and Prometheus understands the dashboard's queries
 	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
+	$(call need,jq,see https://jqlang.org/download)
 	promtool test rules charts/tests/alerts/*.yaml
+	@mkdir -p target
+	jq '[.panels[].targets[]?.expr | gsub("\\$$__rate_interval"; "5m")] | to_entries | map({record: "query:\(.key)", expr: .value}) | {groups: [{name: "dashboard", rules: .}]}' \
+		charts/evenkeel/files/dashboard.json > target/dashboard-rules.json
+	promtool check rules target/dashboard-rules.json
 
 book: ## the documents as a site in target/book/, with links that lead somewhere
 	$(call need,mdbook,cargo install --locked mdbook --version $(MDBOOK_VERSION))

@@ -12,8 +12,13 @@ pub(crate) fn documented() -> BTreeSet<String> {
     let page = text("docs/METRICS.md");
     // Histograms have series of three names.
     let series = |name: &str| ["", "_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"));
-    let quoted = page.split('`').filter(|word| word.starts_with("evenkeel_") && word.bytes().all(of_a_name));
+    let quoted = page.split('`').filter(|word| is_ours(word) && word.bytes().all(of_a_name));
     quoted.flat_map(series).collect()
+}
+
+/// Whether the programs show a metric of this name: one of their own, or of the process.
+fn is_ours(word: &str) -> bool {
+    ["evenkeel_", "process_"].iter().any(|prefix| word.starts_with(prefix))
 }
 
 fn of_a_name(byte: u8) -> bool {
@@ -23,7 +28,73 @@ fn of_a_name(byte: u8) -> bool {
 /// The metrics that are asked for in a text with queries.
 pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
-    words.filter(|word| word.starts_with("evenkeel_")).map(str::to_owned).collect()
+    words.filter(|word| is_ours(word)).map(str::to_owned).collect()
+}
+
+/// Labels that come with the scrape, and that of a histogram's buckets.
+const SCRAPED: [&str; 4] = ["namespace", "workload", "pod", "le"];
+
+/// The labels that docs/METRICS.md has for a metric, or for that of which this is a series.
+fn labels_of(metric: &str) -> BTreeSet<String> {
+    let page = text("docs/METRICS.md");
+    let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix));
+    let base = base.unwrap_or(metric);
+    let quoted = |text: &str| -> BTreeSet<String> {
+        let words = text.split('`').skip(1).step_by(2);
+        words.filter(|word| *word != base).map(str::to_owned).collect()
+    };
+    let row = page.lines().find(|line| line.starts_with(&format!("| `{base}` |")));
+    if let Some(cell) = row.and_then(|row| row.split('|').nth(3)) {
+        // A label stands before the colon, its values behind it.
+        return cell.split(';').filter_map(|label| label.split(':').next()).flat_map(quoted).collect();
+    }
+    // One whose series begin with the first event has a sentence.
+    let sentence = page.split("\n- ").find(|item| item.contains(&format!("`{base}`")) && item.contains("label"));
+    quoted(sentence.unwrap_or_else(|| panic!("no labels of {metric}")))
+}
+
+/// Panics if a query names a label that its metrics do not have: it would find nothing, and say nothing.
+fn assert_labels(query: &str) {
+    let mut of_query: BTreeSet<String> = SCRAPED.map(str::to_owned).into();
+    for metric in asked(query) {
+        let of_metric = labels_of(&metric);
+        for rest in query.split(&metric).skip(1).filter_map(|rest| rest.strip_prefix('{')) {
+            let matchers = rest.split_once('}').map(|(matchers, _)| matchers).unwrap_or_default();
+            for label in names(matchers) {
+                assert!(
+                    of_metric.contains(label) || SCRAPED.contains(&label),
+                    "{metric} has no label {label}: {query}"
+                );
+            }
+        }
+        of_query.extend(of_metric);
+    }
+    for clause in [" by (", " on (", "group_left ("] {
+        for rest in query.split(clause).skip(1) {
+            for label in names(rest.split_once(')').map(|(labels, _)| labels).unwrap_or_default()) {
+                assert!(of_query.contains(label), "no metric has a label {label}: {query}");
+            }
+        }
+    }
+}
+
+/// The names with which the parts of a list begin.
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    let parts = list.split(',').map(str::trim);
+    parts
+        .map(|part| part.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap_or_default())
+        .filter(|name| !name.is_empty())
+}
+
+#[test]
+fn a_label_that_no_metric_has_is_found() {
+    assert_labels("sum by (reason) (rate(evenkeel_proxy_connections_retired_total{namespace=\"x\"}[5m]))");
+    for query in [
+        "sum by (colour) (evenkeel_proxy_connections_retired_total)",
+        "evenkeel_proxy_connections_retired_total{colour=\"x\"}",
+    ] {
+        assert!(std::panic::catch_unwind(|| assert_labels(query)).is_err(), "{query}");
+    }
 }
 
 #[test]
@@ -43,6 +114,7 @@ fn alerts_ask_for_metrics_that_there_are() {
     for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
         let asked = asked(rule["expr"].as_str().unwrap());
         assert!(!asked.is_empty() && asked.is_subset(&documented), "{rule}");
+        assert_labels(rule["expr"].as_str().unwrap());
         assert!(rule["annotations"]["summary"].is_string() && rule["annotations"]["description"].is_string(), "{rule}");
         assert!(["info", "warning", "critical"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{rule}");
         assert!(!rule.to_string().contains("NAMESPACE"), "{rule}");
@@ -77,6 +149,7 @@ fn the_dashboard_is_json_that_asks_for_metrics_that_there_are() {
     for target in panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten() {
         let asked = asked(target["expr"].as_str().unwrap());
         assert!(!asked.is_empty() && asked.is_subset(&documented), "{target}");
+        assert_labels(target["expr"].as_str().unwrap());
         shown.extend(asked);
     }
     assert!(shown.contains("evenkeel_proxy_requests_total"), "share per pod");
