@@ -101,6 +101,11 @@ impl TestNamespace {
         self.cluster.node
     }
 
+    /// Where a `NodePort` is reached.
+    pub fn at_node(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.cluster.node, port)
+    }
+
     /// The resources of a kind in it.
     pub fn api<K>(&self) -> Api<K>
     where

@@ -5,7 +5,7 @@
 //! | `make` | this test: the target is there |
 //! | `evenkeel` | `crates/cli/tests/documents.rs`: runs what needs no cluster, parses the rest |
 //! | annotations in any block | `crates/settings/tests/documents.rs`: the name and the value are usable |
-//! | `helm` | `charts/tests/tests/documents.rs`: the chart renders with these values |
+//! | `helm` | `charts/tests/tests/rendered/documents.rs`: the chart renders with these values |
 //! | manifests in YAML, and `examples/` | the same: they are what the types of the Kubernetes API read |
 //! | `kubectl` | `e2e/tests/documents.rs`: kubectl understands it; the quick start is run from top to bottom |
 //! | others | nothing: they need a release, or somebody else's tool |
