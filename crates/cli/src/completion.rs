@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory;
 use clap_complete::Shell;
+
+use crate::plugin::Name;
 
 /// Print a completion script for your shell.
 #[derive(clap::Args)]
@@ -16,9 +17,9 @@ pub(crate) struct Args {
 }
 
 /// Writes the script to standard output.
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, name: Name) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::Cli::command(), "evenkeel", &mut script);
+    clap_complete::generate(args.shell, &mut name.command(), name.file(), &mut script);
     io::stdout().lock().write_all(&script).context("standard output cannot be written")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,10 +6,13 @@
 mod check;
 mod cluster;
 mod completion;
+mod dashboard;
 mod demo;
 mod exit;
 mod inject;
+mod man;
 mod manifests;
+mod plugin;
 mod pod_metrics;
 mod reference;
 mod simulate;
@@ -18,7 +21,9 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+use plugin::Name;
 
 /// Recycles keep-alive connections in front of any workload, so that load follows the pods that an autoscaler adds.
 #[derive(Parser)]
@@ -41,30 +46,36 @@ enum Command {
     Uninject(inject::UninjectArgs),
     Check(check::Args),
     Status(status::Args),
+    Dashboard(dashboard::Args),
     Simulate(simulate::Args),
     Demo(demo::Args),
     #[command(alias = "completions")]
     Completion(completion::Args),
+    Man(man::Args),
     Version(version::Args),
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let name = Name::of(std::env::args_os().next().as_deref());
+    let parsed = name.command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(said) => return exit::usage(&said),
     };
-    run(cli.command).unwrap_or_else(|error| exit::of_error(&error))
+    run(cli.command, name).unwrap_or_else(|error| exit::of_error(&error))
 }
 
-fn run(command: Command) -> anyhow::Result<ExitCode> {
+fn run(command: Command, name: Name) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inject(args) => inject::inject(&args),
         Command::Uninject(args) => inject::uninject(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Dashboard(args) => dashboard::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Demo(args) => demo::run(&args),
-        Command::Completion(args) => completion::run(&args),
+        Command::Completion(args) => completion::run(&args, name),
+        Command::Man(args) => man::run(&args, name),
         Command::Version(args) => version::run(&args),
     }
 }

@@ -6,7 +6,7 @@
 //! proxies ── /metrics ──▶ Sample ─┘
 //! ```
 
-mod balancer;
+pub(crate) mod balancer;
 mod compare;
 mod document;
 mod facts;

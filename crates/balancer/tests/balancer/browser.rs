@@ -77,7 +77,7 @@ async fn load_levels_before_the_browsers_eyes() {
     assert!(seen["events"][4].as_str().unwrap().parse::<u32>().unwrap() > 0, "connections were retired: {seen}");
     assert_eq!((&seen["kept"], &seen["notice"], &seen["charts"]), (&json!(true), &json!(""), &json!(4)));
     for scheme in ["light", "dark"] {
-        browser.prefer(scheme, [1280, 1400]).await;
+        browser.prefer(scheme, [1280, 1180]).await;
         save(&browser, &format!("page-{scheme}")).await;
     }
     assert_eq!(browser.complaints().await, Vec::<Value>::new());

@@ -13,7 +13,7 @@ use super::facts::Owner;
 /// The labels that the chart gives the balancer's pods.
 const REPLICAS: &str = "app.kubernetes.io/name=evenkeel,app.kubernetes.io/component=balancer";
 /// The port of `/workloads`.
-const PORT: u16 = 8081;
+pub(crate) const PORT: u16 = 8081;
 
 /// A workload that the balancer knows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -79,7 +79,7 @@ pub(super) enum Balancer {
 ///
 /// # Errors
 /// The cluster does not answer, or the right is missing.
-pub(super) async fn replicas(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
+pub(crate) async fn replicas(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let list = pods.list(&ListParams::default().labels(REPLICAS)).await?;
     Ok(list.items.into_iter().filter_map(|pod| pod.metadata.name).collect())
