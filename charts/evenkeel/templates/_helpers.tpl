@@ -126,6 +126,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end -}}
 
+{{/* The kinds that are injected, as a list of CEL. */}}
+{{- define "evenkeel.webhook.kindsAsList" -}}
+['{{ .Values.webhook.kinds | join "', '" }}']
+{{- end -}}
+
 {{/* The kinds that Events are about, separated by commas; empty where there are none. */}}
 {{- define "evenkeel.webhook.eventfulKinds" -}}
 {{- if .Values.events.enabled }}{{ without .Values.webhook.kinds "Pod" | join "," }}{{ end -}}

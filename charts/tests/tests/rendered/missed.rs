@@ -1,27 +1,34 @@
-//! The policy by which API servers warn of workloads that the webhook missed.
+//! The policies by which API servers warn of workloads that the webhook missed, and of annotations that it is not asked about.
 
 use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
 use serde_json::{Value, json};
 
-fn spec<'a>(rendered: &'a Rendered, kind: &str) -> &'a Value {
-    &rendered.one(kind)["spec"]
+const POLICY: &str = "ValidatingAdmissionPolicy";
+const BINDING: &str = "ValidatingAdmissionPolicyBinding";
+
+/// The object of this kind whose name ends so, where there is one.
+fn named<'a>(rendered: &'a Rendered, kind: &str, end: &str) -> Option<&'a Value> {
+    let is_it = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(end));
+    rendered.all(kind).into_iter().find(is_it)
 }
 
 #[test]
 fn it_warns_and_never_refuses() {
     let rendered = rendered(&[]);
-    assert_eq!(spec(&rendered, "ValidatingAdmissionPolicy")["failurePolicy"], "Ignore");
-    let binding = spec(&rendered, "ValidatingAdmissionPolicyBinding");
-    assert_eq!(binding["validationActions"], json!(["Warn"]));
-    assert_eq!(binding["policyName"], rendered.one("ValidatingAdmissionPolicy")["metadata"]["name"]);
+    for end in ["-missed-workloads", "-misplaced-annotations"] {
+        let [policy, binding] = [POLICY, BINDING].map(|kind| named(&rendered, kind, end).unwrap());
+        assert_eq!(policy["spec"]["failurePolicy"], "Ignore", "{end}");
+        assert_eq!(binding["spec"]["validationActions"], json!(["Warn"]), "{end}");
+        assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"], "{end}");
+    }
 }
 
 #[test]
 fn it_looks_at_what_the_webhook_is_asked_about() {
     for part in PARTS {
         let rendered = rendered(part);
-        let Some(policy) = rendered.all("ValidatingAdmissionPolicy").first().copied() else { continue };
+        let Some(policy) = named(&rendered, POLICY, "-missed-workloads") else { continue };
         let seen = &policy["spec"]["matchConstraints"];
         let webhook = &rendered.one("MutatingWebhookConfiguration")["webhooks"][0];
         assert_eq!(seen["resourceRules"], webhook["rules"], "{part:?}");
@@ -34,7 +41,25 @@ fn it_looks_at_what_the_webhook_is_asked_about() {
 #[test]
 fn it_can_be_left_out() {
     let rendered = rendered(&["--set=missedWarning.enabled=false"]);
-    for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
+    for kind in [POLICY, BINDING] {
         assert!(rendered.all(kind).is_empty(), "{kind}");
     }
+}
+
+/// Of all kinds that could be meant, and in every namespace: it is about what the webhook is not asked about.
+#[test]
+fn misplaced_annotations_are_looked_for_beyond_the_webhooks_rules() {
+    let rendered =
+        rendered(&["--set=webhook.kinds={Deployment,StatefulSet}", "--set=namespaces.matchLabels.evenkeel=on"]);
+    let policy = &named(&rendered, POLICY, "-misplaced-annotations").unwrap()["spec"];
+    assert!(policy["matchConstraints"].get("namespaceSelector").is_none());
+    let rules = policy["matchConstraints"]["resourceRules"].to_string();
+    for resource in ["statefulsets", "pods", "services", "horizontalpodautoscalers", "namespaces", "cronjobs"] {
+        assert!(rules.contains(resource), "{resource}");
+    }
+    let told = policy.to_string();
+    assert!(
+        told.contains("in ['Deployment', 'StatefulSet']") && told.contains("evenkeel injects Deployment, StatefulSet")
+    );
+    assert!(told.contains("variables.namespaceLabels['evenkeel'] == 'on'"), "{told}");
 }
