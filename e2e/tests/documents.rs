@@ -118,9 +118,7 @@ fn kubectl(command: &str) -> Option<String> {
         quoted ^= c == '\'';
         c != '|' || quoted
     });
-    // The plugin is another program's.
-    let is_own = command.starts_with("kubectl ") && !command.starts_with("kubectl evenkeel ");
-    is_own.then(|| own.collect())
+    command.starts_with("kubectl ").then(|| own.collect())
 }
 
 fn started(command: &str) -> anyhow::Result<std::process::Child> {

@@ -6,7 +6,7 @@ mod http1;
 mod http2;
 pub(crate) mod metrics;
 mod opening;
-mod policy;
+pub(crate) mod policy;
 pub(crate) mod protocol;
 mod repeats;
 mod tunnel;

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::counters::{Counters, Value};
-pub(crate) use self::gauge::{Gauge, StateGauge};
+pub(crate) use self::gauge::{Gauge, PortGauge, StateGauge};
 
 /// What every name begins with.
 const PREFIX: &str = "evenkeel_proxy";

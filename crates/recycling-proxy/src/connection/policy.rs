@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use retirement::{Limits, draw_age};
 use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
+
+use crate::metrics::PortGauge;
 
 /// How connections are treated, as the settings say. It never changes.
 #[derive(Debug)]
@@ -35,6 +38,23 @@ impl Policy {
             max_tunnel_age: settings.max_tunnel_age,
             jitter: settings.jitter,
         }
+    }
+
+    /// Registers the limits in force, for ports of the app. `rests` says whether the limit of requests rests while balancing is in force.
+    pub(crate) fn register(
+        settings: &ProxySettings,
+        rests: impl Fn() -> bool + Send + Sync + 'static,
+        registry: &mut Registry,
+    ) {
+        let Self { opaque_ports, max_requests, max_age, .. } = Self::of(settings);
+        let (opaque, ports) = (opaque_ports.clone(), settings.app_ports());
+        let limit = move |port: u16| if opaque.contains(&port) || rests() { 0 } else { u64::from(max_requests.get()) };
+        let help = "Requests after which a connection is retired, before jitter; 0 while none retires it: an opaque port, or balancing in force";
+        PortGauge::register(registry, "max_requests", help, ports.clone(), limit);
+        let age =
+            move |port: u16| max_age.filter(|_| !opaque_ports.contains(&port)).map_or(0, |age| age.get().as_secs());
+        let help = "Age after which a connection is retired, before jitter; 0 where none is set";
+        PortGauge::register(registry, "max_age_seconds", help, ports, age);
     }
 
     /// Draws a connection's own limits; `sample` is uniform over all of `u32`.

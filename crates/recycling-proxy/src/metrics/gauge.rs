@@ -32,6 +32,44 @@ impl<V: EncodeGaugeValue, F: Fn() -> V> EncodeMetric for Gauge<F> {
     }
 }
 
+/// A number of the moment for each port of the app.
+pub(crate) struct PortGauge<F> {
+    ports: Vec<u16>,
+    read: F,
+}
+
+impl<F: Fn(u16) -> u64 + Send + Sync + 'static> PortGauge<F> {
+    /// Registers a gauge for each of `ports` that shows what `read` returns for it at each scrape.
+    pub(crate) fn register(
+        registry: &mut Registry,
+        name: &str,
+        help: &str,
+        ports: impl IntoIterator<Item = u16>,
+        read: F,
+    ) {
+        registry.register(name, help, Self { ports: ports.into_iter().collect(), read });
+    }
+}
+
+impl<F> fmt::Debug for PortGauge<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortGauge").field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(u16) -> u64> EncodeMetric for PortGauge<F> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for port in &self.ports {
+            encoder.encode_family(&[("port", port.to_string())])?.encode_gauge(&(self.read)(*port))?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+}
+
 /// The present one of several states, as a gauge for each of them: 1 for the present one, 0 for the others.
 pub(crate) struct StateGauge<F> {
     label: &'static str,

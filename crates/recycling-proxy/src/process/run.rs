@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::app::dial::Dialer;
 use crate::app::hold::Hold;
+use crate::connection::policy::Policy;
 use crate::connection::{self, Service};
 use crate::memory::Memory;
 use crate::metrics;
@@ -82,13 +83,17 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let dialer = Arc::new(Dialer::default());
     let metrics = connection::metrics::Metrics::register(&mut registry, settings.app_ports());
     let balance = balance(settings, &connections, &drain, metrics.totals(), &mut registry)?;
+    let instead_of_limit = instead_of_limit(settings, balance.as_ref());
+    let resting = instead_of_limit.clone();
+    let rests = move || resting.as_ref().is_some_and(|balance| balance.is_in_force());
+    Policy::register(settings, rests, &mut registry);
     let shared = connection::Shared {
         connections: Arc::clone(&connections),
         drain: Arc::clone(&drain),
         hold: Arc::clone(&hold),
         metrics,
         warnings: Arc::default(),
-        instead_of_limit: instead_of_limit(settings, balance.as_ref()),
+        instead_of_limit,
     };
     let warnings = Arc::clone(&shared.warnings);
     tokio::spawn(async move { warnings.keep().await });

@@ -1,5 +1,6 @@
 //! The metrics: in a format that Prometheus reads, and true.
 
+use settings::ProxyOption;
 use test_support::{PATIENCE, Peer, RecyclingProxy, TestResult, ensure, ensure_eq};
 use tokio::time::{Instant, sleep};
 
@@ -106,6 +107,20 @@ async fn metrics_count_what_happened() -> TestResult {
     ] {
         // Counters hold whole numbers, which compare exactly.
         ensure_eq!(sum(&stage.proxy, samples).await?.to_string(), expected.to_string(), "{samples}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_limits_in_force_are_shown_by_port() -> TestResult {
+    for (opaque, shown) in [("1", ["7", "90"]), ("8080", ["0", "0"])] {
+        let options =
+            [(ProxyOption::MaxRequests, "7"), (ProxyOption::MaxAge, "90s"), (ProxyOption::OpaquePorts, opaque)];
+        let stage = Stage::with(&options).await?;
+        for (name, value) in ["max_requests", "max_age_seconds"].into_iter().zip(shown) {
+            let sample = format!("evenkeel_proxy_{name}{{port=\"8080\"}}");
+            ensure_eq!(sum(&stage.proxy, &sample).await?.to_string(), value, "{name}");
+        }
     }
     Ok(())
 }
