@@ -118,7 +118,9 @@ fn kubectl(command: &str) -> Option<String> {
         quoted ^= c == '\'';
         c != '|' || quoted
     });
-    command.starts_with("kubectl ").then(|| own.collect())
+    // The plugin is another program's.
+    let is_own = command.starts_with("kubectl ") && !command.starts_with("kubectl evenkeel ");
+    is_own.then(|| own.collect())
 }
 
 fn started(command: &str) -> anyhow::Result<std::process::Child> {

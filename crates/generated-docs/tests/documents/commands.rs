@@ -16,7 +16,7 @@ use generated_docs::{Block, blocks, root};
 
 const LANGUAGES: [&str; 5] = ["sh", "yaml", "json", "promql", "text"];
 const LOOKED_AT: [&str; 4] = ["make", "evenkeel", "helm", "kubectl"];
-const OTHERS: [&str; 7] = ["curl", "cosign", "gh", "sha256sum", "cargo", "bench/install-peers.sh", "fuzz/run"];
+const OTHERS: [&str; 8] = ["curl", "cosign", "gh", "ln", "sha256sum", "cargo", "bench/install-peers.sh", "fuzz/run"];
 
 #[test]
 fn every_block_says_what_it_is() {
