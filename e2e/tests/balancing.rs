@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
+use anyhow::{Context as _, ensure};
+use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, program, record};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 const LOAD: Load = Load { clients: 100, interval: Duration::from_millis(500) };
@@ -42,11 +42,13 @@ struct Outcome {
 
 #[tokio::test]
 async fn load_becomes_even_and_then_connections_stay() -> anyhow::Result<()> {
+    // Built before there are clients that a busy machine would keep waiting.
+    program::evenkeel(&["version", "--client"])?;
     let plain = Web::sample()?.replicas(4);
     let balanced = plain.clone().annotation("evenkeel.dev/balance", "on");
-    let without = in_namespace("balancing", |namespace| scale_out(namespace, plain, LOOK)).await?;
+    let without = in_namespace("balancing", |namespace| scale_out(namespace, plain, LOOK, false)).await?;
     print("without evenkeel", &without);
-    let with = in_namespace("balancing", |namespace| scale_out(namespace, balanced, WITHIN)).await?;
+    let with = in_namespace("balancing", |namespace| scale_out(namespace, balanced, WITHIN, true)).await?;
     print("with balance=on", &with);
     let reached = |bound: f64| with.peak_to_mean.iter().find(|(_, peak)| *peak <= bound).map(|(seconds, _)| *seconds);
     println!("busiest pod at most {EVEN} times the mean after {:?} s", reached(EVEN));
@@ -70,7 +72,7 @@ fn print(what: &str, outcome: &Outcome) {
 }
 
 /// Doubles the pods, and looks until their load is even, or `within` is over; then for a while at whom it moves at rest.
-async fn scale_out(namespace: TestNamespace, web: Web, within: Duration) -> anyhow::Result<Outcome> {
+async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balanced: bool) -> anyhow::Result<Outcome> {
     let address = namespace.deploy(&web).await?;
     let fleet = Fleet::start(address, LOAD);
     let before = fleet.observe(WINDOW).await;
@@ -92,8 +94,34 @@ async fn scale_out(namespace: TestNamespace, web: Web, within: Duration) -> anyh
     }
     moved += fleet.observe(SETTLING).await.connections;
     let rest = fleet.observe(REST).await;
+    let status = balanced.then(|| status(&namespace)).transpose()?;
     let all = fleet.finish().await;
     ensure!(all.failures() == 0, "requests failed, though nothing was taken away: {all}");
     let reconnects = f64::from(u32::try_from(moved)?) / f64::from(LOAD.clients);
+    if let Some(status) = status {
+        shows_every_share(&status)?;
+    }
     Ok(Outcome { peak_to_mean, reconnects, rest })
+}
+
+/// What `evenkeel status` says of the workload, under load.
+fn status(namespace: &TestNamespace) -> anyhow::Result<Value> {
+    let arguments =
+        ["status", "deployment/web", "--namespace", namespace.name(), "--output", "json", "--interval", "2"];
+    Ok(serde_json::from_str(&program::evenkeel(&arguments)?)?)
+}
+
+/// The balancer is who tells it: loads of all pods, and the scale event that was just seen from outside.
+fn shows_every_share(status: &Value) -> anyhow::Result<()> {
+    let web = &status["workloads"][0];
+    println!("evenkeel status: {web}");
+    ensure!(web["source"] == "balancer" && web["balancing"]["state"] == "in_force", "{status}");
+    let pods = web["pods"].as_array().context("it has pods")?;
+    let shares: Vec<f64> = pods.iter().filter_map(|pod| pod["share"].as_f64()).collect();
+    ensure!(shares.len() == PODS && pods.len() == PODS, "shares of {} of {PODS} pods: {status}", shares.len());
+    let mean = shares.iter().sum::<f64>() / f64::from(u32::try_from(PODS)?);
+    ensure!((mean - 1.0).abs() < 0.01, "shares are {mean} in the mean: {status}");
+    let event = &web["lastScaleEvent"];
+    ensure!(event["after"] == PODS && event["level"]["afterSeconds"].is_u64(), "{status}");
+    Ok(())
 }

@@ -89,7 +89,7 @@ fn measured(workload: &WorkloadStatus) -> String {
             format!("by the balancer: estimated load, retired for balance in {:.1} s", workload.seconds)
         }
         Source::Pods => {
-            format!("from the pods' proxies in {:.1} s; probes and scrapes count as requests", workload.seconds)
+            format!("from the pods' proxies in {:.1} s, without probes and scrapes", workload.seconds)
         }
     }
 }

@@ -47,7 +47,7 @@ fn rates_are_what_was_counted_between_two_readings() {
     let expected = "\
 deployment/web in namespace shop: load is level, peak/mean 1.50, 40.0 requests/s
   balancing   off: connections are retired at a threshold alone (evenkeel.dev/balance)
-  measured    from the pods' proxies in 10.0 s; probes and scrapes count as requests
+  measured    from the pods' proxies in 10.0 s, without probes and scrapes
 POD    READY  REQ/S  OF MEAN  CONNS  RETIRED/S          BALANCING       MARKED  VERSION  NOTE
 web-a  2/2     30.0    150 %      5  0.40 max_requests  no_instruction  0       0.1.0
 web-b  2/2     10.0     50 %      5  0                  no_instruction  0       0.1.0
