@@ -107,6 +107,7 @@ findings! {
     ProxyNotReady: "proxy-not-ready", Problem, "a proxy is not ready";
     AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port that the proxy leads to";
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
+    AppBreaksOff: "app-breaks-off", Problem, "the app breaks exchanges off: clients see a reset";
     ClientFault: "client-fault", Warning, "requests of clients are refused";
     TlsTunnel: "tls-tunnel", Problem, "connections carry TLS that the proxy cannot decrypt: uncounted, never retired";
     LimitNotReached: "limit-not-reached", Warning, "connections take long to reach their limit at the rate that was measured";

@@ -81,6 +81,20 @@ impl Reading {
         let (before, after) = (self.before.sum(name, labels), self.after.sum(name, labels));
         if after < before { after } else { after - before }
     }
+
+    /// The same of what clients do, without probes and scrapes.
+    fn grown_by_clients(&self, name: &str) -> f64 {
+        let (before, after) = (of_clients(&self.before, name, &[]), of_clients(&self.after, name, &[]));
+        if after < before { after } else { after - before }
+    }
+}
+
+/// Returns what clients have had counted. Proxies of earlier versions do not tell probes apart: all of it.
+fn of_clients(metrics: &Metrics, name: &str, labels: &[(&str, &str)]) -> f64 {
+    if metrics.by_label(name, "source").is_empty() {
+        return metrics.sum(name, labels);
+    }
+    metrics.sum(name, &[labels, &[("source", "client")]].concat())
 }
 
 /// What is found about the pods of a workload.

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::Api;
 use settings::BALANCE_KEYS_FIELD;
 
-use super::super::installation::InstallationFacts;
+use super::super::installation::{InstallationFacts, version};
 use super::super::scope::Scope;
 use super::Reader;
 
@@ -33,7 +33,8 @@ pub(crate) async fn scope(reader: &mut Reader, facts: &InstallationFacts) -> any
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut installation = Installation { defaults, balance_keys: None };
-    let mut installation_is_known = facts.webhook.is_some();
+    // Another version may inject otherwise.
+    let mut installation_is_known = version(facts) == Some(env!("CARGO_PKG_VERSION"));
     let of_keys = arguments.iter().find_map(|argument| argument.strip_prefix(KEYS));
     let namespace = facts.webhook.as_ref().and_then(|webhook| webhook.metadata.namespace.as_deref());
     if let (Some(name), Some(namespace)) = (of_keys, namespace) {

@@ -6,9 +6,11 @@ use settings::Annotation;
 
 use super::super::finding::{Finding, FindingId};
 use super::super::workload::Workload;
-use super::{LivePod, Reading, listed, rounded};
+use super::{LivePod, Reading, listed, of_clients, rounded};
 
 const UNREACHABLE: &str = "evenkeel_proxy_app_unreachable_total";
+const BROKEN: &str = "evenkeel_proxy_exchanges_broken_total";
+const RETIRED_BROKEN: &str = "evenkeel_proxy_retired_exchanges_broken_total";
 const FAULTS: &str = "evenkeel_proxy_faults_total";
 const REQUESTS: &str = "evenkeel_proxy_requests_total";
 const TUNNELS: &str = "evenkeel_proxy_tunnels_total";
@@ -20,7 +22,13 @@ const FEW_REQUESTS: f64 = 100.0;
 
 /// Returns what there is to say about errors.
 pub(super) fn errors(workload: &Workload, pods: &[LivePod]) -> Vec<Finding> {
-    let found = [unreachable(workload, pods), app_faults(workload, pods), client_faults(pods), tls(workload, pods)];
+    let found = [
+        unreachable(workload, pods),
+        app_faults(workload, pods),
+        breaks_off(pods),
+        client_faults(pods),
+        tls(workload, pods),
+    ];
     found.into_iter().flatten().collect()
 }
 
@@ -45,13 +53,10 @@ fn unreachable(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
         .map(|(reason, _)| reason)
         .collect();
     let count: f64 = affected.iter().map(|(pod, reading)| counted(reading, pod.ready)).sum();
-    let ports: Vec<String> = workload.report().iter().flat_map(|report| &report.ports).map(u16::to_string).collect();
+    let ports = ports(workload, first, UNREACHABLE);
     Some(
         FindingId::AppUnreachable
-            .says(format!(
-                "the app does not accept connections on a port that the proxy leads to ({})",
-                ports.join(", ")
-            ))
+            .says(format!("the app does not accept connections on a port that the proxy leads to ({ports})"))
             .detail(format!("{} connections: {}", rounded(count), reasons.join(", ")))
             .detail(format!("pods: {}", listed(affected.iter().map(|(pod, _)| pod.name.as_str()))))
             .detail("the kubelet sees \"connection reset\", because its probes pass through the proxy")
@@ -87,8 +92,46 @@ fn app_faults(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
             workload.name,
             workload.in_namespace(),
             Annotation::OpaquePorts,
-            workload.report().and_then(|report| report.ports.first()).copied().unwrap_or_default()
+            readings(pods).map(|(_, reading)| ports(workload, reading, FAULTS)).next().unwrap_or_default()
         ));
+    Some(if grown > 0.0 { finding } else { finding.lowered() })
+}
+
+/// Returns the ports that a metric is about; of proxies that do not say, all that they take.
+fn ports(workload: &Workload, reading: &Reading, name: &str) -> String {
+    let told = reading.after.by_label(name, "port").into_iter().filter(|(_, count)| *count > 0.0);
+    let told: Vec<String> = told.map(|(port, _)| port.to_owned()).collect();
+    if !told.is_empty() {
+        return told.join(",");
+    }
+    let taken = workload.report().into_iter().flat_map(|report| &report.ports).map(u16::to_string);
+    taken.collect::<Vec<String>>().join(",")
+}
+
+/// Apps that are stopped break off what they have not answered: a few are no finding unless they come now.
+fn breaks_off(pods: &[LivePod]) -> Option<Finding> {
+    let app = [("side", "app")];
+    let sum = |name: &str, labels: &[(&str, &str)]| -> f64 {
+        readings(pods).map(|(_, reading)| reading.after.sum(name, labels)).sum()
+    };
+    let (count, requests) = (sum(BROKEN, &app), sum(REQUESTS, &[]));
+    let grown: f64 = readings(pods).map(|(_, reading)| reading.grown(BROKEN, &app)).sum();
+    if grown <= 0.0 && count * FEW_REQUESTS <= requests {
+        return None;
+    }
+    let phases = ["request_body", "response_head", "response_body", "tunnel"];
+    let phases = phases.map(|phase| (phase, sum(BROKEN, &[("side", "app"), ("phase", phase)])));
+    let phases: Vec<String> = phases
+        .iter()
+        .filter(|(_, count)| *count > 0.0)
+        .map(|(it, count)| format!("{it} {}", rounded(*count)))
+        .collect();
+    let by_recycling = sum(RETIRED_BROKEN, &[("side", "proxy")]);
+    let finding = FindingId::AppBreaksOff
+        .says(format!("the app broke off {} exchanges before their response was complete", rounded(count)))
+        .detail(format!("by phase: {}; {} of them in the last seconds", phases.join(", "), rounded(grown)))
+        .detail(format!("broken off by the proxy on retired connections: {}", rounded(by_recycling)))
+        .fix("the app's log and restarts; its timeout of idle connections must be longer than its clients'");
     Some(if grown > 0.0 { finding } else { finding.lowered() })
 }
 
@@ -107,8 +150,8 @@ fn client_faults(pods: &[LivePod]) -> Option<Finding> {
 }
 
 fn tls(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
-    let tunnels: f64 = readings(pods).map(|(_, reading)| reading.after.sum(TUNNELS, &[("kind", "tls")])).sum();
-    let opened: f64 = readings(pods).map(|(_, reading)| reading.after.sum(OPENED, &[])).sum();
+    let tunnels: f64 = readings(pods).map(|(_, reading)| of_clients(&reading.after, TUNNELS, &[("kind", "tls")])).sum();
+    let opened: f64 = readings(pods).map(|(_, reading)| of_clients(&reading.after, OPENED, &[])).sum();
     (tunnels > 0.0 && tunnels > opened * MANY_TUNNELS).then(|| {
         let said = format!(
             "{} of {} connections carry TLS that the proxy cannot decrypt: uncounted, never retired",
@@ -159,6 +202,19 @@ mod tests {
         assert_eq!(found(&faults("client", 0), &faults("client", 5)), []);
         assert_eq!(found(&faults("client", 0), &faults("client", 50)), [FindingId::ClientFault]);
         let earlier = errors(&workload(), &[pod("a", &faults("app", 2), &faults("app", 2))]);
+        assert_eq!(earlier[0].severity, super::super::super::finding::Severity::Warning);
+    }
+
+    #[test]
+    fn an_app_that_breaks_off() {
+        let broken = |count: u32| {
+            let labels = r#"side="app",phase="response_body",port="8080""#;
+            format!("evenkeel_proxy_requests_total 1000\nevenkeel_proxy_exchanges_broken_total{{{labels}}} {count}")
+        };
+        assert_eq!(found(&broken(0), &broken(0)), []);
+        assert_eq!(found(&broken(5), &broken(5)), [], "as at a restart");
+        assert_eq!(found(&broken(5), &broken(6)), [FindingId::AppBreaksOff]);
+        let earlier = errors(&workload(), &[pod("a", &broken(50), &broken(50))]);
         assert_eq!(earlier[0].severity, super::super::super::finding::Severity::Warning);
     }
 

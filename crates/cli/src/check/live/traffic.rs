@@ -12,8 +12,8 @@ const RETIRED: &str = "evenkeel_proxy_connections_retired_total";
 const BALANCE_STATE: &str = "evenkeel_proxy_balance_state";
 /// Fewer requests than these say nothing about shares.
 const ENOUGH_REQUESTS: f64 = 100.0;
-/// Probes and scrapes make less than so many requests per second and pod.
-const ABOVE_PROBES: f64 = 2.0;
+/// Of fewer requests per second and pod no rate of a connection can be told; and earlier proxies count probes, too.
+const ENOUGH_PER_POD: f64 = 2.0;
 /// A load of the busiest pod against the mean that random landing alone seldom makes.
 const UNEVEN: f64 = 1.5;
 /// A limit is for connections to be retired every so many seconds.
@@ -30,7 +30,7 @@ pub(super) fn traffic(workload: &Workload, pods: &[LivePod], peak_to_mean: Optio
 /// Returns the rate of the busiest pod divided by the mean; `None` for one pod, and where too little was counted.
 pub(super) fn peak_to_mean(pods: &[LivePod]) -> Option<f64> {
     let ready: Vec<f64> =
-        readings(pods).filter(|(pod, _)| pod.ready).map(|(_, reading)| reading.grown(REQUESTS, &[])).collect();
+        readings(pods).filter(|(pod, _)| pod.ready).map(|(_, it)| it.grown_by_clients(REQUESTS)).collect();
     let sum: f64 = ready.iter().sum();
     let mean = sum / f64::from(u32::try_from(ready.len()).ok()?);
     (ready.len() > 1 && sum >= ENOUGH_REQUESTS).then(|| ready.iter().copied().fold(0.0, f64::max) / mean)
@@ -44,6 +44,11 @@ fn rate(pods: &[LivePod], name: &str, labels: &[(&str, &str)]) -> f64 {
     readings(pods).map(|(_, reading)| reading.grown(name, labels) / reading.seconds).sum()
 }
 
+/// Requests of clients per second.
+fn requests(pods: &[LivePod]) -> f64 {
+    readings(pods).map(|(_, reading)| reading.grown_by_clients(REQUESTS) / reading.seconds).sum()
+}
+
 fn open(pods: &[LivePod]) -> f64 {
     readings(pods).map(|(_, reading)| reading.after.sum(OPEN, &[])).sum()
 }
@@ -52,8 +57,8 @@ fn measured(pods: &[LivePod], peak_to_mean: Option<f64>) -> Option<Finding> {
     let (_, first) = readings(pods).next()?;
     let peak = peak_to_mean.map_or(String::new(), |peak| format!(", peak-to-mean {peak:.2}"));
     Some(FindingId::Measured.says(format!(
-        "{} requests/s on {} connections, {} retired/s{peak} (in {} s, probes included)",
-        rounded(rate(pods, REQUESTS, &[])),
+        "{} requests/s on {} connections, {} retired/s{peak} (in {} s)",
+        rounded(requests(pods)),
         rounded(open(pods)),
         rounded(rate(pods, RETIRED, &[])),
         rounded(first.seconds)
@@ -64,10 +69,10 @@ fn limit(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
     let limit: MaxRequests = workload.setting(ProxyOption::MaxRequests)?.parse().ok()?;
     let ages = workload.setting(ProxyOption::MaxAge).is_some_and(|age| age != "off");
     let is_balanced = readings(pods).any(|(_, it)| it.after.current(BALANCE_STATE, "state") == Some("in_force"));
-    let (requests, connections) = (rate(pods, REQUESTS, &[]), open(pods));
+    let (requests, connections) = (requests(pods), open(pods));
     let pods_read = f64::from(u32::try_from(readings(pods).count()).ok()?);
     let retires = rate(pods, RETIRED, &[("reason", "max_requests")]) > 0.0;
-    if ages || is_balanced || retires || connections < 1.0 || requests < ABOVE_PROBES * pods_read {
+    if ages || is_balanced || retires || connections < 1.0 || requests < ENOUGH_PER_POD * pods_read {
         return None;
     }
     let of_one = requests / connections;
@@ -139,6 +144,19 @@ mod tests {
                     evenkeel_proxy_connections_retired_total{reason=\"max_requests\"} 1\n";
         reading.after = crate::pod_metrics::Metrics::parse(more).unwrap();
         assert_eq!(found("100000", &retiring), []);
+    }
+
+    #[test]
+    fn probes_are_no_clients() {
+        let text = |probes: u32| {
+            format!(
+                "evenkeel_proxy_requests_total{{source=\"probe\"}} {probes}\n\
+                 evenkeel_proxy_requests_total{{source=\"client\"}} 7\nevenkeel_proxy_connections_open 4\n"
+            )
+        };
+        let probed = [pod("a", &text(0), &text(1000)), pod("b", &text(0), &text(0))];
+        assert_eq!(found("100000", &probed), []);
+        assert!(measured(&probed, None).unwrap().message.starts_with("0 requests/s on 8 connections"));
     }
 
     #[test]
