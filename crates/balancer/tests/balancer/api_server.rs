@@ -117,11 +117,14 @@ fn list(plural: &'static str, uri: &Uri, State(objects): &State<Arc<Objects>>) -
         });
         return Response::new(Body::from_stream(lines));
     }
-    let prefix = format!("{plural}/");
-    let items: Vec<Value> =
-        objects.held().iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, object)| object.clone()).collect();
-    Json(json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}))
-        .into_response()
+    let number = |key| query.split('&').find_map(|part| part.strip_prefix(key)?.parse::<usize>().ok());
+    let (limit, from) = (number("limit=").unwrap_or(usize::MAX), number("continue=").unwrap_or(0));
+    let (held, prefix) = (objects.held(), format!("{plural}/"));
+    let all = held.iter().filter(|(path, _)| path.starts_with(&prefix));
+    let items: Vec<Value> = all.skip(from).take(limit).map(|(_, object)| object.clone()).collect();
+    let next = (items.len() == limit).then(|| (from + limit).to_string());
+    let metadata = json!({"resourceVersion": "1", "continue": next});
+    Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
 }
 
 async fn read(Path(path): Path<BTreeMap<String, String>>, State(objects): State<Arc<Objects>>) -> Response {

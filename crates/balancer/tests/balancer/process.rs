@@ -8,7 +8,7 @@ use std::thread;
 
 /// A running balancer. Dropped, it is killed.
 pub(crate) struct Balancer {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) admin: SocketAddr,
 }
 
