@@ -8,6 +8,7 @@ use inject::Outcome;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation, ReplaceOperation, TestOperation};
 use kube::api::{Api, DynamicObject, Patch as Change, PatchParams};
+use kube::core::Status;
 use serde_json::Value;
 
 use super::report::Report;
@@ -68,12 +69,16 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
                 }
                 break;
             }
-            // A patch whose test fails.
-            Err(kube::Error::Api(status)) if status.code == 422 && attempt < ATTEMPTS => {}
+            Err(kube::Error::Api(status)) if is_conflict(&status) && attempt < ATTEMPTS => {}
             Err(error) => return Err(said(error)),
         }
     }
     Ok(())
+}
+
+/// Returns whether somebody else's write came first: before the patch, whose test then fails, or while it was applied.
+fn is_conflict(status: &Status) -> bool {
+    matches!(status.code, 409 | 422)
 }
 
 /// The patch, for the object as it was read alone: its places are counted.
@@ -94,8 +99,7 @@ async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, 
     for _ in 0..ATTEMPTS {
         let patch = Change::Json::<()>(with_managers(before, &now));
         match api.patch(name, &PatchParams::default(), &patch).await {
-            // A patch whose test fails, or one that was overtaken while it was applied.
-            Err(kube::Error::Api(status)) if [409, 422].contains(&status.code) => {}
+            Err(kube::Error::Api(status)) if is_conflict(&status) => {}
             Ok(_) | Err(_) => return,
         }
         let Some(read) = api.get(name).await.ok().and_then(|read| serde_json::to_value(read).ok()) else { return };
