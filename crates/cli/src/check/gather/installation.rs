@@ -65,7 +65,10 @@ pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) 
     if let Some(webhook) = &facts.webhook {
         let namespace = webhook.namespace().unwrap_or_default();
         let labels = format!("{OURS},{COMPONENT}=webhook");
-        facts.webhook_pods = reader.of_namespace::<Pod>(&namespace, &labels, "pods of the webhook").await?;
+        let mut pods = reader.of_namespace::<Pod>(&namespace, &labels, "pods of the webhook").await?;
+        // Those of a rollout that are on their way out need not answer any more.
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        facts.webhook_pods = pods;
         facts.served_until = served_until(reader, &namespace, &facts.webhook_pods).await;
     }
     if let Some(balancer) = &facts.balancer {
