@@ -2,9 +2,11 @@
 
 pub use crate::detection::first_line::{FirstLine, Reading};
 pub use crate::detection::protocol::{Protocol, Verdict, detect};
+pub use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 pub use crate::relay::forwarded_for::ForwardedFor;
 pub use crate::relay::protocol_error::ProtocolError;
 pub use crate::relay::side::Side;
+pub use crate::relay::source::Source;
 pub use crate::transport::buffer::Buffer;
 
 /// The cores of HTTP/1.
