@@ -22,11 +22,14 @@ static METADATA: Rule = Rule::Members(
         ("resourceVersion", &Rule::Keep),
         ("continue", &Rule::Keep),
         ("deletionTimestamp", &Rule::Keep),
+        ("ownerReferences", &Rule::Elements(16, &OWNER)),
         // A bookmark may say by this that a list is complete.
         ("annotations", &Rule::Prefixed(1, &["k8s.io/initial-events-end"], &Rule::Scalar(8))),
     ],
     &Rule::Drop,
 );
+
+static OWNER: Rule = Rule::Members(&[("controller", &Rule::Scalar(8)), ("uid", &UID)], &Rule::Drop);
 
 /// Of Pods, of lists of them, and of events of their watch: names, uid, addresses and readiness.
 pub(crate) static POD: Rule = Rule::Members(
@@ -100,6 +103,11 @@ pub(crate) fn pod_of(object: &DynamicObject) -> Option<Pod> {
         uid: object.uid()?.into(),
         namespace: object.namespace()?.into(),
         name: object.name_any().into(),
+        controller: object
+            .owner_references()
+            .iter()
+            .find(|owner| owner.controller == Some(true))
+            .map(|owner| (*owner.uid).into()),
         address: address.filter(|_| is_its_own),
         is_ready: is_its_own && { conditions }.any(|condition| is_true(condition, "Ready")),
     })
@@ -167,6 +175,20 @@ mod tests {
             let read = pod(&metadata, &status);
             assert_eq!((read.address, read.is_ready), (address, is_ready), "{metadata} {status}");
             assert_eq!((&*read.uid, &*read.namespace, &*read.name), ("u", "shop", "web-1"));
+        }
+    }
+
+    #[test]
+    fn the_controller_of_a_pod_is_one_of_its_owners() {
+        let owner = |uid: &str, controller: Value| json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "name": "web", "uid": uid, "controller": controller});
+        for (owners, controller) in [
+            (json!([owner("a", json!(false)), owner("b", json!(true))]), Some("b")),
+            (json!([owner("a", json!(null))]), None),
+            (json!([]), None),
+            (json!(null), None),
+        ] {
+            let found = pod(&json!({"ownerReferences": owners}), &json!({})).controller;
+            assert_eq!(found.as_deref(), controller, "{owners}");
         }
     }
 

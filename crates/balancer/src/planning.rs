@@ -6,6 +6,7 @@ mod pace;
 mod patience;
 mod pod;
 mod roster;
+mod siblings;
 
 pub use balancer::{Asked, Balancer, Round, Taken};
 pub use group::{Group, Summary, Withheld};

@@ -10,6 +10,7 @@ use super::group::{Group, Summary};
 use super::patience::Patience;
 use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
+use super::siblings::{Controller, Siblings};
 
 /// How often a pod is asked to which workload it belongs, while it does not say.
 const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub struct Balancer {
     roster: Roster,
     groups: BTreeMap<Workload, Group>,
     pods: HashMap<Uid, Known>,
+    siblings: Siblings,
     /// Unknown pods, by the time at which each is to be asked.
     unknown: BTreeSet<(Duration, Uid)>,
 }
@@ -34,7 +36,10 @@ pub struct Balancer {
 /// What is remembered of a pod.
 #[derive(Debug, Default)]
 struct Known {
+    controller: Option<Controller>,
     workload: Option<Workload>,
+    /// What a sibling has reported: until this one does, it is missing there.
+    is_expected_by: Option<Workload>,
     patience: Patience,
     /// An answer is still awaited: it is not asked again before.
     is_asked: bool,
@@ -87,6 +92,7 @@ impl Balancer {
     pub fn restart(&mut self, now: Duration) {
         self.groups.clear();
         self.pods.clear();
+        self.siblings.clear();
         self.unknown.clear();
         let all: Vec<Uid> = self.roster.pods().map(|pod| pod.uid.clone()).collect();
         for uid in all {
@@ -129,15 +135,22 @@ impl Balancer {
         }
         known.is_asked = false;
         known.patience = Patience::default();
-        let before = known.workload.replace(report.workload.clone());
+        let before = known.workload.replace(report.workload.clone()).or(known.is_expected_by.take());
+        let controller = known.controller.clone();
         if let Some(before) = before.filter(|before| *before != report.workload) {
             leave(&mut self.groups, &before, uid);
         }
         let workload = report.workload.clone();
-        let group = self.groups.entry(workload).or_insert_with_key(|workload| Group::new(workload.clone(), now));
+        let group =
+            self.groups.entry(workload.clone()).or_insert_with_key(|workload| Group::new(workload.clone(), now));
         group.report(uid.clone(), report, now);
         if let Some(at) = self.roster.settles_at(uid).filter(|at| *at > now) {
             group.hasten(at);
+        }
+        if let Some(controller) = controller {
+            for sibling in self.siblings.report(&controller, uid, &workload) {
+                self.expect(&sibling, &workload);
+            }
         }
         Taken::Report
     }
@@ -187,7 +200,8 @@ impl Balancer {
         };
         // Until it is ready, its proxy may not have started.
         let is_worth_asking = pod.is_ready && pod.address.is_some();
-        let known = self.pods.entry(uid.clone()).or_default();
+        let known = self.pods.entry(uid.clone()).or_insert_with(|| Known::under(Controller::of(pod)));
+        let controller = known.controller.clone();
         match &known.workload {
             Some(workload) => {
                 let at = self.roster.settles_at(uid).filter(|at| *at > now).unwrap_or(now);
@@ -199,11 +213,30 @@ impl Balancer {
                 self.plan(uid, is_worth_asking.then(|| now + spread(uid)));
             }
         }
+        let workload = controller.and_then(|controller| self.siblings.add(controller, uid.clone()));
+        if let Some(workload) = workload {
+            self.expect(uid, &workload);
+        }
+    }
+
+    /// A sibling of a pod has reported `workload`.
+    fn expect(&mut self, uid: &Uid, workload: &Workload) {
+        let is_new = |known: &&mut Known| known.workload.is_none() && known.is_expected_by.is_none();
+        if let Some(known) = self.pods.get_mut(uid).filter(is_new)
+            && let Some(group) = self.groups.get_mut(workload)
+        {
+            known.is_expected_by = Some(workload.clone());
+            group.expect(uid.clone());
+        }
     }
 
     fn forget(&mut self, uid: &Uid, now: Duration) {
         self.plan(uid, None);
-        if let Some(Known { workload: Some(workload), .. }) = self.pods.remove(uid) {
+        let Some(Known { controller, workload, is_expected_by, .. }) = self.pods.remove(uid) else { return };
+        if let Some(controller) = controller {
+            self.siblings.remove(&controller, uid);
+        }
+        if let Some(workload) = workload.or(is_expected_by) {
             leave(&mut self.groups, &workload, uid);
             hasten(&mut self.groups, &workload, now);
         }
@@ -219,6 +252,12 @@ impl Balancer {
         if let Some(at) = at {
             self.unknown.insert((at, uid.clone()));
         }
+    }
+}
+
+impl Known {
+    fn under(controller: Option<Controller>) -> Self {
+        Self { controller, ..Self::default() }
     }
 }
 

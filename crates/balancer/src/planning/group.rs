@@ -1,6 +1,6 @@
 //! One workload: the reports of its pods, and the instruction that follows from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use balancing::{Interval, Report, Sequence, Workload, WorkloadInstruction};
@@ -58,8 +58,12 @@ pub struct Group {
     workload: Workload,
     /// The pods that have said to belong to it.
     members: BTreeMap<Uid, Reported>,
+    /// Siblings of these that have not reported yet.
+    expected: BTreeSet<Uid>,
     first_report_at: Duration,
     settled: Vec<Uid>,
+    /// How many of those that are expected have settled.
+    silent: usize,
     changed_at: Duration,
     last_sequence: Option<Sequence>,
     interval: Interval,
@@ -99,8 +103,10 @@ impl Group {
         Self {
             workload,
             members: BTreeMap::new(),
+            expected: BTreeSet::new(),
             first_report_at: now,
             settled: Vec::new(),
+            silent: 0,
             changed_at: now,
             last_sequence: None,
             interval: Interval::IN_A_WAVE,
@@ -144,13 +150,20 @@ impl Group {
     pub(super) fn report(&mut self, uid: Uid, report: Report, now: Duration) {
         self.last_sequence = self.last_sequence.max(report.sequence);
         let until = now + self.interval.validity().max(REPORT_COUNTS);
+        self.expected.remove(&uid);
         self.members.insert(uid, Reported { report, until });
+    }
+
+    /// Takes in a pod that has not reported yet, but of which a sibling has: until it does, it is missing.
+    pub(super) fn expect(&mut self, uid: Uid) {
+        self.expected.insert(uid);
     }
 
     /// Forgets a pod; returns whether any is left.
     pub(super) fn remove(&mut self, uid: &Uid) -> bool {
         self.members.remove(uid);
-        !self.members.is_empty()
+        self.expected.remove(uid);
+        !(self.members.is_empty() && self.expected.is_empty())
     }
 
     /// Returns the instruction for its pods by the reports that count at the time `now`, if there is to be one, and plans the next
@@ -161,8 +174,9 @@ impl Group {
         now: Duration,
         since_epoch: Duration,
     ) -> Option<WorkloadInstruction> {
-        let settled: Vec<Uid> =
-            self.members.keys().filter(|uid| roster.settles_at(uid).is_some_and(|at| at <= now)).cloned().collect();
+        let has_settled = |uid: &&Uid| roster.settles_at(uid).is_some_and(|at| at <= now);
+        self.silent = self.expected.iter().filter(has_settled).count();
+        let settled: Vec<Uid> = self.members.keys().filter(has_settled).cloned().collect();
         if settled != self.settled {
             self.settled = settled;
             self.changed_at = now;
@@ -195,12 +209,12 @@ impl Group {
         let since_change = now.saturating_sub(self.changed_at);
         let withheld = self.withheld(reports.len(), now);
         let activity = Activity {
-            has_load: requests >= LEAST_REQUESTS && self.settled.len() > 1,
+            has_load: requests >= LEAST_REQUESTS && self.count_settled() > 1,
             is_uneven: highest > mean * (1.0 + Tolerance::after(since_change).fraction()),
             since_change,
         };
         Summary {
-            settled: self.settled.len(),
+            settled: self.count_settled(),
             reporting: reports.len(),
             mean,
             highest,
@@ -213,13 +227,18 @@ impl Group {
         }
     }
 
+    fn count_settled(&self) -> usize {
+        self.settled.len() + self.silent
+    }
+
     fn withheld(&self, reporting: usize, now: Duration) -> Option<Withheld> {
-        let missing = self.settled.len() - reporting;
+        let settled = self.count_settled();
+        let missing = settled - reporting;
         if now < self.first_report_at + FIRST_REPORTS {
             Some(Withheld::Starting)
-        } else if self.settled.len() < 2 {
+        } else if settled < 2 {
             Some(Withheld::FewPods)
-        } else if missing * 3 > self.settled.len() || reporting < 2 {
+        } else if missing * 3 > settled || reporting < 2 {
             Some(Withheld::Missing)
         } else {
             None

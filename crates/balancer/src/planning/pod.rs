@@ -15,6 +15,8 @@ pub struct Pod {
     pub namespace: Arc<str>,
     /// Its name, for logs and people.
     pub name: Arc<str>,
+    /// The uid of its controller, such as a ReplicaSet, if it has one.
+    pub controller: Option<Uid>,
     /// Its own address from its status, which the kubelet writes. `None` while it has none, shares that of its node, has ended or
     /// is being deleted: then nobody connects to it.
     pub address: Option<IpAddr>,

@@ -173,6 +173,7 @@ mod tests {
             uid: uid.into(),
             namespace: "shop".into(),
             name: uid.into(),
+            controller: None,
             address: Some(IpAddr::from([10, 0, 0, 1])),
             is_ready: true,
         }

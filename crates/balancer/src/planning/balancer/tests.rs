@@ -119,7 +119,7 @@ impl World {
 
 fn pod_of(uid: &str) -> Pod {
     let address = Some(IpAddr::from([10, 0, 0, 1]));
-    Pod { uid: uid.into(), namespace: "shop".into(), name: uid.into(), address, is_ready: true }
+    Pod { uid: uid.into(), namespace: "shop".into(), name: uid.into(), controller: None, address, is_ready: true }
 }
 
 fn report(pod: &FakePod) -> Report {
@@ -241,6 +241,53 @@ fn a_pod_that_never_answers_belongs_to_nobody() {
     let sent = world.run(20 * SECOND);
     assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
     assert_eq!(world.balancer.count_pods(), (6, 4));
+}
+
+#[test]
+fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
+    let mut world = World::new();
+    let mut add = |uid: &str, controller: &str, is_silent| {
+        world.add(uid, 10.0);
+        world.pod(uid).is_silent = is_silent;
+        let pod = Pod { controller: Some(controller.into()), ..pod_of(uid) };
+        world.balancer.observe(Change::PodGone(uid.into()), world.now);
+        world.balancer.observe(Change::Pod(pod), world.now);
+    };
+    for uid in ["1", "2", "3", "4"] {
+        add(uid, "replicas", false);
+    }
+    for uid in ["a", "b"] {
+        add(uid, "replicas", true);
+    }
+    add("c", "others", true);
+    let sent = world.run(20 * SECOND);
+    assert!(!sent.is_empty(), "a third is not more than a third");
+    assert!(sent.iter().all(|sent| sent.to.len() == 4), "only who has reported is told");
+    assert_eq!((world.summary().settled, world.summary().reporting), (6, 4));
+    world.pod("4").is_silent = true;
+    world.run(6 * SECOND);
+    assert!(world.run(20 * SECOND).is_empty());
+    assert_eq!(world.summary().withheld, Some(Withheld::Missing));
+    world.pod("a").is_silent = false;
+    world.run(16 * SECOND);
+    assert!(!world.run(5 * SECOND).is_empty());
+    assert_eq!((world.summary().settled, world.summary().reporting), (6, 4));
+}
+
+#[test]
+fn a_pod_of_another_namespace_is_no_sibling() {
+    let mut world = World::new();
+    for (uid, namespace) in [("1", "shop"), ("2", "shop"), ("x", "evil"), ("y", "evil"), ("z", "evil")] {
+        let pod = Pod { controller: Some("replicas".into()), namespace: namespace.into(), ..pod_of(uid) };
+        world.add(uid, 10.0);
+        world.pod(uid).is_silent = namespace == "evil";
+        world.balancer.observe(Change::PodGone(uid.into()), world.now);
+        world.balancer.observe(Change::Pod(pod), world.now);
+        let slice = Slice { namespace: namespace.into(), name: uid.into(), ready: vec![uid.into()] };
+        world.balancer.observe(Change::Slice(slice), world.now);
+    }
+    assert!(!world.run(20 * SECOND).is_empty());
+    assert_eq!((world.summary().settled, world.summary().reporting), (2, 2));
 }
 
 #[test]
