@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Crates in which imports still run in circles. An entry without a circle is a fault, too.
-const CIRCULAR: [&str; 1] = ["webhook"];
+const CIRCULAR: [&str; 0] = [];
 
 /// An import of one module by another, by the file that has it.
 type Arrows = BTreeMap<(String, String), BTreeSet<PathBuf>>;

@@ -21,6 +21,7 @@ mod lifetimes;
 #[cfg(test)]
 mod trust;
 mod trust_store;
+mod trusted;
 
 pub use authorities::Authorities;
 pub use authority::Authority;
@@ -29,6 +30,7 @@ pub use kubernetes::{KubernetesError, KubernetesStore, Names};
 pub use lifetimes::Lifetimes;
 pub use server_certificate::{FilesError, FilesKeeper, Leaf, ServedLeaf, Validity};
 pub use trust_store::{AuthorityData, StoreOutcome, Stored, TrustStore};
+pub use trusted::Trusted;
 
 /// A certificate or key that cannot be used, made or read.
 #[derive(Debug, thiserror::Error)]

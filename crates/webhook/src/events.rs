@@ -13,5 +13,5 @@ mod notice;
 mod publish;
 mod watch;
 
-pub use notice::Occasion;
+pub use crate::occasion::Occasion;
 pub use watch::Watch;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use crate::certificates::{Lifetimes, ServedLeaf, Validity};
+use crate::certificates::{Lifetimes, ServedLeaf, Trusted, Validity};
 
 /// What readiness is judged by.
 #[derive(Debug)]
 pub struct Health {
     served: Arc<ServedLeaf>,
-    trusted: AtomicBool,
+    trusted: Trusted,
     draining: AtomicBool,
 }
 
@@ -34,12 +34,12 @@ pub enum NotReady {
 impl Health {
     /// Of a replica that serves `served` and that nobody is known to trust.
     pub fn new(served: Arc<ServedLeaf>) -> Self {
-        Self { served, trusted: AtomicBool::new(false), draining: AtomicBool::new(false) }
+        Self { served, trusted: Trusted::default(), draining: AtomicBool::new(false) }
     }
 
-    /// Notes whether API servers are told to trust what is served.
-    pub fn set_trusted(&self, trusted: bool) {
-        self.trusted.store(trusted, Ordering::Relaxed);
+    /// Returns the state of trust, which whoever publishes the authorities sets.
+    pub fn trusted(&self) -> Trusted {
+        self.trusted.clone()
     }
 
     /// From now on, it wants no new connections.
@@ -66,7 +66,7 @@ impl Health {
         if Lifetimes::nears_expiry(certificate, now) {
             return Err(NotReady::Expiring);
         }
-        if self.trusted.load(Ordering::Relaxed) { Ok(()) } else { Err(NotReady::Untrusted) }
+        if self.trusted.get() { Ok(()) } else { Err(NotReady::Untrusted) }
     }
 }
 
@@ -86,12 +86,12 @@ mod tests {
         assert_eq!(health.readiness(made), Err(NotReady::NoCertificate));
         served.serve(Authority::generate(made, 10 * day).unwrap().sign("x.y.svc", made, day).unwrap());
         assert_eq!(health.readiness(made), Err(NotReady::Untrusted));
-        health.set_trusted(true);
+        health.trusted().set(true);
         assert_eq!(health.readiness(made), Ok(()));
         assert_eq!(health.readiness(made + Duration::from_hours(21)), Err(NotReady::Expiring));
-        health.set_trusted(false);
+        health.trusted().set(false);
         assert_eq!(health.readiness(made), Err(NotReady::Untrusted));
-        health.set_trusted(true);
+        health.trusted().set(true);
         health.drain();
         assert_eq!(health.readiness(made), Err(NotReady::Draining));
     }

@@ -11,8 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::events::Occasion;
-use crate::review::Verdict;
+use crate::occasion::Occasion;
+use crate::verdict::Verdict;
 
 /// In seconds: a review of a usual Deployment takes a fraction of a millisecond, and an API server waits for three seconds.
 const BUCKETS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 3.0];

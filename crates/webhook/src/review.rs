@@ -5,9 +5,8 @@
 
 mod endpoint;
 mod judge;
-mod verdict;
 mod wire;
 
+pub use crate::verdict::{Passed, Refused, Verdict};
 pub use endpoint::{LARGEST_BODY, Reviewer, routes};
 pub use judge::{Inject, Judge};
-pub use verdict::{Passed, Refused, Verdict};

@@ -121,7 +121,7 @@ impl Webhook {
                 let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
                 keeper.reload()?;
                 // Whoever issued it has told the API server.
-                shared.health.set_trusted(true);
+                shared.health.trusted().set(true);
                 tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
             }
         };
@@ -209,7 +209,7 @@ fn keep_own(client: Client, names: &Names, shared: &Shared) -> AbortHandle {
     let store = KubernetesStore::new(client, names.clone());
     let touches = store.touches();
     let Shared { served, health, metrics: _, clock } = shared.clone();
-    let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health);
+    let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health.trusted());
     tokio::spawn(keeper.run(touches)).abort_handle()
 }
 

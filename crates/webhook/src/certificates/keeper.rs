@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
-use super::{Authorities, AuthorityData, CertificateError, Leaf, Lifetimes, ServedLeaf, StoreOutcome, TrustStore};
+use super::{
+    Authorities, AuthorityData, CertificateError, Leaf, Lifetimes, ServedLeaf, StoreOutcome, TrustStore, Trusted,
+};
 use crate::clock::Clock;
-use crate::health::Health;
 
 /// How often everything is looked at where nothing calls for it.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
@@ -31,7 +32,7 @@ pub struct Keeper<S> {
     lifetimes: Lifetimes,
     clock: Clock,
     served: Arc<ServedLeaf>,
-    health: Arc<Health>,
+    trusted: Trusted,
     /// What the store held when it was last read.
     known: Option<Known>,
     /// The certificate of the authority that signed the served leaf.
@@ -70,9 +71,9 @@ impl<S: TrustStore> Keeper<S> {
         lifetimes: Lifetimes,
         clock: Clock,
         served: Arc<ServedLeaf>,
-        health: Arc<Health>,
+        trusted: Trusted,
     ) -> Self {
-        Self { store, server_name, lifetimes, clock, served, health, known: None, signed_by: None }
+        Self { store, server_name, lifetimes, clock, served, trusted, known: None, signed_by: None }
     }
 
     /// Does round after round: at once, whenever `nudges` says that something was touched, and from time to time.
@@ -109,11 +110,11 @@ impl<S: TrustStore> Keeper<S> {
     async fn agree_and_publish(&mut self, now: SystemTime) -> Result<(), KeeperError<S::Error>> {
         let bundle = self.agree(now).await?.bundle_pem();
         if !self.store.trusts(&bundle).await.map_err(KeeperError::Store)? {
-            self.health.set_trusted(false);
+            self.trusted.set(false);
             self.store.publish(&bundle).await.map_err(KeeperError::Store)?;
             info!("told the API server which authorities to trust");
         }
-        self.health.set_trusted(true);
+        self.trusted.set(true);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::notice::{Notice, Occasion};
+use super::notice::Notice;
+use crate::occasion::Occasion;
 
 /// Some 3 MiB. Nothing is told of more workloads, as who makes so many does not read it.
 const MOST: usize = 1 << 16;

@@ -15,10 +15,10 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::judge::Judge;
-use super::verdict::{Refused, Verdict};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::places::{Guest, Memory};
+use crate::verdict::{Refused, Verdict};
 
 /// What an API server takes for an object, and so twice what etcd stores; a review holds two objects.
 pub const LARGEST_BODY: usize = 3 << 20;

@@ -7,12 +7,12 @@ use inject::{NamespaceFacts, Outcome, WorkloadKind};
 use serde_json::Value;
 use tracing::{debug, error, info, warn};
 
-use super::verdict::{Passed, Verdict};
 use super::wire::{self, Malformed, Operation, Request};
 use crate::desk::{Desk, Unseen};
 use crate::installation::CurrentInstallation;
 use crate::namespaces::Namespaces;
 use crate::object::ObjectText;
+use crate::verdict::{Passed, Verdict};
 
 /// Kubectl prints every warning, and an object can have thousands of faults.
 const MOST_WARNINGS: usize = 16;

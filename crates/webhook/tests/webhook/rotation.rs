@@ -39,7 +39,7 @@ impl Replica {
     async fn start(world: &World) -> Self {
         let shared = Shared::new(world.clock());
         let Shared { served, health, metrics: _, clock } = shared.clone();
-        let keeper = Keeper::new(world.clone(), NAME.to_owned(), LIFETIMES, clock, served, health);
+        let keeper = Keeper::new(world.clone(), NAME.to_owned(), LIFETIMES, clock, served, health.trusted());
         let judge = Judge::with_defaults(std::collections::BTreeMap::new());
         let folder = std::path::Path::new("/nowhere");
         let webhook = Webhook::open(&settings(folder, Duration::ZERO), judge, shared).await.unwrap();

@@ -59,9 +59,8 @@ impl World {
         let clock = self.clone();
         let clock = Clock::new(move || clock.set(|state| state.now));
         let served = Arc::new(ServedLeaf::default());
-        let health = Arc::new(Health::new(Arc::clone(&served)));
         let lifetimes = Lifetimes { authority: 300 * HOUR, leaf: 24 * HOUR, settle: HOUR };
-        Keeper::new(self.clone(), NAME.to_owned(), lifetimes, clock, served, health)
+        Keeper::new(self.clone(), NAME.to_owned(), lifetimes, clock, served, Trusted::default())
     }
 
     /// Whether an API server would call this replica.
@@ -249,18 +248,15 @@ async fn a_leaf_is_renewed_even_while_nobody_answers() {
 }
 
 #[tokio::test]
-async fn readiness_waits_for_trust() {
+async fn it_is_trusted_once_its_authority_is_published() {
     let world = World::new();
     let mut replica = world.replica();
-    let now = world.set(|state| {
-        state.reachable = false;
-        state.now
-    });
+    world.set(|state| state.reachable = false);
     replica.round().await.unwrap_err();
-    assert!(replica.health.readiness(now).is_err());
+    assert!(!replica.trusted.get());
     world.set(|state| state.reachable = true);
     replica.round().await.unwrap();
-    assert_eq!(replica.health.readiness(now), Ok(()));
+    assert!(replica.trusted.get());
 }
 
 #[tokio::test(start_paused = true)]
