@@ -156,7 +156,7 @@ fn the_proxys_ports_move_and_probes_with_them() {
 }
 
 #[test]
-fn a_detour_goes_by_the_name_that_there_is_now() {
+fn a_rewritten_probe_is_restored_to_the_present_name() {
     let mut arrived = injected(&with_header());
     app_mut(&mut arrived)["ports"][0]["name"] = json!("web");
     let mut author = with_header();

@@ -101,8 +101,6 @@ options!(
             "The private key of --tls-cert, in PEM.";
         TlsToApp: "tls-to-app", "EVENKEEL_TLS_TO_APP", "SWITCH", Some(Annotation::TlsToApp.default_text()), false,
             "Re-encrypt to the app for clients whose TLS is terminated: on or off. The app's certificate is not verified.";
-        Ports: "ports", "EVENKEEL_PORTS", "PORTS", None, true,
-            "The app ports that a redirection takes, for metrics: their series begin at zero. Numbers, separated by commas. The app ports of --app are always among them.";
         Admin: "admin", "EVENKEEL_ADMIN", "ADDRESS", Some("[::]:15211"), false,
             "Where metrics, readiness and /drained are served; read-only.";
         Liveness: "liveness", "EVENKEEL_LIVENESS", "JSON", Some("{}"), false,
@@ -125,6 +123,8 @@ options!(
             "How long a drain waits for connections to end by themselves.";
         LogLevel: "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL", Some(Annotation::ProxyLogLevel.default_text()), false,
             "What is logged to standard error: error, warn, info, debug or trace.";
+        Ports: "ports", "EVENKEEL_PORTS", "PORTS", None, true,
+            "The app ports that a redirection takes, for metrics: their series begin at zero. Numbers, separated by commas. The app ports of --app are always among them.";
         Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
             "The ports for probes of 'recycling-proxy redirect', each with the app's port. Where the pod uses its node's network, nothing is redirected, and the process listens on them itself while the app accepts connections. Pairs such as 15220=8080, separated by commas.";
         PodIp: "pod-ip", "EVENKEEL_POD_IP", "IP", None, false,
