@@ -9,9 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Crates in which imports still run in circles. An entry without a circle is a fault, too.
-const CIRCULAR: [&str; 0] = [];
-
 /// An import of one module by another, by the file that has it.
 type Arrows = BTreeMap<(String, String), BTreeSet<PathBuf>>;
 
@@ -172,12 +169,7 @@ fn no_import_runs_back_up() {
     assert!(sources.len() > 10, "{sources:?}");
     for source in &sources {
         let faults = faults(source);
-        let krate = source.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
-        if CIRCULAR.contains(&krate) {
-            assert!(!faults.is_empty(), "{krate} has no circle any more: take it out of CIRCULAR");
-        } else {
-            assert!(faults.is_empty(), "in {krate} imports run in circles:\n{}", faults.join("\n"));
-        }
+        assert!(faults.is_empty(), "imports run in circles:\n{}", faults.join("\n"));
     }
 }
 
