@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 /// For a connection, the question and the whole answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// A connection is kept for the next question of a workload that is asked every 5 s, not for one that is asked every 15 s.
+/// A connection is kept for the next question of a workload that is asked every 5 s. Where the interval is longer, it serves the
+/// question and the instruction a second later: to keep it for the next one would cost memory in both processes for ever.
 const KEPT_FOR: Duration = Duration::from_secs(8);
 /// Questions in flight at once.
 const IN_FLIGHT: usize = 1024;

@@ -143,7 +143,9 @@ impl Driver {
     fn begin(&self, Round { instruction, pods, late }: Round, keys: &Keys) {
         if instruction.is_some() {
             self.metrics.instructed();
-            self.metrics.late(late.as_secs_f64());
+            if let Some(late) = late {
+                self.metrics.late(late.as_secs_f64());
+            }
         }
         let body = instruction.as_ref().map(|instruction| Bytes::from(keys.signing().sign(instruction)));
         for Asked { uid, address, is_doubtful } in pods {

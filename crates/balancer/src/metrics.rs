@@ -102,7 +102,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "lateness",
-            "From the time at which the pods of a workload are to be asked until they are",
+            "From the time at which the pods of a workload that levels or has changed are to be told until they are",
             Unit::Seconds,
             metrics.lateness.clone(),
         );

@@ -30,6 +30,9 @@ impl Interval {
     /// While a workload has no load.
     pub const WITHOUT_LOAD: Self = Self(Duration::from_secs(15));
 
+    /// The longest.
+    pub const LONGEST: Self = Self(Self::MOST);
+
     /// Returns the interval of a duration, in whole milliseconds; `None` outside of 0.1 s to 60 s.
     pub fn new(duration: Duration) -> Option<Self> {
         (Self::LEAST..=Self::MOST).contains(&duration).then(|| Self(whole_milliseconds(duration)))

@@ -1,19 +1,26 @@
 //! Changes, reports and time in; whom to ask, and with which instruction, out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use balancing::{KeyId, Report, Workload, WorkloadInstruction};
 
+use super::allowance::Allowance;
 use super::group::{Group, Summary};
+use super::pace;
 use super::patience::Patience;
 use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
+use super::schedule::Schedule;
 use super::siblings::{Controller, Siblings};
 
 /// How often a pod is asked to which workload it belongs, while it does not say.
 const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
+/// Questions a second to pods of workloads at rest. Workloads in a wave, and those that change, are asked beside them.
+const QUESTIONS_AT_REST: u32 = 4_000;
+/// Questions a second to pods that have not said to which workload they belong.
+const FIRST_QUESTIONS: u32 = 4_000;
 
 /// The balancer without its I/O. Times are measured from any point in the past.
 ///
@@ -23,14 +30,33 @@ const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
 ///   ▲  asked for its report        asked in rounds ◀┘
 ///   └── restart(): what was known is forgotten ──────
 /// ```
-#[derive(Debug, Default)]
+///
+/// A look at what is due costs nothing for what is not. Rounds of workloads in a wave, and of those that have changed, are begun at
+/// their time. All others wait for their turn within a budget, a large workload's pod by pod.
+#[derive(Debug)]
 pub struct Balancer {
     roster: Roster,
     groups: BTreeMap<Workload, Group>,
     pods: HashMap<Uid, Known>,
     siblings: Siblings,
-    /// Unknown pods, by the time at which each is to be asked.
-    unknown: BTreeSet<(Duration, Uid)>,
+    /// Unknown pods that are to be asked.
+    unknown: Schedule<Uid>,
+    first_questions: Allowance,
+    /// Workloads of which the next round must not wait.
+    urgent: Schedule<Workload>,
+    /// All others.
+    at_rest: Schedule<Workload>,
+    questions_at_rest: Allowance,
+    /// The round of a workload at rest that has begun.
+    begun: Option<Begun>,
+}
+
+/// A round of which some pods are still to be asked.
+#[derive(Debug)]
+struct Begun {
+    workload: Workload,
+    instruction: Option<WorkloadInstruction>,
+    pods: VecDeque<Uid>,
 }
 
 /// What is remembered of a pod.
@@ -43,8 +69,6 @@ struct Known {
     patience: Patience,
     /// An answer is still awaited: it is not asked again before.
     is_asked: bool,
-    /// Its place in the list of unknown pods.
-    planned: Option<Duration>,
 }
 
 /// The pods that are to be told or asked the same.
@@ -54,8 +78,8 @@ pub struct Round {
     pub instruction: Option<WorkloadInstruction>,
     /// Whom to ask.
     pub pods: Vec<Asked>,
-    /// How long after its time the round is begun.
-    pub late: Duration,
+    /// How long after its time the round is begun; `None` if it could wait.
+    pub late: Option<Duration>,
 }
 
 /// A pod that is to be asked.
@@ -80,6 +104,23 @@ pub enum Taken {
     Gone,
 }
 
+impl Default for Balancer {
+    fn default() -> Self {
+        Self {
+            roster: Roster::default(),
+            groups: BTreeMap::new(),
+            pods: HashMap::new(),
+            siblings: Siblings::default(),
+            unknown: Schedule::default(),
+            first_questions: Allowance::new(FIRST_QUESTIONS),
+            urgent: Schedule::default(),
+            at_rest: Schedule::default(),
+            questions_at_rest: Allowance::new(QUESTIONS_AT_REST),
+            begun: None,
+        }
+    }
+}
+
 impl Balancer {
     /// Takes a change of the cluster in.
     pub fn observe(&mut self, change: Change, now: Duration) {
@@ -94,6 +135,9 @@ impl Balancer {
         self.pods.clear();
         self.siblings.clear();
         self.unknown.clear();
+        self.urgent.clear();
+        self.at_rest.clear();
+        self.begun = None;
         let all: Vec<Uid> = self.roster.pods().map(|pod| pod.uid.clone()).collect();
         for uid in all {
             self.look_at(&uid, now);
@@ -108,22 +152,84 @@ impl Balancer {
     /// Returns whom to ask now. `since_epoch` is the wall clock.
     pub fn due(&mut self, now: Duration, since_epoch: Duration) -> Vec<Round> {
         let mut rounds = Vec::new();
-        for group in self.groups.values_mut().filter(|group| group.next_round <= now) {
-            let late = now.saturating_sub(group.next_round);
-            let instruction = group.round(&self.roster, now, since_epoch);
-            let pods = group.members().filter_map(|uid| ask(&mut self.pods, &self.roster, uid, now)).collect();
-            rounds.push(Round { instruction, pods, late });
+        while let Some((at, workload)) = self.urgent.pop(now) {
+            let Some(Begun { instruction, pods, .. }) = self.begin(workload, now, since_epoch) else { continue };
+            let pods = pods.iter().filter_map(|uid| ask(&mut self.pods, &self.roster, uid, now)).collect();
+            rounds.push(Round { instruction, pods, late: Some(now.saturating_sub(at)) });
         }
-        let mut pods = Vec::new();
-        while let Some((_, uid)) = self.unknown.first().filter(|(at, _)| *at <= now).cloned() {
-            // It comes back with its answer.
-            self.plan(&uid, None);
-            pods.extend(ask(&mut self.pods, &self.roster, &uid, now));
-        }
-        if !pods.is_empty() {
-            rounds.push(Round { instruction: None, pods, late: Duration::ZERO });
+        rounds.extend(self.ask_unknown(now));
+        self.questions_at_rest.fill(now);
+        while self.questions_at_rest.is_left() {
+            let Some(begun) = self.begun.take().or_else(|| self.begin_at_rest(now, since_epoch)) else { break };
+            rounds.push(self.go_on(begun, now));
         }
         rounds
+    }
+
+    /// Begins a round of a workload.
+    fn begin(&mut self, workload: Workload, now: Duration, since_epoch: Duration) -> Option<Begun> {
+        let at_rest = pace::at_rest(self.pods.len());
+        let group = self.groups.get_mut(&workload)?;
+        let instruction = group.round(&self.roster, at_rest, now, since_epoch);
+        let pods = group.members().cloned().collect();
+        self.arrange(&workload);
+        // What has not been sent of an older instruction would be refused.
+        self.begun.take_if(|begun| begun.workload == workload);
+        Some(Begun { workload, instruction, pods })
+    }
+
+    fn begin_at_rest(&mut self, now: Duration, since_epoch: Duration) -> Option<Begun> {
+        let (_, workload) = self.at_rest.pop(now)?;
+        self.begin(workload, now, since_epoch)
+    }
+
+    /// Asks as many pods of a round as are allowed.
+    fn go_on(&mut self, mut begun: Begun, now: Duration) -> Round {
+        let mut pods = Vec::new();
+        while self.questions_at_rest.is_left()
+            && let Some(uid) = begun.pods.pop_front()
+        {
+            if let Some(asked) = ask(&mut self.pods, &self.roster, &uid, now) {
+                self.questions_at_rest.take();
+                pods.push(asked);
+            }
+        }
+        let instruction = begun.instruction.clone();
+        self.begun = Some(begun).filter(|begun| !begun.pods.is_empty());
+        Round { instruction, pods, late: None }
+    }
+
+    fn ask_unknown(&mut self, now: Duration) -> Option<Round> {
+        self.first_questions.fill(now);
+        let mut pods = Vec::new();
+        while self.first_questions.is_left()
+            && let Some((_, uid)) = self.unknown.pop(now)
+        {
+            // It comes back with its answer.
+            if let Some(asked) = ask(&mut self.pods, &self.roster, &uid, now) {
+                self.first_questions.take();
+                pods.push(asked);
+            }
+        }
+        (!pods.is_empty()).then_some(Round { instruction: None, pods, late: None })
+    }
+
+    /// Puts a workload in its place of the schedule.
+    fn arrange(&mut self, workload: &Workload) {
+        match self.groups.get(workload).map(Group::next_round) {
+            Some((at, true)) => {
+                self.at_rest.remove(workload);
+                self.urgent.set(workload, at);
+            }
+            Some((at, false)) => {
+                self.urgent.remove(workload);
+                self.at_rest.set(workload, at);
+            }
+            None => {
+                self.urgent.remove(workload);
+                self.at_rest.remove(workload);
+            }
+        }
     }
 
     /// Takes an answer in.
@@ -138,14 +244,19 @@ impl Balancer {
         let before = known.workload.replace(report.workload.clone()).or(known.is_expected_by.take());
         let controller = known.controller.clone();
         if let Some(before) = before.filter(|before| *before != report.workload) {
-            leave(&mut self.groups, &before, uid);
+            self.leave(&before, uid);
         }
         let workload = report.workload.clone();
+        let is_first = !self.groups.contains_key(&workload);
         let group =
             self.groups.entry(workload.clone()).or_insert_with_key(|workload| Group::new(workload.clone(), now));
         group.report(uid.clone(), report, now);
-        if let Some(at) = self.roster.settles_at(uid).filter(|at| *at > now) {
-            group.hasten(at);
+        let settles = self.roster.settles_at(uid).filter(|at| *at > now);
+        if let Some(at) = settles {
+            group.hasten(at, now);
+        }
+        if is_first || settles.is_some() {
+            self.arrange(&workload);
         }
         if let Some(controller) = controller {
             for sibling in self.siblings.report(&controller, uid, &workload) {
@@ -162,7 +273,7 @@ impl Balancer {
         known.patience = known.patience.failed(now);
         if known.workload.is_none() {
             let at = known.patience.not_before().max(now + FIRST_ANSWER_EVERY);
-            self.plan(uid, Some(at));
+            self.unknown.set(uid, at);
         }
     }
 
@@ -205,12 +316,17 @@ impl Balancer {
         match &known.workload {
             Some(workload) => {
                 let at = self.roster.settles_at(uid).filter(|at| *at > now).unwrap_or(now);
-                hasten(&mut self.groups, workload, at);
+                let workload = workload.clone();
+                self.hasten(&workload, at, now);
             }
             None if known.is_asked => {}
             None => {
                 known.patience = Patience::default();
-                self.plan(uid, is_worth_asking.then(|| now + spread(uid)));
+                if is_worth_asking {
+                    self.unknown.set(uid, now + spread(uid));
+                } else {
+                    self.unknown.remove(uid);
+                }
             }
         }
         let workload = controller.and_then(|controller| self.siblings.add(controller, uid.clone()));
@@ -231,26 +347,28 @@ impl Balancer {
     }
 
     fn forget(&mut self, uid: &Uid, now: Duration) {
-        self.plan(uid, None);
+        self.unknown.remove(uid);
         let Some(Known { controller, workload, is_expected_by, .. }) = self.pods.remove(uid) else { return };
         if let Some(controller) = controller {
             self.siblings.remove(&controller, uid);
         }
         if let Some(workload) = workload.or(is_expected_by) {
-            leave(&mut self.groups, &workload, uid);
-            hasten(&mut self.groups, &workload, now);
+            self.leave(&workload, uid);
+            self.hasten(&workload, now, now);
         }
     }
 
-    /// Puts an unknown pod on the list of those that are to be asked, in the place of an earlier entry, or takes it off.
-    fn plan(&mut self, uid: &Uid, at: Option<Duration>) {
-        let Some(known) = self.pods.get_mut(uid) else { return };
-        let before = std::mem::replace(&mut known.planned, at);
-        if let Some(before) = before {
-            self.unknown.remove(&(before, uid.clone()));
+    fn leave(&mut self, workload: &Workload, uid: &Uid) {
+        if self.groups.get_mut(workload).is_some_and(|group| !group.remove(uid)) {
+            self.groups.remove(workload);
+            self.arrange(workload);
         }
-        if let Some(at) = at {
-            self.unknown.insert((at, uid.clone()));
+    }
+
+    fn hasten(&mut self, workload: &Workload, at: Duration, now: Duration) {
+        if let Some(group) = self.groups.get_mut(workload) {
+            group.hasten(at, now);
+            self.arrange(workload);
         }
     }
 }
@@ -267,18 +385,6 @@ fn ask(pods: &mut HashMap<Uid, Known>, roster: &Roster, uid: &Uid, now: Duration
     known.is_asked = true;
     let is_doubtful = known.patience.is_doubtful() || known.workload.is_none();
     Some(Asked { uid: uid.clone(), address, is_doubtful })
-}
-
-fn leave(groups: &mut BTreeMap<Workload, Group>, workload: &Workload, uid: &Uid) {
-    if groups.get_mut(workload).is_some_and(|group| !group.remove(uid)) {
-        groups.remove(workload);
-    }
-}
-
-fn hasten(groups: &mut BTreeMap<Workload, Group>, workload: &Workload, at: Duration) {
-    if let Some(group) = groups.get_mut(workload) {
-        group.hasten(at);
-    }
 }
 
 /// Up to half a second by uid, so that a new leader does not ask all pods in one moment.

@@ -12,6 +12,12 @@ use super::roster::Roster;
 
 /// A report counts for three intervals, and for at least this long: a pod that is starved of CPU answers late.
 const REPORT_COUNTS: Duration = Duration::from_secs(5);
+/// Of a long interval it counts until the next answer is late, and not for three times as long.
+const LATE_ANSWERS: Duration = Duration::from_secs(10);
+/// In a long interval pods are asked so long before they are told: they answer within a second.
+const ASKED_BEFORE: Duration = Duration::from_secs(1);
+/// After a round that a change has hastened, none is hastened for so long: pods that come and go do not multiply questions.
+const HASTENED_ROUNDS_APART: Duration = Duration::from_secs(1);
 /// After the first report of a workload the others of its pods are waited for, as after a change of leader.
 const FIRST_REPORTS: Duration = Duration::from_secs(2);
 /// Below this sum of remembered requests a workload has no load: the last one was minutes ago.
@@ -53,6 +59,19 @@ struct Reported {
 }
 
 /// What is remembered of a workload.
+///
+/// While its interval is 5 s or less, each round tells the mean of what the round before has asked. Of a longer interval that mean
+/// would be of another time, and pods would retire connections because all have more load than then: a round asks, and another
+/// tells a second later.
+///
+/// ```text
+///            interval ≤ 5 s: ask and tell
+///              ┌───┐
+///              ▼   │      interval > 5 s        ask
+///            resting ──────────────────────────────▶ asked
+///              ▲                                       │
+///              └───────────── ask and tell ────────────┘ a second later
+/// ```
 #[derive(Debug)]
 pub struct Group {
     workload: Workload,
@@ -61,14 +80,22 @@ pub struct Group {
     /// Siblings of these that have not reported yet.
     expected: BTreeSet<Uid>,
     first_report_at: Duration,
+    /// In order.
     settled: Vec<Uid>,
     /// How many of those that are expected have settled.
     silent: usize,
     changed_at: Duration,
     last_sequence: Option<Sequence>,
     interval: Interval,
-    /// When its pods are to be asked next.
-    pub(super) next_round: Duration,
+    /// Whether the last round has asked, and the next one tells.
+    has_asked: bool,
+    /// When its pods were asked last.
+    asked_at: Duration,
+    next_round: Duration,
+    /// Whether a change has brought the next round forward.
+    is_hastened: bool,
+    /// No change hastens a round before this time.
+    hastened_from: Duration,
     last: Option<Summary>,
 }
 
@@ -107,10 +134,14 @@ impl Group {
             first_report_at: now,
             settled: Vec::new(),
             silent: 0,
-            changed_at: now,
+            changed_at: Duration::ZERO,
             last_sequence: None,
-            interval: Interval::IN_A_WAVE,
+            interval: Interval::AT_REST,
+            has_asked: false,
+            asked_at: now,
             next_round: now + FIRST_REPORTS,
+            is_hastened: false,
+            hastened_from: now + FIRST_REPORTS,
             last: None,
         }
     }
@@ -149,7 +180,7 @@ impl Group {
     /// Takes in what a pod reports.
     pub(super) fn report(&mut self, uid: Uid, report: Report, now: Duration) {
         self.last_sequence = self.last_sequence.max(report.sequence);
-        let until = now + self.interval.validity().max(REPORT_COUNTS);
+        let until = now + self.interval.validity().min(self.interval.get() + LATE_ANSWERS).max(REPORT_COUNTS);
         self.expected.remove(&uid);
         self.members.insert(uid, Reported { report, until });
     }
@@ -166,22 +197,28 @@ impl Group {
         !(self.members.is_empty() && self.expected.is_empty())
     }
 
+    /// Returns when its pods are to be asked next, and whether that must not wait for the questions of workloads at rest.
+    pub(super) fn next_round(&self) -> (Duration, bool) {
+        (self.next_round, self.is_hastened || self.interval == Interval::IN_A_WAVE)
+    }
+
     /// Returns the instruction for its pods by the reports that count at the time `now`, if there is to be one, and plans the next
-    /// round. `since_epoch` is the wall clock, of which sequence numbers are made.
+    /// round. `since_epoch` is the wall clock, of which sequence numbers are made; `at_rest` is the interval of workloads at rest.
     pub(super) fn round(
         &mut self,
         roster: &Roster,
+        at_rest: Interval,
         now: Duration,
         since_epoch: Duration,
     ) -> Option<WorkloadInstruction> {
-        let has_settled = |uid: &&Uid| roster.settles_at(uid).is_some_and(|at| at <= now);
-        self.silent = self.expected.iter().filter(has_settled).count();
-        let settled: Vec<Uid> = self.members.keys().filter(has_settled).cloned().collect();
-        if settled != self.settled {
-            self.settled = settled;
-            self.changed_at = now;
+        self.settle(roster, now);
+        self.has_asked = self.asks_first(now);
+        self.asked_at = now;
+        if self.has_asked {
+            self.next_round = now + ASKED_BEFORE;
+            return None;
         }
-        let mut summary = self.summarize(now);
+        let mut summary = self.summarize(at_rest, now);
         let instruction = match summary.withheld {
             Some(_) => None,
             None => self.instruct(&summary, since_epoch),
@@ -190,15 +227,50 @@ impl Group {
             summary.withheld = Some(Withheld::Exhausted);
         }
         self.interval = summary.interval;
-        self.next_round = now + summary.interval.get();
-        // A pod that settles before that is a change, which is to be told at once.
-        let settles = self.members.keys().filter_map(|uid| roster.settles_at(uid)).filter(|at| *at > now).min();
-        self.next_round = settles.map_or(self.next_round, |at| at.min(self.next_round));
         self.last = Some(summary);
+        self.plan(roster, now);
         instruction
     }
 
-    fn summarize(&self, now: Duration) -> Summary {
+    fn settle(&mut self, roster: &Roster, now: Duration) {
+        let has_settled = |uid: &&Uid| roster.settles_at(uid).is_some_and(|at| at <= now);
+        self.silent = self.expected.iter().filter(has_settled).count();
+        let settled: Vec<Uid> = self.members.keys().filter(has_settled).cloned().collect();
+        if settled == self.settled {
+            return;
+        }
+        // By when they have settled, not by when we have heard of them: a new leader hears of all within seconds.
+        let new = settled.iter().filter(|uid| self.settled.binary_search(uid).is_err());
+        let newest = new.filter_map(|uid| roster.settles_at(uid)).max().unwrap_or_default();
+        let is_any_gone = self.settled.iter().any(|uid| settled.binary_search(uid).is_err());
+        self.changed_at = if is_any_gone { now } else { self.changed_at.max(newest) };
+        self.settled = settled;
+    }
+
+    /// One pod is never told anything.
+    fn asks_first(&self, now: Duration) -> bool {
+        let is_recent = self.has_asked || now.saturating_sub(self.asked_at) <= Interval::AT_REST.get();
+        self.interval > Interval::AT_REST && self.settled.len() > 1 && !is_recent
+    }
+
+    /// How long before the time at which pods are to be told they are asked.
+    fn ahead(&self) -> Duration {
+        if self.interval > Interval::AT_REST { ASKED_BEFORE } else { Duration::ZERO }
+    }
+
+    /// The next round is an interval from now, or when another pod settles: that is a change, which is to be told at once.
+    fn plan(&mut self, roster: &Roster, now: Duration) {
+        if std::mem::take(&mut self.is_hastened) {
+            self.hastened_from = now + HASTENED_ROUNDS_APART;
+        }
+        self.next_round = now + self.interval.get().saturating_sub(self.ahead());
+        let settles = self.members.keys().filter_map(|uid| roster.settles_at(uid)).filter(|at| *at > now).min();
+        if let Some(at) = settles {
+            self.hasten(at, now);
+        }
+    }
+
+    fn summarize(&self, at_rest: Interval, now: Duration) -> Summary {
         let reports: Vec<&Report> = self.settled.iter().filter_map(|uid| self.counts(uid, now)).collect();
         let sum = |part: fn(&Report) -> f64| reports.iter().map(|report| part(report)).sum::<f64>();
         let count = |part: fn(&Report) -> u32| reports.iter().map(|report| u64::from(part(report))).sum::<u64>();
@@ -222,7 +294,11 @@ impl Group {
             connections: count(|report| report.connections),
             marked: count(|report| report.marked),
             since_change,
-            interval: if withheld == Some(Withheld::Starting) { Interval::IN_A_WAVE } else { interval(activity) },
+            interval: if withheld == Some(Withheld::Starting) {
+                Interval::IN_A_WAVE
+            } else {
+                interval(activity, at_rest)
+            },
             withheld,
         }
     }
@@ -260,9 +336,17 @@ impl Group {
         Some(instruction)
     }
 
-    /// Has the pods asked at the time `at`, or before.
-    pub(super) fn hasten(&mut self, at: Duration) {
-        self.next_round = self.next_round.min(at.max(self.first_report_at + FIRST_REPORTS));
+    /// Has the pods told at the time `at`, or before.
+    pub(super) fn hasten(&mut self, at: Duration, now: Duration) {
+        let ahead = Some(self.ahead()).filter(|ahead| now + *ahead <= at).unwrap_or_default();
+        let at = at.saturating_sub(ahead).max(now).max(self.hastened_from);
+        if self.has_asked {
+            // The answers are to come first.
+            self.is_hastened = true;
+        } else if at < self.next_round {
+            self.next_round = at;
+            self.is_hastened = true;
+        }
     }
 }
 

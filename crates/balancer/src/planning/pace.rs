@@ -7,6 +7,11 @@ use balancing::Interval;
 /// For so long after a change of the settled pods their workload is asked every second.
 const CHANGE_LASTS: Duration = Duration::from_mins(1);
 
+/// The questions a second by which intervals at rest are chosen: four fifths of those that are allowed, so that a queue gets shorter.
+const AT_REST_QUESTIONS: u64 = 3_200;
+/// In an interval above 5 s a pod is asked first, and told a second later.
+const QUESTIONS_IN_A_LONG_INTERVAL: u64 = 2;
+
 /// What the pace depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Activity {
@@ -18,17 +23,30 @@ pub(super) struct Activity {
     pub since_change: Duration,
 }
 
-/// Returns how often a workload is asked: every second while it is uneven or has changed a minute ago, every 5 s otherwise, every
-/// 15 s without load.
-pub(super) fn interval(activity: Activity) -> Interval {
+/// Returns how often a workload is asked: every second while it is uneven or has changed a minute ago, `at_rest` otherwise, and not
+/// more often than every 15 s without load.
+pub(super) fn interval(activity: Activity, at_rest: Interval) -> Interval {
     let Activity { has_load, is_uneven, since_change } = activity;
     if !has_load {
-        Interval::WITHOUT_LOAD
+        at_rest.max(Interval::WITHOUT_LOAD)
     } else if is_uneven || since_change < CHANGE_LASTS {
         Interval::IN_A_WAVE
     } else {
-        Interval::AT_REST
+        at_rest
     }
+}
+
+/// Returns the interval of workloads at rest where there are `pods` in all: 5 s, and from 16,000 pods on as much more as the budget
+/// of questions takes, to 60 s for 96,000 and more.
+///
+/// What a longer interval costs is time until a skew is noticed that comes without a scale event.
+pub(super) fn at_rest(pods: usize) -> Interval {
+    let pods = u64::try_from(pods).unwrap_or(u64::MAX);
+    if pods <= AT_REST_QUESTIONS * Interval::AT_REST.get().as_secs() {
+        return Interval::AT_REST;
+    }
+    let milliseconds = pods.saturating_mul(QUESTIONS_IN_A_LONG_INTERVAL * 1000) / AT_REST_QUESTIONS;
+    Interval::new(Duration::from_millis(milliseconds)).unwrap_or(Interval::LONGEST)
 }
 
 #[cfg(test)]
@@ -46,8 +64,26 @@ mod tests {
             (false, false, long, 15),
             (false, false, Duration::ZERO, 15),
         ] {
-            let found = interval(Activity { has_load, is_uneven, since_change });
+            let found = interval(Activity { has_load, is_uneven, since_change }, Interval::AT_REST);
             assert_eq!(found.get(), Duration::from_secs(seconds), "{has_load} {is_uneven} {since_change:?}");
         }
+    }
+    #[test]
+    fn workloads_at_rest_share_a_budget() {
+        for (pods, millis) in [
+            (0, 5_000),
+            (16_000, 5_000),
+            (16_001, 10_000),
+            (50_000, 31_250),
+            (96_000, 60_000),
+            (100_000, 60_000),
+            (usize::MAX, 60_000),
+        ] {
+            assert_eq!(at_rest(pods).get(), Duration::from_millis(millis), "{pods}");
+        }
+        let activity = Activity { has_load: false, is_uneven: false, since_change: Duration::ZERO };
+        assert_eq!(interval(activity, at_rest(50_000)), at_rest(50_000));
+        let wave = Activity { has_load: true, ..activity };
+        assert_eq!(interval(wave, at_rest(50_000)), Interval::IN_A_WAVE);
     }
 }

@@ -86,7 +86,7 @@ impl Roster {
 
     /// The start of the settling time: what was ready when all was listed for the first time has been so for longer than we know.
     fn since(&self, now: Duration) -> Duration {
-        if self.is_complete() { now } else { now.saturating_sub(SETTLING) }
+        if self.is_complete() { now } else { Duration::ZERO }
     }
 
     fn remove(&mut self, uid: &str) -> Option<Uid> {
@@ -209,7 +209,7 @@ mod tests {
         let mut roster = Roster::default();
         roster.observe(Change::Pods(vec![pod("1")]), NOW);
         roster.observe(Change::Slices(vec![slice("a", &["1"])]), NOW);
-        assert_eq!(roster.settles_at("1"), Some(NOW));
+        assert_eq!(roster.settles_at("1"), Some(SETTLING));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Balance {
         state.standing = state.standing.at(now);
         self.in_force.store(state.standing.in_force().is_some(), Ordering::Relaxed);
         self.sum_up(&mut state, now);
-        let Some(rule) = state.standing.in_force().filter(|_| !self.drain.is_announcing()) else { return };
+        let Some(rule) = state.standing.rule(now).filter(|_| !self.drain.is_announcing()) else { return };
         if let Some(excess) = Excess::of(state.load.unmarked, rule) {
             let marked = self.connections.shed(excess, rule.connection_rate(), below);
             tracing::debug!(

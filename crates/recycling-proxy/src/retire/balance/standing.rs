@@ -1,8 +1,14 @@
 //! Which instruction a pod follows, if any.
 
+use std::time::Duration;
+
 use balancing::{BalanceState, WorkloadInstruction};
 use retirement::Instruction;
 use tokio::time::Instant;
+
+/// How long a mean is a measure, however long the interval is: three intervals of 5 s. If the load of all pods grows, each is above a
+/// mean of before, and none must retire connections for that.
+const MEAN_COUNTS: Duration = Duration::from_secs(15);
 
 /// Which instruction a pod follows.
 ///
@@ -20,6 +26,8 @@ pub(super) enum Standing {
     InForce {
         /// What it says.
         rule: Instruction,
+        /// From then on no connection is retired by its mean. At the latest `until`.
+        mean_until: Instant,
         /// From then on it is followed no more.
         until: Instant,
     },
@@ -35,23 +43,35 @@ impl Standing {
     pub(super) fn taking(instruction: &WorkloadInstruction, now: Instant) -> Self {
         let validity = instruction.interval().validity();
         // An interval is at most a minute.
-        let until = now.checked_add(validity).unwrap_or(now);
-        Self::InForce { rule: *instruction.rule(), until }
+        let after = |time| now.checked_add(time).unwrap_or(now);
+        Self::InForce {
+            rule: *instruction.rule(),
+            mean_until: after(validity.min(MEAN_COUNTS)),
+            until: after(validity),
+        }
     }
 
     /// Returns the standing at `now`.
     pub(super) fn at(self, now: Instant) -> Self {
         match self {
-            Self::InForce { rule, until } if now >= until => Self::Expired { rule },
+            Self::InForce { rule, until, .. } if now >= until => Self::Expired { rule },
             Self::NoInstruction | Self::InForce { .. } | Self::Expired { .. } => self,
         }
     }
 
-    /// Returns what is to be followed.
+    /// Returns what is in force.
     pub(super) const fn in_force(&self) -> Option<&Instruction> {
         match self {
             Self::InForce { rule, .. } => Some(rule),
             Self::NoInstruction | Self::Expired { .. } => None,
+        }
+    }
+
+    /// Returns by what connections are to be retired at `now`.
+    pub(super) fn rule(&self, now: Instant) -> Option<&Instruction> {
+        match self {
+            Self::InForce { rule, mean_until, .. } if now < *mean_until => Some(rule),
+            Self::NoInstruction | Self::InForce { .. } | Self::Expired { .. } => None,
         }
     }
 
@@ -75,21 +95,34 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use balancing::{Interval, Sequence};
 
     use super::*;
 
+    fn every(interval: Duration) -> WorkloadInstruction {
+        let (workload, interval) = ("shop/Deployment/web".parse().unwrap(), Interval::new(interval).unwrap());
+        WorkloadInstruction::new(workload, Sequence::MIN, [10.0, 0.5], Duration::ZERO, interval).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mean_counts_for_fifteen_seconds_of_a_long_interval() {
+        let now = Instant::now();
+        for (interval, counts_for) in [(1, 3), (5, 15), (15, 15), (60, 15)] {
+            let standing = Standing::taking(&every(Duration::from_secs(interval)), now);
+            for (millis, counts) in [(0, true), (counts_for * 1000 - 1, true), (counts_for * 1000, false)] {
+                let at = now + Duration::from_millis(millis);
+                assert_eq!(standing.at(at).rule(at).is_some(), counts, "{interval} s, after {millis} ms");
+            }
+            let at = now + Duration::from_secs(interval * 3) - Duration::from_millis(1);
+            assert!(standing.at(at).in_force().is_some(), "no limit of requests comes in its place");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_instruction_lasts_for_three_intervals() {
-        let interval = Interval::new(Duration::from_secs(2)).unwrap();
-        let workload = "shop/Deployment/web".parse().unwrap();
-        let instruction =
-            WorkloadInstruction::new(workload, Sequence::MIN, [10.0, 0.5], Duration::ZERO, interval).unwrap();
         let now = Instant::now();
         assert_eq!(Standing::NoInstruction.at(now + Duration::from_secs(99)), Standing::NoInstruction);
-        let taken = Standing::taking(&instruction, now);
+        let taken = Standing::taking(&every(Duration::from_secs(2)), now);
         for (millis, state) in [
             (0, BalanceState::InForce),
             (5_999, BalanceState::InForce),
