@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 source=target/book-source
 rm -rf "$source" target/book
 mkdir -p "$source/src"
-git ls-files -z --cached --others --exclude-standard -- '*.md' '*.svg' |
+git ls-files -z --cached --others --exclude-standard -- '*.md' '*.svg' '*.png' |
   xargs -0 cp --parents --target-directory "$source/src"
 cp docs/book.toml "$source/"
 cd "$source/src"
@@ -16,7 +16,7 @@ sed -e 's|](\([^.)][^)]*\))|](docs/\1)|' -e 's|](\.\./|](|' docs/SUMMARY.md >SUM
 rm docs/SUMMARY.md
 find . -name '*.md' | while read -r page; do
   FOLDER=$(dirname "$page") perl -pi -e '
-    s{\]\((?![a-z]+:|\#|[^)]*\.(?:md|svg)(?:\#[^)]*)?\))([^)]+)\)}{](https://github.com/evenkeel/evenkeel/blob/main/$ENV{FOLDER}/$1)}g' "$page"
+    s{\]\((?![a-z]+:|\#|[^)]*\.(?:md|svg|png)(?:\#[^)]*)?\))([^)]+)\)}{](https://github.com/evenkeel/evenkeel/blob/main/$ENV{FOLDER}/$1)}g' "$page"
 done
 cd - >/dev/null
 mdbook build "$source" --dest-dir "$PWD/target/book"
