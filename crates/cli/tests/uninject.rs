@@ -126,16 +126,7 @@ async fn uninject(refusals: Refusals) -> (ApiServer, Output) {
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(serve(listener, Arc::clone(&server)));
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "x", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "x", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x", "namespace": "shop"}}],
-        "current-context": "x",
-    });
-    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let kubeconfig = test_support::write_kubeconfig(folder.path(), address, "shop");
     let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     program.args(["uninject", "deployment/web", "--kubeconfig"]).arg(&kubeconfig).kill_on_drop(true);
     let output = program.output().await.unwrap();

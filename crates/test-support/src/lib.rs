@@ -5,12 +5,14 @@
 //!   [`Surprise`] that shows what came instead; nothing waits for ever.
 //! - [`Responder`]: an app that answers by itself and remembers what it was asked.
 //! - [`Process`] and [`RecyclingProxy`]: programs under test, ended and accounted for when the test ends.
+//! - [`write_kubeconfig`]: leads a program to an API server of the test's own.
 //! - [`TestResult`] and [`Cases`]: failures with their place in the test, and tables that report every failing line.
 //!
 //! The `echo-app` binary is the app behind the proxy in end-to-end tests, benchmarks and the demo.
 
 mod end;
 mod head;
+mod kubeconfig;
 mod loopback;
 mod outcome;
 mod peer;
@@ -23,6 +25,7 @@ mod surprise;
 
 pub use end::End;
 pub use head::Head;
+pub use kubeconfig::write_kubeconfig;
 pub use loopback::LoopbackHost;
 pub use outcome::{Cases, Failure, TestResult};
 pub use peer::{Listening, Peer, Speaking};

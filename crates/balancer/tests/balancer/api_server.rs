@@ -49,16 +49,7 @@ impl ApiServer {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
         let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = folder.path().join("kubeconfig");
-        let config = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "x", "cluster": {"server": format!("http://{address}")}}],
-            "users": [{"name": "x", "user": {}}],
-            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            "current-context": "x",
-        });
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let kubeconfig = test_support::write_kubeconfig(folder.path(), address, "default");
         Self { objects, serving, _folder: folder, kubeconfig }
     }
 

@@ -1,0 +1,25 @@
+//! How a program finds an API server of a test.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Writes a kubeconfig into `folder` that leads to the API server at `server`, over plain HTTP and without credentials. Returns
+/// its path. `namespace` is that of its context.
+///
+/// # Panics
+/// Panics if the file cannot be written.
+pub fn write_kubeconfig(folder: &Path, server: SocketAddr, namespace: &str) -> PathBuf {
+    let path = folder.join("kubeconfig");
+    let config = format!(
+        "apiVersion: v1
+kind: Config
+clusters: [{{name: x, cluster: {{server: \"http://{server}\"}}}}]
+users: [{{name: x, user: {{}}}}]
+contexts: [{{name: x, context: {{cluster: x, user: x, namespace: {namespace}}}}}]
+current-context: x
+"
+    );
+    fs::write(&path, config).expect("the folder can be written to");
+    path
+}
