@@ -92,11 +92,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
-{{/* REPOSITORY:TAG of an image; call it with (list . .Values.webhook.image). */}}
+{{/* REPOSITORY@DIGEST of an image, or REPOSITORY:TAG without a digest; call it with (list . .Values.webhook.image). */}}
 {{- define "evenkeel.image" -}}
 {{- $root := first . -}}
 {{- $image := last . -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
 {{ $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- end -}}
 {{- end -}}
 
 {{/* The name in the certificate: how API servers call the webhook. */}}

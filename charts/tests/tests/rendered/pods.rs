@@ -104,4 +104,28 @@ fn images_are_of_the_charts_version_unless_another_is_named() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(image(&rendered(&[])), format!("ghcr.io/evenkeel/control-plane:{version}"));
     assert_eq!(image(&rendered(&["--set-string=webhook.image.tag=7"])), "ghcr.io/evenkeel/control-plane:7");
+    let digest = format!("sha256:{}", "7".repeat(64));
+    let pinned = rendered(&[
+        "--set-string=webhook.image.tag=7",
+        &format!("--set=webhook.image.digest={digest}"),
+        &format!("--set=proxy.image.digest={digest}"),
+    ]);
+    assert_eq!(image(&pinned), format!("ghcr.io/evenkeel/control-plane@{digest}"));
+    let arguments = pinned.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    let proxy = format!("--default=proxy-image=ghcr.io/evenkeel/recycling-proxy@{digest}");
+    assert!(arguments.contains(&proxy), "{arguments}");
+}
+
+#[test]
+fn an_affinity_replaces_the_topology_spread_constraints() {
+    let affinity = json!({"nodeAffinity": {}});
+    let rendered = rendered(&[
+        "--set-json=webhook.affinity={\"nodeAffinity\": {}}",
+        "--set-json=balancer.affinity={\"nodeAffinity\": {}}",
+    ]);
+    for deployment in [rendered.one("Deployment"), rendered.of_balancer("Deployment")] {
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["affinity"], affinity);
+        assert_eq!(pod.get("topologySpreadConstraints"), None);
+    }
 }
