@@ -16,8 +16,8 @@ pub(crate) use misplaced::misplaced;
 /// Returns what there is to say about a workload that asks for the proxy, or has it.
 pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope) -> Vec<Finding> {
     let mut findings = injection::injection(workload, objects, scope);
-    if workload.report().is_some() {
-        findings.extend(services::services(workload, &objects.services, &objects.ingresses));
+    if let Some(report) = workload.report() {
+        findings.extend(services::services(workload, report, &objects.services, &objects.ingresses));
         findings.extend(policies::policies(workload, &objects.policies));
         let namespace = objects.namespaces.get(&workload.name.namespace);
         findings.extend(autoscalers::autoscalers(workload, &objects.autoscalers, namespace));

@@ -7,7 +7,7 @@ use settings::{
     AppAddress, Interception, ProxyProtocol, ProxySettings, RedirectSettings, Route, Routes, SecretName, Sidecar,
 };
 
-use crate::outcome::report::{Note, Report};
+use crate::outcome::report::{Note, Report, ServiceTarget};
 use crate::proxy_ports::port_names::{Listener, PortNames};
 use crate::proxy_ports::probe_ports::ProbePorts;
 use crate::resources::requirements::Resources;
@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     /// The intercepted app ports.
     pub(crate) ports: BTreeSet<u16>,
     pub(crate) interception: InterceptionPlan,
+    /// What decides where Services lead.
+    pub(crate) target: ServiceTarget,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
     /// The resources of both containers.
@@ -55,7 +57,13 @@ impl Plan {
             InterceptionPlan::Redirect(..) => Interception::Redirect,
             InterceptionPlan::NamedPort(_) => Interception::NamedPort,
         };
-        Report { ports: self.ports, interception, drain_timeout: self.proxy.drain_timeout, notes: self.notes }
+        Report {
+            ports: self.ports,
+            interception,
+            drain_timeout: self.proxy.drain_timeout,
+            target: self.target,
+            notes: self.notes,
+        }
     }
 }
 

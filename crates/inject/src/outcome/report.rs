@@ -1,6 +1,6 @@
 //! What the author of a workload should know about its injection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use settings::{Interception, PREFIX, Span};
@@ -20,8 +20,22 @@ pub struct Report {
     pub interception: Interception,
     /// The limit on the drain, cut to its part of the grace period.
     pub drain_timeout: Span,
+    /// What decides where Services lead.
+    pub target: ServiceTarget,
     /// What may surprise the author.
     pub notes: Vec<Note>,
+}
+
+/// What decides where Services lead that select the pods of a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceTarget {
+    /// The labels of the pods.
+    pub labels: BTreeMap<String, String>,
+    /// The TCP ports that the app's containers declare, with their names, as their author wrote them.
+    pub declared: Vec<(u16, Option<String>)>,
+    /// Whether a setting names the ports to take. Whoever names some of the declared ports wants the others to bypass the
+    /// proxy.
+    pub is_chosen: bool,
 }
 
 /// A remark on an injection for the author of the workload.

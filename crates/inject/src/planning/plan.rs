@@ -14,7 +14,7 @@ use crate::fields::probe;
 use crate::fields::{ContainerFields, Fields, Place};
 use crate::namespace::NamespaceFacts;
 use crate::outcome::refusal::Refusal;
-use crate::outcome::report::Note;
+use crate::outcome::report::{Note, ServiceTarget};
 use crate::outcome::skip::SkipReason;
 use crate::planning::eligibility;
 use crate::planning::fit;
@@ -96,6 +96,7 @@ pub(crate) fn plan(
         log_level: settings.sidecar.log_level,
         ..defaults
     };
+    let target = target(pod, settings.ports.is_some());
     let tls_secret = settings.tls.map(|tls| tls.secret);
     let sidecars = serving.iter().filter(|(_, fields)| fields.place != Place::Container);
     let serving_sidecars = sidecars.map(|(app, _)| app.name.clone()).collect();
@@ -103,6 +104,7 @@ pub(crate) fn plan(
     Ok(Plan {
         ports,
         interception,
+        target,
         proxy,
         sidecar,
         resources,
@@ -112,6 +114,13 @@ pub(crate) fn plan(
         has_own_user: true,
         notes,
     })
+}
+
+/// Returns what decides where Services lead that select the pods.
+fn target(pod: &Pod, is_chosen: bool) -> ServiceTarget {
+    let ports = pod.apps.iter().flat_map(Container::tcp_ports);
+    let declared = ports.map(|port| (port.number, port.name.clone())).collect();
+    ServiceTarget { labels: pod.labels.clone(), declared, is_chosen }
 }
 
 /// Returns the containers that may serve an intercepted port: those that declare one and, if a port is not declared,

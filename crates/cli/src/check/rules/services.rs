@@ -2,156 +2,94 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use inject::{Report, Route, ServiceNote, ServiceRoute};
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::api::networking::v1::Ingress;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use settings::Annotation;
 
 use super::super::finding::{Finding, FindingId};
 use super::super::objects::ObjectName;
 use super::super::workload::Workload;
 
-/// Where a port of a Service leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Way {
-    /// To the proxy.
-    Proxy,
-    /// To the app, past the proxy that listens by this name.
-    Past { number: u16, name: Option<String> },
-    /// To a port that the proxy does not take.
-    NotTaken { number: u16, declared: bool },
-    /// To a name that no container has.
-    Unknown { name: String },
+/// A Service that selects a workload's pods, as the API has it and as the rule reads it.
+struct Selecting<'a> {
+    name: &'a ObjectName,
+    spec: &'a ServiceSpec,
+    service: inject::Service,
 }
 
 /// Returns what there is to say about the Services that select a workload's pods.
 pub(super) fn services(
     workload: &Workload,
+    report: &Report,
     services: &[(ObjectName, Service)],
     ingresses: &[(ObjectName, Ingress)],
 ) -> Vec<Finding> {
-    let mine: Vec<(&ObjectName, &ServiceSpec)> = services
-        .iter()
-        .filter(|(name, _)| name.namespace == workload.name.namespace)
-        .filter_map(|(name, service)| Some((name, service.spec.as_ref()?)))
-        .filter(|(_, spec)| selects(spec, workload))
+    let in_namespace = services.iter().filter(|(name, _)| name.namespace == workload.name.namespace);
+    let mine: Vec<Selecting<'_>> = in_namespace
+        .filter_map(|(name, service)| {
+            let spec = service.spec.as_ref()?;
+            let service = inject::Service::read(&name.name, &serde_json::to_value(spec).ok()?)?;
+            Some(Selecting { name, spec, service })
+        })
+        .filter(|it| it.service.selects(&report.target.labels))
         .collect();
-    let mut findings: Vec<Finding> = mine.iter().flat_map(|(name, spec)| ways(workload, name, spec)).collect();
-    let reached = findings.iter().any(|finding| finding.id == FindingId::ServiceReaches);
-    for (name, spec) in &mine {
-        findings.extend(headless(name, spec, reached && mine.len() > 1));
-        findings.extend(affinity(workload, name, spec));
-        findings.extend(near(name, spec));
+    let routes = report.routes(mine.iter().map(|it| &it.service));
+    let mut findings = Vec::new();
+    let mut is_reached = false;
+    for it in &mine {
+        let of_service = || routes.iter().filter(|route| std::ptr::eq(route.service, &raw const it.service));
+        if of_service().any(|route| route.route == Route::Proxy) {
+            is_reached = true;
+            findings.push(FindingId::ServiceReaches.says(format!("{} leads to the proxy", it.name)));
+        }
+        findings.extend(of_service().filter_map(|route| led_elsewhere(workload, report, route)));
+    }
+    for it in &mine {
+        findings.extend(headless(it.name, it.spec, is_reached && mine.len() > 1));
+        findings.extend(affinity(workload, it));
+        findings.extend(near(it.name, it.spec));
     }
     findings.extend(in_front(workload, &mine, ingresses));
     findings
 }
 
-fn selects(spec: &ServiceSpec, workload: &Workload) -> bool {
-    let labels = workload.labels();
-    let mut selector = spec.selector.iter().flatten().peekable();
-    selector.peek().is_some() && selector.all(|(key, value)| labels.get(key) == Some(value))
-}
-
-fn ways(workload: &Workload, service: &ObjectName, spec: &ServiceSpec) -> Vec<Finding> {
-    let tcp = spec.ports.iter().flatten().enumerate();
-    let tcp = tcp.filter(|(_, port)| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
-    let ways: Vec<(usize, &ServicePort, Way)> =
-        tcp.map(|(index, port)| (index, port, way(workload, port, is_headless(spec)))).collect();
-    let reaches = ways.iter().any(|(_, _, way)| *way == Way::Proxy);
-    let mut findings = Vec::new();
-    if reaches {
-        findings.push(FindingId::ServiceReaches.says(format!("{service} leads to the proxy")));
-    }
-    // Who names ports, and declares others, wants these to pass by.
-    let chooses = workload.annotations.contains_key(Annotation::Ports.key());
-    for (index, port, way) in ways {
-        let finding = match way {
-            Way::Proxy => continue,
-            Way::NotTaken { declared, .. } if reaches && chooses && declared => continue,
-            Way::Past { number, name } => past(workload, service, (index, port), number, name),
-            Way::NotTaken { number, declared } => not_taken(workload, service, port, number, declared),
-            Way::Unknown { name } => unknown(workload, service, port, &name),
-        };
-        findings.push(finding);
-    }
-    findings
-}
-
-fn way(workload: &Workload, port: &ServicePort, headless: bool) -> Way {
-    let taken = workload.report().map(|report| report.ports.clone()).unwrap_or_default();
-    let declared = |number: u16| workload.ports().find(|port| port.container_port == i32::from(number));
-    let by_number = |number: u16| match (taken.contains(&number), workload.is_by_name()) {
-        (true, true) => Way::Past { number, name: declared(number).and_then(|port| port.name.clone()) },
-        (true, false) => Way::Proxy,
-        (false, _) => Way::NotTaken { number, declared: declared(number).is_some() },
-    };
-    match &port.target_port {
-        Some(IntOrString::String(name)) => {
-            let numbers: BTreeSet<u16> = workload
-                .ports()
-                .filter(|port| port.name.as_ref() == Some(name))
-                .filter_map(|port| port.container_port.try_into().ok())
-                .collect();
-            match numbers.first() {
-                None => Way::Unknown { name: name.clone() },
-                // Clients of a headless Service take the port that they know.
-                Some(number) if headless && workload.is_by_name() => by_number(*number),
-                Some(_) if numbers.iter().any(|number| taken.contains(number)) => Way::Proxy,
-                Some(number) => Way::NotTaken { number: *number, declared: true },
-            }
-        }
-        Some(IntOrString::Int(number)) => by_number(u16::try_from(*number).unwrap_or_default()),
-        None => by_number(u16::try_from(port.port).unwrap_or_default()),
-    }
-}
-
-fn past(
-    workload: &Workload,
-    service: &ObjectName,
-    (index, port): (usize, &ServicePort),
-    number: u16,
-    name: Option<String>,
-) -> Finding {
-    let said = FindingId::ServiceBypasses.says(format!(
-        "{service} leads past the proxy: port {} → {number} is a number, and with named-port only names lead to the proxy",
-        port.port
-    ));
-    match name {
-        Some(name) => {
-            let operation = if port.target_port.is_some() { "replace" } else { "add" };
+/// Returns what there is to say about a port of a Service that does not lead to the proxy.
+fn led_elsewhere(workload: &Workload, report: &Report, route: &ServiceRoute<'_>) -> Option<Finding> {
+    let said = |id: FindingId| report.note(route).map(|note| id.says(note.to_string()));
+    match &route.route {
+        Route::Proxy => None,
+        Route::Bypass { name, is_given, .. } => {
+            let said = said(FindingId::ServiceBypasses)?;
+            let Some(name) = name else {
+                return Some(said.fix("name the container port, and give that name as targetPort"));
+            };
+            let (operation, index) = (if *is_given { "replace" } else { "add" }, route.index);
             let patch = format!(r#"[{{"op":"{operation}","path":"/spec/ports/{index}/targetPort","value":"{name}"}}]"#);
-            let command = format!("kubectl patch {service} {} --type=json --patch '{patch}'", workload.in_namespace());
-            said.fix(format!("give the port's name: targetPort: {name}")).command(command)
+            let (service, place) = (&route.service.name, workload.in_namespace());
+            let command = format!("kubectl patch service/{service} {place} --type=json --patch '{patch}'");
+            Some(said.fix(format!("give the port's name: targetPort: {name}")).command(command))
         }
-        None => said.fix("name the container port, and give that name as targetPort"),
+        Route::NotTaken { number, .. } => {
+            let taken: Vec<String> = report.ports.iter().map(u16::to_string).collect();
+            let key = Annotation::Ports;
+            let all = workload.annotations.get(key.key()).cloned().unwrap_or_else(|| taken.join(","));
+            let (name, place) = (&workload.name, workload.in_namespace());
+            let command = format!("kubectl annotate {name} {place} --overwrite {key}={all},{number}");
+            let fix = format!("declare containerPort {number}, or name it in {key}");
+            Some(said(FindingId::ServicePortNotTaken)?.fix(fix).command(command))
+        }
+        Route::Unknown { name } => Some(unknown(report, route, name)),
     }
 }
 
-fn not_taken(workload: &Workload, service: &ObjectName, port: &ServicePort, number: u16, declared: bool) -> Finding {
-    let taken: Vec<String> = workload.report().iter().flat_map(|report| &report.ports).map(u16::to_string).collect();
-    let (port, taken) = (port.port, taken.join(", "));
-    let which = if declared { "which the proxy does not take" } else { "which no container declares" };
-    let said = format!("{service} port {port} leads to {number}, {which}: it takes {taken}");
-    let all = workload.annotations.get(Annotation::Ports.key()).map_or(taken, Clone::clone);
-    let key = Annotation::Ports;
-    FindingId::ServicePortNotTaken
-        .says(said)
-        .fix(format!("declare containerPort {number}, or name it in {key}"))
-        .command(format!(
-            "kubectl annotate {} {} --overwrite {key}={all},{number}",
-            workload.name,
-            workload.in_namespace()
-        ))
-}
-
-fn unknown(workload: &Workload, service: &ObjectName, port: &ServicePort, name: &str) -> Finding {
-    let names: BTreeSet<&str> = workload.ports().filter_map(|port| port.name.as_deref()).collect();
+fn unknown(report: &Report, route: &ServiceRoute<'_>, name: &str) -> Finding {
+    let names: BTreeSet<&str> = report.target.declared.iter().filter_map(|(_, name)| name.as_deref()).collect();
     let names = if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+    let (service, port) = (&route.service.name, route.port);
     FindingId::ServicePortUnknown
         .says(format!(
-            "{service} port {} leads to the name {name}, which no container port has (there are: {names})",
-            port.port
+            "service/{service} port {port} leads to the name {name}, which no container port has (there are: {names})"
         ))
         .fix("correct targetPort, or name the container port")
 }
@@ -169,18 +107,11 @@ fn headless(service: &ObjectName, spec: &ServiceSpec, beside_another: bool) -> O
     })
 }
 
-fn affinity(workload: &Workload, service: &ObjectName, spec: &ServiceSpec) -> Option<Finding> {
-    let sticky = spec.session_affinity.as_deref() == Some("ClientIP");
-    let client_ip = || spec.session_affinity_config.as_ref()?.client_ip.as_ref()?.timeout_seconds;
-    sticky.then(|| {
-        let seconds = client_ip().unwrap_or(10_800);
-        let said = format!(
-            "{service} has sessionAffinity: ClientIP ({seconds} s): retired connections come back to the same pod"
-        );
-        let patch = r#"'{"spec":{"sessionAffinity":"None"}}'"#;
-        let command = format!("kubectl patch {service} {} --patch {patch}", workload.in_namespace());
-        FindingId::SessionAffinity.says(said).fix("sessionAffinity: None, or accept it").command(command)
-    })
+fn affinity(workload: &Workload, it: &Selecting<'_>) -> Option<Finding> {
+    let note = ServiceNote::of_affinity(&it.service)?;
+    let patch = r#"'{"spec":{"sessionAffinity":"None"}}'"#;
+    let command = format!("kubectl patch {} {} --patch {patch}", it.name, workload.in_namespace());
+    Some(FindingId::SessionAffinity.says(note.to_string()).fix("sessionAffinity: None, or accept it").command(command))
 }
 
 fn near(service: &ObjectName, spec: &ServiceSpec) -> Option<Finding> {
@@ -205,15 +136,11 @@ fn near(service: &ObjectName, spec: &ServiceSpec) -> Option<Finding> {
     })
 }
 
-fn in_front(
-    workload: &Workload,
-    services: &[(&ObjectName, &ServiceSpec)],
-    ingresses: &[(ObjectName, Ingress)],
-) -> Option<Finding> {
+fn in_front(workload: &Workload, services: &[Selecting<'_>], ingresses: &[(ObjectName, Ingress)]) -> Option<Finding> {
     let leads = |ingress: &Ingress| {
         // Whichever rule or path it is by.
         let spec = serde_json::to_value(&ingress.spec).unwrap_or_default();
-        services.iter().any(|(service, _)| names_service(&spec, &service.name))
+        services.iter().any(|it| names_service(&spec, &it.name.name))
     };
     let mut ingresses = ingresses.iter().filter(|(name, _)| name.namespace == workload.name.namespace);
     let (ingress, _) = ingresses.find(|(_, ingress)| leads(ingress))?;
@@ -334,7 +261,8 @@ mod tests {
             let objects = super::super::tests_support::objects([service(|_| {}), ingress(name)]);
             let scope = crate::check::scope::Scope::default();
             let workload = super::super::tests_support::workload(deployment(|_| {}), &objects, &scope);
-            let findings = super::services(&workload, &objects.services, &objects.ingresses);
+            let findings =
+                super::services(&workload, workload.report().unwrap(), &objects.services, &objects.ingresses);
             assert_eq!(findings.iter().any(|finding| finding.id == FindingId::IngressInFront), told, "{name}");
         }
     }
