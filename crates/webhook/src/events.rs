@@ -5,7 +5,7 @@
 //! annotations, and of those that ask all, one after the other.
 //!
 //! Every replica watches, and there is no leader. An Event's name is made from what it tells, so of two replicas that tell
-//! the same the API server takes one. Nothing of an object is kept but two numbers for each workload that asks.
+//! the same the API server takes one. Nothing of an object is kept but a few numbers for each workload that asks.
 
 mod fetch;
 mod memory;

@@ -22,6 +22,7 @@ mod occasion;
 mod places;
 pub mod review;
 pub mod server;
+mod services;
 pub mod settings;
 mod tls;
 mod verdict;

@@ -41,5 +41,9 @@ occasions! {
     Skipped: "skipped", "InjectionSkipped", "Warning", "the recycling proxy was asked for, but this workload cannot have it";
     Invalid: "invalid", "InvalidSettings", "Warning", "the annotations have faults; nothing was injected or changed";
     Refused: "refused", "PodsRefused", "Warning", "the recycling proxy was injected, and the API server refuses the pods, for its sake or another's";
+    Removed: "removed", "ProxyRemoved", "Normal", "no annotation asks for the recycling proxy any more, and it was removed";
+    Bypassed: "bypassed", "ServiceBypassesProxy", "Warning", "a Service leads past the recycling proxy, or to a port that it does not take";
+    Affine: "session_affinity", "SessionAffinity", "Warning", "a Service brings retired connections back to the same pod";
+    OptedOut: "opted_out", "NamespaceOptedOut", "Warning", "the recycling proxy is not injected, or not removed: the webhook is not asked about the workload's namespace";
     Missed: "missed", "InjectionMissed", "Warning", "nobody reviewed its last change: the webhook was away, or the namespace had opted out; kubectl rollout restart has it reviewed, scaling does not";
 }

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
 use crate::places::Guest;
 use crate::review::{self, Judge, Reviewer};
+use crate::services::{SERVICE, Services};
 use crate::settings::{Settings, Tls};
 use crate::tls;
 
@@ -115,6 +116,8 @@ impl Webhook {
         } else {
             judge
         };
+        let services = Services::default();
+        let judge = judge.warning_of(services.clone());
         let keeper = match &settings.tls {
             Tls::Own(names) => keep_own(projection::client(&OBJECT).await?, names, &shared),
             Tls::Files { certificate, key } => {
@@ -126,7 +129,14 @@ impl Webhook {
             }
         };
         let Shared { clock, metrics, .. } = &shared;
-        let watches = Watch::of_kinds(&settings.events, &settings.namespaces, &installation, clock, metrics).await?;
+        let (kinds, namespaces) = (&settings.events, &settings.namespaces);
+        let watches = Watch::of_kinds(kinds, namespaces, &services, &installation, clock, metrics).await?;
+        let services = if watches.is_empty() {
+            None
+        } else {
+            let client = projection::client(&SERVICE).await?;
+            Some(tokio::spawn(services.keep(client)).abort_handle())
+        };
         let keys = match &settings.balance_keys {
             Some(from) => {
                 let client = projection::client(&OBJECT).await?;
@@ -137,6 +147,7 @@ impl Webhook {
         let mut webhook = Self::open(settings, judge, shared).await?;
         webhook.beside.push(keeper);
         webhook.beside.extend(keys);
+        webhook.beside.extend(services);
         webhook.beside.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
         Ok(webhook)
     }

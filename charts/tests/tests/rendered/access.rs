@@ -65,6 +65,7 @@ fn secrets_are_read_for_certificates_of_its_own_alone() {
             (vec!["namespaces"], vec!["get"]),
             (vec!["limitranges", "resourcequotas"], vec!["list"]),
             (vec!["deployments"], vec!["get", "list", "watch"]),
+            (vec!["services"], vec!["list", "watch"]),
             (vec!["events"], vec!["create"]),
         ];
         assert_eq!(rights, expected, "{part:?}");

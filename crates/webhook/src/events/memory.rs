@@ -1,4 +1,4 @@
-//! What was seen and told of workloads that ask: two numbers for each.
+//! What was seen and told of workloads that ask: a few numbers for each.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::notice::Notice;
 use crate::occasion::Occasion;
 
-/// Some 3 MiB. Nothing is told of more workloads, as who makes so many does not read it.
+/// Some 5 MiB. Nothing is told of more workloads, as who makes so many does not read it.
 const MOST: usize = 1 << 16;
 
 /// The workloads of one kind, by a number for the uid. Those that do not ask are not in it.
@@ -17,10 +17,24 @@ pub(super) struct Memory {
     before: HashMap<u64, Known>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Known {
+    /// A number for the namespace.
+    namespace: u64,
     version: u64,
-    injected: bool,
+    /// Whether its injection was told, or was there before anybody looked.
+    told_injected: bool,
+    has_proxy: bool,
+}
+
+/// A workload as it was looked at.
+pub(super) struct Seen<'a> {
+    pub(super) uid: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) version: u64,
+    pub(super) has_proxy: bool,
+    /// Whether it was there before anybody looked.
+    pub(super) is_old: bool,
 }
 
 impl Memory {
@@ -45,9 +59,16 @@ impl Memory {
         self.known.len() + self.before.len() < MOST || self.known.contains_key(&number(&uid))
     }
 
-    /// Notes this version, of which there is nothing to tell.
-    pub(super) fn note(&mut self, uid: &str, version: u64) {
-        self.known.insert(number(&uid), Known { version, injected: false });
+    /// Whether the proxy was in it when it was last looked at.
+    pub(super) fn had_proxy(&self, uid: &str) -> bool {
+        let uid = number(&uid);
+        self.known.get(&uid).or_else(|| self.before.get(&uid)).is_some_and(|known| known.has_proxy)
+    }
+
+    /// Whether a workload in `namespace` is known.
+    pub(super) fn is_in(&self, namespace: &str) -> bool {
+        let namespace = number(&namespace);
+        self.known.values().chain(self.before.values()).any(|known| known.namespace == namespace)
     }
 
     /// Whether there is nothing new in this `version` of a workload.
@@ -59,12 +80,20 @@ impl Memory {
         self.known.get(&uid).is_some_and(|known| known.version == version)
     }
 
-    /// Notes this version, and says whether `notice` is worth telling: warnings always, and an injection when it happens. What
-    /// was injected before anybody looked (`is_old`) is no news.
-    pub(super) fn is_news(&mut self, uid: &str, version: u64, notice: &Notice, is_old: bool) -> bool {
-        let injected = notice.occasion == Occasion::Injected;
-        let before = self.known.insert(number(&uid), Known { version, injected });
-        !injected || before.map_or(!is_old, |before| !before.injected)
+    /// Notes what was seen, and returns those of the `notices` that are worth telling: warnings always, and an injection when
+    /// it happens. What was injected before anybody looked is no news.
+    pub(super) fn news(&mut self, seen: &Seen<'_>, mut notices: Vec<Notice>) -> Vec<Notice> {
+        let injected = notices.iter().any(|notice| notice.occasion == Occasion::Injected);
+        let known = Known {
+            namespace: number(&seen.namespace),
+            version: seen.version,
+            told_injected: injected,
+            has_proxy: seen.has_proxy,
+        };
+        let before = self.known.insert(number(&seen.uid), known);
+        let is_news = before.map_or(!seen.is_old, |before| !before.told_injected);
+        notices.retain(|notice| notice.occasion != Occasion::Injected || is_news);
+        notices
     }
 }
 
@@ -83,15 +112,24 @@ mod tests {
         Notice { occasion, note: "x".to_owned(), generation: None }
     }
 
+    fn seen(uid: &str, version: u64, is_old: bool) -> Seen<'_> {
+        Seen { uid, namespace: "shop", version, has_proxy: true, is_old }
+    }
+
     #[test]
     fn an_injection_is_news_when_it_happens() {
         let mut memory = Memory::default();
-        let injected = notice(Occasion::Injected);
-        assert!(!memory.is_news("old", 1, &injected, true));
-        assert!(memory.is_news("new", 1, &injected, false));
-        assert!(!memory.is_news("new", 2, &injected, false), "it still is");
-        assert!(memory.is_news("new", 3, &notice(Occasion::Skipped), true));
-        assert!(memory.is_news("new", 4, &injected, true), "again");
+        let mut is_news = |uid, version, occasion, is_old| {
+            let notices = vec![notice(occasion), notice(Occasion::Bypassed)];
+            let news = memory.news(&seen(uid, version, is_old), notices);
+            assert_eq!(news.last(), Some(&notice(Occasion::Bypassed)), "a warning always is");
+            news.len() == 2
+        };
+        assert!(!is_news("old", 1, Occasion::Injected, true));
+        assert!(is_news("new", 1, Occasion::Injected, false));
+        assert!(!is_news("new", 2, Occasion::Injected, false), "it still is");
+        assert!(is_news("new", 3, Occasion::Skipped, true));
+        assert!(is_news("new", 4, Occasion::Injected, true), "again");
     }
 
     #[test]
@@ -99,15 +137,17 @@ mod tests {
         let mut memory = Memory::default();
         for uid in ["stays", "goes"] {
             assert!(!memory.has_seen(uid, 1));
-            memory.is_news(uid, 1, &notice(Occasion::Missed), false);
+            memory.news(&seen(uid, 1, false), vec![notice(Occasion::Missed)]);
             assert!(memory.has_seen(uid, 1) && !memory.has_seen(uid, 2));
         }
         memory.list_begins();
+        assert!(memory.had_proxy("goes") && memory.is_in("shop"), "while it is not known whether they have gone");
         assert!(memory.has_seen("stays", 1));
         memory.list_ends();
         assert!(memory.has_seen("stays", 1) && !memory.has_seen("goes", 1));
+        assert!(memory.had_proxy("stays") && !memory.had_proxy("goes"));
         memory.forget("stays");
-        assert!(!memory.has_seen("stays", 1));
+        assert!(!memory.has_seen("stays", 1) && !memory.had_proxy("stays") && !memory.is_in("shop"));
     }
 
     #[test]
@@ -115,7 +155,7 @@ mod tests {
         let mut memory = Memory::default();
         for uid in 0..MOST {
             assert!(memory.has_room_for(&uid.to_string()));
-            memory.note(&uid.to_string(), 1);
+            memory.news(&seen(&uid.to_string(), 1, false), Vec::new());
         }
         for lists in 0..2 {
             assert!(!memory.has_room_for("one more"), "{lists}");

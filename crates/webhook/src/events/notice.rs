@@ -1,6 +1,8 @@
 //! What there is to tell of a workload, from what injection would do to it now.
 
-use inject::{Outcome, Report, WorkloadKind};
+use std::sync::Arc;
+
+use inject::{Outcome, Report, Service, ServiceNote};
 use serde_json::Value;
 use settings::Interception;
 
@@ -19,10 +21,22 @@ pub(super) struct Notice {
     pub(super) generation: Option<i64>,
 }
 
+/// What a stored workload is, and was.
+pub(super) struct Stored<'a> {
+    pub(super) workload: &'a Value,
+    /// What injection would do to it now.
+    pub(super) outcome: &'a Outcome,
+    /// Whether the proxy is in its template.
+    pub(super) has_proxy: bool,
+    /// Whether it was when somebody last looked.
+    pub(super) proxy_before: bool,
+}
+
 impl Notice {
-    /// What there is to tell of a stored `workload`, for which injection would have this `outcome` now.
-    pub(super) fn of(workload: &Value, kind: WorkloadKind, outcome: &Outcome) -> Option<Self> {
-        let refusal = refusal(workload).filter(|_| is_injected(workload, kind));
+    /// Returns what there is to tell of a workload that is reviewed, to which these `services` of its namespace may lead.
+    pub(super) fn of(stored: &Stored<'_>, services: &[Arc<Service>]) -> Vec<Self> {
+        let Stored { workload, outcome, has_proxy, proxy_before } = *stored;
+        let refusal = refusal(workload).filter(|_| has_proxy);
         let (occasion, note) = match outcome {
             Outcome::Unchanged { .. } | Outcome::Inject { .. } if let Some(message) = refusal => {
                 told_of_refusal(message)
@@ -31,7 +45,7 @@ impl Notice {
             Outcome::Skip { reason, .. } => (Occasion::Skipped, format!("not injected: {reason}")),
             Outcome::Invalid { faults, .. } => (Occasion::Invalid, faults.to_string()),
             // One that is there and out of date is brought up to date with the next change.
-            Outcome::Inject { .. } if is_injected(workload, kind) => return None,
+            Outcome::Inject { .. } if has_proxy => return Vec::new(),
             Outcome::Inject { .. } => {
                 let note = format!("asked for, but not injected: {}", Occasion::Missed.sentence());
                 (Occasion::Missed, note)
@@ -40,10 +54,65 @@ impl Notice {
                 let note = format!("no longer asked for, but not removed: {}", Occasion::Missed.sentence());
                 (Occasion::Missed, note)
             }
-            Outcome::NotAsked | Outcome::Owned | Outcome::Unreadable(_) => return None,
+            Outcome::NotAsked if proxy_before && !has_proxy => return vec![Self::of_removal(workload)],
+            Outcome::NotAsked | Outcome::Owned | Outcome::Unreadable(_) => return Vec::new(),
         };
+        let mut notices = vec![Self::new(workload, occasion, note)];
+        if let Outcome::Unchanged { report } = outcome {
+            notices.extend(Self::of_services(workload, report, services));
+        }
+        notices
+    }
+
+    /// Returns what there is to tell of a workload in a namespace of which the webhook is not asked.
+    pub(super) fn of_opted_out(stored: &Stored<'_>) -> Option<Self> {
+        let Stored { workload, outcome, has_proxy, proxy_before } = *stored;
+        let what = match outcome {
+            Outcome::Inject { .. } | Outcome::Skip { .. } | Outcome::Invalid { .. } if !has_proxy => {
+                "asked for, but not injected"
+            }
+            Outcome::Remove { .. } => "no longer asked for, but not removed",
+            Outcome::NotAsked if proxy_before && !has_proxy => return Some(Self::of_removal(workload)),
+            // What is there goes on as it is.
+            Outcome::Inject { .. }
+            | Outcome::Skip { .. }
+            | Outcome::Invalid { .. }
+            | Outcome::Unchanged { .. }
+            | Outcome::NotAsked
+            | Outcome::Owned
+            | Outcome::Unreadable(_) => return None,
+        };
+        let note = format!(
+            "{what}: the webhook is not asked about workloads of this namespace, by its label evenkeel.dev/inject=disabled or \
+             by the installation's choice of namespaces; evenkeel check says more"
+        );
+        Some(Self::new(workload, Occasion::OptedOut, note))
+    }
+
+    /// Tells that the proxy was there, and is not any more.
+    fn of_removal(workload: &Value) -> Self {
+        let note = "no annotation asks for the recycling proxy any more, and it was removed: a rollout brings pods without it; \
+                    kubectl rollout undo brings back both, the annotation and the proxy";
+        Self::new(workload, Occasion::Removed, note.to_owned())
+    }
+
+    fn of_services(workload: &Value, report: &Report, services: &[Arc<Service>]) -> Vec<Self> {
+        let notes = report.service_notes(services.iter().map(Arc::as_ref));
+        let (affine, bypassed): (Vec<ServiceNote>, Vec<ServiceNote>) =
+            notes.into_iter().partition(|note| matches!(note, ServiceNote::SessionAffinity { .. }));
+        [(Occasion::Bypassed, bypassed), (Occasion::Affine, affine)]
+            .into_iter()
+            .filter(|(_, notes)| !notes.is_empty())
+            .map(|(occasion, notes)| {
+                let notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+                Self::new(workload, occasion, notes.join("; "))
+            })
+            .collect()
+    }
+
+    fn new(workload: &Value, occasion: Occasion, note: String) -> Self {
         let generation = workload.pointer("/metadata/generation").and_then(Value::as_i64);
-        Some(Self { occasion, note: shortened(note), generation })
+        Self { occasion, note: shortened(note), generation }
     }
 }
 
@@ -77,10 +146,6 @@ fn told_of_refusal(message: &str) -> (Occasion, String) {
     (Occasion::Refused, format!("pods with the recycling proxy are refused{whose}: {why}"))
 }
 
-fn is_injected(workload: &Value, kind: WorkloadKind) -> bool {
-    matches!(inject::remove(workload, kind), Outcome::Remove { .. })
-}
-
 fn shortened(mut note: String) -> String {
     if note.len() > LONGEST_NOTE {
         let cut = LONGEST_NOTE - '…'.len_utf8();
@@ -92,7 +157,7 @@ fn shortened(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use inject::Installation;
+    use inject::{Installation, WorkloadKind};
     use serde_json::json;
 
     use super::*;
@@ -112,9 +177,76 @@ mod tests {
         injected
     }
 
-    fn told(workload: &Value) -> Option<(Occasion, String)> {
+    /// What is told by `of`, of a workload that had the proxy or had not.
+    fn told_by(
+        workload: &Value,
+        proxy_before: bool,
+        of: impl FnOnce(&Stored<'_>) -> Vec<Notice>,
+    ) -> Vec<(Occasion, String)> {
         let outcome = inject::inject(workload, KIND, None, &Installation::default());
-        Notice::of(workload, KIND, &outcome).map(|notice| (notice.occasion, notice.note))
+        let has_proxy = matches!(inject::remove(workload, KIND), Outcome::Remove { .. });
+        let told = of(&Stored { workload, outcome: &outcome, has_proxy, proxy_before });
+        told.into_iter().map(|notice| (notice.occasion, notice.note)).collect()
+    }
+
+    fn told(workload: &Value) -> Option<(Occasion, String)> {
+        told_by(workload, false, |stored| Notice::of(stored, &[])).pop()
+    }
+
+    #[test]
+    fn a_removal_is_told_of_where_there_was_a_proxy() {
+        let switched_off = json!({"evenkeel.dev/max-requests": "5", "evenkeel.dev/inject": "disabled"});
+        for annotations in [json!({}), switched_off] {
+            let workload = workload(&annotations, &json!({}));
+            for of in [
+                |stored: &Stored<'_>| Notice::of(stored, &[]),
+                |stored: &Stored<'_>| Notice::of_opted_out(stored).into_iter().collect(),
+            ] {
+                assert_eq!(told_by(&workload, false, of), []);
+                let told = told_by(&workload, true, of);
+                assert_eq!((told.len(), told[0].0), (1, Occasion::Removed), "{told:?}");
+            }
+        }
+        let asks = workload(&json!({"evenkeel.dev/max-requests": "5"}), &json!({}));
+        assert_eq!(told_by(&asks, true, |stored| Notice::of(stored, &[]))[0].0, Occasion::Missed, "it is asked for");
+    }
+
+    #[test]
+    fn what_is_told_in_a_namespace_that_has_opted_out() {
+        let asks = json!({"evenkeel.dev/max-requests": "5"});
+        let plain = workload(&asks, &json!({}));
+        let mut left = injected(&plain);
+        left["metadata"]["annotations"] = json!({});
+        for (workload, words) in [
+            (plain.clone(), Some("asked for, but not injected: the webhook is not asked")),
+            (left, Some("no longer asked for, but not removed: the webhook is not asked")),
+            (injected(&plain), None),
+            (workload(&json!({}), &json!({})), None),
+        ] {
+            let told = told_by(&workload, false, |stored| Notice::of_opted_out(stored).into_iter().collect());
+            assert_eq!(told.len(), usize::from(words.is_some()), "{told:?}");
+            assert!(
+                words.is_none_or(|words| told[0].0 == Occasion::OptedOut && told[0].1.starts_with(words)),
+                "{told:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn services_that_lead_elsewhere_are_told_of_once_for_all() {
+        let mut workload = workload(&json!({"evenkeel.dev/max-requests": "5"}), &json!({}));
+        workload["spec"]["template"]["metadata"] = json!({"labels": {"app": "web"}});
+        let service = |name, spec: Value| Arc::new(Service::read(name, &spec).unwrap());
+        let to = |port: u16| json!({"selector": {"app": "web"}, "ports": [{"port": port}]});
+        let sticky = json!({"selector": {"app": "web"}, "ports": [{"port": 80}], "sessionAffinity": "ClientIP"});
+        let services = [service("a", to(80)), service("b", to(90)), service("c", to(91)), service("d", sticky)];
+        let told = |workload| told_by(workload, false, |stored| Notice::of(stored, &services));
+        let occasions = |told: &[(Occasion, String)]| told.iter().map(|(occasion, _)| *occasion).collect::<Vec<_>>();
+        assert_eq!(occasions(&told(&workload)), [Occasion::Missed], "there is nothing to lead past");
+        let told = told(&injected(&workload));
+        assert_eq!(occasions(&told), [Occasion::Injected, Occasion::Bypassed, Occasion::Affine]);
+        assert!(told[1].1.contains("service/b port 90") && told[1].1.contains("; service/c port 91"), "{told:?}");
+        assert!(told[2].1.starts_with("service/d has sessionAffinity"), "{told:?}");
     }
 
     #[test]

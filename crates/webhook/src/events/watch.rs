@@ -1,11 +1,12 @@
 //! The watcher of one kind of workload.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use inject::WorkloadKind;
-use kube::api::{ApiResource, DynamicObject};
+use inject::{Outcome, Service, WorkloadKind};
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::{GroupVersionKind, Selector};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watching};
@@ -13,17 +14,18 @@ use kube::{Api, Client, ResourceExt};
 use projection::{ClusterError, OBJECT, Rule};
 use serde_json::Value;
 use settings::PREFIX;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::fetch::{Fetched, fetch};
-use super::memory::{Memory, number};
-use super::notice::{Notice, refusal};
+use super::memory::{Memory, Seen, number};
+use super::notice::{Notice, Stored, refusal};
 use super::publish::{event, publish};
 use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::installation::CurrentInstallation;
 use crate::metrics::Metrics;
 use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
+use crate::services::Services;
 
 /// So many objects are in memory at once while all are listed; of each no more than [`WORKLOAD`].
 const PAGE: u32 = 25;
@@ -32,13 +34,15 @@ const PAGE: u32 = 25;
 const LARGEST: usize = 12 << 20;
 /// More than we know, each longer than we read it here: whether there is one is what counts.
 static ANNOTATIONS: Rule = Rule::Prefixed(64, &[PREFIX], &Rule::Scalar(256));
+/// By which Services select the pods. Of one with more labels, Services are told of when it changes, and not when they do.
+static LABELS: Rule = Rule::Prefixed(64, &[""], &Rule::Scalar(63));
 /// Whether pods are refused, and why.
 static CONDITION: Rule = Rule::Members(
     &[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16)), ("message", &Rule::Scalar(512))],
     &Rule::Drop,
 );
-/// What is read of workloads, of lists of them, and of events of their watch: the names of an object, whether it asks and
-/// whether its pods are refused. The rest is tenants' to fill, with as much as they like.
+/// What is read of workloads, of lists of them, and of events of their watch: the names of an object, whether it asks, the labels
+/// of its pods and whether they are refused. The rest is tenants' to fill, with as much as they like.
 static WORKLOAD: Rule = Rule::Members(
     &[
         ("kind", &Rule::Keep),
@@ -64,7 +68,10 @@ static WORKLOAD: Rule = Rule::Members(
                 &[(
                     "template",
                     &Rule::Members(
-                        &[("metadata", &Rule::Members(&[("annotations", &ANNOTATIONS)], &Rule::Drop))],
+                        &[(
+                            "metadata",
+                            &Rule::Members(&[("annotations", &ANNOTATIONS), ("labels", &LABELS)], &Rule::Drop),
+                        )],
                         &Rule::Drop,
                     ),
                 )],
@@ -85,7 +92,7 @@ static WORKLOAD: Rule = Rule::Members(
 
 /// Watches the workloads of one kind and publishes Events on those that ask for the proxy.
 ///
-/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces and `create` on Events. Nothing of it is shared with
+/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces, `list` and `watch` on Services and `create` on Events. Nothing of it is shared with
 /// reviews, so that whatever becomes of it becomes of Events alone.
 pub struct Watch {
     kind: WorkloadKind,
@@ -102,14 +109,16 @@ struct Cluster {
     /// Reads all of an object.
     objects: Client,
     namespaces: Namespaces,
+    services: Services,
     desk: Desk,
 }
 
-/// What there is to tell of a workload.
+/// What was found out about a workload.
 enum Finding {
-    Notice(Notice),
-    /// Nothing, until it changes.
-    Nothing,
+    /// What there is to tell, and whether the proxy is in it.
+    Told { notices: Vec<Notice>, has_proxy: bool },
+    /// Nothing can be told of it, until it changes.
+    Unreadable,
     /// It cannot be told now.
     Unknown,
 }
@@ -119,6 +128,7 @@ impl Watch {
     pub(crate) async fn of_kinds(
         kinds: &[WorkloadKind],
         reviewed: &Selector,
+        services: &Services,
         installation: &CurrentInstallation,
         clock: &Clock,
         metrics: &Arc<Metrics>,
@@ -134,6 +144,7 @@ impl Watch {
                 projection::client(&DEMANDS).await?,
                 reviewed.clone(),
             ),
+            services: services.clone(),
             desk: Desk::new(LARGEST),
         });
         let watch = |kind: &WorkloadKind| Self {
@@ -153,73 +164,128 @@ impl Watch {
         let changes = watching(objects, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut changes = pin!(changes);
         let mut memory = Memory::default();
-        while let Some(change) = changes.next().await {
+        // What Services lead to is told with what a workload is, and not a second time.
+        self.cluster.services.listed().await;
+        let services = self.cluster.services.subscribe();
+        loop {
+            let change = tokio::select! {
+                change = changes.next() => change,
+                namespaces = services.settled() => {
+                    for namespace in namespaces {
+                        self.look_again(&namespace, &mut memory).await;
+                    }
+                    continue;
+                }
+            };
             match change {
-                Ok(Event::Init) => memory.list_begins(),
-                Ok(Event::InitApply(object)) => self.look(&object, &mut memory, true).await,
-                Ok(Event::InitDone) => memory.list_ends(),
-                Ok(Event::Apply(object)) => self.look(&object, &mut memory, false).await,
-                Ok(Event::Delete(object)) => memory.forget(&object.uid().unwrap_or_default()),
-                Err(error) => warn!(kind = self.kind.name(), %error, "workloads are not being watched"),
+                Some(Ok(Event::Init)) => memory.list_begins(),
+                Some(Ok(Event::InitApply(object))) => self.look(&object, &mut memory, true).await,
+                Some(Ok(Event::InitDone)) => memory.list_ends(),
+                Some(Ok(Event::Apply(object))) => self.look(&object, &mut memory, false).await,
+                Some(Ok(Event::Delete(object))) => memory.forget(&object.uid().unwrap_or_default()),
+                Some(Err(error)) => warn!(kind = self.kind.name(), %error, "workloads are not being watched"),
+                None => return,
+            }
+        }
+    }
+
+    /// Looks at all workloads of a namespace in which Services have changed.
+    async fn look_again(&self, namespace: &str, memory: &mut Memory) {
+        if !memory.is_in(namespace) {
+            return;
+        }
+        let resource = resource(self.kind);
+        let objects = Api::<DynamicObject>::namespaced_with(self.cluster.workloads.clone(), namespace, &resource);
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = match objects.list(&page).await {
+                Ok(list) => list,
+                Err(error) => return warn!(namespace, %error, "workloads cannot be listed after a change of Services"),
+            };
+            for object in &list.items {
+                self.look(object, memory, true).await;
+            }
+            match list.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return,
             }
         }
     }
 
     async fn look(&self, object: &DynamicObject, memory: &mut Memory, is_old: bool) {
         let uid = object.uid().unwrap_or_default();
-        if !asks(object) {
+        let proxy_before = memory.had_proxy(&uid);
+        if !asks(object) && !proxy_before {
             memory.forget(&uid);
             return;
         }
+        let namespace = object.namespace().unwrap_or_default();
+        let services = self.cluster.services.of(&namespace);
+        let labels = labels(object);
+        let selecting: Vec<&Arc<Service>> = services.iter().filter(|service| service.selects(&labels)).collect();
         // Its status changes all the time, of which one condition counts.
-        let version = number(&(object.metadata.generation, object.annotations(), refusal(&object.data)));
+        let version = number(&(object.metadata.generation, object.annotations(), refusal(&object.data), selecting));
         if memory.has_seen(&uid, version) || !memory.has_room_for(&uid) {
             return;
         }
-        match self.find(object).await {
-            Finding::Notice(notice) => {
-                if memory.is_news(&uid, version, &notice, is_old) {
-                    self.tell(object, notice).await;
-                }
-            }
-            Finding::Nothing => memory.note(&uid, version),
-            Finding::Unknown => memory.forget(&uid),
+        let (notices, has_proxy) = match self.find(object, &services, proxy_before).await {
+            Finding::Told { notices, has_proxy } => (notices, has_proxy),
+            Finding::Unreadable => (Vec::new(), proxy_before),
+            Finding::Unknown => return memory.forget(&uid),
+        };
+        let seen = Seen { uid: &uid, namespace: &namespace, version, has_proxy, is_old };
+        for notice in memory.news(&seen, notices) {
+            self.tell(object, notice).await;
+        }
+        if !asks(object) {
+            memory.forget(&uid);
         }
     }
 
-    async fn find(&self, object: &DynamicObject) -> Finding {
+    async fn find(&self, object: &DynamicObject, services: &[Arc<Service>], proxy_before: bool) -> Finding {
         let Cluster { objects, namespaces, desk, .. } = &*self.cluster;
         // Before the object, so that nothing large waits for it.
         let Some(namespace) = namespaces.get(&object.namespace().unwrap_or_default()).await else {
             return Finding::Unknown;
         };
-        if !namespace.is_reviewed {
-            return Finding::Nothing;
-        }
         let text = match fetch(objects, &resource(self.kind), object).await {
             Fetched::Text(text) => text,
-            Fetched::TooLarge => return Finding::Nothing,
+            Fetched::TooLarge => return Finding::Unreadable,
             Fetched::Gone | Fetched::Failed => return Finding::Unknown,
         };
-        let notice = desk.look_at(&text, |workload: &Value| {
-            let outcome = inject::inject(workload, self.kind, Some(&namespace.facts), &self.installation.now());
-            Notice::of(workload, self.kind, &outcome)
+        let found = desk.look_at(&text, |workload: &Value| {
+            let outcome = &inject::inject(workload, self.kind, Some(&namespace.facts), &self.installation.now());
+            let has_proxy = match outcome {
+                Outcome::Unchanged { .. } | Outcome::Remove { .. } => true,
+                Outcome::Inject { .. } | Outcome::Skip { .. } | Outcome::Invalid { .. } | Outcome::NotAsked => {
+                    matches!(inject::remove(workload, self.kind), Outcome::Remove { .. })
+                }
+                Outcome::Owned | Outcome::Unreadable(_) => false,
+            };
+            let stored = Stored { workload, outcome, has_proxy, proxy_before };
+            let notices = if namespace.is_reviewed {
+                Notice::of(&stored, services)
+            } else {
+                Notice::of_opted_out(&stored).into_iter().collect()
+            };
+            Finding::Told { notices, has_proxy }
         });
-        match notice.await {
-            Ok(notice) => notice.map_or(Finding::Nothing, Finding::Notice),
-            Err(error) => {
-                warn!(namespace = ?object.namespace(), name = object.name_any(), %error, "no Event tells of a workload");
-                Finding::Nothing
-            }
-        }
+        found.await.unwrap_or_else(|error| {
+            warn!(namespace = ?object.namespace(), name = object.name_any(), %error, "no Event tells of a workload");
+            Finding::Unreadable
+        })
     }
 
     async fn tell(&self, object: &DynamicObject, notice: Notice) {
         let (occasion, namespace, name) = (notice.occasion, object.namespace(), object.name_any());
+        let (reason, note) = (occasion.label(), notice.note.clone());
         let event = event(object, self.kind, notice, self.clock.now());
         match publish(&self.cluster.objects, &event).await {
-            Ok(true) => self.metrics.told(occasion),
-            Ok(false) => debug!(?namespace, name, occasion = occasion.label(), "the Event was there already"),
+            Ok(true) => {
+                self.metrics.told(occasion);
+                info!(?namespace, name, reason, note, "an Event was published");
+            }
+            Ok(false) => debug!(?namespace, name, reason, "the Event was there already"),
             Err(error) => warn!(?namespace, name, %error, "an Event cannot be published"),
         }
     }
@@ -230,6 +296,13 @@ fn asks(object: &DynamicObject) -> bool {
     let of_template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
     object.annotations().keys().any(|key| key.starts_with(PREFIX))
         || of_template.is_some_and(|annotations| annotations.keys().any(|key| key.starts_with(PREFIX)))
+}
+
+/// Returns the labels of its pods.
+fn labels(object: &DynamicObject) -> BTreeMap<String, String> {
+    let labels = object.data.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
+    let labels = labels.into_iter().flatten();
+    labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 fn resource(kind: WorkloadKind) -> ApiResource {

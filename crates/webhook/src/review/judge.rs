@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use inject::{NamespaceFacts, Outcome, WorkloadKind};
+use inject::{NamespaceFacts, Outcome, Service, ServiceNote, WorkloadKind};
 use serde_json::Value;
 use tracing::{debug, error, info, warn};
 
@@ -12,6 +13,7 @@ use crate::desk::{Desk, Unseen};
 use crate::installation::CurrentInstallation;
 use crate::namespaces::Namespaces;
 use crate::object::ObjectText;
+use crate::services::Services;
 use crate::verdict::{Passed, Verdict};
 
 /// Kubectl prints every warning, and an object can have thousands of faults.
@@ -28,6 +30,7 @@ pub type Inject = dyn Fn(&Value, WorkloadKind, Option<&NamespaceFacts>) -> Outco
 pub struct Judge {
     inject: Box<Inject>,
     namespaces: Namespaces,
+    services: Services,
     desk: Desk,
 }
 
@@ -48,13 +51,19 @@ struct Opinion {
 impl Judge {
     /// Answers as `inject` decides; should it panic, the object is admitted unchanged. No namespace is known.
     pub fn new(inject: Box<Inject>) -> Self {
-        Self { inject, namespaces: Namespaces::unknown(), desk: Desk::new(LARGEST) }
+        Self { inject, namespaces: Namespaces::unknown(), services: Services::default(), desk: Desk::new(LARGEST) }
     }
 
     /// The same, with what is known of `namespaces`.
     #[must_use]
     pub fn knowing(self, namespaces: Namespaces) -> Self {
         Self { namespaces, ..self }
+    }
+
+    /// The same, with a warning of `services` that lead past the proxy.
+    #[must_use]
+    pub(crate) fn warning_of(self, services: Services) -> Self {
+        Self { services, ..self }
     }
 
     /// Injects what the installation gives.
@@ -86,6 +95,7 @@ impl Judge {
         kind: WorkloadKind,
         namespace: Option<&str>,
     ) -> Result<Opinion, serde_json::Error> {
+        let services = namespace.map(|name| self.services.of(name)).unwrap_or_default();
         // Before the object is parsed, so that nothing large waits for it.
         let namespace = match namespace {
             Some(name) => self.namespaces.get(name).await,
@@ -95,7 +105,7 @@ impl Judge {
         let object = ObjectText::of(object.as_bytes());
         // Nothing in there outlives the call, so nothing half-done can be seen after a panic.
         let look = |workload: &Value| {
-            catch_unwind(AssertUnwindSafe(|| self.look(workload, kind, namespace)))
+            catch_unwind(AssertUnwindSafe(|| self.look(workload, kind, namespace, &services)))
                 .unwrap_or_else(|_| Ok(Opinion::panicked()))
         };
         self.desk.look_at(&object, look).await.unwrap_or_else(|unseen| Ok(Opinion::passed(unseen.into())))
@@ -106,12 +116,17 @@ impl Judge {
         workload: &Value,
         kind: WorkloadKind,
         namespace: Option<&NamespaceFacts>,
+        services: &[Arc<Service>],
     ) -> Result<Opinion, serde_json::Error> {
         let outcome = (self.inject)(workload, kind, namespace);
+        let mut warnings = outcome.warnings();
+        if let Outcome::Inject { report, .. } = &outcome {
+            warnings.extend(report.service_notes(services.iter().map(Arc::as_ref)).iter().map(ServiceNote::warning));
+        }
         Ok(Opinion {
             verdict: Verdict::Decided(outcome.decision(), outcome.skip_reason()),
             patch: outcome.patch().map(serde_json::to_vec).transpose()?,
-            warnings: few(outcome.warnings()),
+            warnings: few(warnings),
         })
     }
 }

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ pub(crate) struct Holds {
     pub(crate) deployments: Vec<String>,
     /// What a watch of Deployments is sent, a line each, before it falls silent.
     pub(crate) watched: Vec<String>,
+    /// Services as they are listed.
+    pub(crate) services: Vec<Value>,
     /// The `LimitRange`s of every namespace.
     pub(crate) limit_ranges: Vec<Value>,
     /// What the ConfigMap of the balancer's keys has; `None` where there is none.
@@ -43,8 +45,11 @@ pub(crate) struct ApiServer {
 
 struct Seen {
     holds: Holds,
-    /// Names of workloads that Events were about.
-    told: Mutex<Vec<String>>,
+    /// What watches are sent later.
+    deployment_changes: Feed,
+    service_changes: Feed,
+    /// Events as they were published.
+    events: Mutex<Vec<Value>>,
     /// Paths that were asked for, with their queries.
     asked: Mutex<Vec<String>>,
     news: Notify,
@@ -52,10 +57,19 @@ struct Seen {
 
 impl ApiServer {
     pub(crate) async fn start(holds: Holds) -> Self {
-        let seen = Arc::new(Seen { holds, told: Mutex::default(), asked: Mutex::default(), news: Notify::new() });
+        let seen = Arc::new(Seen {
+            holds,
+            deployment_changes: Feed::default(),
+            service_changes: Feed::default(),
+            events: Mutex::default(),
+            asked: Mutex::default(),
+            news: Notify::new(),
+        });
         let routes = Router::new()
             .route("/apis/apps/v1/deployments", get(deployments))
             .route("/apis/apps/v1/namespaces/{namespace}/deployments/{name}", get(deployment))
+            .route("/apis/apps/v1/namespaces/{namespace}/deployments", get(deployments))
+            .route("/api/v1/services", get(services))
             .route("/api/v1/namespaces/{name}", get(namespace))
             .route("/api/v1/namespaces/{name}/limitranges", get(limit_ranges))
             .route("/api/v1/namespaces/{name}/configmaps", get(config_maps))
@@ -77,21 +91,48 @@ impl ApiServer {
 
     /// Waits until an Event is about the workload `name`.
     pub(crate) async fn told_of(&self, name: &str) {
+        self.event(|event| event["regarding"]["name"] == name, name).await;
+    }
+
+    /// Waits for an Event with this reason, and returns its note.
+    pub(crate) async fn note(&self, reason: &str) -> String {
+        let event = self.event(|event| event["reason"] == reason, reason).await;
+        event["note"].as_str().unwrap().to_owned()
+    }
+
+    async fn event(&self, is_it: impl Fn(&Value) -> bool, what: &str) -> Value {
         let told = async {
             loop {
                 let news = self.seen.news.notified();
-                if self.seen.told.lock().unwrap().iter().any(|told| told == name) {
-                    return;
+                if let Some(event) = self.seen.events.lock().unwrap().iter().find(|event| is_it(event)) {
+                    return event.clone();
                 }
                 news.await;
             }
         };
-        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("no Event is about {name}"));
+        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("no Event: {what}; {:?}", self.reasons()))
     }
 
     /// The names that Events were about.
     pub(crate) fn told(&self) -> Vec<String> {
-        self.seen.told.lock().unwrap().clone()
+        let events = self.seen.events.lock().unwrap();
+        events.iter().map(|event| event["regarding"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The reasons of Events, in order.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let events = self.seen.events.lock().unwrap();
+        events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A Deployment becomes another, which watches are told.
+    pub(crate) fn change_deployment(&self, deployment: &Value) {
+        self.seen.deployment_changes.push(format!(r#"{{"type":"MODIFIED","object":{deployment}}}"#));
+    }
+
+    /// A Service comes, or becomes another.
+    pub(crate) fn change_service(&self, service: &Value) {
+        self.seen.service_changes.push(format!(r#"{{"type":"MODIFIED","object":{service}}}"#));
     }
 
     /// The paths that were asked for, with their queries.
@@ -100,15 +141,58 @@ impl ApiServer {
     }
 }
 
+/// Lines that a watch is sent from its first to the last, and those that come later.
+#[derive(Default)]
+struct Feed {
+    lines: Mutex<Vec<String>>,
+    news: Notify,
+}
+
+impl Feed {
+    fn push(&self, line: String) {
+        self.lines.lock().unwrap().push(line);
+        self.news.notify_waiters();
+    }
+
+    /// Returns the line with this number, as soon as it is there.
+    async fn line(&self, number: usize) -> String {
+        loop {
+            let news = self.news.notified();
+            if let Some(line) = self.lines.lock().unwrap().get(number) {
+                return line.clone();
+            }
+            news.await;
+        }
+    }
+}
+
+/// The answer to a watch, with lines to begin with.
+fn watch(first: &[String], seen: Arc<Seen>, feed: fn(&Seen) -> &Feed) -> Response {
+    let first: Vec<Result<Bytes, Infallible>> = first.iter().map(|line| Ok(Bytes::from(format!("{line}\n")))).collect();
+    let later = stream::unfold((seen, 0), move |(seen, next)| async move {
+        let line = feed(&seen).line(next).await;
+        Some((Ok(Bytes::from(format!("{line}\n"))), (seen, next + 1)))
+    });
+    Body::from_stream(stream::iter(first).chain(later)).into_response()
+}
+
+async fn services(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
+    if uri.query().unwrap_or_default().contains("watch=true") {
+        return watch(&[], seen, |seen| &seen.service_changes);
+    }
+    let metadata = json!({"resourceVersion": "7"});
+    let items = &seen.holds.services;
+    axum::Json(json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
+}
+
 async fn deployments(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
     let query = |key: &str| {
         let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
         pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
     };
     if query("watch").is_some() {
-        let lines: Vec<_> = seen.holds.watched.iter().map(|line| Ok(Bytes::from(format!("{line}\n")))).collect();
-        let lines = stream::iter::<Vec<Result<Bytes, Infallible>>>(lines);
-        return Body::from_stream(futures_util::StreamExt::chain(lines, stream::pending())).into_response();
+        let first = seen.holds.watched.clone();
+        return watch(&first, seen, |seen| &seen.deployment_changes);
     }
     let number = |key: &str| query(key).and_then(|text| text.parse::<usize>().ok());
     let all = &seen.holds.deployments;
@@ -123,10 +207,11 @@ async fn deployments(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
 
 async fn deployment(State(seen): State<Arc<Seen>>, Path((_, name)): Path<(String, String)>) -> Response {
     let named = format!(r#""name":"{name}","namespace""#);
-    let lines =
-        seen.holds.watched.iter().filter_map(|line| Some(&line[line.find(r#""object":"#)? + 9..line.len() - 1]));
-    let mut all = seen.holds.deployments.iter().map(String::as_str).chain(lines);
-    match all.find(|object| object.contains(&named)) {
+    let later = seen.deployment_changes.lines.lock().unwrap().clone();
+    let lines = seen.holds.watched.iter().chain(&later);
+    let changed = lines.filter_map(|line| Some(&line[line.find(r#""object":"#)? + 9..line.rfind('}')?]));
+    let mut all = seen.holds.deployments.iter().map(String::as_str).chain(changed);
+    match all.rfind(|object| object.contains(&named)) {
         Some(object) => object.to_owned().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -166,7 +251,7 @@ async fn config_maps(State(seen): State<Arc<Seen>>, Path(namespace): Path<String
 
 async fn event(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     let event: Value = serde_json::from_slice(&body).unwrap();
-    seen.told.lock().unwrap().push(event["regarding"]["name"].as_str().unwrap().to_owned());
+    seen.events.lock().unwrap().push(event);
     seen.news.notify_waiters();
     (StatusCode::CREATED, body).into_response()
 }

@@ -11,5 +11,6 @@ mod process;
 mod reviews;
 mod rotation;
 mod running;
+mod services;
 mod slow;
 mod world;

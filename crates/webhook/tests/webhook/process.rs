@@ -24,12 +24,24 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one that knows namespaces and tells Events of Deployments, and waits until it listens.
     pub(crate) async fn start(cluster: &ApiServer) -> Self {
+        Self::start_with(cluster, &[]).await
+    }
+
+    /// The same, with the chart's choice of namespaces.
+    pub(crate) async fn opted_out_by_label(cluster: &ApiServer) -> Self {
+        let expression = r#"{"key": "evenkeel.dev/inject", "operator": "NotIn", "values": ["disabled"]}"#;
+        let selector = format!(r#"--namespace-selector={{"matchExpressions": [{expression}]}}"#);
+        Self::start_with(cluster, &[&selector]).await
+    }
+
+    async fn start_with(cluster: &ApiServer, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trusted = certificate(folder.path());
         let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel-webhook"))
             .args(["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--tls=files", "--read-namespaces=on"])
             .args(["--events=Deployment", "--shutdown-delay=1ms"])
             .args(["--namespace=tools", "--balance-keys-config-map=keys"])
+            .args(arguments)
             .env("EVENKEEL_WEBHOOK_TLS_CERT", folder.path().join("tls.crt"))
             .env("EVENKEEL_WEBHOOK_TLS_KEY", folder.path().join("tls.key"))
             .env("KUBECONFIG", cluster.kubeconfig())

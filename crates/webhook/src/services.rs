@@ -1,0 +1,212 @@
+//! The Services of the cluster, as far as they say which pods they lead to, and where there. They are watched, so that no review
+//! waits for them.
+
+mod changes;
+mod index;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use inject::Service;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watching};
+use kube::{Api, Client, ResourceExt};
+use projection::Rule;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::warn;
+
+pub(crate) use self::changes::Changes;
+use self::index::Index;
+
+/// So many objects are in memory at once while all are listed; of each no more than [`SERVICE`].
+const PAGE: u32 = 100;
+/// More labels or ports than a Service has. One that has them all the same is as if it were not there.
+const MOST_PARTS: usize = 64;
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is read of Services, of lists of them, and of events of their watch.
+pub(crate) static SERVICE: Rule = Rule::Members(
+    &[
+        ("kind", &Rule::Keep),
+        ("apiVersion", &Rule::Keep),
+        (
+            "metadata",
+            &Rule::Members(
+                &[
+                    ("name", &Rule::Keep),
+                    ("namespace", &Rule::Keep),
+                    ("resourceVersion", &Rule::Keep),
+                    ("continue", &Rule::Keep),
+                ],
+                &Rule::Drop,
+            ),
+        ),
+        ("spec", &SPEC),
+        ("items", &Rule::Elements(usize::MAX, &SERVICE)),
+        ("type", &Rule::Keep),
+        ("object", &SERVICE),
+        // An event that tells of an error has a Status for its object.
+        ("code", &Rule::Keep),
+        ("reason", &Rule::Keep),
+        ("message", &Rule::Keep),
+    ],
+    &Rule::Drop,
+);
+static SPEC: Rule = Rule::Members(
+    &[
+        ("selector", &Rule::Prefixed(MOST_PARTS, &[""], &Rule::Scalar(63))),
+        ("ports", &Rule::Elements(MOST_PARTS, &PORT)),
+        ("clusterIP", &Rule::Scalar(64)),
+        ("sessionAffinity", &Rule::Scalar(16)),
+        ("sessionAffinityConfig", &AFFINITY),
+    ],
+    &Rule::Drop,
+);
+static PORT: Rule = Rule::Members(
+    &[("port", &Rule::Scalar(8)), ("targetPort", &Rule::Scalar(64)), ("protocol", &Rule::Scalar(16))],
+    &Rule::Drop,
+);
+static AFFINITY: Rule =
+    Rule::Members(&[("clientIP", &Rule::Members(&[("timeoutSeconds", &Rule::Scalar(16))], &Rule::Drop))], &Rule::Drop);
+
+/// The Services of the cluster; clones share them. Nothing waits for them: of those that are not known, nothing is said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Services(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    index: Mutex<Index>,
+    changes: Mutex<Vec<Arc<Changes>>>,
+    is_listed: watch::Sender<bool>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { index: Mutex::default(), changes: Mutex::default(), is_listed: watch::Sender::new(false) }
+    }
+}
+
+impl Services {
+    /// Returns the Services of a namespace, as they are known now.
+    pub(crate) fn of(&self, namespace: &str) -> Vec<Arc<Service>> {
+        self.index().of(namespace)
+    }
+
+    /// Watches them for ever. It needs `list` and `watch` on Services; the client reads [`SERVICE`].
+    pub(crate) async fn keep(self, client: Client) {
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Service"), "services");
+        let services = Api::<DynamicObject>::all_with(client, &resource);
+        let mut events = pin!(watching(services, watcher::Config::default().page_size(PAGE)).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => self.index().list_begins(),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => self.apply(&object),
+                Ok(Event::InitDone) => {
+                    self.changed(self.index().list_ends());
+                    self.0.is_listed.send_replace(true);
+                }
+                Ok(Event::Delete(object)) => {
+                    let namespace = object.namespace().unwrap_or_default();
+                    let is_gone = self.index().remove(&namespace, &object.name_any());
+                    self.changed(is_gone.then_some(namespace));
+                }
+                Err(error) => warn!(%error, "Services are not being watched"),
+            }
+        }
+    }
+
+    /// Waits until all are known, for some seconds at most.
+    pub(crate) async fn listed(&self) {
+        let mut is_listed = self.0.is_listed.subscribe();
+        // Without them, workloads are told of all the same.
+        drop(timeout(LISTED_WITHIN, is_listed.wait_for(|is_listed| *is_listed)).await);
+    }
+
+    /// Returns where namespaces are noted in which Services change from now on.
+    pub(crate) fn subscribe(&self) -> Arc<Changes> {
+        let changes = Arc::<Changes>::default();
+        self.0.changes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&changes));
+        changes
+    }
+
+    fn apply(&self, object: &DynamicObject) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let service = Service::read(&name, object.data.get("spec").unwrap_or(&Value::Null));
+        // What was cut could lead elsewhere.
+        let service = service.filter(|service| service.parts() < MOST_PARTS);
+        let is_new = match service {
+            Some(service) => self.index().put(&namespace, service),
+            None => self.index().remove(&namespace, &name),
+        };
+        self.changed(is_new.then_some(namespace));
+    }
+
+    fn changed(&self, namespaces: impl IntoIterator<Item = String>) {
+        let subscribed = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        for namespace in namespaces {
+            subscribed.iter().for_each(|changes| changes.note(&namespace));
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use projection::Projector;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(spec: &Value) -> DynamicObject {
+        let object = json!({"metadata": {"name": "web", "namespace": "shop", "labels": {"a": "b"}}, "spec": spec});
+        serde_json::from_slice(&Projector::project(&SERVICE, object.to_string().as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn everything_that_counts_is_read() {
+        let spec = json!({
+            "selector": {"app": "web"},
+            "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}, {"port": 81, "targetPort": 8081}],
+            "clusterIP": "None",
+            "sessionAffinity": "ClientIP",
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}},
+        });
+        let services = Services::default();
+        services.apply(&object(&spec));
+        assert_eq!(services.of("shop"), [Arc::new(Service::read("web", &spec).unwrap())]);
+        services.apply(&object(&json!({"type": "ExternalName", "externalName": "x"})));
+        assert_eq!(services.of("shop"), []);
+    }
+
+    #[test]
+    fn one_that_was_cut_is_not_kept() {
+        let labels: Value = (0..100).map(|n| (format!("l{n}"), json!("x"))).collect();
+        let ports: Value = (1..200).map(|port| json!({"port": port})).collect();
+        for spec in [json!({"selector": labels}), json!({"selector": {"app": "web"}, "ports": ports})] {
+            let services = Services::default();
+            services.apply(&object(&spec));
+            assert_eq!(services.of("shop"), []);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_told_once_and_what_stays_is_not() {
+        let services = Services::default();
+        let changes = services.subscribe();
+        let spec = |port: u16| json!({"selector": {"app": "web"}, "ports": [{"port": port}]});
+        services.apply(&object(&spec(80)));
+        services.apply(&object(&spec(81)));
+        assert_eq!(changes.settled().await, ["shop".to_owned()].into());
+        services.apply(&object(&spec(81)));
+        assert!(timeout(Duration::from_mins(1), changes.settled()).await.is_err(), "nothing is new");
+    }
+}

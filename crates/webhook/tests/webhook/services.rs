@@ -1,0 +1,112 @@
+//! What Services lead to is said with the review of a workload, and by Events where they come or change later; and that a proxy
+//! was removed.
+
+use serde_json::{Value, json};
+
+use crate::api_server::{ApiServer, Holds};
+use crate::process::Process;
+use crate::running::review_of_deployment;
+
+const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "5");
+
+/// A Deployment as it is stored, with these annotations.
+fn stored(name: &str, annotations: &Value) -> Value {
+    let mut object = review_of_deployment(annotations)["request"]["object"].take();
+    let uid = format!("uid-of-{name}");
+    for (key, value) in [("name", name), ("uid", &uid), ("resourceVersion", "5")] {
+        object["metadata"][key] = json!(value);
+    }
+    object["metadata"]["generation"] = json!(1);
+    object
+}
+
+fn asking() -> Value {
+    json!({ASKS.0: ASKS.1})
+}
+
+/// The same with the proxy, as the webhook injects it.
+fn injected(name: &str, annotations: &Value) -> Value {
+    let mut object = stored(name, annotations);
+    let kind = inject::WorkloadKind::Deployment;
+    let outcome = inject::inject(&object, kind, None, &inject::Installation::default());
+    json_patch::patch(&mut object, outcome.patch().unwrap()).unwrap();
+    object
+}
+
+fn service(name: &str, spec: &Value) -> Value {
+    let metadata = json!({"name": name, "namespace": "shop", "resourceVersion": "5"});
+    let mut spec = spec.clone();
+    spec["selector"] = json!({"app": "web"});
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+}
+
+fn to(port: u16) -> Value {
+    json!({"ports": [{"port": 80, "targetPort": port}]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_leads_elsewhere_is_warned_of_and_told_of() {
+    let services = vec![service("elsewhere", &to(9999)), service("web", &to(8080))];
+    // Events come when Services are known.
+    let deployments = vec![injected("web", &asking()).to_string()];
+    let cluster = ApiServer::start(Holds { deployments, services, ..Holds::default() }).await;
+    let webhook = Process::start(&cluster).await;
+    let note = cluster.note("ServiceBypassesProxy").await;
+    let expected = "service/elsewhere port 80 leads to 9999, which no container declares: it takes 8080";
+    assert_eq!(note, expected);
+    let response = webhook.review(review_of_deployment(&asking()).to_string()).await;
+    let warning = "evenkeel: service/elsewhere: the proxy does not take port 9999";
+    assert_eq!(response["warnings"], json!([warning]), "{response}");
+    assert!(response["patch"].is_string(), "it is injected all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_comes_after_the_deployment_is_told_of() {
+    let deployments = vec![injected("web", &asking()).to_string(), stored("missed", &asking()).to_string()];
+    let cluster = ApiServer::start(Holds { deployments, ..Holds::default() }).await;
+    let _webhook = Process::start(&cluster).await;
+    cluster.told_of("missed").await;
+    assert_eq!(cluster.reasons(), ["InjectionMissed"], "of an old injection there is nothing to tell");
+    cluster.change_service(&service("late", &to(9999)));
+    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 leads to 9999"));
+    let mut sticky = to(8080);
+    sticky["sessionAffinity"] = json!("ClientIP");
+    cluster.change_service(&service("late", &sticky));
+    assert!(cluster.note("SessionAffinity").await.starts_with("service/late has sessionAffinity"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_is_told_of_and_that_it_did_not_happen_where_the_namespace_has_opted_out() {
+    let names = ["goes", "switched-off", "stays"];
+    let mut deployments: Vec<String> = names.iter().map(|name| injected(name, &asking()).to_string()).collect();
+    deployments.push(stored("last", &asking()).to_string());
+    let cluster = ApiServer::start(Holds { deployments, ..Holds::default() }).await;
+    let _webhook = Process::start(&cluster).await;
+    cluster.told_of("last").await;
+    let mut without = injected("stays", &asking());
+    without["metadata"]["annotations"] = json!({});
+    cluster.change_deployment(&without);
+    assert!(cluster.note("InjectionMissed").await.contains("not injected"));
+    cluster.told_of("stays").await;
+    for (name, annotations) in
+        [("goes", json!({})), ("switched-off", json!({ASKS.0: ASKS.1, "evenkeel.dev/inject": "disabled"}))]
+    {
+        cluster.change_deployment(&stored(name, &annotations));
+        cluster.told_of(name).await;
+    }
+    assert!(cluster.note("ProxyRemoved").await.contains("was removed"));
+    assert_eq!(cluster.reasons(), ["InjectionMissed", "InjectionMissed", "ProxyRemoved", "ProxyRemoved"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opted_out_namespace_is_named_as_the_cause() {
+    let mut left = injected("left", &asking());
+    left["metadata"]["annotations"] = json!({});
+    let deployments = vec![stored("web", &asking()).to_string(), left.to_string()];
+    let namespace = json!({"labels": {"evenkeel.dev/inject": "disabled"}});
+    let cluster = ApiServer::start(Holds { deployments, namespace, ..Holds::default() }).await;
+    let _webhook = Process::opted_out_by_label(&cluster).await;
+    cluster.told_of("left").await;
+    assert_eq!(cluster.reasons(), ["NamespaceOptedOut", "NamespaceOptedOut"]);
+    assert!(cluster.note("NamespaceOptedOut").await.starts_with("asked for, but not injected"));
+}
