@@ -109,6 +109,7 @@ findings! {
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
     AppBreaksOff: "app-breaks-off", Problem, "the app breaks exchanges off: clients see a reset";
     ClientFault: "client-fault", Warning, "requests of clients are refused";
+    CertificateUnusable: "certificate-unusable", Problem, "the proxy has no usable certificate, though one is asked for: TLS passes through";
     TlsTunnel: "tls-tunnel", Problem, "connections carry TLS that the proxy cannot decrypt: uncounted, never retired";
     LimitNotReached: "limit-not-reached", Warning, "connections take long to reach their limit at the rate that was measured";
     LoadUneven: "load-uneven", Warning, "the busiest pod has more than 1.5 times the mean load";

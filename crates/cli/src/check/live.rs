@@ -132,16 +132,18 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests_support {
+    use settings::Annotation;
+
     use super::*;
     use crate::check::rules;
 
     /// A workload that is injected, as it is stored.
     pub(super) fn workload() -> Workload {
-        rules::injected_workload("1000")
+        rules::injected_workload(&[])
     }
 
-    pub(super) fn with_limit(limit: &str) -> Workload {
-        rules::injected_workload(limit)
+    pub(super) fn with(annotation: Annotation, value: &str) -> Workload {
+        rules::injected_workload(&[(annotation, value)])
     }
 
     /// A ready pod whose proxy counts from one text to the other in 10 s.

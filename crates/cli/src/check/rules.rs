@@ -25,11 +25,13 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
     findings
 }
 
-/// A Deployment as it is stored once it was injected, with this limit.
+/// A Deployment as it is stored once it was injected, with these annotations.
 #[cfg(test)]
-pub(crate) fn injected_workload(limit: &str) -> Workload {
+pub(crate) fn injected_workload(annotations: &[(settings::Annotation, &str)]) -> Workload {
     let mut object = tests_support::deployment(|object| {
-        object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = limit.into();
+        for (annotation, value) in annotations {
+            object["metadata"]["annotations"][annotation.key()] = (*value).into();
+        }
     });
     let outcome = inject::inject(&object, inject::WorkloadKind::Deployment, None, &inject::Installation::default());
     outcome.patch().map(|patch| crate::manifests::apply(&mut object, patch)).transpose().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use inject::{Installation, NamespaceFacts, Outcome, PROXY_CONTAINER, Report, WorkloadKind};
 use k8s_openapi::api::core::v1::{Container, ContainerPort, PodTemplateSpec};
 use serde_json::Value;
-use settings::{Interception, OptionSpec as _, PREFIX, ProxyOption, STATUS_KEY};
+use settings::{Annotation, Interception, OptionSpec as _, PREFIX, ProxyOption, STATUS_KEY};
 
 use super::objects::{ObjectName, texts};
 use crate::manifests::apply;
@@ -116,6 +116,12 @@ impl Workload {
     pub(crate) fn setting(&self, option: ProxyOption) -> Option<&str> {
         let variables = self.proxy()?.env.iter().flatten();
         variables.into_iter().find(|variable| variable.name == option.env())?.value.as_deref()
+    }
+
+    /// Returns the Secret with the certificate that the proxy serves, if it asks for one.
+    pub(crate) fn proxy_secret(&self) -> Option<&str> {
+        self.setting(ProxyOption::TlsCert)?;
+        self.annotations.get(Annotation::TlsSecret.key()).map(String::as_str)
     }
 
     /// Returns the flag by which kubectl finds it.

@@ -39,6 +39,11 @@ impl Metrics {
             .sum()
     }
 
+    /// Returns whether there is a series of a metric.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.of(name).next().is_some()
+    }
+
     /// Returns the sum of the series of a metric for each value of a label.
     pub(crate) fn by_label(&self, name: &str, label: &str) -> BTreeMap<&str, f64> {
         let mut sums = BTreeMap::new();

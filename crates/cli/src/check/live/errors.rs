@@ -14,6 +14,7 @@ const RETIRED_BROKEN: &str = "evenkeel_proxy_retired_exchanges_broken_total";
 const FAULTS: &str = "evenkeel_proxy_faults_total";
 const REQUESTS: &str = "evenkeel_proxy_requests_total";
 const TUNNELS: &str = "evenkeel_proxy_tunnels_total";
+const EXPIRY: &str = "evenkeel_proxy_certificate_expiry_timestamp_seconds";
 const OPENED: &str = "evenkeel_proxy_connections_opened_total";
 /// So many connections in a hundred carry TLS where a port is for TLS.
 const MANY_TUNNELS: f64 = 0.5;
@@ -27,7 +28,7 @@ pub(super) fn errors(workload: &Workload, pods: &[LivePod]) -> Vec<Finding> {
         app_faults(workload, pods),
         breaks_off(pods),
         client_faults(pods),
-        tls(workload, pods),
+        certificate(workload, pods).or_else(|| tls(workload, pods)),
     ];
     found.into_iter().flatten().collect()
 }
@@ -149,6 +150,24 @@ fn client_faults(pods: &[LivePod]) -> Option<Finding> {
     })
 }
 
+/// The proxies tell, which mount the Secret: to look at it would take the right to read what is in it.
+fn certificate(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
+    let secret = workload.proxy_secret()?;
+    let has_none = |reading: &Reading| reading.after.has(EXPIRY) && reading.after.sum(EXPIRY, &[]) == 0.0;
+    let affected: Vec<&str> =
+        readings(pods).filter(|(_, reading)| has_none(reading)).map(|(pod, _)| pod.name.as_str()).collect();
+    let place = workload.in_namespace();
+    (!affected.is_empty()).then(|| {
+        FindingId::CertificateUnusable
+            .says(format!(
+                "the proxy has no usable certificate from the Secret {secret}: TLS passes through, uncounted and never retired"
+            ))
+            .detail(format!("pods: {}", listed(affected)))
+            .fix("create the Secret, with tls.crt and tls.key; pods notice within two minutes. The proxy's log names the fault")
+            .command(format!("kubectl create secret tls {secret} {place} --cert=tls.crt --key=tls.key"))
+    })
+}
+
 fn tls(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
     let tunnels: f64 = readings(pods).map(|(_, reading)| of_clients(&reading.after, TUNNELS, &[("kind", "tls")])).sum();
     let opened: f64 = readings(pods).map(|(_, reading)| of_clients(&reading.after, OPENED, &[])).sum();
@@ -172,7 +191,7 @@ fn tls(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{ids, pod, workload};
+    use super::super::tests_support::{ids, pod, with, workload};
     use super::*;
 
     fn found(before: &str, after: &str) -> Vec<FindingId> {
@@ -216,6 +235,21 @@ mod tests {
         assert_eq!(found(&broken(5), &broken(6)), [FindingId::AppBreaksOff]);
         let earlier = errors(&workload(), &[pod("a", &broken(50), &broken(50))]);
         assert_eq!(earlier[0].severity, super::super::super::finding::Severity::Warning);
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there() {
+        let expiry = |at: u32| {
+            format!(
+                "{EXPIRY} {at}\nevenkeel_proxy_connections_opened_total 10\nevenkeel_proxy_tunnels_total{{kind=\"tls\"}} 9"
+            )
+        };
+        let asking = with(Annotation::TlsSecret, "web-tls");
+        let found = |workload: &Workload, at| ids(&errors(workload, &[pod("a", "", &expiry(at))]));
+        assert_eq!(found(&asking, 0), [FindingId::CertificateUnusable], "the tunnels come of that");
+        assert_eq!(found(&asking, 1_800_000_000), [FindingId::TlsTunnel]);
+        assert_eq!(found(&workload(), 0), [FindingId::TlsTunnel], "none is asked for");
+        assert_eq!(ids(&errors(&asking, &[pod("a", "", "")])), [], "a proxy that does not say");
     }
 
     #[test]

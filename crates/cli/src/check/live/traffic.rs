@@ -111,7 +111,7 @@ fn uneven(peak_to_mean: Option<f64>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{ids, pod, with_limit};
+    use super::super::tests_support::{ids, pod, with};
     use super::*;
 
     /// Pods with these requests/s on four connections each.
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn found(limit: &str, pods: &[LivePod]) -> Vec<FindingId> {
-        ids(&traffic(&with_limit(limit), pods, peak_to_mean(pods)))
+        ids(&traffic(&with(Annotation::MaxRequests, limit), pods, peak_to_mean(pods)))
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(found("100000", &pods(&[20, 20])), [FindingId::LimitNotReached]);
         assert_eq!(found("1000", &pods(&[20, 20])), []);
         assert_eq!(found("100000", &pods(&[1, 1])), [], "probes alone");
-        let findings = traffic(&with_limit("100000"), &pods(&[20, 20]), None);
+        let findings = traffic(&with(Annotation::MaxRequests, "100000"), &pods(&[20, 20]), None);
         let said = findings.iter().find(|finding| finding.id == FindingId::LimitNotReached).unwrap();
         assert!(said.message.ends_with("at 5 requests/s per connection is reached after 5.6 h"), "{}", said.message);
         assert!(said.command.as_ref().unwrap().ends_with("evenkeel.dev/max-requests=150"));
