@@ -17,6 +17,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::page;
 use crate::recorder::Recorder;
+use crate::view::PodsOf;
 
 /// What the endpoints show.
 #[derive(Clone)]
@@ -68,8 +69,11 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
 
 /// With their pods, or without by `?pods=false`: the page lists what may be hundreds.
 async fn workloads(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
-    let Some(view) = admin.recorder.view().await else { return shutting_down() };
-    let pods = if query.as_deref() == Some("pods=false") { Pods::Hidden } else { Pods::Shown };
+    let (pods, of) = match query.as_deref() {
+        Some("pods=false") => (Pods::Hidden, PodsOf::Nobody),
+        Some(_) | None => (Pods::Shown, PodsOf::Everybody),
+    };
+    let Some(view) = admin.recorder.view(of).await else { return shutting_down() };
     admin.recorder.history(|history, now| Json(List::of(&view, pods, history, now)).into_response())
 }
 
@@ -78,7 +82,7 @@ async fn hour(State(admin): State<Admin>, Path([namespace, kind, name]): Path<[S
     let unknown =
         || (StatusCode::NOT_FOUND, "no such workload is balanced, or this replica does not lead\n").into_response();
     let Ok(workload) = Workload::new(&namespace, &kind, &name) else { return unknown() };
-    let Some(view) = admin.recorder.view().await else { return shutting_down() };
+    let Some(view) = admin.recorder.view(PodsOf::One(workload.clone())).await else { return shutting_down() };
     let hour = |history: &_, now| Hour::of(&view, &workload, history, now).map(|hour| Json(hour).into_response());
     admin.recorder.history(hour).unwrap_or_else(unknown)
 }

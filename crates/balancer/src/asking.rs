@@ -60,7 +60,7 @@ pub enum NoReport {
 
 impl NoReport {
     /// The labels of all, and of a report.
-    pub const LABELS: &[&str] = &["report", "late", "unreachable", "status", "invalid", "foreign_namespace"];
+    pub const LABELS: &[&str] = &["report", "late", "unreachable", "status", "invalid", "foreign_workload"];
 
     /// Returns the word for it in metrics.
     pub const fn label(&self) -> &'static str {

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::planning::{Asked, Balancer, Change, Round, Taken, Uid};
-use crate::view::View;
+use crate::view::{PodsOf, View};
 
 /// How often the task looks whom to ask.
 const TICK: Duration = Duration::from_millis(50);
@@ -35,7 +35,16 @@ pub struct Inputs {
     /// The keys, once they have been read.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
     /// Who wants to see the workloads.
-    pub viewers: mpsc::Receiver<oneshot::Sender<View>>,
+    pub viewers: mpsc::Receiver<Viewer>,
+}
+
+/// Somebody who wants to see the workloads.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Of which the pods are to be there, too.
+    pub pods: PodsOf,
+    /// Where the view goes to.
+    pub view: oneshot::Sender<View>,
 }
 
 /// What the task tells others.
@@ -104,9 +113,9 @@ pub async fn run(asker: Asker, clock: Clock, metrics: Arc<Metrics>, mut inputs: 
                     driver.update_gauges();
                 }
             }
-            Some(viewer) = inputs.viewers.recv() => {
+            Some(Viewer { pods, view }) = inputs.viewers.recv() => {
                 // Who has left needs no answer.
-                let _ = viewer.send(View::of(&driver.balancer, driver.leads, driver.now()));
+                let _ = view.send(View::of(&driver.balancer, &pods, driver.leads, driver.now()));
             }
         }
     }
@@ -173,9 +182,9 @@ impl Driver {
                 match self.balancer.answered(&uid, report, now) {
                     Taken::Report => self.metrics.answered("report"),
                     Taken::Gone => {}
-                    Taken::ForeignNamespace => {
-                        self.metrics.answered("foreign_namespace");
-                        debug!(%uid, workload = %foreign, "a pod speaks for another namespace, and is not heard");
+                    Taken::ForeignWorkload => {
+                        self.metrics.answered("foreign_workload");
+                        debug!(%uid, workload = %foreign, "a pod reports for a workload that is not its own, and does not count");
                     }
                 }
             }

@@ -26,7 +26,6 @@ pub const BYTES_PER_WORKLOAD: usize = POINTS * size_of::<Option<Point>>() + MOST
 #[derive(Debug, Default)]
 pub struct History {
     timelines: BTreeMap<Workload, Timeline>,
-    last: View,
 }
 
 /// The hour of a workload.
@@ -34,11 +33,13 @@ pub struct History {
 pub struct Timeline {
     ring: Ring,
     events: ScaleEvents,
+    /// What the last view said of all retired connections.
+    retired: u64,
 }
 
 impl History {
     /// Takes in what is so at the time `now`. Where this replica does not lead, all is forgotten: somebody else knows what happens.
-    pub fn record(&mut self, view: View, now: Duration) {
+    pub fn record(&mut self, view: &View, now: Duration) {
         if view.leads {
             self.timelines.retain(|workload, timeline| view.workload(workload).is_some() || timeline.is_recent(now));
             for workload in &view.workloads {
@@ -47,7 +48,6 @@ impl History {
         } else {
             self.timelines.clear();
         }
-        self.last = view;
     }
 
     fn record_workload(&mut self, view: &WorkloadView, now: Duration) {
@@ -56,12 +56,10 @@ impl History {
             if !is_room {
                 return;
             }
-            self.timelines.insert(view.workload.clone(), Timeline::starting());
+            self.timelines.insert(view.workload.clone(), Timeline::starting(view.retired));
         }
-        let retired = self.last.workload(&view.workload).map_or(0, |before| view.retired_since(before));
         if let Some(timeline) = self.timelines.get_mut(&view.workload) {
-            timeline.ring.record(Point::of(view, retired), now);
-            timeline.events.record(view, retired, now);
+            timeline.record(view, now);
         }
     }
 
@@ -77,8 +75,15 @@ impl History {
 }
 
 impl Timeline {
-    fn starting() -> Self {
-        Self { ring: Ring::starting(), events: ScaleEvents::starting() }
+    fn starting(retired: u64) -> Self {
+        Self { ring: Ring::starting(), events: ScaleEvents::starting(), retired }
+    }
+
+    fn record(&mut self, view: &WorkloadView, now: Duration) {
+        let before = std::mem::replace(&mut self.retired, view.retired);
+        let retired = view.retired.saturating_sub(before);
+        self.ring.record(Point::of(view, retired), now);
+        self.events.record(view, retired, now);
     }
 
     /// Whether anything was recorded within the hour: a workload that was away for a moment keeps its time line.

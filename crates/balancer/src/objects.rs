@@ -7,7 +7,7 @@ use kube::api::DynamicObject;
 use projection::Rule;
 use serde_json::Value;
 
-use crate::planning::{Pod, Slice};
+use crate::planning::{Controller, Pod, Slice};
 
 /// A uid has 36 characters, an address up to 45, and a name up to 253.
 const UID: Rule = Rule::Scalar(64);
@@ -29,7 +29,10 @@ static METADATA: Rule = Rule::Members(
     &Rule::Drop,
 );
 
-static OWNER: Rule = Rule::Members(&[("controller", &Rule::Scalar(8)), ("uid", &UID)], &Rule::Drop);
+static OWNER: Rule = Rule::Members(
+    &[("controller", &Rule::Scalar(8)), ("kind", &Rule::Scalar(63)), ("name", &Rule::Scalar(253))],
+    &Rule::Drop,
+);
 
 /// Of Pods, of lists of them, and of events of their watch: names, uid, addresses and readiness.
 pub(crate) static POD: Rule = Rule::Members(
@@ -107,7 +110,7 @@ pub(crate) fn pod_of(object: &DynamicObject) -> Option<Pod> {
             .owner_references()
             .iter()
             .find(|owner| owner.controller == Some(true))
-            .map(|owner| (*owner.uid).into()),
+            .map(|owner| Controller { kind: (*owner.kind).into(), name: (*owner.name).into() }),
         address: address.filter(|_| is_its_own),
         is_ready: is_its_own && { conditions }.any(|condition| is_true(condition, "Ready")),
     })
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_controller_of_a_pod_is_one_of_its_owners() {
-        let owner = |uid: &str, controller: Value| json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "name": "web", "uid": uid, "controller": controller});
+        let owner = |name: &str, controller: Value| json!({"kind": "ReplicaSet", "apiVersion": "apps/v1", "name": name, "uid": "u", "controller": controller});
         for (owners, controller) in [
             (json!([owner("a", json!(false)), owner("b", json!(true))]), Some("b")),
             (json!([owner("a", json!(null))]), None),
@@ -188,7 +191,8 @@ mod tests {
             (json!(null), None),
         ] {
             let found = pod(&json!({"ownerReferences": owners}), &json!({})).controller;
-            assert_eq!(found.as_deref(), controller, "{owners}");
+            let name = found.as_ref().map(|controller| (&*controller.kind, &*controller.name));
+            assert_eq!(name, controller.map(|name| ("ReplicaSet", name)), "{owners}");
         }
     }
 

@@ -3,6 +3,7 @@
 mod allowance;
 mod balancer;
 mod group;
+mod numbering;
 mod pace;
 mod patience;
 mod pod;
@@ -12,4 +13,4 @@ mod siblings;
 
 pub use balancer::{Asked, Balancer, Round, Taken};
 pub use group::{Group, Summary, Withheld};
-pub use pod::{Change, Pod, Slice, Uid};
+pub use pod::{Change, Controller, Pod, Slice, Uid};

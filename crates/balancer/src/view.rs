@@ -1,4 +1,4 @@
-//! What people, the page and `evenkeel status` see: every workload and its pods, as they are now.
+//! What people, the page, `evenkeel status` and the history see: every workload, and the pods of those that are asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,17 @@ use balancing::{BalanceState, Report};
 use retirement::Tolerance;
 
 use crate::planning::{Balancer, Group, Summary, Uid};
+
+/// Of which workloads a view has the pods. To list all of a large cluster is work for the one task that owns the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodsOf {
+    /// Of none.
+    Nobody,
+    /// Of this one.
+    One(balancing::Workload),
+    /// Of all.
+    Everybody,
+}
 
 /// The workloads, in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +37,9 @@ pub struct WorkloadView {
     pub workload: balancing::Workload,
     /// What the last round found.
     pub summary: Summary,
-    /// Its pods, in the order of their uids.
+    /// The connections that balancing has retired in its pods since this replica leads.
+    pub retired: u64,
+    /// Its pods, in the order of their uids; none unless they were asked for.
     pub pods: Vec<PodView>,
 }
 
@@ -55,8 +68,8 @@ pub struct PodView {
 
 impl View {
     /// Returns what the balancer knows at the time `now`.
-    pub fn of(balancer: &Balancer, leads: bool, now: Duration) -> Self {
-        let workloads = balancer.groups().filter_map(|group| WorkloadView::of(balancer, group, now)).collect();
+    pub fn of(balancer: &Balancer, pods: &PodsOf, leads: bool, now: Duration) -> Self {
+        let workloads = balancer.groups().filter_map(|group| WorkloadView::of(balancer, group, pods, now)).collect();
         let (_, unknown_pods) = balancer.count_pods();
         Self { leads, unknown_pods, workloads }
     }
@@ -69,12 +82,15 @@ impl View {
 }
 
 impl WorkloadView {
-    fn of(balancer: &Balancer, group: &Group, now: Duration) -> Option<Self> {
-        let pods = group.pods(now).filter_map(|(uid, report, is_reporting)| {
-            let name = Arc::clone(&balancer.pod(uid)?.name);
-            Some(PodView::of(uid, name, report, [group.has_settled(uid), is_reporting]))
-        });
-        Some(Self { workload: group.workload().clone(), summary: group.summary()?.clone(), pods: pods.collect() })
+    fn of(balancer: &Balancer, group: &Group, pods: &PodsOf, now: Duration) -> Option<Self> {
+        let are_shown = match pods {
+            PodsOf::Nobody => false,
+            PodsOf::One(workload) => workload == group.workload(),
+            PodsOf::Everybody => true,
+        };
+        let pods = if are_shown { PodView::all(balancer, group, now) } else { Vec::new() };
+        let (workload, summary) = (group.workload().clone(), group.summary()?.clone());
+        Some(Self { workload, summary, retired: group.retired(), pods })
     }
 
     /// Returns the load of the busiest pod divided by the mean; `None` without load.
@@ -97,19 +113,17 @@ impl WorkloadView {
     pub fn load(&self) -> f64 {
         self.summary.mean * f64::from(u32::try_from(self.summary.reporting).unwrap_or(u32::MAX))
     }
-
-    /// Returns how many connections balancing has retired since an earlier view. Pods that are new since then do not count: what they
-    /// report may be of a time before.
-    pub fn retired_since(&self, before: &Self) -> u64 {
-        let retired = |pod: &PodView| {
-            let place = before.pods.binary_search_by(|before| before.uid.cmp(&pod.uid)).ok()?;
-            Some(pod.retired.saturating_sub(before.pods.get(place)?.retired))
-        };
-        self.pods.iter().filter_map(retired).sum()
-    }
 }
 
 impl PodView {
+    fn all(balancer: &Balancer, group: &Group, now: Duration) -> Vec<Self> {
+        let pods = group.pods(now).filter_map(|(uid, report, is_reporting)| {
+            let name = Arc::clone(&balancer.pod(uid)?.name);
+            Some(Self::of(uid, name, report, [group.has_settled(uid), is_reporting]))
+        });
+        pods.collect()
+    }
+
     fn of(uid: &Uid, name: Arc<str>, report: &Report, [is_settled, is_reporting]: [bool; 2]) -> Self {
         Self {
             uid: Arc::clone(uid),

@@ -149,7 +149,7 @@ fn publish(api: &ApiServer, workloads: usize, pods: impl Iterator<Item = (usize,
 }
 
 fn pod(n: usize, uid: &str, workload: usize, address: IpAddr) -> Value {
-    let owner = format!("replicas-{workload}");
+    let owner = format!("web-{workload}-5d4f8");
     json!({
         "kind": "Pod",
         "apiVersion": "v1",

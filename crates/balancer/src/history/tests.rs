@@ -40,6 +40,7 @@ fn workload(name: &str, loads: &[f64], since_change: Duration) -> WorkloadView {
             interval: Interval::IN_A_WAVE,
             withheld: None,
         },
+        retired: 0,
         pods: pods.collect(),
     }
 }
@@ -63,8 +64,8 @@ fn a_point_is_the_last_of_five_seconds_and_counts_all_retired() {
     for second in 0..10u32 {
         let mut web = web(&[f64::from(second), 0.0], seconds(60));
         retired += 2;
-        web.pods[0].retired = retired;
-        history.record(view(vec![web]), START + seconds(second.into()));
+        web.retired = retired;
+        history.record(&view(vec![web]), START + seconds(second.into()));
     }
     let points: Vec<Point> = timeline(&history).points(START + seconds(9)).map(Option::unwrap).collect();
     assert_eq!(points.iter().map(|point| point.load).collect::<Vec<_>>(), [4.0, 9.0]);
@@ -77,7 +78,7 @@ fn a_point_is_the_last_of_five_seconds_and_counts_all_retired() {
 fn an_hour_is_kept_and_no_more() {
     let mut history = History::default();
     for second in (0..7200u32).step_by(5) {
-        history.record(view(vec![web(&[f64::from(second)], seconds(60))]), START + seconds(second.into()));
+        history.record(&view(vec![web(&[f64::from(second)], seconds(60))]), START + seconds(second.into()));
     }
     let now = START + seconds(7195);
     let points: Vec<_> = timeline(&history).points(now).collect();
@@ -94,8 +95,8 @@ fn an_hour_is_kept_and_no_more() {
 #[test]
 fn what_nobody_looked_at_stays_empty() {
     let mut history = History::default();
-    history.record(view(vec![web(&[1.0], seconds(60))]), START);
-    history.record(view(vec![web(&[2.0], seconds(60))]), START + seconds(20));
+    history.record(&view(vec![web(&[1.0], seconds(60))]), START);
+    history.record(&view(vec![web(&[2.0], seconds(60))]), START + seconds(20));
     let loads: Vec<_> =
         timeline(&history).points(START + seconds(20)).map(|point| point.map(|point| point.load)).collect();
     assert_eq!(loads, [Some(1.0), None, None, None, Some(2.0)]);
@@ -104,29 +105,29 @@ fn what_nobody_looked_at_stays_empty() {
 #[test]
 fn a_scale_out_is_an_event_until_load_is_level() {
     let mut history = History::default();
-    history.record(view(vec![web(&[10.0, 10.0], seconds(300))]), START);
+    history.record(&view(vec![web(&[10.0, 10.0], seconds(300))]), START);
     assert_eq!(timeline(&history).last_event(), None, "what is there at the start is no event");
     let later = |second| START + seconds(second);
-    history.record(view(vec![web(&[10.0, 10.0, 0.0], seconds(0))]), later(1));
+    history.record(&view(vec![web(&[10.0, 10.0, 0.0], seconds(0))]), later(1));
     // A second pod settles two seconds later.
-    history.record(view(vec![web(&[10.0, 10.0, 0.0, 0.0], seconds(0))]), later(3));
+    history.record(&view(vec![web(&[10.0, 10.0, 0.0, 0.0], seconds(0))]), later(3));
     let mut moving = web(&[8.0, 7.0, 3.0, 2.0], seconds(5));
-    moving.pods[0].retired = 4;
-    history.record(view(vec![moving.clone()]), later(8));
+    moving.retired = 4;
+    history.record(&view(vec![moving.clone()]), later(8));
     let event = timeline(&history).last_event().unwrap().clone();
     assert_eq!((event.before, event.after, event.retired, event.levelled), (2, 4, 4, None));
     assert_eq!((event.at, event.until, event.peak_to_mean), (later(1), later(3), Some(2.0)));
 
     let mut level = web(&[5.5, 5.0, 5.0, 4.5], seconds(9));
-    level.pods[0].retired = 6;
-    history.record(view(vec![level]), later(12));
+    level.retired = 6;
+    history.record(&view(vec![level]), later(12));
     let event = timeline(&history).last_event().unwrap();
     assert_eq!(event.levelled, Some(Levelled { after: seconds(9), peak_to_mean: 1.1 }));
     assert_eq!(event.retired, 6);
-    history.record(view(vec![web(&[30.0, 5.0, 5.0, 4.5], seconds(59))]), later(62));
+    history.record(&view(vec![web(&[30.0, 5.0, 5.0, 4.5], seconds(59))]), later(62));
     assert_eq!(timeline(&history).last_event().unwrap().levelled.unwrap().after, seconds(9), "it stays levelled");
 
-    history.record(view(vec![web(&[10.0, 10.0], seconds(0))]), later(120));
+    history.record(&view(vec![web(&[10.0, 10.0], seconds(0))]), later(120));
     let events: Vec<_> = timeline(&history).events(later(120)).map(|event| (event.before, event.after)).collect();
     assert_eq!(events, [(2, 4), (4, 2)]);
     assert_eq!(timeline(&history).events(later(3700)).count(), 1);
@@ -137,16 +138,16 @@ fn the_first_pods_are_no_event() {
     let mut history = History::default();
     let mut none = web(&[10.0], seconds(0));
     none.summary.settled = 0;
-    history.record(view(vec![none]), START);
-    history.record(view(vec![web(&[10.0, 10.0], seconds(0))]), START + seconds(1));
+    history.record(&view(vec![none]), START);
+    history.record(&view(vec![web(&[10.0, 10.0], seconds(0))]), START + seconds(1));
     assert_eq!(timeline(&history).last_event(), None);
 }
 
 #[test]
 fn pods_that_are_replaced_are_an_event() {
     let mut history = History::default();
-    history.record(view(vec![web(&[10.0, 10.0], seconds(300))]), START);
-    history.record(view(vec![web(&[20.0, 0.0], seconds(1))]), START + seconds(1));
+    history.record(&view(vec![web(&[10.0, 10.0], seconds(300))]), START);
+    history.record(&view(vec![web(&[20.0, 0.0], seconds(1))]), START + seconds(1));
     let event = timeline(&history).last_event().unwrap();
     assert_eq!((event.before, event.after, event.peak_to_mean), (2, 2, Some(2.0)));
 }
@@ -154,8 +155,8 @@ fn pods_that_are_replaced_are_an_event() {
 #[test]
 fn without_load_nothing_is_level_or_uneven() {
     let mut history = History::default();
-    history.record(view(vec![web(&[0.0], seconds(300))]), START);
-    history.record(view(vec![web(&[0.0, 0.0], seconds(0))]), START + seconds(1));
+    history.record(&view(vec![web(&[0.0], seconds(300))]), START);
+    history.record(&view(vec![web(&[0.0, 0.0], seconds(0))]), START + seconds(1));
     let event = timeline(&history).last_event().unwrap();
     assert_eq!((event.levelled, event.peak_to_mean), (None, None));
 }
@@ -166,7 +167,7 @@ fn events_are_bounded() {
     for change in 0..200u64 {
         let loads = [1.0, 1.0];
         let loads = if change % 2 == 0 { &loads[..1] } else { &loads[..] };
-        history.record(view(vec![web(loads, seconds(0))]), START + seconds(change * 31));
+        history.record(&view(vec![web(loads, seconds(0))]), START + seconds(change * 31));
     }
     assert_eq!(timeline(&history).events.len(), MOST_EVENTS);
     assert!(timeline(&history).events.capacity() <= MOST_EVENTS);
@@ -177,25 +178,25 @@ fn only_so_many_workloads_are_remembered() {
     let mut history = History::default();
     let names: Vec<String> = (0..MOST_WORKLOADS + 10).map(|place| format!("shop/Deployment/web-{place:05}")).collect();
     let all: Vec<WorkloadView> = names.iter().map(|name| workload(name, &[1.0], seconds(60))).collect();
-    history.record(view(all.clone()), START);
-    history.record(view(all), START + seconds(1));
+    history.record(&view(all.clone()), START);
+    history.record(&view(all), START + seconds(1));
     assert_eq!(history.bytes(), MOST_WORKLOADS * BYTES_PER_WORKLOAD);
     assert!(history.bytes() < 24_000_000, "{}", history.bytes());
     // They make room an hour after they are gone.
-    history.record(view(Vec::new()), START + seconds(1800));
+    history.record(&view(Vec::new()), START + seconds(1800));
     assert_eq!(history.timelines.len(), MOST_WORKLOADS);
-    history.record(view(Vec::new()), START + seconds(3700));
+    history.record(&view(Vec::new()), START + seconds(3700));
     assert_eq!(history.timelines.len(), 0);
 }
 
 #[test]
 fn who_does_not_lead_knows_nothing() {
     let mut history = History::default();
-    history.record(view(vec![web(&[1.0], seconds(60))]), START);
-    history.record(View::default(), START + seconds(1));
+    history.record(&view(vec![web(&[1.0], seconds(60))]), START);
+    history.record(&View::default(), START + seconds(1));
     assert_eq!(history.bytes(), 0);
     let mut after = web(&[1.0], seconds(60));
-    after.pods[0].retired = 1000;
-    history.record(view(vec![after]), START + seconds(2));
+    after.retired = 1000;
+    history.record(&view(vec![after]), START + seconds(2));
     assert_eq!(timeline(&history).points(START + seconds(2)).last().unwrap().unwrap().retired, 0);
 }

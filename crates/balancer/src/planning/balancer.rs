@@ -13,7 +13,7 @@ use super::patience::Patience;
 use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
 use super::schedule::Schedule;
-use super::siblings::{Controller, Siblings};
+use super::siblings::{FamilyName, Siblings};
 
 /// How often a pod is asked to which workload it belongs, while it does not say.
 const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ struct Begun {
 /// What is remembered of a pod.
 #[derive(Debug, Default)]
 struct Known {
-    controller: Option<Controller>,
+    family: Option<FamilyName>,
     workload: Option<Workload>,
     /// What a sibling has reported: until this one does, it is missing there.
     is_expected_by: Option<Workload>,
@@ -98,8 +98,8 @@ pub struct Asked {
 pub enum Taken {
     /// It is a report of the pod's workload.
     Report,
-    /// It is about a workload of another namespace than the pod's.
-    ForeignNamespace,
+    /// It is about a workload of another namespace, or of another controller, than the pod's.
+    ForeignWorkload,
     /// The pod is gone.
     Gone,
 }
@@ -235,14 +235,15 @@ impl Balancer {
     /// Takes an answer in.
     pub fn answered(&mut self, uid: &Uid, report: Report, now: Duration) -> Taken {
         let (Some(pod), Some(known)) = (self.roster.pod(uid), self.pods.get_mut(uid)) else { return Taken::Gone };
-        if report.workload.namespace() != &*pod.namespace {
+        let is_of_controller = pod.controller.as_ref().is_none_or(|controller| controller.is_of(&report.workload));
+        if report.workload.namespace() != &*pod.namespace || !is_of_controller {
             self.failed(uid, now);
-            return Taken::ForeignNamespace;
+            return Taken::ForeignWorkload;
         }
         known.is_asked = false;
         known.patience = Patience::default();
         let before = known.workload.replace(report.workload.clone()).or(known.is_expected_by.take());
-        let controller = known.controller.clone();
+        let family = known.family.clone();
         if let Some(before) = before.filter(|before| *before != report.workload) {
             self.leave(&before, uid);
         }
@@ -258,8 +259,8 @@ impl Balancer {
         if is_first || settles.is_some() {
             self.arrange(&workload);
         }
-        if let Some(controller) = controller {
-            for sibling in self.siblings.report(&controller, uid, &workload) {
+        if let Some(family) = family {
+            for sibling in self.siblings.report(&family, uid, &workload) {
                 self.expect(&sibling, &workload);
             }
         }
@@ -294,8 +295,9 @@ impl Balancer {
 
     /// Returns how many pods are labelled, and how many of them have not said to which workload they belong.
     pub fn count_pods(&self) -> (usize, usize) {
-        let unknown = self.pods.values().filter(|known| known.workload.is_none()).count();
-        (self.pods.len(), unknown)
+        // Who has said so is a member of that workload, and of no other.
+        let known: usize = self.groups.values().map(|group| group.members().len()).sum();
+        (self.pods.len(), self.pods.len() - known)
     }
 
     /// Returns whether every pod that reports knows the key: only then can it sign.
@@ -311,8 +313,8 @@ impl Balancer {
         };
         // Until it is ready, its proxy may not have started.
         let is_worth_asking = pod.is_ready && pod.address.is_some();
-        let known = self.pods.entry(uid.clone()).or_insert_with(|| Known::under(Controller::of(pod)));
-        let controller = known.controller.clone();
+        let known = self.pods.entry(uid.clone()).or_insert_with(|| Known::in_family(FamilyName::of(pod)));
+        let family = known.family.clone();
         match &known.workload {
             Some(workload) => {
                 let at = self.roster.settles_at(uid).filter(|at| *at > now).unwrap_or(now);
@@ -329,7 +331,7 @@ impl Balancer {
                 }
             }
         }
-        let workload = controller.and_then(|controller| self.siblings.add(controller, uid.clone()));
+        let workload = family.and_then(|family| self.siblings.add(family, uid.clone()));
         if let Some(workload) = workload {
             self.expect(uid, &workload);
         }
@@ -348,9 +350,9 @@ impl Balancer {
 
     fn forget(&mut self, uid: &Uid, now: Duration) {
         self.unknown.remove(uid);
-        let Some(Known { controller, workload, is_expected_by, .. }) = self.pods.remove(uid) else { return };
-        if let Some(controller) = controller {
-            self.siblings.remove(&controller, uid);
+        let Some(Known { family, workload, is_expected_by, .. }) = self.pods.remove(uid) else { return };
+        if let Some(family) = family {
+            self.siblings.remove(&family, uid);
         }
         if let Some(workload) = workload.or(is_expected_by) {
             self.leave(&workload, uid);
@@ -374,8 +376,8 @@ impl Balancer {
 }
 
 impl Known {
-    fn under(controller: Option<Controller>) -> Self {
-        Self { controller, ..Self::default() }
+    fn in_family(family: Option<FamilyName>) -> Self {
+        Self { family, ..Self::default() }
     }
 }
 

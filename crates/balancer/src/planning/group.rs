@@ -6,6 +6,7 @@ use std::time::Duration;
 use balancing::{Interval, Report, Sequence, Workload, WorkloadInstruction};
 use retirement::Tolerance;
 
+use super::numbering::last_taken;
 use super::pace::{Activity, interval};
 use super::pod::Uid;
 use super::roster::Roster;
@@ -20,6 +21,8 @@ const ASKED_BEFORE: Duration = Duration::from_secs(1);
 const HASTENED_ROUNDS_APART: Duration = Duration::from_secs(1);
 /// After the first report of a workload the others of its pods are waited for, as after a change of leader.
 const FIRST_REPORTS: Duration = Duration::from_secs(2);
+/// More connections than a pod retires between two reports. A pod reports what it wants, and the sum of many must not overflow.
+const MOST_RETIRED: u64 = u32::MAX as u64;
 /// Below this sum of remembered requests a workload has no load: the last one was minutes ago.
 const LEAST_REQUESTS: f64 = 1.0;
 
@@ -85,7 +88,10 @@ pub struct Group {
     /// How many of those that are expected have settled.
     silent: usize,
     changed_at: Duration,
+    /// That of the last instruction.
     last_sequence: Option<Sequence>,
+    /// See [`Group::retired`].
+    retired: u64,
     interval: Interval,
     /// Whether the last round has asked, and the next one tells.
     has_asked: bool,
@@ -136,6 +142,7 @@ impl Group {
             silent: 0,
             changed_at: Duration::ZERO,
             last_sequence: None,
+            retired: 0,
             interval: Interval::AT_REST,
             has_asked: false,
             asked_at: now,
@@ -152,7 +159,7 @@ impl Group {
     }
 
     /// Returns its pods.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Uid> {
+    pub(super) fn members(&self) -> impl ExactSizeIterator<Item = &Uid> {
         self.members.keys()
     }
 
@@ -164,6 +171,12 @@ impl Group {
     /// Returns the reports of its pods that have come, old ones too.
     pub fn reports(&self) -> impl Iterator<Item = (&Uid, &Report)> {
         self.members.iter().map(|(uid, reported)| (uid, &reported.report))
+    }
+
+    /// Returns how many connections balancing has retired in all pods since this replica leads. What a pod says in its first report may
+    /// be of a time before, and does not count.
+    pub fn retired(&self) -> u64 {
+        self.retired
     }
 
     /// Returns its pods in the order of their uids: what each has reported last, and whether that counts at the time `now`.
@@ -179,10 +192,13 @@ impl Group {
 
     /// Takes in what a pod reports.
     pub(super) fn report(&mut self, uid: Uid, report: Report, now: Duration) {
-        self.last_sequence = self.last_sequence.max(report.sequence);
         let until = now + self.interval.validity().min(self.interval.get() + LATE_ANSWERS).max(REPORT_COUNTS);
         self.expected.remove(&uid);
-        self.members.insert(uid, Reported { report, until });
+        let retired = report.retired;
+        if let Some(before) = self.members.insert(uid, Reported { report, until }) {
+            let more = retired.saturating_sub(before.report.retired).min(MOST_RETIRED);
+            self.retired = self.retired.saturating_add(more);
+        }
     }
 
     /// Takes in a pod that has not reported yet, but of which a sibling has: until it does, it is missing.
@@ -327,7 +343,8 @@ impl Group {
     }
 
     fn instruct(&mut self, summary: &Summary, since_epoch: Duration) -> Option<WorkloadInstruction> {
-        let sequence = Sequence::next(since_epoch, self.last_sequence)?;
+        let reported = last_taken(self.members.values().map(|reported| reported.report.sequence), since_epoch);
+        let sequence = Sequence::next(since_epoch, self.last_sequence.max(reported))?;
         let rates = [summary.mean, summary.connection_rate];
         let (since_change, interval) = (summary.since_change, summary.interval);
         let instruction =

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use balancing::Workload;
+
 /// The uid of a Pod.
 pub type Uid = Arc<str>;
 
@@ -15,13 +17,37 @@ pub struct Pod {
     pub namespace: Arc<str>,
     /// Its name, for logs and people.
     pub name: Arc<str>,
-    /// The uid of its controller, such as a ReplicaSet, if it has one.
-    pub controller: Option<Uid>,
+    /// Its controller, such as a ReplicaSet, if it has one.
+    pub controller: Option<Controller>,
     /// Its own address from its status, which the kubelet writes. `None` while it has none, shares that of its node, has ended or
     /// is being deleted: then nobody connects to it.
     pub address: Option<IpAddr>,
     /// Whether its condition `Ready` is true.
     pub is_ready: bool,
+}
+
+/// The controller of a Pod, as its owner references name it. Whoever may create Pods can name any; a container of the Pod cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Controller {
+    /// Its kind, such as ReplicaSet.
+    pub kind: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// The workloads whose Pods are those of a ReplicaSet: its name is theirs, a hyphen, and a hash of letters and digits.
+const THROUGH_REPLICA_SETS: [&str; 2] = ["Deployment", "Rollout"];
+
+impl Controller {
+    /// Returns whether its Pods are those of this workload of its namespace.
+    pub fn is_of(&self, workload: &Workload) -> bool {
+        if *self.kind == *workload.kind() {
+            return *self.name == *workload.name();
+        }
+        let hash = self.name.strip_prefix(workload.name()).and_then(|rest| rest.strip_prefix('-'));
+        let is_hash = |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        &*self.kind == "ReplicaSet" && THROUGH_REPLICA_SETS.contains(&workload.kind()) && hash.is_some_and(is_hash)
+    }
 }
 
 /// An EndpointSlice, as the API server has it. A tenant can write one: it says nothing of addresses.
@@ -55,4 +81,34 @@ pub enum Change {
     },
     /// All of the kind EndpointSlice have been listed.
     Slices(Vec<Slice>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_pods_a_controller_has() {
+        for (kind, name, workload, is_of) in [
+            ("ReplicaSet", "web-5d4f8c7b9", "Deployment/web", true),
+            ("ReplicaSet", "web-5d4f8c7b9", "Rollout/web", true),
+            ("ReplicaSet", "web.v1-5d4f8c7b9", "Deployment/web.v1", true),
+            ("ReplicaSet", "web-api-5d4f8c7b9", "Deployment/web", false),
+            ("ReplicaSet", "web-api-5d4f8c7b9", "Deployment/web-api", true),
+            ("ReplicaSet", "web-5d4f8c7b9", "StatefulSet/web", false),
+            ("ReplicaSet", "web-5d4f8c7b9", "ReplicaSet/web-5d4f8c7b9", true),
+            ("ReplicaSet", "web", "Deployment/web", false),
+            ("ReplicaSet", "web-", "Deployment/web", false),
+            ("ReplicaSet", "other-5d4f8c7b9", "Deployment/web", false),
+            ("StatefulSet", "web", "StatefulSet/web", true),
+            ("StatefulSet", "web-1", "StatefulSet/web", false),
+            ("StatefulSet", "web", "Deployment/web", false),
+            ("Job", "web-28", "Job/web-28", true),
+            ("Job", "web-28", "Deployment/web", false),
+        ] {
+            let controller = Controller { kind: kind.into(), name: name.into() };
+            let workload = format!("shop/{workload}").parse().unwrap();
+            assert_eq!(controller.is_of(&workload), is_of, "{controller:?} {workload}");
+        }
+    }
 }

@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use balancing::Workload;
 
-use super::pod::{Pod, Uid};
+use super::pod::{Controller, Pod, Uid};
 
-/// The controller of a pod. A tenant can name any uid: only pods of one namespace are siblings.
+/// The name of a family: a controller in its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Controller {
+pub(super) struct FamilyName {
     namespace: Arc<str>,
-    uid: Uid,
+    controller: Controller,
 }
 
-impl Controller {
-    /// Returns the controller of a pod, if it has one.
+impl FamilyName {
+    /// Returns that of a pod, if it has a controller.
     pub(super) fn of(pod: &Pod) -> Option<Self> {
-        Some(Self { namespace: Arc::clone(&pod.namespace), uid: Arc::clone(pod.controller.as_ref()?) })
+        Some(Self { namespace: Arc::clone(&pod.namespace), controller: pod.controller.clone()? })
     }
 }
 
 /// The pods by their controllers.
 #[derive(Debug, Default)]
-pub(super) struct Siblings(HashMap<Controller, Family>);
+pub(super) struct Siblings(HashMap<FamilyName, Family>);
 
 #[derive(Debug, Default)]
 struct Family {
@@ -33,26 +33,26 @@ struct Family {
 
 impl Siblings {
     /// Adds a pod. Returns the workload that a sibling has reported.
-    pub(super) fn add(&mut self, controller: Controller, pod: Uid) -> Option<Workload> {
-        let family = self.0.entry(controller).or_default();
+    pub(super) fn add(&mut self, family: FamilyName, pod: Uid) -> Option<Workload> {
+        let family = self.0.entry(family).or_default();
         family.pods.insert(pod);
         family.workload.clone()
     }
 
     /// Takes in that a pod has reported its workload. Returns its siblings if it is the first of them to do so.
-    pub(super) fn report(&mut self, controller: &Controller, pod: &Uid, workload: &Workload) -> Vec<Uid> {
-        let family = self.0.get_mut(controller).filter(|family| family.workload.is_none());
+    pub(super) fn report(&mut self, family: &FamilyName, pod: &Uid, workload: &Workload) -> Vec<Uid> {
+        let family = self.0.get_mut(family).filter(|family| family.workload.is_none());
         let Some(family) = family else { return Vec::new() };
         family.workload = Some(workload.clone());
         family.pods.iter().filter(|uid| *uid != pod).cloned().collect()
     }
 
     /// Removes a pod.
-    pub(super) fn remove(&mut self, controller: &Controller, pod: &Uid) {
-        if let Some(family) = self.0.get_mut(controller) {
+    pub(super) fn remove(&mut self, name: &FamilyName, pod: &Uid) {
+        if let Some(family) = self.0.get_mut(name) {
             family.pods.remove(pod);
             if family.pods.is_empty() {
-                self.0.remove(controller);
+                self.0.remove(name);
             }
         }
     }

@@ -6,8 +6,10 @@ use balancing::{BalanceState, Quantity, Recent, Sequence};
 use proptest::prelude::*;
 
 use super::super::group::Withheld;
-use super::super::pod::{Pod, Slice};
+use super::super::pod::{Controller, Pod, Slice};
 use super::*;
+use crate::history::History;
+use crate::view::{PodsOf, View};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A wall clock of the year 2026.
@@ -28,6 +30,8 @@ struct FakePod {
     workload: &'static str,
     is_silent: bool,
     sequence: Option<Sequence>,
+    /// What it reports in place of its own number.
+    false_sequence: Option<Sequence>,
 }
 
 /// An instruction that was sent, and to whom.
@@ -56,7 +60,8 @@ impl World {
 
     /// A pod becomes ready.
     fn add(&mut self, uid: &str, load: f64) {
-        let pod = FakePod { load, workload: "shop/Deployment/web", is_silent: false, sequence: None };
+        let pod =
+            FakePod { load, workload: "shop/Deployment/web", is_silent: false, sequence: None, false_sequence: None };
         self.pods.insert(uid.into(), pod);
         self.balancer.observe(Change::Pod(pod_of(uid)), self.now);
         self.publish();
@@ -131,7 +136,7 @@ fn report(pod: &FakePod) -> Report {
     let seconds = Quantity::new(300.0).unwrap();
     report.recent = Recent { requests: Quantity::new(pod.load * 30.0).unwrap(), seconds };
     report.state = BalanceState::InForce;
-    report.sequence = pod.sequence;
+    report.sequence = pod.false_sequence.or(pod.sequence);
     report
 }
 
@@ -251,17 +256,18 @@ fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
     let mut add = |uid: &str, controller: &str, is_silent| {
         world.add(uid, 10.0);
         world.pod(uid).is_silent = is_silent;
-        let pod = Pod { controller: Some(controller.into()), ..pod_of(uid) };
+        let controller = Controller { kind: "ReplicaSet".into(), name: controller.into() };
+        let pod = Pod { controller: Some(controller), ..pod_of(uid) };
         world.balancer.observe(Change::PodGone(uid.into()), world.now);
         world.balancer.observe(Change::Pod(pod), world.now);
     };
     for uid in ["1", "2", "3", "4"] {
-        add(uid, "replicas", false);
+        add(uid, "web-5d4f8", false);
     }
     for uid in ["a", "b"] {
-        add(uid, "replicas", true);
+        add(uid, "web-5d4f8", true);
     }
-    add("c", "others", true);
+    add("c", "other-5d4f8", true);
     let sent = world.run(20 * SECOND);
     assert!(!sent.is_empty(), "a third is not more than a third");
     assert!(sent.iter().all(|sent| sent.to.len() == 4), "only who has reported is told");
@@ -280,7 +286,8 @@ fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
 fn a_pod_of_another_namespace_is_no_sibling() {
     let mut world = World::new();
     for (uid, namespace) in [("1", "shop"), ("2", "shop"), ("x", "evil"), ("y", "evil"), ("z", "evil")] {
-        let pod = Pod { controller: Some("replicas".into()), namespace: namespace.into(), ..pod_of(uid) };
+        let controller = Controller { kind: "ReplicaSet".into(), name: "web-5d4f8".into() };
+        let pod = Pod { controller: Some(controller), namespace: namespace.into(), ..pod_of(uid) };
         world.add(uid, 10.0);
         world.pod(uid).is_silent = namespace == "evil";
         world.balancer.observe(Change::PodGone(uid.into()), world.now);
@@ -317,6 +324,20 @@ fn a_pod_does_not_speak_for_another_namespace() {
 }
 
 #[test]
+fn a_pod_does_not_speak_for_another_workload_than_that_of_its_controller() {
+    let mut world = World::with(&[10.0, 10.0, 1000.0]);
+    let controller = Controller { kind: "ReplicaSet".into(), name: "api-5d4f8".into() };
+    world.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), world.now);
+    // Known pods keep what is known of their controller; this one is new.
+    world.balancer.restart(world.now);
+    let sent = world.run(20 * SECOND);
+    assert!(sent.iter().all(|sent| sent.to.len() == 2) && means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
+    world.pod("2").workload = "shop/Deployment/api";
+    world.run(20 * SECOND);
+    assert_eq!(world.balancer.summaries().count(), 2);
+}
+
+#[test]
 fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
     let mut world = World::with(&[10.0, 10.0]);
     world.run(10 * SECOND);
@@ -328,6 +349,39 @@ fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
     world.skew = -7200;
     world.balancer.restart(world.now);
     assert!(!world.run(10 * SECOND).is_empty());
+}
+
+/// The highest number ends all instructions, and the one below it all but one.
+#[test]
+fn a_false_number_of_one_pod_stops_nobody() {
+    for (honest, number) in [(1, Sequence::MAX.get()), (1, Sequence::MAX.get() - 1), (2, Sequence::MAX.get() - 1)] {
+        let mut world = World::with(&vec![10.0; honest]);
+        world.add("liar", 10.0);
+        world.pod("liar").false_sequence = Some(Sequence::new(number).unwrap());
+        assert!(!world.run(10 * SECOND).is_empty());
+        world.balancer.restart(world.now);
+        let sent = world.run(10 * SECOND);
+        assert!(sent.len() > 5, "{sent:?}");
+        let clock = u64::try_from((EPOCH + world.now).as_millis()).unwrap();
+        let told = sent.last().unwrap().instruction.sequence().get();
+        assert!(told <= clock, "who takes {told} takes none of a later leader's");
+    }
+}
+
+/// What pods report as retired is counted, and no sum of it ends the program, which is that of all workloads.
+#[test]
+fn no_count_of_a_pod_is_too_large() {
+    let mut world = World::with(&[10.0, 10.0, 10.0]);
+    world.run(10 * SECOND);
+    let mut history = History::default();
+    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
+    for uid in ["0", "1"] {
+        let mut report = report(world.pod(uid));
+        (report.retired, report.requests, report.connections, report.marked) = (u64::MAX, u64::MAX, u32::MAX, u32::MAX);
+        assert_eq!(world.balancer.answered(&uid.into(), report, world.now), Taken::Report);
+    }
+    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
+    assert!(history.timeline(&"shop/Deployment/web".parse().unwrap()).is_some());
 }
 
 #[test]
@@ -427,7 +481,13 @@ fn what_can_wait_is_asked_within_a_budget() {
     let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
     let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
     for pod in &pods[..20_000] {
-        let state = FakePod { load: 0.0, workload: "shop/Deployment/big", is_silent: false, sequence: None };
+        let state = FakePod {
+            load: 0.0,
+            workload: "shop/Deployment/big",
+            is_silent: false,
+            sequence: None,
+            false_sequence: None,
+        };
         world.pods.insert(Arc::clone(&pod.uid), state);
     }
     world.balancer.observe(Change::Pods(pods), world.now);
