@@ -41,7 +41,8 @@ enum Step {
 }
 
 /// What a candidate has seen of the Lease. It compares no clock with that of another machine: a holder is silent once the Lease has not
-/// changed for a while by the candidate's own clock.
+/// changed for a while by the candidate's own clock. Times in which the Lease could not be read do not count: the holder could not renew
+/// it either, and goes on.
 ///
 /// ```text
 /// Wait ── unchanged for 3 s, or given up ──▶ Take ── written ──▶ Renew ── another holds it ──▶ Wait
@@ -70,6 +71,11 @@ impl Candidate {
         } else {
             Step::Wait
         }
+    }
+
+    /// Takes in that the Lease cannot be read.
+    fn lose_sight(&mut self) {
+        self.version.clear();
     }
 }
 
@@ -146,7 +152,8 @@ impl Election {
             warn!(lease = self.name, error, "the Lease cannot be read or written");
         }
         self.metrics.lease(false, 0.0);
-        led && self.start.elapsed().saturating_sub(self.reached_at) < GOES_ON_FOR
+        self.candidate.lose_sight();
+        led && goes_on(self.start.elapsed().saturating_sub(self.reached_at))
     }
 
     /// Gives the Lease up, so that another replica leads within a second.
@@ -219,6 +226,11 @@ impl Election {
     }
 }
 
+/// Returns whether a leader goes on that has not reached the API server for so long.
+fn goes_on(unreached_for: Duration) -> bool {
+    unreached_for < GOES_ON_FOR
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +255,26 @@ mod tests {
         assert_eq!(candidate.step("other", "1", start + 3 * SECOND), Step::Take);
         assert_eq!(candidate.step("other", "2", start + 4 * SECOND), Step::Wait, "another was faster");
         assert_eq!(candidate.step("me", "3", start + 5 * SECOND), Step::Renew);
+    }
+
+    #[test]
+    fn after_an_outage_its_holder_has_as_long_as_before() {
+        let mut candidate = Candidate::new("me".to_owned());
+        assert_eq!(candidate.step("other", "1", SECOND), Step::Wait);
+        candidate.lose_sight();
+        let back = 61 * SECOND;
+        assert_eq!(candidate.step("other", "1", back), Step::Wait);
+        assert_eq!(candidate.step("other", "2", back + SECOND), Step::Wait, "it goes on");
+        candidate.lose_sight();
+        assert_eq!(candidate.step("other", "2", 2 * back), Step::Wait);
+        assert_eq!(candidate.step("other", "2", 2 * back + 3 * SECOND), Step::Take, "it has died meanwhile");
+    }
+
+    #[test]
+    fn without_the_api_server_a_leader_goes_on_for_two_minutes() {
+        for (seconds, expected) in [(0, true), (60, true), (119, true), (120, false)] {
+            assert_eq!(goes_on(seconds * SECOND), expected, "{seconds} s");
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
+use kube::runtime::utils::{Backoff, ResetTimerBackoff};
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
@@ -38,10 +40,45 @@ pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(),
     let kind = resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
     let slices = Api::<DynamicObject>::all_with(slices, &kind);
     let all = Config::default().page_size(SLICES_IN_A_PAGE);
-    let (pods, slices) = (watcher(pods, labelled).default_backoff(), watcher(slices, all).default_backoff());
+    let (pods, slices) = (watcher(pods, labelled).backoff(retries()), watcher(slices, all).backoff(retries()));
     let of_pods = follow::<Pod>("pods", pods, changes.clone(), Arc::clone(&metrics));
     tokio::join!(of_pods, follow::<Slice>("endpointslices", slices, changes, metrics));
     Ok(())
+}
+
+/// Between two tries of a watch that fails: 0.8, 1.6, 3.2, and then 5 s.
+///
+/// A scale event of the time in which the API server was away is met so long after it is back. The 30 s of other clients spare a server
+/// that thousands of them watch; here are two replicas with two watches each.
+#[derive(Debug)]
+struct Retries {
+    next: Duration,
+}
+
+impl Retries {
+    const FIRST: Duration = Duration::from_millis(800);
+    const LONGEST: Duration = Duration::from_secs(5);
+}
+
+impl Iterator for Retries {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next;
+        self.next = pause.saturating_mul(2).min(Self::LONGEST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Retries {
+    fn reset(&mut self) {
+        self.next = Self::FIRST;
+    }
+}
+
+/// A try that begins counts as a success before it fails: pauses begin anew only after a minute without one.
+fn retries() -> ResetTimerBackoff<Retries> {
+    ResetTimerBackoff::new(Retries { next: Retries::FIRST }, Duration::from_mins(1))
 }
 
 /// What is watched.
@@ -125,4 +162,18 @@ async fn follow<W: Watched>(
 
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_is_tried_again_within_five_seconds() {
+        let mut retries = retries();
+        let pauses: Vec<u128> = retries.by_ref().take(6).map(|pause| pause.as_millis()).collect();
+        assert_eq!(pauses, [800, 1600, 3200, 5000, 5000, 5000]);
+        tokio::time::advance(Duration::from_mins(2)).await;
+        assert_eq!(retries.next(), Some(Retries::FIRST), "what fails for the first time in minutes is tried at once");
+    }
 }
