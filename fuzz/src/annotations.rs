@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use settings::{Layer, WorkloadSettings};
+use settings::{Layer, SharedSettings, WorkloadSettings};
 
 /// No panic; a refusal names at least one fault, each in one line; what was accepted means the same when it is written out
 /// again.
@@ -46,21 +46,16 @@ fn written_out(settings: &WorkloadSettings) -> BTreeMap<String, String> {
     let sidecar = &settings.sidecar;
     let mut entries = vec![
         ("balance", settings.balance.to_string()),
-        ("jitter", settings.jitter.to_string()),
-        ("max-age", settings.max_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
-        ("max-tunnel-age", settings.max_tunnel_age.map_or_else(|| "off".to_owned(), |age| age.to_string())),
         ("drain-timeout", settings.drain_timeout.to_string()),
         ("hold-app", settings.hold_app.to_string()),
-        ("forwarded-for", settings.forwarded_for.to_string()),
-        ("proxy-protocol", settings.proxy_protocol.to_string()),
         ("proxy-image", sidecar.image.to_string()),
         ("proxy-cpu-request", sidecar.cpu_request.to_string()),
         ("proxy-memory-request", sidecar.memory_request.to_string()),
         ("proxy-cpu-limit", sidecar.cpu_limit.map_or_else(|| "off".to_owned(), |limit| limit.to_string())),
         ("proxy-memory-limit", sidecar.memory_limit.to_string()),
-        ("proxy-threads", sidecar.threads.to_string()),
-        ("proxy-log-level", sidecar.log_level.to_string()),
     ];
+    let shared = SharedSettings::KEYS.iter().zip(settings.shared.texts());
+    entries.extend(shared.map(|((annotation, _), text)| (annotation.name(), text)));
     entries.extend(settings.max_requests.map(|limit| ("max-requests", limit.to_string())));
     entries.extend(settings.ports.as_deref().map(|ports| ("ports", join(ports))));
     entries.extend(settings.interception.map(|interception| ("interception", interception.to_string())));

@@ -5,10 +5,11 @@ mod workload;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use settings::{Annotation, OptionSpec as _, ProxyOption};
+use settings::{Annotation, OptionSpec as _, ProxyOption, SharedSettings};
 use workload::{injected, original};
 
 /// What an annotation changes in the pod.
+#[derive(Clone, Copy)]
 enum Effect {
     /// The proxy gets the value in this option's variable.
     Option(ProxyOption),
@@ -16,38 +17,51 @@ enum Effect {
     Place(&'static str),
 }
 
-/// Returns a value for an annotation that differs from its default, other annotations that it needs, and its effect.
-///
-/// There is no wildcard arm: a new annotation needs a row.
-fn row(annotation: Annotation) -> (&'static str, &'static [(Annotation, &'static str)], Effect) {
-    const SECRET: &[(Annotation, &str)] = &[(Annotation::TlsSecret, "web-tls")];
-    let (value, needs, effect) = match annotation {
-        Annotation::MaxRequests => ("7", &[][..], Effect::Option(ProxyOption::MaxRequests)),
-        Annotation::Balance => ("on", &[][..], Effect::Option(ProxyOption::BalanceKeys)),
-        Annotation::Jitter => ("7%", &[][..], Effect::Option(ProxyOption::Jitter)),
-        Annotation::MaxAge => ("7m", &[][..], Effect::Option(ProxyOption::MaxAge)),
-        Annotation::MaxTunnelAge => ("7h", &[][..], Effect::Option(ProxyOption::MaxTunnelAge)),
-        Annotation::Ports => ("7777", &[][..], Effect::Place("/initContainers/1/env/0/value")),
-        Annotation::OpaquePorts => ("8080", &[][..], Effect::Option(ProxyOption::OpaquePorts)),
-        Annotation::Interception => ("named-port", &[][..], Effect::Option(ProxyOption::App)),
-        Annotation::DrainTimeout => ("7s", &[][..], Effect::Option(ProxyOption::DrainTimeout)),
-        Annotation::HoldApp => ("off", &[][..], Effect::Place("/containers/0/lifecycle")),
-        Annotation::ForwardedFor => ("on", &[][..], Effect::Option(ProxyOption::ForwardedFor)),
-        Annotation::ProxyProtocol => ("v2", &[][..], Effect::Option(ProxyOption::ProxyProtocol)),
-        Annotation::TlsSecret => ("web-tls", &[][..], Effect::Option(ProxyOption::TlsCert)),
-        Annotation::TlsToApp => ("on", SECRET, Effect::Option(ProxyOption::TlsToApp)),
-        Annotation::ProxyImage => ("proxy:7", &[][..], Effect::Place("/initContainers/2/image")),
-        Annotation::ProxyCpuRequest => ("7m", &[][..], Effect::Place("/initContainers/2/resources/requests/cpu")),
-        Annotation::ProxyMemoryRequest => {
-            ("7Mi", &[][..], Effect::Place("/initContainers/2/resources/requests/memory"))
-        }
-        Annotation::ProxyCpuLimit => ("7", &[][..], Effect::Place("/initContainers/2/resources/limits/cpu")),
-        Annotation::ProxyMemoryLimit => ("777Mi", &[][..], Effect::Place("/initContainers/2/resources/limits/memory")),
-        Annotation::ProxyThreads => ("2", &[][..], Effect::Option(ProxyOption::Threads)),
-        Annotation::ProxyLogLevel => ("debug", &[][..], Effect::Option(ProxyOption::LogLevel)),
-        Annotation::Inject => ("disabled", &[][..], Effect::Place("/initContainers/2")),
+/// Another annotation, with its value.
+type Needed = (Annotation, &'static str);
+
+/// Annotations that are not handed on as they are: each with a value that differs from its default, other annotations that it
+/// needs, and its effect.
+const ROWS: &[(Annotation, &str, &[Needed], Effect)] = &[
+    (Annotation::MaxRequests, "7", &[], Effect::Option(ProxyOption::MaxRequests)),
+    (Annotation::Balance, "on", &[], Effect::Option(ProxyOption::BalanceKeys)),
+    (Annotation::Ports, "7777", &[], Effect::Place("/initContainers/1/env/0/value")),
+    (Annotation::OpaquePorts, "8080", &[], Effect::Option(ProxyOption::OpaquePorts)),
+    (Annotation::Interception, "named-port", &[], Effect::Option(ProxyOption::App)),
+    (Annotation::DrainTimeout, "7s", &[], Effect::Option(ProxyOption::DrainTimeout)),
+    (Annotation::HoldApp, "off", &[], Effect::Place("/containers/0/lifecycle")),
+    (Annotation::TlsSecret, "web-tls", &[], Effect::Option(ProxyOption::TlsCert)),
+    (Annotation::TlsToApp, "on", &[(Annotation::TlsSecret, "web-tls")], Effect::Option(ProxyOption::TlsToApp)),
+    (Annotation::ProxyImage, "proxy:7", &[], Effect::Place("/initContainers/2/image")),
+    (Annotation::ProxyCpuRequest, "7m", &[], Effect::Place("/initContainers/2/resources/requests/cpu")),
+    (Annotation::ProxyMemoryRequest, "7Mi", &[], Effect::Place("/initContainers/2/resources/requests/memory")),
+    (Annotation::ProxyCpuLimit, "7", &[], Effect::Place("/initContainers/2/resources/limits/cpu")),
+    (Annotation::ProxyMemoryLimit, "777Mi", &[], Effect::Place("/initContainers/2/resources/limits/memory")),
+    (Annotation::Inject, "disabled", &[], Effect::Place("/initContainers/2")),
+];
+
+/// Returns the row of an annotation. Those of shared settings follow from the table of settings.
+fn row(annotation: Annotation) -> (&'static str, &'static [Needed], Effect) {
+    if let Some((_, option)) = SharedSettings::KEYS.iter().find(|(shared, _)| *shared == annotation) {
+        return (sample(*option), &[], Effect::Option(*option));
+    }
+    let row = ROWS.iter().find(|(other, ..)| *other == annotation);
+    let (_, value, needs, effect) = row.unwrap_or_else(|| panic!("{annotation} needs a row"));
+    (value, needs, *effect)
+}
+
+/// Returns a value other than the default, by the word for the value.
+fn sample(option: ProxyOption) -> &'static str {
+    let samples = match option.value_name() {
+        "DURATION" => ["7m", "8m"],
+        "LEVEL" => ["debug", "warn"],
+        "N" => ["2", "3"],
+        "PERCENT" => ["7%", "8%"],
+        "SWITCH" => ["on", "off"],
+        "VERSION" => ["v2", "v1"],
+        word => panic!("no sample of {word} for {option:?}"),
     };
-    (value, needs, effect)
+    samples.into_iter().find(|sample| option.default() != Some(sample)).unwrap()
 }
 
 /// Returns the `spec` of the injected pod template of a workload with these annotations.

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn follow(request: Request) -> ExitCode {
     match request {
         Request::Run(settings) => {
-            let log = daemon::log(LOG, settings.log_level);
+            let log = daemon::log(LOG, settings.shared.log_level);
             outcome(run::run(&settings, log))
         }
         Request::Drain(settings) => drain(&settings),

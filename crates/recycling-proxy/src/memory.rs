@@ -106,7 +106,7 @@ impl Memory {
         let limit =
             settings.memory_limit.map_or(system, |told| u64::from(told.mebibytes()).saturating_mul(MIB).min(system));
         let places = descriptors.map_or(u32::MAX, NonZero::get).min(settings.max_connections.get());
-        Self::with(limit, pool_within(limit, settings.threads.get()), places as usize, registry)
+        Self::with(limit, pool_within(limit, settings.shared.threads.get()), places as usize, registry)
     }
 
     pub(crate) fn with(limit: u64, pool: usize, places: usize, registry: &mut Registry) -> Arc<Self> {

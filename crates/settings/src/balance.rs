@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::fault::Fault;
-use crate::option::{OptionSpec, ProxyOption, RawOptions};
+use crate::option::{OptionSpec, RawOptions};
+use crate::table::ProxyOption;
 use crate::value::InvalidValue;
 
 /// The label that injection puts on pod templates whose pods are balanced, with the value [`BALANCE_LABEL_VALUE`].

@@ -82,7 +82,7 @@ impl Faults {
         }
     }
 
-    /// The faults, in the order in which the settings are documented.
+    /// Returns the faults, in the order in which the settings are parsed.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.0.iter()
     }

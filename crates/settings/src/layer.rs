@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::annotation::{Annotation, PREFIX, STATUS_KEY};
+use crate::annotation::{PREFIX, STATUS_KEY};
 use crate::fault::Fault;
+use crate::table::{Annotation, ProxyOption, Source};
 use crate::value::InvalidValue;
 
 /// A known key is looked for by resemblance for so many unknown ones: an object has room for thousands.
@@ -162,6 +163,17 @@ impl<'a> Said<'a> {
 
     fn places(&self, annotation: Annotation) -> impl Iterator<Item = Layer<'a>> {
         self.values.get(&annotation).into_iter().flatten().map(|(layer, _)| *layer)
+    }
+}
+
+impl Source for Said<'_> {
+    fn one<T: FromStr<Err = InvalidValue>>(
+        &self,
+        annotation: Annotation,
+        _: ProxyOption,
+        faults: &mut Vec<Fault>,
+    ) -> Option<T> {
+        Said::one(self, annotation, faults)
     }
 }
 

@@ -16,23 +16,25 @@ mod option;
 mod pod_network;
 mod proxy;
 mod redirect;
+mod table;
 mod tls;
 mod value;
 mod workload;
 
 use std::ops::RangeInclusive;
 
-pub use annotation::{Annotation, PREFIX, STATUS_KEY};
+pub use annotation::{PREFIX, STATUS_KEY};
 pub use balance::{
     BALANCE_KEYS_FIELD, BALANCE_LABEL, BALANCE_LABEL_VALUE, BalanceKeys, BalanceSettings, NamespaceName, WorkloadRef,
 };
 pub use fault::{Fault, Faults};
 pub use hold::HoldPort;
 pub use layer::Layer;
-pub use option::{OptionSpec, ProxyOption, RawOptions, RedirectOption};
+pub use option::{OptionSpec, RawOptions};
 pub use pod_network::PodNetwork;
 pub use proxy::{ProxySettings, Route, Routes};
 pub use redirect::RedirectSettings;
+pub use table::{Annotation, ProxyOption, RedirectOption, SharedSettings};
 pub use tls::TlsSettings;
 pub use value::{
     AppAddress, ByteSize, ControlSocket, CpuQuantity, FilePath, HttpGet, ImageReference, Interception, InvalidValue,

@@ -8,13 +8,14 @@ use std::str::FromStr;
 use crate::balance::{BalanceSettings, NamespaceName};
 use crate::fault::{Fault, Faults};
 use crate::hold::HoldPort;
-use crate::option::{OptionSpec, ProxyOption, RawOptions};
+use crate::option::{OptionSpec, RawOptions};
 use crate::pod_network::{Ip, PodNetwork};
 use crate::redirect::{Probe, pairs, written};
+use crate::table::{Annotation, ProxyOption, SharedSettings, Source, shared_option};
 use crate::tls::TlsSettings;
 use crate::value::{
-    AppAddress, ByteSize, ControlSocket, CpuQuantity, InvalidValue, Jitter, Liveness, LogLevel, MaxConnections,
-    MaxRequests, MemoryQuantity, PortNumber, ProxyProtocol, Span, Switch, Threads,
+    AppAddress, Auto, ByteSize, ControlSocket, InvalidValue, Liveness, MaxConnections, MaxRequests, MemoryQuantity,
+    PortNumber, Span,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -28,18 +29,10 @@ pub struct ProxySettings {
     pub balance: Option<BalanceSettings>,
     /// The namespace of the pod; `None` where nobody tells it. It is there where `balance` is parsed.
     pub namespace: Option<NamespaceName>,
-    /// How far below `max_requests`, `max_age` and `max_tunnel_age` a connection's own limits may be drawn.
-    pub jitter: Jitter,
-    /// The age after which a connection's next response retires it.
-    pub max_age: Option<Span>,
-    /// The time after which a tunnel is cut.
-    pub max_tunnel_age: Option<Span>,
+    /// What annotations say alike.
+    pub shared: SharedSettings,
     /// App ports that are never looked into.
     pub opaque_ports: BTreeSet<u16>,
-    /// Whether each request tells the app its client's address.
-    pub forwarded_for: Switch,
-    /// The header that tells the app who its client is.
-    pub proxy_protocol: ProxyProtocol,
     /// The TLS that is ended here; `None` for TLS that passes through.
     pub tls: Option<TlsSettings>,
     /// The app ports that a redirection takes, as far as they are told.
@@ -58,8 +51,6 @@ pub struct ProxySettings {
     pub hold: Vec<HoldPort>,
     /// The socket for commands that change state.
     pub control: ControlSocket,
-    /// Worker threads.
-    pub threads: Threads,
     /// Client connections held at once.
     pub max_connections: MaxConnections,
     /// The memory that the process keeps within; `None` for what its control group allows.
@@ -68,8 +59,6 @@ pub struct ProxySettings {
     pub head_limit: ByteSize,
     /// The bound on a drain.
     pub drain_timeout: Span,
-    /// What is logged.
-    pub log_level: LogLevel,
 }
 
 /// Where clients connect and where their connections go.
@@ -102,14 +91,10 @@ impl ProxySettings {
         // Every field is parsed before the first `?`, so that no fault hides another.
         let routes = routes(raw, faults);
         let max_requests = raw.one(ProxyOption::MaxRequests, faults);
+        let shared = SharedSettings::parse(raw, faults);
         let namespace = raw.one(ProxyOption::Namespace, faults);
         let balance = BalanceSettings::parse(raw, namespace.as_ref(), faults);
-        let jitter = raw.one(ProxyOption::Jitter, faults);
-        let max_age = raw.one::<Off<Span>>(ProxyOption::MaxAge, faults);
-        let max_tunnel_age = raw.one::<Off<Span>>(ProxyOption::MaxTunnelAge, faults);
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
-        let forwarded_for = raw.one(ProxyOption::ForwardedFor, faults);
-        let proxy_protocol = raw.one(ProxyOption::ProxyProtocol, faults);
         let tls = TlsSettings::parse(raw, faults);
         let ports = raw.list::<PortNumber>(ProxyOption::Ports, faults);
         let admin = raw.one::<Address>(ProxyOption::Admin, faults);
@@ -118,7 +103,6 @@ impl ProxySettings {
         let probes = raw.list::<Probe>(ProxyOption::Probes, faults);
         let hold = raw.list(ProxyOption::Hold, faults);
         let control = raw.one(ProxyOption::Control, faults);
-        let threads = raw.one(ProxyOption::Threads, faults);
         let max_connections = raw.one(ProxyOption::MaxConnections, faults);
         let memory_limit = raw.one::<Auto<MemoryQuantity>>(ProxyOption::MemoryLimit, faults);
         let head_limit = raw.one(ProxyOption::HeadLimit, faults);
@@ -127,18 +111,13 @@ impl ProxySettings {
             pod_ip: raw.one(ProxyOption::PodIp, faults).map(|Ip(address)| address),
             host_ip: raw.one(ProxyOption::HostIp, faults).map(|Ip(address)| address),
         };
-        let log_level = raw.one(ProxyOption::LogLevel, faults);
         Some(Self {
             routes: routes?,
             max_requests: max_requests?,
             balance,
             namespace,
-            jitter: jitter?,
-            max_age: max_age?.0,
-            max_tunnel_age: max_tunnel_age?.0,
+            shared: shared?,
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
-            forwarded_for: forwarded_for?,
-            proxy_protocol: proxy_protocol?,
             tls,
             ports: ports.into_iter().map(|PortNumber(port)| port).collect(),
             admin: admin?.0,
@@ -148,12 +127,10 @@ impl ProxySettings {
             network,
             hold,
             control: control?,
-            threads: threads?,
             max_connections: max_connections?,
             memory_limit: memory_limit?.0,
             head_limit: head_limit?,
             drain_timeout: drain_timeout?,
-            log_level: log_level?,
         })
     }
 
@@ -180,6 +157,7 @@ impl ProxySettings {
 
     fn text(&self, option: ProxyOption) -> Option<String> {
         match option {
+            shared_option!() => self.shared.text(option),
             ProxyOption::Listen => Some(match &self.routes {
                 Routes::Fixed(routes) => joined(routes.iter().map(|route| route.listen)),
                 Routes::OriginalDestination(listen) => joined(listen),
@@ -195,12 +173,7 @@ impl ProxySettings {
             ProxyOption::BalanceKeys => self.balance.as_ref().map(|balance| balance.keys.to_string()),
             ProxyOption::Workload => self.balance.as_ref().map(|balance| balance.workload.to_string()),
             ProxyOption::Namespace => self.namespace.as_ref().map(NamespaceName::to_string),
-            ProxyOption::Jitter => Some(self.jitter.to_string()),
-            ProxyOption::MaxAge => Some(Off(self.max_age).to_string()),
-            ProxyOption::MaxTunnelAge => Some(Off(self.max_tunnel_age).to_string()),
             ProxyOption::OpaquePorts => (!self.opaque_ports.is_empty()).then(|| joined(&self.opaque_ports)),
-            ProxyOption::ForwardedFor => Some(self.forwarded_for.to_string()),
-            ProxyOption::ProxyProtocol => Some(self.proxy_protocol.to_string()),
             ProxyOption::TlsCert => self.tls.as_ref().map(|tls| tls.certificate.to_string()),
             ProxyOption::TlsKey => self.tls.as_ref().map(|tls| tls.key.to_string()),
             ProxyOption::TlsToApp => self.tls.as_ref().map(|tls| tls.towards_app.to_string()),
@@ -211,14 +184,12 @@ impl ProxySettings {
             ProxyOption::Probes => (!self.probes.is_empty()).then(|| written(&self.probes)),
             ProxyOption::Hold => (!self.hold.is_empty()).then(|| joined(&self.hold)),
             ProxyOption::Control => Some(self.control.to_string()),
-            ProxyOption::Threads => Some(self.threads.to_string()),
             ProxyOption::MaxConnections => Some(self.max_connections.to_string()),
             ProxyOption::MemoryLimit => Some(Auto(self.memory_limit).to_string()),
             ProxyOption::HeadLimit => Some(self.head_limit.to_string()),
             ProxyOption::DrainTimeout => Some(self.drain_timeout.to_string()),
             ProxyOption::PodIp => self.network.pod_ip.map(|address| address.to_string()),
             ProxyOption::HostIp => self.network.host_ip.map(|address| address.to_string()),
-            ProxyOption::LogLevel => Some(self.log_level.to_string()),
         }
     }
 }
@@ -249,6 +220,17 @@ fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     texts.join(",")
 }
 
+impl Source for RawOptions<ProxyOption> {
+    fn one<T: FromStr<Err = InvalidValue>>(
+        &self,
+        _: Annotation,
+        option: ProxyOption,
+        faults: &mut Vec<Fault>,
+    ) -> Option<T> {
+        Self::one(self, option, faults)
+    }
+}
+
 /// An IP address and a port.
 struct Address(SocketAddr);
 
@@ -262,221 +244,5 @@ impl FromStr for Address {
     }
 }
 
-/// A value that can be switched off by the word `off`.
-pub(crate) struct Off<T>(pub(crate) Option<T>);
-
-impl FromStr for Off<Span> {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let expected = InvalidValue("off, or a duration with units from 1ms to 365d, such as 10m");
-        text.parse().map(|span| Self(Some(span))).map_err(|_| expected)
-    }
-}
-
-impl FromStr for Off<CpuQuantity> {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let expected = InvalidValue("off, or an amount of CPU from 1m to 64, such as 500m");
-        text.parse().map(|amount| Self(Some(amount))).map_err(|_| expected)
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for Off<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("off"),
-            Some(value) => value.fmt(f),
-        }
-    }
-}
-
-/// A value that is found out where it is not given.
-struct Auto<T>(Option<T>);
-
-impl FromStr for Auto<MemoryQuantity> {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        if text == "auto" {
-            return Ok(Self(None));
-        }
-        let expected = InvalidValue("auto, or an amount of memory from 1Mi to 64Gi, such as 128Mi");
-        text.parse().map(|quantity| Self(Some(quantity))).map_err(|_| expected)
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for Auto<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("auto"),
-            Some(value) => value.fmt(f),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU16;
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::value::{HttpGet, LivenessProbe, Question, Switch};
-
-    fn raw(values: &[(ProxyOption, &str)]) -> RawOptions<ProxyOption> {
-        let mut raw = RawOptions::default();
-        for (option, value) in values {
-            raw.give(*option, format!("--{}", option.flag()), [(*value).to_owned()]);
-        }
-        raw
-    }
-
-    #[test]
-    fn defaults_are_usable_and_documented() {
-        let settings = ProxySettings::from_raw(&RawOptions::default()).unwrap();
-        assert_eq!(settings.routes, Routes::OriginalDestination(vec!["[::]:15210".parse().unwrap()]));
-        assert_eq!(settings.to_env(), [("EVENKEEL_MAX_REQUESTS", "1000".into()), ("EVENKEEL_JITTER", "10%".into())]);
-    }
-
-    #[test]
-    fn the_ports_of_the_contract_are_the_defaults() {
-        let settings = ProxySettings::from_raw(&RawOptions::default()).unwrap();
-        assert_eq!(settings.admin.port(), crate::ADMIN_PORT);
-        assert_eq!(ProxyOption::Listen.default(), Some(&*format!("[::]:{}", crate::PROXY_PORT)));
-    }
-
-    #[test]
-    fn all_faults_at_once() {
-        let faults = ProxySettings::from_raw(&raw(&[
-            (ProxyOption::Listen, "8080"),
-            (ProxyOption::MaxRequests, "0"),
-            (ProxyOption::Jitter, "60%"),
-            (ProxyOption::OpaquePorts, "80,http"),
-            (ProxyOption::Threads, "many"),
-        ]))
-        .unwrap_err();
-        let keys: Vec<_> = faults.iter().map(|fault| fault.key.as_str()).collect();
-        assert_eq!(keys, ["--listen", "--max-requests", "--jitter", "--opaque-ports", "--threads"]);
-    }
-
-    #[test]
-    fn listeners_and_apps_come_in_pairs() {
-        let settings = ProxySettings::from_raw(&raw(&[
-            (ProxyOption::Listen, "127.0.0.1:1,127.0.0.1:2"),
-            (ProxyOption::App, "127.0.0.1:3,:4"),
-        ]))
-        .unwrap();
-        let Routes::Fixed(routes) = settings.routes else { panic!("expected fixed routes") };
-        assert_eq!(routes[1].app, AppAddress::OfPod(4));
-        let faults = ProxySettings::from_raw(&raw(&[(ProxyOption::App, "127.0.0.1:3,127.0.0.1:4")])).unwrap_err();
-        assert!(faults.to_string().contains("as many as --listen has (1)"), "{faults}");
-    }
-
-    #[test]
-    fn flags_and_environment_names_agree() {
-        for option in ProxyOption::ALL {
-            let expected = format!("EVENKEEL_{}", option.flag().to_uppercase().replace('-', "_"));
-            assert_eq!(option.env(), expected);
-        }
-    }
-
-    prop_compose! {
-        fn settings()(
-            fixed in any::<bool>(),
-            ports in prop::collection::vec((1u16.., 1u16..), 1..4),
-            max_requests in 1u32..,
-            balance in prop::option::of(any::<bool>()),
-            jitter in 0u8..=50,
-            max_age in prop::option::of(1u64..86_400_000),
-            max_tunnel_age in prop::option::of(1u64..86_400_000),
-            opaque in prop::collection::btree_set(1u16.., 0..3),
-            forwarded_for in prop::sample::select(Switch::ALL),
-            proxy_protocol in prop::sample::select(ProxyProtocol::ALL),
-            tls in prop::option::of(prop::sample::select(vec![Switch::On, Switch::Off])),
-            threads in 1u8..=64,
-            drain_millis in 1u64..600_000,
-            level in prop::sample::select(LogLevel::ALL),
-            liveness in liveness(),
-        ) -> ProxySettings {
-            let listen = |port| SocketAddr::from(([0, 0, 0, 0], port));
-            let at = |port| AppAddress::At(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
-            let app = |port| if port % 2 == 0 { at(port) } else { AppAddress::OfPod(port) };
-            let hold = |port: &u16| HoldPort { port: *port, container: port.is_multiple_of(2).then(|| format!("app-{port}")) };
-            let opaque_holds = opaque.iter().map(hold).collect();
-            ProxySettings {
-                routes: if fixed {
-                    Routes::Fixed(ports.iter().map(|(a, b)| Route { listen: listen(*a), app: app(*b) }).collect())
-                } else {
-                    Routes::OriginalDestination(ports.iter().map(|(a, _)| listen(*a)).collect())
-                },
-                // What nobody has set is the default.
-                max_requests: MaxRequests::new(if balance == Some(false) { 1000 } else { max_requests }).unwrap(),
-                balance: balance.map(|max_requests_is_set| BalanceSettings {
-                    keys: "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".parse().unwrap(),
-                    workload: "Deployment/web".parse().unwrap(),
-                    max_requests_is_set,
-                }),
-                namespace: (fixed || balance.is_some()).then(|| "shop".parse().unwrap()),
-                jitter: format!("{jitter}%").parse().unwrap(),
-                max_age: max_age.map(|millis| format!("{millis}ms").parse().unwrap()),
-                max_tunnel_age: max_tunnel_age.map(|millis| format!("{millis}ms").parse().unwrap()),
-                probe_ports: opaque.iter().map(|port| port ^ 1).filter(|port| *port > 0).collect(),
-                opaque_ports: opaque,
-                forwarded_for,
-                proxy_protocol,
-                tls: tls.map(|towards_app| TlsSettings {
-                    certificate: "/a/tls.crt".parse().unwrap(),
-                    key: "tls.key".parse().unwrap(),
-                    towards_app,
-                }),
-                ports: ports.iter().map(|(a, _)| *a).collect(),
-                admin: listen(9),
-                liveness,
-                probes: ports.iter().map(|(a, b)| (*b, *a)).collect(),
-                network: PodNetwork { pod_ip: Some(listen(1).ip()), host_ip: fixed.then(|| listen(1).ip()) },
-                hold: opaque_holds,
-                control: ControlSocket::Abstract("x".into()),
-                threads: threads.to_string().parse().unwrap(),
-                max_connections: "7".parse().unwrap(),
-                memory_limit: Some("64Mi".parse().unwrap()),
-                head_limit: "3Ki".parse().unwrap(),
-                drain_timeout: format!("{drain_millis}ms").parse().unwrap(),
-                log_level: level,
-            }
-        }
-    }
-
-    fn liveness() -> impl Strategy<Value = Liveness> {
-        let socket = any::<NonZeroU16>().prop_map(Question::Tcp);
-        let header = ("[a-zA-Z-]{1,8}", "[ -~é]{0,8}");
-        let get = (
-            any::<NonZeroU16>(),
-            any::<bool>(),
-            "/([a-z$()?=]|%[0-9A-F]{2}){0,8}",
-            prop::collection::vec(header, 0..3),
-        );
-        let get = get.prop_map(|(port, tls, target, headers)| Question::Http(HttpGet { port, tls, target, headers }));
-        let probe = (prop_oneof![socket, get], 1u64..100, any::<bool>()).prop_map(|(question, seconds, introduced)| {
-            LivenessProbe { question, timeout: Duration::from_secs(seconds), introduced }
-        });
-        prop::collection::btree_map(".{0,8}", probe, 0..3).prop_map(Liveness::from_iter)
-    }
-
-    proptest! {
-        #[test]
-        fn an_environment_carries_every_setting(settings in settings()) {
-            let env = settings.to_env();
-            let lookup = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-            prop_assert_eq!(ProxySettings::from_raw(&RawOptions::from_env(lookup)), Ok(settings));
-        }
-    }
-}
+mod tests;

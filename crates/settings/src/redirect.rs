@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use crate::fault::{Fault, Faults};
-use crate::option::{OptionSpec, RawOptions, RedirectOption};
+use crate::option::{OptionSpec, RawOptions};
 use crate::pod_network::{Ip, PodNetwork};
+use crate::table::RedirectOption;
 use crate::value::{InvalidValue, PortNumber};
 
 /// Everything that `recycling-proxy redirect` can be told.

@@ -1,7 +1,8 @@
 //! The TLS that the proxy ends.
 
 use crate::fault::Fault;
-use crate::option::{ProxyOption, RawOptions};
+use crate::option::RawOptions;
+use crate::table::ProxyOption;
 use crate::value::{FilePath, Switch};
 
 /// The TLS that the proxy ends.

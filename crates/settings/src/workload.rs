@@ -1,15 +1,15 @@
 //! What the annotations of one workload ask for.
 
+mod sidecar;
+
 use std::str::FromStr;
 
-use crate::annotation::Annotation;
 use crate::fault::{Fault, Faults};
 use crate::layer::{Layer, Said};
-use crate::proxy::Off;
-use crate::value::{
-    CpuQuantity, ImageReference, Interception, InvalidValue, Jitter, LogLevel, MaxRequests, MemoryQuantity, PortRef,
-    ProxyProtocol, SecretName, Span, Switch, Threads,
-};
+use crate::table::{Annotation, SharedSettings};
+use crate::value::{Interception, InvalidValue, MaxRequests, PortRef, SecretName, Span, Switch};
+
+pub use sidecar::{LEAST_MEMORY_LIMIT, Sidecar};
 
 /// What a workload that opted in asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +18,8 @@ pub struct WorkloadSettings {
     pub max_requests: Option<MaxRequests>,
     /// Whether connections are retired after scale events.
     pub balance: Switch,
-    /// How far below its limits a connection's own may be drawn.
-    pub jitter: Jitter,
-    /// The age after which a connection's next response retires it.
-    pub max_age: Option<Span>,
-    /// The time after which a tunnel is cut.
-    pub max_tunnel_age: Option<Span>,
+    /// What the options of the proxy say alike.
+    pub shared: SharedSettings,
     /// The ports to take; `None` for every declared TCP port.
     pub ports: Option<Vec<PortRef>>,
     /// Taken ports that are never looked into.
@@ -36,10 +32,6 @@ pub struct WorkloadSettings {
     pub drain_timeout: Span,
     /// Whether an app container without a `preStop` hook waits for the drain.
     pub hold_app: Switch,
-    /// Whether each request tells the app its client's address.
-    pub forwarded_for: Switch,
-    /// The header that tells the app who its client is.
-    pub proxy_protocol: ProxyProtocol,
     /// The TLS that is ended in the proxy; `None` for TLS that passes through.
     pub tls: Option<WorkloadTls>,
     /// The sidecar itself.
@@ -53,25 +45,6 @@ pub struct WorkloadTls {
     pub secret: SecretName,
     /// Whether TLS is begun anew towards the app.
     pub towards_app: Switch,
-}
-
-/// The sidecar's image, resources and knobs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sidecar {
-    /// The image of both injected containers.
-    pub image: ImageReference,
-    /// CPU request.
-    pub cpu_request: CpuQuantity,
-    /// Memory request.
-    pub memory_request: MemoryQuantity,
-    /// CPU limit; never below the request. `None`: the number of its threads bounds what it uses.
-    pub cpu_limit: Option<CpuQuantity>,
-    /// Memory limit; never below the request, nor below [`LEAST_MEMORY_LIMIT`].
-    pub memory_limit: MemoryQuantity,
-    /// Worker threads.
-    pub threads: Threads,
-    /// What is logged.
-    pub log_level: LogLevel,
 }
 
 impl WorkloadSettings {
@@ -106,32 +79,24 @@ fn parse(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadSettings> {
         faults.push(Fault::missing(Annotation::MaxRequests.key(), expected));
     }
     let max_requests = said.last(Annotation::MaxRequests, faults);
-    let jitter = said.one(Annotation::Jitter, faults);
-    let max_age = said.one::<Off<Span>>(Annotation::MaxAge, faults);
-    let max_tunnel_age = said.one::<Off<Span>>(Annotation::MaxTunnelAge, faults);
+    let shared = SharedSettings::parse(said, faults);
     let ports = said.list(Annotation::Ports, faults);
     let opaque_ports = said.list(Annotation::OpaquePorts, faults);
     let interception = said.one(Annotation::Interception, faults);
     let drain_timeout = said.one(Annotation::DrainTimeout, faults);
     let hold_app = said.one(Annotation::HoldApp, faults);
-    let forwarded_for = said.one(Annotation::ForwardedFor, faults);
-    let proxy_protocol = said.one(Annotation::ProxyProtocol, faults);
     let tls = tls(said, faults);
-    let sidecar = sidecar(said, faults);
+    let sidecar = Sidecar::parse(said, faults);
     Some(WorkloadSettings {
         max_requests,
         balance: balance?,
-        jitter: jitter?,
-        max_age: max_age?.0,
-        max_tunnel_age: max_tunnel_age?.0,
+        shared: shared?,
         ports,
         opaque_ports: opaque_ports.unwrap_or_default(),
         interception: interception.filter(|_| said.beyond_installation(Annotation::Interception)),
         default_interception: interception?,
         drain_timeout: drain_timeout?,
         hold_app: hold_app?,
-        forwarded_for: forwarded_for?,
-        proxy_protocol: proxy_protocol?,
         tls,
         sidecar: sidecar?,
     })
@@ -145,65 +110,6 @@ fn tls(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<WorkloadTls> {
         faults.push(Fault::invalid(Annotation::TlsToApp.key(), "on", expected));
     }
     Some(WorkloadTls { secret: secret?, towards_app })
-}
-
-fn sidecar(said: &Said<'_>, faults: &mut Vec<Fault>) -> Option<Sidecar> {
-    let default_image = concat!("ghcr.io/evenkeel/recycling-proxy:", env!("CARGO_PKG_VERSION"));
-    let image = if said.contains(Annotation::ProxyImage) {
-        said.last(Annotation::ProxyImage, faults)
-    } else {
-        default_image.parse().ok()
-    };
-    let cpu_request = said.one(Annotation::ProxyCpuRequest, faults);
-    let memory_request = said.one(Annotation::ProxyMemoryRequest, faults);
-    let cpu_limit = said.one::<Off<CpuQuantity>>(Annotation::ProxyCpuLimit, faults);
-    let memory_limit = said.one::<MemoryQuantity>(Annotation::ProxyMemoryLimit, faults);
-    let threads = said.one(Annotation::ProxyThreads, faults);
-    let log_level = said.one(Annotation::ProxyLogLevel, faults);
-    at_least(Annotation::ProxyCpuLimit, cpu_limit.as_ref().and_then(|limit| limit.0), cpu_request, faults);
-    at_least(Annotation::ProxyMemoryLimit, memory_limit, memory_request, faults);
-    let least = threads.map_or(LEAST_MEMORY_LIMIT, least_memory_limit);
-    let memory_limit = match memory_limit {
-        // The default is for the default number of threads.
-        Some(limit) if !said.contains(Annotation::ProxyMemoryLimit) => Some(limit.max(least)),
-        limit => limit,
-    };
-    if let Some(limit) = memory_limit.filter(|limit| *limit < least) {
-        let why = if limit < LEAST_MEMORY_LIMIT { "start" } else { "have room for its threads" };
-        let expected = format!("an amount from {least} to 64Gi: with less the proxy does not {why}");
-        faults.push(Fault::invalid(Annotation::ProxyMemoryLimit.key(), limit.to_string(), expected));
-    }
-    Some(Sidecar {
-        image: image?,
-        cpu_request: cpu_request?,
-        memory_request: memory_request?,
-        cpu_limit: cpu_limit?.0,
-        memory_limit: memory_limit?,
-        threads: threads?,
-        log_level: log_level?,
-    })
-}
-
-/// The least memory limit of the proxy. A container's first process is the runtime's own, which needs some MiB: runc fails
-/// up to 4Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for connections.
-pub const LEAST_MEMORY_LIMIT: MemoryQuantity = MemoryQuantity::of_mebibytes(16);
-/// Stacks and buffers of each thread after the first, in MiB.
-const OF_A_THREAD: u32 = 3;
-
-/// The least memory limit with which a proxy of so many threads has room for connections.
-fn least_memory_limit(threads: Threads) -> MemoryQuantity {
-    let further = u32::from(threads.get()).saturating_sub(1);
-    MemoryQuantity::of_mebibytes(LEAST_MEMORY_LIMIT.mebibytes() + OF_A_THREAD * further)
-}
-
-/// A pod whose limit is below its request is refused by the API server, and with it the rollout.
-fn at_least<Q: Ord + ToString>(limit_of: Annotation, limit: Option<Q>, request: Option<Q>, faults: &mut Vec<Fault>) {
-    if let (Some(limit), Some(request)) = (limit, request)
-        && limit < request
-    {
-        let expected = format!("at least the request, which is {}", request.to_string());
-        faults.push(Fault::invalid(limit_of.key(), limit.to_string(), expected));
-    }
 }
 
 /// The value of the `inject` annotation.
@@ -230,6 +136,8 @@ mod tests {
 
     use super::*;
     use crate::annotation::STATUS_KEY;
+    use crate::option::OptionSpec as _;
+    use crate::value::Off;
 
     fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -250,7 +158,7 @@ mod tests {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1000")]).unwrap().unwrap();
         assert_eq!(settings.max_requests, MaxRequests::new(1000));
         assert_eq!(settings.balance, Switch::Off);
-        assert_eq!(settings.jitter.percent(), 10);
+        assert_eq!(settings.shared.jitter.percent(), 10);
         assert_eq!(settings.ports, None);
         assert!(settings.hold_app.is_on());
     }
@@ -305,8 +213,8 @@ mod tests {
             Layer::PodTemplate(&template),
         ];
         let settings = WorkloadSettings::resolve(&layers).unwrap().unwrap();
-        assert_eq!((settings.max_requests, settings.jitter.percent()), (MaxRequests::new(7), 20));
-        assert_eq!((settings.sidecar.cpu_request.millicpus(), settings.sidecar.threads.get()), (5, 2));
+        assert_eq!((settings.max_requests, settings.shared.jitter.percent()), (MaxRequests::new(7), 20));
+        assert_eq!((settings.sidecar.cpu_request.millicpus(), settings.shared.threads.get()), (5, 2));
     }
 
     #[test]
@@ -416,52 +324,6 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_limit_with_which_the_proxy_does_not_start_is_a_fault() {
-        let resolve = |request: &str, limit: &str| {
-            let own = [
-                ("evenkeel.dev/max-requests", "1"),
-                ("evenkeel.dev/proxy-memory-request", request),
-                ("evenkeel.dev/proxy-memory-limit", limit),
-            ];
-            resolve(&own).map(|settings| settings.unwrap().sidecar.memory_limit)
-        };
-        let below = format!("{}Mi", LEAST_MEMORY_LIMIT.mebibytes() - 1);
-        assert!(resolve("1Mi", "1Mi").unwrap_err().to_string().contains("with less the proxy does not start"));
-        assert_eq!(resolve("1Mi", &below).unwrap_err().iter().count(), 1);
-        assert_eq!(resolve("1Mi", &LEAST_MEMORY_LIMIT.to_string()), Ok(LEAST_MEMORY_LIMIT));
-        let form = Annotation::ProxyMemoryLimit.value_form();
-        assert!(form.starts_with(&format!("{LEAST_MEMORY_LIMIT} to ")), "{form}");
-    }
-
-    #[test]
-    fn threads_need_memory() {
-        let limit = |own: &[(&str, &str)]| {
-            let own = [("evenkeel.dev/max-requests", "1")].iter().chain(own).copied().collect::<Vec<_>>();
-            resolve(&own).map(|settings| settings.unwrap().sidecar.memory_limit.to_string())
-        };
-        let threads = ("evenkeel.dev/proxy-threads", "64");
-        assert_eq!(limit(&[threads]).as_deref(), Ok("205Mi"), "the default grows with the threads");
-        assert_eq!(limit(&[("evenkeel.dev/proxy-threads", "8")]).as_deref(), Ok("128Mi"));
-        assert_eq!(limit(&[threads, ("evenkeel.dev/proxy-memory-limit", "205Mi")]).as_deref(), Ok("205Mi"));
-        let faults = limit(&[threads, ("evenkeel.dev/proxy-memory-limit", "204Mi")]).unwrap_err().to_string();
-        assert!(
-            faults.contains("from 205Mi to 64Gi: with less the proxy does not have room for its threads"),
-            "{faults}"
-        );
-    }
-
-    #[test]
-    fn cpu_is_limited_where_it_is_asked_for() {
-        for (limit, expected) in [("off", None), ("500m", Some(500))] {
-            let own = [("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/proxy-cpu-limit", limit)];
-            let sidecar = resolve(&own).unwrap().unwrap().sidecar;
-            assert_eq!(sidecar.cpu_limit.map(CpuQuantity::millicpus), expected, "{limit}");
-        }
-        let own = [("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/proxy-cpu-limit", "0")];
-        assert!(resolve(&own).unwrap_err().to_string().contains("off, or an amount of CPU from 1m to 64"));
-    }
-
-    #[test]
     fn tls_towards_the_app_needs_tls_that_is_ended() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-secret", "web-tls")]);
         let tls = settings.unwrap().unwrap().tls.unwrap();
@@ -481,20 +343,18 @@ mod tests {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1")]).unwrap().unwrap();
         for (annotation, value) in [
             (Annotation::Balance, settings.balance.to_string()),
-            (Annotation::Jitter, settings.jitter.to_string()),
             (Annotation::Interception, settings.default_interception.to_string()),
             (Annotation::DrainTimeout, settings.drain_timeout.to_string()),
             (Annotation::HoldApp, settings.hold_app.to_string()),
-            (Annotation::ForwardedFor, settings.forwarded_for.to_string()),
-            (Annotation::ProxyProtocol, settings.proxy_protocol.to_string()),
             (Annotation::ProxyCpuRequest, settings.sidecar.cpu_request.to_string()),
             (Annotation::ProxyMemoryRequest, settings.sidecar.memory_request.to_string()),
             (Annotation::ProxyCpuLimit, Off(settings.sidecar.cpu_limit).to_string()),
             (Annotation::ProxyMemoryLimit, settings.sidecar.memory_limit.to_string()),
-            (Annotation::ProxyThreads, settings.sidecar.threads.to_string()),
-            (Annotation::ProxyLogLevel, settings.sidecar.log_level.to_string()),
         ] {
             assert_eq!(annotation.default_text(), value, "{annotation}");
+        }
+        for ((annotation, option), text) in SharedSettings::KEYS.iter().zip(settings.shared.texts()) {
+            assert_eq!((annotation.default_text(), option.default()), (&*text, Some(&*text)), "{annotation}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) enum InterceptionPlan {
 impl Plan {
     /// Returns whether the app expects a header on each connection that only the proxy writes.
     pub(crate) fn begins_with_header(&self) -> bool {
-        match self.proxy.proxy_protocol {
+        match self.proxy.shared.proxy_protocol {
             ProxyProtocol::V1 | ProxyProtocol::V2 => true,
             ProxyProtocol::Off => false,
         }

@@ -49,7 +49,7 @@ fn parsed(probe: &Value, app: &Container) -> Option<LivenessProbe> {
 fn as_forwarded(mut probe: LivenessProbe, ports: &Ports, settings: &WorkloadSettings) -> LivenessProbe {
     let port = probe.port();
     let intercepted = ports.intercepted.contains(&port);
-    let with_header = intercepted && settings.proxy_protocol != ProxyProtocol::Off;
+    let with_header = intercepted && settings.shared.proxy_protocol != ProxyProtocol::Off;
     let ends_tls = settings.tls.as_ref().is_some_and(|tls| !tls.towards_app.is_on());
     probe.introduced = match &mut probe.question {
         Question::Http(get) => {

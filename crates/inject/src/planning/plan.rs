@@ -80,20 +80,14 @@ pub(crate) fn plan(
     let proxy = ProxySettings {
         routes: interception.routes().unwrap_or(defaults.routes),
         max_requests: settings.max_requests.unwrap_or(defaults.max_requests),
-        jitter: settings.jitter,
-        max_age: settings.max_age,
-        max_tunnel_age: settings.max_tunnel_age,
+        shared: settings.shared,
         opaque_ports: ports.opaque,
         ports: interception.ports(),
-        forwarded_for: settings.forwarded_for,
-        proxy_protocol: settings.proxy_protocol,
         liveness,
         probes: interception.probes(),
         hold: hold_ports::to_settings(&holds),
         tls: settings.tls.as_ref().map(|tls| TlsSettings::in_folder(TLS_FOLDER, tls.towards_app)),
-        threads: settings.sidecar.threads,
         drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
-        log_level: settings.sidecar.log_level,
         ..defaults
     };
     let target = target(pod, settings.ports.is_some());

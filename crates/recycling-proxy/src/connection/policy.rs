@@ -31,12 +31,12 @@ impl Policy {
         Self {
             opaque_ports: settings.opaque_ports.clone(),
             head_limit: settings.head_limit.bytes(),
-            proxy_protocol: settings.proxy_protocol,
-            forwards_addresses: settings.forwarded_for.is_on(),
+            proxy_protocol: settings.shared.proxy_protocol,
+            forwards_addresses: settings.shared.forwarded_for.is_on(),
             max_requests: settings.max_requests,
-            max_age: settings.max_age,
-            max_tunnel_age: settings.max_tunnel_age,
-            jitter: settings.jitter,
+            max_age: settings.shared.max_age,
+            max_tunnel_age: settings.shared.max_tunnel_age,
+            jitter: settings.shared.jitter,
         }
     }
 

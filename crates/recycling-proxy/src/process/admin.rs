@@ -69,7 +69,7 @@ impl Admin {
     ) -> Self {
         let apps = apps(&settings.routes, &settings.probe_ports);
         let liveness = settings.liveness.clone();
-        let prober = Prober::new(Arc::clone(&dialer), settings.proxy_protocol);
+        let prober = Prober::new(Arc::clone(&dialer), settings.shared.proxy_protocol);
         let (health, reached, hooks) = (Shared::default(), Shared::default(), settings.hold.clone());
         Self { registry, hold, dialer, prober, apps, liveness, hooks, health, reached, balance }
     }

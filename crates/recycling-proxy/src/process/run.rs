@@ -99,8 +99,8 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     tokio::spawn(async move { warnings.keep().await });
     let tls = terminate_tls(settings, &mut registry)?;
     let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls, node::addresses(settings.network)));
-    let memory = Memory::new(settings, descriptors::room_for_connections(settings.threads.get()), &mut registry);
-    let workers = Workers::start(settings.threads, service)?;
+    let memory = Memory::new(settings, descriptors::room_for_connections(settings.shared.threads.get()), &mut registry);
+    let workers = Workers::start(settings.shared.threads, service)?;
     sockets.announce(settings)?;
 
     let Sockets { listeners, admin, hold: hooks, control } = sockets;
@@ -236,8 +236,8 @@ impl Sockets {
             admin = %self.admin.local_addr()?,
             control = %settings.control,
             max_requests = %settings.max_requests,
-            jitter = %settings.jitter,
-            threads = %settings.threads,
+            jitter = %settings.shared.jitter,
+            threads = %settings.shared.threads,
             "ready"
         );
         Ok(())
