@@ -98,12 +98,14 @@ chart: generated ## the chart: lint, and what it renders in many combinations of
 	for helm in $(HELM); do $$helm lint --strict charts/evenkeel || exit 1; done
 	cargo test --locked --package chart-tests --lib --test generated --test rendered
 
+# The alerts are tried on series that are written down, and on what programs show in the ways in which pods get no load.
 # Prometheus reads the dashboard's queries as rules, each with a name of its own, and with an interval for Grafana's variable.
 alerts: ## the chart's alerts fire when they should, and Prometheus understands the dashboard's queries
 	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
 	$(call need,jq,see https://jqlang.org/download)
 	promtool test rules charts/tests/alerts/*.yaml
 	@mkdir -p target
+	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance --test black_box --test webhook -- --ignored no_load
 	jq '[.panels[].targets[]?.expr | gsub("\\$$__rate_interval"; "5m")] | to_entries | map({record: "query:\(.key)", expr: .value}) | {groups: [{name: "dashboard", rules: .}]}' \
 		charts/evenkeel/files/dashboard.json > target/dashboard-rules.json
 	promtool check rules target/dashboard-rules.json

@@ -303,6 +303,7 @@ mod tests {
         Report {
             ports: taken.iter().copied().collect(),
             interception,
+            max_requests: None,
             drain_timeout: "20s".parse().unwrap(),
             target: ServiceTarget { labels, declared, is_chosen },
             notes: Vec::new(),

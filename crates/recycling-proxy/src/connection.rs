@@ -85,6 +85,9 @@ impl Service {
         account: &Account,
     ) {
         port.tunnel_opened(kind, source);
+        if (kind, source) == (TunnelKind::Tls, Source::Client) {
+            self.shared.warnings.warn(Cause::TlsTunnel { app_port: port.number() });
+        }
         let max_age = self.policy.draw_tunnel_age(fastrand::u32(..));
         tunnel::serve(&self.shared, kind, port, pair, guard, max_age, account).await;
     }

@@ -6,10 +6,12 @@
 //! - [`Responder`]: an app that answers by itself and remembers what it was asked.
 //! - [`Process`] and [`RecyclingProxy`]: programs under test, ended and accounted for when the test ends.
 //! - [`write_kubeconfig`]: leads a program to an API server of the test's own.
+//! - [`expect_alerts`]: asks promtool which alerts fire on what programs have shown.
 //! - [`TestResult`] and [`Cases`]: failures with their place in the test, and tables that report every failing line.
 //!
 //! The `echo-app` binary is the app behind the proxy in end-to-end tests, benchmarks and the demo.
 
+mod alerts;
 mod end;
 mod head;
 mod kubeconfig;
@@ -23,6 +25,7 @@ mod responder;
 mod scripted_app;
 mod surprise;
 
+pub use alerts::{Scraped, expect_alerts};
 pub use end::End;
 pub use head::Head;
 pub use kubeconfig::write_kubeconfig;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use settings::{
-    AppAddress, Interception, ProxyProtocol, ProxySettings, RedirectSettings, Route, Routes, SecretName, Sidecar,
+    AppAddress, Interception, MaxRequests, ProxyProtocol, ProxySettings, RedirectSettings, Route, Routes, SecretName,
+    Sidecar,
 };
 
 use crate::outcome::report::{Note, Report, ServiceTarget};
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     /// The intercepted app ports.
     pub(crate) ports: BTreeSet<u16>,
     pub(crate) interception: InterceptionPlan,
+    /// The threshold that a setting gives.
+    pub(crate) max_requests: Option<MaxRequests>,
     /// What decides where Services lead.
     pub(crate) target: ServiceTarget,
     pub(crate) proxy: ProxySettings,
@@ -60,6 +63,7 @@ impl Plan {
         Report {
             ports: self.ports,
             interception,
+            max_requests: self.max_requests,
             drain_timeout: self.proxy.drain_timeout,
             target: self.target,
             notes: self.notes,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use settings::{Interception, PREFIX, Span};
+use settings::{Interception, MaxRequests, PREFIX, Span};
 
 use crate::namespace::PodSecurity;
 use crate::resources::quantity::{Quantity, Resource};
@@ -18,6 +18,8 @@ pub struct Report {
     pub ports: BTreeSet<u16>,
     /// How clients of these ports reach the proxy.
     pub interception: Interception,
+    /// The requests after which a connection is retired; `None` if only balancing retires connections.
+    pub max_requests: Option<MaxRequests>,
     /// The limit on the drain, cut to its part of the grace period.
     pub drain_timeout: Span,
     /// What decides where Services lead.

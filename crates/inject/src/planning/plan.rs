@@ -90,6 +90,7 @@ pub(crate) fn plan(
         drain_timeout: drain_timeout(settings.drain_timeout, pod.grace_period_seconds, &mut notes),
         ..defaults
     };
+    let max_requests = settings.max_requests;
     let target = target(pod, settings.ports.is_some());
     let tls_secret = settings.tls.map(|tls| tls.secret);
     let sidecars = serving.iter().filter(|(_, fields)| fields.place != Place::Container);
@@ -98,6 +99,7 @@ pub(crate) fn plan(
     Ok(Plan {
         ports,
         interception,
+        max_requests,
         target,
         proxy,
         sidecar,

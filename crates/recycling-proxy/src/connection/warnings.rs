@@ -23,6 +23,8 @@ pub(super) enum Cause {
     NotForwarded { app_port: u16, side: Side, reason: &'static str },
     /// The app did not accept a connection.
     Unreachable { app_port: u16, reason: Unreachable },
+    /// A client speaks TLS that the proxy cannot terminate.
+    TlsTunnel { app_port: u16 },
     /// The app, or the proxy itself, broke an exchange off.
     BrokenOff { app_port: u16, side: BrokenBy, phase: ExchangePhase },
 }
@@ -52,6 +54,13 @@ impl Cause {
                 count,
                 "the app does not accept connections, and its clients are reset: let the app listen on this port, or correct \
                  the container port"
+            ),
+            Self::TlsTunnel { app_port } => tracing::warn!(
+                app_port,
+                count,
+                "clients speak TLS that the proxy cannot terminate, so their requests are not counted and their connections \
+                 never retired: give it the certificate by evenkeel.dev/tls-secret or, if this is meant, name the port in \
+                 evenkeel.dev/opaque-ports"
             ),
             Self::BrokenOff { app_port, side: BrokenBy::Proxy, phase } => tracing::warn!(
                 app_port,

@@ -34,6 +34,7 @@ mod liveness;
 mod long_bodies;
 mod memory;
 mod metrics;
+mod no_load;
 mod odd_inputs;
 mod options;
 mod pipelining;

@@ -119,14 +119,18 @@ impl Notice {
 /// What the proxy does for its clients. With `named-port` the port's number still leads to the app itself.
 fn of_injection(report: &Report) -> String {
     let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
+    let retires = match report.max_requests {
+        Some(limit) => format!("retires a connection after {limit} requests"),
+        None => "retires connections as the balancer says".to_owned(),
+    };
     let (ports, drain) = (ports.join(", "), report.drain_timeout);
     match report.interception {
         Interception::Redirect => {
-            format!("the recycling proxy takes the ports {ports} by redirect; drain up to {drain}")
+            format!("the recycling proxy takes the ports {ports} by redirect and {retires}; drain up to {drain}")
         }
         Interception::NamedPort => format!(
             "the recycling proxy takes the ports {ports} by named-port: of Services that use their names; \
-             the numbers bypass it; drain up to {drain}"
+             the numbers bypass it; it {retires}; drain up to {drain}"
         ),
     }
 }
@@ -262,7 +266,11 @@ mod tests {
         left["metadata"]["annotations"] = json!({});
         for (workload, occasion, words) in [
             (workload(&json!({}), &json!({})), None, ""),
-            (injected(&plain), Some(Occasion::Injected), "takes the ports 80 by redirect; drain up to 20s"),
+            (
+                injected(&plain),
+                Some(Occasion::Injected),
+                "takes the ports 80 by redirect and retires a connection after 5 requests; drain up to 20s",
+            ),
             (injected(&named), Some(Occasion::Injected), "of Services that use their names; the numbers bypass it"),
             (outdated, None, ""),
             (plain, Some(Occasion::Missed), "asked for, but not injected: nobody reviewed its last change"),

@@ -7,6 +7,7 @@ mod chart;
 mod command_line;
 mod demands;
 mod documentation;
+mod no_load;
 mod process;
 mod reviews;
 mod rotation;

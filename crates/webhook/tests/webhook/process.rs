@@ -3,20 +3,32 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use hyper::StatusCode;
+use http_body_util::Full;
 use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::version::TLS13;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 use crate::api_server::ApiServer;
 use crate::running::{Http1, certificate, collect, connect};
+
+/// How long anything may take here before it counts as never.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program; dropped, it is killed.
 pub(crate) struct Process {
     child: Child,
     reviews: SocketAddr,
+    admin: SocketAddr,
+    log: Arc<Mutex<String>>,
     trusted: CertificateDer<'static>,
     _folder: tempfile::TempDir,
 }
@@ -51,20 +63,24 @@ impl Process {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let (listens, listening) = tokio::sync::oneshot::channel();
+        let (listens, mut listening) = tokio::sync::mpsc::unbounded_channel();
+        let log = Arc::<Mutex<String>>::default();
+        let written = Arc::clone(&log);
         // To the end, so that the program can write all of its log.
         std::thread::spawn(move || {
-            let mut listens = Some(listens);
             for line in lines {
-                if let (true, Some((_, address))) = (line.contains("reviews"), line.split_once("address="))
-                    && let Some(listens) = listens.take()
+                if let Some((_, address)) =
+                    line.split_once("listening").and_then(|(_, rest)| rest.split_once("address="))
                 {
-                    listens.send(address.parse().unwrap()).unwrap();
+                    _ = listens.send(address.parse().unwrap());
                 }
+                written.lock().unwrap().extend([line.as_str(), "\n"]);
             }
         });
-        let reviews = listening.await.expect("it listens");
-        Self { child, reviews, trusted, _folder: folder }
+        // In this order.
+        let reviews = listening.recv().await.expect("it listens");
+        let admin = listening.recv().await.expect("it listens");
+        Self { child, reviews, admin, log, trusted, _folder: folder }
     }
 
     /// The answer to the review in `body`, which is expected to be one.
@@ -74,6 +90,28 @@ impl Process {
         assert_eq!(response.status(), StatusCode::OK);
         let review: Value = serde_json::from_slice(&collect(response).await).unwrap();
         review["response"].clone()
+    }
+
+    /// Waits for a line of its log with this in it.
+    pub(crate) async fn line_with(&self, text: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let found = self.log.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned);
+            if let Some(line) = found {
+                return line;
+            }
+            assert!(started.elapsed() < PATIENCE, "{text} is not in\n{}", self.log.lock().unwrap());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What it shows to Prometheus.
+    pub(crate) async fn metrics(&self) -> String {
+        let stream = TcpStream::connect(self.admin).await.unwrap();
+        let (mut client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(driver);
+        let request = Request::get("/metrics").header("host", "x").body(Full::<Bytes>::default()).unwrap();
+        String::from_utf8(collect(client.send_request(request).await.unwrap()).await.to_vec()).unwrap()
     }
 
     /// The most memory that it has had so far, in KiB (`VmHWM` of `/proc/PID/status`).

@@ -7,10 +7,10 @@ use crate::api_server::{ApiServer, Holds};
 use crate::process::Process;
 use crate::running::review_of_deployment;
 
-const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "5");
+pub(crate) const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "5");
 
 /// A Deployment as it is stored, with these annotations.
-fn stored(name: &str, annotations: &Value) -> Value {
+pub(crate) fn stored(name: &str, annotations: &Value) -> Value {
     let mut object = review_of_deployment(annotations)["request"]["object"].take();
     let uid = format!("uid-of-{name}");
     for (key, value) in [("name", name), ("uid", &uid), ("resourceVersion", "5")] {
@@ -20,12 +20,12 @@ fn stored(name: &str, annotations: &Value) -> Value {
     object
 }
 
-fn asking() -> Value {
+pub(crate) fn asking() -> Value {
     json!({ASKS.0: ASKS.1})
 }
 
 /// The same with the proxy, as the webhook injects it.
-fn injected(name: &str, annotations: &Value) -> Value {
+pub(crate) fn injected(name: &str, annotations: &Value) -> Value {
     let mut object = stored(name, annotations);
     let kind = inject::WorkloadKind::Deployment;
     let outcome = inject::inject(&object, kind, None, &inject::Installation::default());
@@ -33,14 +33,14 @@ fn injected(name: &str, annotations: &Value) -> Value {
     object
 }
 
-fn service(name: &str, spec: &Value) -> Value {
+pub(crate) fn service(name: &str, spec: &Value) -> Value {
     let metadata = json!({"name": name, "namespace": "shop", "resourceVersion": "5"});
     let mut spec = spec.clone();
     spec["selector"] = json!({"app": "web"});
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 }
 
-fn to(port: u16) -> Value {
+pub(crate) fn to(port: u16) -> Value {
     json!({"ports": [{"port": 80, "targetPort": port}]})
 }
 
