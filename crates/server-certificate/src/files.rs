@@ -1,4 +1,4 @@
-//! A certificate that somebody else issues, in files.
+//! A certificate in files, which another program issues.
 
 use std::fs;
 use std::io;
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::{CertificateError, Leaf, ServedLeaf};
 
-/// Serves the certificate of two files, and what replaces it there.
+/// Serves the certificate in two files, and reloads it when the files change.
 #[derive(Debug)]
-pub struct FilesKeeper {
+pub struct CertificateReloader {
     certificate: PathBuf,
     key: PathBuf,
     served: Arc<ServedLeaf>,
     seen: Option<Pair>,
 }
 
-/// What the two files held.
+/// The content of the two files.
 #[derive(Debug, PartialEq, Eq)]
 struct Pair {
     certificate: Vec<u8>,
@@ -35,7 +35,7 @@ pub enum FilesError {
         /// What the system said.
         source: io::Error,
     },
-    /// The files hold something else.
+    /// The files do not hold a certificate and its key.
     #[error("{} and {} cannot be used: {source}", certificate.display(), key.display())]
     Unusable {
         /// The certificate file.
@@ -47,15 +47,16 @@ pub enum FilesError {
     },
 }
 
-impl FilesKeeper {
-    /// Keeps `served` to what the files hold; nothing is read yet.
+impl CertificateReloader {
+    /// Returns a reloader that puts the certificate into `served`. It has read nothing yet.
     pub fn new(certificate: PathBuf, key: PathBuf, served: Arc<ServedLeaf>) -> Self {
         Self { certificate, key, served, seen: None }
     }
 
-    /// Reads the files and serves what is new in them. Whether anything was.
+    /// Reads the files, and returns whether they hold a new certificate, which is served from now on.
     ///
-    /// On failure what was served before is served on.
+    /// # Errors
+    /// The files cannot be read or used. The previous certificate is still served.
     pub fn reload(&mut self) -> Result<bool, FilesError> {
         let pair = Pair { certificate: read(&self.certificate)?, key: read(&self.key)? };
         if self.seen.as_ref() == Some(&pair) {
@@ -71,12 +72,12 @@ impl FilesKeeper {
         Ok(true)
     }
 
-    /// Reloads for ever, and tells each time what came of it. A failure may be files that are half written: the next
-    /// look sees them whole.
-    pub async fn run(mut self, every: Duration, mut tell: impl FnMut(Result<bool, FilesError>)) {
+    /// Reloads for ever, and passes each result to `report`. A failure can mean that the files are half written; the next
+    /// attempt reads them whole.
+    pub async fn run(mut self, every: Duration, mut report: impl FnMut(Result<bool, FilesError>)) {
         loop {
             tokio::time::sleep(every).await;
-            tell(self.reload());
+            report(self.reload());
         }
     }
 }
@@ -103,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn what_replaces_the_files_is_served_and_damage_is_not() {
+    fn new_files_are_served_and_damaged_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         let served = Arc::new(ServedLeaf::default());
-        let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&served));
-        assert!(matches!(keeper.reload(), Err(FilesError::Read { .. })));
+        let mut reloader = CertificateReloader::new(certificate.clone(), key.clone(), Arc::clone(&served));
+        assert!(matches!(reloader.reload(), Err(FilesError::Read { .. })));
 
         let put = |pair: &(String, String)| {
             fs::write(&certificate, &pair.0).unwrap();
@@ -116,16 +117,16 @@ mod tests {
         };
         let (first, second) = (issue(480_000), issue(480_100));
         put(&first);
-        assert!(keeper.reload().unwrap());
-        assert!(!keeper.reload().unwrap(), "nothing is new");
+        assert!(reloader.reload().unwrap());
+        assert!(!reloader.reload().unwrap(), "nothing is new");
         let before = served.validity().unwrap();
 
         fs::write(&certificate, &second.0).unwrap();
-        assert!(matches!(keeper.reload(), Err(FilesError::Unusable { .. })), "the key is still the old one");
+        assert!(matches!(reloader.reload(), Err(FilesError::Unusable { .. })), "the key is still the old one");
         assert_eq!(served.validity(), Some(before));
 
         put(&second);
-        assert!(keeper.reload().unwrap());
+        assert!(reloader.reload().unwrap());
         assert_ne!(served.validity(), Some(before));
     }
 }

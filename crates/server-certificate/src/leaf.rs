@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 
 use super::{CertificateError, Validity};
 
-/// A server certificate, its key, and the time during which it holds.
+/// A server certificate, its key, and when it is valid.
 #[derive(Clone, Debug)]
 pub struct Leaf {
     key: Arc<CertifiedKey>,
@@ -27,7 +27,7 @@ impl Leaf {
         Self::new(chain, key)
     }
 
-    /// A chain, the server's own certificate first, and its key.
+    /// Returns the leaf of a chain, the server's own certificate first, and its key.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, CertificateError> {
         let own = chain.first().ok_or(CertificateError::Expected("at least one certificate in PEM"))?;
         let validity = Validity::of_certificate(own)?;
@@ -35,12 +35,12 @@ impl Leaf {
         Ok(Self { key: Arc::new(key), validity })
     }
 
-    /// What a TLS server needs of it.
+    /// Returns the certificate and key for a TLS server.
     pub fn certified_key(&self) -> &Arc<CertifiedKey> {
         &self.key
     }
 
-    /// When it holds.
+    /// Returns when the certificate is valid.
     pub fn validity(&self) -> Validity {
         self.validity
     }

@@ -7,7 +7,7 @@ use rustls::sign::CertifiedKey;
 
 use super::{Leaf, Validity};
 
-/// Holds the leaf that new handshakes are given; replacing it touches no connection that is there.
+/// Holds the leaf for new handshakes. Replacing it affects no open connection.
 #[derive(Debug, Default)]
 pub struct ServedLeaf {
     leaf: RwLock<Option<Leaf>>,
@@ -20,19 +20,19 @@ impl ServedLeaf {
         *self.leaf.write().unwrap_or_else(PoisonError::into_inner) = Some(leaf);
     }
 
-    /// When the served leaf holds; `None` where there is none yet.
+    /// Returns when the served leaf is valid; `None` if there is none yet.
     pub fn validity(&self) -> Option<Validity> {
         self.current().map(|leaf| leaf.validity())
     }
 
-    /// The leaf itself.
+    /// Returns the served leaf.
     pub fn current(&self) -> Option<Leaf> {
         self.leaf.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ResolvesServerCert for ServedLeaf {
-    /// Whatever name the client asks for: it is the client that checks that it got the one that it meant.
+    /// Returns the leaf for any server name: the client checks the name.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current().map(|leaf| Arc::clone(leaf.certified_key()))
     }

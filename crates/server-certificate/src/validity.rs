@@ -1,4 +1,4 @@
-//! The time during which a certificate holds.
+//! The time during which a certificate is valid.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::CertificateError;
 
-/// From when until when a certificate holds, in whole seconds as X.509 counts.
+/// When a certificate is valid, in whole seconds as in X.509.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     not_before: SystemTime,
@@ -14,21 +14,21 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// How far back the beginning of one of ours is set, for clients whose clocks are behind ours.
+    /// How far certificates of ours are backdated, for clients whose clocks are behind.
     pub const BACKDATED: Duration = Duration::from_hours(1);
 
-    /// `life` from `now` on, and [`Self::BACKDATED`] before.
+    /// Returns the validity of a certificate that is issued `now` for `life`, [`Self::BACKDATED`] included before.
     pub fn beginning(now: SystemTime, life: Duration) -> Self {
         Self { not_before: now - Self::BACKDATED, not_after: now + life }
     }
 
-    /// The same, ending with `other` at the latest.
+    /// Returns the same validity, which ends with `other` at the latest.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
         Self { not_after: self.not_after.min(other.not_after), ..self }
     }
 
-    /// Reads it from a DER certificate.
+    /// Returns the validity of a certificate in DER.
     pub fn of_certificate(der: &[u8]) -> Result<Self, CertificateError> {
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| CertificateError::Expected("an X.509 certificate"))?;
@@ -36,38 +36,38 @@ impl Validity {
         Ok(Self { not_before: instant(validity.not_before), not_after: instant(validity.not_after) })
     }
 
-    /// When it begins.
+    /// Returns when it begins.
     pub fn not_before(&self) -> SystemTime {
         self.not_before
     }
 
-    /// When it ends.
+    /// Returns when it ends.
     pub fn not_after(&self) -> SystemTime {
         self.not_after
     }
 
-    /// The time since it was made; zero where `now` is before.
+    /// Returns the time since the certificate was issued; zero if `now` is earlier.
     pub fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.not_before + Self::BACKDATED).unwrap_or_default()
     }
 
-    /// The time that is left; zero from the end on.
+    /// Returns the time that is left; zero after the end.
     pub fn left(&self, now: SystemTime) -> Duration {
         self.not_after.duration_since(now).unwrap_or_default()
     }
 
-    /// Its whole length, the backdated part not counted.
+    /// Returns the lifetime, without the backdated part.
     pub fn life(&self) -> Duration {
         self.left(self.not_before + Self::BACKDATED)
     }
 
-    /// Whether it has ended.
+    /// Returns whether it has ended.
     pub fn is_over(&self, now: SystemTime) -> bool {
         self.left(now).is_zero()
     }
 }
 
-/// Times before 1970 count as 1970: such a certificate is over either way.
+/// Converts a time. Times before 1970 count as 1970: such a certificate has expired either way.
 fn instant(time: ASN1Time) -> SystemTime {
     let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn age_and_rest_are_measured_from_the_making() {
+    fn age_and_remaining_time_count_from_the_issue() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let validity = Validity::beginning(made, Duration::from_hours(24));
         assert_eq!(validity.life(), Duration::from_hours(24));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn other_data_is_refused() {
         assert!(Validity::of_certificate(b"x").is_err());
     }
 }

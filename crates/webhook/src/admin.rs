@@ -1,4 +1,4 @@
-//! The plain port: `/metrics`, `/livez` and `/readyz`. It reads and changes nothing.
+//! The admin port, plain HTTP: `/metrics`, `/livez` and `/readyz`. All of it is read-only.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// What the endpoints show.
+/// The state that the endpoints show.
 #[derive(Clone)]
 pub struct Admin {
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
     /// For `/readyz`.
     pub health: Arc<Health>,
-    /// What readiness is measured by.
+    /// The clock for readiness.
     pub clock: Clock,
 }
 
-/// The routes of the plain port.
+/// Returns the routes of the admin port.
 pub fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))

@@ -1,4 +1,4 @@
-//! The command line. Values stay text here; [`crate::settings`] parses them, all at once.
+//! The command line. Values stay text here; [`crate::settings`] parses them and reports all faults together.
 
 use axum::http::uri::Authority;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -7,20 +7,20 @@ use settings::Span;
 
 const EXAMPLES: &str = "\
 Examples:
-  In a cluster, as the chart runs it (certificates of its own):
+  In a cluster, as the chart runs it (with its own certificates):
     evenkeel-webhook run --namespace evenkeel --default jitter=20%
 
-  On any machine, with a certificate in files and no cluster:
+  On any machine, with a certificate from files and without a cluster:
     evenkeel-webhook run --listen 127.0.0.1:8443 --admin 127.0.0.1:8081 \\
       --tls files --tls-cert tls.crt --tls-key tls.key
     curl --cacert tls.crt https://127.0.0.1:8443/mutate --data @review.json
 
-Every flag has an environment variable; the flag wins. Exit code 64 means that a setting is unusable.";
+Every flag has an environment variable; the flag wins. Exit code 64 means that a setting is invalid.";
 
 /// evenkeel's admission webhook: injects the recycling proxy into annotated workloads.
 ///
-/// It answers the API server's admission reviews (POST /mutate over TLS) with JSON patches. What it cannot read or
-/// inject is admitted unchanged, with a warning that kubectl prints.
+/// It answers the API server's admission reviews (POST /mutate over TLS) with JSON patches. Objects that it cannot read or
+/// inject are admitted unchanged, with a warning that kubectl prints.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-webhook", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -29,18 +29,18 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// What the program can do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answer admission reviews until told to end (SIGTERM or SIGINT).
+    /// Answer admission reviews until SIGTERM or SIGINT.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArguments>),
-    /// Ask a running webhook whether it is ready, until it is: exit code 0, or 1 and the reason. `helm test` does it.
+    /// Wait until a running webhook is ready: exit code 0, or 1 and the reason. `helm test` runs this.
     Check {
         /// Its admin port, such as evenkeel-webhook.evenkeel.svc:8081.
         #[arg(value_name = "HOST:PORT")]
         address: Authority,
-        /// How long to go on asking.
+        /// How long to wait.
         #[arg(long, value_name = "DURATION", default_value = "60s")]
         within: Span,
     },
@@ -54,20 +54,20 @@ pub enum Command {
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
-    /// Where reviews are answered, over TLS. The default takes IPv4 too; port 0 is any free one, which the log names.
+    /// Address for reviews, over TLS. The default accepts IPv4 too; port 0 is any free port, which the log names.
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_WEBHOOK_LISTEN", default_value = "[::]:8443")]
     pub listen: String,
 
-    /// Where /metrics, /livez and /readyz are shown, in plain HTTP.
+    /// Address for /metrics, /livez and /readyz, in plain HTTP.
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_WEBHOOK_ADMIN", default_value = "[::]:8081")]
     pub admin: String,
 
-    /// Whose certificate is served: 'self' makes its own and tells the API server, 'files' takes one and touches no
+    /// Source of the certificate: 'self' issues its own and publishes the caBundle, 'files' reads one and writes nothing to a
     /// cluster.
     #[arg(long, value_name = "MODE", env = "EVENKEEL_WEBHOOK_TLS", default_value = "self")]
     pub tls: String,
 
-    /// With --tls files: the certificate chain in PEM. Read again every 30 s.
+    /// With --tls files: the certificate chain in PEM. It is reloaded every 30 s.
     #[arg(long, value_name = "FILE", env = "EVENKEEL_WEBHOOK_TLS_CERT")]
     pub tls_cert: Option<String>,
 
@@ -75,7 +75,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE", env = "EVENKEEL_WEBHOOK_TLS_KEY")]
     pub tls_key: Option<String>,
 
-    /// With --tls self: the Service by which the API server calls; the certificate is for NAME.NAMESPACE.svc.
+    /// With --tls self: the Service that the API server calls; the certificate is for NAME.NAMESPACE.svc.
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_SERVICE_NAME", default_value = "evenkeel-webhook")]
     pub service_name: String,
 
@@ -83,11 +83,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_NAMESPACE", default_value = "evenkeel")]
     pub namespace: String,
 
-    /// With --tls self: the Secret that keeps the certificate authority. It must exist; it may be empty.
+    /// With --tls self: the Secret for the certificate authority. It must exist; it may be empty.
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_SECRET_NAME", default_value = "evenkeel-webhook-ca")]
     pub secret_name: String,
 
-    /// With --tls self: the mutating webhook configuration whose caBundle is kept right.
+    /// With --tls self: the mutating webhook configuration whose caBundle is published.
     #[arg(
         long,
         value_name = "NAME",
@@ -96,41 +96,41 @@ pub struct RunArguments {
     )]
     pub webhook_configuration: String,
 
-    /// Whether labels and annotations of namespaces are asked of the API server: 'on' or 'off'. Without them nothing is
-    /// known of namespaces. Left out: on with --tls self, off with --tls files.
+    /// Read labels and annotations of namespaces from the API server: 'on' or 'off'. Without it, settings of namespaces have no
+    /// effect. Default: on with --tls self, off with --tls files.
     #[arg(long, value_name = "SWITCH", env = "EVENKEEL_WEBHOOK_READ_NAMESPACES")]
     pub read_namespaces: Option<String>,
 
-    /// Kinds of workload on which Events tell what became of them, such as Deployment,StatefulSet. Left out: none.
+    /// Kinds of workload on which Events are published, such as Deployment,StatefulSet. Default: none.
     #[arg(long, value_name = "KIND", env = "EVENKEEL_WEBHOOK_EVENTS", value_delimiter = ',')]
     pub events: Vec<String>,
 
-    /// With --events: the labels of namespaces that reviews come from, as JSON: matchLabels, matchExpressions. Events are about
-    /// workloads in these alone.
+    /// With --events: the selector of the namespaces that reviews come from, as JSON: matchLabels, matchExpressions. Events are
+    /// published on workloads in these namespaces alone.
     #[arg(long, value_name = "JSON", env = "EVENKEEL_WEBHOOK_NAMESPACE_SELECTOR", default_value = "{}")]
     pub namespace_selector: String,
 
-    /// What holds for workloads that say nothing else: an annotation without its prefix, such as jitter=20%. May
+    /// A default for workloads that do not set an annotation: its name without the prefix and a value, such as jitter=20%. May
     /// repeat; commas separate several.
     #[arg(long, value_name = "NAME=VALUE", env = "EVENKEEL_WEBHOOK_DEFAULT", value_delimiter = ',')]
     pub default: Vec<String>,
 
-    /// The ConfigMap in --namespace in which the balancer publishes its public keys. Left out, or while it is not there: workloads that ask
-    /// for balancing get a proxy that follows max-requests alone, and a warning.
+    /// The ConfigMap in --namespace in which the balancer publishes its public keys. Without it, workloads that ask for balancing get
+    /// a proxy that follows max-requests alone, and a warning.
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_BALANCE_KEYS_CONFIG_MAP")]
     pub balance_keys_config_map: Option<String>,
 
-    /// How long reviews are still answered after SIGTERM, while nodes learn that this replica is leaving.
+    /// How long reviews are still answered after SIGTERM, while nodes remove this replica from their routes.
     #[arg(long, value_name = "DURATION", env = "EVENKEEL_WEBHOOK_SHUTDOWN_DELAY", default_value = "5s")]
     pub shutdown_delay: String,
 
-    /// What is logged to standard error: error, warn, info, debug or trace.
+    /// Level of the log on standard error: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "EVENKEEL_WEBHOOK_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
 
 impl RunArguments {
-    /// The environment variable of a flag.
+    /// Returns the environment variable of a flag.
     pub fn env(flag: &str) -> String {
         format!("EVENKEEL_WEBHOOK_{}", flag.to_uppercase().replace('-', "_"))
     }
@@ -143,7 +143,7 @@ impl Arguments {
     }
 }
 
-/// What the flags of `run` parse to.
+/// Parses flags of `run`.
 #[cfg(test)]
 pub(crate) fn parse_run(flags: &[&str]) -> RunArguments {
     let line = ["evenkeel-webhook", "run"].iter().chain(flags);
@@ -166,7 +166,7 @@ mod tests {
         for arg in run.get_arguments().filter(own) {
             let flag = arg.get_long().unwrap();
             assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(&*RunArguments::env(flag)), "{flag}");
-            assert!(arg.get_help().is_some(), "{flag} teaches nothing");
+            assert!(arg.get_help().is_some(), "{flag} has no help");
         }
     }
 }

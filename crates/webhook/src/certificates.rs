@@ -1,4 +1,4 @@
-//! Certificates: what the API server trusts, and what is served to it.
+//! Certificates: the authorities that API servers trust, and the leaf that is served to them.
 //!
 //! ```text
 //! self mode                                          files mode
@@ -8,34 +8,33 @@
 //!                Leaf ────────▶ ServedLeaf ◀──────────────── Leaf
 //! ```
 //!
-//! In self mode ([`Keeper`]) a Secret holds the authorities and nothing else is stored: each replica signs a leaf of
-//! its own in memory, good for hours. In files mode ([`FilesKeeper`]) somebody else issues the certificate, and
-//! nothing of Kubernetes is touched.
+//! In self mode ([`CertificateController`]) a Secret holds the authorities, and each replica signs a leaf of its own in memory, valid
+//! for a day. In files mode ([`CertificateReloader`]) the certificate comes from files, and nothing is written to the cluster.
 
 mod authorities;
 mod authority;
-mod keeper;
+mod controller;
 mod kubernetes;
 mod leaf;
 mod lifetimes;
-#[cfg(test)]
-mod trust;
 mod trust_store;
 mod trusted;
+#[cfg(test)]
+mod verification;
 
 pub use authorities::Authorities;
 pub use authority::Authority;
-pub use keeper::{Keeper, KeeperError};
+pub use controller::{CertificateController, ControllerError};
 pub use kubernetes::{KubernetesError, KubernetesStore, Names};
 pub use lifetimes::Lifetimes;
-pub use server_certificate::{FilesError, FilesKeeper, Leaf, ServedLeaf, Validity};
+pub use server_certificate::{CertificateReloader, FilesError, Leaf, ServedLeaf, Validity};
 pub use trust_store::{AuthorityData, StoreOutcome, Stored, TrustStore};
 pub use trusted::Trusted;
 
 /// A certificate or key that cannot be used, made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Text that is not what it should be.
+    /// Text in another form than expected.
     #[error("expected {0}")]
     Expected(&'static str),
     /// A certificate that is to be served, or its key.

@@ -9,23 +9,23 @@ use axum::http::{StatusCode, Uri};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 
-/// Between two questions.
+/// Between two requests.
 const PAUSE: Duration = Duration::from_secs(1);
-/// For one answer, so that a lost packet does not use up all of the time.
+/// For one response, so that a lost packet does not use up all the time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Of the answer's body; the webhook's is one line.
+/// The most bytes that are read of a response; the webhook's is one line.
 const SHOWN: usize = 4096;
 
-/// Why the webhook is not ready, as far as is known.
+/// Why the webhook does not count as ready.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// Nobody answers in HTTP.
-    #[error("nobody answers at {0}: {1}")]
-    NoAnswer(Authority, #[source] ClientError),
-    /// Not in time.
-    #[error("no answer from {0} within {limit:?}", limit = ANSWER_WITHIN)]
+    /// There is no HTTP response.
+    #[error("no HTTP response from {0}: {1}")]
+    NoResponse(Authority, #[source] ClientError),
+    /// There is no response in time.
+    #[error("no response from {0} within {limit:?}", limit = ANSWER_WITHIN)]
     Slow(Authority),
-    /// It says so itself, or is another program.
+    /// The response is another than 200.
     #[error("{0} answers {1}: {2}")]
     NotReady(Authority, StatusCode, String),
 }
@@ -34,7 +34,7 @@ pub enum CheckError {
 /// over.
 ///
 /// # Errors
-/// What was wrong the last time that it was asked.
+/// The reason of the last failed attempt.
 pub async fn ready(address: &Authority, within: Duration) -> Result<(), CheckError> {
     let mut end = pin!(tokio::time::sleep(within));
     loop {
@@ -56,9 +56,9 @@ async fn get(address: &Authority) -> Result<(StatusCode, String), CheckError> {
     let mut uri = Uri::from_static("http://webhook/readyz").into_parts();
     uri.authority = Some(address.clone());
     let uri = Uri::from_parts(uri).expect("scheme, authority and path are there");
-    // A new connection for each question: a Service may lead it elsewhere.
+    // A new connection for each request: the Service may choose another replica.
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let answer = client.get(uri).await.map_err(|error| CheckError::NoAnswer(address.clone(), error))?;
+    let answer = client.get(uri).await.map_err(|error| CheckError::NoResponse(address.clone(), error))?;
     let status = answer.status();
     let said = to_bytes(Body::new(answer.into_body()), SHOWN).await.unwrap_or_default();
     Ok((status, String::from_utf8_lossy(&said).trim().to_owned()))

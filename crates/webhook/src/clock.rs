@@ -1,26 +1,26 @@
-//! The wall clock, which certificates are measured by.
+//! The wall clock.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Tells the time; a test's tells what the test says.
+/// A source of the time; tests have their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the machine's clock.
     #[expect(clippy::disallowed_methods, reason = "the one place where the webhook reads the wall clock")]
     pub fn system() -> Self {
         Self(Arc::new(SystemTime::now))
     }
 
-    /// A clock that shows what `tell` returns.
+    /// Returns a clock that shows what `tell` returns.
     pub fn new(tell: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
-    /// The time.
+    /// Returns the time.
     pub fn now(&self) -> SystemTime {
         (self.0)()
     }

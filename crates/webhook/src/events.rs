@@ -1,17 +1,17 @@
-//! Events on workloads that ask for the proxy: what became of them, for those who were not there when kubectl printed it.
+//! Events on workloads that ask for the proxy: whether it was injected, for those who did not see kubectl's warnings.
 //!
-//! A review must have no side effect, so Events come from a [`Watch`] beside it: it sees what is stored, asks the same
-//! function that reviews ask what it would do now, and tells what there is to tell. Of all workloads it reads the names and our
-//! annotations, and of those that ask all, one after the other.
+//! A review must have no side effect, so a [`Watch`] publishes Events: it reads stored workloads, asks the injection function
+//! what it would do now, and publishes the result. It reads names and our annotations of all workloads, and whole objects, one at
+//! a time, of those that ask for the proxy.
 //!
-//! Every replica watches, and there is no leader. An Event's name is made from what it tells, so of two replicas that tell
-//! the same the API server takes one. Nothing of an object is kept but a few numbers for each workload that asks.
+//! Every replica watches; there is no leader. The name of an Event is a hash of what it says, so the API server accepts it from
+//! one replica only. A replica keeps a few numbers for each workload that asks.
 
 mod fetch;
-mod memory;
 mod notice;
 mod publish;
+mod seen;
 mod watch;
 
-pub use crate::occasion::Occasion;
+pub use crate::event_reason::EventReason;
 pub use watch::Watch;

@@ -1,4 +1,4 @@
-//! Whether this replica lives, and whether it should be sent reviews.
+//! Readiness of this replica.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::certificates::{Lifetimes, ServedLeaf, Trusted, Validity};
 
-/// What readiness is judged by.
+/// The state that decides readiness.
 #[derive(Debug)]
 pub struct Health {
     served: Arc<ServedLeaf>,
@@ -14,50 +14,50 @@ pub struct Health {
     draining: AtomicBool,
 }
 
-/// Why a replica should be sent nothing.
+/// Why a replica is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// It is about to end.
+    /// It is shutting down.
     #[error("shutting down")]
     Draining,
-    /// It cannot shake hands.
+    /// It has no certificate for handshakes.
     #[error("no certificate yet")]
     NoCertificate,
-    /// API servers would refuse its certificate.
-    #[error("the caBundle of the webhook configuration is not in place")]
+    /// API servers do not trust its certificate.
+    #[error("the caBundle of the webhook configuration is not published yet")]
     Untrusted,
-    /// Renewal must have failed; red before it is over, not after.
-    #[error("the certificate nears its end and was not renewed")]
+    /// Renewal must have failed. Readiness fails before the certificate expires.
+    #[error("the certificate expires soon and was not renewed")]
     Expiring,
 }
 
 impl Health {
-    /// Of a replica that serves `served` and that nobody is known to trust.
+    /// Returns the state of a replica that serves `served`, which no API server trusts yet.
     pub fn new(served: Arc<ServedLeaf>) -> Self {
         Self { served, trusted: Trusted::default(), draining: AtomicBool::new(false) }
     }
 
-    /// Returns the state of trust, which whoever publishes the authorities sets.
+    /// Returns whether API servers trust the certificate; the certificate controller sets it.
     pub fn trusted(&self) -> Trusted {
         self.trusted.clone()
     }
 
-    /// From now on, it wants no new connections.
+    /// Makes the replica unready for good: it shuts down.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is about to end.
+    /// Returns whether the replica shuts down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// When the served certificate holds.
+    /// Returns when the served certificate is valid.
     pub fn certificate(&self) -> Option<Validity> {
         self.served.validity()
     }
 
-    /// Whether API servers should send it reviews.
+    /// Returns whether API servers should send reviews here.
     pub fn readiness(&self, now: SystemTime) -> Result<(), NotReady> {
         if self.is_draining() {
             return Err(NotReady::Draining);
@@ -78,7 +78,7 @@ mod tests {
     use crate::certificates::Authority;
 
     #[test]
-    fn green_only_with_a_trusted_certificate_that_is_not_about_to_end() {
+    fn ready_only_with_a_trusted_certificate_that_does_not_expire_soon() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(480_000);
         let day = Duration::from_hours(24);
         let served = Arc::new(ServedLeaf::default());

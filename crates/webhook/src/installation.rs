@@ -1,4 +1,4 @@
-//! What the installation gives to workloads, as it is now: its defaults, and the keys that its balancer publishes.
+//! The settings of the installation: its defaults, and the keys that its balancer publishes.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use settings::{BALANCE_KEYS_FIELD, BalanceKeys};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// The installation as it is now; clones share it.
+/// The current installation. Clones share it.
 #[derive(Clone, Debug)]
 pub struct CurrentInstallation(watch::Sender<Arc<Installation>>);
 
@@ -27,25 +27,25 @@ pub struct BalanceKeysConfigMap {
 }
 
 impl CurrentInstallation {
-    /// Returns an installation with these defaults, of whose balancer nothing is known.
+    /// Returns an installation with these defaults and no keys of a balancer.
     pub fn new(defaults: BTreeMap<String, String>) -> Self {
         Self(watch::Sender::new(Arc::new(defaults.into())))
     }
 
-    /// Returns what it is now.
+    /// Returns the current installation.
     pub fn now(&self) -> Arc<Installation> {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Keeps the balancer's keys as the `ConfigMap` has them, for ever. Needs `get`, `list` and `watch` on it, by its name.
-    pub(crate) async fn keep_balance_keys(self, client: Client, from: BalanceKeysConfigMap) {
+    /// Watches the `ConfigMap` with the balancer's keys, for ever. It needs `get`, `list` and `watch` on it, by its name.
+    pub(crate) async fn watch_balance_keys(self, client: Client, from: BalanceKeysConfigMap) {
         let BalanceKeysConfigMap { namespace, name } = from;
         let config_maps = Api::<ConfigMap>::namespaced(client, &namespace);
         let mut changes = pin!(watcher::watch_object(config_maps, &name).default_backoff());
         while let Some(change) = changes.next().await {
             match change {
                 Ok(config_map) => self.set_balance_keys(keys(config_map.as_ref()), &name),
-                Err(error) => warn!(name, %error, "the balancer's keys are not being watched"),
+                Err(error) => warn!(name, %error, "cannot watch the balancer's keys"),
             }
         }
     }
@@ -53,8 +53,8 @@ impl CurrentInstallation {
     fn set_balance_keys(&self, keys: Result<Option<BalanceKeys>, String>, name: &str) {
         let keys = match keys {
             Ok(keys) => keys,
-            // Those from before are better than none.
-            Err(error) => return warn!(name, error, "the balancer's keys cannot be used"),
+            // The previous keys stay in use.
+            Err(error) => return warn!(name, error, "the balancer's keys are invalid; the previous ones stay in use"),
         };
         self.0.send_if_modified(|installation| {
             if installation.balance_keys == keys {
@@ -67,7 +67,7 @@ impl CurrentInstallation {
     }
 }
 
-/// `None` if there is no `ConfigMap`, or nothing in it yet.
+/// Returns the keys; `None` without a `ConfigMap`, or while it is empty.
 fn keys(config_map: Option<&ConfigMap>) -> Result<Option<BalanceKeys>, String> {
     let field = config_map.and_then(|config_map| config_map.data.as_ref()?.get(BALANCE_KEYS_FIELD));
     let text = field.map(|text| text.trim()).filter(|text| !text.is_empty());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_and_go_and_nonsense_keeps_those_from_before() {
+    fn keys_are_added_and_removed_and_invalid_ones_change_nothing() {
         let installation = CurrentInstallation::new(BTreeMap::from([("jitter".to_owned(), "0%".to_owned())]));
         let shared = installation.clone();
         for (config_map, expected) in [

@@ -1,16 +1,15 @@
 //! The admission webhook of evenkeel.
 //!
-//! [`server::Webhook`] is the process: a TLS port that answers admission reviews ([`review`]), a plain port for
-//! metrics and health ([`admin`]), somebody who looks after certificates ([`certificates`]), and somebody who tells of
-//! workloads that go without the proxy ([`events`]). What becomes of a
-//! workload is decided by the `inject` crate alone; nothing here knows what a pod looks like.
+//! [`server::Webhook`] is the process. It has a TLS port that answers admission reviews ([`review`]), an admin port for metrics and
+//! health ([`admin`]), a controller of certificates ([`certificates`]), and watches that publish Events on workloads ([`events`]).
+//! The `inject` crate alone decides what happens to a workload; nothing here knows what a pod looks like.
 
 pub mod admin;
 pub mod arguments;
 pub mod certificates;
 pub mod check;
 pub mod clock;
-mod desk;
+mod event_reason;
 pub mod events;
 pub mod health;
 pub mod installation;
@@ -18,11 +17,11 @@ mod listener;
 pub mod metrics;
 pub mod namespaces;
 mod object;
-mod occasion;
-mod places;
+mod parse_budget;
 pub mod review;
 pub mod server;
 mod services;
 pub mod settings;
+mod slots;
 mod tls;
 mod verdict;

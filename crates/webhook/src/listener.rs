@@ -10,38 +10,38 @@ use axum_server::{AddrListener, Address};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::places::{Guest, Place, Places};
+use crate::slots::{Connection, Slot, Slots};
 
-/// A connection costs up to 50 KiB, half of it for TLS; for one more than these, another has to go.
+/// A connection costs up to 50 KiB, half of it for TLS. One more than these evicts another.
 const MOST_CONNECTIONS: usize = 512;
-/// For the bodies that are being read or judged: five of the largest, or hundreds of the usual size.
-const MOST_BYTES: u32 = 16 << 20;
+/// Bytes for bodies that are read or handled: five of the largest, or hundreds of the usual size.
+const MOST_BODY_BYTES: u32 = 16 << 20;
 
-/// The address of a listener that holds at most 512 connections, or of somebody who connected to it.
+/// The address of a listener that holds at most 512 connections, or of a peer that has connected to it.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedAddress {
     pub(crate) socket: SocketAddr,
-    /// `None` for a listener's own.
-    guest: Option<Guest>,
+    /// `None` for the listener's own address.
+    connection: Option<Connection>,
 }
 
-/// Accepts a connection whoever else is there: they make room for it, as [`Places`] says.
+/// Accepts every connection. If there are too many, it evicts another one as [`Slots`] says.
 #[derive(Debug)]
 pub(crate) struct BoundedListener {
     listener: TcpListener,
-    places: Places,
+    slots: Slots,
 }
 
-/// A connection that gives its place back when it is dropped, and breaks when it has to.
+/// A connection with a slot, which is free again once this is dropped. Reads and writes fail once the connection is evicted.
 #[derive(Debug)]
 pub(crate) struct BoundedStream {
     stream: TcpStream,
-    place: Place,
+    slot: Slot,
 }
 
 impl BoundedAddress {
     pub(crate) fn of_listener(socket: SocketAddr) -> Self {
-        Self { socket, guest: None }
+        Self { socket, connection: None }
     }
 }
 
@@ -50,15 +50,15 @@ impl Address for BoundedAddress {
     type Listener = BoundedListener;
 }
 
-impl Connected<BoundedAddress> for Guest {
+impl Connected<BoundedAddress> for Connection {
     fn connect_info(peer: BoundedAddress) -> Self {
-        peer.guest.expect("whoever connects has a place")
+        peer.connection.expect("every accepted connection has a slot")
     }
 }
 
 impl BoundedListener {
     fn bind(address: SocketAddr, most: usize) -> io::Result<Self> {
-        Ok(Self { listener: daemon::listen(address)?, places: Places::new(most, MOST_BYTES) })
+        Ok(Self { listener: daemon::listen(address)?, slots: Slots::new(most, MOST_BODY_BYTES) })
     }
 }
 
@@ -70,9 +70,9 @@ impl AddrListener<BoundedStream, BoundedAddress> for BoundedListener {
     async fn accept_stream(&self) -> io::Result<(BoundedStream, BoundedAddress)> {
         let (stream, socket) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
-        let place = self.places.take().await.map_err(io::Error::other)?;
-        let peer = BoundedAddress { socket, guest: Some(place.guest().clone()) };
-        Ok((BoundedStream { stream, place }, peer))
+        let slot = self.slots.acquire().await.map_err(io::Error::other)?;
+        let peer = BoundedAddress { socket, connection: Some(slot.connection().clone()) };
+        Ok((BoundedStream { stream, slot }, peer))
     }
 
     fn get_local_addr(&self) -> io::Result<BoundedAddress> {
@@ -81,25 +81,25 @@ impl AddrListener<BoundedStream, BoundedAddress> for BoundedListener {
 }
 
 impl BoundedStream {
-    /// An error once another needs the place.
-    fn stay(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.place.poll_leave(cx) {
+    /// Returns an error once the connection is evicted.
+    fn check_eviction(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.slot.poll_evicted(cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "another needs the place")),
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "evicted for another connection")),
         }
     }
 }
 
 impl AsyncRead for BoundedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stay(cx)?;
+        self.check_eviction(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for BoundedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stay(cx)?;
+        self.check_eviction(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -116,7 +116,7 @@ impl AsyncWrite for BoundedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stay(cx)?;
+        self.check_eviction(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn in_a_full_listener_the_oldest_silent_one_makes_room() {
+    async fn a_full_listener_evicts_the_oldest_unanswered_connection() {
         let listener = BoundedListener::bind((Ipv4Addr::LOCALHOST, 0).into(), 2).unwrap();
         let address = listener.get_local_addr().unwrap().socket;
         let mut clients = Vec::new();
@@ -143,7 +143,7 @@ mod tests {
             clients.push(TcpStream::connect(address).await.unwrap());
             let (stream, peer) = listener.accept_stream().await.unwrap();
             if index == 0 {
-                peer.guest.unwrap().answered();
+                peer.connection.unwrap().answered();
             }
             accepted.push(tokio::spawn(async move { { stream }.read_u8().await.map_err(|error| error.kind()) }));
         }

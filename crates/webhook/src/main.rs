@@ -12,18 +12,18 @@ use settings::EXIT_USAGE;
 use webhook::arguments::{Arguments, Command, RunArguments};
 use webhook::clock::Clock;
 use webhook::installation::CurrentInstallation;
-use webhook::review::Judge;
+use webhook::review::Handler;
 use webhook::server::{StartError, Webhook};
 use webhook::settings::Settings;
 
-/// Reviews take microseconds; the second thread is for those that come in while a large one is read.
+/// Reviews take microseconds. The second thread serves those that arrive while a large one is parsed.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // To standard output with code 0 where help was asked for.
+            // Help goes to standard output, with exit code 0.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
@@ -75,15 +75,15 @@ fn check(address: &Authority, within: Duration) -> ExitCode {
 fn serve(settings: &Settings) -> anyhow::Result<()> {
     daemon::log("webhook", settings.log_level);
     daemon::raise_descriptor_limit();
-    // One provider for the client of the API server too, chosen here and not by what happens to be linked.
+    // One TLS provider for all, chosen here instead of by what happens to be linked.
     let provider = rustls::crypto::ring::default_provider().install_default();
     provider.map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(async {
         let mut termination = Termination::watch().context("cannot watch for SIGTERM and SIGINT")?;
         let installation = CurrentInstallation::new(settings.defaults.clone());
-        let judge = Judge::of(installation.clone());
-        let webhook = Webhook::start(settings, judge, installation, Clock::system()).await?;
+        let handler = Handler::injecting(installation.clone());
+        let webhook = Webhook::start(settings, handler, installation, Clock::system()).await?;
         webhook.serve(termination.requested()).await.context("cannot serve")
     })
 }

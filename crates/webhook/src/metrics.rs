@@ -11,13 +11,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::occasion::Occasion;
+use crate::event_reason::EventReason;
 use crate::verdict::Verdict;
 
-/// In seconds: a review of a usual Deployment takes a fraction of a millisecond, and an API server waits for three seconds.
+/// In seconds. The review of a usual Deployment takes less than a millisecond; API servers wait for three seconds.
 const BUCKETS: [f64; 12] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 3.0];
 
-/// What is counted.
+/// The metrics of the webhook.
 pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
@@ -39,29 +39,33 @@ struct EventLabels {
 }
 
 impl Metrics {
-    /// Nothing is counted yet.
+    /// Registers all metrics.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("evenkeel_webhook");
         let reviews = Family::default();
-        registry.register("reviews", "Admission reviews by what became of them", reviews.clone());
+        registry.register("reviews", "Admission reviews, by decision and reason", reviews.clone());
         let duration = Histogram::new(BUCKETS);
         registry.register_with_unit(
             "review_duration",
-            "From the last byte of a review's body to its answer",
+            "Time from the last byte of a review's body to its response",
             Unit::Seconds,
             duration.clone(),
         );
         let panics = Counter::default();
-        registry.register("panics", "Reviews that met a defect and were admitted unchanged", panics.clone());
+        registry.register(
+            "panics",
+            "Reviews in which the webhook panicked and admitted the object unchanged",
+            panics.clone(),
+        );
         let events = Family::<EventLabels, Counter>::default();
-        for occasion in Occasion::ALL {
-            drop(events.get_or_create(&EventLabels { reason: occasion.label() }));
+        for reason in EventReason::ALL {
+            drop(events.get_or_create(&EventLabels { reason: reason.label() }));
         }
-        registry.register("events", "Events that this replica has published on workloads", events.clone());
+        registry.register("events", "Events that this replica has published on workloads, by reason", events.clone());
         let certificate_expiry = Gauge::default();
         registry.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the served certificate ends, in Unix time; 0 while there is none",
+            "When the served certificate expires, in Unix time; 0 without a certificate",
             Unit::Seconds,
             certificate_expiry.clone(),
         );
@@ -78,11 +82,11 @@ impl Metrics {
     }
 
     /// Counts a published Event.
-    pub fn told(&self, occasion: Occasion) {
-        self.events.get_or_create(&EventLabels { reason: occasion.label() }).inc();
+    pub fn event_published(&self, reason: EventReason) {
+        self.events.get_or_create(&EventLabels { reason: reason.label() }).inc();
     }
 
-    /// Counts what was no review.
+    /// Counts a request that was refused.
     pub fn refused(&self, verdict: Verdict) {
         self.count(verdict);
     }
@@ -92,7 +96,7 @@ impl Metrics {
         self.reviews.get_or_create(&labels).inc();
     }
 
-    /// Returns all metrics as a scraper asks for them, with the end of the certificate that is served now.
+    /// Returns all metrics in the format that a scraper accepts, with the expiry of the served certificate.
     ///
     /// # Errors
     /// A metric cannot be written.
@@ -119,7 +123,7 @@ mod tests {
     fn text_is_what_dashboards_ask_for() {
         let metrics = Metrics::new();
         metrics.reviewed(Verdict::Decided(Decision::Skipped, Some(SkipReason::HostNetwork)), Duration::from_millis(2));
-        metrics.told(Occasion::Missed);
+        metrics.event_published(EventReason::Missed);
         metrics.reviewed(Verdict::Panicked, Duration::from_millis(2));
         let text = metrics.expose(Some(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)), None).unwrap().text;
         for line in [

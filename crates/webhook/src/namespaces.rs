@@ -1,11 +1,11 @@
-//! What is known of namespaces: read when a review needs it, and kept for a moment.
+//! Facts about namespaces: read when a review needs them, and cached for two seconds.
 //!
-//! A review never fails for want of it. What was read before stands in for what cannot be read now, and where there is nothing,
-//! nothing is known: injection then keeps to what the workload has.
+//! A review never fails because of them. If a namespace cannot be read, the facts of an earlier read are used; without any,
+//! injection uses the workload alone.
 
 mod cache;
-mod demands;
 mod name;
+mod resource_constraints;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,18 +22,18 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use self::cache::Cache;
-pub(crate) use self::demands::DEMANDS;
 use self::name::is_name;
+pub(crate) use self::resource_constraints::RESOURCE_CONSTRAINTS;
 
-/// Workloads come in bursts, and a label that has just been set should count soon.
+/// Long enough for a burst of workloads, and short enough for a new label to take effect soon.
 const FRESH: Duration = Duration::from_secs(2);
-/// These two are a part of the API server's patience with us, which is three seconds in the chart.
-const TURN_WITHIN: Duration = Duration::from_millis(200);
+/// These two are a part of the API server's `timeoutSeconds`, which is three seconds in the chart.
+const PERMIT_WITHIN: Duration = Duration::from_millis(200);
 const READ_WITHIN: Duration = Duration::from_millis(600);
-/// Who asks for many at once waits for the others, so that nobody can have us ask the API server without end.
+/// Bounds how many requests reviews can cause at the API server at once.
 const READS_AT_ONCE: usize = 8;
 
-/// What is read of a namespace.
+/// The parts of a namespace that are read.
 pub(crate) static NAMESPACE: Rule = Rule::Members(
     &[
         ("kind", &Rule::Keep),
@@ -56,38 +56,38 @@ pub(crate) static NAMESPACE: Rule = Rule::Members(
 /// What is known of a namespace.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// What matters to injection.
+    /// The facts that injection uses.
     pub(crate) facts: NamespaceFacts,
-    /// Whether the API server sends reviews of its workloads.
+    /// Whether the API server sends reviews of the namespace's workloads.
     pub(crate) is_reviewed: bool,
 }
 
-/// Reads what there is to know of a namespace, or says why not.
+/// Reads the facts of a namespace.
 type Read = dyn Fn(String) -> BoxFuture<'static, Result<Known, String>> + Send + Sync;
 
 /// The namespaces of a cluster.
 pub struct Namespaces {
-    /// `None` where there is no cluster to ask.
+    /// `None` without a cluster.
     read: Option<Box<Read>>,
     reads: Semaphore,
     cache: Mutex<Cache>,
 }
 
 impl Namespaces {
-    /// Nothing is known of any namespace.
+    /// Returns namespaces of which nothing is known.
     pub fn unknown() -> Self {
         Self { read: None, reads: Semaphore::new(READS_AT_ONCE), cache: Mutex::default() }
     }
 
-    /// The metadata of the cluster's namespaces, of which those with the labels of `reviewed` send reviews. It needs `get` on
-    /// them. The client reads [`NAMESPACE`], and `lists` what they demand of pods, [`DEMANDS`].
+    /// Returns the namespaces of a cluster; reviews come from those that `reviewed` selects. It needs `get` on namespaces. `client`
+    /// reads the parts in [`NAMESPACE`], and `lists` the parts in [`RESOURCE_CONSTRAINTS`].
     pub(crate) fn of_cluster(client: Client, lists: Client, reviewed: Selector) -> Self {
         let namespaces = Api::<Namespace>::all(client);
         Self::reading(Box::new(move |name| {
             let (namespaces, lists, reviewed) = (namespaces.clone(), lists.clone(), reviewed.clone());
             async move {
                 let metadata = async { namespaces.get_metadata(&name).await.map_err(|error| error.to_string()) };
-                let (namespace, constraints) = tokio::try_join!(metadata, demands::read(&lists, &name))?;
+                let (namespace, constraints) = tokio::try_join!(metadata, resource_constraints::read(&lists, &name))?;
                 let labels = namespace.metadata.labels.unwrap_or_default();
                 let annotations = namespace.metadata.annotations.unwrap_or_default();
                 let is_reviewed = reviewed.matches(&labels);
@@ -102,12 +102,12 @@ impl Namespaces {
         Self { read: Some(read), ..Self::unknown() }
     }
 
-    /// What is known of the namespace `name`, which can be any text.
+    /// Returns what is known of the namespace `name`, which can be any text.
     pub(crate) async fn get(&self, name: &str) -> Option<Arc<Known>> {
         let read = self.read.as_ref()?;
-        // A review can come from anybody, and its namespace becomes part of a path that is asked for with our rights.
+        // Anybody can send a review, and its namespace becomes part of a URL that is requested with our rights.
         if !is_name(name) {
-            debug!(length = name.len(), "what a review gives as its namespace cannot be the name of one");
+            debug!(length = name.len(), "the namespace in a review is not a valid name");
             return None;
         }
         let kept = self.cache().get(name);
@@ -115,7 +115,7 @@ impl Namespaces {
             return Some(Arc::clone(&kept.known));
         }
         let error = match self.read(read, name).await {
-            Ok(known) => return Some(self.cache().keep(name, known, Instant::now())),
+            Ok(known) => return Some(self.cache().insert(name, known, Instant::now())),
             Err(error) => error,
         };
         warn!(namespace = name, error, "the namespace cannot be read");
@@ -123,8 +123,9 @@ impl Namespaces {
     }
 
     async fn read(&self, read: &Read, name: &str) -> Result<Known, String> {
-        let _permit =
-            timeout(TURN_WITHIN, self.reads.acquire()).await.map_err(|_| "too many are asked for".to_owned())?;
+        let _permit = timeout(PERMIT_WITHIN, self.reads.acquire())
+            .await
+            .map_err(|_| "too many namespaces are being read".to_owned())?;
         let read = timeout(READ_WITHIN, read(name.to_owned())).await;
         read.unwrap_or_else(|_| Err(format!("no answer within {} ms", READ_WITHIN.as_millis())))
     }
@@ -142,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers in turn as the test says: with a number as an annotation, with an error, or never.
+    /// How a read ends: with a number as an annotation, with an error, or never.
     enum Turn {
         Answer,
         Error,
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_fresh_is_not_read_again() {
+    async fn fresh_facts_are_not_read_again() {
         let namespaces = namespaces(vec![Turn::Answer, Turn::Answer, Turn::Answer]);
         assert_eq!(turn(&namespaces, "a").await.as_deref(), Some("0"));
         assert_eq!(turn(&namespaces, "a").await.as_deref(), Some("0"));
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_read_is_as_it_was() {
+    async fn earlier_facts_are_used_if_a_read_fails() {
         let namespaces = namespaces(vec![Turn::Error, Turn::Silence, Turn::Answer, Turn::Error, Turn::Silence]);
         assert_eq!(turn(&namespaces, "a").await, None);
         assert_eq!(turn(&namespaces, "a").await, None);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_name_is_not_asked_for() {
+    async fn invalid_names_are_not_requested() {
         let namespaces = Namespaces::reading(Box::new(|name| panic!("{name} is asked for")));
         for name in ["", "evenkeel/secrets/evenkeel-webhook-ca", "shop?watch=true", "../..", "%2e%2e", "Shop", "a.b"] {
             assert_eq!(namespaces.get(name).await, None, "{name}");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn few_are_asked_for_at_once() {
+    async fn reads_at_once_are_bounded() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let namespaces = Namespaces::reading(Box::new(move |_| {

@@ -1,31 +1,31 @@
-//! An object of Kubernetes as text, and what it takes of memory once it is parsed.
+//! A Kubernetes object as text, and the memory that it takes once it is parsed.
 
 use serde_json::Value;
 
 use projection::{OBJECT, Projector};
 
-/// What a parsed value takes at most, in bytes: its place in an array that has just grown, or in the entries of an object.
+/// The most bytes that a parsed value takes, in an array that has just grown or as a member of an object.
 const VALUE: usize = 240;
-/// What an array takes beside its elements: room for four.
+/// Bytes that an array takes beside its elements: capacity for four.
 const ARRAY: usize = 160;
-/// What an object takes beside its members: room for four, and their index.
+/// Bytes that an object takes beside its members: capacity for four, and their index.
 const OBJECT_COST: usize = 400;
 
-/// The JSON text of an object, without the record of who set which field.
+/// The JSON text of an object, without `managedFields`.
 pub(crate) struct ObjectText(Vec<u8>);
 
 impl ObjectText {
-    /// Of well-formed JSON.
+    /// Returns the text of an object in well-formed JSON.
     pub(crate) fn of(json: &[u8]) -> Self {
         Self(Projector::project(&OBJECT, json))
     }
 
-    /// Of an answer to a client that reads no more than [`OBJECT`].
+    /// Returns the text of a response that was read with [`OBJECT`].
     pub(crate) fn read(json: String) -> Self {
         Self(json.into_bytes())
     }
 
-    /// The most bytes that it takes when it is parsed: 30 to 70 times its length, where its author means it.
+    /// Returns the most bytes that it takes once it is parsed: up to 70 times its length, if its author tries.
     pub(crate) fn cost(&self) -> usize {
         let (mut cost, mut in_string, mut escaped) = (VALUE + self.0.len(), false, false);
         for byte in &self.0 {
@@ -33,7 +33,7 @@ impl ObjectText {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = in_string,
                 b'"' => in_string = !in_string,
-                // Each value is the first of an array or object, or follows a comma.
+                // Each value comes first in an array or object, or follows a comma.
                 b',' if !in_string => cost += VALUE,
                 b'[' if !in_string => cost += ARRAY + VALUE,
                 b'{' if !in_string => cost += OBJECT_COST + VALUE,
@@ -43,7 +43,7 @@ impl ObjectText {
         cost
     }
 
-    /// Parses it; an error for what is nested too deep.
+    /// Parses it. Returns an error if it is nested too deep.
     pub(crate) fn parse(&self) -> Result<Value, serde_json::Error> {
         serde_json::from_slice(&self.0)
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn who_set_which_field_is_not_read() {
+    fn managed_fields_are_not_read() {
         let text = br#"{"metadata":{"name":"a","managedFields":[{"f:spec":{}}]},"spec":{"managedFields":1}}"#;
         let parsed = ObjectText::of(text).parse().unwrap();
         assert_eq!(parsed, serde_json::json!({"metadata": {"name": "a"}, "spec": {"managedFields": 1}}));

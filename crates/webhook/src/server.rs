@@ -1,4 +1,4 @@
-//! The process as a whole: two ports, certificates, and an orderly end.
+//! The process: two ports, certificates, and graceful shutdown.
 
 use std::future::{Future, pending};
 use std::io;
@@ -16,37 +16,39 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use crate::admin::{self, Admin};
-use crate::certificates::{FilesError, FilesKeeper, Keeper, KubernetesStore, Lifetimes, Names, ServedLeaf};
+use crate::certificates::{
+    CertificateController, CertificateReloader, FilesError, KubernetesStore, Lifetimes, Names, ServedLeaf,
+};
 use crate::clock::Clock;
 use crate::events::Watch;
 use crate::health::Health;
 use crate::installation::CurrentInstallation;
 use crate::listener::{BoundedAddress, BoundedListener};
 use crate::metrics::Metrics;
-use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
-use crate::places::Guest;
-use crate::review::{self, Judge, Reviewer};
+use crate::namespaces::{NAMESPACE, Namespaces, RESOURCE_CONSTRAINTS};
+use crate::review::{self, Endpoint, Handler};
 use crate::services::{SERVICE, Services};
 use crate::settings::{Settings, Tls};
+use crate::slots::Connection;
 use crate::tls;
 
 /// An API server gives up on a review after its `timeoutSeconds`, three in the chart.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(10);
-/// For every further request, silence included: an API server closes idle connections after 90 s, and must be the one
-/// who does, or a review can cross our close.
+/// For each further request, idle time included. API servers close idle connections after 90 s. They must close first, because a
+/// review can be lost if the server closes.
 const NEXT_HEAD_WITHIN: Duration = Duration::from_mins(2);
-/// In bytes, for each connection: a head, what is read of a body at once, and what waits to be sent. An API server's heads are
-/// below 1 KiB.
+/// In bytes, for each connection: the limit of a head, of one read of a body, and of the send buffer. Heads of API servers take less
+/// than 1 KiB.
 const LARGEST_HEAD: usize = 16 << 10;
 const HEAD_OVER_HTTP2: u32 = 16 << 10;
-/// What an HTTP/2 connection may send of bodies before they are read.
+/// The flow-control window of HTTP/2 connections and streams, in bytes.
 const WINDOW: u32 = 64 << 10;
 const MOST_STREAMS: u32 = 32;
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// cert-manager renews weeks ahead, and a mounted Secret takes a minute to arrive anyway.
+/// cert-manager renews weeks ahead, and the kubelet takes a minute to update a mounted Secret.
 const READ_EVERY: Duration = Duration::from_secs(30);
-/// Reviews that are in flight at the end take milliseconds; a body that is still coming in takes as long as this.
+/// Reviews in flight at the end take milliseconds. A body that is still arriving takes up to this.
 const LAST_REVIEWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A webhook whose ports are open.
@@ -55,42 +57,42 @@ pub struct Webhook {
     admin: (Server<BoundedAddress>, Router, SocketAddr),
     health: Arc<Health>,
     shutdown_delay: Duration,
-    /// What goes on beside the ports.
-    beside: Vec<AbortHandle>,
+    /// Background tasks: certificates, watches.
+    tasks: Vec<AbortHandle>,
 }
 
 /// Why a webhook could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port cannot be had.
+    /// A port cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
     /// The given certificate cannot be used.
     #[error("{0}")]
     Files(#[from] FilesError),
-    /// There is no way to the API server.
+    /// The API server cannot be found.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The TLS library refused its settings.
-    #[error("cannot set TLS up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// What both ports, and the tasks beside them, have in common.
+/// What both ports and the background tasks share.
 #[derive(Clone)]
 pub struct Shared {
-    /// What API servers are shown.
+    /// The certificate that API servers get.
     pub served: Arc<ServedLeaf>,
-    /// Whether it should be sent reviews.
+    /// Whether this replica is ready for reviews.
     pub health: Arc<Health>,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What certificates are measured by.
+    /// The clock for certificates.
     pub clock: Clock,
 }
 
 impl Shared {
-    /// No certificate, nothing counted.
+    /// Returns the state of a process that has no certificate yet.
     pub fn new(clock: Clock) -> Self {
         let served = Arc::new(ServedLeaf::default());
         let health = Arc::new(Health::new(Arc::clone(&served)));
@@ -99,33 +101,34 @@ impl Shared {
 }
 
 impl Webhook {
-    /// Opens both ports and begins to look after certificates.
+    /// Opens both ports, and starts the certificate controller and the watches.
     ///
-    /// `judge` answers with what `installation` has; Events do, too, and the keys of a balancer are put there.
+    /// `handler` answers reviews. Events are about what `installation` has, and the keys of a balancer are stored there.
     pub async fn start(
         settings: &Settings,
-        judge: Judge,
+        handler: Handler,
         installation: CurrentInstallation,
         clock: Clock,
     ) -> Result<Self, StartError> {
         let shared = Shared::new(clock);
-        let judge = if settings.read_namespaces {
+        let handler = if settings.read_namespaces {
             let client = projection::client(&NAMESPACE).await?;
-            let lists = projection::client(&DEMANDS).await?;
-            judge.knowing(Namespaces::of_cluster(client, lists, settings.namespaces.clone()))
+            let lists = projection::client(&RESOURCE_CONSTRAINTS).await?;
+            handler.with_namespaces(Namespaces::of_cluster(client, lists, settings.namespaces.clone()))
         } else {
-            judge
+            handler
         };
         let services = Services::default();
-        let judge = judge.warning_of(services.clone());
-        let keeper = match &settings.tls {
-            Tls::Own(names) => keep_own(projection::client(&OBJECT).await?, names, &shared),
+        let handler = handler.with_services(services.clone());
+        let certificates = match &settings.tls {
+            Tls::Own(names) => start_certificate_controller(projection::client(&OBJECT).await?, names, &shared),
             Tls::Files { certificate, key } => {
-                let mut keeper = FilesKeeper::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
-                keeper.reload()?;
-                // Whoever issued it has told the API server.
+                let mut reloader =
+                    CertificateReloader::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
+                reloader.reload()?;
+                // The issuer of the files also configures the caBundle.
                 shared.health.trusted().set(true);
-                tokio::spawn(keeper.run(READ_EVERY, tell)).abort_handle()
+                tokio::spawn(reloader.run(READ_EVERY, log_reload)).abort_handle()
             }
         };
         let Shared { clock, metrics, .. } = &shared;
@@ -135,64 +138,67 @@ impl Webhook {
             None
         } else {
             let client = projection::client(&SERVICE).await?;
-            Some(tokio::spawn(services.keep(client)).abort_handle())
+            Some(tokio::spawn(services.watch(client)).abort_handle())
         };
         let keys = match &settings.balance_keys {
             Some(from) => {
                 let client = projection::client(&OBJECT).await?;
-                Some(tokio::spawn(installation.keep_balance_keys(client, from.clone())).abort_handle())
+                Some(tokio::spawn(installation.watch_balance_keys(client, from.clone())).abort_handle())
             }
             None => None,
         };
-        let mut webhook = Self::open(settings, judge, shared).await?;
-        webhook.beside.push(keeper);
-        webhook.beside.extend(keys);
-        webhook.beside.extend(services);
-        webhook.beside.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
+        let mut webhook = Self::open(settings, handler, shared).await?;
+        webhook.tasks.push(certificates);
+        webhook.tasks.extend(keys);
+        webhook.tasks.extend(services);
+        webhook.tasks.extend(watches.into_iter().map(|watch| tokio::spawn(watch.run()).abort_handle()));
         Ok(webhook)
     }
 
-    /// Opens both ports, and leaves it to others to put a certificate into `shared`.
-    pub async fn open(settings: &Settings, judge: Judge, shared: Shared) -> Result<Self, StartError> {
+    /// Opens both ports. The caller puts a certificate into `shared`.
+    pub async fn open(settings: &Settings, handler: Handler, shared: Shared) -> Result<Self, StartError> {
         let Shared { served, health, metrics, clock } = shared;
-        let reviewer = Reviewer::new(judge, Arc::clone(&metrics), Arc::clone(&health));
+        let endpoint = Endpoint::new(handler, Arc::clone(&metrics), Arc::clone(&health));
         let (listener, address) = listen(settings.listen).await?;
         let tls = RustlsConfig::from_config(tls::server_config(served)?);
         let acceptor = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE_WITHIN);
-        let reviews = (server(listener).acceptor(acceptor), review::routes(reviewer), address);
+        let reviews = (server(listener).acceptor(acceptor), review::routes(endpoint), address);
         let (listener, address) = listen(settings.admin).await?;
         let routes = admin::routes(Admin { metrics, health: Arc::clone(&health), clock });
         let admin = (server(listener), routes, address);
-        // Whoever reads the first line may use either port.
+        // Both ports are open when the first line is logged.
         info!(endpoint = "reviews", address = %reviews.2, "listening");
         info!(endpoint = "admin", address = %admin.2, "listening");
-        Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, beside: Vec::new() })
+        Ok(Self { reviews, admin, health, shutdown_delay: settings.shutdown_delay, tasks: Vec::new() })
     }
 
-    /// Where reviews are answered, with the port that a 0 became.
+    /// Returns the address for reviews, with the actual port.
     pub fn reviews_address(&self) -> SocketAddr {
         self.reviews.2
     }
 
-    /// Where metrics and health are shown, with the port that a 0 became.
+    /// Returns the address for metrics and health, with the actual port.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.2
     }
 
-    /// Answers until `shutdown`, and after it for as long as nodes may still lead reviews here; then finishes what is
+    /// Serves until `shutdown`, then for the shutdown delay, in which nodes may still route reviews here; then finishes requests
     /// in flight.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (reviews, admin) = (Handle::new(), Handle::new());
         let serving = try_join(
-            self.reviews.0.handle(reviews.clone()).serve(self.reviews.1.into_make_service_with_connect_info::<Guest>()),
+            self.reviews
+                .0
+                .handle(reviews.clone())
+                .serve(self.reviews.1.into_make_service_with_connect_info::<Connection>()),
             self.admin.0.handle(admin.clone()).serve(self.admin.1.into_make_service()),
         );
         let ending = async {
             shutdown.await;
             info!("shutting down");
             self.health.drain();
-            // From here on others look after certificates; what this replica knows may be of an installation that is gone.
-            self.beside.iter().for_each(AbortHandle::abort);
+            // Other replicas reconcile from now on. This one's state may belong to an installation that was deleted.
+            self.tasks.iter().for_each(AbortHandle::abort);
             tokio::time::sleep(self.shutdown_delay).await;
             reviews.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
             admin.graceful_shutdown(Some(LAST_REVIEWS_WITHIN));
@@ -202,26 +208,27 @@ impl Webhook {
             served = serving => served,
             () = ending => Ok(((), ())),
         };
-        self.beside.iter().for_each(AbortHandle::abort);
+        self.tasks.iter().for_each(AbortHandle::abort);
         served.map(|_| ())
     }
 }
 
-/// What came of a look at the files.
-fn tell(reloaded: Result<bool, FilesError>) {
+/// Logs the result of reading the files.
+fn log_reload(reloaded: Result<bool, FilesError>) {
     match reloaded {
         Ok(true) => info!("serving a new certificate from the files"),
         Ok(false) => {}
-        Err(error) => warn!(%error, "still serving the certificate from before"),
+        Err(error) => warn!(%error, "cannot reload the certificate; the previous one is still served"),
     }
 }
 
-fn keep_own(client: Client, names: &Names, shared: &Shared) -> AbortHandle {
+fn start_certificate_controller(client: Client, names: &Names, shared: &Shared) -> AbortHandle {
     let store = KubernetesStore::new(client, names.clone());
-    let touches = store.touches();
+    let triggers = store.changes();
     let Shared { served, health, metrics: _, clock } = shared.clone();
-    let keeper = Keeper::new(store, names.server_name(), Lifetimes::default(), clock, served, health.trusted());
-    tokio::spawn(keeper.run(touches)).abort_handle()
+    let controller =
+        CertificateController::new(store, names.server_name(), Lifetimes::default(), clock, served, health.trusted());
+    tokio::spawn(controller.run(triggers)).abort_handle()
 }
 
 async fn listen(address: SocketAddr) -> Result<(BoundedListener, SocketAddr), StartError> {

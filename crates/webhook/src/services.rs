@@ -1,5 +1,4 @@
-//! The Services of the cluster, as far as they say which pods they lead to, and where there. They are watched, so that no review
-//! waits for them.
+//! The Services of the cluster: their selectors and ports. They are watched, so that no review waits for them.
 
 mod changes;
 mod index;
@@ -24,13 +23,13 @@ use tracing::warn;
 pub(crate) use self::changes::Changes;
 use self::index::Index;
 
-/// So many objects are in memory at once while all are listed; of each no more than [`SERVICE`].
+/// How many objects are in memory at once while all are listed; of each only the parts in [`SERVICE`].
 const PAGE: u32 = 100;
-/// More labels or ports than a Service has. One that has them all the same is as if it were not there.
+/// More labels or ports than a Service has. A Service with as many is ignored.
 const MOST_PARTS: usize = 64;
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is read of Services, of lists of them, and of events of their watch.
+/// The parts that are read of Services, of lists and of watch events.
 pub(crate) static SERVICE: Rule = Rule::Members(
     &[
         ("kind", &Rule::Keep),
@@ -51,7 +50,7 @@ pub(crate) static SERVICE: Rule = Rule::Members(
         ("items", &Rule::Elements(usize::MAX, &SERVICE)),
         ("type", &Rule::Keep),
         ("object", &SERVICE),
-        // An event that tells of an error has a Status for its object.
+        // The object of an ERROR event is a Status.
         ("code", &Rule::Keep),
         ("reason", &Rule::Keep),
         ("message", &Rule::Keep),
@@ -75,7 +74,7 @@ static PORT: Rule = Rule::Members(
 static AFFINITY: Rule =
     Rule::Members(&[("clientIP", &Rule::Members(&[("timeoutSeconds", &Rule::Scalar(16))], &Rule::Drop))], &Rule::Drop);
 
-/// The Services of the cluster; clones share them. Nothing waits for them: of those that are not known, nothing is said.
+/// The Services of the cluster. Clones share them. Nothing waits for them; Services that are not known yet are ignored.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Services(Arc<Shared>);
 
@@ -93,13 +92,13 @@ impl Default for Shared {
 }
 
 impl Services {
-    /// Returns the Services of a namespace, as they are known now.
+    /// Returns the known Services of a namespace.
     pub(crate) fn of(&self, namespace: &str) -> Vec<Arc<Service>> {
         self.index().of(namespace)
     }
 
-    /// Watches them for ever. It needs `list` and `watch` on Services; the client reads [`SERVICE`].
-    pub(crate) async fn keep(self, client: Client) {
+    /// Watches Services for ever. It needs `list` and `watch` on Services; the client reads [`SERVICE`].
+    pub(crate) async fn watch(self, client: Client) {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Service"), "services");
         let services = Api::<DynamicObject>::all_with(client, &resource);
         let mut events = pin!(watching(services, watcher::Config::default().page_size(PAGE)).default_backoff());
@@ -121,14 +120,14 @@ impl Services {
         }
     }
 
-    /// Waits until all are known, for some seconds at most.
+    /// Waits until all Services are known, for at most 10 s.
     pub(crate) async fn listed(&self) {
         let mut is_listed = self.0.is_listed.subscribe();
-        // Without them, workloads are told of all the same.
+        // After a timeout, Events are published without them.
         drop(timeout(LISTED_WITHIN, is_listed.wait_for(|is_listed| *is_listed)).await);
     }
 
-    /// Returns where namespaces are noted in which Services change from now on.
+    /// Returns the set of namespaces in which Services change from now on.
     pub(crate) fn subscribe(&self) -> Arc<Changes> {
         let changes = Arc::<Changes>::default();
         self.0.changes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&changes));
@@ -138,10 +137,10 @@ impl Services {
     fn apply(&self, object: &DynamicObject) {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         let service = Service::read(&name, object.data.get("spec").unwrap_or(&Value::Null));
-        // What was cut could lead elsewhere.
+        // A Service that was cut could have other targets.
         let service = service.filter(|service| service.parts() < MOST_PARTS);
         let is_new = match service {
-            Some(service) => self.index().put(&namespace, service),
+            Some(service) => self.index().insert(&namespace, service),
             None => self.index().remove(&namespace, &name),
         };
         self.changed(is_new.then_some(namespace));
@@ -150,7 +149,7 @@ impl Services {
     fn changed(&self, namespaces: impl IntoIterator<Item = String>) {
         let subscribed = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
         for namespace in namespaces {
-            subscribed.iter().for_each(|changes| changes.note(&namespace));
+            subscribed.iter().for_each(|changes| changes.add(&namespace));
         }
     }
 
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_counts_is_read() {
+    fn selectors_and_ports_are_read() {
         let spec = json!({
             "selector": {"app": "web"},
             "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP"}, {"port": 81, "targetPort": 8081}],
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_cut_is_not_kept() {
+    fn a_service_that_was_cut_is_ignored() {
         let labels: Value = (0..100).map(|n| (format!("l{n}"), json!("x"))).collect();
         let ports: Value = (1..200).map(|port| json!({"port": port})).collect();
         for spec in [json!({"selector": labels}), json!({"selector": {"app": "web"}, "ports": ports})] {
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_is_told_once_and_what_stays_is_not() {
+    async fn a_change_is_reported_once() {
         let services = Services::default();
         let changes = services.subscribe();
         let spec = |port: u16| json!({"selector": {"app": "web"}, "ports": [{"port": port}]});

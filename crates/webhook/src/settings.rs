@@ -15,16 +15,16 @@ use crate::arguments::RunArguments;
 use crate::certificates::Names;
 use crate::installation::BalanceKeysConfigMap;
 
-/// Everything that `evenkeel-webhook run` can be told.
+/// The settings of `evenkeel-webhook run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where reviews are answered, over TLS.
+    /// The address for reviews, over TLS.
     pub listen: SocketAddr,
-    /// Where metrics and health are shown, in plain HTTP.
+    /// The address for metrics and health, in plain HTTP.
     pub admin: SocketAddr,
-    /// Whose certificate is served.
+    /// The source of the served certificate.
     pub tls: Tls,
-    /// Whether the API server is asked about namespaces.
+    /// Whether namespaces are read from the API server.
     pub read_namespaces: bool,
     /// The kinds of workload that Events are about.
     pub events: Vec<WorkloadKind>,
@@ -34,18 +34,18 @@ pub struct Settings {
     pub defaults: BTreeMap<String, String>,
     /// Where the balancer's public keys are; `None` without a balancer.
     pub balance_keys: Option<BalanceKeysConfigMap>,
-    /// How long reviews are still answered once the process is told to end.
+    /// How long reviews are still answered after SIGTERM.
     pub shutdown_delay: Duration,
-    /// What is logged.
+    /// The log level.
     pub log_level: LogLevel,
 }
 
-/// Whose certificate is served.
+/// The source of the served certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// Our own, published in the cluster.
+    /// It is issued here, and published in the cluster.
     Own(Names),
-    /// Somebody else's.
+    /// It comes from files.
     Files {
         /// The chain in PEM, the server's own certificate first.
         certificate: PathBuf,
@@ -55,7 +55,7 @@ pub enum Tls {
 }
 
 impl Settings {
-    /// Parses arguments; on failure every fault is there.
+    /// Parses arguments. On failure it returns every fault.
     pub fn parse(arguments: &RunArguments) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let faults_of = &mut faults;
@@ -91,7 +91,7 @@ impl Settings {
     }
 }
 
-/// The flag as faults name it.
+/// Returns the name of a flag in faults.
 fn key(flag: &str) -> String {
     format!("--{flag} ({})", RunArguments::env(flag))
 }
@@ -154,10 +154,10 @@ fn balance_keys(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Bal
 
 fn events(given: &[String], faults: &mut Vec<Fault>) -> Vec<WorkloadKind> {
     let kinds = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    kinds.filter_map(|name| one::<EventfulKind>("events", name, faults).map(|kind| kind.0)).collect()
+    kinds.filter_map(|name| one::<EventKind>("events", name, faults).map(|kind| kind.0)).collect()
 }
 
-/// Takes `NAME=VALUE` apart, and has the values judged by the same code that judges annotations.
+/// Parses `NAME=VALUE`, and checks the values with the code that parses annotations.
 fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, String> {
     let mut defaults = BTreeMap::new();
     for text in given.iter().filter(|text| !text.is_empty()) {
@@ -171,7 +171,7 @@ fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, Strin
             }
         }
     }
-    // Values are parsed for workloads that opted in, so one that did is tried.
+    // Values are parsed for workloads that opted in alone.
     let opted_in = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
     if let Err(found) = WorkloadSettings::resolve(&[Layer::Installation(&defaults), Layer::Workload(&opted_in)]) {
         faults.extend(found.iter().map(|fault| Fault { key: default_key(&fault.key), ..fault.clone() }));
@@ -179,7 +179,7 @@ fn defaults(given: &[String], faults: &mut Vec<Fault>) -> BTreeMap<String, Strin
     defaults
 }
 
-/// Names what the author wrote: a flag, where the fault speaks of an annotation.
+/// Returns the flag for a fault that names an annotation.
 fn default_key(fault_key: &str) -> String {
     let name = fault_key.strip_prefix(PREFIX).or_else(|| fault_key.strip_prefix("the installation's default "));
     format!("{} {}", key("default"), name.unwrap_or(fault_key))
@@ -198,14 +198,14 @@ impl FromStr for Address {
     }
 }
 
-/// A kind that is watched for Events.
-struct EventfulKind(WorkloadKind);
+/// A kind of workload that Events can be published on.
+struct EventKind(WorkloadKind);
 
-impl FromStr for EventfulKind {
+impl FromStr for EventKind {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        // Pods are too many, and change too often.
+        // Pods are too many and change too often.
         let kind = WorkloadKind::ALL.iter().find(|kind| kind.name() == text && **kind != WorkloadKind::Pod);
         kind.copied().map(Self).ok_or(InvalidValue("Deployment, StatefulSet, DaemonSet, ReplicaSet or Rollout"))
     }

@@ -1,21 +1,21 @@
-//! What became of a review, for metrics and logs.
+//! The verdict on a review, for metrics and logs.
 
 use inject::{Decision, SkipReason};
 
-/// What became of a review.
+/// The verdict on a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The object was looked at.
+    /// The object was parsed, and injection decided.
     Decided(Decision, Option<SkipReason>),
-    /// Admitted without a look at the object.
+    /// The object was admitted without parsing it.
     Passed(Passed),
-    /// A defect of ours: admitted unchanged.
+    /// The webhook panicked, and the object was admitted unchanged.
     Panicked,
-    /// Not answered: the body was no review.
+    /// The request was refused, because its body was not a review.
     Refused(Refused),
 }
 
-/// Defines an enum of reasons; label and sentence are written once.
+/// Defines an enum of reasons. Label and sentence are written once.
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($variant:ident: $label:literal, $sentence:literal;)+ }) => {
         $(#[$doc])*
@@ -28,12 +28,12 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The label in metrics and logs.
+            /// Returns the label in metrics and logs.
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)+ }
             }
 
-            /// One sentence for its user, without a full stop.
+            /// Returns one sentence for users, without a full stop.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)+ }
             }
@@ -42,9 +42,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why an object is admitted without a look at it.
+    /// Why an object is admitted without parsing it.
     Passed {
-        Operation: "operation", "neither CREATE nor UPDATE, or the UPDATE of a Pod, whose containers are settled";
+        Operation: "operation", "neither CREATE nor UPDATE, or UPDATE of a Pod, whose containers cannot change";
         Subresource: "subresource", "a subresource, such as scale or status";
         Kind: "kind", "not a kind of workload that is injected";
         NoObject: "no_object", "a review without an object";
@@ -56,26 +56,26 @@ reasons! {
 reasons! {
     /// Why a request is not answered with a review.
     Refused {
-        Malformed: "malformed", "the body is no admission review";
+        Malformed: "malformed", "the body is not an admission review";
         TooLarge: "too_large", "the body is larger than 3 MiB";
         TimedOut: "timed_out", "the body did not arrive in time";
-        Broken: "broken", "the body broke off";
+        Broken: "broken", "the connection failed before the body was complete";
     }
 }
 
 impl Passed {
-    /// What the author of an object should know that may have asked for the proxy; at most 110 characters.
+    /// Returns a warning for the author of an object that may have asked for the proxy; at most 110 characters.
     pub(crate) fn warning(self) -> Option<&'static str> {
         match self {
             Self::Operation | Self::Subresource | Self::Kind | Self::NoObject => None,
-            Self::Unparsable => Some("not injected: the object is too large, or nested too deep, to be looked at"),
+            Self::Unparsable => Some("not injected: the object is too large, or nested too deep, to be parsed"),
             Self::Busy => Some("not injected: too many objects came at once; apply it again, or restart its rollout"),
         }
     }
 }
 
 impl Verdict {
-    /// The label `decision` in metrics and logs.
+    /// Returns the label `decision` in metrics and logs.
     pub fn decision(self) -> &'static str {
         match self {
             Self::Decided(decision, _) => decision.label(),
@@ -85,7 +85,7 @@ impl Verdict {
         }
     }
 
-    /// The label `reason` in metrics and logs.
+    /// Returns the label `reason` in metrics and logs.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Decided(_, Some(reason)) => reason.label(),

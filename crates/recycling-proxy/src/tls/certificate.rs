@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use server_certificate::{FilesError, FilesKeeper, ServedLeaf};
+use server_certificate::{CertificateReloader, FilesError, ServedLeaf};
 use settings::TlsSettings;
 
 use super::metrics::Metrics;
@@ -15,7 +15,7 @@ const READ_EVERY: Duration = Duration::from_secs(10);
 
 /// The certificate's files, and what was last said of them.
 pub(crate) struct Certificate {
-    files: FilesKeeper,
+    files: CertificateReloader,
     teller: Teller,
 }
 
@@ -23,7 +23,7 @@ impl Certificate {
     /// Reads the files for the first time. Where they cannot be used the proxy starts all the same: pods always start.
     pub(crate) fn load(settings: &TlsSettings, served: Arc<ServedLeaf>, metrics: Arc<Metrics>) -> Self {
         let [certificate, key] = [&settings.certificate, &settings.key].map(|path| PathBuf::from(path.as_str()));
-        let mut files = FilesKeeper::new(certificate, key, Arc::clone(&served));
+        let mut files = CertificateReloader::new(certificate, key, Arc::clone(&served));
         let mut teller = Teller { served, metrics, said: None };
         teller.tell(files.reload());
         Self { files, teller }

@@ -7,16 +7,16 @@ use super::{Authority, CertificateError, Lifetimes};
 
 /// The newest authority and, while it takes over, the one before it.
 ///
-/// Whoever is here is in the bundle that API servers trust. Which of them signs is a function of time alone, so
-/// replicas that read the same Secret agree without a word:
+/// All of them are in the bundle that API servers trust. Which of them signs depends on time alone, so replicas that read the
+/// same Secret agree without communication:
 ///
 /// ```text
 ///  One(A) ──A in its last third──▶ Introducing(B, A) ──settle──▶ Retiring(B, A) ──leaf life + settle──▶ One(B)
 ///                                  A signs, both trusted         B signs, both trusted
 /// ```
 ///
-/// A leaf is therefore signed only by an authority that has been trusted for a while, and an authority is trusted for
-/// as long as a leaf of its can live.
+/// So a leaf is signed only by an authority that API servers have had time to trust, and an authority is trusted for as long as
+/// its leaves are valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authorities {
     newest: Arc<Authority>,
@@ -24,24 +24,24 @@ pub struct Authorities {
 }
 
 impl Authorities {
-    /// The first one of an installation. It signs at once: there is nothing that it could take over from.
+    /// Returns the first authority of an installation. It signs at once, because it has no predecessor.
     pub fn first(now: SystemTime, lifetimes: &Lifetimes) -> Result<Self, CertificateError> {
         Ok(Self { newest: Arc::new(Authority::generate(now, lifetimes.authority)?), previous: None })
     }
 
-    /// One or two authorities, the newest first.
+    /// Returns one or two authorities, given the newest first; `None` for any other number.
     pub fn from_newest_first(authorities: Vec<Authority>) -> Option<Self> {
         let mut authorities = authorities.into_iter().map(Arc::new);
         let these = Self { newest: authorities.next()?, previous: authorities.next() };
         authorities.next().is_none().then_some(these)
     }
 
-    /// The newest first.
+    /// Iterates over the authorities, the newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Authority> {
         std::iter::once(&self.newest).chain(&self.previous).map(Arc::as_ref)
     }
 
-    /// The one that signs leaves at `now`.
+    /// Returns the one that signs leaves at `now`.
     pub fn signer(&self, now: SystemTime, lifetimes: &Lifetimes) -> &Authority {
         let settled = self.newest.validity().age(now) >= lifetimes.settle;
         match &self.previous {
@@ -50,13 +50,13 @@ impl Authorities {
         }
     }
 
-    /// The certificates that API servers are to trust, in PEM, the newest first.
+    /// Returns the certificates that API servers are to trust, in PEM, the newest first.
     pub fn bundle_pem(&self) -> String {
         self.iter().map(Authority::certificate_pem).collect()
     }
 
-    /// What is to follow: a predecessor goes that no leaf can hang on any more, a successor comes in where one is due.
-    /// `None` while nothing is to change. What follows must be stored before it is used.
+    /// Returns the authorities that follow: without the previous one once its leaves have expired, with a successor once it is due.
+    /// Returns `None` while nothing is to change. They must be stored before they are used.
     pub fn next(&self, now: SystemTime, lifetimes: &Lifetimes) -> Result<Option<Self>, CertificateError> {
         let superseded = self.newest.validity().age(now) >= lifetimes.settle + lifetimes.leaf + lifetimes.settle;
         let previous = self.previous.clone().filter(|previous| !superseded && !previous.validity().is_over(now));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_long_sleep_it_begins_anew() {
+    fn expired_authorities_are_replaced() {
         let long_after = start() + 10_000 * HOUR;
         let authorities = next(&first(), long_after).expect("a successor");
         assert_eq!(authorities.previous, None);

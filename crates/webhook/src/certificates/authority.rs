@@ -1,4 +1,4 @@
-//! A certificate authority of our own.
+//! A certificate authority.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{CertificateError, Leaf, Validity, leaf};
 
-/// A certificate that the API server is told to trust, and the key that signs leaves for it.
+/// A certificate that API servers trust, and the key that signs leaves with it.
 pub struct Authority {
     certificate_pem: String,
     validity: Validity,
@@ -17,7 +17,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new one with a new key (ECDSA P-256).
+    /// Generates an authority with a new key (ECDSA P-256).
     pub fn generate(now: SystemTime, life: Duration) -> Result<Self, CertificateError> {
         let validity = Validity::beginning(now, life);
         let mut params = CertificateParams::default();
@@ -29,7 +29,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
-        // Read again, so that a new one and one from the Secret can differ in nothing.
+        // Parsed again, so that a new authority equals the same one from the Secret.
         Self::new(certificate.der(), key)
     }
 
@@ -53,22 +53,22 @@ impl Authority {
         Ok(Self { certificate_pem, validity, issuer })
     }
 
-    /// Signs a leaf for a server that is called by `name`, with a new key. It ends with this authority at the latest.
+    /// Signs a leaf with a new key for the server name `name`. It expires with this authority at the latest.
     pub fn sign(&self, name: &str, now: SystemTime, life: Duration) -> Result<Leaf, CertificateError> {
         leaf::sign(&self.issuer, name, Validity::beginning(now, life).within(self.validity))
     }
 
-    /// When it holds.
+    /// Returns when the certificate is valid.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// The certificate in PEM; it tells one authority from another.
+    /// Returns the certificate in PEM. It identifies the authority.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// The private key in PEM (PKCS #8).
+    /// Returns the private key in PEM (PKCS #8).
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -76,7 +76,7 @@ impl Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the key.
+        // The key is never shown.
         f.debug_struct("Authority").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
@@ -90,7 +90,7 @@ impl PartialEq for Authority {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificates::trust::is_trusted;
+    use crate::certificates::verification::is_trusted;
 
     const HOUR: Duration = Duration::from_hours(1);
     const NAME: &str = "evenkeel-webhook.evenkeel.svc";

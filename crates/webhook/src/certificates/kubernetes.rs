@@ -12,19 +12,19 @@ use tracing::{info, warn};
 
 use super::{AuthorityData, StoreOutcome, Stored, TrustStore};
 
-/// Whose the `caBundle` is: no other manager, and no chart, ever writes it.
+/// The manager of `caBundle` in server-side apply. The chart does not set the field.
 const FIELD_MANAGER: &str = "evenkeel-webhook";
 const CERTIFICATES: &str = "ca.crt";
 const KEYS: &str = "ca.key";
 const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
 
-/// The objects in the cluster that are ours to keep.
+/// The names of the objects in the cluster that the webhook manages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// The namespace of Secret and Service.
     pub namespace: String,
-    /// The Service by which the API server calls.
+    /// The Service that API servers call.
     pub service: String,
     /// The Secret that holds the authorities.
     pub secret: String,
@@ -33,14 +33,14 @@ pub struct Names {
 }
 
 impl Names {
-    /// The name that an API server expects in the certificate.
+    /// Returns the name that API servers expect in the certificate.
     pub fn server_name(&self) -> String {
         format!("{}.{}.svc", self.service, self.namespace)
     }
 }
 
-/// Reads and writes the two objects. It needs `get`, `patch` and `create` on the Secret; `get`, `list`, `watch` and `patch` on
-/// the configuration; nothing else.
+/// The trust store in Secret and webhook configuration. It needs `get`, `patch` and `create` on the Secret; `get`, `list`, `watch` and `patch` on
+/// the configuration.
 #[derive(Clone)]
 pub struct KubernetesStore {
     names: Names,
@@ -48,7 +48,7 @@ pub struct KubernetesStore {
     configurations: Api<MutatingWebhookConfiguration>,
 }
 
-/// What the API server would not do, and to which object.
+/// A request that failed, and the object that it was about.
 #[derive(Debug, thiserror::Error)]
 pub enum KubernetesError {
     /// The Secret cannot be read.
@@ -63,19 +63,19 @@ pub enum KubernetesError {
     /// The configuration cannot be written.
     #[error("cannot write MutatingWebhookConfiguration {0}: {1}")]
     WriteConfiguration(String, #[source] Box<kube::Error>),
-    /// The configuration holds nothing that a `caBundle` could be given to.
+    /// The configuration has no webhook that could have a `caBundle`.
     #[error("MutatingWebhookConfiguration {0} has no webhooks: expected those of the chart")]
     NoWebhooks(String),
 }
 
 impl KubernetesStore {
-    /// The objects with these names.
+    /// Returns the store in the objects with these names.
     pub fn new(client: Client, names: Names) -> Self {
         Self { secrets: Api::namespaced(client.clone(), &names.namespace), configurations: Api::all(client), names }
     }
 
-    /// Says whenever somebody has touched the configuration, so that a `caBundle` that was dropped is back at once.
-    pub fn touches(&self) -> impl Stream<Item = ()> + Send + use<> {
+    /// Yields whenever the configuration has changed, so that a `caBundle` that was removed is restored at once.
+    pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
         watcher::watch_object(self.configurations.clone(), &self.names.configuration).default_backoff().filter_map(
             |event| async {
                 event.map(|_| ()).map_err(|error| warn!(%error, "the webhook configuration is not being watched")).ok()
@@ -83,7 +83,7 @@ impl KubernetesStore {
         )
     }
 
-    /// The names of the webhooks in the configuration, each with its `caBundle`.
+    /// Returns the names of the webhooks in the configuration, each with its `caBundle`.
     async fn webhooks(&self) -> Result<Vec<(String, Option<ByteString>)>, KubernetesError> {
         let name = &self.names.configuration;
         let configuration = self.configurations.get(name).await;
@@ -94,14 +94,14 @@ impl KubernetesStore {
         if webhooks.is_empty() { Err(KubernetesError::NoWebhooks(name.clone())) } else { Ok(webhooks) }
     }
 
-    /// Makes an empty Secret, where somebody has deleted it. By server-side apply, as `create` can be allowed for one name with that
-    /// alone; of replicas that do it at once none takes anything from another.
-    async fn make_secret(&self) -> Result<Secret, kube::Error> {
+    /// Creates an empty Secret if it was deleted. It uses server-side apply, because RBAC can restrict `create` to one name only there,
+    /// and because replicas that apply at once do not overwrite each other.
+    async fn create_secret(&self) -> Result<Secret, kube::Error> {
         let name = &self.names.secret;
         let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque"});
-        let made = self.secrets.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(empty)).await?;
-        info!(secret = self.secret_path(), "made the Secret again, which was not there");
-        Ok(made)
+        let created = self.secrets.patch(name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(empty)).await?;
+        info!(secret = self.secret_path(), "created the Secret, which did not exist");
+        Ok(created)
     }
 
     fn secret_path(&self) -> String {
@@ -114,12 +114,12 @@ impl TrustStore for KubernetesStore {
 
     async fn read(&self) -> Result<Stored, KubernetesError> {
         let (secret, was_there) = match self.secrets.get(&self.names.secret).await {
-            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => (self.make_secret().await, false),
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => (self.create_secret().await, false),
             read => (read, true),
         };
         let secret = secret.map_err(|error| KubernetesError::ReadSecret(self.secret_path(), Box::new(error)))?;
         let mut data = secret.data.unwrap_or_default();
-        // What is no text is damaged, and as good as empty.
+        // Data that is not text is damaged and counts as empty.
         let mut text = |key| data.remove(key).and_then(|ByteString(bytes)| String::from_utf8(bytes).ok());
         let data = text(CERTIFICATES)
             .zip(text(KEYS))
@@ -130,7 +130,7 @@ impl TrustStore for KubernetesStore {
     }
 
     async fn write(&self, data: &AuthorityData, version: &str) -> Result<StoreOutcome, KubernetesError> {
-        // A merge patch leaves labels and foreign keys alone; the resourceVersion in it makes it a compare-and-swap.
+        // A merge patch keeps labels and other keys; the resourceVersion in it makes it a compare-and-swap.
         let patch = json!({
             "metadata": { "resourceVersion": version },
             "data": {
@@ -155,7 +155,7 @@ impl TrustStore for KubernetesStore {
         let name = &self.names.configuration;
         let bundle = ByteString(bundle_pem.as_bytes().to_vec());
         let entry = |name: &str| json!({ "name": name, "clientConfig": { "caBundle": bundle } });
-        // Only webhooks that are there: an entry of our own making would be half a webhook.
+        // Only existing webhooks are patched: a new entry would lack all other fields.
         let webhooks: Vec<Value> = self.webhooks().await?.iter().map(|(name, _)| entry(name)).collect();
         let patch = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_secret_that_is_not_there_is_made_again() {
+    async fn a_deleted_secret_is_created_again() {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
         let cluster = service_fn(move |request: Request<Body>| {

@@ -1,4 +1,4 @@
-//! The certificate that is shown to the API server.
+//! The certificate that is served to API servers.
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};

@@ -1,18 +1,18 @@
-//! How long certificates hold, and when they are replaced: pure functions of time.
+//! How long certificates are valid, and when they are replaced: pure functions of time.
 
 use std::time::{Duration, SystemTime};
 
 use super::Validity;
 
-/// The lengths of time that certificates are kept by.
+/// The lifetimes of certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// How long an authority holds.
+    /// How long an authority is valid.
     pub authority: Duration,
-    /// How long a leaf holds.
+    /// How long a leaf is valid.
     pub leaf: Duration,
-    /// How long an authority has been published before it signs what is served: time for every API server to have
-    /// seen the bundle, and for every replica to have read the Secret.
+    /// How long an authority is published before it signs leaves. In this time every API server receives the bundle, and every
+    /// replica reads the Secret.
     pub settle: Duration,
 }
 
@@ -28,19 +28,19 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// Whether an authority needs a successor: less than a third of its life is left.
+    /// Returns whether an authority needs a successor: less than a third of its lifetime is left.
     pub fn needs_successor(validity: Validity, now: SystemTime) -> bool {
         validity.left(now) < validity.life() / 3
     }
 
-    /// Whether a leaf is to be signed anew: less than two thirds of its life are left, so that two renewals in a row
-    /// can fail before anybody notices.
+    /// Returns whether a leaf is to be renewed: less than two thirds of its lifetime are left. So renewal can fail for hours before
+    /// readiness does.
     pub fn needs_renewal(validity: Validity, now: SystemTime) -> bool {
         validity.left(now) < validity.life() / 3 * 2
     }
 
-    /// Whether a leaf was due so long ago that renewal must have failed: less than a sixth of its life is left, and
-    /// less than four hours (certificates of others live for months). Readiness turns red now, not when it is over.
+    /// Returns whether renewal must have failed: less than a sixth of the lifetime is left, and less than four hours (certificates
+    /// from files are valid for months). Readiness fails from then on, before the certificate expires.
     pub fn nears_expiry(validity: Validity, now: SystemTime) -> bool {
         validity.left(now) < (validity.life() / 6).min(Duration::from_hours(4))
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leaf_is_renewed_long_before_readiness_turns_red() {
+    fn a_leaf_is_renewed_long_before_readiness_fails() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let leaf = Validity::beginning(made, Duration::from_hours(24));
         for (hours, renew, red) in [
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_of_months_is_green_until_its_last_hours() {
+    fn a_certificate_of_months_is_ready_until_its_last_hours() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let bought = Validity::beginning(made, Duration::from_hours(90 * 24));
         assert!(!Lifetimes::nears_expiry(bought, made + Duration::from_hours(89 * 24)));

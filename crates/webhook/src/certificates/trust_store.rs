@@ -1,4 +1,4 @@
-//! Where authorities are kept and where trust in them is published: the edge of the keeper.
+//! Where authorities are stored and published: the I/O of the certificate controller.
 
 use std::error::Error;
 use std::future::Future;
@@ -8,46 +8,46 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Authorities, Authority, CertificateError};
 
-/// A place that replicas share. In a cluster a Secret and the `caBundle` of a webhook configuration.
+/// A store that replicas share. In a cluster it is a Secret and the `caBundle` of a webhook configuration.
 pub trait TrustStore: Send + Sync {
-    /// What goes wrong out there.
+    /// Why a request to the store failed.
     type Error: Error + Send + Sync + 'static;
 
     /// Reads what is stored.
     fn read(&self) -> impl Future<Output = Result<Stored, Self::Error>> + Send;
 
-    /// Stores `data`, unless somebody has written since `version` was read.
+    /// Stores `data`, unless another write has happened since `version` was read.
     fn write(
         &self,
         data: &AuthorityData,
         version: &str,
     ) -> impl Future<Output = Result<StoreOutcome, Self::Error>> + Send;
 
-    /// Whether API servers are told to trust exactly `bundle_pem`.
+    /// Returns whether API servers are configured to trust exactly `bundle_pem`.
     fn trusts(&self, bundle_pem: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Tells API servers to trust exactly `bundle_pem`.
+    /// Configures API servers to trust exactly `bundle_pem`.
     fn publish(&self, bundle_pem: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// What was read.
+/// The content of the store.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// `None` where nobody has stored anything yet.
+    /// `None` if nothing is stored yet.
     pub data: Option<AuthorityData>,
     /// Changes with every write.
     pub version: String,
-    /// Another one after the place was deleted and somebody else made it again, who wants new authorities. Empty where it was not
-    /// there and this replica has made it: then nobody does.
+    /// The identity of the store. It changes if an operator deletes and recreates the store, which asks for new authorities. It is
+    /// empty if the store did not exist and this replica has created it, which does not.
     pub identity: String,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
-    /// It is stored.
+    /// The data is stored.
     Written,
-    /// Somebody else was first: theirs counts.
+    /// Another write came first, and its data is stored.
     Conflict,
 }
 
@@ -62,7 +62,7 @@ pub struct AuthorityData {
 
 impl std::fmt::Debug for AuthorityData {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the keys.
+        // The keys are never shown.
         f.debug_struct("AuthorityData").field("certificates_pem", &self.certificates_pem).finish_non_exhaustive()
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_read_again() {
+    fn stored_authorities_are_read_back() {
         let (old, new) = (data(), data());
         for stored in [
             old.clone(),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_refused() {
+    fn damaged_data_is_refused() {
         let good = data();
         let damaged = |certificates: &str, keys: &str| {
             let data = AuthorityData { certificates_pem: certificates.to_owned(), keys_pem: keys.to_owned() };

@@ -1,4 +1,4 @@
-//! All of a workload that asks for the proxy, as text.
+//! Reads a workload that asks for the proxy, as text.
 
 use kube::api::{ApiResource, DynamicObject, GetParams};
 use kube::core::Request;
@@ -9,18 +9,18 @@ use crate::object::ObjectText;
 
 const NOT_FOUND: u16 = 404;
 
-/// What came of it.
+/// The result of a read.
 pub(super) enum Fetched {
     Text(ObjectText),
-    /// It is larger than what is read of an object.
+    /// It is larger than objects that are read.
     TooLarge,
-    /// It is not there any more.
+    /// It no longer exists.
     Gone,
-    /// The API server does not tell.
+    /// The request failed.
     Failed,
 }
 
-/// Asks for all of `object`, with a client that reads all of one.
+/// Reads `object` whole, with a client that projects nothing away.
 pub(super) async fn fetch(client: &Client, resource: &ApiResource, object: &DynamicObject) -> Fetched {
     let (namespace, name) = (object.namespace(), object.name_any());
     let path = DynamicObject::url_path(resource, namespace.as_deref());

@@ -1,4 +1,4 @@
-//! Events as the API server takes them, each once.
+//! Publishes Events, each once.
 
 use std::time::SystemTime;
 
@@ -10,17 +10,17 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
 
-use super::memory::number;
 use super::notice::Notice;
+use super::seen::hash;
 
-/// Who reports, whichever replica it is: of two that report the same, one does.
+/// The same for all replicas, so that their Events have the same name.
 const REPORTER: &str = "evenkeel-webhook";
 const ALREADY_EXISTS: u16 = 409;
 /// The longest name of an object is 253; the number and its dot take 17.
 const LONGEST_PREFIX: usize = 236;
 
-/// Creates the Event, unless it is there already: another replica was first, or this one before a restart. Whether this one
-/// did.
+/// Creates the Event, and returns true. Returns false if it exists already: another replica created it, or this one did before
+/// a restart.
 pub(super) async fn publish(client: &Client, event: &Event) -> Result<bool, Box<kube::Error>> {
     let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
     let events = Api::<Event>::namespaced(client.clone(), namespace);
@@ -31,12 +31,12 @@ pub(super) async fn publish(client: &Client, event: &Event) -> Result<bool, Box<
     }
 }
 
-/// The Event that tells `notice` of `object`. Its name is made from what it says, and of which generation of the object.
+/// Returns the Event for a `notice` about `object`. Its name is a hash of what it says, and of the object's generation.
 pub(super) fn event(object: &DynamicObject, kind: WorkloadKind, notice: Notice, now: SystemTime) -> Event {
     let uid = object.uid();
     let mut name = object.name_any();
     name.truncate(LONGEST_PREFIX);
-    let name = format!("{}.{:016x}", name.trim_end_matches(['.', '-']), number(&(&uid, &notice)));
+    let name = format!("{}.{:016x}", name.trim_end_matches(['.', '-']), hash(&(&uid, &notice)));
     let regarding = ObjectReference {
         api_version: Some(kind.api_version().to_owned()),
         kind: Some(kind.name().to_owned()),
@@ -49,8 +49,8 @@ pub(super) fn event(object: &DynamicObject, kind: WorkloadKind, notice: Notice, 
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: object.namespace(), ..ObjectMeta::default() },
         event_time: Timestamp::try_from(now).ok().map(MicroTime),
-        type_: Some(notice.occasion.event_type().to_owned()),
-        reason: Some(notice.occasion.reason().to_owned()),
+        type_: Some(notice.reason.event_type().to_owned()),
+        reason: Some(notice.reason.name().to_owned()),
         action: Some("Inject".to_owned()),
         note: Some(notice.note),
         regarding: Some(regarding),
@@ -65,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::events::Occasion;
+    use crate::events::EventReason;
 
     fn object(name: &str) -> DynamicObject {
         let metadata = json!({"name": name, "namespace": "shop", "uid": "u"});
@@ -73,12 +73,12 @@ mod tests {
     }
 
     fn name(object: &DynamicObject, note: &str, generation: i64) -> String {
-        let notice = Notice { occasion: Occasion::Missed, note: note.to_owned(), generation: Some(generation) };
+        let notice = Notice { reason: EventReason::Missed, note: note.to_owned(), generation: Some(generation) };
         event(object, WorkloadKind::Deployment, notice, SystemTime::UNIX_EPOCH).name_any()
     }
 
     #[test]
-    fn the_same_has_the_same_name_and_anything_else_another() {
+    fn equal_events_have_equal_names_and_others_differ() {
         let web = object("web");
         assert_eq!(name(&web, "x", 1), name(&web, "x", 1));
         assert_ne!(name(&web, "x", 1), name(&web, "y", 1));

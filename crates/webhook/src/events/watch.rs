@@ -17,32 +17,32 @@ use settings::PREFIX;
 use tracing::{debug, info, warn};
 
 use super::fetch::{Fetched, fetch};
-use super::memory::{Memory, Seen, number};
 use super::notice::{Notice, Stored, refusal};
 use super::publish::{event, publish};
+use super::seen::{Seen, SeenWorkloads, hash};
 use crate::clock::Clock;
-use crate::desk::Desk;
 use crate::installation::CurrentInstallation;
 use crate::metrics::Metrics;
-use crate::namespaces::{DEMANDS, NAMESPACE, Namespaces};
+use crate::namespaces::{NAMESPACE, Namespaces, RESOURCE_CONSTRAINTS};
+use crate::parse_budget::ParseBudget;
 use crate::services::Services;
 
-/// So many objects are in memory at once while all are listed; of each no more than [`WORKLOAD`].
+/// So many objects are in memory at once while all are listed; of each only the parts in [`WORKLOAD`].
 const PAGE: u32 = 25;
-/// What a workload may take once it is parsed, in bytes. A Deployment of 500 kB that is all variables takes this much, and of
-/// larger ones nothing is told.
-const LARGEST: usize = 12 << 20;
-/// More than we know, each longer than we read it here: whether there is one is what counts.
+/// The most memory, in bytes, that a parsed workload may take; larger ones get no Events. A Deployment of 500 kB that consists of
+/// variables takes as much.
+const LARGEST_OBJECT: usize = 12 << 20;
+/// Only whether there is one of our annotations matters here.
 static ANNOTATIONS: Rule = Rule::Prefixed(64, &[PREFIX], &Rule::Scalar(256));
-/// By which Services select the pods. Of one with more labels, Services are told of when it changes, and not when they do.
+/// The labels by which Services select pods. A pod template with more labels is not checked again when Services change.
 static LABELS: Rule = Rule::Prefixed(64, &[""], &Rule::Scalar(63));
 /// Whether pods are refused, and why.
 static CONDITION: Rule = Rule::Members(
     &[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16)), ("message", &Rule::Scalar(512))],
     &Rule::Drop,
 );
-/// What is read of workloads, of lists of them, and of events of their watch: the names of an object, whether it asks, the labels
-/// of its pods and whether they are refused. The rest is tenants' to fill, with as much as they like.
+/// The parts that are read of workloads, of lists and of watch events: names, our annotations, the labels of pods, and whether pods are
+/// refused. Tenants can fill the rest with any amount of data.
 static WORKLOAD: Rule = Rule::Members(
     &[
         ("kind", &Rule::Keep),
@@ -82,7 +82,7 @@ static WORKLOAD: Rule = Rule::Members(
         ("items", &Rule::Elements(usize::MAX, &WORKLOAD)),
         ("type", &Rule::Keep),
         ("object", &WORKLOAD),
-        // An event that tells of an error has a Status for its object.
+        // The object of an ERROR event is a Status.
         ("code", &Rule::Keep),
         ("reason", &Rule::Keep),
         ("message", &Rule::Keep),
@@ -92,8 +92,8 @@ static WORKLOAD: Rule = Rule::Members(
 
 /// Watches the workloads of one kind and publishes Events on those that ask for the proxy.
 ///
-/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces, `list` and `watch` on Services and `create` on Events. Nothing of it is shared with
-/// reviews, so that whatever becomes of it becomes of Events alone.
+/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces, `list` and `watch` on Services and `create` on Events. It
+/// shares nothing with reviews but the known Services, so that its failures affect Events alone.
 pub struct Watch {
     kind: WorkloadKind,
     installation: CurrentInstallation,
@@ -102,29 +102,29 @@ pub struct Watch {
     cluster: Arc<Cluster>,
 }
 
-/// What the watches of all kinds have in common.
+/// What the watches of all kinds share.
 struct Cluster {
-    /// Reads of workloads what tells whether they ask.
+    /// Reads the parts in [`WORKLOAD`].
     workloads: Client,
-    /// Reads all of an object.
+    /// Reads whole objects.
     objects: Client,
     namespaces: Namespaces,
     services: Services,
-    desk: Desk,
+    budget: ParseBudget,
 }
 
-/// What was found out about a workload.
+/// What was found about a workload.
 enum Finding {
-    /// What there is to tell, and whether the proxy is in it.
-    Told { notices: Vec<Notice>, has_proxy: bool },
-    /// Nothing can be told of it, until it changes.
+    /// Its notices, and whether it has the proxy.
+    Read { notices: Vec<Notice>, has_proxy: bool },
+    /// It cannot be parsed until it changes.
     Unreadable,
-    /// It cannot be told now.
+    /// It could not be read now.
     Unknown,
 }
 
 impl Watch {
-    /// Watches for each of `kinds`, in namespaces with the labels of `reviewed`, where reviews come from.
+    /// Returns a watch for each of `kinds`, in namespaces that `reviewed` selects.
     pub(crate) async fn of_kinds(
         kinds: &[WorkloadKind],
         reviewed: &Selector,
@@ -141,11 +141,11 @@ impl Watch {
             objects: projection::client(&OBJECT).await?,
             namespaces: Namespaces::of_cluster(
                 projection::client(&NAMESPACE).await?,
-                projection::client(&DEMANDS).await?,
+                projection::client(&RESOURCE_CONSTRAINTS).await?,
                 reviewed.clone(),
             ),
             services: services.clone(),
-            desk: Desk::new(LARGEST),
+            budget: ParseBudget::new(LARGEST_OBJECT),
         });
         let watch = |kind: &WorkloadKind| Self {
             kind: *kind,
@@ -157,14 +157,14 @@ impl Watch {
         Ok(kinds.iter().map(watch).collect())
     }
 
-    /// Watches for ever. What cannot be read or written now is logged; a watch that breaks is begun again.
+    /// Watches for ever. Errors are logged, and a watch that ends is started again.
     pub async fn run(self) {
         let resource = resource(self.kind);
         let objects = Api::<DynamicObject>::all_with(self.cluster.workloads.clone(), &resource);
         let changes = watching(objects, watcher::Config::default().page_size(PAGE)).default_backoff();
         let mut changes = pin!(changes);
-        let mut memory = Memory::default();
-        // What Services lead to is told with what a workload is, and not a second time.
+        let mut seen = SeenWorkloads::default();
+        // Services come first, so that workloads need not be read twice.
         self.cluster.services.listed().await;
         let services = self.cluster.services.subscribe();
         loop {
@@ -172,26 +172,26 @@ impl Watch {
                 change = changes.next() => change,
                 namespaces = services.settled() => {
                     for namespace in namespaces {
-                        self.look_again(&namespace, &mut memory).await;
+                        self.reread_namespace(&namespace, &mut seen).await;
                     }
                     continue;
                 }
             };
             match change {
-                Some(Ok(Event::Init)) => memory.list_begins(),
-                Some(Ok(Event::InitApply(object))) => self.look(&object, &mut memory, true).await,
-                Some(Ok(Event::InitDone)) => memory.list_ends(),
-                Some(Ok(Event::Apply(object))) => self.look(&object, &mut memory, false).await,
-                Some(Ok(Event::Delete(object))) => memory.forget(&object.uid().unwrap_or_default()),
+                Some(Ok(Event::Init)) => seen.list_begins(),
+                Some(Ok(Event::InitApply(object))) => self.handle(&object, &mut seen, true).await,
+                Some(Ok(Event::InitDone)) => seen.list_ends(),
+                Some(Ok(Event::Apply(object))) => self.handle(&object, &mut seen, false).await,
+                Some(Ok(Event::Delete(object))) => seen.forget(&object.uid().unwrap_or_default()),
                 Some(Err(error)) => warn!(kind = self.kind.name(), %error, "workloads are not being watched"),
                 None => return,
             }
         }
     }
 
-    /// Looks at all workloads of a namespace in which Services have changed.
-    async fn look_again(&self, namespace: &str, memory: &mut Memory) {
-        if !memory.is_in(namespace) {
+    /// Reads all workloads of a namespace in which Services have changed.
+    async fn reread_namespace(&self, namespace: &str, seen: &mut SeenWorkloads) {
+        if !seen.is_in(namespace) {
             return;
         }
         let resource = resource(self.kind);
@@ -203,7 +203,7 @@ impl Watch {
                 Err(error) => return warn!(namespace, %error, "workloads cannot be listed after a change of Services"),
             };
             for object in &list.items {
-                self.look(object, memory, true).await;
+                self.handle(object, seen, true).await;
             }
             match list.metadata.continue_.filter(|next| !next.is_empty()) {
                 Some(next) => page = page.continue_token(&next),
@@ -212,39 +212,39 @@ impl Watch {
         }
     }
 
-    async fn look(&self, object: &DynamicObject, memory: &mut Memory, is_old: bool) {
+    async fn handle(&self, object: &DynamicObject, seen: &mut SeenWorkloads, is_old: bool) {
         let uid = object.uid().unwrap_or_default();
-        let proxy_before = memory.had_proxy(&uid);
+        let proxy_before = seen.had_proxy(&uid);
         if !asks(object) && !proxy_before {
-            memory.forget(&uid);
+            seen.forget(&uid);
             return;
         }
         let namespace = object.namespace().unwrap_or_default();
         let services = self.cluster.services.of(&namespace);
         let labels = labels(object);
         let selecting: Vec<&Arc<Service>> = services.iter().filter(|service| service.selects(&labels)).collect();
-        // Its status changes all the time, of which one condition counts.
-        let version = number(&(object.metadata.generation, object.annotations(), refusal(&object.data), selecting));
-        if memory.has_seen(&uid, version) || !memory.has_room_for(&uid) {
+        // The status changes often; only one of its conditions matters.
+        let version = hash(&(object.metadata.generation, object.annotations(), refusal(&object.data), selecting));
+        if seen.contains(&uid, version) || !seen.has_room_for(&uid) {
             return;
         }
         let (notices, has_proxy) = match self.find(object, &services, proxy_before).await {
-            Finding::Told { notices, has_proxy } => (notices, has_proxy),
+            Finding::Read { notices, has_proxy } => (notices, has_proxy),
             Finding::Unreadable => (Vec::new(), proxy_before),
-            Finding::Unknown => return memory.forget(&uid),
+            Finding::Unknown => return seen.forget(&uid),
         };
-        let seen = Seen { uid: &uid, namespace: &namespace, version, has_proxy, is_old };
-        for notice in memory.news(&seen, notices) {
-            self.tell(object, notice).await;
+        let now = Seen { uid: &uid, namespace: &namespace, version, has_proxy, is_old };
+        for notice in seen.unpublished(&now, notices) {
+            self.publish(object, notice).await;
         }
         if !asks(object) {
-            memory.forget(&uid);
+            seen.forget(&uid);
         }
     }
 
     async fn find(&self, object: &DynamicObject, services: &[Arc<Service>], proxy_before: bool) -> Finding {
-        let Cluster { objects, namespaces, desk, .. } = &*self.cluster;
-        // Before the object, so that nothing large waits for it.
+        let Cluster { objects, namespaces, budget, .. } = &*self.cluster;
+        // The namespace is read before the object, so that no parsed object waits for it.
         let Some(namespace) = namespaces.get(&object.namespace().unwrap_or_default()).await else {
             return Finding::Unknown;
         };
@@ -253,7 +253,7 @@ impl Watch {
             Fetched::TooLarge => return Finding::Unreadable,
             Fetched::Gone | Fetched::Failed => return Finding::Unknown,
         };
-        let found = desk.look_at(&text, |workload: &Value| {
+        let found = budget.with_parsed(&text, |workload: &Value| {
             let outcome = &inject::inject(workload, self.kind, Some(&namespace.facts), &self.installation.now());
             let has_proxy = match outcome {
                 Outcome::Unchanged { .. } | Outcome::Remove { .. } => true,
@@ -268,37 +268,37 @@ impl Watch {
             } else {
                 Notice::of_opted_out(&stored).into_iter().collect()
             };
-            Finding::Told { notices, has_proxy }
+            Finding::Read { notices, has_proxy }
         });
         found.await.unwrap_or_else(|error| {
-            warn!(namespace = ?object.namespace(), name = object.name_any(), %error, "no Event tells of a workload");
+            warn!(namespace = ?object.namespace(), name = object.name_any(), %error, "no Event is published on a workload");
             Finding::Unreadable
         })
     }
 
-    async fn tell(&self, object: &DynamicObject, notice: Notice) {
-        let (occasion, namespace, name) = (notice.occasion, object.namespace(), object.name_any());
-        let (reason, note) = (occasion.label(), notice.note.clone());
+    async fn publish(&self, object: &DynamicObject, notice: Notice) {
+        let (reason, namespace, name) = (notice.reason, object.namespace(), object.name_any());
+        let (label, note) = (reason.label(), notice.note.clone());
         let event = event(object, self.kind, notice, self.clock.now());
         match publish(&self.cluster.objects, &event).await {
             Ok(true) => {
-                self.metrics.told(occasion);
-                info!(?namespace, name, reason, note, "an Event was published");
+                self.metrics.event_published(reason);
+                info!(?namespace, name, reason = label, note, "an Event was published");
             }
-            Ok(false) => debug!(?namespace, name, reason, "the Event was there already"),
+            Ok(false) => debug!(?namespace, name, reason = label, "the Event exists already"),
             Err(error) => warn!(?namespace, name, %error, "an Event cannot be published"),
         }
     }
 }
 
-/// Whether it carries an annotation of ours, or its pod template does.
+/// Returns whether the object or its pod template has an annotation of ours.
 fn asks(object: &DynamicObject) -> bool {
     let of_template = object.data.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
     object.annotations().keys().any(|key| key.starts_with(PREFIX))
         || of_template.is_some_and(|annotations| annotations.keys().any(|key| key.starts_with(PREFIX)))
 }
 
-/// Returns the labels of its pods.
+/// Returns the labels of the pod template.
 fn labels(object: &DynamicObject) -> BTreeMap<String, String> {
     let labels = object.data.pointer("/spec/template/metadata/labels").and_then(Value::as_object);
     let labels = labels.into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Namespaces that were read not long ago.
+//! A cache of namespaces.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::Known;
 
-/// In bytes. An annotation is of any length, and most namespaces have none of ours.
-const MOST: usize = 1 << 20;
-/// What an entry takes beside its text, and what a piece of text takes beside its bytes.
+/// In bytes. Annotations can be of any length.
+const CAPACITY: usize = 1 << 20;
+/// Bytes that an entry takes beside its texts, and that a text takes beside its content.
 const ENTRY: usize = 256;
 const TEXT: usize = 64;
 
-/// What is known of namespaces by name, of at most 1 MiB: there, the one that was read longest ago goes for the next.
+/// What is known of namespaces, by name, in at most 1 MiB. The entry that was read longest ago is evicted first.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     kept: HashMap<String, Kept>,
@@ -32,15 +32,15 @@ impl Cache {
         self.kept.get(name).cloned()
     }
 
-    /// Keeps what was read just now, if it is not larger than everything may be.
-    pub(super) fn keep(&mut self, name: &str, known: Known, now: Instant) -> Arc<Known> {
+    /// Adds what was read now, unless it is larger than the whole cache.
+    pub(super) fn insert(&mut self, name: &str, known: Known, now: Instant) -> Arc<Known> {
         let bytes = size(name, &known);
         let known = Arc::new(known);
         self.drop(name);
-        if bytes > MOST {
+        if bytes > CAPACITY {
             return known;
         }
-        while self.bytes + bytes > MOST {
+        while self.bytes + bytes > CAPACITY {
             let Some(oldest) = self.kept.iter().min_by_key(|(_, kept)| kept.read_at).map(|(name, _)| name.clone())
             else {
                 break;
@@ -59,7 +59,7 @@ impl Cache {
     }
 }
 
-/// About as many bytes as it takes.
+/// Returns about as many bytes as an entry takes.
 fn size(name: &str, known: &Known) -> usize {
     let texts = known
         .facts
@@ -85,12 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_longest_ago_goes_first() {
+    fn the_entry_read_longest_ago_is_evicted_first() {
         let begin = Instant::now();
         let mut cache = Cache::default();
         for number in 0..100 {
-            cache.keep(&number.to_string(), known(MOST / 10), begin + Duration::from_secs(number));
-            assert!(cache.bytes <= MOST);
+            cache.insert(&number.to_string(), known(CAPACITY / 10), begin + Duration::from_secs(number));
+            assert!(cache.bytes <= CAPACITY);
         }
         let mut kept: Vec<u64> = cache.kept.keys().map(|name| name.parse().unwrap()).collect();
         kept.sort_unstable();
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_again_counts_once_and_what_is_too_large_is_not_kept() {
+    fn an_entry_counts_once_and_one_that_is_too_large_is_not_kept() {
         let now = Instant::now();
         let mut cache = Cache::default();
-        cache.keep("a", known(1000), now);
-        cache.keep("a", known(10), now);
+        cache.insert("a", known(1000), now);
+        cache.insert("a", known(10), now);
         assert_eq!(cache.bytes, size("a", &known(10)));
-        assert_eq!(*cache.keep("a", known(MOST), now), known(MOST));
+        assert_eq!(*cache.insert("a", known(CAPACITY), now), known(CAPACITY));
         assert!(cache.get("a").is_none() && cache.bytes == 0);
     }
 
@@ -113,9 +113,9 @@ mod tests {
     fn any_number_of_names_is_bounded() {
         let now = Instant::now();
         let mut cache = Cache::default();
-        for number in 0..2 * MOST / ENTRY {
-            cache.keep(&number.to_string(), known(0), now);
+        for number in 0..2 * CAPACITY / ENTRY {
+            cache.insert(&number.to_string(), known(0), now);
         }
-        assert!(cache.bytes <= MOST && cache.kept.len() < MOST / ENTRY);
+        assert!(cache.bytes <= CAPACITY && cache.kept.len() < CAPACITY / ENTRY);
     }
 }

@@ -1,9 +1,9 @@
-//! What the name of a namespace can be.
+//! Valid names of namespaces.
 
 /// The longest label of a DNS name (RFC 1123 §2.1, RFC 1035 §2.3.4).
 const LONGEST: usize = 63;
 
-/// Whether `text` is a label of a DNS name as RFC 1123 has them, in lower case: what API servers take for a namespace.
+/// Returns whether `text` is a DNS label of RFC 1123 in lower case, which names of namespaces must be.
 pub(super) fn is_name(text: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();

@@ -1,7 +1,7 @@
-//! `AdmissionReview` of `admission.k8s.io/v1`, as much of it as we read and write.
+//! The parts of `AdmissionReview` (`admission.k8s.io/v1`) that we read and write.
 //!
-//! Own types instead of a client library's: the object stays the raw text that the API server sent until it is known
-//! that somebody wants it, the old object and the user are never looked at, and the patch is written as base64.
+//! These are types of our own instead of kube's for three reasons: the object stays raw text until it is to be parsed, the old
+//! object and the user are skipped, and the patch is written as base64.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
-/// A request of the API server's.
+/// A request from the API server.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request<'a> {
-    /// What the response must repeat.
+    /// An identifier that the response must repeat.
     pub(crate) uid: String,
     /// The type of the object.
     #[serde(borrow)]
@@ -24,13 +24,13 @@ pub(crate) struct Request<'a> {
     /// `scale`, `status`, …
     #[serde(default)]
     pub(crate) sub_resource: Option<String>,
-    /// Empty where the API server is still to make one up.
+    /// Empty if the API server is still to generate one.
     #[serde(default)]
     pub(crate) name: String,
-    /// Absent for what is in no namespace.
+    /// Absent for cluster-scoped objects.
     #[serde(default)]
     pub(crate) namespace: Option<String>,
-    /// What is being done.
+    /// The operation.
     pub(crate) operation: Operation,
     /// The object as it would be stored.
     #[serde(borrow, default)]
@@ -48,7 +48,7 @@ pub(crate) struct Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// As objects write it: `apps/v1`, and `v1` for the core group.
+    /// Returns the `apiVersion` of such objects: `apps/v1`, or `v1` for the core group.
     pub(crate) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone().into_owned()
@@ -58,20 +58,20 @@ impl Kind<'_> {
     }
 }
 
-/// What is being done to the object.
+/// The operation on the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Operation {
-    /// It is created.
+    /// The object is created.
     Create,
-    /// It is changed.
+    /// The object is changed.
     Update,
     /// `DELETE` and `CONNECT` have no object to patch.
     #[serde(other)]
     Other,
 }
 
-/// A body that is no review: what is wrong with it, as one sentence for whoever sent it.
+/// Why a body is not a review, in one sentence for its sender.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error("expected an AdmissionReview of admission.k8s.io/v1 as JSON: {0}")]
@@ -103,7 +103,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What the API server is told.
+/// The response to the API server.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
@@ -117,7 +117,7 @@ struct Response {
     warnings: Vec<String>,
 }
 
-/// The body of the response that admits the object of the request `uid`, with a patch as JSON text and warnings.
+/// Returns the body of a response to the request `uid`: it admits the object, with a patch (JSON text) and warnings.
 pub(crate) fn admitted(
     uid: String,
     patch: Option<Vec<u8>>,

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use inject::Service;
 use tracing::warn;
 
-/// In bytes: some 10,000 Services. Whoever may make Services decides how many there are.
-const MOST: usize = 4 << 20;
-/// What an entry takes beside its text, and what each of its labels and ports takes.
+/// In bytes: some 10,000 Services. Tenants decide how many there are.
+const CAPACITY: usize = 4 << 20;
+/// Bytes that an entry takes beside its text, and that each of its labels and ports takes.
 const ENTRY: usize = 256;
 const PART: usize = 64;
 
-/// The Services that are known.
+/// The known Services.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     namespaces: HashMap<String, BTreeMap<String, Arc<Service>>>,
     bytes: usize,
-    /// Those that are not listed yet, while all are listed anew.
+    /// While all Services are listed again: those that are not listed yet.
     unlisted: BTreeSet<(String, String)>,
-    /// Whether it was said that there is no room for all.
+    /// Whether the log says that the capacity is reached.
     is_full: bool,
 }
 
@@ -29,7 +29,7 @@ impl Index {
         self.namespaces.get(namespace).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
-    /// Everything is about to be listed.
+    /// A list of all Services begins.
     pub(super) fn list_begins(&mut self) {
         let names = |(namespace, services): (&String, &BTreeMap<String, Arc<Service>>)| {
             let namespace = namespace.clone();
@@ -38,7 +38,7 @@ impl Index {
         self.unlisted = self.namespaces.iter().flat_map(names).collect();
     }
 
-    /// Everything was listed: drops what was not. Returns the namespaces in which that was.
+    /// The list is complete. Removes Services that are not in it, and returns their namespaces.
     pub(super) fn list_ends(&mut self) -> BTreeSet<String> {
         let gone = mem::take(&mut self.unlisted);
         for (namespace, name) in &gone {
@@ -47,8 +47,8 @@ impl Index {
         gone.into_iter().map(|(namespace, _)| namespace).collect()
     }
 
-    /// Puts a Service in the place of the one with its name. Returns whether that is another than before.
-    pub(super) fn put(&mut self, namespace: &str, service: Service) -> bool {
+    /// Inserts a Service, or replaces the one with its name. Returns whether the index has changed.
+    pub(super) fn insert(&mut self, namespace: &str, service: Service) -> bool {
         let name = service.name.clone();
         let known = self.namespaces.get(namespace).and_then(|services| services.get(&name));
         if known.is_some_and(|known| **known == service) {
@@ -57,9 +57,9 @@ impl Index {
         }
         let is_replaced = self.remove(namespace, &name);
         let bytes = size(&service);
-        if self.bytes + bytes > MOST {
+        if self.bytes + bytes > CAPACITY {
             if !mem::replace(&mut self.is_full, true) {
-                warn!(most_bytes = MOST, "there are more Services than are kept: of some, nothing is said");
+                warn!(most_bytes = CAPACITY, "too many Services to keep in memory; some are not checked");
             }
             return is_replaced;
         }
@@ -68,7 +68,7 @@ impl Index {
         true
     }
 
-    /// Removes a Service. Returns whether it was there.
+    /// Removes a Service, and returns whether it existed.
     pub(super) fn remove(&mut self, namespace: &str, name: &str) -> bool {
         self.unlisted.remove(&(namespace.to_owned(), name.to_owned()));
         let Some(services) = self.namespaces.get_mut(namespace) else { return false };
@@ -81,7 +81,7 @@ impl Index {
     }
 }
 
-/// Returns about as many bytes as it takes.
+/// Returns about as many bytes as an entry takes.
 fn size(service: &Service) -> usize {
     ENTRY + service.text_len() + service.name.len() + PART * service.parts()
 }
@@ -97,15 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_not_listed_anew_have_gone() {
+    fn services_that_are_not_listed_again_are_removed() {
         let mut index = Index::default();
         for name in ["stays", "changes", "goes"] {
-            assert!(index.put("shop", service(name, 80)));
+            assert!(index.insert("shop", service(name, 80)));
         }
-        assert!(index.put("other", service("goes", 80)));
+        assert!(index.insert("other", service("goes", 80)));
         index.list_begins();
-        assert!(!index.put("shop", service("stays", 80)));
-        assert!(index.put("shop", service("changes", 81)));
+        assert!(!index.insert("shop", service("stays", 80)));
+        assert!(index.insert("shop", service("changes", 81)));
         assert_eq!(index.list_ends(), ["other".to_owned(), "shop".to_owned()].into());
         assert_eq!(index.of("shop").iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["changes", "stays"]);
         assert_eq!(index.of("other"), []);
@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn any_number_of_services_is_bounded() {
         let mut index = Index::default();
-        for number in 0..2 * MOST / ENTRY {
-            index.put("shop", service(&number.to_string(), 80));
-            assert!(index.bytes <= MOST);
+        for number in 0..2 * CAPACITY / ENTRY {
+            index.insert("shop", service(&number.to_string(), 80));
+            assert!(index.bytes <= CAPACITY);
         }
         assert!(index.of("shop").len() > 8_000, "{}", index.of("shop").len());
-        assert!(index.put("shop", service("7", 81)), "one that is known can change");
+        assert!(index.insert("shop", service("7", 81)), "a known Service can change");
     }
 }

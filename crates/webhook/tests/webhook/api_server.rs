@@ -1,4 +1,4 @@
-//! An API server of which a test says what it holds: as much of one as the webhook asks for.
+//! A scripted API server: the endpoints that the webhook uses, with contents from the test.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -16,53 +16,53 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-/// How long anything may take here before it counts as never.
+/// The deadline of everything that is awaited.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What it holds.
+/// The contents of the API server.
 #[derive(Default)]
-pub(crate) struct Holds {
+pub(crate) struct Contents {
     /// Deployments as JSON, in the order in which they are listed.
     pub(crate) deployments: Vec<String>,
-    /// What a watch of Deployments is sent, a line each, before it falls silent.
+    /// Events of the watch of Deployments, a line each. After them the watch stays open.
     pub(crate) watched: Vec<String>,
-    /// Services as they are listed.
+    /// The Services in the list.
     pub(crate) services: Vec<Value>,
-    /// The `LimitRange`s of every namespace.
+    /// The `LimitRange`s in each namespace.
     pub(crate) limit_ranges: Vec<Value>,
-    /// What the ConfigMap of the balancer's keys has; `None` where there is none.
+    /// The balancer's keys in their ConfigMap; `None` without a ConfigMap.
     pub(crate) balance_keys: Option<&'static str>,
-    /// The metadata of every namespace, but its name.
+    /// The metadata of each namespace, except its name.
     pub(crate) namespace: Value,
 }
 
-/// A running one.
+/// A running API server.
 pub(crate) struct ApiServer {
-    seen: Arc<Seen>,
+    seen: Arc<Served>,
     _folder: tempfile::TempDir,
     kubeconfig: PathBuf,
 }
 
-struct Seen {
-    holds: Holds,
-    /// What watches are sent later.
+struct Served {
+    contents: Contents,
+    /// Later lines of the watches.
     deployment_changes: Feed,
     service_changes: Feed,
-    /// Events as they were published.
+    /// The published Events.
     events: Mutex<Vec<Value>>,
-    /// Paths that were asked for, with their queries.
-    asked: Mutex<Vec<String>>,
+    /// The paths of requests, with their queries.
+    requests: Mutex<Vec<String>>,
     news: Notify,
 }
 
 impl ApiServer {
-    pub(crate) async fn start(holds: Holds) -> Self {
-        let seen = Arc::new(Seen {
-            holds,
+    pub(crate) async fn start(contents: Contents) -> Self {
+        let seen = Arc::new(Served {
+            contents,
             deployment_changes: Feed::default(),
             service_changes: Feed::default(),
             events: Mutex::default(),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
             news: Notify::new(),
         });
         let routes = Router::new()
@@ -84,13 +84,13 @@ impl ApiServer {
         Self { seen, _folder: folder, kubeconfig }
     }
 
-    /// How a program finds it: the value of `KUBECONFIG`.
+    /// Returns the value of `KUBECONFIG` for programs that use it.
     pub(crate) fn kubeconfig(&self) -> &std::path::Path {
         &self.kubeconfig
     }
 
-    /// Waits until an Event is about the workload `name`.
-    pub(crate) async fn told_of(&self, name: &str) {
+    /// Waits for an Event on the workload `name`.
+    pub(crate) async fn wait_for_event_on(&self, name: &str) {
         self.event(|event| event["regarding"]["name"] == name, name).await;
     }
 
@@ -101,7 +101,7 @@ impl ApiServer {
     }
 
     async fn event(&self, is_it: impl Fn(&Value) -> bool, what: &str) -> Value {
-        let told = async {
+        let published = async {
             loop {
                 let news = self.seen.news.notified();
                 if let Some(event) = self.seen.events.lock().unwrap().iter().find(|event| is_it(event)) {
@@ -110,38 +110,40 @@ impl ApiServer {
                 news.await;
             }
         };
-        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("no Event: {what}; {:?}", self.reasons()))
+        tokio::time::timeout(PATIENCE, published)
+            .await
+            .unwrap_or_else(|_| panic!("no Event: {what}; {:?}", self.reasons()))
     }
 
-    /// The names that Events were about.
-    pub(crate) fn told(&self) -> Vec<String> {
+    /// Returns the names of workloads in published Events.
+    pub(crate) fn events(&self) -> Vec<String> {
         let events = self.seen.events.lock().unwrap();
         events.iter().map(|event| event["regarding"]["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The reasons of Events, in order.
+    /// Returns the reasons of Events, in order.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let events = self.seen.events.lock().unwrap();
         events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A Deployment becomes another, which watches are told.
+    /// Sends a change of a Deployment to watches.
     pub(crate) fn change_deployment(&self, deployment: &Value) {
         self.seen.deployment_changes.push(format!(r#"{{"type":"MODIFIED","object":{deployment}}}"#));
     }
 
-    /// A Service comes, or becomes another.
+    /// Sends a new or changed Service to watches.
     pub(crate) fn change_service(&self, service: &Value) {
         self.seen.service_changes.push(format!(r#"{{"type":"MODIFIED","object":{service}}}"#));
     }
 
-    /// The paths that were asked for, with their queries.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.seen.asked.lock().unwrap().clone()
+    /// Returns the paths of requests, with their queries.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.seen.requests.lock().unwrap().clone()
     }
 }
 
-/// Lines that a watch is sent from its first to the last, and those that come later.
+/// The lines of a watch, to which more can be added.
 #[derive(Default)]
 struct Feed {
     lines: Mutex<Vec<String>>,
@@ -154,7 +156,7 @@ impl Feed {
         self.news.notify_waiters();
     }
 
-    /// Returns the line with this number, as soon as it is there.
+    /// Returns the line with this number once it exists.
     async fn line(&self, number: usize) -> String {
         loop {
             let news = self.news.notified();
@@ -166,8 +168,8 @@ impl Feed {
     }
 }
 
-/// The answer to a watch, with lines to begin with.
-fn watch(first: &[String], seen: Arc<Seen>, feed: fn(&Seen) -> &Feed) -> Response {
+/// Returns the response to a watch, with its first lines.
+fn watch(first: &[String], seen: Arc<Served>, feed: fn(&Served) -> &Feed) -> Response {
     let first: Vec<Result<Bytes, Infallible>> = first.iter().map(|line| Ok(Bytes::from(format!("{line}\n")))).collect();
     let later = stream::unfold((seen, 0), move |(seen, next)| async move {
         let line = feed(&seen).line(next).await;
@@ -176,26 +178,26 @@ fn watch(first: &[String], seen: Arc<Seen>, feed: fn(&Seen) -> &Feed) -> Respons
     Body::from_stream(stream::iter(first).chain(later)).into_response()
 }
 
-async fn services(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
+async fn services(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
     if uri.query().unwrap_or_default().contains("watch=true") {
         return watch(&[], seen, |seen| &seen.service_changes);
     }
     let metadata = json!({"resourceVersion": "7"});
-    let items = &seen.holds.services;
+    let items = &seen.contents.services;
     axum::Json(json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
 }
 
-async fn deployments(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
+async fn deployments(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
     let query = |key: &str| {
         let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
         pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
     };
     if query("watch").is_some() {
-        let first = seen.holds.watched.clone();
+        let first = seen.contents.watched.clone();
         return watch(&first, seen, |seen| &seen.deployment_changes);
     }
     let number = |key: &str| query(key).and_then(|text| text.parse::<usize>().ok());
-    let all = &seen.holds.deployments;
+    let all = &seen.contents.deployments;
     let begin = number("continue").unwrap_or_default().min(all.len());
     let end = number("limit").map_or(all.len(), |limit| (begin + limit).min(all.len()));
     let more = if end < all.len() { end.to_string() } else { String::new() };
@@ -205,21 +207,21 @@ async fn deployments(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
     (StatusCode::OK, [("content-type", "application/json")], head + &all[begin..end].join(",") + "]}\n").into_response()
 }
 
-async fn deployment(State(seen): State<Arc<Seen>>, Path((_, name)): Path<(String, String)>) -> Response {
+async fn deployment(State(seen): State<Arc<Served>>, Path((_, name)): Path<(String, String)>) -> Response {
     let named = format!(r#""name":"{name}","namespace""#);
     let later = seen.deployment_changes.lines.lock().unwrap().clone();
-    let lines = seen.holds.watched.iter().chain(&later);
+    let lines = seen.contents.watched.iter().chain(&later);
     let changed = lines.filter_map(|line| Some(&line[line.find(r#""object":"#)? + 9..line.rfind('}')?]));
-    let mut all = seen.holds.deployments.iter().map(String::as_str).chain(changed);
+    let mut all = seen.contents.deployments.iter().map(String::as_str).chain(changed);
     match all.rfind(|object| object.contains(&named)) {
         Some(object) => object.to_owned().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-async fn namespace(State(seen): State<Arc<Seen>>, Path(name): Path<String>, uri: Uri) -> Response {
-    seen.asked.lock().unwrap().push(uri.to_string());
-    let mut metadata = seen.holds.namespace.clone();
+async fn namespace(State(seen): State<Arc<Served>>, Path(name): Path<String>, uri: Uri) -> Response {
+    seen.requests.lock().unwrap().push(uri.to_string());
+    let mut metadata = seen.contents.namespace.clone();
     if metadata.is_null() {
         metadata = json!({});
     }
@@ -227,14 +229,15 @@ async fn namespace(State(seen): State<Arc<Seen>>, Path(name): Path<String>, uri:
     axum::Json(json!({"kind": "Namespace", "apiVersion": "v1", "metadata": metadata})).into_response()
 }
 
-async fn limit_ranges(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
-    seen.asked.lock().unwrap().push(uri.to_string());
-    let list = json!({"kind": "LimitRangeList", "apiVersion": "v1", "metadata": {}, "items": seen.holds.limit_ranges});
+async fn limit_ranges(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
+    seen.requests.lock().unwrap().push(uri.to_string());
+    let list =
+        json!({"kind": "LimitRangeList", "apiVersion": "v1", "metadata": {}, "items": seen.contents.limit_ranges});
     axum::Json(list).into_response()
 }
 
-/// Of the balancer's keys, which the webhook asks for by name.
-async fn config_maps(State(seen): State<Arc<Seen>>, Path(namespace): Path<String>, uri: Uri) -> Response {
+/// Serves the ConfigMap of the balancer's keys, which the webhook requests by name.
+async fn config_maps(State(seen): State<Arc<Served>>, Path(namespace): Path<String>, uri: Uri) -> Response {
     let query = uri.query().unwrap_or_default();
     if namespace != "tools" || !query.contains("fieldSelector=metadata.name%3Dkeys") {
         return StatusCode::FORBIDDEN.into_response();
@@ -243,20 +246,20 @@ async fn config_maps(State(seen): State<Arc<Seen>>, Path(namespace): Path<String
         return Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()).into_response();
     }
     let item = |keys| json!({"metadata": {"name": "keys", "namespace": "tools", "uid": "u"}, "data": {"keys": keys}});
-    let items: Vec<Value> = seen.holds.balance_keys.map(item).into_iter().collect();
+    let items: Vec<Value> = seen.contents.balance_keys.map(item).into_iter().collect();
     let list =
         json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": items});
     axum::Json(list).into_response()
 }
 
-async fn event(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
+async fn event(State(seen): State<Arc<Served>>, body: Bytes) -> Response {
     let event: Value = serde_json::from_slice(&body).unwrap();
     seen.events.lock().unwrap().push(event);
     seen.news.notify_waiters();
     (StatusCode::CREATED, body).into_response()
 }
 
-async fn other(State(seen): State<Arc<Seen>>, uri: Uri) -> Response {
-    seen.asked.lock().unwrap().push(uri.to_string());
+async fn other(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
+    seen.requests.lock().unwrap().push(uri.to_string());
     StatusCode::NOT_FOUND.into_response()
 }

@@ -1,18 +1,18 @@
-//! What tenants can put into a cluster takes no memory of the webhook's that counts, and keeps Events of nobody else.
+//! Objects of tenants take little memory of the webhook, and do not delay Events on other workloads.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::api_server::{ApiServer, Holds};
+use crate::api_server::{ApiServer, Contents};
 use crate::process::Process;
 use crate::running::review_of_deployment;
 
-/// In KiB. The program as it is built for tests takes 25 MiB at rest; a container has 128 MiB.
+/// In KiB. A test build takes 25 MiB at rest; the container's limit is 128 MiB.
 const MOST_MEMORY: u64 = 64 << 10;
 /// For the bodies of reviews, in KiB.
 const MOST_BODIES: u64 = 16 << 10;
 
-/// A Deployment; all but its name as JSON text, as it may be large.
+/// Returns a Deployment as JSON text, because it may be large.
 fn deployment(name: &str, annotations: &str, container: &str) -> String {
     format!(
         r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"{name}","namespace":"shop",
@@ -24,12 +24,12 @@ fn deployment(name: &str, annotations: &str, container: &str) -> String {
 
 const ASKS: &str = r#"{"evenkeel.dev/max-requests":"5"}"#;
 
-/// One that the webhook has missed, which there is an Event to tell of.
+/// Returns a Deployment that was not reviewed, which gets an Event.
 fn missed(name: &str) -> String {
     deployment(name, ASKS, r#"{"name":"app","ports":[{"containerPort":80}]}"#)
 }
 
-/// A container of 480 kB, which takes thirty times as much once it is parsed.
+/// Returns a container of 480 kB, which takes thirty times as much memory once it is parsed.
 fn variables() -> String {
     format!(r#"{{"name":"app","env":[{}{{"name":"A"}}]}}"#, r#"{"name":"A"},"#.repeat(32_000))
 }
@@ -38,13 +38,13 @@ fn numbered(count: usize, make: impl Fn(&str) -> String) -> Vec<String> {
     (0..count).map(|number| make(&number.to_string())).collect()
 }
 
-/// Starts the program in a cluster that holds this, and waits for its Event on a Deployment that comes last. How much memory it
-/// took, and the cluster.
-async fn told_of_the_last(mut holds: Holds) -> (u64, ApiServer) {
-    holds.deployments.push(missed("last"));
-    let cluster = ApiServer::start(holds).await;
+/// Starts the program in a cluster with `contents`, and waits for its Event on a last Deployment. Returns its peak memory, and the
+/// cluster.
+async fn memory_until_last_event(mut contents: Contents) -> (u64, ApiServer) {
+    contents.deployments.push(missed("last"));
+    let cluster = ApiServer::start(contents).await;
     let webhook = Process::start(&cluster).await;
-    cluster.told_of("last").await;
+    cluster.wait_for_event_on("last").await;
     (webhook.peak_memory(), cluster)
 }
 
@@ -52,7 +52,7 @@ async fn told_of_the_last(mut holds: Holds) -> (u64, ApiServer) {
 async fn large_deployments_that_ask_for_nothing() {
     let container = variables();
     let deployments = numbered(25, |name| deployment(name, "{}", &container));
-    let (memory, _) = told_of_the_last(Holds { deployments, ..Holds::default() }).await;
+    let (memory, _) = memory_until_last_event(Contents { deployments, ..Contents::default() }).await;
     assert!(memory < MOST_MEMORY, "{memory} KiB");
 }
 
@@ -60,7 +60,7 @@ async fn large_deployments_that_ask_for_nothing() {
 async fn large_deployments_that_ask() {
     let container = variables();
     let deployments = numbered(25, |name| deployment(name, ASKS, &container));
-    let (memory, _) = told_of_the_last(Holds { deployments, ..Holds::default() }).await;
+    let (memory, _) = memory_until_last_event(Contents { deployments, ..Contents::default() }).await;
     assert!(memory < MOST_MEMORY, "{memory} KiB");
 }
 
@@ -77,7 +77,7 @@ async fn large_metadata() {
         deployment.replacen(r#""metadata":{"#, &managed, 1).replacen(r#""metadata":{}"#, &of_template, 1)
     });
     let namespace = json!({"labels": annotations, "managedFields": [{"manager": "x", "fieldsV1": fields}]});
-    let (memory, _) = told_of_the_last(Holds { deployments, namespace, ..Holds::default() }).await;
+    let (memory, _) = memory_until_last_event(Contents { deployments, namespace, ..Contents::default() }).await;
     assert!(memory < MOST_MEMORY, "{memory} KiB");
 }
 
@@ -89,17 +89,17 @@ async fn large_changes() {
     let large = numbered(3, |name| deployment(name, ASKS, &large));
     let mut watched: Vec<String> = large.iter().map(|object| change(object)).collect();
     watched.push(change(&missed("changed")));
-    let cluster = ApiServer::start(Holds { watched, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { watched, ..Contents::default() }).await;
     let webhook = Process::start(&cluster).await;
-    cluster.told_of("changed").await;
+    cluster.wait_for_event_on("changed").await;
     let memory = webhook.peak_memory();
     assert!(memory < MOST_MEMORY, "{memory} KiB");
-    assert_eq!(cluster.told(), ["changed"], "what is too large to be looked at is not told of");
+    assert_eq!(cluster.events(), ["changed"], "objects that are too large get no Event");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_reviews_at_once() {
-    let cluster = ApiServer::start(Holds::default()).await;
+    let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let small = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"})).to_string();
     // 100,000 values in 300 kB.
@@ -120,7 +120,7 @@ async fn large_reviews_at_once() {
         assert!(answer["patch"].is_string() || answer["warnings"][0].is_string(), "{answer}");
     }
     for answer in others {
-        assert!(answer["patch"].is_string(), "one of usual size is looked at: {answer}");
+        assert!(answer["patch"].is_string(), "an object of usual size is injected: {answer}");
     }
     let memory = webhook.peak_memory();
     assert!(memory < MOST_MEMORY + MOST_BODIES, "{memory} KiB");
@@ -128,7 +128,7 @@ async fn large_reviews_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespaces_that_are_paths() {
-    let cluster = ApiServer::start(Holds::default()).await;
+    let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"}));
     for namespace in ["evenkeel/secrets/evenkeel-webhook-ca", "shop?watch=true", "../../version", "%2e%2e", "", "shop"]
@@ -136,7 +136,7 @@ async fn namespaces_that_are_paths() {
         review["request"]["namespace"] = json!(namespace);
         assert!(webhook.review(review.to_string()).await["patch"].is_string(), "{namespace}");
     }
-    let mut asked = cluster.asked();
+    let mut asked = cluster.requests();
     asked.sort_unstable();
     let expected =
         ["limitranges?&limit=32", "resourcequotas?&limit=32"].map(|list| format!("/api/v1/namespaces/shop/{list}"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api_server::{ApiServer, Holds};
+use crate::api_server::{ApiServer, Contents};
 use crate::process::Process;
 use crate::reviews::patch;
 use crate::running::review_of_deployment;
@@ -20,9 +20,9 @@ async fn review(webhook: &Process) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn published_keys_are_injected() {
-    let cluster = ApiServer::start(Holds { balance_keys: Some(KEY), ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { balance_keys: Some(KEY), ..Contents::default() }).await;
     let webhook = Process::start(&cluster).await;
-    // The first review may come before the keys do, and has a warning then.
+    // The first reviews may come before the keys, and have a warning then.
     let without_warning = async {
         while let response = review(&webhook).await
             && response.get("warnings").is_some()
@@ -36,8 +36,8 @@ async fn published_keys_are_injected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_keys_a_warning_says_what_holds() {
-    let cluster = ApiServer::start(Holds::default()).await;
+async fn without_keys_there_is_a_warning() {
+    let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let warnings = review(&webhook).await["warnings"].to_string();
     assert!(warnings.contains("no balancer is installed"), "{warnings}");

@@ -25,7 +25,7 @@ fn list_after(line: &str, manifest: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_rendered_command_line_is_ours() {
+fn the_rendered_command_line_parses() {
     let manifest = read("manifests/evenkeel.yaml");
     let is_ours = |object: &&str| object.contains("kind: Deployment\n") && object.contains("- name: webhook\n");
     let deployment = manifest.split("\n---\n").find(is_ours).expect("the webhook's Deployment");
@@ -41,7 +41,7 @@ fn the_rendered_command_line_is_ours() {
         settings.defaults["proxy-image"],
         concat!("ghcr.io/evenkeel/recycling-proxy:", env!("CARGO_PKG_VERSION"))
     );
-    // The objects that it is told to keep are the ones that are installed, and the ones that it may touch.
+    // The objects that it manages are installed, and RBAC allows them.
     for (kind, name) in [
         ("Namespace", namespace),
         ("Service", service),
@@ -65,7 +65,7 @@ fn the_rendered_command_line_is_ours() {
 }
 
 #[test]
-fn the_values_take_every_default_that_an_installation_can_give() {
+fn the_values_accept_every_default_of_an_installation() {
     let schema: Value = serde_json::from_str(&read("charts/evenkeel/values.schema.json")).unwrap();
     let named: BTreeSet<&str> =
         schema["properties"]["defaults"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -74,7 +74,7 @@ fn the_values_take_every_default_that_an_installation_can_give() {
 }
 
 #[test]
-fn the_values_take_every_kind() {
+fn the_values_accept_every_kind() {
     let schema: Value = serde_json::from_str(&read("charts/evenkeel/values.schema.json")).unwrap();
     let named = &schema["properties"]["webhook"]["properties"]["kinds"]["items"]["enum"];
     let known: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();

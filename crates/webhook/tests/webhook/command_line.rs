@@ -41,7 +41,7 @@ fn files_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn a_cluster_that_is_not_known_is_told_once() {
+fn an_unknown_cluster_is_reported_once() {
     let nowhere = ["run", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0"];
     let output = program().args(nowhere).env("KUBECONFIG", "/nowhere/config").output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -51,7 +51,7 @@ fn a_cluster_that_is_not_known_is_told_once() {
 }
 
 #[test]
-fn it_teaches() {
+fn help_names_flags_variables_and_exit_codes() {
     let (output, _) = ended(&["run", "--help"]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
@@ -65,11 +65,11 @@ fn it_teaches() {
 }
 
 #[test]
-fn it_says_where_it_listens_and_ends_when_told() {
+fn it_logs_its_addresses_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     crate::running::certificate(folder.path());
     let path = |name| folder.path().join(name).into_os_string();
-    // As many systems start a process, only lower still.
+    // Many systems start processes with a low soft limit, if not this low.
     let with_few_descriptors = ["-c", r#"ulimit -S -n 256 && exec "$0" "$@""#, env!("CARGO_BIN_EXE_evenkeel-webhook")];
     let mut child = Command::new("sh")
         .args(with_few_descriptors)
@@ -91,7 +91,11 @@ fn it_says_where_it_listens_and_ends_when_told() {
     let (output, errors) = ended(&["check", &addresses[1]]);
     assert!(output.status.success(), "{errors}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} is ready\n", addresses[1]));
-    assert_eq!(soft_limit_of_descriptors(child.id()), getrlimit(Resource::Nofile).maximum, "as many as it may have");
+    assert_eq!(
+        soft_limit_of_descriptors(child.id()),
+        getrlimit(Resource::Nofile).maximum,
+        "the soft limit is raised to the hard limit"
+    );
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
@@ -99,12 +103,12 @@ fn it_says_where_it_listens_and_ends_when_told() {
 
 fn soft_limit_of_descriptors(process: u32) -> Option<u64> {
     let pid = Pid::from_raw(process.try_into().unwrap());
-    // A limit can be asked for only by setting it.
+    // prlimit reads the old limit only while it sets one.
     prlimit(pid, Resource::Nofile, getrlimit(Resource::Nofile)).unwrap().current
 }
 
 #[test]
-fn check_says_why_not() {
+fn check_reports_why_it_is_not_ready() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     drop(taken);

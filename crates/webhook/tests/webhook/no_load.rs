@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use test_support::{Scraped, expect_alerts};
 
-use crate::api_server::{ApiServer, Holds};
+use crate::api_server::{ApiServer, Contents};
 use crate::process::Process;
 use crate::services::{ASKS, asking, injected, service, stored, to};
 
@@ -62,7 +62,7 @@ fn ways() -> Vec<Way> {
             stored("web", &asking()),
             None,
             "InjectionMissed",
-            "kubectl rollout restart has it reviewed, scaling does not",
+            "run kubectl rollout restart",
             "missed",
             &[("EvenkeelWorkloadsMissed", 1)],
         ),
@@ -71,12 +71,12 @@ fn ways() -> Vec<Way> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs promtool: make alerts"]
-async fn each_way_is_told_of_everywhere() {
+async fn each_cause_is_reported_everywhere() {
     for way in ways() {
         let deployments = vec![way.deployment.to_string()];
         let services = way.service.iter().map(|spec| service("web", spec)).collect();
-        let (holds, namespace) = (Holds { deployments, services, ..Holds::default() }, way.namespace);
-        let cluster = ApiServer::start(Holds { namespace, ..holds }).await;
+        let (contents, namespace) = (Contents { deployments, services, ..Contents::default() }, way.namespace);
+        let cluster = ApiServer::start(Contents { namespace, ..contents }).await;
         let webhook = Process::opted_out_by_label(&cluster).await;
         let note = cluster.note(way.event).await;
         assert!(note.contains(way.words), "{note}");

@@ -1,4 +1,4 @@
-//! The program in a process of its own, beside an API server of a test.
+//! The program in a process of its own, with a scripted API server.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep};
 use crate::api_server::ApiServer;
 use crate::running::{Http1, certificate, collect, connect};
 
-/// How long anything may take here before it counts as never.
+/// The deadline of everything that is awaited.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running program; dropped, it is killed.
+/// A running program, which is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
     reviews: SocketAddr,
@@ -34,7 +34,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts one that knows namespaces and tells Events of Deployments, and waits until it listens.
+    /// Starts the program with namespaces and Events on Deployments, and waits until it listens.
     pub(crate) async fn start(cluster: &ApiServer) -> Self {
         Self::start_with(cluster, &[]).await
     }
@@ -66,7 +66,7 @@ impl Process {
         let (listens, mut listening) = tokio::sync::mpsc::unbounded_channel();
         let log = Arc::<Mutex<String>>::default();
         let written = Arc::clone(&log);
-        // To the end, so that the program can write all of its log.
+        // Reads to the end, so that the program can write all of its log.
         std::thread::spawn(move || {
             for line in lines {
                 if let Some((_, address)) =
@@ -83,7 +83,7 @@ impl Process {
         Self { child, reviews, admin, log, trusted, _folder: folder }
     }
 
-    /// The answer to the review in `body`, which is expected to be one.
+    /// Returns the response to the review in `body`.
     pub(crate) async fn review(&self, body: impl Into<Bytes>) -> Value {
         let stream = connect(self.reviews, &self.trusted, &["http/1.1"], &TLS13).await.unwrap();
         let response = Http1::new(stream).await.post(body).await;

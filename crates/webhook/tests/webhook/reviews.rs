@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use webhook::review::{Judge, LARGEST_BODY};
+use webhook::review::{Handler, LARGEST_BODY};
 
 use crate::running::{Http1, Running, collect, review_of_deployment};
 
@@ -36,18 +36,18 @@ async fn an_annotated_deployment_gets_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_patch_travels_whole() {
+async fn a_patch_arrives_unchanged() {
     let operation = PatchOperation::Remove(RemoveOperation { path: "/metadata/annotations/a~1b".parse().unwrap() });
     let removal = Patch(vec![operation]);
     let outcome = Outcome::Remove { patch: removal.clone() };
-    let judge = Judge::new(Box::new(move |_, _, _| outcome.clone()));
-    let webhook = Running::start(judge, Duration::from_millis(1)).await;
+    let handler = Handler::new(Box::new(move |_, _, _| outcome.clone()));
+    let webhook = Running::start(handler, Duration::from_millis(1)).await;
     assert_eq!(patch(&webhook.review(&review_of_deployment(&json!({}))).await), removal);
     assert!(webhook.shows(r#"evenkeel_webhook_reviews_total{decision="removed",reason="none"} 1"#).await);
 }
 
 #[tokio::test]
-async fn who_did_not_ask_is_left_alone() {
+async fn a_deployment_without_our_annotations_is_admitted_unchanged() {
     let webhook = Running::injecting().await;
     let review = review_of_deployment(&json!({"app.kubernetes.io/name": "web"}));
     let response = webhook.review(&review).await;
@@ -70,7 +70,7 @@ async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() {
 }
 
 #[tokio::test]
-async fn no_value_is_too_strange_to_be_admitted() {
+async fn strange_values_are_admitted() {
     let webhook = Running::injecting().await;
     let megabyte = "9".repeat(1 << 20);
     let strange =
@@ -92,7 +92,7 @@ async fn no_value_is_too_strange_to_be_admitted() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_answered_as_the_run_will_be() {
+async fn a_dry_run_gets_the_same_response() {
     let webhook = Running::injecting().await;
     let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "1000"}));
     let run = webhook.review(&review).await;
@@ -102,7 +102,7 @@ async fn a_dry_run_is_answered_as_the_run_will_be() {
 }
 
 #[tokio::test]
-async fn what_is_injected_already_is_left_as_it_is() {
+async fn an_injected_deployment_is_left_unchanged() {
     let webhook = Running::injecting().await;
     let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "1000"}));
     let injection = patch(&webhook.review(&review).await);
@@ -113,7 +113,7 @@ async fn what_is_injected_already_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_no_review_gets_400_and_a_sentence() {
+async fn malformed_reviews_get_400_and_a_sentence() {
     let webhook = Running::injecting().await;
     let whole = review_of_deployment(&json!({})).to_string();
     let mut other_type = review_of_deployment(&json!({}));
@@ -136,7 +136,7 @@ async fn what_is_no_review_gets_400_and_a_sentence() {
 }
 
 #[tokio::test]
-async fn what_is_no_workload_is_admitted() {
+async fn objects_other_than_workloads_are_admitted() {
     let webhook = Running::injecting().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let changed = |change: fn(&mut Value)| {
@@ -169,7 +169,7 @@ async fn what_is_no_workload_is_admitted() {
 }
 
 #[tokio::test]
-async fn a_form_that_no_deployment_has_is_admitted() {
+async fn malformed_deployments_are_admitted() {
     let webhook = Running::injecting().await;
     for object in [json!("text"), json!([]), json!({}), json!({"metadata": 5}), json!({"spec": {"template": []}})] {
         let mut review = review_of_deployment(&json!({}));
@@ -190,7 +190,7 @@ async fn the_largest_body_passes_and_one_byte_more_does_not() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_are_refused_before_they_are_sent() {
+async fn ten_megabytes_are_refused_by_their_content_length() {
     let webhook = Running::injecting().await;
     let mut stream = webhook.connect().await;
     stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: 10485760\r\n\r\n").await.unwrap();
@@ -213,8 +213,8 @@ async fn a_chunked_body_has_the_same_limit() {
 
 #[tokio::test]
 async fn a_panic_is_counted_and_admits_the_object() {
-    let judge = Judge::new(Box::new(|_, _, _| panic!("a defect, on purpose")));
-    let webhook = Running::start(judge, Duration::from_millis(1)).await;
+    let handler = Handler::new(Box::new(|_, _, _| panic!("a bug, on purpose")));
+    let webhook = Running::start(handler, Duration::from_millis(1)).await;
     let review = review_of_deployment(&json!({}));
     for _ in 0..2 {
         let response = webhook.review(&review).await;
@@ -224,7 +224,7 @@ async fn a_panic_is_counted_and_admits_the_object() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_not_there() {
+async fn other_paths_and_methods_are_refused() {
     let webhook = Running::injecting().await;
     for (line, status) in [("GET /mutate", "405"), ("POST /", "404"), ("GET /metrics", "404")] {
         let mut stream = webhook.connect().await;
@@ -237,7 +237,7 @@ async fn other_paths_and_methods_are_not_there() {
 }
 
 #[tokio::test]
-async fn http2_and_tls_1_2_are_spoken_too() {
+async fn http2_and_tls_1_2_are_supported() {
     let webhook = Running::injecting().await;
     let (status, _) = webhook.post_http2(review_of_deployment(&json!({})).to_string()).await;
     assert_eq!(status, StatusCode::OK);
@@ -247,7 +247,7 @@ async fn http2_and_tls_1_2_are_spoken_too() {
 }
 
 #[tokio::test]
-async fn metrics_and_health_are_plain() {
+async fn metrics_and_health_are_served_in_plain_http() {
     let webhook = Running::injecting().await;
     assert_eq!(webhook.get("/livez").await, (StatusCode::OK, "ok\n".to_owned()));
     assert_eq!(webhook.get("/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
@@ -258,9 +258,9 @@ async fn metrics_and_health_are_plain() {
 }
 
 #[tokio::test]
-async fn before_the_end_clients_are_told_to_leave() {
-    let judge = Judge::with_defaults(std::collections::BTreeMap::new());
-    let mut webhook = Running::start(judge, Duration::from_hours(1)).await;
+async fn draining_sends_connection_close() {
+    let handler = Handler::with_defaults(std::collections::BTreeMap::new());
+    let mut webhook = Running::start(handler, Duration::from_hours(1)).await;
     let review = review_of_deployment(&json!({})).to_string();
     let mut kept = Http1::new(webhook.connect().await).await;
     let response = kept.post(review.clone()).await;
@@ -276,24 +276,24 @@ async fn before_the_end_clients_are_told_to_leave() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONNECTION], "close");
     collect(response).await;
-    assert_eq!(webhook.post(review).await.0, StatusCode::OK, "new connections are still taken");
+    assert_eq!(webhook.post(review).await.0, StatusCode::OK, "new connections are still accepted");
 }
 
 #[tokio::test]
-async fn a_review_in_flight_is_finished_at_the_end() {
+async fn a_review_in_flight_is_finished_at_shutdown() {
     let mut webhook = Running::injecting().await;
     let body = review_of_deployment(&json!({})).to_string();
     let mut stream = webhook.connect().await;
     let length = body.len();
     let head = format!("POST /mutate HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The webhook waits for the body now, and owes an answer.
+    // The webhook waits for the body now, and owes a response.
     let mut answer = [0; 25];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
     let mut idle = webhook.connect().await;
     webhook.end();
-    // An idle connection is closed once reviews in flight are all that is waited for; how cleanly does not matter.
+    // Idle connections are closed first. A reset is fine, too.
     let _ = idle.read_to_end(&mut Vec::new()).await;
     stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = [0; 12];

@@ -1,4 +1,4 @@
-//! A webhook with real ports in this process, and a client that speaks to it as an API server does.
+//! A webhook with real ports in this process, and a client that behaves as an API server.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,14 +23,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use webhook::clock::Clock;
 use webhook::installation::CurrentInstallation;
-use webhook::review::Judge;
+use webhook::review::Handler;
 use webhook::server::Webhook;
 use webhook::settings::{Settings, Tls};
 
 pub(crate) const NAME: &str = "evenkeel-webhook.evenkeel.svc";
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running webhook; dropped, it is told to end.
+/// A running webhook, which shuts down when this is dropped.
 pub(crate) struct Running {
     pub(crate) reviews: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -48,7 +48,7 @@ pub(crate) fn certificate(folder: &Path) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
-/// Any free ports, and a certificate from `folder`.
+/// Returns settings with free ports and a certificate from `folder`.
 pub(crate) fn settings(folder: &Path, shutdown_delay: Duration) -> Settings {
     Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -65,35 +65,35 @@ pub(crate) fn settings(folder: &Path, shutdown_delay: Duration) -> Settings {
 }
 
 impl Running {
-    /// Starts one that answers as `judge` does, and ends `shutdown_delay` after it was told to.
-    pub(crate) async fn start(judge: Judge, shutdown_delay: Duration) -> Self {
+    /// Starts a webhook that answers as `handler` does, with this `shutdown_delay`.
+    pub(crate) async fn start(handler: Handler, shutdown_delay: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trusted = certificate(folder.path());
         let settings = settings(folder.path(), shutdown_delay);
         let installation = CurrentInstallation::new(settings.defaults.clone());
-        let webhook = Webhook::start(&settings, judge, installation, Clock::system()).await.unwrap();
+        let webhook = Webhook::start(&settings, handler, installation, Clock::system()).await.unwrap();
         let (reviews, admin) = (webhook.reviews_address(), webhook.admin_address());
-        let (end, told) = oneshot::channel();
-        let served = tokio::spawn(webhook.serve(async { _ = told.await }));
+        let (end, shutdown) = oneshot::channel();
+        let served = tokio::spawn(webhook.serve(async { _ = shutdown.await }));
         Self { reviews, admin, trusted, end: Some(end), served, _folder: folder }
     }
 
-    /// One that injects with no defaults.
+    /// Starts a webhook that injects without defaults.
     pub(crate) async fn injecting() -> Self {
-        Self::start(Judge::with_defaults(std::collections::BTreeMap::new()), Duration::from_millis(1)).await
+        Self::start(Handler::with_defaults(std::collections::BTreeMap::new()), Duration::from_millis(1)).await
     }
 
-    /// Tells it to end.
+    /// Makes it shut down.
     pub(crate) fn end(&mut self) {
         self.end.take().unwrap().send(()).unwrap();
     }
 
-    /// Waits for the end, which it was told to come to.
+    /// Waits until it has shut down.
     pub(crate) async fn ended(self) {
         tokio::time::timeout(PATIENCE, self.served).await.unwrap().unwrap().unwrap();
     }
 
-    /// Shakes hands as a client that offers `protocols` and speaks `version` alone.
+    /// Connects as a client that offers `protocols` and `version` alone.
     pub(crate) async fn connect_with(
         &self,
         protocols: &[&str],
@@ -102,12 +102,12 @@ impl Running {
         connect(self.reviews, &self.trusted, protocols, version).await
     }
 
-    /// A TLS connection as API servers open it to webhooks.
+    /// Connects as API servers connect to webhooks.
     pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
         self.connect_with(&["http/1.1"], &TLS13).await.unwrap()
     }
 
-    /// Posts `body` for review over HTTP/1.1.
+    /// Posts `body` over HTTP/1.1.
     pub(crate) async fn post(&self, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
         let mut client = Http1::new(self.connect().await).await;
         let response = client.post(body).await;
@@ -125,7 +125,7 @@ impl Running {
         (response.status(), collect(response).await)
     }
 
-    /// The answer to a review that is expected to be one.
+    /// Returns the response to a review.
     pub(crate) async fn review(&self, body: &Value) -> Value {
         let (status, body) = self.post(body.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{body:?}");
@@ -135,7 +135,7 @@ impl Running {
         review["response"].clone()
     }
 
-    /// Asks the plain port.
+    /// Sends a GET to the admin port.
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
         let stream = TcpStream::connect(self.admin).await.unwrap();
         let (mut client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -145,13 +145,13 @@ impl Running {
         (response.status(), String::from_utf8(collect(response).await.to_vec()).unwrap())
     }
 
-    /// Whether the metrics have this line.
+    /// Returns whether the metrics have this line.
     pub(crate) async fn shows(&self, line: &str) -> bool {
         self.get("/metrics").await.1.lines().any(|found| found == line)
     }
 }
 
-/// Shakes hands with the webhook at `address`, trusting one certificate.
+/// Connects to the webhook at `address`, and trusts one certificate.
 pub(crate) async fn connect(
     address: SocketAddr,
     trusted: &CertificateDer<'static>,
@@ -168,7 +168,7 @@ pub(crate) async fn connect(
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await
 }
 
-/// A connection that is kept alive.
+/// A persistent connection.
 pub(crate) struct Http1(http1::SendRequest<Full<Bytes>>);
 
 impl Http1 {
@@ -178,7 +178,7 @@ impl Http1 {
         Self(client)
     }
 
-    /// Whether the server has not closed it while it was idle.
+    /// Returns whether the server has kept the idle connection open.
     pub(crate) async fn is_open(&mut self) -> bool {
         self.0.ready().await.is_ok()
     }
@@ -193,7 +193,7 @@ pub(crate) async fn collect(response: Response<hyper::body::Incoming>) -> Bytes 
     tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes()
 }
 
-/// A review of a Deployment with these annotations that is being created.
+/// Returns a review of a new Deployment with these annotations.
 pub(crate) fn review_of_deployment(annotations: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",

@@ -1,15 +1,14 @@
-//! What Services lead to is said with the review of a workload, and by Events where they come or change later; and that a proxy
-//! was removed.
+//! Services that bypass the proxy: reviews warn of them, and Events report those that come or change later. Removals have Events, too.
 
 use serde_json::{Value, json};
 
-use crate::api_server::{ApiServer, Holds};
+use crate::api_server::{ApiServer, Contents};
 use crate::process::Process;
 use crate::running::review_of_deployment;
 
 pub(crate) const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "5");
 
-/// A Deployment as it is stored, with these annotations.
+/// Returns a stored Deployment with these annotations.
 pub(crate) fn stored(name: &str, annotations: &Value) -> Value {
     let mut object = review_of_deployment(annotations)["request"]["object"].take();
     let uid = format!("uid-of-{name}");
@@ -24,7 +23,7 @@ pub(crate) fn asking() -> Value {
     json!({ASKS.0: ASKS.1})
 }
 
-/// The same with the proxy, as the webhook injects it.
+/// Returns the same Deployment with the proxy.
 pub(crate) fn injected(name: &str, annotations: &Value) -> Value {
     let mut object = stored(name, annotations);
     let kind = inject::WorkloadKind::Deployment;
@@ -45,11 +44,11 @@ pub(crate) fn to(port: u16) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_leads_elsewhere_is_warned_of_and_told_of() {
+async fn a_service_with_another_target_gets_a_warning_and_an_event() {
     let services = vec![service("elsewhere", &to(9999)), service("web", &to(8080))];
-    // Events come when Services are known.
+    // Events are published once Services are known.
     let deployments = vec![injected("web", &asking()).to_string()];
-    let cluster = ApiServer::start(Holds { deployments, services, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { deployments, services, ..Contents::default() }).await;
     let webhook = Process::start(&cluster).await;
     let note = cluster.note("ServiceBypassesProxy").await;
     let expected = "service/elsewhere port 80 leads to 9999, which no container declares: it takes 8080";
@@ -61,12 +60,12 @@ async fn a_service_that_leads_elsewhere_is_warned_of_and_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_comes_after_the_deployment_is_told_of() {
+async fn a_service_that_comes_after_the_deployment_gets_an_event() {
     let deployments = vec![injected("web", &asking()).to_string(), stored("missed", &asking()).to_string()];
-    let cluster = ApiServer::start(Holds { deployments, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { deployments, ..Contents::default() }).await;
     let _webhook = Process::start(&cluster).await;
-    cluster.told_of("missed").await;
-    assert_eq!(cluster.reasons(), ["InjectionMissed"], "of an old injection there is nothing to tell");
+    cluster.wait_for_event_on("missed").await;
+    assert_eq!(cluster.reasons(), ["InjectionMissed"], "an old injection gets no Event");
     cluster.change_service(&service("late", &to(9999)));
     assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 leads to 9999"));
     let mut sticky = to(8080);
@@ -76,23 +75,23 @@ async fn a_service_that_comes_after_the_deployment_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removal_is_told_of_and_that_it_did_not_happen_where_the_namespace_has_opted_out() {
+async fn removals_get_events() {
     let names = ["goes", "switched-off", "stays"];
     let mut deployments: Vec<String> = names.iter().map(|name| injected(name, &asking()).to_string()).collect();
     deployments.push(stored("last", &asking()).to_string());
-    let cluster = ApiServer::start(Holds { deployments, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { deployments, ..Contents::default() }).await;
     let _webhook = Process::start(&cluster).await;
-    cluster.told_of("last").await;
+    cluster.wait_for_event_on("last").await;
     let mut without = injected("stays", &asking());
     without["metadata"]["annotations"] = json!({});
     cluster.change_deployment(&without);
     assert!(cluster.note("InjectionMissed").await.contains("not injected"));
-    cluster.told_of("stays").await;
+    cluster.wait_for_event_on("stays").await;
     for (name, annotations) in
         [("goes", json!({})), ("switched-off", json!({ASKS.0: ASKS.1, "evenkeel.dev/inject": "disabled"}))]
     {
         cluster.change_deployment(&stored(name, &annotations));
-        cluster.told_of(name).await;
+        cluster.wait_for_event_on(name).await;
     }
     assert!(cluster.note("ProxyRemoved").await.contains("was removed"));
     assert_eq!(cluster.reasons(), ["InjectionMissed", "InjectionMissed", "ProxyRemoved", "ProxyRemoved"]);
@@ -104,9 +103,9 @@ async fn an_opted_out_namespace_is_named_as_the_cause() {
     left["metadata"]["annotations"] = json!({});
     let deployments = vec![stored("web", &asking()).to_string(), left.to_string()];
     let namespace = json!({"labels": {"evenkeel.dev/inject": "disabled"}});
-    let cluster = ApiServer::start(Holds { deployments, namespace, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { deployments, namespace, ..Contents::default() }).await;
     let _webhook = Process::opted_out_by_label(&cluster).await;
-    cluster.told_of("left").await;
+    cluster.wait_for_event_on("left").await;
     assert_eq!(cluster.reasons(), ["NamespaceOptedOut", "NamespaceOptedOut"]);
     assert!(cluster.note("NamespaceOptedOut").await.starts_with("asked for, but not injected"));
 }

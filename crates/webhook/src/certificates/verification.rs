@@ -1,4 +1,4 @@
-//! What an API server makes of a leaf, for tests.
+//! Verifies a leaf as an API server does, for tests.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::Leaf;
 
-/// Whether somebody who trusts `bundle_pem` takes `leaf` from a server that is called by `name`, at `time`.
+/// Returns whether a client that trusts `bundle_pem` accepts `leaf` for the server name `name` at `time`.
 pub(super) fn is_trusted(leaf: &Leaf, bundle_pem: &str, name: &str, time: SystemTime) -> bool {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(bundle_pem.as_bytes()) {

@@ -1,4 +1,4 @@
-//! What a namespace demands of the resources of its pods: its `LimitRange`s and `ResourceQuota`s.
+//! The constraints of a namespace on the resources of its pods: its `LimitRange`s and `ResourceQuota`s.
 
 use inject::ResourceConstraints;
 use kube::Client;
@@ -9,27 +9,28 @@ use tracing::debug;
 
 use projection::Rule;
 
-/// A namespace has one or two of each. Who makes more, to keep one from being seen, has pods refused that are his own.
+/// Objects of each kind that are read. Namespaces have one or two of each; further ones are ignored, which affects pods of that
+/// namespace alone.
 const MOST: u32 = 32;
-/// From here on a status tells that the API server cannot answer now, not that it does not want to.
+/// The first status code that means a failure of the API server instead of a refusal.
 const SERVER_ERROR: u16 = 500;
 
-/// What is read of lists of both kinds. Whoever may write one decides how large it is.
-pub(crate) static DEMANDS: Rule =
+/// The parts that are read of lists of both kinds. Tenants decide how large they are.
+pub(crate) static RESOURCE_CONSTRAINTS: Rule =
     Rule::Members(&[("items", &Rule::Elements(MOST as usize, &Rule::Members(PARTS, &Rule::Drop)))], &Rule::Drop);
 const PARTS: &[(&str, &Rule)] = &[("spec", &SPEC), ("status", &Rule::Members(&[("used", &AMOUNTS)], &Rule::Drop))];
 static SPEC: Rule = Rule::Members(
     &[
         ("limits", &Rule::Elements(32, &LIMITS)),
         ("hard", &AMOUNTS),
-        ("scopes", &Rule::Elements(16, &WORD)),
+        ("scopes", &Rule::Elements(16, &NAME)),
         ("scopeSelector", &Rule::Members(&[("matchExpressions", &Rule::Elements(16, &SCOPE))], &Rule::Drop)),
     ],
     &Rule::Drop,
 );
 static LIMITS: Rule = Rule::Members(
     &[
-        ("type", &WORD),
+        ("type", &NAME),
         ("min", &AMOUNTS),
         ("max", &AMOUNTS),
         ("default", &AMOUNTS),
@@ -40,20 +41,20 @@ static LIMITS: Rule = Rule::Members(
 );
 static AMOUNTS: Rule = Rule::Members(
     &[
-        ("cpu", &WORD),
-        ("memory", &WORD),
-        ("requests.cpu", &WORD),
-        ("requests.memory", &WORD),
-        ("limits.cpu", &WORD),
-        ("limits.memory", &WORD),
+        ("cpu", &NAME),
+        ("memory", &NAME),
+        ("requests.cpu", &NAME),
+        ("requests.memory", &NAME),
+        ("limits.cpu", &NAME),
+        ("limits.memory", &NAME),
     ],
     &Rule::Drop,
 );
-static SCOPE: Rule = Rule::Members(&[("scopeName", &WORD)], &Rule::Drop);
-static WORD: Rule = Rule::Scalar(64);
+static SCOPE: Rule = Rule::Members(&[("scopeName", &NAME)], &Rule::Drop);
+static NAME: Rule = Rule::Scalar(64);
 
-/// Reads the demands of `namespace`. It needs `list` on both kinds; where that is refused, nothing is demanded. The client
-/// reads [`DEMANDS`].
+/// Returns the constraints of `namespace`. It needs `list` on both kinds; a kind that may not be listed counts as absent. The client
+/// reads the parts in [`RESOURCE_CONSTRAINTS`].
 pub(super) async fn read(client: &Client, namespace: &str) -> Result<ResourceConstraints, String> {
     let lists = tokio::try_join!(list(client, namespace, "limitranges"), list(client, namespace, "resourcequotas"));
     let (limit_ranges, quotas) = lists?;
@@ -65,13 +66,13 @@ async fn list(client: &Client, namespace: &str, plural: &str) -> Result<Value, S
     let request = Request::new(path).list(&ListParams::default().limit(MOST)).map_err(|error| error.to_string())?;
     match client.request(request).await {
         Ok(list) => Ok(list),
-        // A right that is missing, as while an upgrade is under way, must not hide the rest of what is known.
+        // A missing right, as during an upgrade, must not hide the other facts about the namespace.
         Err(kube::Error::Api(status)) if status.code < SERVER_ERROR => {
-            debug!(namespace, plural, status.message, "taken for none");
+            debug!(namespace, plural, status.message, "the list is refused and counts as empty");
             Ok(Value::Null)
         }
         Err(error) if projection::is_too_large(&error) => {
-            debug!(namespace, plural, "larger than what is read, and taken for none");
+            debug!(namespace, plural, "the list is too large and counts as empty");
             Ok(Value::Null)
         }
         Err(error) => Err(error.to_string()),
@@ -90,11 +91,11 @@ mod tests {
     use projection::Projector;
 
     fn projected(list: &Value) -> Value {
-        serde_json::from_slice(&Projector::project(&DEMANDS, list.to_string().as_bytes())).unwrap()
+        serde_json::from_slice(&Projector::project(&RESOURCE_CONSTRAINTS, list.to_string().as_bytes())).unwrap()
     }
 
     #[test]
-    fn everything_that_counts_is_read() {
+    fn every_constraint_is_read() {
         let limits = json!({"spec": {"limits": [{
             "type": "Container", "min": {"cpu": "20m"}, "max": {"cpu": "1", "memory": "1Gi"}, "default": {"cpu": "500m"},
             "defaultRequest": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "10"},
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_fills_the_memory_with_them() {
+    fn large_objects_take_little_memory() {
         let limits: Vec<Value> =
             (0..10_000).map(|n| json!({"type": "Container", "max": {format!("x{n}"): "1"}})).collect();
         let object = json!({

@@ -1,4 +1,4 @@
-//! A cluster in memory, with a clock that the test sets: what replicas share, and what API servers are told.
+//! A cluster in memory, with a clock that the test sets: the store that replicas share, and the published bundle.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use webhook::certificates::{AuthorityData, StoreOutcome, Stored, TrustStore};
 use webhook::clock::Clock;
 
-/// Whoever reads it, reads the same.
+/// Clones share the state.
 #[derive(Clone, Debug)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(crate) struct FakeCluster(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -16,16 +16,16 @@ struct State {
     data: Option<AuthorityData>,
     version: u64,
     conflicts: u64,
-    /// What was published, and what was before the clock was last set.
+    /// The published bundle, and the one before the clock was last set.
     bundle: String,
     earlier_bundle: String,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("nothing can go wrong in memory")]
-pub(crate) enum Nothing {}
+#[error("no request fails in memory")]
+pub(crate) enum NoError {}
 
-impl World {
+impl FakeCluster {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             now: SystemTime::UNIX_EPOCH + Duration::from_hours(480_000),
@@ -37,53 +37,53 @@ impl World {
         })))
     }
 
-    fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap())
+    fn state<T>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        access(&mut self.0.lock().unwrap())
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        let world = self.clone();
-        Clock::new(move || world.now())
+        let cluster = self.clone();
+        Clock::new(move || cluster.now())
     }
 
     pub(crate) fn now(&self) -> SystemTime {
         self.state(|state| state.now)
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.state(|state| {
             state.now += time;
             state.earlier_bundle.clone_from(&state.bundle);
         });
     }
 
-    /// What an API server trusts that has heard of everything.
+    /// Returns the bundle that an up-to-date API server trusts.
     pub(crate) fn bundle(&self) -> String {
         self.state(|state| state.bundle.clone())
     }
 
-    /// What an API server trusts that has heard of nothing since the clock was set.
+    /// Returns the bundle that an API server trusts which has received nothing since the clock was set.
     pub(crate) fn earlier_bundle(&self) -> String {
         self.state(|state| state.earlier_bundle.clone())
     }
 
-    /// Writes that met somebody else's.
+    /// Returns the number of conflicting writes.
     pub(crate) fn conflicts(&self) -> u64 {
         self.state(|state| state.conflicts)
     }
 }
 
-impl TrustStore for World {
-    type Error = Nothing;
+impl TrustStore for FakeCluster {
+    type Error = NoError;
 
-    async fn read(&self) -> Result<Stored, Nothing> {
+    async fn read(&self) -> Result<Stored, NoError> {
         let (data, version) = self.state(|state| (state.data.clone(), state.version));
         // Lets another replica read too before this one writes.
         tokio::task::yield_now().await;
         Ok(Stored { data, version: version.to_string(), identity: "one".to_owned() })
     }
 
-    async fn write(&self, data: &AuthorityData, version: &str) -> Result<StoreOutcome, Nothing> {
+    async fn write(&self, data: &AuthorityData, version: &str) -> Result<StoreOutcome, NoError> {
         Ok(self.state(|state| {
             if version != state.version.to_string() {
                 state.conflicts += 1;
@@ -95,11 +95,11 @@ impl TrustStore for World {
         }))
     }
 
-    async fn trusts(&self, bundle_pem: &str) -> Result<bool, Nothing> {
+    async fn trusts(&self, bundle_pem: &str) -> Result<bool, NoError> {
         Ok(self.state(|state| state.bundle == bundle_pem))
     }
 
-    async fn publish(&self, bundle_pem: &str) -> Result<(), Nothing> {
+    async fn publish(&self, bundle_pem: &str) -> Result<(), NoError> {
         self.state(|state| bundle_pem.clone_into(&mut state.bundle));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Peers that come and do not go on: they keep nobody waiting who does.
+//! Peers that stall do not delay others.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,46 +14,46 @@ use webhook::review::LARGEST_BODY;
 
 use crate::running::{Http1, Running, collect, review_of_deployment};
 
-/// More than the webhook has places for.
+/// More than the webhook has slots for connections.
 const SLOW: usize = 600;
-/// As the webhook has it.
-const PLACES: usize = 512;
-/// Of the largest size, at once.
+/// The webhook's slots for connections.
+const SLOTS: usize = 512;
+/// How many bodies of the largest size the webhook receives at once.
 const MOST_BODIES: usize = 5;
-/// That of an API server, by the chart; less than the time that a handshake may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// `timeoutSeconds` in the chart; less than the timeout of a handshake.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The beginning of a `ClientHello`: a record of 512 bytes is announced, and six of them come.
 const HALF_A_CLIENT_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_slow_handshakes_keep_no_review_waiting() {
-    lift_the_limit_of_descriptors();
+async fn hundreds_of_slow_handshakes_delay_no_review() {
+    raise_the_descriptor_limit();
     let webhook = Running::injecting().await;
     let review = review_of_deployment(&json!({})).to_string();
     let mut known = Http1::new(webhook.connect().await).await;
     assert_eq!(ask(&mut known, &review).await, StatusCode::OK);
 
     let slow = begin(webhook.reviews, HALF_A_CLIENT_HELLO).await;
-    let posted = timeout(PATIENCE, webhook.post(review.clone())).await;
-    assert_eq!(posted.expect("a new connection is not kept waiting").0, StatusCode::OK);
-    assert_eq!(ask(&mut known, &review).await, StatusCode::OK, "one that was there before");
-    assert!(open(&slow) < PLACES, "{} slow peers are connected", open(&slow));
+    let posted = timeout(TIMEOUT, webhook.post(review.clone())).await;
+    assert_eq!(posted.expect("a new connection is served in time").0, StatusCode::OK);
+    assert_eq!(ask(&mut known, &review).await, StatusCode::OK, "an earlier connection is served");
+    assert!(open(&slow) < SLOTS, "{} slow peers are connected", open(&slow));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_slow_heads_keep_no_probe_waiting() {
-    lift_the_limit_of_descriptors();
+async fn hundreds_of_slow_heads_delay_no_probe() {
+    raise_the_descriptor_limit();
     let webhook = Running::injecting().await;
     let slow = begin(webhook.admin, b"GET /met").await;
-    let probed = timeout(PATIENCE, webhook.get("/readyz")).await;
-    assert_eq!(probed.expect("a probe is not kept waiting").0, StatusCode::OK);
-    assert!(open(&slow) < PLACES, "{} slow peers are connected", open(&slow));
+    let probed = timeout(TIMEOUT, webhook.get("/readyz")).await;
+    assert_eq!(probed.expect("a probe is served in time").0, StatusCode::OK);
+    assert!(open(&slow) < SLOTS, "{} slow peers are connected", open(&slow));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_heads_and_bodies_make_room_too() {
-    lift_the_limit_of_descriptors();
+async fn slow_heads_and_bodies_are_evicted() {
+    raise_the_descriptor_limit();
     let webhook = Running::injecting().await;
     let mut slow = Vec::new();
     for begun in ["POST /mut", "POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"] {
@@ -63,14 +63,14 @@ async fn slow_heads_and_bodies_make_room_too() {
     }
     let _others = begin(webhook.reviews, HALF_A_CLIENT_HELLO).await;
     for mut stream in slow {
-        // How cleanly it is closed does not matter.
-        let closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
-        assert!(closed.is_ok(), "they came before the others and had no answer");
+        // A reset is fine, too.
+        let closed = timeout(TIMEOUT, stream.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "they are older than the others and had no response");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_do_not_end_make_room_for_those_that_do() {
+async fn incomplete_bodies_are_evicted() {
     let webhook = Running::injecting().await;
     let begun = format!("POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-length: {LARGEST_BODY}\r\n\r\n");
     let begun = begun + &" ".repeat(LARGEST_BODY - 1);
@@ -82,16 +82,16 @@ async fn bodies_that_do_not_end_make_room_for_those_that_do() {
     }
     let review = review_of_deployment(&json!({})).to_string();
     let large = review.clone() + &" ".repeat(LARGEST_BODY - review.len());
-    let posted = timeout(PATIENCE, webhook.post(large)).await;
-    assert_eq!(posted.expect("a large review is not kept waiting").0, StatusCode::OK);
+    let posted = timeout(TIMEOUT, webhook.post(large)).await;
+    assert_eq!(posted.expect("a large review is served in time").0, StatusCode::OK);
     for stream in &mut slow[..MOST_BODIES] {
-        // How cleanly it is closed does not matter.
-        let closed = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        // A reset is fine, too.
+        let closed = timeout(TIMEOUT, stream.read_to_end(&mut Vec::new())).await;
         assert!(closed.is_ok(), "there is no memory for all of them");
     }
 }
 
-/// Peers that send this and nothing more.
+/// Opens connections that send `begun` and nothing more.
 async fn begin(address: SocketAddr, begun: &[u8]) -> Vec<TcpStream> {
     let mut slow = Vec::with_capacity(SLOW);
     for _ in 0..SLOW {
@@ -109,14 +109,14 @@ async fn ask(connection: &mut Http1, review: &str) -> StatusCode {
     status
 }
 
-/// How many of them have not been closed by the webhook.
+/// Returns how many connections the webhook has not closed.
 fn open(peers: &[TcpStream]) -> usize {
     let is_open = |peer: &&TcpStream| peer.try_read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
     peers.iter().filter(is_open).count()
 }
 
 /// Both ends of every connection are in this process.
-fn lift_the_limit_of_descriptors() {
+fn raise_the_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();

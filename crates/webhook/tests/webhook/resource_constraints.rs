@@ -1,8 +1,8 @@
-//! What a namespace demands of the resources of its pods reaches the patch.
+//! The constraints of a namespace on resources reach the patch.
 
 use serde_json::json;
 
-use crate::api_server::{ApiServer, Holds};
+use crate::api_server::{ApiServer, Contents};
 use crate::process::Process;
 use crate::running::review_of_deployment;
 
@@ -13,7 +13,7 @@ async fn a_limit_range_of_the_namespace_is_followed() {
         "min": {"cpu": "20m"}, "max": {"cpu": "500m"}, "maxLimitRequestRatio": {"cpu": "10"},
     });
     let limit_ranges = vec![json!({"metadata": {"name": "containers"}, "spec": {"limits": [item]}})];
-    let cluster = ApiServer::start(Holds { limit_ranges, ..Holds::default() }).await;
+    let cluster = ApiServer::start(Contents { limit_ranges, ..Contents::default() }).await;
     let webhook = Process::start(&cluster).await;
     let review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"}));
     let response = webhook.review(review.to_string()).await;
