@@ -84,6 +84,13 @@ e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBE
 	$(MAKE) install
 	RUST_BACKTRACE=0 cargo test --locked --package e2e --test node_drain -- --ignored --nocapture
 
+# Not in CI: an hour, and its figures are for the documents. `make balance-figures BALANCE_FIGURES="--only http1 --rest 60"` is shorter.
+.PHONY: balance-figures
+balance-figures: ## what `balance: on` does beside thresholds and nothing, in the cluster of KUBECONFIG: tables and pictures of docs/BALANCING.md
+	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to measure in" >&2; exit 1; }
+	$(MAKE) install
+	cargo run --locked --package e2e --bin balance-figures -- $(BALANCE_FIGURES)
+
 ##@ Before a change is proposed
 
 .PHONY: presubmit rust chart alerts book workflows fmt clippy doc deny generate generated bench

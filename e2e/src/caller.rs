@@ -10,17 +10,14 @@ use crate::client::{Answer, Client, Failure, FailureKind, PATIENCE};
 use crate::grpc::GrpcClient;
 use crate::http2::Http2Client;
 
-/// So many callers share a connection, where the protocol lets them.
-const SHARED: usize = 4;
-
 /// What clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// HTTP/1.1 with keep-alive: a connection for each.
     Http1,
-    /// HTTP/2 by prior knowledge: four share a connection.
+    /// HTTP/2 by prior knowledge.
     Http2,
-    /// gRPC without TLS: four share a channel.
+    /// gRPC without TLS.
     Grpc,
 }
 
@@ -59,8 +56,9 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// So many callers, who come in by these addresses in turn.
-    pub(crate) fn several(protocol: Protocol, addresses: &[SocketAddr], callers: usize) -> Vec<Self> {
+    /// So many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the protocol lets
+    /// them.
+    pub(crate) fn several(protocol: Protocol, addresses: &[SocketAddr], callers: usize, sharing: usize) -> Vec<Self> {
         let mut addresses = addresses.iter().copied().cycle();
         let mut clients = Vec::new();
         while let Some(address) = addresses.next().filter(|_| clients.len() < callers) {
@@ -68,11 +66,11 @@ impl Caller {
                 Protocol::Http1 => clients.push(Self::Http1(Client::new(address))),
                 Protocol::Http2 => {
                     let client = Http2Client::new(address);
-                    clients.extend((0..SHARED).map(|_| Self::Http2(client.clone())));
+                    clients.extend((0..sharing).map(|_| Self::Http2(client.clone())));
                 }
                 Protocol::Grpc => {
                     let client = GrpcClient::new(address);
-                    clients.extend((0..SHARED).map(|_| Self::Grpc(client.clone())));
+                    clients.extend((0..sharing).map(|_| Self::Grpc(client.clone())));
                 }
             }
         }

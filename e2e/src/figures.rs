@@ -30,7 +30,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn of<'a>(outcomes: impl Iterator<Item = &'a Result<Answer, Failure>>, time: Duration) -> Self {
+    /// Returns the figures of these requests in a span of time.
+    pub fn of<'a>(outcomes: impl Iterator<Item = &'a Result<Answer, Failure>>, time: Duration) -> Self {
         const EXAMPLES: usize = 5;
         let mut figures = Self { seconds: time.as_secs_f64(), ..Self::default() };
         let mut latencies = Vec::new();

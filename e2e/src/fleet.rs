@@ -12,6 +12,9 @@ use crate::caller::{Caller, Protocol};
 use crate::client::{Answer, Failure};
 use crate::figures::Figures;
 
+/// So many clients of one rate share a connection, where the protocol lets them.
+const SHARING: usize = 4;
+
 /// How much a fleet asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
@@ -33,10 +36,11 @@ pub struct Fleet {
 
 /// A request that was answered or failed.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
+pub struct Event {
     /// When it ended.
-    pub(crate) at: Instant,
-    pub(crate) outcome: Result<Answer, Failure>,
+    pub at: Instant,
+    /// What came of it.
+    pub outcome: Result<Answer, Failure>,
 }
 
 impl Fleet {
@@ -45,18 +49,35 @@ impl Fleet {
         Self::speaking(Protocol::Http1, &[address], load)
     }
 
-    /// Starts clients that come in by these addresses in turn.
+    /// Starts clients that come in by these addresses in turn. Over HTTP/2 and gRPC four share a connection.
     pub fn speaking(protocol: Protocol, addresses: &[SocketAddr], load: Load) -> Self {
+        let callers = Caller::several(protocol, addresses, load.clients as usize, SHARING);
+        Self::of(callers.into_iter().map(|caller| (caller, load.interval)).collect())
+    }
+
+    /// Starts a client for each of these intervals, with a connection of its own.
+    pub fn at_intervals(protocol: Protocol, address: SocketAddr, intervals: &[Duration]) -> Self {
+        let callers = Caller::several(protocol, &[address], intervals.len(), 1);
+        Self::of(callers.into_iter().zip(intervals.iter().copied()).collect())
+    }
+
+    /// Starts these clients, each at another point of its interval.
+    fn of(callers: Vec<(Caller, Duration)>) -> Self {
         let started = Instant::now();
         let log = Arc::default();
         let (stop, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
-        let callers = Caller::several(protocol, addresses, load.clients as usize);
-        for (number, caller) in (0..load.clients).zip(callers) {
-            let first = started + load.interval * number / load.clients;
-            clients.spawn(work(caller, first, load.interval, Arc::clone(&log), stopped.clone()));
+        let all = u32::try_from(callers.len()).unwrap_or(u32::MAX);
+        for (number, (caller, interval)) in (0..all).zip(callers) {
+            let first = started + interval * number / all;
+            clients.spawn(work(caller, first, interval, Arc::clone(&log), stopped.clone()));
         }
         Self { started, log, stop, clients }
+    }
+
+    /// Returns the requests that have ended so far, in the order of their ends.
+    pub fn events(&self) -> Vec<Event> {
+        locked(&self.log).clone()
     }
 
     /// Lets the clients work for a while; what they saw in that time.

@@ -34,7 +34,7 @@ pub use client::{Answer, Client, Failure, FailureKind};
 pub use configuration::Configuration;
 pub use farewell::{Care, Farewell, OnTerm};
 pub use figures::Figures;
-pub use fleet::{Fleet, Load};
+pub use fleet::{Event, Fleet, Load};
 pub use losses::{Fleets, Losses};
 pub use namespace::{TestNamespace, in_labelled_namespace, in_namespace};
 pub use node::{empty_node, workers};
