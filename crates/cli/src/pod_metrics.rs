@@ -1,7 +1,5 @@
 //! The metrics of the pods' proxies, read through the API server: no network path to the pods is needed, and no Prometheus.
 
-mod exposition;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

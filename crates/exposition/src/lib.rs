@@ -6,7 +6,7 @@ use std::str::Chars;
 
 /// The samples of one reading, by the names of metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     samples: BTreeMap<String, Vec<Sample>>,
 }
 
@@ -22,7 +22,7 @@ impl Metrics {
     ///
     /// # Errors
     /// The first line that is none of these.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut metrics = Self::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (name, sample) = sample(line).ok_or_else(|| line.escape_debug().to_string())?;
@@ -32,22 +32,24 @@ impl Metrics {
     }
 
     /// Returns the sum of the series of a metric that have these labels; 0 if there is none, as of a counter that has counted nothing.
-    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.of(name)
-            .filter(|sample| labels.iter().all(|(label, value)| sample.label(label) == Some(value)))
-            .map(|sample| sample.value)
-            .sum()
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.of(name).filter(|sample| sample.has(labels)).map(|sample| sample.value).sum()
     }
 
     /// Returns whether there is a series of a metric.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.of(name).next().is_some()
     }
 
     /// Returns the sum of the series of a metric for each value of a label.
-    pub(crate) fn by_label(&self, name: &str, label: &str) -> BTreeMap<&str, f64> {
+    pub fn by_label(&self, name: &str, label: &str) -> BTreeMap<&str, f64> {
+        self.by_label_of(name, label, &[])
+    }
+
+    /// Returns the sum of the series of a metric that have these labels for each value of another one.
+    pub fn by_label_of(&self, name: &str, label: &str, labels: &[(&str, &str)]) -> BTreeMap<&str, f64> {
         let mut sums = BTreeMap::new();
-        for sample in self.of(name) {
+        for sample in self.of(name).filter(|sample| sample.has(labels)) {
             if let Some(value) = sample.label(label) {
                 *sums.entry(value).or_default() += sample.value;
             }
@@ -56,7 +58,7 @@ impl Metrics {
     }
 
     /// Returns the value of a label whose series are 1 for what holds and 0 for the rest, as `phase` and `state`; and `version`.
-    pub(crate) fn current(&self, name: &str, label: &str) -> Option<&str> {
+    pub fn current(&self, name: &str, label: &str) -> Option<&str> {
         self.of(name).find(|sample| sample.value > 0.0).and_then(|sample| sample.label(label))
     }
 
@@ -68,6 +70,10 @@ impl Metrics {
 impl Sample {
     fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str)
+    }
+
+    fn has(&self, labels: &[(&str, &str)]) -> bool {
+        labels.iter().all(|(label, value)| self.label(label) == Some(value))
     }
 }
 
@@ -146,6 +152,8 @@ p_sizes_bucket{le="+Inf"} NaN
         assert_eq!(metrics.sum("p_absent", &[]), 0.0);
         let faults = metrics.by_label("p_faults_total", "side");
         assert_eq!(faults, BTreeMap::from([("app", 11.0), ("client", 7.0)]));
+        let of_app = metrics.by_label_of("p_faults_total", "reason", &[("side", "app")]);
+        assert_eq!(of_app, BTreeMap::from([("bare_line_end", 5.0), ("bad_chunk", 6.0)]));
         assert_eq!(metrics.current("p_state", "state"), Some("in_force"));
         assert_eq!(metrics.current("p_absent", "state"), None);
         assert_eq!(metrics.sum("p_odd", &[("text", "a \"b\" \\ } ,\n")]), 1000.0);
