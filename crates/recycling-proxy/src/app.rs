@@ -4,3 +4,4 @@ pub(crate) mod dial;
 pub(crate) mod hold;
 pub(crate) mod liveness;
 pub(crate) mod proxy_protocol;
+pub(crate) mod sockets;

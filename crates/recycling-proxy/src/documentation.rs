@@ -1,6 +1,7 @@
 //! The label values that docs/METRICS.md explains are those of the code.
 
 use crate::app::dial::Unreachable;
+use crate::app::sockets::ListenAddress;
 use crate::connection::protocol::Protocol;
 use crate::memory::Shortage;
 use crate::relay::broken::{BrokenBy, ExchangePhase};
@@ -41,6 +42,7 @@ fn table() -> String {
         rows!("faults_total", "reason", http1::fault::Fault),
         rows!("faults_total", "reason", http2::fault::Fault),
         rows!("app_unreachable_total", "reason", Unreachable),
+        rows!("app_listening", "address", ListenAddress),
         rows!("drain_phase", "phase", DrainPhase),
         rows!("shortages_total", "action", Shortage),
         rows!("tls_handshake_failures_total", "reason", TlsFault),

@@ -52,7 +52,7 @@ use std::io;
 
 use settings::{ControlSocket, LogLevel};
 
-pub use self::process::{cli, run, standby};
+pub use self::process::{cli, run, standby, status};
 
 /// Asks the proxy behind `socket` to drain, and blocks until it has. Returns the line that it answers.
 ///
@@ -68,6 +68,14 @@ pub fn drain(socket: &ControlSocket) -> io::Result<String> {
 /// No proxy listens there.
 pub fn set_log_level(socket: &ControlSocket, level: LogLevel) -> io::Result<String> {
     ask(socket, process::control::Command::LogLevel(level))
+}
+
+/// Asks the proxy behind `socket` for its metrics, in Prometheus' text format.
+///
+/// # Errors
+/// No proxy listens there.
+pub fn metrics(socket: &ControlSocket) -> io::Result<String> {
+    ask(socket, process::control::Command::Metrics)
 }
 
 fn ask(socket: &ControlSocket, command: process::control::Command) -> io::Result<String> {

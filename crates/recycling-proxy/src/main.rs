@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
+use exposition::Metrics;
 use recycling_proxy::cli::{self, Request, Unusable};
-use recycling_proxy::{run, standby};
+use recycling_proxy::{run, standby, status};
 use redirect::Applied;
 use settings::{ControlSocket, EXIT_USAGE, LogLevel, ProxySettings};
 
@@ -27,6 +28,7 @@ fn follow(request: Request) -> ExitCode {
             outcome(run::run(&settings, log))
         }
         Request::Drain(settings) => drain(&settings),
+        Request::Status(settings) => status(&settings),
         Request::LogLevel(level, socket) => {
             answer(&socket, recycling_proxy::set_log_level(&socket, level), "log level")
         }
@@ -71,6 +73,27 @@ fn drain(settings: &ProxySettings) -> ExitCode {
     answer(&settings.control, recycling_proxy::drain(&settings.control), "drained")
 }
 
+fn status(settings: &ProxySettings) -> ExitCode {
+    if standby::is_needed(settings) {
+        println!("no client connection passes through the proxy of a pod that uses its node's network (hostNetwork)");
+        return ExitCode::SUCCESS;
+    }
+    match recycling_proxy::metrics(&settings.control) {
+        Ok(metrics) => match Metrics::parse(&metrics) {
+            Ok(metrics) => {
+                print!("{}", status::report(&metrics));
+                ExitCode::SUCCESS
+            }
+            // A refusal.
+            Err(line) => {
+                eprintln!("recycling-proxy: {line}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(error) => unanswered(&settings.control, &error),
+    }
+}
+
 /// Prints what the running proxy has answered, which begins with `done` where it did what it was asked.
 fn answer(socket: &ControlSocket, answer: io::Result<String>, done: &str) -> ExitCode {
     match answer {
@@ -78,11 +101,13 @@ fn answer(socket: &ControlSocket, answer: io::Result<String>, done: &str) -> Exi
             print!("{answer}");
             if answer.starts_with(done) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(error) => {
-            eprintln!("recycling-proxy: no proxy answers on the control socket {socket}: {error}");
-            ExitCode::from(EXIT_UNAVAILABLE)
-        }
+        Err(error) => unanswered(socket, &error),
     }
+}
+
+fn unanswered(socket: &ControlSocket, error: &io::Error) -> ExitCode {
+    eprintln!("recycling-proxy: no proxy answers on the control socket {socket}: {error}");
+    ExitCode::from(EXIT_UNAVAILABLE)
 }
 
 fn complain(unusable: &Unusable) -> ExitCode {

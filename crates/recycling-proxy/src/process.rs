@@ -7,4 +7,5 @@ mod listener;
 mod node;
 pub mod run;
 pub mod standby;
+pub mod status;
 mod workers;

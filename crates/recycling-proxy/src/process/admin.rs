@@ -25,6 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use daemon::Exposition;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -40,12 +41,15 @@ use crate::app::hold::Hold;
 use crate::app::liveness::Prober;
 use crate::app::liveness::health::Health;
 use crate::app::proxy_protocol::Ends;
+use crate::app::sockets::Sockets;
 use crate::retire::balance::Balance;
 
 /// What the endpoints answer from.
 #[derive(Debug)]
 pub(crate) struct Admin {
     registry: Registry,
+    sockets: Option<Arc<Sockets>>,
+    looked: Shared<(), ()>,
     hold: Arc<Hold>,
     dialer: Arc<Dialer>,
     prober: Prober,
@@ -63,6 +67,7 @@ impl Admin {
     pub(crate) fn new(
         settings: &ProxySettings,
         registry: Registry,
+        sockets: Option<Arc<Sockets>>,
         hold: Arc<Hold>,
         dialer: Arc<Dialer>,
         balance: Option<Arc<Balance>>,
@@ -70,8 +75,9 @@ impl Admin {
         let apps = apps(&settings.routes, &settings.probe_ports);
         let liveness = settings.liveness.clone();
         let prober = Prober::new(Arc::clone(&dialer), settings.shared.proxy_protocol);
-        let (health, reached, hooks) = (Shared::default(), Shared::default(), settings.hold.clone());
-        Self { registry, hold, dialer, prober, apps, liveness, hooks, health, reached, balance }
+        let (looked, health, reached) = (Shared::default(), Shared::default(), Shared::default());
+        let hooks = settings.hold.clone();
+        Self { registry, sockets, looked, hold, dialer, prober, apps, liveness, hooks, health, reached, balance }
     }
 
     /// Serves for as long as the process lives.
@@ -103,7 +109,7 @@ impl Admin {
         }
         Ok(match path {
             "/livez" | "/readyz" => text(StatusCode::OK, "accepting connections\n"),
-            "/metrics" => self.metrics(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok())),
+            "/metrics" => self.metrics(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok())).await,
             "/drained" => self.drained(None, ends).await,
             path => match (path.strip_prefix("/drained/"), path.strip_prefix("/probe/tcp/")) {
                 (Some(container), _) => self.drained(Some(container), ends).await,
@@ -132,8 +138,16 @@ impl Admin {
         self.apps.iter().copied().find(|app| app.port() == port)
     }
 
-    fn metrics(&self, accept: Option<&str>) -> Response<Full<Bytes>> {
-        let Ok(exposition) = daemon::expose(&self.registry, accept) else {
+    /// Returns the metrics, in the format that `accept` names.
+    pub(crate) async fn exposition(&self, accept: Option<&str>) -> Result<Exposition, std::fmt::Error> {
+        if let Some(sockets) = &self.sockets {
+            self.looked.of((), || Arc::clone(sockets).look()).await;
+        }
+        daemon::expose(&self.registry, accept)
+    }
+
+    async fn metrics(&self, accept: Option<&str>) -> Response<Full<Bytes>> {
+        let Ok(exposition) = self.exposition(accept).await else {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
         };
         let mut response = text(StatusCode::OK, exposition.text);

@@ -17,7 +17,7 @@ Without Kubernetes, in front of a server on port 8080:
 
     recycling-proxy run --listen 127.0.0.1:15210 --app 127.0.0.1:8080 --max-requests 1000
 
-Exit status: 0 done; 1 it could not be done; 64 the settings cannot be used; 69 no proxy is running (drain, log-level).";
+Exit status: 0 done; 1 it could not be done; 64 the settings cannot be used; 69 no proxy is running (drain, log-level, status).";
 
 const RUN_HELP: &str = "\
 Every flag can be given by its environment variable instead; a flag wins. SIGTERM and SIGINT end the process with its
@@ -27,6 +27,11 @@ const DRAIN_HELP: &str = "\
 From now on every response of the running proxy announces the end of its connection. The command returns when no
 connection is left, after 3 seconds at the earliest and after the proxy's --drain-timeout at the latest. It is what
 the injected preStop hook runs. To drain again is to wait for the same drain.";
+
+const STATUS_HELP: &str = "\
+It shows the proxy's metrics as people read them, since the proxy was started: no right is needed but that to exec. In a pod:
+
+    kubectl exec POD --container recycling-proxy -- /recycling-proxy status";
 
 const LOG_LEVEL_HELP: &str = "\
 It holds until the next change, or until the proxy is started again with its --log-level. In a pod:
@@ -38,8 +43,8 @@ Programs nf_tables in the network namespace it runs in: new TCP connections to t
 loopback, go to the proxy's port; IPv4 and IPv6. Run again it replaces what it did. Needs CAP_NET_ADMIN. It is what the
 injected init container runs.";
 
-/// What `drain` has to know of the proxy that it drains: where it hears, and whether it is in a network of its own.
-const DRAIN_OPTIONS: &[ProxyOption] =
+/// What `drain` and `status` have to know of the proxy: where it hears, and whether it is in a network of its own.
+const CONTROL_OPTIONS: &[ProxyOption] =
     &[ProxyOption::App, ProxyOption::Control, ProxyOption::PodIp, ProxyOption::HostIp];
 
 /// What the process was asked to do.
@@ -49,6 +54,8 @@ pub enum Request {
     Run(Box<ProxySettings>),
     /// `drain`
     Drain(Box<ProxySettings>),
+    /// `status`
+    Status(Box<ProxySettings>),
     /// `log-level`
     LogLevel(LogLevel, ControlSocket),
     /// `redirect`
@@ -74,7 +81,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusa
     match matches.subcommand() {
         Some(("run", matches)) => Ok(Request::Run(Box::new(ProxySettings::from_raw(&raw(matches))?))),
         Some(("drain", matches)) => {
-            Ok(Request::Drain(Box::new(ProxySettings::from_raw(&raw_of(matches, DRAIN_OPTIONS))?)))
+            Ok(Request::Drain(Box::new(ProxySettings::from_raw(&raw_of(matches, CONTROL_OPTIONS))?)))
+        }
+        Some(("status", matches)) => {
+            Ok(Request::Status(Box::new(ProxySettings::from_raw(&raw_of(matches, CONTROL_OPTIONS))?)))
         }
         Some(("log-level", matches)) => {
             let level = matches.get_one("level").copied().unwrap_or(LogLevel::Info);
@@ -107,7 +117,13 @@ pub fn command() -> Command {
             Command::new("drain")
                 .about("Drain the running proxy, and wait until it is done")
                 .after_help(DRAIN_HELP)
-                .args(args(DRAIN_OPTIONS)),
+                .args(args(CONTROL_OPTIONS)),
+        )
+        .subcommand(
+            Command::new("status")
+                .about("Show what the running proxy does: connections, limits, balancing, faults")
+                .after_help(STATUS_HELP)
+                .args(args(CONTROL_OPTIONS)),
         )
         .subcommand(
             Command::new("log-level")

@@ -1,6 +1,7 @@
 //! The Unix socket on which the running proxy takes commands.
 //!
-//! A client connects and sends one line: `drain`, which is answered by one line when the drain is over, or `log-level LEVEL`. Only a process of
+//! A client connects and sends one line: `drain`, which is answered by one line when the drain is over, `log-level LEVEL`, or `metrics`, which is
+//! answered by the metrics. Only a process of
 //! the proxy's own user, or root, is heard; in a pod, where the socket is in the abstract namespace, only one of the proxy's own
 //! container, as the app may run as either.
 
@@ -20,6 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use crate::process::admin::Admin;
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
 
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Drain,
     /// Log at this level.
     LogLevel(LogLevel),
+    /// Answer with the metrics.
+    Metrics,
 }
 
 impl fmt::Display for Command {
@@ -44,6 +48,7 @@ impl fmt::Display for Command {
         match self {
             Self::Drain => f.write_str("drain"),
             Self::LogLevel(level) => write!(f, "log-level {level}"),
+            Self::Metrics => f.write_str("metrics"),
         }
     }
 }
@@ -58,6 +63,7 @@ impl FromStr for Command {
     fn from_str(line: &str) -> Result<Self, UnknownCommand> {
         match line.split_once(' ') {
             None if line == "drain" => Ok(Self::Drain),
+            None if line == "metrics" => Ok(Self::Metrics),
             Some(("log-level", level)) => level.parse().map(Self::LogLevel).map_err(|_| UnknownCommand),
             _ => Err(UnknownCommand),
         }
@@ -69,6 +75,7 @@ impl FromStr for Command {
 pub(crate) struct Controlled {
     pub(crate) drain: Arc<Drain>,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) endpoints: Arc<Admin>,
     pub(crate) log: Log,
 }
 
@@ -158,7 +165,11 @@ async fn serve(stream: UnixStream, controlled: &Controlled, in_pod: bool) -> io:
             tracing::info!(%level, "the log level was changed");
             format!("log level: {level}\n")
         }
-        Err(UnknownCommand) => "refused: expected drain or log-level LEVEL\n".to_owned(),
+        Ok(Command::Metrics) => match controlled.endpoints.exposition(None).await {
+            Ok(exposition) => exposition.text,
+            Err(_) => "refused: the metrics could not be written\n".to_owned(),
+        },
+        Err(UnknownCommand) => "refused: expected drain, log-level LEVEL or metrics\n".to_owned(),
     };
     writer.write_all(answer.as_bytes()).await
 }
@@ -196,7 +207,9 @@ mod tests {
 
     #[test]
     fn commands_are_lines() {
-        for command in [Command::Drain, Command::LogLevel(LogLevel::Debug), Command::LogLevel(LogLevel::Error)] {
+        for command in
+            [Command::Drain, Command::Metrics, Command::LogLevel(LogLevel::Debug), Command::LogLevel(LogLevel::Error)]
+        {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
         for line in ["", "drain ", "drain now", "log-level", "log-level ", "log-level loud", "walk"] {

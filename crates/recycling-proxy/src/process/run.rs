@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::app::dial::Dialer;
 use crate::app::hold::Hold;
+use crate::app::sockets::Sockets as PodSockets;
 use crate::connection::policy::Policy;
 use crate::connection::{self, Service};
 use crate::memory::Memory;
@@ -97,6 +98,7 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     };
     let warnings = Arc::clone(&shared.warnings);
     tokio::spawn(async move { warnings.keep().await });
+    let pod_sockets = PodSockets::register(settings, &mut registry);
     let tls = terminate_tls(settings, &mut registry)?;
     let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls, node::addresses(settings.network)));
     let memory = Memory::new(settings, descriptors::room_for_connections(settings.shared.threads.get()), &mut registry);
@@ -105,11 +107,12 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
 
     let Sockets { listeners, admin, hold: hooks, control } = sockets;
     let acceptor = Acceptor::register(Arc::clone(&memory), workers, &mut registry);
-    let endpoints = Arc::new(Admin::new(settings, registry, hold, dialer, balance));
+    let endpoints = Arc::new(Admin::new(settings, registry, Some(pod_sockets), hold, dialer, balance));
     for listener in std::iter::once(admin).chain(hooks) {
         tokio::spawn(Arc::clone(&endpoints).run(listener));
     }
-    let controlled = control::Controlled { drain: Arc::clone(&drain), connections: Arc::clone(&connections), log };
+    let controlled =
+        control::Controlled { drain: Arc::clone(&drain), connections: Arc::clone(&connections), endpoints, log };
     tokio::spawn(control::run(control, controlled));
     let (supervised, open) = (Arc::clone(&drain), Arc::clone(&connections));
     tokio::spawn(async move { supervised.supervise(&open).await });

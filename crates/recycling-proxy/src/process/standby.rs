@@ -52,7 +52,7 @@ pub(crate) fn start(settings: &ProxySettings) {
     drain.begin();
     tokio::spawn(async move { drain.supervise(&connections).await });
     // Without client connections there is nothing to balance.
-    let endpoints = Arc::new(Admin::new(settings, registry, hold, Arc::clone(&dialer), None));
+    let endpoints = Arc::new(Admin::new(settings, registry, None, hold, Arc::clone(&dialer), None));
     let ports = std::iter::once(settings.admin.port()).chain(settings.hold.iter().map(|hold| hold.port));
     for address in ports.map(|port| SocketAddr::new(settings.admin.ip(), port)) {
         let endpoints = Arc::clone(&endpoints);

@@ -97,7 +97,7 @@ async fn help_has_every_option_its_variable_and_its_default() -> TestResult {
     }
     let (code, output) = run(&["--help"], &[]).await?;
     ensure_eq!(code, Some(0));
-    for command in ["run", "drain", "log-level", "redirect", "completion"] {
+    for command in ["run", "drain", "status", "log-level", "redirect", "completion"] {
         ensure!(output.lines().any(|line| line.trim_start().starts_with(command)), "{command}:\n{output}");
     }
     Ok(())

@@ -7,7 +7,7 @@ use test_support::{
     End, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, answer_everything_with, ensure,
 };
 
-use crate::stage::BINARY;
+use crate::stage::{BINARY, Stage, exchange, part};
 
 #[tokio::test]
 async fn a_socket_file_outlives_a_crash_and_hinders_nobody() -> TestResult {
@@ -69,6 +69,27 @@ async fn the_log_level_is_changed_while_the_proxy_runs() -> TestResult {
     let (status, output) = proxy.control(&["log-level", "loud"])?.end().await?;
     ensure!(status.code() == Some(64) && output.contains("error, warn, info, debug or trace"), "{status}: {output}");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_status_is_for_people() -> TestResult {
+    let stage = Stage::with_limit(7).await?;
+    let (mut client, mut app) = stage.pair().await?;
+    exchange(&mut client, &mut app).await?;
+    let (status, report) = stage.proxy.control(&["status"])?.end().await?;
+    ensure!(status.success(), "{status}: {report}");
+    for line in [
+        "serving (No drain has begun)\n",
+        "\nbalancing: not asked for",
+        "\nport 8080\n  app          listens ",
+        "  connections  1 open\n",
+        "  requests     1 of clients, 0 of probes, 0 of scrapes\n",
+        "  limits       7 requests\n",
+        "  faults       none\n",
+    ] {
+        ensure!(report.contains(line), "{line:?} is not in {report}");
+    }
+    part(client, app).await
 }
 
 /// What a stranger says on the socket does no harm.

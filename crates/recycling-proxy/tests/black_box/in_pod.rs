@@ -11,4 +11,5 @@ mod namespace;
 #[path = "../../../redirect/tests/redirect/pod.rs"]
 mod pod;
 mod running;
+mod sockets;
 mod vanished;
