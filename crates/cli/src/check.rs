@@ -40,7 +40,8 @@ use scope::Scope;
 ///
 /// In a cluster it looks at the workloads of a namespace that ask for the proxy, at their pods and what their proxies count, and at evenkeel
 /// itself: it has the API server ask the webhook about a Deployment that is not stored. It changes nothing. What a right is missing for is
-/// said, and the rest is looked at. All of it needs leave to get and list workloads, Services and the like, pods, and to get pods/proxy.
+/// said, and the rest is looked at. All of it needs leave to get and list workloads, Services and the like, pods and Events, to get pods/proxy, and
+/// to create pods/portforward for the certificate of each replica of the webhook.
 ///
 /// With -f it applies the rules that need no cluster to one stream of manifests: Deployments with their Services, autoscalers, Namespaces
 /// and network policies. Give it all of them together, as in CI.
@@ -149,8 +150,10 @@ async fn of_cluster(args: &Args) -> anyhow::Result<Checked> {
         checked.sections.insert(0, Section { name: None, findings, peak_to_mean: None });
     }
     let pods = gather::pods(&mut reader, &workloads, Duration::from_secs(args.interval)).await?;
+    let events = gather::warning_events(&mut reader).await?;
     for (workload, pods) in workloads.iter().zip(pods) {
-        let found = live::live(workload, &pods, installation::version(&facts));
+        let mut found = live::live(workload, &pods, installation::version(&facts));
+        found.findings.extend(live::events(workload, &pods, &events, facts.now));
         checked.add(&workload.name, found);
     }
     checked.not_checked = reader.not_checked;

@@ -97,6 +97,7 @@ findings! {
     SessionAffinity: "session-affinity", Warning, "retired connections come back to the same pod";
     TrafficPolicy: "traffic-policy", Warning, "reconnects stay on a node or in a zone";
     HpaByPod: "hpa-by-pod", Warning, "an autoscaler counts the proxy as part of the pod";
+    ScaledObjectByPod: "scaled-object-by-pod", Warning, "a ScaledObject of KEDA counts the proxy as part of the pod";
     HpaContainer: "hpa-container", Problem, "an autoscaler scales by a container that is not the app";
     CpuRequestMissing: "cpu-request-missing", Problem, "an autoscaler needs a CPU request that a container does not have";
     AdminPortClosed: "admin-port-closed", Warning, "a NetworkPolicy closes the proxy's admin port to balancer and Prometheus";
@@ -106,12 +107,15 @@ findings! {
     ProxyRestarted: "proxy-restarted", Warning, "a proxy was restarted, which breaks the connections of its pod";
     ProxyNotReady: "proxy-not-ready", Problem, "a proxy is not ready";
     AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port that the proxy leads to";
+    AppNotListening: "app-not-listening", Warning, "nothing listens on a port that the proxy takes";
+    ConnectionsBypass: "connections-bypass-proxy", Problem, "connections reach the app without the proxy";
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
     AppBreaksOff: "app-breaks-off", Problem, "the app breaks exchanges off: clients see a reset";
     ClientFault: "client-fault", Warning, "requests of clients are refused";
     CertificateUnusable: "certificate-unusable", Problem, "the proxy has no usable certificate, though one is asked for: TLS passes through";
     TlsTunnel: "tls-tunnel", Problem, "connections carry TLS that the proxy cannot decrypt: uncounted, never retired";
     LimitNotReached: "limit-not-reached", Warning, "connections take long to reach their limit at the rate that was measured";
+    WarningEvents: "warning-events", Warning, "there are Warning Events of the workload, or of the proxy in its pods";
     LoadUneven: "load-uneven", Warning, "the busiest pod has more than 1.5 times the mean load";
     BalancingNotInForce: "balancing-not-in-force", Warning, "pods do not follow the balancer";
     ClusterTooOld: "cluster-too-old", Problem, "the cluster is older than Kubernetes 1.33";
@@ -120,11 +124,13 @@ findings! {
     WebhookOneNode: "webhook-one-node", Warning, "all replicas of the webhook are on one node";
     WebhookUnreached: "webhook-unreached", Problem, "the API server does not reach the webhook";
     CaBundle: "ca-bundle", Problem, "the webhook configuration has no usable caBundle";
+    ReplicaCertificate: "replica-certificate", Problem, "a replica of the webhook serves a certificate that the caBundle does not vouch for";
     CertificateExpires: "certificate-expires", Problem, "the certificate of the webhook has expired or is about to";
     VersionSkew: "version-skew", Warning, "this program and what is installed are of different versions";
     PolicyAbsent: "policy-absent", Warning, "nothing warns of workloads that are not reviewed";
     BalancerReplicas: "balancer-replicas", Problem, "replicas of the balancer are not ready";
     BalancerNoLeader: "balancer-no-leader", Problem, "no replica of the balancer leads";
+    BalancerReports: "balancer-reports-missing", Problem, "pods do not report to the balancer";
 }
 
 /// One line of a report, with what belongs to it.

@@ -1,7 +1,9 @@
 //! Reads a cluster. What a right is missing for is noted, and the rest is read.
 
+mod events;
 mod installation;
 mod pods;
+mod replicas;
 mod scope;
 
 use inject::WorkloadKind;
@@ -15,19 +17,23 @@ use serde_json::Value;
 use super::objects::Objects;
 use crate::cluster::said;
 
+pub(crate) use events::warning_events;
 pub(crate) use installation::{installation, probe, running};
 pub(crate) use pods::pods;
 pub(crate) use scope::scope;
 
 /// What is read beside workloads.
-const KINDS: [(&str, &str, &str); 6] = [
+const KINDS: [(&str, &str, &str); 7] = [
     ("", "v1", "Service"),
     ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+    ("keda.sh", "v1alpha1", "ScaledObject"),
     ("networking.k8s.io", "v1", "NetworkPolicy"),
     ("networking.k8s.io", "v1", "Ingress"),
     ("", "v1", "LimitRange"),
     ("", "v1", "ResourceQuota"),
 ];
+/// Kinds of programs that a cluster need not have.
+const OPTIONAL: [&str; 2] = ["Rollout", "ScaledObject"];
 /// Workloads that are made by hand; others are made from a template of one of these.
 const WORKLOADS: [WorkloadKind; 4] =
     [WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet, WorkloadKind::Rollout];
@@ -54,7 +60,7 @@ impl Reader {
             (group, version, kind.name())
         });
         for (group, version, kind) in workloads.into_iter().chain(KINDS) {
-            for object in self.list(&GroupVersionKind::gvk(group, version, kind), kind == "Rollout").await? {
+            for object in self.list(&GroupVersionKind::gvk(group, version, kind), OPTIONAL.contains(&kind)).await? {
                 objects.add(object);
             }
         }

@@ -31,9 +31,25 @@ pub(crate) struct InstallationFacts {
     pub(crate) policy: Option<bool>,
     pub(crate) balancer: Option<Deployment>,
     pub(crate) lease: Option<Lease>,
+    /// The workloads that the balancer which leads knows.
+    pub(crate) balanced: Vec<Reports>,
+    /// Whether API servers would trust each replica of the webhook that could be asked; if not, why.
+    pub(crate) trusted: Vec<(String, Result<(), String>)>,
     pub(crate) probe: Option<Probe>,
     /// When the certificate expires that the webhook serves, in Unix time.
     pub(crate) served_until: Option<f64>,
+}
+
+/// How many pods of a workload report to the balancer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reports {
+    /// `NAMESPACE/KIND/NAME`.
+    pub(crate) workload: String,
+    /// Those that take traffic.
+    pub(crate) settled: usize,
+    pub(crate) reporting: usize,
+    /// Whether so many are missing that none is instructed.
+    pub(crate) is_withheld: bool,
 }
 
 /// What became of a Deployment that was created without being stored.

@@ -2,7 +2,9 @@
 
 mod balance;
 mod errors;
+mod events;
 mod pods;
+mod sockets;
 mod traffic;
 
 use inject::PROXY_CONTAINER;
@@ -11,6 +13,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use super::finding::Finding;
 use super::workload::Workload;
 use crate::pod_metrics::Metrics;
+
+pub(crate) use events::events;
 
 /// A pod of a workload.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +115,7 @@ pub(crate) fn live(workload: &Workload, pods: &[LivePod], installed: Option<&str
     let peak_to_mean = traffic::peak_to_mean(pods);
     let mut findings = pods::pods(workload, pods, installed);
     findings.extend(errors::errors(workload, pods));
+    findings.extend(sockets::sockets(pods));
     findings.extend(traffic::traffic(workload, pods, peak_to_mean));
     findings.extend(balance::balance(pods));
     Found { findings, peak_to_mean }

@@ -40,6 +40,8 @@ pub(crate) struct Objects {
     pub(crate) workloads: Vec<(ObjectName, WorkloadKind, Value)>,
     pub(crate) services: Vec<(ObjectName, Service)>,
     pub(crate) autoscalers: Vec<(ObjectName, HorizontalPodAutoscaler)>,
+    /// KEDA's `ScaledObject`.
+    pub(crate) scalers_of_keda: Vec<(ObjectName, Value)>,
     pub(crate) policies: Vec<(ObjectName, NetworkPolicy)>,
     pub(crate) ingresses: Vec<(ObjectName, Ingress)>,
     pub(crate) namespaces: BTreeMap<String, NamespaceObjects>,
@@ -94,6 +96,7 @@ impl Objects {
             }
             "Service" if api_version == "v1" => self.services.extend(typed(&name, &object)),
             "HorizontalPodAutoscaler" => self.autoscalers.extend(autoscaler(&name, &object)),
+            "ScaledObject" => self.scalers_of_keda.push((name.clone(), object.clone())),
             "NetworkPolicy" => self.policies.extend(typed(&name, &object)),
             "Ingress" => self.ingresses.extend(typed(&name, &object)),
             "LimitRange" => {

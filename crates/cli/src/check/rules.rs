@@ -4,6 +4,7 @@ mod autoscalers;
 mod injection;
 mod misplaced;
 mod policies;
+mod scaled_objects;
 mod services;
 
 use super::finding::Finding;
@@ -21,6 +22,7 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
         findings.extend(policies::policies(workload, &objects.policies));
         let namespace = objects.namespaces.get(&workload.name.namespace);
         findings.extend(autoscalers::autoscalers(workload, &objects.autoscalers, namespace));
+        findings.extend(scaled_objects::scaled_objects(workload, &objects.scalers_of_keda));
     }
     findings
 }

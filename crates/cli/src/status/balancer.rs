@@ -18,11 +18,16 @@ pub(crate) const PORT: u16 = 8081;
 /// A workload that the balancer knows.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Known {
-    workload: String,
+pub(crate) struct Known {
+    pub(crate) workload: String,
     /// `instructed`, or why not.
-    pub(super) state: String,
-    pub(super) level: Option<bool>,
+    pub(crate) state: String,
+    /// Those that take traffic, and those of them that report.
+    #[serde(default)]
+    pub(crate) settled_pods: usize,
+    #[serde(default)]
+    pub(crate) reporting_pods: usize,
+    pub(crate) level: Option<bool>,
     pub(super) last_scale_event: Option<ScaleEvent>,
     pub(super) pods: Vec<KnownPod>,
 }
@@ -68,7 +73,7 @@ struct Answer {
 
 /// What was found of the balancer.
 #[derive(Debug)]
-pub(super) enum Balancer {
+pub(crate) enum Balancer {
     /// A replica leads, and knows these.
     Leads(BTreeMap<Owner, Known>),
     /// There is none, or none leads, or it cannot be asked: why.
@@ -86,7 +91,7 @@ pub(crate) async fn replicas(client: &Client, namespace: &str) -> kube::Result<V
 }
 
 /// Asks each replica, until one leads.
-pub(super) async fn ask(client: &Client, namespace: &str) -> Balancer {
+pub(crate) async fn ask(client: &Client, namespace: &str) -> Balancer {
     let replicas = match replicas(client, namespace).await {
         Ok(replicas) => replicas,
         Err(kube::Error::Api(status)) => {

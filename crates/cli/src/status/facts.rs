@@ -8,7 +8,7 @@ const BALANCED: (&str, &str) = ("evenkeel.dev/balance", "on");
 
 /// A workload by namespace, kind and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     pub(super) namespace: String,
     pub(super) kind: String,
     pub(super) name: String,

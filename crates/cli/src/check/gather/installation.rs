@@ -10,11 +10,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams, PostParams, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::super::installation::{InstallationFacts, Probe};
+use super::super::installation::{InstallationFacts, Probe, Reports};
 use super::super::objects::Objects;
 use super::super::scope::Scope;
-use super::Reader;
+use super::{Reader, replicas};
 use crate::pod_metrics;
+use crate::status::balancer::{self, Balancer, Known};
 
 /// The labels that the chart gives its objects.
 const OURS: &str = "app.kubernetes.io/name=evenkeel";
@@ -70,13 +71,29 @@ pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) 
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
         facts.webhook_pods = pods;
         facts.served_until = served_until(reader, &namespace, &facts.webhook_pods).await;
+        if let Some(configuration) = &facts.configuration {
+            facts.trusted = replicas::trusted(reader, configuration, &namespace, &facts.webhook_pods).await;
+        }
     }
     if let Some(balancer) = &facts.balancer {
-        let leases = Api::<Lease>::namespaced(client, &balancer.namespace().unwrap_or_default());
-        let read = leases.get(&balancer.name_any()).await;
+        let namespace = balancer.namespace().unwrap_or_default();
+        let read = Api::<Lease>::namespaced(client.clone(), &namespace).get(&balancer.name_any()).await;
         facts.lease = reader.noted(read, "the Lease of the balancer")?;
+        match balancer::ask(&client, &namespace).await {
+            Balancer::Leads(known) => facts.balanced = known.values().map(reports).collect(),
+            Balancer::Silent(why) => reader.not_checked.push(format!("reports to the balancer: {why}")),
+        }
     }
     Ok(())
+}
+
+fn reports(known: &Known) -> Reports {
+    Reports {
+        workload: known.workload.clone(),
+        settled: known.settled_pods,
+        reporting: known.reporting_pods,
+        is_withheld: known.state == "reports_missing",
+    }
 }
 
 /// Each replica has a certificate of its own; the first that expires is what counts.

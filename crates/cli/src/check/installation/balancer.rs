@@ -1,10 +1,33 @@
-//! Whether a balancer leads.
+//! Whether a balancer leads, and pods report to it.
 
 use super::super::finding::{Finding, FindingId};
-use super::{InstallationFacts, ready};
+use super::{InstallationFacts, Reports, ready};
+
+/// So many workloads are named.
+const MOST: usize = 5;
 
 /// Returns what there is to say about the balancer; nothing if there is none.
-pub(super) fn balancer(facts: &InstallationFacts) -> Option<Finding> {
+pub(super) fn balancer(facts: &InstallationFacts) -> Vec<Finding> {
+    let reports = facts.balancer.as_ref().and_then(|_| reports(&facts.balanced));
+    replicas(facts).into_iter().chain(reports).collect()
+}
+
+fn reports(balanced: &[Reports]) -> Option<Finding> {
+    let missing: Vec<&Reports> = balanced.iter().filter(|of| of.reporting < of.settled).collect();
+    let pods: usize = missing.iter().map(|of| of.settled.saturating_sub(of.reporting)).sum();
+    let lines = missing.iter().take(MOST).map(|of| {
+        let consequence = if of.is_withheld { ": none is instructed" } else { "" };
+        format!("{}: {} of {} report{consequence}", of.workload, of.reporting, of.settled)
+    });
+    let finding = FindingId::BalancerReports
+        .says(format!("{pods} pods of {} workloads do not report to the balancer", missing.len()))
+        .fix("let network policies admit the balancer to port 15211 of the pods (docs/TROUBLESHOOTING.md)");
+    let finding = lines.fold(finding, Finding::detail);
+    let is_withheld = missing.iter().any(|of| of.is_withheld);
+    (pods > 0).then(|| if is_withheld { finding } else { finding.lowered() })
+}
+
+fn replicas(facts: &InstallationFacts) -> Option<Finding> {
     let balancer = facts.balancer.as_ref()?;
     let (ready, wanted) = ready(balancer);
     let namespace = balancer.metadata.namespace.as_deref().unwrap_or_default();
@@ -38,6 +61,7 @@ fn leader(facts: &InstallationFacts) -> Option<&str> {
 mod tests {
     use serde_json::json;
 
+    use super::super::super::finding::Severity;
     use super::super::tests::{found, from};
     use super::*;
 
@@ -49,6 +73,18 @@ mod tests {
             let spec = json!({"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15});
             facts.lease = Some(from(json!({"metadata": metadata, "spec": spec})));
         })
+    }
+
+    #[test]
+    fn pods_report() {
+        let found_of = |settled, reporting, is_withheld| {
+            let finding =
+                reports(&[Reports { workload: "shop/Deployment/web".to_owned(), settled, reporting, is_withheld }]);
+            finding.map(|finding| (finding.id, finding.severity))
+        };
+        assert_eq!(found_of(4, 4, false), None);
+        assert_eq!(found_of(4, 3, false), Some((FindingId::BalancerReports, Severity::Warning)));
+        assert_eq!(found_of(4, 1, true), Some((FindingId::BalancerReports, Severity::Problem)));
     }
 
     #[test]

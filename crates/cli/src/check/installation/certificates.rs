@@ -14,7 +14,11 @@ pub(super) fn certificates(facts: &InstallationFacts, configuration: &MutatingWe
     let log = "kubectl --namespace NAMESPACE logs --selector app.kubernetes.io/component=webhook --tail 50";
     let namespace = facts.webhook.as_ref().and_then(|webhook| webhook.metadata.namespace.as_deref());
     let log = log.replace("NAMESPACE", namespace.unwrap_or("evenkeel"));
-    [bundle(facts, configuration), served(facts)].into_iter().flatten().map(|finding| finding.command(&log)).collect()
+    [bundle(facts, configuration), served(facts), trusted(facts)]
+        .into_iter()
+        .flatten()
+        .map(|finding| finding.command(&log))
+        .collect()
 }
 
 fn bundle(facts: &InstallationFacts, configuration: &MutatingWebhookConfiguration) -> Option<Finding> {
@@ -54,6 +58,20 @@ fn served(facts: &InstallationFacts) -> Option<Finding> {
     Some(FindingId::CertificateExpires.says(said))
 }
 
+/// A dry run reaches one replica alone.
+fn trusted(facts: &InstallationFacts) -> Option<Finding> {
+    let distrusted: Vec<(&String, &String)> =
+        facts.trusted.iter().filter_map(|(pod, trusted)| Some((pod, trusted.as_ref().err()?))).collect();
+    let said = format!(
+        "{} of {} replicas serve a certificate that the caBundle does not vouch for",
+        distrusted.len(),
+        facts.trusted.len()
+    );
+    let lines = distrusted.iter().map(|(pod, why)| format!("{pod}: {why}"));
+    let finding = lines.fold(FindingId::ReplicaCertificate.says(said), Finding::detail);
+    (!distrusted.is_empty()).then(|| finding.fix("restart that replica, and see its log"))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use k8s_openapi::ByteString;
@@ -91,6 +109,15 @@ pub(super) mod tests {
         assert_eq!(found(|facts| with_bundle(facts, "no certificate")), [FindingId::CaBundle]);
         assert_eq!(found(|facts| with_bundle(facts, &pem(2029))), [FindingId::CaBundle]);
         assert_eq!(found(|facts| with_bundle(facts, &format!("{}{}", pem(2029), pem(2031)))), []);
+    }
+
+    #[test]
+    fn each_replica_is_trusted() {
+        let with = |results: [Result<(), String>; 2]| {
+            found(|facts| facts.trusted = ["a", "b"].map(str::to_owned).into_iter().zip(results).collect())
+        };
+        assert_eq!(with([Ok(()), Ok(())]), []);
+        assert_eq!(with([Ok(()), Err("UnknownIssuer".to_owned())]), [FindingId::ReplicaCertificate]);
     }
 
     #[test]

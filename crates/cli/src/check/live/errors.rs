@@ -6,7 +6,7 @@ use settings::Annotation;
 
 use super::super::finding::{Finding, FindingId};
 use super::super::workload::Workload;
-use super::{LivePod, Reading, listed, of_clients, rounded};
+use super::{LivePod, Reading, listed, of_clients, rounded, sockets};
 
 const UNREACHABLE: &str = "evenkeel_proxy_app_unreachable_total";
 const BROKEN: &str = "evenkeel_proxy_exchanges_broken_total";
@@ -55,14 +55,14 @@ fn unreachable(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
         .collect();
     let count: f64 = affected.iter().map(|(pod, reading)| counted(reading, pod.ready)).sum();
     let ports = ports(workload, first, UNREACHABLE);
-    Some(
-        FindingId::AppUnreachable
-            .says(format!("the app does not accept connections on a port that the proxy leads to ({ports})"))
-            .detail(format!("{} connections: {}", rounded(count), reasons.join(", ")))
-            .detail(format!("pods: {}", listed(affected.iter().map(|(pod, _)| pod.name.as_str()))))
-            .detail("the kubelet sees \"connection reset\", because its probes pass through the proxy")
-            .fix("let the app listen where containerPort says, or correct containerPort"),
-    )
+    let instead = sockets::others(&first.after);
+    let finding = FindingId::AppUnreachable
+        .says(format!("the app does not accept connections on a port that the proxy leads to ({ports})"))
+        .detail(format!("{} connections: {}", rounded(count), reasons.join(", ")))
+        .detail(format!("pods: {}", listed(affected.iter().map(|(pod, _)| pod.name.as_str()))))
+        .detail("the kubelet sees \"connection reset\", because its probes pass through the proxy")
+        .fix("let the app listen where containerPort says, or correct containerPort");
+    Some(instead.into_iter().fold(finding, Finding::detail))
 }
 
 fn app_faults(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {

@@ -9,6 +9,8 @@ use super::super::objects::{NamespaceObjects, ObjectName};
 use super::super::workload::Workload;
 
 const CPU: &str = "cpu";
+/// The label of those that KEDA makes of a `ScaledObject`, which has the finding.
+const OF_KEDA: &str = "scaledobject.keda.sh/name";
 
 /// Returns what there is to say about the autoscalers of a workload.
 pub(super) fn autoscalers(
@@ -18,7 +20,8 @@ pub(super) fn autoscalers(
 ) -> Vec<Finding> {
     let scales = |autoscaler: &HorizontalPodAutoscaler| {
         let target = &autoscaler.spec.scale_target_ref;
-        target.kind == workload.kind.name() && target.name == workload.name.name
+        let is_of_keda = autoscaler.metadata.labels.iter().flatten().any(|(label, _)| label == OF_KEDA);
+        target.kind == workload.kind.name() && target.name == workload.name.name && !is_of_keda
     };
     let mine = autoscalers.iter().filter(|(name, _)| name.namespace == workload.name.namespace);
     let mine = mine.filter(|(_, autoscaler)| scales(autoscaler));
@@ -57,7 +60,8 @@ fn by_pod(workload: &Workload, name: &str, resource: &str) -> Finding {
         .fix(format!("a metric of type ContainerResource on the container {app} (examples/autoscaling.yaml)"))
 }
 
-fn container(workload: &Workload, name: &str, container: &str) -> Option<Finding> {
+/// Returns what there is to say about an autoscaler that measures this container.
+pub(super) fn container(workload: &Workload, name: &str, container: &str) -> Option<Finding> {
     let apps: Vec<&str> = workload.apps().map(|app| app.name.as_str()).collect();
     if apps.contains(&container) {
         return None;
@@ -139,6 +143,9 @@ mod tests {
         let by_pod = json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
         assert_eq!(found(deployment(|_| {}), [hpa("autoscaling/v2", &by_pod)]), [FindingId::HpaByPod]);
         assert_eq!(found(deployment(|_| {}), [hpa("autoscaling/v1", &json!(null))]), [FindingId::HpaByPod]);
+        let mut of_keda = hpa("autoscaling/v2", &by_pod);
+        of_keda["metadata"]["labels"] = json!({OF_KEDA: "web"});
+        assert_eq!(found(deployment(|_| {}), [of_keda]), [], "KEDA would write it again");
         let pods = json!([{"type": "Pods", "pods": {"metric": {"name": "x"}, "target": {"type": "AverageValue", "averageValue": "1"}}}]);
         assert_eq!(found(deployment(|_| {}), [hpa("autoscaling/v2", &pods)]), []);
     }
