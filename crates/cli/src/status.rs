@@ -13,6 +13,7 @@ mod facts;
 mod reading;
 mod screen;
 mod table;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -25,7 +26,6 @@ use crate::cluster::Cluster;
 use crate::reference::Reference;
 use compare::Status;
 use reading::{Reader, Scope};
-use screen::Screen;
 
 /// Show the load of each pod, what its proxy retires, and whether balancing is in force.
 ///
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         let reader = Reader::new(client, scope, args.evenkeel_namespace.clone());
         let interval = Duration::from_secs(args.interval.into());
-        if args.watch { watch(&reader, interval).await } else { once(&reader, interval, args.output).await }
+        if args.watch { watch::watch(&reader, interval).await } else { once(&reader, interval, args.output).await }
     })
 }
 
@@ -130,23 +130,4 @@ fn code(status: &Status) -> ExitCode {
         eprintln!("note: {missing}");
     }
     if status.has_figures() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-async fn watch(reader: &Reader, interval: Duration) -> anyhow::Result<ExitCode> {
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-    let mut screen = Screen::enter()?;
-    let (mut before, mut at) = (reader.read().await?, Instant::now());
-    loop {
-        tokio::select! {
-            _ = &mut interrupted => return Ok(ExitCode::SUCCESS),
-            () = sleep(interval) => {}
-        }
-        let after = tokio::select! {
-            _ = &mut interrupted => return Ok(ExitCode::SUCCESS),
-            after = reader.read() => after?,
-        };
-        let status = compare::compare(&before, &after, at.elapsed());
-        screen.show(&table::text(&status, table::Width::Narrow), &status.missing)?;
-        (before, at) = (after, Instant::now());
-    }
 }

@@ -10,6 +10,8 @@ use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlt
 /// Standard output. Dropped, the terminal is as it was before, also after Ctrl-C or an error.
 pub(super) struct Screen {
     is_terminal: bool,
+    /// What a terminal shows.
+    shown: String,
 }
 
 impl Screen {
@@ -22,7 +24,7 @@ impl Screen {
         if is_terminal {
             execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         }
-        Ok(Self { is_terminal })
+        Ok(Self { is_terminal, shown: String::new() })
     }
 
     /// Shows a text in place of the last.
@@ -37,8 +39,29 @@ impl Screen {
             writeln!(out, "{text}{notes}")?;
             return out.flush();
         }
+        self.shown = format!("{text}\n{notes}");
+        self.draw()
+    }
+
+    /// Shows a text on a terminal, until there is another. In a pipe it would be noise.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(super) fn announce(&mut self, text: &str) -> io::Result<()> {
+        text.clone_into(&mut self.shown);
+        self.draw()
+    }
+
+    /// Shows the last text again, as much of it as fits into a terminal now.
+    ///
+    /// # Errors
+    /// Standard output cannot be written to.
+    pub(super) fn draw(&mut self) -> io::Result<()> {
+        if !self.is_terminal {
+            return Ok(());
+        }
         let (columns, rows) = terminal::size().unwrap_or((80, 24));
-        let shown = fitted(&format!("{text}\n{notes}"), columns.into(), rows.into());
+        let shown = fitted(&self.shown, columns.into(), rows.into());
         // A line is cleared as it is written: nothing flickers.
         execute!(io::stdout(), MoveTo(0, 0), Print(shown), Clear(ClearType::FromCursorDown))
     }
