@@ -56,7 +56,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let name = Name::of(std::env::args_os().next().as_deref());
+    let mut words = std::env::args_os();
+    let name = Name::of(words.next().as_deref());
+    if name == Name::PluginCompletion {
+        return completion::for_kubectl(words).unwrap_or_else(|error| exit::of_error(&error));
+    }
     let parsed = name.command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

@@ -7,6 +7,8 @@ use clap::{Command, CommandFactory as _};
 
 /// The file that kubectl looks for.
 const FILE: &str = "kubectl-evenkeel";
+/// The file that it runs to complete a line with `kubectl evenkeel`.
+const COMPLETION_FILE: &str = "kubectl_complete-evenkeel";
 
 /// A name of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +17,19 @@ pub(crate) enum Name {
     Own,
     /// `kubectl evenkeel`.
     Plugin,
+    /// What kubectl runs to complete that.
+    PluginCompletion,
 }
 
 impl Name {
     /// Returns the name by which the first argument, the program's path, was called.
     pub(crate) fn of(program: Option<&OsStr>) -> Self {
         let file = program.and_then(|program| Path::new(program).file_stem());
-        if file == Some(OsStr::new(FILE)) { Self::Plugin } else { Self::Own }
+        match file.and_then(OsStr::to_str) {
+            Some(FILE) => Self::Plugin,
+            Some(COMPLETION_FILE) => Self::PluginCompletion,
+            Some(_) | None => Self::Own,
+        }
     }
 
     /// Returns the name of the file, as which shells and manual pages know the program.
@@ -29,6 +37,7 @@ impl Name {
         match self {
             Self::Own => "evenkeel",
             Self::Plugin => FILE,
+            Self::PluginCompletion => COMPLETION_FILE,
         }
     }
 
@@ -37,7 +46,7 @@ impl Name {
         let command = crate::Cli::command();
         match self {
             Self::Own => command,
-            Self::Plugin => {
+            Self::Plugin | Self::PluginCompletion => {
                 command.name(FILE).bin_name("kubectl evenkeel").display_name(FILE).mut_subcommands(|command| {
                     match command.get_after_help().map(ToString::to_string) {
                         Some(help) => command.after_help(as_plugin(&help)),
@@ -66,6 +75,7 @@ mod tests {
             ("kubectl-evenkeel", Name::Plugin),
             ("/home/me/.krew/bin/kubectl-evenkeel", Name::Plugin),
             ("kubectl-evenkeel.exe", Name::Plugin),
+            ("/usr/local/bin/kubectl_complete-evenkeel", Name::PluginCompletion),
             ("/usr/local/bin/evenkeel", Name::Own),
             ("evenkeel-2", Name::Own),
         ] {
