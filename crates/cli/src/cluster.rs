@@ -1,9 +1,10 @@
 //! The cluster that a command asks.
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::exit::{Blame, OrBlame as _};
@@ -32,15 +33,47 @@ impl Cluster {
     }
 
     async fn config(&self) -> anyhow::Result<Config> {
-        if self.kubeconfig.is_none() && self.context.is_none() {
-            return Config::infer().await.context("no cluster: neither a kubeconfig nor a service account is there");
-        }
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let kubeconfig = match &self.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path).with_context(|| path.display().to_string())?,
-            None => Kubeconfig::read().context("kubeconfig")?,
+        let read = match &self.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
         };
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.context("kubeconfig")
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        match read {
+            Ok(kubeconfig) => {
+                let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+                config.map_err(|error| self.told(error))
+            }
+            Err(error) if self.kubeconfig.is_none() && self.context.is_none() && is_missing(&error) => {
+                Config::incluster().map_err(|_| self.told(error).context("no cluster, and no service account of a pod"))
+            }
+            Err(error) => Err(self.told(error)),
+        }
+    }
+
+    /// Returns what is wrong with a kubeconfig, with its name.
+    fn told(&self, error: KubeconfigError) -> anyhow::Error {
+        match (error, &self.kubeconfig) {
+            (KubeconfigError::ReadConfig(error, path), _) => {
+                anyhow::Error::new(error).context(format!("the kubeconfig {} cannot be read", path.display()))
+            }
+            // The rest of what the parser says is a picture of the line.
+            (KubeconfigError::Parse(error), path) => {
+                let said = error.to_string();
+                let first = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                let of = path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
+                anyhow::anyhow!("the kubeconfig{of} is no YAML: {first}")
+            }
+            (error, Some(path)) => anyhow::Error::new(error).context(format!("the kubeconfig {}", path.display())),
+            (error, None) => anyhow::Error::new(error).context("the kubeconfig"),
+        }
+    }
+}
+
+/// Returns whether there is no kubeconfig in the places where it may be.
+fn is_missing(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::ReadConfig(error, _) => error.kind() == io::ErrorKind::NotFound,
+        error => matches!(error, KubeconfigError::FindPath),
     }
 }
 

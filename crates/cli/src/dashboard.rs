@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use daemon::in_one_sentence;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::HOST;
@@ -107,7 +108,7 @@ async fn answer(request: &Request<Incoming>, address: SocketAddr, forward: &Forw
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     match forward.get(path).await {
         Ok(response) => response.map(Full::new),
-        Err(error) => said_as(StatusCode::BAD_GATEWAY, format!("{error:#}")),
+        Err(error) => said_as(StatusCode::BAD_GATEWAY, in_one_sentence(&*error)),
     }
 }
 

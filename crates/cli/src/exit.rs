@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use daemon::in_one_sentence;
 use settings::EXIT_USAGE;
 
 /// An input that cannot be understood (`EX_DATAERR`).
@@ -36,7 +37,7 @@ struct Blamed {
 
 impl fmt::Display for Blamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(&in_one_sentence(&*self.error))
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", in_one_sentence(&**error));
     match error.downcast_ref::<Blamed>().map(|blamed| blamed.blame) {
         Some(Blame::Usage) => ExitCode::from(EXIT_USAGE),
         Some(Blame::Data) => ExitCode::from(DATA),
