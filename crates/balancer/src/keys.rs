@@ -41,6 +41,11 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Returns a key that signs, and during a rotation the one that is to.
+    pub const fn new(signing: SigningKey, next: Option<SigningKey>) -> Self {
+        Self { signing, next }
+    }
+
     /// Returns the key that signs.
     pub const fn signing(&self) -> &SigningKey {
         &self.signing
@@ -156,7 +161,7 @@ impl KeyStore {
             stored = self.read().await?;
         }
         let Some(signing) = self.parse(KEY, stored.key.as_deref())? else { return Ok(()) };
-        let found = Keys { signing, next: self.parse(NEXT, stored.next.as_deref())? };
+        let found = Keys::new(signing, self.parse(NEXT, stored.next.as_deref())?);
         self.publish(&found.public()?).await?;
         keys.send_if_modified(|known| {
             let same = known.as_ref().is_some_and(|known| {

@@ -72,7 +72,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(cli: &Cli) -> Result<()> {
-    let api = ApiServer::start().await;
+    let api = ApiServer::start();
     let keys = keys(&api).await?;
     let program = Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"));
     let mut fleet = Vec::new();

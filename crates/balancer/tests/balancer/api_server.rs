@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::{Body, Bytes};
@@ -13,14 +14,20 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use test_support::LoopbackHost;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::broadcast;
-use tokio::task::AbortHandle;
+
+/// The port of an API server.
+const PORT: u16 = 6443;
 
 /// A running one. Dropped, it is gone.
 pub(crate) struct ApiServer {
     objects: Arc<Objects>,
-    serving: AbortHandle,
+    host: LoopbackHost,
+    /// Of its own, so that its connections end with it.
+    serving: Option<Runtime>,
     _folder: tempfile::TempDir,
     kubeconfig: PathBuf,
 }
@@ -30,11 +37,29 @@ struct Objects {
     held: Mutex<BTreeMap<String, Value>>,
     /// Plural and event.
     events: broadcast::Sender<(&'static str, String)>,
+    /// Counts its lives. A watch of an earlier one is refused, so that all is listed again.
+    life: AtomicUsize,
+    /// The length of an annotation that each listed Pod has, in bytes.
+    padding: AtomicUsize,
 }
 
 impl ApiServer {
-    pub(crate) async fn start() -> Self {
-        let objects = Arc::new(Objects { held: Mutex::default(), events: broadcast::Sender::new(1000) });
+    pub(crate) fn start() -> Self {
+        let events = broadcast::Sender::new(1000);
+        let (held, life, padding) = (Mutex::default(), AtomicUsize::default(), AtomicUsize::default());
+        let objects = Arc::new(Objects { held, events, life, padding });
+        let host = LoopbackHost::reserve().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = test_support::write_kubeconfig(folder.path(), host.port(PORT), "default");
+        let mut server = Self { objects, host, serving: None, _folder: folder, kubeconfig };
+        server.come_back();
+        server
+    }
+
+    /// Serves, at the address and with the objects that it had before.
+    pub(crate) fn come_back(&mut self) {
+        let objects = Arc::clone(&self.objects);
+        objects.life.fetch_add(1, Ordering::Relaxed);
         let one = get(read).patch(write);
         let routes = Router::new()
             .route("/api/v1/pods", get(async |uri, state| list("pods", &uri, &state)))
@@ -44,13 +69,29 @@ impl ApiServer {
             )
             .route("/api/v1/namespaces/{namespace}/{plural}/{name}", one.clone())
             .route("/apis/{group}/v1/namespaces/{namespace}/{plural}/{name}", one)
-            .with_state(Arc::clone(&objects));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(async move { axum::serve(listener, routes).await }).abort_handle();
-        let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = test_support::write_kubeconfig(folder.path(), address, "default");
-        Self { objects, serving, _folder: folder, kubeconfig }
+            .with_state(objects);
+        let listener = std::net::TcpListener::bind(self.host.port(PORT)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move { axum::serve(TcpListener::from_std(listener).unwrap(), routes).await });
+        self.serving = Some(runtime);
+    }
+
+    /// Ends all connections and answers nobody.
+    pub(crate) fn go_away(&mut self) {
+        if let Some(runtime) = self.serving.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Has each Pod that is listed have so many bytes more.
+    pub(crate) fn pad_pods(&self, bytes: usize) {
+        self.objects.padding.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Puts an object there as `other` has it.
+    pub(crate) fn copy(&self, other: &Self, plural: &'static str, name: &str) {
+        self.put(plural, &other.written(plural, name).unwrap());
     }
 
     /// How a program finds it: the value of `KUBECONFIG`.
@@ -84,7 +125,7 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.go_away();
     }
 }
 
@@ -98,7 +139,12 @@ fn list(plural: &'static str, uri: &Uri, State(objects): &State<Arc<Objects>>) -
     let query = uri.query().unwrap_or_default();
     let labelled = query.contains("labelSelector=evenkeel.dev%2Fbalance%3Don");
     assert!(labelled || plural != "pods", "all Pods are asked for: {query}");
+    let number = |key| query.split('&').find_map(|part| part.strip_prefix(key)?.parse::<usize>().ok());
+    let life = objects.life.load(Ordering::Relaxed);
     if query.contains("watch=true") {
+        if number("resourceVersion=") != Some(life) {
+            return status(StatusCode::GONE, "Expired");
+        }
         let events = stream::unfold(objects.events.subscribe(), |mut events| async move {
             let event = events.recv().await.ok()?;
             Some((event, events))
@@ -108,14 +154,29 @@ fn list(plural: &'static str, uri: &Uri, State(objects): &State<Arc<Objects>>) -
         });
         return Response::new(Body::from_stream(lines));
     }
-    let number = |key| query.split('&').find_map(|part| part.strip_prefix(key)?.parse::<usize>().ok());
     let (limit, from) = (number("limit=").unwrap_or(usize::MAX), number("continue=").unwrap_or(0));
     let (held, prefix) = (objects.held(), format!("{plural}/"));
     let all = held.iter().filter(|(path, _)| path.starts_with(&prefix));
     let items: Vec<Value> = all.skip(from).take(limit).map(|(_, object)| object.clone()).collect();
     let next = (items.len() == limit).then(|| (from + limit).to_string());
-    let metadata = json!({"resourceVersion": "1", "continue": next});
-    Json(json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
+    let metadata = json!({"resourceVersion": life.to_string(), "continue": next});
+    let padding = if plural == "pods" { objects.padding.load(Ordering::Relaxed) } else { 0 };
+    list_of(&metadata, items, padding)
+}
+
+/// One object after the other, so that a large list is never whole in the memory of the test.
+fn list_of(metadata: &Value, items: Vec<Value>, padding: usize) -> Response {
+    let padding = Bytes::from("x".repeat(padding));
+    let head = format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{metadata},"items":["#);
+    let objects = items.into_iter().enumerate().flat_map(move |(place, mut object)| {
+        let separator = if place == 0 { "" } else { "," };
+        object["metadata"]["annotations"] = json!({"padding": "|"});
+        let text = object.to_string();
+        let (before, after) = text.split_once('|').unwrap();
+        [Bytes::from(format!("{separator}{before}")), padding.clone(), Bytes::from(after.to_owned())]
+    });
+    let parts = std::iter::once(Bytes::from(head)).chain(objects).chain([Bytes::from_static(b"]}")]);
+    Response::new(Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>))))
 }
 
 async fn read(Path(path): Path<BTreeMap<String, String>>, State(objects): State<Arc<Objects>>) -> Response {

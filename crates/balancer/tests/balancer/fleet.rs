@@ -84,11 +84,11 @@ async fn client(service: Arc<Service>, seed: u64) {
 }
 
 /// The proxy as it is now.
-fn proxy_program() -> PathBuf {
+pub(crate) fn proxy_program() -> PathBuf {
     test_support::build_programs(Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"))).join("recycling-proxy")
 }
 
-async fn app() -> SocketAddr {
+pub(crate) async fn app() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let routes = Router::new().route("/", get(|| async { "ok" }));
@@ -110,7 +110,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts `count` pods and then the clients.
     pub(crate) async fn start(count: usize) -> Self {
-        let (program, app, api) = (proxy_program(), app().await, ApiServer::start().await);
+        let (program, app, api) = (proxy_program(), app().await, ApiServer::start());
         let balancer = Balancer::start(api.kubeconfig(), "one", ADMIN_PORT);
         let keys =
             until(|| Some(api.written("configmaps", "evenkeel-balancer-keys")?["data"]["keys"].as_str()?.to_owned()));

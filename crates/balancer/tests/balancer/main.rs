@@ -4,6 +4,7 @@ mod api_server;
 mod browser;
 mod command_line;
 mod documentation;
+mod faults;
 mod fleet;
 mod levelling;
 mod page;
