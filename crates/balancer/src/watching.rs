@@ -1,19 +1,20 @@
 //! Two watches of the API server: labelled Pods, and `EndpointSlice`s. Of each object no more is read than what counts.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon::in_one_sentence;
 use futures_util::{Stream, StreamExt as _};
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::watcher;
 use kube::runtime::watcher::{Config, Error, Event};
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
 use projection::ClusterError;
 use tokio::sync::mpsc::Sender;
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::objects::{POD, SLICE, pod_of, slice_of};
@@ -21,6 +22,9 @@ use crate::planning::{Change, Pod, Slice};
 
 /// The label that injection puts on the pod template of a workload that is balanced.
 pub const LABEL: &str = "evenkeel.dev/balance";
+
+/// Gone, and Timeout for a version that is not there yet.
+const UNKNOWN_VERSION: [u16; 2] = [410, 504];
 
 /// So many objects are read at once while all are listed: at their largest they are within what the client reads of one answer.
 const PODS_IN_A_PAGE: u32 = 250;
@@ -40,9 +44,10 @@ pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(),
     let kind = resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
     let slices = Api::<DynamicObject>::all_with(slices, &kind);
     let all = Config::default().page_size(SLICES_IN_A_PAGE);
-    let (pods, slices) = (watcher(pods, labelled).backoff(retries()), watcher(slices, all).backoff(retries()));
-    let of_pods = follow::<Pod>("pods", pods, changes.clone(), Arc::clone(&metrics));
-    tokio::join!(of_pods, follow::<Slice>("endpointslices", slices, changes, metrics));
+    let pods = || watcher(pods.clone(), labelled.clone());
+    let slices = || watcher(slices.clone(), all.clone());
+    let of_pods = follow::<Pod, _>("pods", pods, changes.clone(), Arc::clone(&metrics));
+    tokio::join!(of_pods, follow::<Slice, _>("endpointslices", slices, changes, metrics));
     Ok(())
 }
 
@@ -125,14 +130,19 @@ impl Watched for Slice {
     }
 }
 
-async fn follow<W: Watched>(
-    plural: &'static str,
-    events: impl Stream<Item = Result<Event<DynamicObject>, Error>>,
-    changes: Sender<Change>,
-    metrics: Arc<Metrics>,
-) {
-    let mut events = pin!(events);
-    let mut listed = Vec::new();
+/// Returns whether the API server no longer knows the version that a watch goes on from, or does not know it yet, as after its store was
+/// restored. `watcher` lists again where a watch that has begun says so, and asks for the same version for ever where none begins.
+fn is_unknown_version(error: &Error) -> bool {
+    matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if UNKNOWN_VERSION.contains(&status.code))
+}
+
+async fn follow<W, S>(plural: &'static str, begin: impl Fn() -> S, changes: Sender<Change>, metrics: Arc<Metrics>)
+where
+    W: Watched,
+    S: Stream<Item = Result<Event<DynamicObject>, Error>>,
+{
+    let mut events = Box::pin(begin());
+    let (mut listed, mut retries, mut is_told) = (Vec::new(), retries(), false);
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -148,14 +158,23 @@ async fn follow<W: Watched>(
             Ok(Event::Delete(object)) => W::gone(&object),
             Err(error) => {
                 metrics.watch_failed(plural);
-                warn!(%error, "{plural} are not being watched");
+                if !std::mem::replace(&mut is_told, true) {
+                    warn!(error = in_one_sentence(&error), "{plural} are not being watched");
+                }
+                sleep(retries.next().unwrap_or(Retries::LONGEST)).await;
+                if is_unknown_version(&error) {
+                    events.set(begin());
+                }
                 None
             }
         };
-        if let Some(change) = change
-            && changes.send(change).await.is_err()
-        {
-            return;
+        if let Some(change) = change {
+            if std::mem::take(&mut is_told) {
+                info!("{plural} are being watched again");
+            }
+            if changes.send(change).await.is_err() {
+                return;
+            }
         }
     }
 }
