@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -85,7 +85,9 @@ async fn client(service: Arc<Service>, seed: u64) {
 
 /// The proxy as it is now.
 pub(crate) fn proxy_program() -> PathBuf {
-    test_support::build_programs(Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"))).join("recycling-proxy")
+    static FOLDER: LazyLock<PathBuf> =
+        LazyLock::new(|| test_support::build_programs(Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"))));
+    FOLDER.join("recycling-proxy")
 }
 
 pub(crate) async fn app() -> SocketAddr {
