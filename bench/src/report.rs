@@ -76,9 +76,13 @@ pub(crate) fn with_range(Summary { median, lowest, highest }: Summary, unit: &st
     format!("{median:.digits$}{space}{unit} ({lowest:.digits$}–{highest:.digits$})")
 }
 
-/// The whole report: what it ran on, every goal, then the sections.
+/// The whole report: what it ran on, the sections, which say what it costs beside peers, and then every goal.
 pub(crate) fn render(preface: &str, sections: &[Section]) -> String {
-    let mut text = format!("{preface}\n## Goals\n\n");
+    let mut text = preface.to_owned();
+    for Section { title, how, table, .. } in sections {
+        // Writing to a String cannot fail.
+        _ = write!(text, "\n## {title}\n\n{how}\n\n{table}");
+    }
     let verdicts = sections.iter().flat_map(|section| section.verdicts.iter().map(move |verdict| (section, verdict)));
     let rows = verdicts
         .map(|(section, verdict)| {
@@ -87,11 +91,7 @@ pub(crate) fn render(preface: &str, sections: &[Section]) -> String {
         })
         .collect();
     let goals = Table { columns: vec!["", "goal", "measured", ""], rows };
-    // Writing to a String cannot fail.
-    _ = write!(text, "{goals}");
-    for Section { title, how, table, .. } in sections {
-        _ = write!(text, "\n## {title}\n\n{how}\n\n{table}");
-    }
+    _ = write!(text, "\n## Goals\n\n{goals}");
     text
 }
 
