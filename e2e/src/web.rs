@@ -145,6 +145,11 @@ impl Web {
             .any(|asks| self.deployment.annotations().contains_key(asks.key()))
     }
 
+    /// The Service.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
     /// The Deployment.
     pub fn deployment(&self) -> &Deployment {
         &self.deployment

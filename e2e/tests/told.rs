@@ -1,8 +1,10 @@
-//! Promise: whoever asks for the proxy and does not get it is told, by kubectl at once and by an Event; nobody else is.
+//! Promise: whoever asks for the proxy and does not get it, or gets no connections through it, is told, by kubectl at once and by an
+//! Event; nobody else is.
 
 use anyhow::ensure;
-use e2e::{Web, in_namespace, sidecar};
+use e2e::{Web, in_labelled_namespace, in_namespace, sidecar};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource as _;
 
 const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "100");
@@ -38,6 +40,45 @@ async fn warnings_and_events_for_those_whom_they_concern() -> anyhow::Result<()>
             let reasons = namespace.reasons(name).await?;
             ensure!(reasons.is_empty(), "{name}: {reasons:?}");
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_removal_and_services_that_lead_elsewhere_are_told_of() -> anyhow::Result<()> {
+    const ELSEWHERE: i32 = 9999;
+    in_namespace("told-later", |namespace| async move {
+        let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
+        namespace.apply(asking.deployment()).await?;
+        namespace.told("web", "ProxyInjected").await?;
+        // It comes after the Deployment, as in many a manifest.
+        let mut elsewhere = asking.service().clone();
+        let ports = elsewhere.spec.iter_mut().filter_map(|spec| spec.ports.as_mut()).flatten();
+        ports.for_each(|port| port.target_port = Some(IntOrString::Int(ELSEWHERE)));
+        namespace.apply(&elsewhere).await?;
+        namespace.told("web", "ServiceBypassesProxy").await?;
+        let notes = namespace.notes("web", "ServiceBypassesProxy").await?;
+        ensure!(notes.iter().all(|note| note.contains("leads to 9999")), "{notes:?}");
+        // Now it is there when another is created.
+        let (_, warnings) = namespace.create(&named(asking.deployment(), "second")).await?;
+        let expected = "service/web: the proxy does not take port 9999";
+        ensure!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
+        namespace.annotate("web", &[(ASKS.0, None)]).await?;
+        namespace.told("web", "ProxyRemoved").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_opted_out_namespace_is_told_of() -> anyhow::Result<()> {
+    in_labelled_namespace("told-out", &[("evenkeel.dev/inject", "disabled")], |namespace| async move {
+        let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
+        let (_, warnings) = namespace.create(asking.deployment()).await?;
+        ensure!(warnings.iter().any(|warning| warning.contains("the namespace has opted out")), "{warnings:?}");
+        let reasons = namespace.told("web", "NamespaceOptedOut").await?;
+        ensure!(reasons == ["NamespaceOptedOut"], "{reasons:?}");
         Ok(())
     })
     .await

@@ -6,7 +6,7 @@
 //! | `named-port`, and a Service with a number | warns | webhook | webhook | webhook; [`nothing_passes`] | webhook; [`nothing_passes`] |
 //! | `sessionAffinity: ClientIP` | warns | webhook | webhook | [`one_pod_works_though_connections_are_retired`] | the same |
 //! | the port carries TLS | – | –: it sees no traffic | [`clients_speak_tls`] | the same | the same |
-//! | the limit is never reached | – | names the limit | – | [`one_pod_works_and_the_limit_is_not_reached`] | the same |
+//! | the limit is never reached | – | `ProxyInjected` names it | names it at the start | [`one_pod_works_and_the_limit_is_not_reached`] | the same |
 //! | a Service that leads to a port that is not taken | warns | webhook | webhook | as the first | as the first |
 //! | an opted-out namespace | warns (policy: `e2e/tests/told.rs`) | webhook | webhook | webhook | webhook |
 //! | applied without a review, then scaled | warns (policy) | webhook | webhook | webhook | webhook |
@@ -92,7 +92,8 @@ async fn one_pod_works_though_connections_are_retired() -> TestResult {
 #[tokio::test]
 #[ignore = "needs promtool: make alerts"]
 async fn one_pod_works_and_the_limit_is_not_reached() -> TestResult {
-    let pods = Pods::start("100000").await?;
+    let mut pods = Pods::start("100000").await?;
+    pods.proxies[0].process().line_with("max_requests=100000").await?;
     pods.load().await?;
     ensure!(sum(&pods.proxies[0], "evenkeel_proxy_connections_retired_total").await? == 0.0);
     let shown = metrics(&pods.proxies[0]).await?;

@@ -179,32 +179,36 @@ fn watch(first: &[String], seen: Arc<Served>, feed: fn(&Served) -> &Feed) -> Res
 }
 
 async fn services(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
-    if uri.query().unwrap_or_default().contains("watch=true") {
+    if of_query(&uri, "watch").is_some() {
         return watch(&[], seen, |seen| &seen.service_changes);
     }
-    let metadata = json!({"resourceVersion": "7"});
-    let items = &seen.contents.services;
-    axum::Json(json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": metadata, "items": items})).into_response()
+    page("v1", "Service", &seen.contents.services, &uri)
 }
 
 async fn deployments(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
-    let query = |key: &str| {
-        let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
-    };
-    if query("watch").is_some() {
+    if of_query(&uri, "watch").is_some() {
         let first = seen.contents.watched.clone();
         return watch(&first, seen, |seen| &seen.deployment_changes);
     }
-    let number = |key: &str| query(key).and_then(|text| text.parse::<usize>().ok());
-    let all = &seen.contents.deployments;
+    page("apps/v1", "Deployment", &seen.contents.deployments, &uri)
+}
+
+fn of_query<'a>(uri: &'a Uri, key: &str) -> Option<&'a str> {
+    let mut pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| (name == key).then_some(value))
+}
+
+/// A page of a list, as `limit` and `continue` ask for it.
+fn page(api_version: &str, kind: &str, all: &[impl ToString], uri: &Uri) -> Response {
+    let number = |key: &str| of_query(uri, key).and_then(|text| text.parse::<usize>().ok());
     let begin = number("continue").unwrap_or_default().min(all.len());
     let end = number("limit").map_or(all.len(), |limit| (begin + limit).min(all.len()));
     let more = if end < all.len() { end.to_string() } else { String::new() };
+    let items: Vec<String> = all[begin..end].iter().map(ToString::to_string).collect();
     let head = format!(
-        r#"{{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{{"resourceVersion":"7","continue":"{more}"}},"items":["#
+        r#"{{"kind":"{kind}List","apiVersion":"{api_version}","metadata":{{"resourceVersion":"7","continue":"{more}"}},"items":["#
     );
-    (StatusCode::OK, [("content-type", "application/json")], head + &all[begin..end].join(",") + "]}\n").into_response()
+    (StatusCode::OK, [("content-type", "application/json")], head + &items.join(",") + "]}\n").into_response()
 }
 
 async fn deployment(State(seen): State<Arc<Served>>, Path((_, name)): Path<(String, String)>) -> Response {

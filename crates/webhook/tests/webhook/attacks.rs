@@ -82,6 +82,17 @@ async fn large_metadata() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_services_than_are_kept() {
+    let selector: Value = (0..4).map(|n| (format!("app.kubernetes.io/label-{n}"), json!("x".repeat(40)))).collect();
+    let ports: Value = (0..3).map(|n| json!({"name": "p", "port": 80 + n, "targetPort": "http"})).collect();
+    let spec = json!({"selector": selector, "ports": ports});
+    let service = |number: u32| json!({"metadata": {"name": format!("s{number}"), "namespace": "shop"}, "spec": spec});
+    let services = (0..12_000).map(service).collect();
+    let (memory, _) = memory_until_last_event(Contents { services, ..Contents::default() }).await;
+    assert!(memory < MOST_MEMORY, "{memory} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_changes() {
     let change = |object: &str| format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
     let large =
