@@ -23,6 +23,8 @@ const REQUEST: &str = "100m";
 const LIMIT: &str = "150m";
 /// The autoscaler's target, in millicores of a pod.
 const TARGET: f64 = 60.0;
+/// By how much the autoscaler lets pods exceed it.
+const TOLERANCE: f64 = 1.1;
 /// The requests per second that the limit allows a pod.
 const CAPACITY: f64 = 25.0;
 /// An autoscaler that changes nothing for so long has come to rest: it looks every 5 s and scales up without delay.
@@ -37,7 +39,7 @@ pub(crate) struct Autoscaled {
     pub(crate) pods: usize,
     /// The CPU of all app containers at the end, in millicores, as the autoscaler sees it.
     pub(crate) cpu: f64,
-    /// The number of pods that brings it to the target, or below.
+    /// The fewest pods with which the autoscaler is content.
     pub(crate) right: f64,
     /// From the first scale event on; seconds count from the last one.
     pub(crate) phase: Phase,
@@ -71,18 +73,18 @@ async fn autoscale(namespace: TestNamespace, mode: Mode) -> anyhow::Result<Autos
     let phase = Phase::of(format!("1 → {} pods", pods.names.len()), &fleet.events(), CLIENTS, &pods);
     let failed = fleet.finish().await.failures();
     let simulated = simulate(&scenario(&phase), mode)?;
-    let right = (cpu / TARGET).ceil();
+    let right = (cpu / (TARGET * TOLERANCE)).ceil();
     Ok(Autoscaled { mode: mode.to_string(), pods: pods.names.len(), cpu, right, phase, simulated, failed })
 }
 
-/// Waits until the autoscaler has changed nothing for a while.
+/// Waits until the autoscaler has changed nothing for a while, and knows what the pods use: without figures it does nothing.
 async fn until_at_rest(namespace: &TestNamespace) -> anyhow::Result<Readiness> {
     let started = Instant::now();
     let mut ready = Readiness::new();
     while started.elapsed() < AT_MOST {
         let deployment = namespace.deployment("web").await?;
         pods::note(&mut ready, &deployment);
-        if ready.last().is_some_and(|(last, _)| last.elapsed() >= REST) {
+        if ready.last().is_some_and(|(last, _)| last.elapsed() >= REST) && cpu(namespace).await? > 0.0 {
             break;
         }
         sleep(POLL).await;

@@ -32,8 +32,10 @@ pub(crate) struct Phase {
     pub(crate) reconnects_since_ready: f64,
     /// Those of them that were opened in the last minute.
     pub(crate) reconnects_at_the_end: f64,
+    /// From the change on.
     pub(crate) answered: u64,
     pub(crate) failed: u64,
+    /// After the last readiness.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
@@ -98,6 +100,8 @@ impl Phase {
         let seconds = usize::try_from(watched.as_secs()).unwrap_or(0);
         let peak_to_mean = course(&answers(&within, last), names, seconds);
         let figures = Figures::of(within.iter().map(|event| &event.outcome), end - *from);
+        let ready_events = within.iter().filter(|event| event.at >= last);
+        let since_ready = Figures::of(ready_events.map(|event| &event.outcome), *watched);
         let opened_since = |since: Instant| per_client(opened(&within, since), clients);
         Self {
             what,
@@ -110,8 +114,8 @@ impl Phase {
             reconnects_at_the_end: opened_since(end - Duration::from_secs(LAST as u64)),
             answered: figures.answered,
             failed: figures.failures(),
-            p50_ms: figures.p50_ms,
-            p99_ms: figures.p99_ms,
+            p50_ms: since_ready.p50_ms,
+            p99_ms: since_ready.p99_ms,
         }
     }
 }

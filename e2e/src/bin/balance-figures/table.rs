@@ -79,13 +79,13 @@ pub(crate) fn autoscaled(all: &[Autoscaled]) -> String {
         "",
         "pods",
         "CPU of all apps",
-        "pods that are right for it",
+        "fewest pods for it",
         "level after",
         "simulated",
         "busiest / mean pod at the end",
         "simulated",
         "reconnects per connection",
-        "p50",
+        "p50 after the last readiness",
         "failed requests",
     ];
     let rows = all.iter().map(|autoscaled| {
