@@ -9,8 +9,10 @@ use super::super::finding::{Finding, FindingId};
 use super::super::workload::Workload;
 use super::LivePod;
 
-/// Events of ours that are about something for which there is a rule: what is so now is known better.
-const RULED: [&str; 3] = ["InjectionSkipped", "InvalidSettings", "InjectionMissed"];
+/// Who publishes Events of ours. What they tell has a rule, which knows what is so now.
+const OURS: &str = "evenkeel-webhook";
+/// The reason of the one that has none.
+const REFUSED: &str = "PodsRefused";
 /// Of a container's probes. They fail at a start, and in a drain.
 const PROBES: &str = "Unhealthy";
 /// So many are quoted.
@@ -43,7 +45,8 @@ fn concerns(event: &Event, workload: &Workload, pods: &[LivePod]) -> bool {
     let ObjectReference { kind, name, namespace, field_path, .. } = &event.involved_object;
     let reason = event.reason.as_deref().unwrap_or_default();
     let name = name.as_deref().unwrap_or_default();
-    if namespace.as_deref() != Some(&*workload.name.namespace) || RULED.contains(&reason) {
+    let has_rule = event.reporting_component.as_deref() == Some(OURS) && reason != REFUSED;
+    if namespace.as_deref() != Some(&*workload.name.namespace) || has_rule {
         return false;
     }
     match kind.as_deref() {
@@ -82,13 +85,14 @@ mod tests {
         involved["namespace"] = "shop".into();
         serde_json::from_value(json!({
             "metadata": {}, "involvedObject": involved, "reason": reason, "message": "why", "count": 2,
-            "lastTimestamp": "2029-12-31T23:48:00Z",
+            "lastTimestamp": "2029-12-31T23:48:00Z", "reportingComponent": OURS,
         }))
         .unwrap()
     }
 
     fn found(reason: &str, involved: &Value) -> Option<Finding> {
-        events(&workload(), &[pod("web-1", "", "")], &[event(reason, involved)], NOW)
+        let event = Event { reporting_component: Some("kubelet".to_owned()), ..event(reason, involved) };
+        events(&workload(), &[pod("web-1", "", "")], &[event], NOW)
     }
 
     #[test]
@@ -100,7 +104,11 @@ mod tests {
         for (kind, name) in [("Deployment", "other"), ("ReplicaSet", "web-api-5d4f"), ("Service", "web")] {
             assert_eq!(found("FailedCreate", &of(kind, name)), None, "{kind}/{name}");
         }
-        assert_eq!(found("InjectionMissed", &of("Deployment", "web")), None, "the rules see what is so now");
+        let ours = |reason: &str| events(&workload(), &[], &[event(reason, &of("Deployment", "web"))], NOW);
+        assert!(ours("PodsRefused").is_some());
+        for ruled in ["InjectionMissed", "ServiceBypassesProxy", "SessionAffinity"] {
+            assert_eq!(ours(ruled), None, "the rules see what is so now");
+        }
     }
 
     #[test]
@@ -116,11 +124,12 @@ mod tests {
     #[test]
     fn the_same_is_quoted_once_and_few_in_all() {
         let involved = json!({"kind": "Deployment", "name": "web"});
-        let many: Vec<Event> = (0..9).map(|n| event(&format!("Reason{}", n / 2), &involved)).collect();
+        let event = |reason: &str| Event { reporting_component: None, ..event(reason, &involved) };
+        let many: Vec<Event> = (0..9).map(|n| event(&format!("Reason{}", n / 2))).collect();
         let finding = events(&workload(), &[], &many, NOW).unwrap();
         assert_eq!(finding.details.len(), MOST);
         assert!(finding.details.iter().any(|line| line.contains("4 times")), "{finding:?}");
-        let more: Vec<Event> = (0..9).map(|n| event(&format!("Reason{n}"), &involved)).collect();
+        let more: Vec<Event> = (0..9).map(|n| event(&format!("Reason{n}"))).collect();
         assert_eq!(events(&workload(), &[], &more, NOW).unwrap().details.len(), MOST);
     }
 }
