@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use plotters::coord::Shift;
 use plotters::prelude::{
-    BLACK, ChartBuilder, DashedLineSeries, DrawingArea, IntoDrawingArea as _, IntoFont as _, LineSeries, PathElement,
-    RGBColor, SVGBackend, WHITE,
+    BLACK, ChartBuilder, Color as _, DashedLineSeries, DrawingArea, IntoDrawingArea as _, IntoFont as _, LineSeries,
+    PathElement, RGBColor, SVGBackend, WHITE,
 };
 
 use crate::course::LEVEL;
@@ -68,6 +68,6 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel<'_>) -> R
             .label(line.label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    chart.configure_series_labels().background_style(WHITE.mix(0.7)).border_style(BLACK).draw()?;
     Ok(())
 }
