@@ -1,4 +1,5 @@
-//! What can go wrong around a balancer, each on the real program. docs/BALANCING.md names these tests, and what the user sees.
+//! What can go wrong around a balancer, each on the real program. docs/BALANCING.md names these tests, and what the
+//! user sees.
 
 mod clocks;
 mod leaders;
