@@ -80,7 +80,11 @@ pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) 
         let read = Api::<Lease>::namespaced(client.clone(), &namespace).get(&balancer.name_any()).await;
         facts.lease = reader.noted(read, "the Lease of the balancer")?;
         match balancer::ask(&client, &namespace).await {
-            Balancer::Leads(known) => facts.balanced = known.values().map(reports).collect(),
+            Balancer::Leads(known) => {
+                let of = reader.namespace.as_ref().map(|namespace| format!("{namespace}/"));
+                let is_asked_for = |known: &&Known| of.as_ref().is_none_or(|of| known.workload.starts_with(of));
+                facts.balanced = known.values().filter(is_asked_for).map(reports).collect();
+            }
             Balancer::Silent(why) => reader.not_checked.push(format!("reports to the balancer: {why}")),
         }
     }
