@@ -41,7 +41,7 @@ reasons! {
     PodSecurity: "pod_security", "the namespace's Pod Security admits no redirect; interception named-port needs no privilege";
     Sandbox: "sandbox", "gVisor (runtimeClassName) cannot redirect; interception named-port works there";
     UnnamedPort: "unnamed_port", "named-port moves the names of ports, and a port to take has none: name it";
-    PortNames: "port_names", "named-port moves the names of ports, and one is there twice or is the proxy's own";
+    PortNames: "port_names", "named-port moves the names of ports: one is doubled, the proxy's own, or after UDP of its number";
     PodResources: "pod_resources", "the pod's own resources (spec.resources) have no room for the recycling proxy: raise them";
     LimitRange: "limit_range", "with the recycling proxy no pod is within the namespace's LimitRange";
     Quota: "quota", "the namespace's ResourceQuota has no room for one pod with the recycling proxy";

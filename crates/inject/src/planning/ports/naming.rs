@@ -16,7 +16,7 @@ pub(super) fn named_ones(declared: BTreeSet<u16>, pod: &Pod) -> Result<(BTreeSet
 }
 
 /// Returns the name of each intercepted port. It must be its port's only name, and no other port of the pod may have
-/// it.
+/// it. Behind a UDP or SCTP port of its number, it cannot move.
 pub(super) fn names(intercepted: &BTreeSet<u16>, pod: &Pod) -> Result<BTreeMap<u16, String>, SkipReason> {
     intercepted.iter().map(|number| Ok((*number, name(*number, pod)?))).collect()
 }
@@ -33,7 +33,22 @@ fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
         && !of_others.clone().any(is_elsewhere)
         && !of_others.into_iter().any(stands_in_the_way)
         && !of_init_containers.into_iter().any(|port| port.name.as_ref() == Some(name));
-    if is_unique && name != ADMIN_PORT_NAME { Ok(name.clone()) } else { Err(SkipReason::PortNames) }
+    let is_merged_by_itself = !pod.apps.iter().any(|app| stands_behind_another_protocol(number, app));
+    if is_unique && is_merged_by_itself && name != ADMIN_PORT_NAME {
+        Ok(name.clone())
+    } else {
+        Err(SkipReason::PortNames)
+    }
+}
+
+/// Returns whether a container declares the TCP port `number` behind one of the same number and another protocol.
+///
+/// Strategic merge patches (`kubectl apply`, Helm 3) find an entry of `ports` by its number alone, and take the first. So
+/// the next apply would write the name of the TCP port into the other one, whose own name would be lost
+/// (kubernetes/kubernetes#39188).
+fn stands_behind_another_protocol(number: u16, app: &Container) -> bool {
+    let mut entries = app.ports.iter().filter(|port| port.number == number);
+    entries.next().is_some_and(|first| !first.tcp) && entries.any(|port| port.tcp)
 }
 
 fn tcp_ports(pod: &Pod) -> impl Iterator<Item = &Port> {
@@ -77,6 +92,16 @@ mod tests {
             (vec![json!([{"name": "app-8080", "containerPort": 8080}])], json!([]), Ok("app-8080")),
             // Of the same number, but not the same port.
             (vec![json!([http(), {"name": "quic", "containerPort": 8080, "protocol": "UDP"}])], json!([]), Ok("http")),
+            (
+                vec![json!([{"name": "quic", "containerPort": 8080, "protocol": "UDP"}, http()])],
+                json!([]),
+                Err(SkipReason::PortNames),
+            ),
+            (
+                vec![json!([http()]), json!([{"name": "quic", "containerPort": 8080, "protocol": "SCTP"}])],
+                json!([]),
+                Ok("http"),
+            ),
         ] {
             let found =
                 names(&BTreeSet::from([8080]), &pod(&apps, &init)).map(|mut names| names.remove(&8080).unwrap());
