@@ -43,6 +43,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ Asked
 ///                       └──5 ms, a client that abandons streams, no other is open──▶ AtEnd
 /// AtEnd ──the response has ended: GOAWAY(2³¹−1)──▶ Said ──100 ms: PING──▶ Asked
+///   ├──it has ended, its request has not──▶ None: the next response is tried
 ///   ├──it has ended, another stream is open──▶ None: the next response has it in front
 ///   └──another response comes before its end──▶ Due
 /// None, AtEnd ──a drain: GOAWAY(2³¹−1), PING──▶ Asked
@@ -61,6 +62,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// - Behind the end of the response, for a client that fails what is open when it reads a GOAWAY (`profile`), and if no other
 ///   stream is open: it has nothing to lose then but a request that it begins in the same microseconds. In front, every GOAWAY
 ///   costs such a client the response.
+///
+/// Not behind a response that ends before its request: an app that does not read the rest goes on with `RST_STREAM` (RFC
+/// 9113 §8.1) and `WINDOW_UPDATE`, and any frame behind a GOAWAY has Python's h2 fail the response. A client all of whose responses are
+/// early is retired by a drain alone.
 ///
 /// With other streams open such a client loses them wherever the GOAWAY stands. So the next response has it in front where another
 /// stream was opened before the end that the graceful shutdown waits for: a client whose requests always overlap is retired as well.

@@ -234,6 +234,9 @@ impl Session {
     }
 
     fn reset(&mut self, stream: u32, by: BrokenBy) {
+        if by == BrokenBy::App && self.is_awaited(stream) && self.streams.awaits_client(stream) {
+            self.shutdown = GracefulShutdown::None;
+        }
         let phase = self.streams.reset(stream);
         self.broken.extend(phase.map(|phase| Broken::ended(by, phase)));
     }
@@ -299,7 +302,9 @@ impl Session {
         }
         while !self.holds_app() {
             let next = self.from_app.advance(buffer)?;
-            self.follow_response(buffer);
+            if Self::may_follow(next) {
+                self.follow_response(buffer);
+            }
             match next {
                 Next::NeedMore => return Ok(()),
                 Next::Setting => {
@@ -395,13 +400,22 @@ impl Session {
         self.profile.abandons_streams() && self.streams.has_none_but(stream)
     }
 
+    /// Whether GOAWAY stands well in front of what is next: not in front of frames of the connection, nor of `RST_STREAM`, which an
+    /// app sends behind an early response. Any frame behind a GOAWAY has Python's h2 fail the response.
+    const fn may_follow(next: Next) -> bool {
+        matches!(next, Next::NeedMore)
+            || matches!(next, Next::Frame(FrameHeader { kind: Kind::Headers | Kind::PushPromise, .. }))
+    }
+
     /// Sends GOAWAY behind the response for which it has waited, or gives that up where another stream is open by now.
     fn follow_response(&mut self, from_app: &mut Buffer) {
         let GracefulShutdown::AtEnd { stream, reason } = self.shutdown else { return };
         if self.streams.awaits_app(stream) || !self.from_app.is_at_boundary() {
             return;
         }
-        if self.streams.has_none_but(stream) {
+        if self.streams.awaits_client(stream) {
+            self.shutdown = GracefulShutdown::None;
+        } else if self.streams.is_empty() {
             from_app.put_in(&first_goaway());
             self.retired = Some(reason);
             self.shutdown = GracefulShutdown::Said;

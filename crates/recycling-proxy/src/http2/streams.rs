@@ -74,6 +74,11 @@ impl Streams {
         self.open.get(&number).is_some_and(|stream| !stream.app_ended)
     }
 
+    /// Whether the client has yet to end the stream.
+    pub(crate) fn awaits_client(&self, number: u32) -> bool {
+        self.open.get(&number).is_some_and(|stream| !stream.client_ended)
+    }
+
     /// Whether every open stream has its response fields.
     pub(crate) const fn all_answered(&self) -> bool {
         self.unanswered == 0

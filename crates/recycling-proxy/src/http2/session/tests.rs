@@ -593,8 +593,10 @@ fn its_goaway_follows_the_end_of_the_response_and_no_other_frame() {
     let (most, rest) = trailers.split_at(trailers.len() - 3);
     assert_eq!(dialogue.app(most), most);
     let window = frame(8, 0, 0, &[0, 0, 1, 0]);
-    let expected = [rest, &first_goaway(), &window].concat();
-    assert_eq!(dialogue.app(&[rest, &window].concat()), expected);
+    // Frames that came along with the end stand in front: none may be behind it.
+    let cancel = frame(3, 0, 1, &[0; 4]);
+    let expected = [rest, &cancel, &window, &first_goaway()].concat();
+    assert_eq!(dialogue.app(&[rest, &cancel, &window].concat()), expected);
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Said);
     // In the middle of a frame the PING has to wait.
     assert_eq!(dialogue.app(&window[..10]), window[..10]);
@@ -642,15 +644,31 @@ fn a_response_that_is_reset_ends_as_well() {
     by_client.client(&headers(1));
     by_client.app(&begin);
     by_client.client(&reset);
-    assert_eq!(by_client.app(&window), [&first_goaway(), &window[..]].concat());
+    assert_eq!(by_client.app(&window), [&window[..], &first_goaway()].concat());
 }
 
-/// An early response: the client may go on with its upload, which nobody reads.
+/// An app that does not read the whole upload goes on behind its early response (RFC 9113 §8.1).
 #[test]
-fn a_response_that_ends_before_its_request_is_one_that_has_ended() {
+fn an_early_response_has_no_goaway_behind_it() {
+    let upload = frame(1, 0x4, 1, b"upload");
+    let reset = frame(3, 0, 1, &[0; 4]);
+    let window = frame(8, 0, 0, &[0, 0, 1, 0]);
+    let ended = [headers(1), reset.clone(), window.clone(), reset.clone()].concat();
+    let failed = [frame(1, 0x4, 1, b"200"), reset.clone(), window.clone()].concat();
+    for answer in [ended, failed] {
+        let mut dialogue = abandoning(1);
+        dialogue.client(&upload);
+        assert_eq!(dialogue.app(&answer), answer);
+        assert_eq!(dialogue.session.retired(), None);
+        dialogue.client(&headers(3));
+        assert_eq!(dialogue.app(&headers(3)), [headers(3), first_goaway().to_vec()].concat(), "the next one");
+    }
+
     let mut dialogue = abandoning(1);
-    dialogue.client(&frame(1, 0x4, 1, b"upload"));
-    assert_eq!(dialogue.app(&headers(1)), [headers(1), first_goaway().to_vec()].concat());
+    dialogue.client(&upload);
+    assert_eq!(dialogue.app(&headers(1)), headers(1));
+    dialogue.client(&frame(0, 1, 1, b"rest"));
+    assert_eq!(dialogue.app(&window), window, "the app answers an upload that it drops");
 }
 
 #[test]
