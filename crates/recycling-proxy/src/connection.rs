@@ -9,13 +9,17 @@ mod opening;
 pub(crate) mod policy;
 pub(crate) mod protocol;
 mod repeats;
+mod stage;
 mod tunnel;
 pub(crate) mod warnings;
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use settings::{ProxyProtocol, ProxySettings};
 use tokio::io::AsyncWriteExt as _;
@@ -23,10 +27,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::context::Context;
-use self::metrics::PortMetrics;
+use self::metrics::{OpenOnPort, PortMetrics};
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
 use self::protocol::Protocol;
+use self::stage::Stage;
 use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
@@ -34,6 +39,7 @@ use crate::detection::request_guard::RequestGuard;
 use crate::memory::{Account, Place};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::source::Source;
+use crate::retire::connections::OpenConnection;
 use crate::tls::Tls;
 use crate::transport::pair::Pair;
 use crate::transport::wire::Wire;
@@ -94,54 +100,72 @@ impl Service {
 }
 
 /// Serves a client whose app is at `app`.
-///
-/// What is there for as long as the connection is kept small, and the rest in boxes: most connections are idle, and
-/// there can be ten thousand of them.
 pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
     let port = service.shared.metrics.of_port(app.port());
-    let open = (port.open(), service.shared.connections.open());
-    let born = Instant::now();
-    let account = place.account();
-    let opening = Box::pin(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
-    async move {
-        match unless_asked(&account, opening).await.unwrap_or(Err(Source::Client)) {
-            Ok((Opened::Http1, pair, told)) => {
-                let at = At { port, protocol: Protocol::Http1, unread: Source::Client };
-                let context = service.context(at, &account, born);
-                let mut relay = http1::relay(pair, service.policy.head_limit, context, told);
-                let ending = http1::run(&mut relay, &account).await;
-                Box::pin(http1::finish(relay, ending, &account, &service)).await;
-            }
-            Ok((Opened::Http2, pair, told)) => {
-                let unread = service.source_unread(pair.client.socket());
-                let context = service.context(At { port, protocol: Protocol::Http2, unread }, &account, born);
-                Box::pin(http2::serve(pair, context, &account, told, &service.shared.metrics)).await;
-            }
-            Ok((Opened::Tunnel(kind, guard), pair, _)) => {
-                let source = match kind {
-                    // Who connects and says nothing asks whether somebody listens.
-                    TunnelKind::Silent => Source::Probe,
-                    TunnelKind::Tls => service.source_unread(pair.client.socket()),
-                    TunnelKind::OpaquePort | TunnelKind::NotHttp | TunnelKind::AppFirst | TunnelKind::Upgraded => {
-                        Source::Client
-                    }
-                };
-                port.opened(Protocol::Tunnel, source);
-                Box::pin(service.tunnel(kind, source, &port, pair, guard, &account)).await;
-            }
-            Err(source) => port.opened(Protocol::Unknown, source),
+    let held = Held { port: port.open(), _open: service.shared.connections.open(), place };
+    let mut stage = Stage::Beginning(Box::pin(begin(client, app, held, service, Instant::now())));
+    poll_fn(move |cx| stage.poll(cx))
+}
+
+/// What a connection holds for as long as it is there.
+#[derive(Debug)]
+struct Held {
+    port: OpenOnPort,
+    _open: OpenConnection,
+    place: Place,
+}
+
+impl Held {
+    const fn account(&self) -> &Arc<Account> {
+        self.place.account()
+    }
+}
+
+/// Connects to the app and learns what the client speaks.
+async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, born: Instant) -> Stage {
+    let account = Arc::clone(held.account());
+    let port = Arc::clone(held.port.metrics());
+    let opening = pin!(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
+    match unless_asked(&account, opening).await.unwrap_or(Err(Source::Client)) {
+        Ok((Opened::Http1, pair, told)) => {
+            let at = At { port, protocol: Protocol::Http1, unread: Source::Client };
+            let context = service.context(at, &account, born);
+            Stage::Http1(http1::Connection::new(pair, context, told, held, service))
         }
-        drop((open, place));
+        Ok((Opened::Http2, pair, told)) => {
+            let unread = service.source_unread(pair.client.socket());
+            let context = service.context(At { port, protocol: Protocol::Http2, unread }, &account, born);
+            Stage::Boxed(Box::pin(http2::serve(pair, context, held, told, service)))
+        }
+        Ok((Opened::Tunnel(kind, guard), pair, _)) => {
+            let source = match kind {
+                // Who connects and says nothing asks whether somebody listens.
+                TunnelKind::Silent => Source::Probe,
+                TunnelKind::Tls => service.source_unread(pair.client.socket()),
+                TunnelKind::OpaquePort | TunnelKind::NotHttp | TunnelKind::AppFirst | TunnelKind::Upgraded => {
+                    Source::Client
+                }
+            };
+            port.opened(Protocol::Tunnel, source);
+            Stage::Boxed(Box::pin(async move {
+                service.tunnel(kind, source, &port, pair, guard, held.account()).await;
+            }))
+        }
+        Err(source) => {
+            port.opened(Protocol::Unknown, source);
+            Stage::Ended
+        }
     }
 }
 
 /// Serves until the connection is asked to leave, and returns `None` then.
-async fn unless_asked<T>(account: &Account, serving: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        served = serving => Some(served),
-        () = account.asked_to_leave() => None,
-    }
+///
+/// No `async fn`: that would hold its arguments twice.
+fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unpin) -> impl Future<Output = Option<T>> {
+    poll_fn(move |cx| match Pin::new(&mut serving).poll(cx) {
+        Poll::Ready(served) => Poll::Ready(Some(served)),
+        Poll::Pending => account.poll_asked_to_leave(cx).map(|()| None),
+    })
 }
 
 /// Where a connection is counted.

@@ -1,5 +1,6 @@
 //! The end of a client's connection and of its app's, the same for both relays.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(super) async fn close<R>(
             let words = [from_app.buffer.cleared(), answer].concat();
             drop((from_client, from_app));
             account.lingers();
-            match unless_asked(account, write_last(client, &words)).await.flatten() {
+            match unless_asked(account, pin!(write_last(client, &words))).await.flatten() {
                 Some(client) => wait(client, framing, account).await,
                 None => 0,
             }
@@ -77,10 +78,10 @@ pub(super) async fn close<R>(
 async fn wait(client: Wire, framing: Framing, account: &Account) -> usize {
     match framing {
         Framing::ByConnection | Framing::ByFrames { grace: None } => {
-            unless_asked(account, linger(client)).await.unwrap_or_default()
+            unless_asked(account, pin!(linger(client))).await.unwrap_or_default()
         }
         Framing::ByFrames { grace: Some(grace) } => {
-            unless_asked(account, linger_until_read(client, grace)).await;
+            unless_asked(account, pin!(linger_until_read(client, grace))).await;
             0
         }
     }

@@ -6,22 +6,15 @@ use tokio::time::{Instant, sleep};
 
 use super::close::{Framing, close};
 use super::context::Context;
-use super::metrics::Metrics;
-use super::{Pair, unless_asked};
+use super::{Held, Pair, Service, unless_asked};
 use crate::http2::graceful_shutdown::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
-use crate::memory::Account;
 use crate::relay::forwarded_for::ForwardedFor;
 use retirement::RetireReason;
 
-pub(super) async fn serve(
-    pair: Pair,
-    context: Context,
-    account: &Arc<Account>,
-    told: Option<ForwardedFor>,
-    metrics: &Metrics,
-) {
+pub(super) async fn serve(pair: Pair, context: Context, held: Held, told: Option<ForwardedFor>, service: Arc<Service>) {
+    let account = held.account();
     let session = Session::new(context.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
         let drain = Arc::clone(context.drain());
@@ -43,7 +36,7 @@ pub(super) async fn serve(
     let Parts { pair, session, observer } = relay.into_parts();
     let port = observer.end(session.requests_started(), None);
     if session.was_ignored() {
-        metrics.ignored();
+        service.shared.metrics.ignored();
     }
     tracing::debug!(
         app_port = port.number(),

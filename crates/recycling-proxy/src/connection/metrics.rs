@@ -16,7 +16,7 @@ use crate::relay::broken::BrokenBy;
 use crate::relay::source::Source;
 use crate::retire::balance::Totals;
 
-pub(crate) use self::port::PortMetrics;
+pub(crate) use self::port::{OpenOnPort, PortMetrics};
 
 /// Fine where limits are set, and as far as they go: to 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];

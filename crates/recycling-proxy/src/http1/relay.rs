@@ -1,5 +1,6 @@
 //! Moves the bytes of an HTTP/1 connection as the [`Conversation`] allows.
 
+#[cfg(test)]
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -63,8 +64,9 @@ impl<O: Observer> Relay<O> {
     }
 
     /// Runs until no further request can come on the connection.
-    pub(crate) async fn run(&mut self) -> Ending {
-        poll_fn(|cx| self.poll(cx)).await
+    #[cfg(test)]
+    pub(crate) fn run(&mut self) -> impl Future<Output = Ending> + Unpin {
+        poll_fn(|cx| self.poll(cx))
     }
 
     /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break an exchange
@@ -87,7 +89,8 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+    /// Ready once no further request can come on the connection.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();

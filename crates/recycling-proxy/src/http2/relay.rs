@@ -104,8 +104,8 @@ impl<O: Observer> Relay<O> {
     }
 
     /// Runs until the connection has nothing more to carry.
-    pub(crate) async fn run(&mut self) -> Ending {
-        poll_fn(|cx| self.poll(cx)).await
+    pub(crate) fn run(&mut self) -> impl Future<Output = Ending> + Unpin {
+        poll_fn(|cx| self.poll(cx))
     }
 
     /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break streams off

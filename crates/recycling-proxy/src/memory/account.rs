@@ -1,9 +1,9 @@
 //! What one connection has of the memory, and where it stands when memory is short.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pool::Use;
@@ -32,15 +32,16 @@ impl Place {
             moved: AtomicU32::new(0),
             is_listed: AtomicBool::new(true),
             asked_for: AtomicUsize::new(0),
-            asked: Notify::new(),
+            is_asked: AtomicBool::new(false),
+            wakes: Mutex::default(),
         };
         let account = Arc::new(account);
         memory.eviction().insert(&account, Instant::now());
         Self(account)
     }
 
-    pub(crate) fn account(&self) -> Arc<Account> {
-        Arc::clone(&self.0)
+    pub(crate) const fn account(&self) -> &Arc<Account> {
+        &self.0
     }
 }
 
@@ -76,7 +77,9 @@ pub(crate) struct Account {
     is_listed: AtomicBool,
     /// Bytes that are expected back, because it was asked to leave.
     asked_for: AtomicUsize,
-    asked: Notify,
+    is_asked: AtomicBool,
+    /// The task that has to learn that the connection was asked to leave.
+    wakes: Mutex<Option<Waker>>,
 }
 
 impl Account {
@@ -194,7 +197,10 @@ impl Account {
     pub(super) fn ask_to_leave(&self) -> usize {
         let bytes = self.held.load(Ordering::Relaxed).saturating_add(OF_A_CONNECTION);
         let before = self.asked_for.fetch_max(bytes, Ordering::Relaxed);
-        self.asked.notify_one();
+        self.is_asked.store(true, Ordering::Release);
+        if let Some(waker) = self.wakes.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
         bytes.saturating_sub(before)
     }
 
@@ -202,9 +208,20 @@ impl Account {
         self.asked_for.swap(0, Ordering::Relaxed)
     }
 
-    /// Waits until the connection is asked to leave. Who does not, says so by [`Account::stays`].
-    pub(crate) async fn asked_to_leave(&self) {
-        self.asked.notified().await;
+    /// Ready once the connection is asked to leave. Who does not, says so by [`Account::stays`].
+    ///
+    /// One task asks for a connection, and the last one that did is woken: that needs no list of waiters in each connection.
+    pub(crate) fn poll_asked_to_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut task = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, which whoever asks takes behind the flag: no request is missed in between.
+        if self.is_asked.swap(false, Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        match &mut *task {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *task = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
     /// The connection was asked to leave, and does not: that would destroy something.

@@ -1,5 +1,7 @@
 //! Who gets memory and who is evicted, without a socket.
 
+use std::future::poll_fn;
+
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -16,8 +18,7 @@ fn places(memory: &Arc<Memory>, count: usize) -> Vec<Place> {
 }
 
 fn is_asked(place: &Place) -> bool {
-    let account = place.account();
-    task::spawn(account.asked_to_leave()).poll().is_ready()
+    task::spawn(poll_fn(|cx| place.account().poll_asked_to_leave(cx))).poll().is_ready()
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn who_lingers_is_evicted_first() {
     let memory = memory(3);
     let held = places(&memory, 3);
     held[2].account().is_useful();
-    memory.ask(&held[1].account(), Shortage::Silent);
+    memory.ask(held[1].account(), Shortage::Silent);
     assert!(is_asked(&held[1]));
     held[1].account().lingers();
     held[0].account().lingers();

@@ -199,6 +199,13 @@ impl PortMetrics {
 #[derive(Debug)]
 pub(crate) struct OpenOnPort(Arc<PortMetrics>);
 
+impl OpenOnPort {
+    /// Returns what is counted of the connections to this port.
+    pub(crate) const fn metrics(&self) -> &Arc<PortMetrics> {
+        &self.0
+    }
+}
+
 impl Drop for OpenOnPort {
     fn drop(&mut self) {
         self.0.open.dec();

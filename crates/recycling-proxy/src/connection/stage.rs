@@ -1,0 +1,49 @@
+//! The task of a connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::http1;
+
+/// Where a connection stands.
+///
+/// ```text
+/// Beginning ──▶ Http1 ──▶ Boxed ──▶ Ended
+///     ├──── HTTP/2, tunnel ──▲        ▲
+///     └──── nothing to serve ─────────┘
+/// ```
+///
+/// Most connections are idle ones of HTTP/1, and there can be ten thousand of them. So their state is here, and nothing
+/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes. An `async` block would hold
+/// them side by side.
+#[expect(clippy::large_enum_variant, reason = "nearly every connection is of the large variant")]
+pub(super) enum Stage {
+    Beginning(Pin<Box<dyn Future<Output = Self> + Send>>),
+    Http1(http1::Connection),
+    Boxed(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Ended,
+}
+
+impl Stage {
+    /// Ready once the connection has ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let next = match self {
+                Self::Beginning(beginning) => ready!(beginning.as_mut().poll(cx)),
+                Self::Http1(connection) => {
+                    let ending = ready!(connection.poll(cx));
+                    match std::mem::replace(self, Self::Ended) {
+                        Self::Http1(connection) => Self::Boxed(Box::pin(connection.finish(ending))),
+                        other @ (Self::Beginning(_) | Self::Boxed(_) | Self::Ended) => other,
+                    }
+                }
+                Self::Boxed(serving) => {
+                    ready!(serving.as_mut().poll(cx));
+                    Self::Ended
+                }
+                Self::Ended => return Poll::Ready(()),
+            };
+            *self = next;
+        }
+    }
+}
