@@ -69,12 +69,6 @@ impl Service {
         Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls, node }
     }
 
-    /// Returns the observer of a connection that was accepted at `born`, with limits of its own.
-    fn context(&self, place: At, account: &Arc<Account>, born: Instant) -> Context {
-        let limits = self.policy.draw_limits(fastrand::u32(..));
-        Context::new(Arc::clone(&self.shared), place, limits, Arc::clone(account), born)
-    }
-
     /// Returns whose connection it is of which no request is read.
     fn source_unread(&self, client: &TcpStream) -> Source {
         let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
@@ -128,14 +122,14 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
     let opening = pin!(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
     match unless_asked(&account, opening).await.unwrap_or(Err(Source::Client)) {
         Ok((Opened::Http1, pair, told)) => {
-            let at = At { port, protocol: Protocol::Http1, unread: Source::Client };
-            let context = service.context(at, &account, born);
-            Stage::Http1(http1::Connection::new(pair, context, told, held, service))
+            let unread = Source::Client;
+            let (context, limits) = Context::new(service, held, (Protocol::Http1, unread), born);
+            Stage::Http1(http1::Connection::new(pair, context, limits, told))
         }
         Ok((Opened::Http2, pair, told)) => {
             let unread = service.source_unread(pair.client.socket());
-            let context = service.context(At { port, protocol: Protocol::Http2, unread }, &account, born);
-            Stage::Boxed(Box::pin(http2::serve(pair, context, held, told, service)))
+            let (context, limits) = Context::new(service, held, (Protocol::Http2, unread), born);
+            Stage::Boxed(Box::pin(http2::serve(pair, context, limits, told)))
         }
         Ok((Opened::Tunnel(kind, guard), pair, _)) => {
             let source = match kind {
@@ -166,15 +160,6 @@ fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unp
         Poll::Ready(served) => Poll::Ready(Some(served)),
         Poll::Pending => account.poll_asked_to_leave(cx).map(|()| None),
     })
-}
-
-/// Where a connection is counted.
-#[derive(Debug)]
-struct At {
-    port: Arc<PortMetrics>,
-    protocol: Protocol,
-    /// Whose the first request is where its fields are not read.
-    unread: Source,
 }
 
 /// What the client speaks, both ends, and what the app is told of the client in each request.

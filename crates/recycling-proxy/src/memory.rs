@@ -185,7 +185,7 @@ impl Memory {
     }
 
     fn leave_place(&self, account: &Arc<Account>) {
-        self.eviction().remove(account.number());
+        self.eviction().remove(account);
         self.has_answered(account);
         account.give_rest_back();
         self.pool.give(OF_A_CONNECTION);

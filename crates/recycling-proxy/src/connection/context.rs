@@ -6,9 +6,10 @@ use std::time::Duration;
 use retirement::{Limits, Moment, RetireReason};
 use tokio::time::Instant;
 
-use super::At;
 use super::metrics::{Metrics, PortMetrics};
+use super::protocol::Protocol;
 use super::warnings::{Cause, Warnings};
+use super::{Held, Service};
 use crate::app::hold::Hold;
 use crate::memory::Account;
 use crate::relay::broken::Broken;
@@ -31,33 +32,51 @@ pub(crate) struct Shared {
     pub(crate) instead_of_limit: Option<Arc<Balance>>,
 }
 
-/// The observer of one connection.
+/// The observer of one connection, and what this holds until its end.
 #[derive(Debug)]
 pub(super) struct Context {
-    pub(super) limits: Limits,
-    shared: Arc<Shared>,
-    at: At,
-    born: Instant,
+    service: Arc<Service>,
+    held: Held,
+    protocol: Protocol,
+    /// Whose the first request is where its fields are not read.
+    unread: Source,
+    /// When it was accepted; `None` where its age does not matter.
+    born: Option<Instant>,
     retirable: Retirable,
-    account: Arc<Account>,
 }
 
 impl Context {
-    /// For a connection that was accepted at `born`. It can be marked from now on.
-    pub(super) fn new(shared: Arc<Shared>, at: At, limits: Limits, account: Arc<Account>, born: Instant) -> Self {
-        let retirable = shared.connections.retirable(born);
-        Self { limits, shared, at, born, retirable, account }
+    /// For a connection that was accepted at `born`, with limits of its own. It can be marked from now on.
+    pub(super) fn new(
+        service: Arc<Service>,
+        held: Held,
+        (protocol, unread): (Protocol, Source),
+        born: Instant,
+    ) -> (Self, Limits) {
+        let limits = service.policy.draw_limits(fastrand::u32(..));
+        let retirable = service.shared.connections.retirable(born);
+        let born = limits.watch_age().then_some(born);
+        (Self { service, held, protocol, unread, born, retirable }, limits)
     }
 
-    /// The drain of the process.
-    pub(super) fn drain(&self) -> &Arc<Drain> {
-        &self.shared.drain
+    /// What every connection is served with.
+    pub(super) const fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// What the connection has of the memory.
+    pub(super) const fn account(&self) -> &Arc<Account> {
+        self.held.account()
+    }
+
+    fn port(&self) -> &PortMetrics {
+        self.held.port.metrics()
     }
 
     /// Returns the number of requests that do not count towards the limit. When balancing ceases to be in force, every
     /// connection has its whole limit before it: they must not all be retired at once.
     fn uncounted(&self) -> u32 {
-        match &self.shared.instead_of_limit {
+        match &self.service.shared.instead_of_limit {
             Some(balance) if balance.is_in_force() => {
                 self.retirable.forgive();
                 u32::MAX
@@ -68,66 +87,64 @@ impl Context {
     }
 
     /// The connection carries no more requests; it had this many, the last of this source where it was read. Nothing is left to
-    /// retire. Returns where it was counted.
-    pub(super) fn end(self, requests: u32, source: Option<Source>) -> Arc<PortMetrics> {
+    /// retire. Returns what is left to end it with.
+    pub(super) fn end(self, requests: u32, source: Option<Source>) -> (Arc<Service>, Held) {
         if requests == 0 {
-            self.at.port.opened(self.at.protocol, Source::Client);
+            self.port().opened(self.protocol, Source::Client);
         }
-        self.shared.metrics.ended(requests, self.source(requests, source));
-        self.at.port
+        self.service.shared.metrics.ended(requests, self.source(requests, source));
+        (self.service, self.held)
     }
 
     /// Returns whose the request with this number is. One that stays after its first request is no probe.
     fn source(&self, number: u32, read: Option<Source>) -> Source {
-        read.unwrap_or(if number == 1 { self.at.unread } else { Source::Client })
+        read.unwrap_or(if number == 1 { self.unread } else { Source::Client })
     }
 }
 
 impl Observer for Context {
     fn app_answered(&self) {
-        self.shared.hold.app_answered();
+        self.service.shared.hold.app_answered();
     }
 
     fn moment(&self) -> Moment {
-        // The clock is asked only where an age limit makes it matter.
-        let age = if self.limits.watch_age() { self.born.elapsed() } else { Duration::ZERO };
         Moment {
-            age,
-            draining: self.shared.drain.is_announcing(),
+            age: self.born.map_or(Duration::ZERO, |born| born.elapsed()),
+            draining: self.service.shared.drain.is_announcing(),
             marked: self.retirable.is_marked(),
             uncounted: self.uncounted(),
         }
     }
 
     fn request_started(&self, number: u32, source: Option<Source>) {
-        self.account.is_useful();
+        self.account().is_useful();
         self.retirable.request();
         let source = self.source(number, source);
-        self.at.port.request(self.at.protocol, source);
+        self.port().request(self.protocol, source);
         if number == 1 {
-            self.at.port.opened(self.at.protocol, source);
+            self.port().opened(self.protocol, source);
         }
     }
 
     fn holds_streams(&self, open: usize) -> bool {
-        self.account.holds_streams(open)
+        self.account().holds_streams(open)
     }
 
     fn retired(&self, reason: RetireReason) {
         self.retirable.leaves();
-        self.at.port.retired(reason, self.at.protocol);
+        self.port().retired(reason, self.protocol);
     }
 
     fn faulted(&self, side: Side, reason: &'static str) {
-        let app_port = self.at.port.number();
+        let app_port = self.port().number();
         tracing::debug!(app_port, side = side.label(), reason, "a message is not forwarded");
-        self.at.port.fault(side, reason);
-        self.shared.warnings.warn(Cause::NotForwarded { app_port, side, reason });
+        self.port().fault(side, reason);
+        self.service.shared.warnings.warn(Cause::NotForwarded { app_port, side, reason });
     }
 
     fn broken(&self, broken: Broken, retired: bool) {
         let Broken { by, phase, refused } = broken;
-        let app_port = self.at.port.number();
+        let app_port = self.port().number();
         tracing::debug!(
             app_port,
             side = by.label(),
@@ -136,16 +153,16 @@ impl Observer for Context {
             refused,
             "an exchange was broken off"
         );
-        self.at.port.broken(broken);
+        self.port().broken(broken);
         if retired {
-            self.shared.metrics.retired_and_broken(by);
+            self.service.shared.metrics.retired_and_broken(by);
         }
         if !refused {
-            self.shared.warnings.warn_of_broken(app_port, by, phase);
+            self.service.shared.warnings.warn_of_broken(app_port, by, phase);
         }
     }
 
     fn client_timed_out(&self) {
-        self.shared.metrics.client_timeout();
+        self.service.shared.metrics.client_timeout();
     }
 }

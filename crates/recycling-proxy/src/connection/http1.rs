@@ -1,58 +1,47 @@
 //! A client connection that speaks HTTP/1.
 
-use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
 use super::close::{Framing, close};
 use super::context::Context;
-use super::{Held, Service};
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
-use retirement::RetireReason;
+use retirement::{Limits, RetireReason};
 
-/// A client connection that speaks HTTP/1, and what it holds until its end.
-pub(super) struct Connection {
-    relay: Relay<Context>,
-    service: Arc<Service>,
-    held: Held,
-}
+/// A client connection that speaks HTTP/1.
+pub(super) struct Connection(Relay<Context>);
 
 impl Connection {
-    pub(super) fn new(
-        pair: Pair,
-        context: Context,
-        told: Option<ForwardedFor>,
-        held: Held,
-        service: Arc<Service>,
-    ) -> Self {
-        let conversation = Conversation::new(context.limits, service.policy.head_limit).forwarding(told);
-        Self { relay: Relay::new(pair, conversation, context), service, held }
+    pub(super) fn new(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) -> Self {
+        let conversation = Conversation::new(limits, context.service().policy.head_limit).forwarding(told);
+        Self(Relay::new(pair, conversation, context))
     }
 
     /// Ready once the relay has ended by itself, or the connection is evicted.
     pub(super) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+        let Self(relay) = self;
         loop {
-            if let Poll::Ready(ending) = self.relay.poll(cx) {
+            if let Poll::Ready(ending) = relay.poll(cx) {
                 return Poll::Ready(ending);
             }
-            ready!(self.held.account().poll_asked_to_leave(cx));
-            if let Some(ending) = self.relay.ending_if_evicted() {
+            ready!(relay.observer.account().poll_asked_to_leave(cx));
+            if let Some(ending) = relay.ending_if_evicted() {
                 return Poll::Ready(ending);
             }
-            self.held.account().stays();
+            relay.observer.account().stays();
         }
     }
 
     /// Closes the connection as the relay has found it should be.
     pub(super) async fn finish(self, ending: Ending) {
-        let Self { relay, service, held } = self;
-        let Relay { client, app, from_client, from_app, conversation, observer, .. } = relay;
+        let Relay { client, app, from_client, from_app, conversation, observer, .. } = self.0;
         // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
         let source = conversation.source();
-        let port = observer.end(conversation.requests_started(), Some(source));
+        let (service, held) = observer.end(conversation.requests_started(), Some(source));
+        let port = held.port.metrics();
         let retired = conversation.retired();
         tracing::debug!(
             app_port = port.number(),
@@ -64,7 +53,7 @@ impl Connection {
         let pair = Pair { client, app, from_client, from_app };
         let answer = match ending {
             Ending::Tunnel => {
-                return service.tunnel(TunnelKind::Upgraded, source, &port, pair, None, held.account()).await;
+                return service.tunnel(TunnelKind::Upgraded, source, port, pair, None, held.account()).await;
             }
             Ending::Refuse(refusal) => refusal.response(),
             Ending::Linger | Ending::Abandon | Ending::Close | Ending::Reset => Vec::new(),

@@ -6,18 +6,18 @@ use tokio::time::{Instant, sleep};
 
 use super::close::{Framing, close};
 use super::context::Context;
-use super::{Held, Pair, Service, unless_asked};
+use super::{Pair, unless_asked};
 use crate::http2::graceful_shutdown::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::relay::forwarded_for::ForwardedFor;
-use retirement::RetireReason;
+use retirement::{Limits, RetireReason};
 
-pub(super) async fn serve(pair: Pair, context: Context, held: Held, told: Option<ForwardedFor>, service: Arc<Service>) {
-    let account = held.account();
-    let session = Session::new(context.limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
+pub(super) async fn serve(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) {
+    let account = Arc::clone(context.account());
+    let session = Session::new(limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
     let draining = {
-        let drain = Arc::clone(context.drain());
+        let drain = Arc::clone(&context.service().shared.drain);
         async move {
             drain.begun().await;
             sleep(QUIET_TIME).await;
@@ -28,18 +28,18 @@ pub(super) async fn serve(pair: Pair, context: Context, held: Held, told: Option
     let grace = draw_grace(fastrand::u32(..));
     let mut relay = Relay::new(pair, session, context, grace, draining);
     let ending = loop {
-        if let Some(ending) = unless_asked(account, relay.run()).await.or_else(|| relay.ending_if_evicted()) {
+        if let Some(ending) = unless_asked(&account, relay.run()).await.or_else(|| relay.ending_if_evicted()) {
             break ending;
         }
         account.stays();
     };
     let Parts { pair, session, observer } = relay.into_parts();
-    let port = observer.end(session.requests_started(), None);
+    let (service, held) = observer.end(session.requests_started(), None);
     if session.was_ignored() {
         service.shared.metrics.ignored();
     }
     tracing::debug!(
-        app_port = port.number(),
+        app_port = held.port.metrics().number(),
         ending = ending.label(),
         retired = session.retired().map(RetireReason::label),
         requests = session.requests_started(),
@@ -56,5 +56,5 @@ pub(super) async fn serve(pair: Pair, context: Context, held: Held, told: Option
     drop(session);
     // The client may only have ended its own side, and still read.
     let ending = if has_left { Ending::Linger } else { ending };
-    close(pair, &ending, &answer, framing, account).await;
+    close(pair, &ending, &answer, framing, &account).await;
 }

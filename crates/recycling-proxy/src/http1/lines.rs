@@ -58,7 +58,7 @@ impl HeadEnd {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmptyLines {
     /// Bytes so far.
-    length: usize,
+    length: u32,
     /// A CR waits for its LF.
     after_cr: bool,
 }
@@ -84,7 +84,7 @@ impl EmptyLines {
             }
             taken = taken.saturating_add(1);
             self.length = self.length.saturating_add(1);
-            if self.length > most {
+            if self.length as usize > most {
                 return Err(Fault::HeadTooLong);
             }
         }

@@ -22,9 +22,9 @@ pub(crate) struct Place(Arc<Account>);
 
 impl Place {
     pub(super) fn new(memory: &Arc<Memory>) -> Self {
-        let account = Account {
+        let of_number = |number| Account {
             memory: Arc::clone(memory),
-            number: memory.eviction().next_number(),
+            number,
             held: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             for_kernel: AtomicUsize::new(0),
@@ -35,9 +35,7 @@ impl Place {
             is_asked: AtomicBool::new(false),
             wakes: Mutex::default(),
         };
-        let account = Arc::new(account);
-        memory.eviction().insert(&account, Instant::now());
-        Self(account)
+        Self(memory.eviction().insert(Instant::now(), of_number))
     }
 
     pub(crate) const fn account(&self) -> &Arc<Account> {
@@ -63,7 +61,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Account {
     memory: Arc<Memory>,
-    number: u64,
+    number: usize,
     /// Bytes beyond what every connection has.
     held: AtomicUsize,
     /// Of these, bytes that stay taken until the connection ends.
@@ -83,7 +81,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) const fn number(&self) -> u64 {
+    /// Returns its number, which no other connection has meanwhile.
+    pub(super) const fn number(&self) -> usize {
         self.number
     }
 
@@ -170,7 +169,7 @@ impl Account {
     pub(crate) fn is_useful(&self) {
         // Asked with every request: the lock is taken for the first one, and behind a long head.
         if self.is_listed.swap(false, Ordering::Relaxed) {
-            self.memory.eviction().is_useful(self.number);
+            self.memory.eviction().is_useful(self);
         }
     }
 

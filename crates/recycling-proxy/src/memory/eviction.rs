@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::time::Instant;
 
 use super::Shortage;
@@ -19,65 +20,87 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// Every connection, in the order in which they would be asked to leave.
 #[derive(Debug, Default)]
 pub(super) struct EvictionIndex {
-    numbers: u64,
-    /// Those that were refused, and whose clients read why.
+    /// Arrivals of connections and of unfinished messages so far.
+    arrivals: u64,
+    /// By their arrival: those that were refused, and whose clients read why.
     lingering: BTreeMap<u64, Arc<Account>>,
     /// By their arrival: those that have said nothing useful yet.
-    new: BTreeMap<u64, Arc<Account>>,
+    new: BTreeMap<u64, New>,
     /// By the time at which the message began that needs memory.
     unfinished: BTreeMap<u64, Arc<Account>>,
-    /// The keys of those in `unfinished`, by connection.
-    begun: BTreeMap<u64, u64>,
-    all: BTreeMap<u64, Progress>,
+    /// The keys of those in `unfinished`, by the number of the connection.
+    begun: BTreeMap<usize, u64>,
+    /// By number, which an ended connection leaves to another: what every connection has here is small.
+    all: Slab<Progress>,
+}
+
+/// A connection that has said nothing useful yet.
+#[derive(Debug)]
+struct New {
+    account: Arc<Account>,
+    arrived: Instant,
 }
 
 /// When a connection was last seen to make progress.
 #[derive(Debug)]
 struct Progress {
     account: Arc<Account>,
-    arrived: Instant,
+    arrival: u64,
     moved: u32,
     /// `None` before the first look.
     since: Option<Instant>,
 }
 
 impl EvictionIndex {
-    pub(super) const fn next_number(&mut self) -> u64 {
-        self.numbers = self.numbers.saturating_add(1);
-        self.numbers
+    const fn next_arrival(&mut self) -> u64 {
+        self.arrivals = self.arrivals.saturating_add(1);
+        self.arrivals
     }
 
-    pub(super) fn insert(&mut self, account: &Arc<Account>, now: Instant) {
-        self.new.insert(account.number(), Arc::clone(account));
-        let progress = Progress { account: Arc::clone(account), arrived: now, moved: 0, since: None };
-        self.all.insert(account.number(), progress);
+    /// Adds the connection that `of_number` makes, which has this number until it is removed.
+    pub(super) fn insert(&mut self, now: Instant, of_number: impl FnOnce(usize) -> Account) -> Arc<Account> {
+        let arrival = self.next_arrival();
+        let vacancy = self.all.vacant_entry();
+        let account = Arc::new(of_number(vacancy.key()));
+        vacancy.insert(Progress { account: Arc::clone(&account), arrival, moved: 0, since: None });
+        self.new.insert(arrival, New { account: Arc::clone(&account), arrived: now });
+        account
     }
 
-    pub(super) fn remove(&mut self, number: u64) {
-        self.is_useful(number);
-        self.lingering.remove(&number);
-        self.all.remove(&number);
+    pub(super) fn remove(&mut self, account: &Account) {
+        if let Some(arrival) = self.arrival(account) {
+            self.is_useful(account);
+            self.lingering.remove(&arrival);
+            self.all.remove(account.number());
+        }
+    }
+
+    /// Returns when the connection arrived; `None` where it is no longer here.
+    fn arrival(&self, account: &Account) -> Option<u64> {
+        let progress = self.all.get(account.number())?;
+        std::ptr::eq(Arc::as_ptr(&progress.account), account).then_some(progress.arrival)
     }
 
     /// Nothing useful will come of it any more.
     pub(super) fn lingers(&mut self, account: &Arc<Account>) {
-        self.is_useful(account.number());
-        if self.all.contains_key(&account.number()) {
-            self.lingering.insert(account.number(), Arc::clone(account));
+        self.is_useful(account);
+        if let Some(arrival) = self.arrival(account) {
+            self.lingering.insert(arrival, Arc::clone(account));
         }
     }
 
     pub(super) fn begin_message(&mut self, account: &Arc<Account>) {
-        if !self.begun.contains_key(&account.number()) && self.all.contains_key(&account.number()) {
-            let key = self.next_number();
+        if self.arrival(account).is_some() && !self.begun.contains_key(&account.number()) {
+            let key = self.next_arrival();
             self.begun.insert(account.number(), key);
             self.unfinished.insert(key, Arc::clone(account));
         }
     }
 
-    pub(super) fn is_useful(&mut self, number: u64) {
-        self.new.remove(&number);
-        if let Some(key) = self.begun.remove(&number) {
+    pub(super) fn is_useful(&mut self, account: &Account) {
+        let Some(arrival) = self.arrival(account) else { return };
+        self.new.remove(&arrival);
+        if let Some(key) = self.begun.remove(&account.number()) {
             self.unfinished.remove(&key);
         }
     }
@@ -95,7 +118,7 @@ impl EvictionIndex {
             return Some((account, Shortage::Unfinished));
         }
         self.look(now);
-        let still = self.all.values_mut().filter_map(|progress| Some((progress.since?, progress)));
+        let still = self.all.iter_mut().filter_map(|(_, progress)| Some((progress.since?, progress)));
         let (since, progress) = still.min_by_key(|(since, _)| *since)?;
         if now.duration_since(since) < STILL {
             return None;
@@ -105,9 +128,9 @@ impl EvictionIndex {
     }
 
     fn oldest_new(&mut self, now: Instant) -> Option<Arc<Account>> {
-        let number = *self.new.first_key_value()?.0;
-        let had_time = self.all.get(&number).is_none_or(|progress| now.duration_since(progress.arrived) >= GRACE);
-        if had_time { self.new.remove(&number) } else { None }
+        let oldest = self.new.first_entry()?;
+        let had_time = now.duration_since(oldest.get().arrived) >= GRACE;
+        had_time.then(|| oldest.remove().account)
     }
 
     pub(super) fn oldest_unfinished(&mut self) -> Option<Arc<Account>> {
@@ -116,7 +139,7 @@ impl EvictionIndex {
 
     /// Notes who has made progress since the last look.
     pub(super) fn look(&mut self, now: Instant) {
-        for progress in self.all.values_mut() {
+        for (_, progress) in &mut self.all {
             let moved = progress.account.moved();
             if progress.since.is_none() || moved != progress.moved {
                 (progress.moved, progress.since) = (moved, Some(now));

@@ -21,7 +21,6 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Retirable {
     connections: Arc<Connections>,
-    number: usize,
     handle: Arc<Handle>,
 }
 
@@ -39,8 +38,7 @@ impl Connections {
     /// Returns a connection, accepted at `born`, that can be marked from now on: one whose end can be announced, which that
     /// of a tunnel cannot.
     pub(crate) fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
-        let (number, handle) = self.registry().insert(born);
-        Retirable { connections: Arc::clone(self), number, handle }
+        Retirable { connections: Arc::clone(self), handle: self.registry().insert(born) }
     }
 
     /// Takes in what every connection has carried since the last time.
@@ -111,7 +109,7 @@ impl Retirable {
 
 impl Drop for Retirable {
     fn drop(&mut self) {
-        self.connections.registry().remove(self.number);
+        self.connections.registry().remove(&self.handle);
     }
 }
 

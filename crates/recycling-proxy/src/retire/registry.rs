@@ -13,6 +13,8 @@ use tokio::time::Instant;
 /// What a relay tells of its connection, and what it is told. The relay alone writes the numbers.
 #[derive(Debug, Default)]
 pub(super) struct Handle {
+    /// Its number in the registry.
+    number: usize,
     requests: AtomicU32,
     uncounted: AtomicU32,
     leaves: AtomicBool,
@@ -79,17 +81,18 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Adds a connection that was accepted at `born`. Returns its number and its handle.
-    pub(super) fn insert(&mut self, born: Instant) -> (usize, Arc<Handle>) {
-        let handle = Arc::<Handle>::default();
-        let entry = Entry { handle: Arc::clone(&handle), born, seen: 0, estimate: RateEstimate::default() };
-        (self.entries.insert(entry), handle)
+    /// Adds a connection that was accepted at `born`. Returns its handle.
+    pub(super) fn insert(&mut self, born: Instant) -> Arc<Handle> {
+        let vacancy = self.entries.vacant_entry();
+        let handle = Arc::new(Handle { number: vacancy.key(), ..Handle::default() });
+        vacancy.insert(Entry { handle: Arc::clone(&handle), born, seen: 0, estimate: RateEstimate::default() });
+        handle
     }
 
     /// Removes a connection.
-    pub(super) fn remove(&mut self, number: usize) {
-        let removed = self.entries.try_remove(number);
-        debug_assert!(removed.is_some(), "connection {number} is removed twice");
+    pub(super) fn remove(&mut self, handle: &Handle) {
+        let removed = self.entries.try_remove(handle.number);
+        debug_assert!(removed.is_some(), "connection {} is removed twice", handle.number);
     }
 
     /// Takes in what every connection has carried since the last time.
@@ -162,7 +165,7 @@ mod tests {
 
     struct Stage {
         registry: Registry,
-        handles: Vec<(usize, Arc<Handle>)>,
+        handles: Vec<Arc<Handle>>,
         now: Instant,
     }
 
@@ -175,7 +178,7 @@ mod tests {
 
         /// A second in which each connection carries so many requests.
         fn second(&mut self, requests: impl Fn(usize) -> u32) {
-            for (i, (_, handle)) in self.handles.iter().enumerate() {
+            for (i, handle) in self.handles.iter().enumerate() {
                 (0..requests(i)).for_each(|_| handle.request());
             }
             self.now += SECOND;
@@ -183,7 +186,7 @@ mod tests {
         }
 
         fn marked(&self) -> usize {
-            self.handles.iter().filter(|(_, handle)| handle.is_marked()).count()
+            self.handles.iter().filter(|handle| handle.is_marked()).count()
         }
     }
 
@@ -198,7 +201,7 @@ mod tests {
         let load = stage.registry.load(Some(10.0));
         assert!((load.all - 40.0).abs() < 1.0, "{load:?}");
         assert_eq!((load.connections, load.marked), (4, 0));
-        stage.registry.remove(stage.handles[0].0);
+        stage.registry.remove(&stage.handles[0]);
         assert!((stage.registry.load(Some(10.0)).all - 30.0).abs() < 1.0, "at once, when one leaves");
         stage.registry.insert(stage.now);
         assert!((stage.registry.load(Some(10.0)).all - 40.0).abs() < 1.0, "at once, when one comes");
@@ -220,7 +223,7 @@ mod tests {
         let mut stage = Stage::with(0);
         stage.second(|_| 0);
         stage.now += SECOND / 2;
-        let (_, handle) = stage.registry.insert(stage.now);
+        let handle = stage.registry.insert(stage.now);
         (0..5).for_each(|_| handle.request());
         stage.now += SECOND / 2;
         stage.registry.advance(stage.now);
@@ -257,7 +260,7 @@ mod tests {
         #[test]
         fn counters_may_wrap(start in any::<u32>(), more in 0u32..1000) {
             let (mut registry, now) = (Registry::default(), Instant::now());
-            let (_, handle) = registry.insert(now);
+            let handle = registry.insert(now);
             handle.requests.store(start, Ordering::Relaxed);
             registry.advance(now);
             let before = registry.load(None).remembered[0];

@@ -49,25 +49,34 @@ pub(crate) async fn handshake_turn() {
     let _ = wait(&HANDSHAKES, HANDSHAKES_AT_ONCE).await;
 }
 
-/// How long a connection's exchange has lasted, and its turn once that is long.
+/// How long a connection's exchange has lasted, and its turn once that is long. Without a body there is nothing of it.
 #[derive(Debug, Default)]
-pub(crate) struct Background {
-    lasts: Option<(u32, Instant)>,
+pub(crate) struct Background(Option<Box<Lasting>>);
+
+#[derive(Debug, Default)]
+struct Lasting {
+    since: Option<(u32, Instant)>,
     turn: Option<oneshot::Receiver<()>>,
 }
 
 impl Background {
     /// Notes which exchange goes on, by its number; `None` where none does.
     pub(crate) fn note(&mut self, exchange: Option<u32>) {
-        self.lasts = exchange.map(|exchange| match self.lasts {
-            Some(lasts) if lasts.0 == exchange => lasts,
-            Some(_) | None => (exchange, Instant::now()),
-        });
+        match (exchange, &mut self.0) {
+            (Some(exchange), lasting) => {
+                let since = &mut lasting.get_or_insert_default().since;
+                if since.is_none_or(|(number, _)| number != exchange) {
+                    *since = Some((exchange, Instant::now()));
+                }
+            }
+            (None, Some(lasting)) if lasting.turn.is_some() => lasting.since = None,
+            (None, lasting) => *lasting = None,
+        }
     }
 
     /// Wakes the task in one of the next rounds: it has done so much work in this turn that others come first.
     pub(crate) fn give_way(&mut self, cx: &mut Context<'_>) {
-        self.turn.get_or_insert_with(|| wait(&BODIES, AT_ONCE));
+        self.0.get_or_insert_default().turn.get_or_insert_with(|| wait(&BODIES, AT_ONCE));
         if self.poll_turn(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -75,22 +84,23 @@ impl Background {
 
     /// Whether it waits for its turn.
     #[cfg(test)]
-    pub(crate) const fn has_given_way(&self) -> bool {
-        self.turn.is_some()
+    pub(crate) fn has_given_way(&self) -> bool {
+        self.0.as_ref().is_some_and(|lasting| lasting.turn.is_some())
     }
 
     /// Ready when the exchange may go on: at once, unless it has lasted for long or has given way.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let turn = match &mut self.turn {
+        let Some(lasting) = &mut self.0 else { return Poll::Ready(()) };
+        let turn = match &mut lasting.turn {
             Some(turn) => turn,
-            None if self.lasts.is_some_and(|(_, since)| since.elapsed() >= LONG) => {
-                self.turn.insert(wait(&BODIES, AT_ONCE))
+            None if lasting.since.is_some_and(|(_, since)| since.elapsed() >= LONG) => {
+                lasting.turn.insert(wait(&BODIES, AT_ONCE))
             }
             None => return Poll::Ready(()),
         };
         // Where no more turns are given the runtime is at its end, and nobody has to wait for that.
         let _ = ready!(Pin::new(turn).poll(cx));
-        self.turn = None;
+        lasting.turn = None;
         Poll::Ready(())
     }
 }
