@@ -15,7 +15,7 @@ use crate::summary::Summary;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Idle clients and the resident memory that is allowed with them, MiB.
-const GOALS: [(usize, f64); 3] = [(0, 4.0), (1_000, 6.0), (10_000, 24.0)];
+const GOALS: [(usize, f64); 3] = [(0, 3.5), (1_000, 4.7), (10_000, 16.0)];
 
 /// Resident memory, MiB, for each of [`steps`].
 type Sizes = Vec<f64>;

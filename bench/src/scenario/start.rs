@@ -31,6 +31,6 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
         title: "Start to ready".to_owned(),
         how: "From the start of the process to the first whole answer through it.".to_owned(),
         table: Table { columns: vec!["", "time"], rows },
-        verdicts: vec![Verdict::at_most("≤ 20 ms".to_owned(), 20.0, millis.summary(Peer::Evenkeel), "ms")],
+        verdicts: vec![Verdict::at_most("≤ 5 ms".to_owned(), 5.0, millis.summary(Peer::Evenkeel), "ms")],
     }
 }
