@@ -122,3 +122,20 @@ fn scenario(phase: &Phase) -> Vec<String> {
     arguments.extend(if events.is_empty() { ["--scale-to", "1"].map(str::to_owned).to_vec() } else { events });
     arguments
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+    use super::*;
+
+    #[test]
+    fn reads_quantities_of_the_metrics_api() {
+        let value = |text: &str| {
+            let average_value = Some(Quantity(text.to_owned()));
+            millicores(&MetricValueStatus { average_value, ..MetricValueStatus::default() })
+        };
+        assert_eq!((value("62m"), value("1"), value("?")), (Some(62.0), Some(1000.0), None));
+        assert_eq!(millicores(&MetricValueStatus::default()), None);
+    }
+}

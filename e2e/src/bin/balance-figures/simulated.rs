@@ -59,3 +59,15 @@ pub(crate) fn simulate(scenario: &[String], mode: Mode) -> anyhow::Result<Simula
         peak_to_mean: course.into_iter().skip(last_event as usize).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_keep_the_time_between_readinesses() {
+        let ready = [(-20.0, 4), (-2.5, 6), (0.0, 8)];
+        assert_eq!(events(&ready), ["--event", "30000ms:scale=6", "--event", "32500ms:scale=8"]);
+        assert!(events(&ready[..1]).is_empty(), "no pod was added");
+    }
+}
