@@ -215,14 +215,14 @@ mod tests {
 
         fn expects(&mut self, bytes: u64) -> ReceiveBuffer {
             let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
-            buffer.expect(bytes, &self.direction(&account));
+            buffer.expect(bytes, &self.direction(account));
             self.buffer = buffer;
             buffer
         }
 
         fn reads(&mut self, count: usize) -> ReceiveBuffer {
             let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
-            buffer.has_read(count, &self.direction(&account));
+            buffer.has_read(count, &self.direction(account));
             self.buffer = buffer;
             buffer
         }
