@@ -1,12 +1,15 @@
-//! What injection adds to a pod template: containers, their mounts and variables, volumes and labels.
+//! What injection adds to a pod template: containers with their mounts and variables, volumes, labels, annotations, and
+//! hooks of app containers.
 //!
-//! Each addition is one row of a table: [`container::ADDITIONS`], [`volume::ADDITIONS`], and the labels of [`label`]. Injection,
-//! update, removal, the check of names and the recognition of what an earlier injection added follow from these rows.
+//! Each addition is one row of a table: [`container::ADDITIONS`], [`volume::ADDITIONS`], `ADDITIONS` of [`metadata`] and of
+//! [`hook`]. Injection, update, removal, the check of names and the recognition of what an earlier injection added follow from these
+//! rows.
 
 pub(crate) mod container;
 pub(crate) mod entry;
-pub(crate) mod label;
+pub(crate) mod hook;
 pub(crate) mod list;
+pub(crate) mod metadata;
 pub(crate) mod plan;
 pub(crate) mod previous;
 pub(crate) mod update;

@@ -4,22 +4,18 @@
 //! the author wrote, and not on the state of the object: fresh, edited, or partly reverted by a `kubectl apply`.
 
 mod container;
-pub(crate) mod handler;
 pub(crate) mod inject;
 pub(crate) mod patch;
-pub(crate) mod pre_stop;
 pub(crate) mod probe;
 mod probe_rewrite;
 pub(crate) mod size;
 
 use serde_json::Value;
-use settings::STATUS_KEY;
 
 use crate::additions::container::PROXY_CONTAINER;
 use crate::additions::entry::{List, Origin};
-use crate::additions::label;
+use crate::additions::metadata::{self, ANNOTATIONS};
 use crate::additions::previous::PreviousInjection;
-use crate::json::empty_form::{object, set_or_remove};
 use crate::json::named::name;
 use crate::json::node::{Node, Unreadable};
 use crate::pod::{Pod, is_sidecar_of_others};
@@ -38,7 +34,6 @@ pub(crate) struct Fields {
 }
 
 pub(crate) const METADATA: &str = "metadata";
-pub(crate) const ANNOTATIONS: &str = "annotations";
 
 impl Fields {
     /// Reads the fields. Values other than null have the type that their kind has.
@@ -70,12 +65,8 @@ impl Fields {
     pub(crate) fn restored(&self, pod: &Pod, previous: &PreviousInjection) -> Self {
         let restored = |list: List| list.restored(self.list(list), previous.empty_forms(), previous.origin);
         let apps = self.apps.iter().zip(&pod.apps).map(|(fields, app)| fields.restored(&app.name, previous)).collect();
-        Self {
-            metadata: without_label_and_status(self.metadata.as_ref(), previous),
-            lists: List::ALL.map(restored),
-            apps,
-        }
-        .with_sidecars_updated()
+        Self { metadata: author_metadata(self.metadata.as_ref(), previous), lists: List::ALL.map(restored), apps }
+            .with_sidecars_updated()
     }
 
     /// Returns the fields without what would make the API server refuse the object.
@@ -113,15 +104,11 @@ impl Fields {
     }
 }
 
-/// Returns the `metadata` without our labels and the status annotation.
-fn without_label_and_status(metadata: Option<&Value>, previous: &PreviousInjection) -> Option<Value> {
+/// Returns the `metadata` as its author wrote it.
+fn author_metadata(metadata: Option<&Value>, previous: &PreviousInjection) -> Option<Value> {
     let Some(Value::Object(members)) = metadata else { return metadata.cloned() };
     let mut left = members.clone();
-    let mut annotations = object(left.get(ANNOTATIONS));
-    if annotations.shift_remove(STATUS_KEY).is_some() {
-        set_or_remove(&mut left, ANNOTATIONS, previous.empty_forms().or_empty(ANNOTATIONS, annotations));
-    }
-    label::remove(&mut left, previous);
+    metadata::remove(&mut left, previous);
     if left.is_empty() && !members.is_empty() {
         return previous.empty_forms().or_empty(METADATA, left);
     }

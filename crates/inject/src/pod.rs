@@ -4,7 +4,10 @@ mod windows;
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::additions::entry::{List, Origin};
+use crate::json::handler;
 use crate::json::node::{Node, Unreadable};
 use crate::proxy_ports::port_names::PortNames;
 use crate::resources::constraints::Constraints;
@@ -157,6 +160,21 @@ impl Pod {
 }
 
 impl Container {
+    /// Returns the number of the pod's port that a handler of this container calls; `None` if it calls another host.
+    pub(crate) fn port_called_by(&self, handler: &Value) -> Option<u16> {
+        if handler::names_host(handler) {
+            return None;
+        }
+        match handler.get("port")? {
+            Value::Number(number) => number.as_u64()?.try_into().ok(),
+            // Like the kubelet, looks for a name among the container's own ports.
+            Value::String(name) => {
+                self.ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.number)
+            }
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
     fn read(node: &Node<'_>, names: &PortNames) -> Result<Self, Unreadable> {
         let name = node.member("name")?;
         let name = name.text()?.ok_or_else(|| name.unreadable("a name"))?.to_owned();

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
+use crate::additions::hook;
 use crate::additions::previous::PreviousInjection;
-use crate::fields::handler;
-use crate::fields::pre_stop;
 use crate::fields::probe;
 use crate::fields::probe_rewrite::ProbeRewrite;
 use crate::json::empty_form::set_or_remove;
+use crate::json::handler;
 use crate::json::node::{Node, Unreadable};
 use crate::pod::Container;
 use crate::proxy_ports::port_names::{PortNames, Renaming};
@@ -69,7 +69,7 @@ impl ContainerFields {
             (ProbeRewrite::through_proxy(&previous.names), previous.names.restoring(self.ports.as_ref()));
         let bypass = ProbeRewrite::bypassing_proxy(&previous.probes);
         let probes = self.map_probes(|kind, probe| probe::restored(probe, recorded(record, name, kind)));
-        let lifecycle = pre_stop::restored(self.lifecycle.as_ref(), name, previous.empty_forms());
+        let lifecycle = hook::restored(self.lifecycle.as_ref(), name, previous.empty_forms());
         let restored = Self { lifecycle, probes, ..self.clone() }.map_handlers(|place, holder| {
             let recorded = record.and_then(|record| record.handler_port(name, place));
             bypass.restored(&through_proxy.restored(holder, recorded, &back), recorded, &back)
@@ -94,7 +94,7 @@ impl ContainerFields {
         let PreviousInjection { record, names, probes: ports, .. } = previous;
         let record = record.as_ref();
         let probes = self.map_probes(|kind, probe| probe::repaired(probe, recorded(record, &app.name, kind)));
-        let repaired = Self { lifecycle: pre_stop::repaired(self.lifecycle.as_ref()), probes, ..self.clone() };
+        let repaired = Self { lifecycle: hook::repaired(self.lifecycle.as_ref()), probes, ..self.clone() };
         let rewritten = match record.filter(|record| !record.handler_ports.is_empty()) {
             Some(record) => {
                 let mut record = record.clone();
@@ -116,7 +116,7 @@ impl ContainerFields {
         let mut ports = Vec::new();
         _ = self.clone().map_handlers(|_, holder| {
             let handlers = handler::KINDS.iter().filter_map(|kind| holder.get(*kind));
-            ports.extend(handlers.filter_map(|handler| handler::port_here(handler, app)));
+            ports.extend(handlers.filter_map(|handler| app.port_called_by(handler)));
             holder.clone()
         });
         ports
@@ -131,7 +131,7 @@ impl ContainerFields {
     fn map_handlers(self, mut edit: impl FnMut(&'static str, &Value) -> Value) -> Self {
         let probes = self.map_probes(&mut edit);
         let mut lifecycle = self.lifecycle.clone();
-        for place in pre_stop::KINDS {
+        for place in hook::KINDS {
             if let Some(holder) = lifecycle.as_mut().and_then(|lifecycle| lifecycle.get_mut(place)) {
                 *holder = edit(place, holder);
             }

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::fields::handler;
+use crate::json::handler;
 use crate::pod::Container;
 
 /// The admin endpoint that dialled an app port for earlier versions.
@@ -43,7 +43,7 @@ pub(crate) fn repaired(probe: &Value, recorded: Option<&Value>) -> Value {
 
 /// Returns the port that a TCP probe calls, if it is intercepted.
 pub(crate) fn dialled_port(probe: &Value, container: &Container, is_intercepted: impl Fn(u16) -> bool) -> Option<u16> {
-    let port = handler::port_here(probe.get(TCP_SOCKET)?, container)?;
+    let port = container.port_called_by(probe.get(TCP_SOCKET)?)?;
     let alone = !handler::has_other_handler(probe.as_object()?, TCP_SOCKET);
     (alone && is_intercepted(port)).then_some(port)
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use settings::PROBE_PORTS;
 
-use crate::fields::handler;
+use crate::json::handler;
 use crate::pod::Container;
 use crate::proxy_ports::port_names::{Listener, PortNames, Renaming, app_port_name};
 use crate::proxy_ports::probe_ports::ProbePorts;
@@ -58,7 +58,7 @@ impl ProbeRewrite {
     /// calls none of these ports.
     pub(crate) fn apply(&self, holder: &Value, app: &Container) -> Option<(Value, Value)> {
         let kind = self.kind(holder)?;
-        let target = self.targets.get(&handler::port_here(&holder[kind], app)?)?;
+        let target = self.targets.get(&app.port_called_by(&holder[kind])?)?;
         let mut rewritten = holder.clone();
         let port = std::mem::replace(&mut rewritten[kind]["port"], target.port.into());
         Some((port, rewritten))

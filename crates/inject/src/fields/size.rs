@@ -6,7 +6,7 @@ use json_patch::Patch;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::fields::ANNOTATIONS;
+use crate::additions::metadata::ANNOTATIONS;
 
 /// The most bytes in keys and values of an object's annotations (`TotalAnnotationSizeLimitB` of Kubernetes).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;

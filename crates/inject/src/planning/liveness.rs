@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use settings::{Liveness, LivenessProbe, ProxyProtocol, Question, WorkloadSettings};
 
-use crate::fields::handler;
 use crate::fields::{ContainerFields, Fields};
+use crate::json::handler;
 use crate::planning::ports::Ports;
 use crate::pod::{Container, Pod};
 
@@ -39,7 +39,7 @@ fn parsed(probe: &Value, app: &Container) -> Option<LivenessProbe> {
     let is_alone =
         |kind: &&str| members.get(*kind).is_some_and(Value::is_object) && !handler::has_other_handler(members, kind);
     let kind = HANDLERS.into_iter().find(is_alone)?;
-    let port = handler::port_here(&probe[kind], app)?;
+    let port = app.port_called_by(&probe[kind])?;
     let mut numbered = probe.clone();
     numbered[kind]["port"] = port.into();
     serde_json::from_value(numbered).ok()

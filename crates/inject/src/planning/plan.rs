@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use settings::{
-    Interception, PROXY_PORT, PodNetwork, ProxySettings, RawOptions, RedirectSettings, Span, TLS_FOLDER, TlsSettings,
-    WorkloadSettings,
+    Interception, PROXY_PORT, PodNetwork, ProxySettings, RawOptions, RedirectSettings, Sidecar, Span, TLS_FOLDER,
+    TlsSettings, WorkloadSettings,
 };
 
+use crate::additions::hook;
 use crate::additions::plan::{InterceptionPlan, Plan};
-use crate::fields::pre_stop;
 use crate::fields::probe;
 use crate::fields::{ContainerFields, Fields, Place};
 use crate::namespace::NamespaceFacts;
@@ -26,6 +26,7 @@ use crate::proxy_ports::hold_ports;
 use crate::proxy_ports::port_names::PortNames;
 use crate::proxy_ports::probe_ports::ProbePorts;
 use crate::resources::constraints::ResourceConstraints;
+use crate::resources::requirements::Resources;
 
 /// Makes a plan for a pod whose `fields` are as its author wrote them. `new_replicas` counts the pods that get the
 /// proxy for the first time.
@@ -42,40 +43,11 @@ pub(crate) fn plan(
     let mut notes = Vec::new();
     let serving = serving(pod, &ports, fields);
     let held = if settings.hold_app.is_on() { held(&serving, &mut notes) } else { BTreeSet::new() };
-    let unknown = ResourceConstraints::default();
-    let constraints = namespace.map_or(&unknown, |facts| &facts.constraints);
-    let resources = fit::fitted(&settings.sidecar, pod, constraints, &mut notes)?;
-    // A pod is `Guaranteed` only if each of its containers is; one that is not ends that for all.
-    if pod.is_guaranteed_by_containers()
-        && !resources.allocations().iter().all(|(_, allocation)| allocation.is_guaranteed())
-    {
-        notes.push(Note::NotGuaranteed);
-    }
-    notes.extend(quotas::short_quotas(&resources, pod, constraints, new_replicas));
+    let resources = resources(&settings.sidecar, pod, namespace, new_replicas, &mut notes)?;
     let liveness = liveness::probes(&held, pod, fields, &ports, &settings);
     let used = used_ports(pod, &ports, fields);
     let holds = hold_ports::choose(&held, &liveness, &used)?;
-    let interception = match interception {
-        Interception::Redirect => {
-            let probes = ProbePorts::choose(&probed(pod, &ports, fields), &used)?;
-            let (ports, to) = (ports.intercepted.clone(), PROXY_PORT);
-            let network = PodNetwork::default();
-            InterceptionPlan::Redirect(
-                RedirectSettings { ports, to, probes: probes.clone().into_inner(), network },
-                probes,
-            )
-        }
-        Interception::NamedPort => {
-            notes.push(Note::ByNameAlone);
-            notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
-            let names = PortNames::from(ports.names);
-            // The app may listen on the ports of its probes and hooks, and one with a port of ours looks rewritten.
-            if names.listeners().any(|listener| used.contains(&listener.port)) {
-                return Err(SkipReason::PortClash.into());
-            }
-            InterceptionPlan::NamedPort(names)
-        }
-    };
+    let interception = intercept(interception, pod, &ports, fields, &used, &mut notes)?;
     let defaults = ProxySettings::from_raw(&RawOptions::default())?;
     let proxy = ProxySettings {
         routes: interception.routes().unwrap_or(defaults.routes),
@@ -112,6 +84,59 @@ pub(crate) fn plan(
     })
 }
 
+/// Returns the resources of the injected containers, fitted into the constraints of the pod and of its namespace.
+fn resources(
+    sidecar: &Sidecar,
+    pod: &Pod,
+    namespace: Option<&NamespaceFacts>,
+    new_replicas: u64,
+    notes: &mut Vec<Note>,
+) -> Result<Resources, Refusal> {
+    let unknown = ResourceConstraints::default();
+    let constraints = namespace.map_or(&unknown, |facts| &facts.constraints);
+    let resources = fit::fitted(sidecar, pod, constraints, notes)?;
+    // A pod is `Guaranteed` only if each of its containers is; one that is not ends that for all.
+    if pod.is_guaranteed_by_containers()
+        && !resources.allocations().iter().all(|(_, allocation)| allocation.is_guaranteed())
+    {
+        notes.push(Note::NotGuaranteed);
+    }
+    notes.extend(quotas::short_quotas(&resources, pod, constraints, new_replicas));
+    Ok(resources)
+}
+
+/// Returns how connections reach the proxy. `used` are the ports that the proxy cannot take.
+fn intercept(
+    interception: Interception,
+    pod: &Pod,
+    ports: &Ports,
+    fields: &Fields,
+    used: &BTreeSet<u16>,
+    notes: &mut Vec<Note>,
+) -> Result<InterceptionPlan, Refusal> {
+    Ok(match interception {
+        Interception::Redirect => {
+            let probes = ProbePorts::choose(&probed(pod, ports, fields), used)?;
+            let (ports, to) = (ports.intercepted.clone(), PROXY_PORT);
+            let network = PodNetwork::default();
+            InterceptionPlan::Redirect(
+                RedirectSettings { ports, to, probes: probes.clone().into_inner(), network },
+                probes,
+            )
+        }
+        Interception::NamedPort => {
+            notes.push(Note::ByNameAlone);
+            notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
+            let names = PortNames::from(ports.names.clone());
+            // The app may listen on the ports of its probes and hooks, and one with a port of ours looks rewritten.
+            if names.listeners().any(|listener| used.contains(&listener.port)) {
+                return Err(SkipReason::PortClash.into());
+            }
+            InterceptionPlan::NamedPort(names)
+        }
+    })
+}
+
 /// Returns what decides where Services lead that select the pods.
 fn target(pod: &Pod, is_chosen: bool) -> ServiceTarget {
     let ports = pod.apps.iter().flat_map(Container::tcp_ports);
@@ -137,7 +162,7 @@ fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Cont
 fn held(serving: &[(&Container, &ContainerFields)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for (app, fields) in serving {
-        if pre_stop::has_pre_stop(fields.lifecycle.as_ref()) {
+        if hook::has_pre_stop(fields.lifecycle.as_ref()) {
             notes.push(Note::OwnHook { container: app.name.clone() });
         } else {
             held.insert(app.name.clone());

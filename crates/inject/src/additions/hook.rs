@@ -1,0 +1,210 @@
+//! The hooks that are injected into app containers.
+//!
+//! Except for its port, our hook has the defaults of Kubernetes. Every author of an `httpGet` writes a port: so if a
+//! `kubectl apply` merges theirs with ours and no webhook reviews it, nothing of ours is left.
+
+use serde_json::{Map, Value, json};
+use settings::HOLD_PORTS;
+
+use crate::additions::plan::Plan;
+use crate::json::empty_form::{EmptyForms, object, set_or_remove};
+use crate::json::handler;
+
+/// The fields of `lifecycle` that hold a hook.
+pub(crate) const KINDS: [&str; 2] = ["postStart", PRE_STOP];
+const PRE_STOP: &str = "preStop";
+
+/// The default path of Kubernetes.
+const PATH: &str = "/";
+/// The admin endpoint that the hooks of earlier versions called; below it was one for each container whose liveness
+/// probe the proxy knew.
+const LEGACY_PATH: &str = "/drained";
+
+/// A hook that injection adds, if the container has none of its author's.
+struct Hook {
+    /// The field of `lifecycle`.
+    kind: &'static str,
+    /// Returns the hook for a plan and the name of a container, `None` if the plan needs none.
+    wanted: fn(&Plan, &str) -> Option<Value>,
+    /// Whether a hook was injected.
+    is_ours: fn(&Map<String, Value>) -> bool,
+    /// Removes what is left of ours in a hook of the author's in the container with this name.
+    clean: fn(&mut Map<String, Value>, &str),
+}
+
+/// Every hook that can be injected.
+const ADDITIONS: &[Hook] = &[Hook {
+    kind: PRE_STOP,
+    wanted: |plan, container| plan.held.get(container).map(|port| hold(*port)),
+    is_ours: is_hold,
+    clean: without_legacy_path,
+}];
+
+/// Returns the hook that holds a container until the drain has ended. It calls this port of the proxy.
+fn hold(port: u16) -> Value {
+    json!({"httpGet": {"path": PATH, "port": port, "scheme": "HTTP"}})
+}
+
+/// Returns whether the container has a `preStop` hook.
+pub(crate) fn has_pre_stop(lifecycle: Option<&Value>) -> bool {
+    lifecycle.and_then(|members| members.get(PRE_STOP)).is_some_and(|hook| !hook.is_null())
+}
+
+/// Returns the `lifecycle` of a container with the hooks that a plan needs. What they replace is recorded.
+pub(crate) fn injected(
+    lifecycle: Option<&Value>,
+    container: &str,
+    plan: &Plan,
+    empty_forms: &mut EmptyForms,
+) -> Option<Value> {
+    let wanted = ADDITIONS.iter().filter_map(|addition| Some((addition, (addition.wanted)(plan, container)?)));
+    wanted.fold(lifecycle.cloned(), |now, (addition, hook)| {
+        Some(addition.added(now.as_ref(), container, hook, empty_forms))
+    })
+}
+
+/// Returns the `lifecycle` of a container as its author wrote it.
+pub(crate) fn restored(lifecycle: Option<&Value>, container: &str, empty_forms: &EmptyForms) -> Option<Value> {
+    let repaired = repaired(lifecycle);
+    ADDITIONS.iter().fold(repaired, |now, addition| addition.removed(now, container, empty_forms))
+}
+
+/// Returns the `lifecycle` without a handler of ours beside one of the author's.
+pub(crate) fn repaired(lifecycle: Option<&Value>) -> Option<Value> {
+    let Some(Value::Object(members)) = lifecycle else { return lifecycle.cloned() };
+    let mut members = members.clone();
+    for Hook { kind, is_ours, .. } in ADDITIONS {
+        let doubled = hook(&members, kind).filter(|hook| is_ours(hook) && handler::has_other_handler(hook, "httpGet"));
+        if let Some(hook) = doubled {
+            let own = handler::without(hook, "httpGet");
+            members.insert((*kind).to_owned(), Value::Object(own));
+        }
+    }
+    Some(Value::Object(members))
+}
+
+impl Hook {
+    fn added(&self, lifecycle: Option<&Value>, container: &str, hook: Value, empty_forms: &mut EmptyForms) -> Value {
+        empty_forms.record(&lifecycle_of(container), lifecycle);
+        empty_forms.record(&self.place(container), lifecycle.and_then(|members| members.get(self.kind)));
+        let mut members = object(lifecycle);
+        members.insert(self.kind.to_owned(), hook);
+        Value::Object(members)
+    }
+
+    fn removed(&self, lifecycle: Option<Value>, container: &str, empty_forms: &EmptyForms) -> Option<Value> {
+        let Some(Value::Object(mut members)) = lifecycle else { return lifecycle };
+        if hook(&members, self.kind).is_some_and(self.is_ours) {
+            set_or_remove(&mut members, self.kind, empty_forms.form(&self.place(container)).value(json!({})));
+            return empty_forms.or_empty(&lifecycle_of(container), members);
+        }
+        if let Some(Value::Object(hook)) = members.get_mut(self.kind) {
+            (self.clean)(hook, container);
+        }
+        Some(Value::Object(members))
+    }
+
+    /// Returns the name under which the empty form of the author's hook is recorded.
+    fn place(&self, container: &str) -> String {
+        format!("{}/{container}", self.kind)
+    }
+}
+
+fn lifecycle_of(container: &str) -> String {
+    format!("lifecycle/{container}")
+}
+
+fn hook<'a>(lifecycle: &'a Map<String, Value>, kind: &str) -> Option<&'a Map<String, Value>> {
+    lifecycle.get(kind)?.as_object()
+}
+
+/// Returns whether the hook is ours: [`hold`], or that of an earlier version. No other hook calls this port and path, and without the proxy it would fail.
+fn is_hold(hook: &Map<String, Value>) -> bool {
+    let http = hook.get("httpGet").filter(|http| !handler::names_host(http));
+    let port = http.and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
+    let path = http.and_then(|http| http.get("path")?.as_str());
+    let is_of_today = port.is_some_and(|port| HOLD_PORTS.contains(&port)) && path == Some(PATH);
+    let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(LEGACY_PATH));
+    is_of_today || below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
+}
+
+/// Removes the path that an earlier version's hook left in an author's `httpGet` without one. It names the container,
+/// and is nobody else's.
+fn without_legacy_path(hook: &mut Map<String, Value>, name: &str) {
+    let Some(Value::Object(http)) = hook.get_mut("httpGet") else { return };
+    if http.get("path").and_then(Value::as_str) == Some(&format!("{LEGACY_PATH}/{name}")) {
+        http.shift_remove("path");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::ADMIN_PORT;
+
+    use super::*;
+
+    #[test]
+    fn a_lifecycle_comes_back_as_it_was() {
+        for before in [
+            None,
+            Some(json!(null)),
+            Some(json!({})),
+            Some(json!({"preStop": null})),
+            Some(json!({"postStart": {"sleep": {"seconds": 1}}})),
+            Some(json!({"preStop": null, "postStart": {"sleep": {"seconds": 1}}})),
+        ] {
+            assert!(!has_pre_stop(before.as_ref()));
+            for previous in [None, Some("/drained"), Some("/drained/app")] {
+                let mut empty_forms = EmptyForms::default();
+                let mut held = ADDITIONS[0].added(before.as_ref(), "app", hold(15_212), &mut empty_forms);
+                if let Some(path) = previous {
+                    held["preStop"]["httpGet"] = json!({"path": path, "port": ADMIN_PORT, "scheme": "HTTP"});
+                }
+                let after = restored(Some(&held), "app", &empty_forms);
+                assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_hook_of_the_authors_stays() {
+        let own = json!({"preStop": {"exec": {"command": ["sleep", "5"]}}});
+        assert!(has_pre_stop(Some(&own)));
+        assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+        for path in ["/drain", "/drained2", "drained/app", "/"] {
+            let own = json!({"preStop": {"httpGet": {"path": path, "port": ADMIN_PORT}}});
+            assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+        }
+        for (path, port) in [("/", 15_212), ("/drained", ADMIN_PORT)] {
+            let own = json!({"preStop": {"httpGet": {"path": path, "port": port, "host": "elsewhere"}}});
+            assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+        }
+    }
+
+    #[test]
+    fn an_authors_http_get_keeps_nothing_of_ours() {
+        let ours = [
+            (json!({"preStop": hold(15_212)}), json!({"port": "http", "path": "/", "scheme": "HTTP"})),
+            // By an earlier version.
+            (
+                json!({"preStop": {"httpGet": {"path": "/drained/app", "port": ADMIN_PORT, "scheme": "HTTP"}}}),
+                json!({"port": "http", "scheme": "HTTP"}),
+            ),
+        ];
+        for (mut merged, left) in ours {
+            merged["preStop"]["httpGet"]["port"] = json!("http");
+            assert_eq!(
+                restored(Some(&merged), "app", &EmptyForms::default()),
+                Some(json!({"preStop": {"httpGet": left}}))
+            );
+        }
+    }
+
+    #[test]
+    fn a_hook_beside_ours_wins() {
+        let mut both = json!({"preStop": hold(15_212)});
+        both["preStop"]["sleep"] = json!({"seconds": 3});
+        let own = json!({"preStop": {"sleep": {"seconds": 3}}});
+        assert_eq!(restored(Some(&both), "app", &EmptyForms::default()), Some(own));
+    }
+}
