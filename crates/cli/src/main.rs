@@ -1,13 +1,12 @@
 //! `evenkeel`: the command line of evenkeel.
 //!
-//! A subcommand is a module with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
+//! A subcommand is a module, or a crate, with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
 //! [`run`], and nowhere else.
 
 mod check;
 mod cluster;
 mod completion;
 mod dashboard;
-mod demo;
 mod exit;
 mod inject;
 mod man;
@@ -23,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
+use exit::{Blame, OrBlame as _};
 use plugin::Name;
 
 /// Recycles keep-alive connections in front of any workload, so that load follows the pods that an autoscaler adds.
@@ -77,7 +77,7 @@ fn run(command: Command, name: Name) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Dashboard(args) => dashboard::run(&args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(&args.checked().or_blame(Blame::Usage)?),
         Command::Completion(args) => completion::run(&args, name),
         Command::Man(args) => man::run(&args, name),
         Command::Version(args) => version::run(&args),

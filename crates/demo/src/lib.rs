@@ -26,8 +26,6 @@ use anyhow::Result;
 use settings::MaxRequests;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit::{Blame, OrBlame as _};
-
 use screen::Screen;
 
 /// What a shell reports of a program that was interrupted.
@@ -46,7 +44,7 @@ const INTERRUPTED: u8 = 130;
     after_help = "Examples:\n  evenkeel demo\n  evenkeel demo --pods-before 1 --pods-after 5 --max-requests 10\n  \
                         evenkeel demo --svg share.svg"
 )]
-pub(crate) struct Args {
+pub struct Args {
     /// Seconds for each of the two acts: pods are added after the first third, shares measured in the last
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(3..=600))]
     seconds: u16,
@@ -76,12 +74,20 @@ pub(crate) struct Args {
     no_color: bool,
 }
 
-/// Plays the demo.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if args.pods_after < args.pods_before {
-        let fault = anyhow::anyhow!("--pods-after must not be below --pods-before: the demo adds pods");
-        return Err(fault).or_blame(Blame::Usage);
+/// Arguments that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error("--pods-after must not be below --pods-before: the demo adds pods")]
+pub struct FewerPods;
+
+impl Args {
+    /// Returns the arguments if they go together.
+    pub fn checked(self) -> Result<Self, FewerPods> {
+        if self.pods_after < self.pods_before { Err(FewerPods) } else { Ok(self) }
     }
+}
+
+/// Plays the demo with arguments that go together.
+pub fn run(args: &Args) -> Result<ExitCode> {
     let no_color = args.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut screen = Screen::of_stdout(!no_color);
     // One thread: the clients need little, and the machine's cores are for the pods.
