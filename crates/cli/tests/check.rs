@@ -1,7 +1,8 @@
 //! `evenkeel check -f` as its users run it.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+mod program;
+
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -32,17 +33,7 @@ spec:
 ";
 
 fn check(args: &[&str], input: &str) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-        .arg("check")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read its input closes it.
-    let _ = program.stdin.take().unwrap().write_all(input.as_bytes());
-    program.wait_with_output().unwrap()
+    program::evenkeel(&[&["check"], args].concat(), input)
 }
 
 fn code(args: &[&str], input: &str) -> Option<i32> {

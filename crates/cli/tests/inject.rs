@@ -1,6 +1,7 @@
 //! `evenkeel inject` and `evenkeel uninject` as their users run them.
 
-use std::io::Write as _;
+mod program;
+
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -47,16 +48,7 @@ struct Run {
 
 /// Runs `evenkeel` with these arguments and this standard input.
 fn evenkeel(args: &[&str], input: &str) -> Run {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read its input closes it; what it says then is what counts.
-    let _ = program.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = program.wait_with_output().unwrap();
+    let output = program::evenkeel(args, input);
     Run {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
