@@ -1,6 +1,6 @@
 //! The command line. Values stay text here; [`crate::settings`] parses them, all at once.
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 const EXAMPLES: &str = "\
@@ -102,15 +102,10 @@ impl RunArguments {
     }
 }
 
-impl Arguments {
-    /// Writes completions for `shell`.
-    pub fn completions(shell: Shell, to: &mut dyn std::io::Write) {
-        clap_complete::generate(shell, &mut Self::command(), "evenkeel-balancer", to);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use balancing::{Report, WorkloadInstruction};
 use bytes::Bytes;
+use daemon::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
 use crate::asking::{Asker, NoReport};
-use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::planning::{Asked, Balancer, Change, Round, Taken, Uid};

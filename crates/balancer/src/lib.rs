@@ -14,7 +14,6 @@
 pub mod admin;
 pub mod arguments;
 pub mod asking;
-pub mod clock;
 mod documents;
 pub mod driver;
 pub mod history;

@@ -1,15 +1,13 @@
 //! `evenkeel-balancer`: evenkeel's balancer.
 
-use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use balancer::arguments::{Arguments, Command, KeyArguments, RunArguments};
-use balancer::clock::Clock;
 use balancer::process;
 use balancer::settings::{KeySettings, Settings};
-use clap::Parser as _;
-use daemon::{Termination, in_one_sentence};
+use clap::{CommandFactory as _, Parser as _};
+use daemon::{Clock, Termination, in_one_sentence};
 use settings::{EXIT_USAGE, Faults};
 
 /// One for the state and signatures, one for the questions.
@@ -18,15 +16,11 @@ const THREADS: usize = 2;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // To standard output with code 0 where help was asked for.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(said) => return daemon::usage(&said),
     };
     match arguments.command {
         Command::Completions { shell } => {
-            Arguments::completions(shell, &mut io::stdout());
+            daemon::print_completions(shell, Arguments::command());
             ExitCode::SUCCESS
         }
         Command::Rotate(arguments) => outcome(rotate(&arguments)),

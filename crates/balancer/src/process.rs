@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use daemon::Clock;
 use hyper_util::service::TowerToHyperService;
 use kube::Client;
 use projection::{ClusterError, OBJECT};
@@ -13,7 +14,6 @@ use tracing::info;
 
 use crate::admin::{self, Admin};
 use crate::asking::Asker;
-use crate::clock::Clock;
 use crate::driver::{self, Inputs, Outputs};
 use crate::keys::KeyStore;
 use crate::leader::Election;
@@ -67,7 +67,7 @@ pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output
     let outputs = Outputs { is_complete, next_is_known };
     let recorder = Arc::new(Recorder::new(viewers));
     let admin = Admin { metrics: Arc::clone(&metrics), is_complete: listed, keys, recorder: Arc::clone(&recorder) };
-    let mut election = election(settings, client, clock, &metrics);
+    let mut election = election(settings, client, clock.clone(), &metrics);
     info!(endpoint = "admin", %address, identity = settings.identity, "listening");
 
     let balancing = driver::run(Asker::new(settings.proxy_port), clock, Arc::clone(&metrics), inputs, outputs);

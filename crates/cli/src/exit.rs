@@ -55,13 +55,6 @@ impl<T, E: Into<anyhow::Error>> OrBlame<T> for Result<T, E> {
     }
 }
 
-/// Prints what clap has to say: help and version to standard output with 0, everything else to standard error with 64.
-pub(crate) fn usage(said: &clap::Error) -> ExitCode {
-    // A closed output is no reason for another message.
-    let _ = said.print();
-    if said.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
-}
-
 /// Prints an error that ended a command, as clap prints its own, and returns its exit code.
 ///
 /// A reader that has closed its end, as `head` does, has what it wanted: that is no error (0, without a word).

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     let parsed = name.command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(said) => return exit::usage(&said),
+        Err(said) => return daemon::usage(&said),
     };
     run(cli.command, name).unwrap_or_else(|error| exit::of_error(&error))
 }

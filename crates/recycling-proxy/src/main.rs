@@ -48,7 +48,7 @@ fn follow(request: Request) -> ExitCode {
             outcome(applied.map(|_| ()))
         }
         Request::Completion(shell) => {
-            clap_complete::generate(shell, &mut cli::command(), "recycling-proxy", &mut std::io::stdout());
+            daemon::print_completions(shell, cli::command());
             ExitCode::SUCCESS
         }
     }
@@ -112,11 +112,7 @@ fn unanswered(socket: &ControlSocket, error: &io::Error) -> ExitCode {
 
 fn complain(unusable: &Unusable) -> ExitCode {
     match unusable {
-        Unusable::Words(error) => {
-            // Help and version come this way, too, and go to standard output.
-            let _ = error.print();
-            if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
-        }
+        Unusable::Words(said) => daemon::usage(said),
         Unusable::Values(faults) => {
             for fault in faults {
                 eprintln!("recycling-proxy: {fault}");

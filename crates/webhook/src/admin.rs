@@ -8,8 +8,8 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use daemon::Clock;
 
-use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
 

@@ -1,7 +1,7 @@
 //! The command line. Values stay text here; [`crate::settings`] parses them and reports all faults together.
 
 use axum::http::uri::Authority;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use settings::Span;
 
@@ -136,13 +136,6 @@ impl RunArguments {
     }
 }
 
-impl Arguments {
-    /// Writes completions for `shell`.
-    pub fn completions(shell: Shell, to: &mut dyn std::io::Write) {
-        clap_complete::generate(shell, &mut Self::command(), "evenkeel-webhook", to);
-    }
-}
-
 /// Parses flags of `run`.
 #[cfg(test)]
 pub(crate) fn parse_run(flags: &[&str]) -> RunArguments {
@@ -155,6 +148,8 @@ pub(crate) fn parse_run(flags: &[&str]) -> RunArguments {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

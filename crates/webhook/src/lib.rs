@@ -8,7 +8,6 @@ pub mod admin;
 pub mod arguments;
 pub mod certificates;
 pub mod check;
-pub mod clock;
 mod event_reason;
 pub mod events;
 pub mod health;

@@ -1,16 +1,14 @@
 //! `evenkeel-webhook`: evenkeel's admission webhook.
 
-use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::uri::Authority;
-use clap::Parser;
-use daemon::{Termination, in_one_sentence};
+use clap::{CommandFactory as _, Parser as _};
+use daemon::{Clock, Termination, in_one_sentence};
 use settings::EXIT_USAGE;
 use webhook::arguments::{Arguments, Command, RunArguments};
-use webhook::clock::Clock;
 use webhook::installation::CurrentInstallation;
 use webhook::review::Handler;
 use webhook::server::{StartError, Webhook};
@@ -22,15 +20,11 @@ const THREADS: usize = 2;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help goes to standard output, with exit code 0.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(said) => return daemon::usage(&said),
     };
     match arguments.command {
         Command::Completions { shell } => {
-            Arguments::completions(shell, &mut io::stdout());
+            daemon::print_completions(shell, Arguments::command());
             ExitCode::SUCCESS
         }
         Command::Check { address, within } => check(&address, within.get()),

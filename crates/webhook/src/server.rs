@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{AddrListener, Handle, Server};
+use daemon::Clock;
 use futures_util::future::try_join;
 use kube::Client;
 use projection::{ClusterError, OBJECT};
@@ -19,7 +20,6 @@ use crate::admin::{self, Admin};
 use crate::certificates::{
     CertificateController, CertificateReloader, FilesError, KubernetesStore, Lifetimes, Names, ServedLeaf,
 };
-use crate::clock::Clock;
 use crate::events::Watch;
 use crate::health::Health;
 use crate::installation::CurrentInstallation;

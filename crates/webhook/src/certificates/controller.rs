@@ -4,13 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use daemon::Clock;
 use futures_util::{Stream, StreamExt};
 use tracing::{info, warn};
 
 use super::{
     Authorities, AuthorityData, CertificateError, Leaf, Lifetimes, ServedLeaf, StoreOutcome, TrustStore, Trusted,
 };
-use crate::clock::Clock;
 
 /// How often it reconciles without a trigger.
 const RESYNC_EVERY: Duration = Duration::from_mins(1);

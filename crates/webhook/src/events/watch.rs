@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
+use daemon::Clock;
 use futures_util::StreamExt;
 use inject::{Outcome, Service, WorkloadKind};
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -20,7 +21,6 @@ use super::fetch::{Fetched, fetch};
 use super::notice::{Notice, Stored, refusal};
 use super::publish::{event, publish};
 use super::seen::{Seen, SeenWorkloads, hash};
-use crate::clock::Clock;
 use crate::installation::CurrentInstallation;
 use crate::metrics::Metrics;
 use crate::namespaces::{NAMESPACE, Namespaces, RESOURCE_CONSTRAINTS};

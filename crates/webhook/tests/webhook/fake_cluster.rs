@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use daemon::Clock;
 use webhook::certificates::{AuthorityData, StoreOutcome, Stored, TrustStore};
-use webhook::clock::Clock;
 
 /// Clones share the state.
 #[derive(Clone, Debug)]

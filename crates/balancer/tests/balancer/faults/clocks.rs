@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use balancer::asking::Asker;
-use balancer::clock::Clock;
 use balancer::driver::{self, Inputs, Outputs};
 use balancer::keys::Keys;
 use balancer::metrics::Metrics;
 use balancer::planning::{Change, Pod, Slice};
 use balancing::{Refusal, SigningKey};
+use daemon::Clock;
 use ring::rand::SystemRandom;
 use settings::ADMIN_PORT;
 use tokio::sync::{mpsc, watch};
@@ -25,10 +25,10 @@ const NAMES: [&str; 3] = ["web-1", "web-2", "web-3"];
 /// By how many seconds the clock of the first leader is ahead.
 static AHEAD: AtomicI64 = AtomicI64::new(0);
 
-fn wrong_clock() -> Duration {
+fn wrong_clock() -> SystemTime {
     let seconds = AHEAD.load(Ordering::Relaxed);
-    let (now, ahead) = (Clock::system().since_epoch(), Duration::from_secs(seconds.unsigned_abs()));
-    if seconds < 0 { now.saturating_sub(ahead) } else { now + ahead }
+    let (now, ahead) = (Clock::system().now(), Duration::from_secs(seconds.unsigned_abs()));
+    if seconds < 0 { now - ahead } else { now + ahead }
 }
 
 fn milliseconds(clock: Duration) -> u64 {

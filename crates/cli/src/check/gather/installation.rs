@@ -1,7 +1,6 @@
 //! Reads an installation, and has the API server ask its webhook about a Deployment that is not stored.
 
-use std::time::SystemTime;
-
+use daemon::Clock;
 use inject::{Installation, Outcome, PROXY_CONTAINER, WorkloadKind};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingAdmissionPolicy};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -43,7 +42,7 @@ pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<Installa
         deployments.iter().find(is_it).cloned()
     };
     Ok(InstallationFacts {
-        now: now(),
+        now: Clock::system().since_epoch().as_secs_f64(),
         kubernetes: kubernetes.and_then(|info| Some((number(&info.major)?, number(&info.minor)?))),
         configuration: configurations.and_then(|list| list.items.into_iter().next()),
         webhook: of("webhook"),
@@ -166,11 +165,6 @@ fn probe_deployment() -> Value {
             },
         },
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "where the time of a check is read")]
-fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// Some providers write `33+`.
