@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::caller::Protocol;
-use crate::farewell::Farewell;
 use crate::figures::Figures;
 use crate::fleet::{Fleet, Load};
+use crate::shutdown::ShutdownCase;
 
 /// A fleet of each protocol.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Fleets {
     }
 
     /// Stops them; what they saw while the pods of this app were replaced so often.
-    pub async fn finish(self, app: Farewell, times: u32) -> Vec<Losses> {
+    pub async fn finish(self, app: ShutdownCase, times: u32) -> Vec<Losses> {
         let mut all = Vec::new();
         for (protocol, fleet) in self.0 {
             let mut figures = fleet.finish().await;
@@ -37,7 +37,7 @@ impl Fleets {
 #[derive(Clone, Debug, Serialize)]
 pub struct Losses {
     /// Of which app.
-    pub app: Farewell,
+    pub app: ShutdownCase,
     protocol: Protocol,
     /// How often its pods were replaced.
     times: u32,

@@ -270,7 +270,7 @@ impl TestNamespace {
 
     /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by way of
     /// the API server.
-    pub async fn sicken_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
+    pub async fn fail_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
         self.tell_app(pod, port, "sick").await
     }
 

@@ -107,7 +107,7 @@ impl Web {
 
     /// With a liveness probe that has a sick app restarted after the first failure.
     #[must_use]
-    pub fn restarted_when_sick(mut self) -> Self {
+    pub fn restarted_when_failing(mut self) -> Self {
         let port = IntOrString::String("http".to_owned());
         let action = HTTPGetAction { path: Some("/healthz".to_owned()), port, ..HTTPGetAction::default() };
         self.app().liveness_probe = Some(Probe {

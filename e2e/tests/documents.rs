@@ -30,7 +30,7 @@ async fn the_quick_start_does_what_it_says() -> anyhow::Result<()> {
         namespace.settle(shell.address().await?).await?;
         // Pods of before have no metrics to show.
         namespace.wait_for_rollout("web").await?;
-        namespace.told("web", "ProxyInjected").await?;
+        namespace.wait_for_event("web", "ProxyInjected").await?;
         let events = shell.run(&describe.text)?;
         ensure!(events.contains("ProxyInjected"), "no Event: {events}");
         let answered = shell.run(&effect.text)?;

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{Care, Farewell, Fleets, Load, Losses, OnTerm, TestNamespace, empty_node, in_namespace, record, workers};
+use e2e::{
+    Fleets, Load, Losses, Mitigation, OnTerm, ShutdownCase, TestNamespace, empty_node, in_namespace, record, workers,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Client;
 use serde_json::json;
@@ -14,14 +16,14 @@ use tokio::task::JoinSet;
 /// Of each protocol and app.
 const LOAD: Load = Load { clients: 12, interval: Duration::from_millis(250) };
 const PODS: i32 = 4;
-const WITHOUT: Farewell = Farewell { on_term: OnTerm::Exit, care: Care::Nothing };
+const WITHOUT: ShutdownCase = ShutdownCase { on_term: OnTerm::Exit, mitigation: Mitigation::Nothing };
 
 #[tokio::test]
 #[ignore = "needs two nodes that take pods: make e2e-nodes"]
 async fn emptying_nodes_loses_no_request() -> anyhow::Result<()> {
     let nodes = workers(&Client::try_default().await?).await?;
     ensure!(nodes.len() >= 2, "{nodes:?}: two nodes that take pods are needed, as e2e/kind/two-workers.yaml has them");
-    let mut apps = Farewell::each(&[Care::Redirect, Care::NamedPort]);
+    let mut apps = ShutdownCase::with_each(&[Mitigation::Redirect, Mitigation::NamedPort]);
     apps.push(WITHOUT);
     let losses = while_emptied(&nodes, &apps).await?;
     record("node_drain", &losses)?;
@@ -37,7 +39,7 @@ async fn emptying_nodes_loses_no_request() -> anyhow::Result<()> {
 }
 
 /// What the clients of each app lose while each node is emptied once.
-async fn while_emptied(nodes: &[String], apps: &[Farewell]) -> anyhow::Result<Vec<Losses>> {
+async fn while_emptied(nodes: &[String], apps: &[ShutdownCase]) -> anyhow::Result<Vec<Losses>> {
     let over = watch::Sender::new(false);
     let (mut running, mut loaded) = (JoinSet::new(), Vec::new());
     for &app in apps {
@@ -69,7 +71,7 @@ async fn empty_each(nodes: &[String], loaded: Vec<oneshot::Receiver<()>>) -> any
 /// An app under load from when it says so until it is over.
 async fn under_load(
     namespace: TestNamespace,
-    app: Farewell,
+    app: ShutdownCase,
     times: u32,
     loaded: oneshot::Sender<()>,
     mut over: watch::Receiver<bool>,

@@ -25,7 +25,7 @@ async fn a_limit_range_that_comes_later() -> anyhow::Result<()> {
 
         let scale = json!({ "spec": { "replicas": 1 } });
         namespace.api::<Deployment>().patch_scale("web", &PatchParams::default(), &Patch::Merge(scale)).await?;
-        namespace.told("web", "PodsRefused").await?;
+        namespace.wait_for_event("web", "PodsRefused").await?;
         let notes = namespace.notes("web", "PodsRefused").await?;
         let says_why = notes.iter().all(|note| note.contains("maximum memory usage per Container is 64Mi"));
         ensure!(says_why && notes.len() == 1, "every replica tells, and one Event is there: {notes:?}");

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{Care, Farewell, Fleets, Load, Losses, in_namespace, record};
+use e2e::{Fleets, Load, Losses, Mitigation, ShutdownCase, in_namespace, record};
 use tokio::task::JoinSet;
 
 /// Of each protocol and app.
@@ -19,7 +19,7 @@ const WITHOUT: u32 = 2;
 
 #[tokio::test]
 async fn rollouts_and_scale_in_lose_no_request() -> anyhow::Result<()> {
-    let apps = Farewell::each(&[Care::Redirect, Care::NamedPort]);
+    let apps = ShutdownCase::with_each(&[Mitigation::Redirect, Mitigation::NamedPort]);
     let each = rollouts()?.div_ceil(apps.len().try_into()?);
     let losses = disturb(&apps, each).await?;
     record("rollout", &losses)?;
@@ -32,7 +32,7 @@ async fn rollouts_and_scale_in_lose_no_request() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_evenkeel_the_same_apps_lose_requests() -> anyhow::Result<()> {
-    let losses = disturb(&Farewell::each(&[Care::Nothing, Care::Sleep]), WITHOUT).await?;
+    let losses = disturb(&ShutdownCase::with_each(&[Mitigation::Nothing, Mitigation::Sleep]), WITHOUT).await?;
     record("rollout_without", &losses)?;
     let lost: u64 = losses.iter().map(Losses::failed).sum();
     ensure!(lost > 0, "nothing is lost without evenkeel: what is shown here is gone");
@@ -47,7 +47,7 @@ fn rollouts() -> anyhow::Result<u32> {
 }
 
 /// Replaces all pods of each app so many times, all apps side by side, and takes all but one away at the end.
-async fn disturb(apps: &[Farewell], rollouts: u32) -> anyhow::Result<Vec<Losses>> {
+async fn disturb(apps: &[ShutdownCase], rollouts: u32) -> anyhow::Result<Vec<Losses>> {
     let mut running = JoinSet::new();
     for &app in apps {
         running.spawn(in_namespace("rollout", async move |namespace| {

@@ -19,7 +19,7 @@ async fn without_the_webhook_workloads_are_admitted_and_run() -> anyhow::Result<
         webhook.start().await?;
         outcome?;
         ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "a sidecar, with no webhook to inject it");
-        namespace.told("web", "InjectionMissed").await?;
+        namespace.wait_for_event("web", "InjectionMissed").await?;
 
         namespace.annotate("web", &[("evenkeel.dev/max-requests", Some("200"))]).await?;
         ensure!(

@@ -1,10 +1,10 @@
-//! Promise: pods always start. Whatever is wrong with who answers in the webhook's place, workloads are admitted as they
-//! are within the webhook's time; once the webhook answers again, the next edit brings the sidecar.
+//! Promise: pods always start. Whatever the webhook does wrong, workloads are admitted unchanged within its timeout. Once it works
+//! again, the next edit injects the sidecar.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{Configuration, Fault, StandIn, TestNamespace, Web, in_labelled_namespace, sidecar};
+use e2e::{Configuration, Fault, FaultyWebhook, TestNamespace, Web, in_labelled_namespace, sidecar};
 use k8s_openapi::api::apps::v1::Deployment;
 use tokio::time::{Instant, sleep};
 
@@ -16,7 +16,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn whatever_the_webhook_does_wrong_workloads_are_admitted() -> anyhow::Result<()> {
+async fn workloads_are_admitted_whatever_the_webhook_does_wrong() -> anyhow::Result<()> {
     in_labelled_namespace("webhook-faults", &[OPTED_OUT], |namespace| async move {
         let configuration = Configuration::for_namespace(&namespace).await?;
         // Only its metadata matters: no pod is needed.
@@ -25,9 +25,9 @@ async fn whatever_the_webhook_does_wrong_workloads_are_admitted() -> anyhow::Res
 
         let limit = configuration.patience() + MARGIN;
         for fault in Fault::ALL {
-            let stand_in = StandIn::start(&namespace, fault).await?;
-            configuration.ask(stand_in.client_config()).await?;
-            let waited = admitted(&namespace, &web, &stand_in).await.with_context(|| format!("{fault:?}"))?;
+            let webhook = FaultyWebhook::start(&namespace, fault).await?;
+            configuration.ask(webhook.client_config()).await?;
+            let waited = admitted(&namespace, &web, &webhook).await.with_context(|| format!("{fault:?}"))?;
             println!("{fault:?}: admitted after {waited:.1?}");
             ensure!(waited < limit, "{fault:?}: admitted only after {waited:?}");
             if fault == Fault::Untrusted {
@@ -55,18 +55,18 @@ async fn injected(namespace: &TestNamespace, web: &Web) -> anyhow::Result<()> {
 }
 
 /// Asserts that the workload is admitted as it is when the stand-in is asked about it; after how long.
-async fn admitted(namespace: &TestNamespace, web: &Web, stand_in: &StandIn) -> anyhow::Result<Duration> {
+async fn admitted(namespace: &TestNamespace, web: &Web, webhook: &FaultyWebhook) -> anyhow::Result<Duration> {
     let (trial, started) = (trial(web), Instant::now());
     loop {
         let asked = Instant::now();
         let deployment = namespace.dry_run(&trial).await?;
         let waited = asked.elapsed();
-        if stand_in.was_asked() {
+        if webhook.was_asked() {
             ensure!(sidecar(&deployment).is_none(), "injected by nobody");
             ensure!(deployment.metadata.annotations == trial.metadata.annotations, "admitted, and changed");
             return Ok(waited);
         }
-        let to = stand_in.client_config().url.as_deref().unwrap_or_default();
+        let to = webhook.client_config().url.as_deref().unwrap_or_default();
         ensure!(started.elapsed() < HEARD_WITHIN, "the API server does not come to this machine at {to}");
         sleep(Duration::from_millis(100)).await;
     }

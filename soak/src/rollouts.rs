@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::pod::{Farewell, Pod};
+use self::pod::{Pod, PodShutdown};
 use self::service::{LATEST_NEWS, Service};
 use self::traffic::{Seen, Traffic};
 use crate::programs::Programs;
@@ -47,7 +47,7 @@ struct Outcome {
     http2: Seen,
     /// Requests that the apps have counted.
     served: u64,
-    farewells: Vec<Farewell>,
+    shutdowns: Vec<PodShutdown>,
 }
 
 pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
@@ -66,7 +66,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
         all.http1 += outcome.http1;
         all.http2 += outcome.http2;
         all.served += outcome.served;
-        all.farewells.extend(outcome.farewells);
+        all.shutdowns.extend(outcome.shutdowns);
     }
     Ok(report(options, all, begun))
 }
@@ -79,8 +79,8 @@ async fn deployment(programs: &Programs, number: u32, rollouts: u32, pods: u8, r
     for rollout in 0..rollouts {
         let new = start(programs, pods).await?;
         service.lead_to(&addresses(&new));
-        let farewells = end(std::mem::replace(&mut old, new)).await;
-        outcome.add(farewells.with_context(|| format!("rollout {rollout} of deployment {number}"))?);
+        let shutdowns = end(std::mem::replace(&mut old, new)).await;
+        outcome.add(shutdowns.with_context(|| format!("rollout {rollout} of deployment {number}"))?);
         let failed = traffic.failed();
         eprintln!("deployment {number}: rollout {} of {rollouts} done, {failed} requests failed so far", rollout + 1);
     }
@@ -100,13 +100,13 @@ async fn start(programs: &Programs, pods: u8) -> Result<Vec<Pod>> {
     Ok(started)
 }
 
-async fn end(pods: Vec<Pod>) -> Result<Vec<Farewell>> {
-    let mut ending: JoinSet<Result<Farewell>> = pods.into_iter().map(Pod::end).collect();
-    let mut farewells = Vec::new();
-    while let Some(farewell) = ending.join_next().await {
-        farewells.push(farewell??);
+async fn end(pods: Vec<Pod>) -> Result<Vec<PodShutdown>> {
+    let mut ending: JoinSet<Result<PodShutdown>> = pods.into_iter().map(Pod::end).collect();
+    let mut shutdowns = Vec::new();
+    while let Some(shutdown) = ending.join_next().await {
+        shutdowns.push(shutdown??);
     }
-    Ok(farewells)
+    Ok(shutdowns)
 }
 
 fn addresses(pods: &[Pod]) -> Vec<SocketAddr> {
@@ -114,9 +114,9 @@ fn addresses(pods: &[Pod]) -> Vec<SocketAddr> {
 }
 
 impl Outcome {
-    fn add(&mut self, farewells: Vec<Farewell>) {
-        self.served += farewells.iter().map(|farewell| farewell.served).sum::<u64>();
-        self.farewells.extend(farewells);
+    fn add(&mut self, shutdowns: Vec<PodShutdown>) {
+        self.served += shutdowns.iter().map(|shutdown| shutdown.served).sum::<u64>();
+        self.shutdowns.extend(shutdowns);
     }
 }
 
@@ -129,7 +129,7 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
     let mut report = Report::of("rollouts", begun, how);
     let (answered, failed) =
         (all.http1.answered + all.http2.answered, all.http1.failures.len() + all.http2.failures.len());
-    let left: usize = all.farewells.iter().filter(|farewell| !farewell.drained).count();
+    let left: usize = all.shutdowns.iter().filter(|shutdown| !shutdown.drained).count();
     report.verdicts = vec![
         Verdict::new("0 requests fail", format!("{failed} of {}", count(answered + failed as u64)), failed == 0),
         // Fewer are no loss: a busy node may lead a connection to a pod between its last count and its SIGTERM.
@@ -143,7 +143,7 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
     let seen = |name: &str, seen: &Seen| vec![name.to_owned(), count(seen.answered), seen.failures.len().to_string()];
     report.table =
         Table::new(["clients", "answered", "failed"], vec![seen("HTTP/1.1", &all.http1), seen("HTTP/2", &all.http2)]);
-    let mut drains: Vec<Duration> = all.farewells.iter().map(|farewell| farewell.drain).collect();
+    let mut drains: Vec<Duration> = all.shutdowns.iter().map(|shutdown| shutdown.drain).collect();
     drains.sort_unstable();
     if let (Some(median), Some(longest)) = (drains.get(drains.len() / 2), drains.last()) {
         report.notes.push(format!("drains took {median:.1?} in the median and {longest:.1?} at most"));

@@ -25,7 +25,7 @@ pub(crate) struct Pod {
 
 /// How a pod ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Farewell {
+pub(crate) struct PodShutdown {
     /// Requests that its app has served.
     pub(crate) served: u64,
     /// How long the hooks took.
@@ -60,7 +60,7 @@ impl Pod {
     }
 
     /// The kubelet's order: both hooks at once; SIGTERM to the app when its own is done; SIGTERM to the sidecar last.
-    pub(crate) async fn end(self) -> Result<Farewell> {
+    pub(crate) async fn end(self) -> Result<PodShutdown> {
         let Self { mut app, mut proxy } = self;
         let begun = Instant::now();
         let [of_app, of_proxy] = [(); 2].map(|()| HOOKS_APART.mul_f64(fastrand::f64()));
@@ -85,6 +85,6 @@ impl Pod {
         proxy.terminate()?;
         let (status, said) = proxy.process().end().await.context("the sidecar after its SIGTERM")?;
         ensure!(status.success(), "the sidecar failed ({status}): {said}");
-        Ok(Farewell { served, drain, drained })
+        Ok(PodShutdown { served, drain, drained })
     }
 }

@@ -1,4 +1,4 @@
-//! What evenkeel's Events say of workloads.
+//! Events of evenkeel on workloads.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use tokio::time::{Instant, sleep};
 
 use crate::namespace::TestNamespace;
 
-/// A watch tells within a second; a replica that has just started may have to wait for the API server first.
-const TOLD_WITHIN: Duration = Duration::from_secs(30);
+/// Events are published within a second. A replica that has just started may have to wait for the API server first.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(30);
 
 impl TestNamespace {
-    /// The reasons of evenkeel's Events on the Deployment `name`, as soon as one of them is `awaited`.
-    pub async fn told(&self, name: &str, awaited: &str) -> anyhow::Result<Vec<String>> {
+    /// Waits for an Event with the reason `awaited` on the Deployment `name`, and returns the reasons of all its Events.
+    pub async fn wait_for_event(&self, name: &str, awaited: &str) -> anyhow::Result<Vec<String>> {
         let started = Instant::now();
         loop {
             let reasons = self.reasons(name).await?;
             if reasons.iter().any(|reason| reason == awaited) {
                 return Ok(reasons);
             }
-            if started.elapsed() > TOLD_WITHIN {
-                bail!("no Event {awaited} on {name} in {TOLD_WITHIN:?}, only {reasons:?}");
+            if started.elapsed() > PUBLISHED_WITHIN {
+                bail!("no Event {awaited} on {name} in {PUBLISHED_WITHIN:?}, only {reasons:?}");
             }
             sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// The reasons of evenkeel's Events on the Deployment `name`.
+    /// Returns the reasons of evenkeel's Events on the Deployment `name`.
     pub async fn reasons(&self, name: &str) -> anyhow::Result<Vec<String>> {
         Ok(self.events(name).await?.into_iter().filter_map(|event| event.reason).collect())
     }
 
-    /// The notes of evenkeel's Events with this `reason` on the Deployment `name`.
+    /// Returns the notes of evenkeel's Events with this `reason` on the Deployment `name`.
     pub async fn notes(&self, name: &str, reason: &str) -> anyhow::Result<Vec<String>> {
         let events = self.events(name).await?.into_iter();
         let with_reason = events.filter(|event| event.reason.as_deref() == Some(reason));

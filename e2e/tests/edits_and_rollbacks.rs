@@ -1,7 +1,7 @@
-//! Promise: an injected Deployment can be lived with. Whatever its author applies, edits or rolls back, it stays injected, meets
-//! no conflict, keeps what is the author's, and comes to rest: the same manifest once more changes nothing.
+//! Promise: after any apply, edit or rollback an injected Deployment is still injected. There is no conflict, the author's fields are
+//! kept, and applying the same manifest again changes nothing.
 //!
-//! One author, that is: a second field manager that sets a probe's port meets a conflict with the first
+//! This holds for one author. A second field manager that sets a probe's port meets a conflict
 //! (docs/WHERE-PODS-ARE-REFUSED.md, "Server-side apply").
 
 use std::fs;
@@ -15,25 +15,25 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_deployment_taken_by_redirect_is_lived_with() -> anyhow::Result<()> {
-    in_namespace("living", |namespace| live(namespace, "redirect")).await
+async fn a_deployment_with_redirect_stays_injected() -> anyhow::Result<()> {
+    in_namespace("edits-and-rollbacks", |namespace| stays_injected(namespace, "redirect")).await
 }
 
 #[tokio::test]
-async fn a_deployment_taken_by_name_is_lived_with() -> anyhow::Result<()> {
-    in_namespace("living", |namespace| live(namespace, "named-port")).await
+async fn a_deployment_with_named_port_stays_injected() -> anyhow::Result<()> {
+    in_namespace("edits-and-rollbacks", |namespace| stays_injected(namespace, "named-port")).await
 }
 
-async fn live(namespace: TestNamespace, interception: &str) -> anyhow::Result<()> {
-    let home = Home { namespace, interception: interception.to_owned() };
+async fn stays_injected(namespace: TestNamespace, interception: &str) -> anyhow::Result<()> {
+    let author = Author { namespace, interception: interception.to_owned() };
     for way in [&["apply"][..], &["apply", "--server-side"]] {
-        home.is_applied(way).await?;
+        author.is_applied(way).await?;
     }
-    home.is_edited_and_rolled_back().await?;
-    home.is_replaced().await?;
+    author.is_edited_and_rolled_back().await?;
+    author.is_replaced().await?;
     // Every Helm that there is to try, as in the tests of the chart.
     for helm in std::env::var("HELM").as_deref().unwrap_or("helm").split_whitespace() {
-        home.is_upgraded(helm).await?;
+        author.is_upgraded(helm).await?;
     }
     Ok(())
 }
@@ -41,13 +41,13 @@ async fn live(namespace: TestNamespace, interception: &str) -> anyhow::Result<()
 /// What `kubectl edit` opens: it changes the mark as its author would.
 const EDITOR: &str = "sed -i /MARK/{n;s/first/edited/}";
 
-/// A namespace in which a Deployment lives, without pods: what is asked here is the API server's affair.
-struct Home {
+/// A namespace with a Deployment of no pods: only the API server takes part.
+struct Author {
     namespace: TestNamespace,
     interception: String,
 }
 
-impl Home {
+impl Author {
     /// The author's manifest, with `mark` as a change of theirs.
     fn manifest(&self, mark: &str) -> anyhow::Result<String> {
         let web = Web::sample()?.replicas(0).tcp_probes().annotation("evenkeel.dev/max-requests", "100");

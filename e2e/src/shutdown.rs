@@ -1,4 +1,4 @@
-//! Apps whose pods are replaced, and what is done so that no request is lost by it.
+//! How apps shut down, and what prevents the loss of requests then.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::web::Web;
 
-/// The usual advice is to sleep for so many seconds before an app is stopped.
+/// In seconds. The usual advice is to sleep for so long before an app is stopped.
 const ADVISED: i64 = 5;
 
 /// What an app does on SIGTERM.
@@ -18,26 +18,26 @@ pub enum OnTerm {
     Graceful,
 }
 
-/// What is done against the loss.
+/// What prevents the loss of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Care {
+pub enum Mitigation {
     /// Nothing.
     Nothing,
     /// The usual advice: `preStop: sleep`.
     Sleep,
-    /// evenkeel, which takes the app's connections by a redirect.
+    /// evenkeel, which intercepts connections by redirect.
     Redirect,
-    /// evenkeel, which takes them by the name of the port.
+    /// evenkeel, which intercepts them by the name of the port.
     NamedPort,
 }
 
-/// An app with what is done for it.
+/// How an app shuts down, and what prevents losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Farewell {
-    /// What it does by itself.
+pub struct ShutdownCase {
+    /// What the app does on SIGTERM.
     pub on_term: OnTerm,
-    /// What is done for it.
-    pub care: Care,
+    /// What prevents losses.
+    pub mitigation: Mitigation,
 }
 
 impl OnTerm {
@@ -49,8 +49,8 @@ impl OnTerm {
     }
 }
 
-impl Care {
-    /// Its name in figures.
+impl Mitigation {
+    /// Returns its name in records.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -73,26 +73,28 @@ impl Care {
     }
 }
 
-impl Farewell {
-    /// Each kind of app with each of these.
-    pub fn each(cares: &[Care]) -> Vec<Self> {
+impl ShutdownCase {
+    /// Returns each kind of app with each of `mitigations`.
+    pub fn with_each(mitigations: &[Mitigation]) -> Vec<Self> {
         let apps = [OnTerm::Exit, OnTerm::Graceful];
-        apps.into_iter().flat_map(|on_term| cares.iter().map(move |&care| Self { on_term, care })).collect()
+        apps.into_iter()
+            .flat_map(|on_term| mitigations.iter().map(move |&mitigation| Self { on_term, mitigation }))
+            .collect()
     }
 
-    /// The workload of so many pods.
+    /// Returns the workload with this number of pods.
     pub fn web(self, replicas: i32) -> anyhow::Result<Web> {
-        Ok(self.care.of(Web::sample()?.replicas(replicas).args(&["--on-term", self.on_term.argument()])))
+        Ok(self.mitigation.of(Web::sample()?.replicas(replicas).args(&["--on-term", self.on_term.argument()])))
     }
 }
 
-impl fmt::Display for Farewell {
+impl fmt::Display for ShutdownCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}, {}", self.on_term.argument(), self.care.label()))
+        f.pad(&format!("{}, {}", self.on_term.argument(), self.mitigation.label()))
     }
 }
 
-impl Serialize for Farewell {
+impl Serialize for ShutdownCase {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -1,5 +1,5 @@
-//! Promise: whoever asks for the proxy and does not get it, or gets no connections through it, is told, by kubectl at once and by an
-//! Event; nobody else is.
+//! Promise: a workload that asks for the proxy and does not get it, or gets no connections through it, has a warning of kubectl at
+//! once, and an Event. Others have none.
 
 use anyhow::ensure;
 use e2e::{Web, in_labelled_namespace, in_namespace, sidecar};
@@ -10,14 +10,14 @@ use kube::Resource as _;
 const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "100");
 
 #[tokio::test]
-async fn warnings_and_events_for_those_whom_they_concern() -> anyhow::Result<()> {
-    in_namespace("told", |namespace| async move {
+async fn workloads_without_their_proxy_get_warnings_and_events() -> anyhow::Result<()> {
+    in_namespace("warnings-and-events", |namespace| async move {
         let web = || Web::sample().map(|web| web.replicas(0));
         let asking = web()?.annotation(ASKS.0, ASKS.1);
         let switched_off = asking.clone().annotation("evenkeel.dev/inject", "disabled");
         let skipped = asking.clone().host_network();
         let invalid = asking.clone().annotation("evenkeel.dev/jitter", "x");
-        for (name, web, injected, told) in [
+        for (name, web, injected, expected) in [
             ("plain", &web()?, false, &[][..]),
             ("injected", &asking, true, &[]),
             ("switched-off", &switched_off, false, &[]),
@@ -26,15 +26,15 @@ async fn warnings_and_events_for_those_whom_they_concern() -> anyhow::Result<()>
         ] {
             let (admitted, warnings) = namespace.create(&named(web.deployment(), name)).await?;
             ensure!(sidecar(&admitted).is_some() == injected, "{name}: {admitted:?}");
-            let as_told = warnings.len() == told.len()
-                && warnings.iter().zip(told).all(|(warning, words)| warning.contains(words));
-            ensure!(as_told, "{name}: {warnings:?}");
+            let as_expected = warnings.len() == expected.len()
+                && warnings.iter().zip(expected).all(|(warning, words)| warning.contains(words));
+            ensure!(as_expected, "{name}: {warnings:?}");
         }
         for (name, reason) in
             [("injected", "ProxyInjected"), ("skipped", "InjectionSkipped"), ("invalid", "InvalidSettings")]
         {
-            let reasons = namespace.told(name, reason).await?;
-            ensure!(reasons == [reason], "every replica tells, and one Event is there: {reasons:?}");
+            let reasons = namespace.wait_for_event(name, reason).await?;
+            ensure!(reasons == [reason], "every replica publishes, and there is one Event: {reasons:?}");
         }
         for name in ["plain", "switched-off"] {
             let reasons = namespace.reasons(name).await?;
@@ -51,13 +51,13 @@ async fn a_removal_and_services_that_lead_elsewhere_are_told_of() -> anyhow::Res
     in_namespace("told-later", |namespace| async move {
         let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
         namespace.apply(asking.deployment()).await?;
-        namespace.told("web", "ProxyInjected").await?;
+        namespace.wait_for_event("web", "ProxyInjected").await?;
         // It comes after the Deployment, as in many a manifest.
         let mut elsewhere = asking.service().clone();
         let ports = elsewhere.spec.iter_mut().filter_map(|spec| spec.ports.as_mut()).flatten();
         ports.for_each(|port| port.target_port = Some(IntOrString::Int(ELSEWHERE)));
         namespace.apply(&elsewhere).await?;
-        namespace.told("web", "ServiceBypassesProxy").await?;
+        namespace.wait_for_event("web", "ServiceBypassesProxy").await?;
         let notes = namespace.notes("web", "ServiceBypassesProxy").await?;
         ensure!(notes.iter().all(|note| note.contains("leads to 9999")), "{notes:?}");
         // Now it is there when another is created.
@@ -65,7 +65,7 @@ async fn a_removal_and_services_that_lead_elsewhere_are_told_of() -> anyhow::Res
         let expected = "service/web: the proxy does not take port 9999";
         ensure!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
         namespace.annotate("web", &[(ASKS.0, None)]).await?;
-        namespace.told("web", "ProxyRemoved").await?;
+        namespace.wait_for_event("web", "ProxyRemoved").await?;
         Ok(())
     })
     .await
@@ -77,7 +77,7 @@ async fn an_opted_out_namespace_is_told_of() -> anyhow::Result<()> {
         let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
         let (_, warnings) = namespace.create(asking.deployment()).await?;
         ensure!(warnings.iter().any(|warning| warning.contains("the namespace has opted out")), "{warnings:?}");
-        let reasons = namespace.told("web", "NamespaceOptedOut").await?;
+        let reasons = namespace.wait_for_event("web", "NamespaceOptedOut").await?;
         ensure!(reasons == ["NamespaceOptedOut"], "{reasons:?}");
         Ok(())
     })

@@ -1,5 +1,5 @@
-//! Promise: an app that waits for the drain before it is stopped is never kept when it is sick. The kubelet runs the app's
-//! `preStop` hook also when a failed liveness probe has it restarted alone; there is no drain then, and nothing to wait for.
+//! Promise: an app that fails its liveness probe is restarted without waiting for a drain. The kubelet runs the app's `preStop`
+//! hook also when it restarts the app alone; no drain begins then.
 
 use std::time::Duration;
 
@@ -11,38 +11,38 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 const PODS: u32 = 3;
-/// Clients that hold connections to the sick apps: a drain would wait for them.
+/// Clients with connections to the failing apps: a drain would wait for them.
 const LOAD: Load = Load { clients: 6, interval: Duration::from_millis(500) };
-/// How much later a sick app may be restarted: the half second in which the drain of a pod mostly begins, and room for a busy
-/// machine. An app that is taken for well would be kept for ten seconds, a drain that was waited for would take twenty.
+/// How much later a failing app may be restarted: the half second in which the drain of a pod usually begins, and a margin for a busy
+/// machine. An app that passes its probe would be held for ten seconds, and a drain would take twenty.
 const LATER: Duration = Duration::from_millis(6_500);
 /// The kubelet stops an app after 30 s at the latest, whatever its hook does.
 const RESTARTED_WITHIN: Duration = Duration::from_mins(1);
 
-/// What an app fails its liveness probe by.
+/// How an app fails its liveness probe.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ailment {
+enum Failing {
     /// It accepts no connections.
-    Deaf,
-    /// It says so, and answers its clients as ever.
-    Confessed,
+    RefusesConnections,
+    /// It fails the probe, and still answers its clients.
+    FailsProbe,
 }
 
 #[tokio::test]
-async fn a_dead_app_is_not_kept_for_a_drain() -> anyhow::Result<()> {
-    Box::pin(restarts_are_as_fast_as_without(Ailment::Deaf, "sick_app")).await
+async fn an_app_that_refuses_connections_is_not_held() -> anyhow::Result<()> {
+    Box::pin(restarts_are_as_fast_as_without(Failing::RefusesConnections, "failing_app")).await
 }
 
 #[tokio::test]
-async fn an_app_that_fails_its_probe_is_not_kept_for_answering_clients() -> anyhow::Result<()> {
-    Box::pin(restarts_are_as_fast_as_without(Ailment::Confessed, "sick_app_that_answers")).await
+async fn an_app_that_fails_its_probe_is_not_held_though_it_answers_clients() -> anyhow::Result<()> {
+    Box::pin(restarts_are_as_fast_as_without(Failing::FailsProbe, "failing_app_that_answers")).await
 }
 
-async fn restarts_are_as_fast_as_without(ailment: Ailment, figures: &str) -> anyhow::Result<()> {
+async fn restarts_are_as_fast_as_without(failing: Failing, figures: &str) -> anyhow::Result<()> {
     let (without, redirect, named_port) = tokio::try_join!(
-        restarts(ailment, None),
-        restarts(ailment, Some("redirect")),
-        restarts(ailment, Some("named-port")),
+        restarts(failing, None),
+        restarts(failing, Some("redirect")),
+        restarts(failing, Some("named-port")),
     )?;
     println!("{figures}: restarted after: without evenkeel {without:.1?}");
     println!("  redirect {redirect:.1?}, named-port {named_port:.1?}");
@@ -55,20 +55,20 @@ async fn restarts_are_as_fast_as_without(ailment: Ailment, figures: &str) -> any
 }
 
 /// The seconds that it took until each app ran again.
-async fn restarts(ailment: Ailment, interception: Option<&'static str>) -> anyhow::Result<Vec<f64>> {
-    let plain = Web::sample()?.replicas(PODS.try_into()?).restarted_when_sick();
+async fn restarts(failing: Failing, interception: Option<&'static str>) -> anyhow::Result<Vec<f64>> {
+    let plain = Web::sample()?.replicas(PODS.try_into()?).restarted_when_failing();
     let web = match interception {
         None => plain,
         Some(interception) => {
             plain.annotation("evenkeel.dev/max-requests", "1000").annotation("evenkeel.dev/interception", interception)
         }
     };
-    in_namespace("sick-app", |namespace| async move {
+    in_namespace("failing-app", |namespace| async move {
         let address = namespace.deploy(&web).await?;
         let fleet = Fleet::start(address, LOAD);
         let mut restarts = JoinSet::new();
         for pod in namespace.pod_names().await? {
-            restarts.spawn(restart(namespace.clone(), pod, ailment));
+            restarts.spawn(restart(namespace.clone(), pod, failing));
         }
         let mut seconds = Vec::new();
         while let Some(took) = restarts.join_next().await {
@@ -80,19 +80,19 @@ async fn restarts(ailment: Ailment, interception: Option<&'static str>) -> anyho
     .await
 }
 
-/// Makes the app of a pod sick; the time until it runs again.
-async fn restart(namespace: TestNamespace, pod: String, ailment: Ailment) -> anyhow::Result<Duration> {
-    match ailment {
-        Ailment::Deaf => namespace.deafen_app(&pod, 8080).await?,
-        Ailment::Confessed => namespace.sicken_app(&pod, 8080).await?,
+/// Makes the app of a pod fail, and returns the time until it runs again.
+async fn restart(namespace: TestNamespace, pod: String, failing: Failing) -> anyhow::Result<Duration> {
+    match failing {
+        Failing::RefusesConnections => namespace.deafen_app(&pod, 8080).await?,
+        Failing::FailsProbe => namespace.fail_app(&pod, 8080).await?,
     }
-    let told = Instant::now();
+    let started = Instant::now();
     loop {
         let app = app(namespace.api::<Pod>().get(&pod).await?).context("the pod has no app")?;
         if app.restart_count > 0 && app.state.is_some_and(|state| state.running.is_some()) {
-            return Ok(told.elapsed());
+            return Ok(started.elapsed());
         }
-        ensure!(told.elapsed() < RESTARTED_WITHIN, "{pod}: its app is sick, and was not restarted");
+        ensure!(started.elapsed() < RESTARTED_WITHIN, "{pod}: its app fails, and was not restarted");
         sleep(Duration::from_millis(200)).await;
     }
 }

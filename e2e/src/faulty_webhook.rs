@@ -1,7 +1,7 @@
-//! Somebody who answers in the webhook's place, and badly.
+//! A faulty webhook, which replaces evenkeel's.
 //!
-//! The stand-in runs in the test's process. The API server reaches it at the address that this machine has towards the
-//! node, which a local cluster and kind both can.
+//! It runs in the test's process. The API server reaches it at this machine's address on the way to the node, which works with a
+//! local cluster and with kind.
 
 use std::future::pending;
 use std::io;
@@ -22,38 +22,38 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::namespace::TestNamespace;
 
-/// What a stand-in does wrong.
+/// What it does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It takes connections and never says a word.
+    /// It accepts connections and sends nothing.
     Mute,
-    /// It shakes hands, reads the review and never answers.
+    /// It completes the handshake, reads the review and never responds.
     Hangs,
     /// It answers 500.
     Status500,
-    /// What it answers is not HTTP.
+    /// Its response is not HTTP.
     NoHttp,
-    /// What it answers is not JSON.
+    /// Its response is not JSON.
     NoJson,
-    /// What it answers is a review without a response.
+    /// Its response is a review without a `response`.
     NoResponse,
-    /// It ends the connection in the middle of its answer.
+    /// It closes the connection in the middle of its response.
     CutShort,
-    /// Its certificate's time is over.
+    /// Its certificate has expired.
     Expired,
-    /// Its certificate is not the one that is trusted.
+    /// Its certificate is not trusted.
     Untrusted,
 }
 
 /// Serves until it is dropped.
-pub struct StandIn {
+pub struct FaultyWebhook {
     client_config: WebhookClientConfig,
     asked: Arc<AtomicU32>,
     serving: AbortHandle,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 9] = [
         Self::Mute,
         Self::Hangs,
@@ -66,7 +66,7 @@ impl Fault {
         Self::Untrusted,
     ];
 
-    /// What is said to a review; `None` for nothing at all. With a certificate that is refused, it never comes to that.
+    /// Returns the response to a review; `None` if there is none. A refused certificate ends the connection before it.
     fn answer(self) -> Option<&'static [u8]> {
         match self {
             Self::Mute | Self::Hangs => None,
@@ -84,8 +84,8 @@ impl Fault {
     }
 }
 
-impl StandIn {
-    /// Starts one that the API server of this namespace can be told to ask.
+impl FaultyWebhook {
+    /// Starts a webhook that the API server of this namespace can reach.
     pub async fn start(namespace: &TestNamespace, fault: Fault) -> anyhow::Result<Self> {
         let ip = own_address_towards(namespace.node())?;
         let listener = TcpListener::bind((ip, 0)).await?;
@@ -101,32 +101,32 @@ impl StandIn {
         Ok(Self { client_config, asked, serving })
     }
 
-    /// What the API server has to be told.
+    /// Returns the client configuration for the API server.
     pub fn client_config(&self) -> &WebhookClientConfig {
         &self.client_config
     }
 
-    /// Whether anybody has connected.
+    /// Returns whether a client has connected.
     pub fn was_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed) > 0
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FaultyWebhook {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-/// No packet is sent for this.
+/// Returns this machine's address on the way to the node. It sends no packet.
 fn own_address_towards(node: IpAddr) -> anyhow::Result<IpAddr> {
     let any: SocketAddr = if node.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
     let socket = UdpSocket::bind(any)?;
-    socket.connect((node, 9)).with_context(|| format!("this machine knows no way to the node {node}"))?;
+    socket.connect((node, 9)).with_context(|| format!("this machine has no route to the node {node}"))?;
     Ok(socket.local_addr()?.ip())
 }
 
-/// A certificate to serve with, and in PEM the one that is to be trusted.
+/// Returns the configuration with the served certificate, and the trusted certificate in PEM.
 fn certificate(ip: IpAddr, fault: Fault) -> anyhow::Result<(ServerConfig, String)> {
     let mut parameters = CertificateParams::new([ip.to_string()])?;
     if fault == Fault::Expired {
@@ -147,7 +147,7 @@ fn certificate(ip: IpAddr, fault: Fault) -> anyhow::Result<(ServerConfig, String
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, fault: Fault, asked: Arc<AtomicU32>) {
     while let Ok((stream, _)) = listener.accept().await {
         asked.fetch_add(1, Ordering::Relaxed);
-        // Whoever gave up is gone, and has been counted.
+        // Errors do not matter: the connection is counted.
         tokio::spawn(misbehave(stream, acceptor.clone(), fault));
     }
 }
