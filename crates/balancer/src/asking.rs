@@ -45,13 +45,13 @@ pub enum NoReport {
     #[error("no answer within {ANSWER_WITHIN:?}")]
     Late,
     /// Nobody answers in HTTP.
-    #[error("nobody answers: {0}")]
+    #[error("no response: {0}")]
     Unreachable(#[source] hyper_util::client::legacy::Error),
     /// The proxy has no keys, or it is no proxy.
     #[error("answers {0}")]
     Status(StatusCode),
     /// The answer breaks off, or is too long.
-    #[error("the answer breaks off or has more than {MAX_REPORT_BYTES} bytes")]
+    #[error("the response is incomplete or has more than {MAX_REPORT_BYTES} bytes")]
     Body,
     /// The answer is none.
     #[error(transparent)]

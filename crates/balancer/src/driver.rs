@@ -125,7 +125,7 @@ impl Driver {
     fn observe(&mut self, change: Change) {
         self.balancer.observe(change, self.now());
         if self.balancer.is_complete() && !*self.outputs.is_complete.borrow() {
-            info!("all labelled Pods and EndpointSlices are listed");
+            info!("all labelled Pods and EndpointSlices are known");
             self.outputs.is_complete.send_replace(true);
         }
     }

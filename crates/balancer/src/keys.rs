@@ -84,7 +84,7 @@ pub enum KeyError {
     #[error("Secret {0} has no usable {1}: {2}")]
     Unusable(String, &'static str, #[source] SigningKeyError),
     /// No key can be made.
-    #[error("cannot make a key: {0}")]
+    #[error("cannot generate a key: {0}")]
     Making(#[from] SigningKeyError),
     /// It has more keys than proxies take.
     #[error(transparent)]
@@ -150,7 +150,7 @@ impl KeyStore {
             let made = SigningKey::generate(&SystemRandom::new())?;
             // Who loses the race reads the winner's.
             if self.write(&stored.version, json!({ KEY: bytes(&made) })).await? {
-                info!(secret = self.secret, "made the first key");
+                info!(secret = self.secret, "created the first key");
             }
             stored = self.read().await?;
         }

@@ -81,15 +81,15 @@ impl Metrics {
         registry.register("leader", "Whether this replica leads: 1 or 0", metrics.leader.clone());
         registry.register(
             "pods",
-            "Pods with the label of balancing that the leader knows, by whether they have reported",
+            "Pods with the balancing label that the leader knows, by whether they have reported",
             metrics.pods.clone(),
         );
         registry.register(
             "workloads",
-            "Workloads by whether the leader sends them instructions, and why not",
+            "Workloads, by whether the leader sends them instructions or why it does not",
             metrics.workloads.clone(),
         );
-        registry.register("reports", "Answers of proxies, by what they are", metrics.reports.clone());
+        registry.register("reports", "Responses of proxies, by result", metrics.reports.clone());
         registry.register(
             "instructions",
             "Instructions signed: one per workload and interval",
@@ -102,7 +102,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "lateness",
-            "From the time at which the pods of a workload that levels or has changed are to be told until they are",
+            "Delay of instructions to workloads that are uneven or have changed",
             Unit::Seconds,
             metrics.lateness.clone(),
         );

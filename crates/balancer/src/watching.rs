@@ -159,7 +159,7 @@ where
             Err(error) => {
                 metrics.watch_failed(plural);
                 if !std::mem::replace(&mut is_told, true) {
-                    warn!(error = in_one_sentence(&error), "{plural} are not being watched");
+                    warn!(error = in_one_sentence(&error), "cannot watch {plural}");
                 }
                 sleep(retries.next().unwrap_or(Retries::LONGEST)).await;
                 if is_unknown_version(&error) {

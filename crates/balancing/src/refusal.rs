@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// It is no instruction of this version, too long, or has a number outside of its range.
+    /// It is not an instruction of this version, is too long, or has a number out of range.
     Malformed,
-    /// No key that the proxy knows has signed it.
+    /// It is not signed with a key that the proxy knows.
     BadSignature,
     /// It is for another workload.
     ForeignWorkload,
@@ -35,8 +35,8 @@ impl Refusal {
     /// Returns what it means, as a sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Malformed => "It is no instruction of this version, too long, or has a number outside of its range.",
-            Self::BadSignature => "No key that the proxy knows has signed it.",
+            Self::Malformed => "It is not an instruction of this version, is too long, or has a number out of range.",
+            Self::BadSignature => "It is not signed with a key that the proxy knows.",
             Self::ForeignWorkload => "It is for another workload.",
             Self::OldSequence => "Its sequence number is not higher than the last.",
         }

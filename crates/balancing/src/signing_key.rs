@@ -36,7 +36,7 @@ pub enum SigningKeyError {
     #[error("expected an Ed25519 private key in PKCS #8: {0}")]
     Key(ring::error::KeyRejected),
     /// The operating system gave no random numbers.
-    #[error("the system gives no random numbers for a key")]
+    #[error("the system has no random numbers for a key")]
     Random,
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum MetricsError {
         why: String,
     },
     /// What answers is no program of ours.
-    #[error("what port {port} of the pod answers is not metrics: {line}")]
+    #[error("port {port} of the pod does not serve metrics: {line}")]
     Unreadable {
         /// The port.
         port: u16,

@@ -29,7 +29,7 @@ impl Collector for ProcessMetrics {
         gauge("process_resident_memory", "Resident memory of the process", bytes, resident)?;
         gauge("process_open_fds", "Open file descriptors of the process", None, open_descriptors())?;
         let most = getrlimit(Resource::Nofile).current.map(as_f64);
-        gauge("process_max_fds", "Most file descriptors that the process may have open", None, most)?;
+        gauge("process_max_fds", "Maximum number of open file descriptors of the process", None, most)?;
         if let Some(stat) = stat {
             let cpu = ConstCounter::new(stat.cpu);
             let help = "User and system CPU time of the process";

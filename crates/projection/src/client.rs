@@ -22,10 +22,10 @@ const LONGEST_ANSWER: usize = 2 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// None is known.
-    #[error("cannot tell where the API server is: {0}")]
+    #[error("cannot find the API server: {0}")]
     Unknown(#[source] kube::config::InferConfigError),
     /// It cannot be used.
-    #[error("cannot make a client for the API server: {0}")]
+    #[error("cannot create a client for the API server: {0}")]
     Unusable(#[source] Box<kube::Error>),
 }
 

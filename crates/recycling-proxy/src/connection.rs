@@ -184,7 +184,7 @@ async fn establish(
     let pair = match reach(app, &introduction, dialer).await {
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
-            tracing::debug!(app_port, %error, "the app does not accept the connection; the client's is reset");
+            tracing::debug!(app_port, %error, "the app does not accept the connection; the client connection is reset");
             let reason = Unreachable::of(&error);
             shared.metrics.of_port(app_port).unreachable(reason);
             shared.warnings.warn(Cause::Unreachable { app_port, reason });

@@ -63,19 +63,19 @@ const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 labels!(
     /// What was done for want of memory or of a place.
     pub(crate) Shortage {
-        /// Bytes were read into a small buffer in place of one of the usual size.
+        /// Read into a small buffer instead of one of the usual size.
         SmallBuffer = "small_buffer",
-        /// A client waited for a place before it was served.
+        /// A client waited for a free slot.
         Waiting = "waiting",
-        /// A connection was asked to leave that had been refused, while its client read why.
+        /// Evicted a refused connection in its lingering close.
         Lingering = "lingering",
-        /// A connection was asked to leave that had said nothing useful yet.
+        /// Evicted a connection without a request so far.
         Silent = "silent",
-        /// A connection was asked to leave whose request head or TLS handshake was unfinished.
+        /// Evicted a connection with an incomplete request head or TLS handshake.
         Unfinished = "unfinished",
-        /// A connection was asked to leave that had moved no byte for a while.
+        /// Evicted a connection without progress for a while.
         Still = "still",
-        /// A stream of HTTP/2 was refused.
+        /// Refused a stream of HTTP/2.
         Stream = "stream",
     }
 );
@@ -131,7 +131,7 @@ impl Memory {
         Gauge::register(
             registry,
             "memory_budget_bytes",
-            "Memory that client connections may have together, drawn from the container's limit",
+            "Memory that all client connections may use, derived from the container's limit",
             move || budget.pool.size() as u64,
         );
         let budget = Arc::clone(&memory);

@@ -20,7 +20,7 @@ const PREFIX: &str = "evenkeel_proxy";
 /// Returns a registry that tells which program runs.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
-    registry.register("build", "The program that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    registry.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     registry
 }
 

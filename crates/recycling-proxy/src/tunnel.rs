@@ -27,13 +27,13 @@ labels!(
     pub(crate) TunnelKind {
         /// The port is one of the opaque ports.
         OpaquePort = "opaque_port",
-        /// The client speaks TLS, and there is no certificate to end it with.
+        /// The client speaks TLS, and there is no certificate to terminate it with.
         Tls = "tls",
         /// The client speaks neither HTTP/1 nor HTTP/2.
         NotHttp = "not_http",
-        /// The client ended without a byte.
+        /// The client closed the connection without sending a byte.
         Silent = "silent",
-        /// The app spoke first.
+        /// The app sent bytes first.
         AppFirst = "app_first",
         /// The app switched protocols (101), or answered CONNECT with 2xx.
         Upgraded = "upgraded",
@@ -43,13 +43,13 @@ labels!(
 labels!(
     /// How a tunnel has ended.
     pub(crate) TunnelEnd {
-        /// Both sides have said all that they had to say.
+        /// Both sides have closed the connection.
         Done = "done",
-        /// One side broke off, which the other was shown as a reset.
+        /// One side reset the connection, and the proxy reset the other.
         Reset = "reset",
-        /// It was cut at its greatest age.
+        /// It reached max-tunnel-age.
         MaxTunnelAge = "max_tunnel_age",
-        /// What had begun as another protocol went on as a request, which forwarded-for must not miss.
+        /// Bytes of another protocol continued as an HTTP request, while forwarded-for is on.
         Refused = "refused",
     }
 );

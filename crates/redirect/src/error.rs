@@ -33,7 +33,7 @@ pub enum RedirectError {
     #[error("this node's kernel cannot translate ports ({0}): it needs CONFIG_NFT_NAT (module nft_nat)")]
     NoNat(Errno),
     /// The kernel lacks the `ct` statement.
-    #[error("this node's kernel cannot tell packets by connection ({0}): it needs CONFIG_NFT_CT (module nft_ct)")]
+    #[error("this node's kernel cannot match packets by connection ({0}): it needs CONFIG_NFT_CT (module nft_ct)")]
     NoConnectionState(Errno),
     /// The kernel refused for a reason of which nothing better is known.
     #[error(

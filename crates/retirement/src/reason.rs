@@ -5,9 +5,9 @@ use std::fmt;
 /// Why a connection was retired: log field and metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetireReason {
-    /// It has carried its number of requests.
+    /// It has reached its limit of requests.
     MaxRequests,
-    /// It has reached its age.
+    /// It has reached its maximum age.
     MaxAge,
     /// The pod is being terminated.
     Drain,
@@ -32,8 +32,8 @@ impl RetireReason {
     /// Returns what it means, as a sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::MaxRequests => "It has carried its number of requests.",
-            Self::MaxAge => "It has reached its age.",
+            Self::MaxRequests => "It has reached its limit of requests.",
+            Self::MaxAge => "It has reached its maximum age.",
             Self::Drain => "The pod is being terminated.",
             Self::Balance => "The pod has more than its share of the load.",
         }

@@ -115,7 +115,7 @@ impl Services {
                     let is_gone = self.index().remove(&namespace, &object.name_any());
                     self.changed(is_gone.then_some(namespace));
                 }
-                Err(error) => warn!(%error, "Services are not being watched"),
+                Err(error) => warn!(%error, "cannot watch Services"),
             }
         }
     }

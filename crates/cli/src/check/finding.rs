@@ -110,7 +110,7 @@ findings! {
     AppNotListening: "app-not-listening", Warning, "nothing listens on a port that the proxy takes";
     ConnectionsBypass: "connections-bypass-proxy", Problem, "connections reach the app without the proxy";
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
-    AppBreaksOff: "app-breaks-off", Problem, "the app breaks exchanges off: clients see a reset";
+    AppBreaksOff: "app-breaks-off", Problem, "the app ends exchanges early: clients see a reset";
     ClientFault: "client-fault", Warning, "requests of clients are refused";
     CertificateUnusable: "certificate-unusable", Problem, "the proxy has no usable certificate, though one is asked for: TLS passes through";
     TlsTunnel: "tls-tunnel", Problem, "connections carry TLS that the proxy cannot decrypt: uncounted, never retired";

@@ -25,15 +25,15 @@ labels!(
     pub(crate) Unreachable {
         /// Nothing listens there.
         Refused = "refused",
-        /// It did not accept in time: its queue is full.
+        /// It did not accept in time, because its accept queue is full.
         Timeout = "timeout",
-        /// It accepted, and broke off before it was told who its client is (PROXY protocol).
+        /// It accepted, and reset the connection before the header of the PROXY protocol was sent.
         Reset = "reset",
         /// The machine has no port left to connect from.
         NoPort = "no_port",
         /// The system has no descriptor or memory left for the proxy.
         NoResources = "no_resources",
-        /// Any other failure, as the log tells at level debug.
+        /// Any other failure; the log has it at level debug.
         Other = "other",
     }
 );

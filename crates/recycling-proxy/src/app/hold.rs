@@ -90,7 +90,7 @@ impl Hold {
             biased;
             begins = &mut by_signs => begins,
             health = health => {
-                tracing::debug!(%health, after = ?asked.elapsed(), "an app is about to be stopped: its liveness probe was asked");
+                tracing::debug!(%health, after = ?asked.elapsed(), "an app is being stopped: its liveness was probed");
                 match health {
                     Health::Alive => self.begins_until(asked + ALIVE).await,
                     Health::Slow if self.signs().are_good_since(before) => by_signs.await,

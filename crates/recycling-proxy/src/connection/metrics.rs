@@ -39,13 +39,13 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry, ports: impl IntoIterator<Item = u16>) -> Self {
         let families = Families::register(registry);
         let requests_per_connection = Histogram::new(REQUESTS);
-        let help = "Requests of each HTTP connection of a client that has ended; in HTTP/2, streams";
+        let help = "Requests (HTTP/2: streams) on each client connection, observed when it ends";
         registry.register("requests_per_connection", help, requests_per_connection.clone());
-        let help = "Client connections on which requests still came after their end was announced";
+        let help = "Client connections on which requests arrived after their end was announced";
         let ignored = counter(registry, "announcements_ignored", help);
-        let help = "HTTP connections that the kernel gave up because the client no longer answered (ETIMEDOUT)";
+        let help = "HTTP connections that the kernel closed because the client stopped responding (ETIMEDOUT)";
         let client_timeouts = counter(registry, "client_timeouts", help);
-        let help = "Exchanges broken off on connections whose end had been announced, by side";
+        let help = "Exchanges that ended early on connections whose end had been announced, by side";
         let retired_and_broken = Counters::register(registry, "retired_exchanges_broken", help, ["side"]);
         let retired_and_broken = retired_and_broken.zeroed(BrokenBy::ALL.iter().map(|by| [by.label()]));
         let known = Mutex::default();

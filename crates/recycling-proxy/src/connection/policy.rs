@@ -49,11 +49,11 @@ impl Policy {
         let Self { opaque_ports, max_requests, max_age, .. } = Self::of(settings);
         let (opaque, ports) = (opaque_ports.clone(), settings.app_ports());
         let limit = move |port: u16| if opaque.contains(&port) || rests() { 0 } else { u64::from(max_requests.get()) };
-        let help = "Requests after which a connection is retired, before jitter; 0 while none retires it: an opaque port, or balancing in force";
+        let help = "Requests after which a connection is retired, before jitter; 0 if requests retire none: on opaque ports, and while balancing is in force";
         PortGauge::register(registry, "max_requests", help, ports.clone(), limit);
         let age =
             move |port: u16| max_age.filter(|_| !opaque_ports.contains(&port)).map_or(0, |age| age.get().as_secs());
-        let help = "Age after which a connection is retired, before jitter; 0 where none is set";
+        let help = "Age after which a connection is retired, before jitter; 0 if none is set";
         PortGauge::register(registry, "max_age_seconds", help, ports, age);
     }
 

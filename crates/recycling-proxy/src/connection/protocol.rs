@@ -9,7 +9,7 @@ labels!(
         Http1 = "http1",
         /// HTTP/2.
         Http2 = "http2",
-        /// Bytes that are not looked at; `tunnels_total` says of which kind.
+        /// Bytes that the proxy does not parse; `tunnels_total` has the kind.
         Tunnel = "tunnel",
         /// The connection ended before that was known: the app did not accept, or a TLS handshake failed.
         Unknown = "unknown",

@@ -1,4 +1,4 @@
-//! Warnings about traffic: each cause at once, and then once a minute with how often it has occurred.
+//! Warnings about traffic: each cause is logged at once, and then once a minute with its count.
 //!
 //! A fault of the app, or an app that does not listen, can concern every request: the log has a line about it without
 //! being flooded. `evenkeel_proxy_faults_total` and `evenkeel_proxy_app_unreachable_total` have the exact numbers.
@@ -13,10 +13,10 @@ use crate::app::dial::Unreachable;
 use crate::relay::broken::{BrokenBy, ExchangePhase};
 use crate::relay::side::Side;
 
-/// Between two looks for counts that are to be said.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often counts are checked that are due to be logged.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// What goes wrong, at which port of the app.
+/// The cause of a warning, with the port of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
     /// A message of `side` was not forwarded; `reason` is a label of `evenkeel_proxy_faults_total`.
@@ -25,12 +25,12 @@ pub(super) enum Cause {
     Unreachable { app_port: u16, reason: Unreachable },
     /// A client speaks TLS that the proxy cannot terminate.
     TlsTunnel { app_port: u16 },
-    /// The app, or the proxy itself, broke an exchange off.
-    BrokenOff { app_port: u16, side: BrokenBy, phase: ExchangePhase },
+    /// The app or the proxy ended an exchange early.
+    EndedEarly { app_port: u16, side: BrokenBy, phase: ExchangePhase },
 }
 
 impl Cause {
-    fn say(self, count: u64) {
+    fn log(self, count: u64) {
         match self {
             Self::NotForwarded { app_port, side: Side::App, reason } => tracing::warn!(
                 app_port,
@@ -62,27 +62,27 @@ impl Cause {
                  never retired: give it the certificate by evenkeel.dev/tls-secret or, if this is meant, name the port in \
                  evenkeel.dev/opaque-ports"
             ),
-            Self::BrokenOff { app_port, side: BrokenBy::Proxy, phase } => tracing::warn!(
+            Self::EndedEarly { app_port, side: BrokenBy::Proxy, phase } => tracing::warn!(
                 app_port,
                 side = BrokenBy::Proxy.label(),
                 phase = phase.label(),
                 count,
-                "the proxy breaks exchanges off: it is short of memory or places, or streams of a retired HTTP/2 connection \
-                 outlast its grace"
+                "the proxy ends exchanges early: it lacks memory or slots, or streams of a retired HTTP/2 connection exceed its \
+                 deadline"
             ),
-            Self::BrokenOff { app_port, side, phase } => tracing::warn!(
+            Self::EndedEarly { app_port, side, phase } => tracing::warn!(
                 app_port,
                 side = side.label(),
                 phase = phase.label(),
                 count,
-                "the app breaks exchanges off: it ends or resets its connection, or a stream, before its response is complete; \
+                "the app ends exchanges early: it closes or resets its connection, or a stream, before its response is complete; \
                  the app's own log should say why"
             ),
         }
     }
 }
 
-/// What was said of late.
+/// The warnings that were logged lately.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings {
     repeats: Mutex<Repeats<Cause>>,
@@ -93,25 +93,25 @@ impl Warnings {
     pub(super) fn warn(&self, cause: Cause) {
         let is_first = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).count(cause, Instant::now());
         if is_first {
-            cause.say(1);
+            cause.log(1);
         }
     }
 
-    /// The same for an exchange that was broken off. Clients come and go as they like.
+    /// Warns of an exchange that the app or the proxy ended early. Clients may end exchanges at any time.
     pub(super) fn warn_of_broken(&self, app_port: u16, side: BrokenBy, phase: ExchangePhase) {
         match side {
             BrokenBy::Client => {}
-            BrokenBy::App | BrokenBy::Proxy => self.warn(Cause::BrokenOff { app_port, side, phase }),
+            BrokenBy::App | BrokenBy::Proxy => self.warn(Cause::EndedEarly { app_port, side, phase }),
         }
     }
 
-    /// Logs the counts, for as long as the process lives.
-    pub(crate) async fn keep(&self) {
+    /// Logs the counts, for ever.
+    pub(crate) async fn log_counts(&self) {
         loop {
-            sleep(LOOK).await;
+            sleep(CHECK_EVERY).await;
             let due = self.repeats.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
             for (cause, count) in due {
-                cause.say(count);
+                cause.log(count);
             }
         }
     }

@@ -21,7 +21,7 @@ labels!(
         BadTransferEncoding = "bad_transfer_encoding",
         /// Content-Length and Transfer-Encoding contradict each other (RFC 9112 §6.3).
         LengthAndEncoding = "length_and_encoding",
-        /// A field name that some programs would take for a framing field.
+        /// A field name that some parsers read as a framing field.
         LookalikeField = "lookalike_field",
         /// A field that some programs take for X-Forwarded-For, or a Connection field that has proxies drop it, where `forwarded-for` is on.
         HiddenAddress = "hidden_address",
@@ -33,7 +33,7 @@ labels!(
         BadTrailer = "bad_trailer",
         /// The head did not arrive in time.
         SlowHead = "slow_head",
-        /// Bytes came from the app that answer no request.
+        /// The app sent bytes without a request.
         Unsolicited = "unsolicited",
     }
 );

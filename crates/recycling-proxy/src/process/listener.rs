@@ -38,7 +38,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn register(memory: Arc<Memory>, workers: Workers, registry: &mut Registry) -> Self {
-        let help = "Pauses of accepting for want of descriptors or memory";
+        let help = "Pauses in accepting connections for lack of file descriptors or memory";
         Self { memory, workers, pauses: counter(registry, "accept_pauses", help) }
     }
 }
@@ -80,7 +80,7 @@ impl Listener {
                 Wire::from(client).reset();
             }
             // The client has left in the meantime.
-            Err(error) => tracing::debug!(%error, "a connection was gone before it could be served"),
+            Err(error) => tracing::debug!(%error, "a connection was closed before it was served"),
         }
     }
 
@@ -103,7 +103,7 @@ impl Listener {
             sleep(PAUSE).await;
         } else {
             // All others are of the connection that was not accepted (accept(2)).
-            tracing::debug!(%error, "a connection was gone before it was accepted");
+            tracing::debug!(%error, "a connection was closed before it was accepted");
         }
     }
 }

@@ -55,10 +55,10 @@ pub enum RunError {
     #[error(transparent)]
     Balance(#[from] BalanceError),
     /// TLS cannot be set up.
-    #[error("cannot set TLS up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
     /// The system refuses threads, timers or signals.
-    #[error("the system refuses what the proxy needs to run: {0}")]
+    #[error("the system refuses a resource that the proxy needs: {0}")]
     System(#[from] io::Error),
 }
 
@@ -97,7 +97,7 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
         instead_of_limit,
     };
     let warnings = Arc::clone(&shared.warnings);
-    tokio::spawn(async move { warnings.keep().await });
+    tokio::spawn(async move { warnings.log_counts().await });
     let pod_sockets = PodSockets::register(settings, &mut registry);
     let tls = terminate_tls(settings, &mut registry)?;
     let service = Arc::new(Service::new(settings, shared, Arc::clone(&dialer), tls, node::addresses(settings.network)));
@@ -186,10 +186,10 @@ fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
 /// Lets the open connections end; a second signal does not wait for them.
 async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySettings, termination: &mut Termination) {
     drain.begin();
-    tracing::info!(connections = connections.count(), "ending with the last connection");
+    tracing::info!(connections = connections.count(), "exiting after the last connection");
     let ended = timeout(settings.drain_timeout.get(), connections.none_left());
     let how = tokio::select! {
-        ended = ended => if ended.is_ok() { "ended" } else { "ended: the time is up" },
+        ended = ended => if ended.is_ok() { "ended" } else { "ended: the drain timeout has passed" },
         () = termination.requested() => "ended by a second signal",
     };
     let connections_left = connections.count();
@@ -198,7 +198,7 @@ async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySetting
         tracing::warn!(
             connections_left,
             side = BrokenBy::Proxy.label(),
-            "the proxy ends while client connections are open, and breaks them off: a larger evenkeel.dev/drain-timeout waits longer"
+            "the proxy ends while client connections are open, and resets them: a larger evenkeel.dev/drain-timeout waits longer"
         );
     }
 }

@@ -70,7 +70,7 @@ async fn bound(address: SocketAddr) -> TcpListener {
         match daemon::listen_shared(address) {
             Ok(listener) => return listener,
             Err(error) => {
-                tracing::warn!(%address, %error, "cannot listen: somebody else on the node does");
+                tracing::warn!(%address, %error, "cannot listen: another process on the node does");
                 sleep(PAUSE).await;
             }
         }

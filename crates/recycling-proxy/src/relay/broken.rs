@@ -6,11 +6,11 @@ use crate::metrics::label::labels;
 labels!(
     /// Who has broken an exchange off.
     pub BrokenBy {
-        /// The client left, or sent what is refused.
+        /// The client closed the connection, or sent a protocol error.
         Client = "client",
-        /// The app left, or sent what is refused.
+        /// The app closed the connection, or sent a protocol error.
         App = "app",
-        /// The proxy: for want of memory or places, at max-tunnel-age, or after the grace of an HTTP/2 connection that it retires.
+        /// The proxy: for lack of memory or slots, at max-tunnel-age, or at the deadline of an HTTP/2 connection that it retires.
         Proxy = "proxy",
     }
 );
@@ -18,11 +18,11 @@ labels!(
 labels!(
     /// How far an exchange had come.
     pub ExchangePhase {
-        /// The request's head had passed, its body had not.
+        /// After the request's head, before the end of its body.
         RequestBody = "request_body",
-        /// The request had passed, the head of the final response had not.
+        /// After the request, before the head of the final response.
         ResponseHead = "response_head",
-        /// The response's head had passed, its body had not.
+        /// After the response's head, before the end of its body.
         ResponseBody = "response_body",
         /// The connection was a tunnel.
         Tunnel = "tunnel",

@@ -5,9 +5,9 @@ use crate::metrics::label::labels;
 labels!(
     /// Who is counted as the sender of a request, or as the peer of a connection.
     pub Source {
-        /// Everybody else.
+        /// Any other client.
         Client = "client",
-        /// The kubelet, or what only connects: a probe.
+        /// A probe: of the kubelet, or a connection without a byte.
         Probe = "probe",
         /// A collector of metrics.
         Scrape = "scrape",

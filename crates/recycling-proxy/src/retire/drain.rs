@@ -26,7 +26,7 @@ labels!(
         Serving = "serving",
         /// Every response announces the end of its connection.
         Draining = "draining",
-        /// No connection was left, or the time was up; every response still announces.
+        /// No connection is left, or the deadline has passed; responses still announce the end of their connections.
         Drained = "drained",
     }
 );
@@ -89,7 +89,7 @@ impl Drain {
     pub(crate) async fn supervise(&self, connections: &Connections) {
         self.begun().await;
         let begun = Instant::now();
-        tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces");
+        tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces the end of its connection");
         let deadline = self.deadline().unwrap_or(begun + self.bound);
         sleep_until(deadline.min(begun + SHORTEST)).await;
         let left = match timeout_at(deadline, connections.none_left()).await {

@@ -51,7 +51,7 @@ impl Teller {
                 self.said = None;
                 self.metrics.loaded(CertificateOutcome::Served);
                 self.metrics.expires(self.served.validity().map(|validity| validity.not_after()));
-                tracing::info!("the certificate of the files is shown to clients");
+                tracing::info!("serving the certificate from the files");
             }
             Err(error) => {
                 self.metrics.loaded(match error {

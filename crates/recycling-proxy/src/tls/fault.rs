@@ -9,15 +9,15 @@ use crate::metrics::label::labels;
 labels!(
     /// Why a handshake came to nothing.
     pub(crate) TlsFault {
-        /// It was not done after 10 s.
+        /// It took longer than 10 s.
         Slow = "slow",
-        /// The peer left in the middle of it.
+        /// The peer closed the connection during the handshake.
         Left = "left",
-        /// What came is not TLS as it should be.
+        /// The peer sent invalid TLS.
         Garbled = "garbled",
-        /// Both have no version, cipher or key exchange in common.
+        /// The peers have no version, cipher or key exchange in common.
         Incompatible = "incompatible",
-        /// The peer refused it by an alert; it may not trust the certificate.
+        /// The peer sent an alert; it may not trust the certificate.
         Refused = "refused",
         /// Anything else.
         Other = "other",

@@ -30,7 +30,7 @@ impl Metrics {
         let help = "Attempts to load a new certificate from its files, by result";
         let loads = Counters::register(registry, "certificate_loads", help, ["result"]);
         let expiry = Gauge::default();
-        let help = "When the certificate shown to clients expires, in Unix time; 0 while there is none";
+        let help = "When the certificate served to clients expires, in Unix time; 0 without a certificate";
         registry.register("certificate_expiry_timestamp_seconds", help, expiry.clone());
         Self {
             handshakes,

@@ -5,11 +5,11 @@ use crate::metrics::label::labels;
 labels!(
     /// What became of a look at the certificate's files that found something to do.
     pub(crate) CertificateOutcome {
-        /// A new certificate is shown from now on.
+        /// A new certificate is served.
         Served = "served",
-        /// A file is missing or cannot be read; the certificate from before is kept, if there is one.
+        /// A file is missing or cannot be read; the previous certificate stays in use, if there is one.
         Unreadable = "unreadable",
-        /// The files hold no certificate with its key; the one from before is kept, if there is one.
+        /// The files hold no certificate with its key; the previous one stays in use, if there is one.
         Unusable = "unusable",
     }
 );

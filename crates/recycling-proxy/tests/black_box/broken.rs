@@ -201,7 +201,7 @@ async fn retired_connections_are_told_apart_and_the_log_names_the_side() -> Test
     }
     stage.proxy.process().line_with("an exchange was broken off").await?;
     let output = stage.proxy.process().output();
-    for (line, level) in [("an exchange was broken off", "DEBUG"), ("the app breaks exchanges off", "WARN")] {
+    for (line, level) in [("an exchange was broken off", "DEBUG"), ("the app ends exchanges early", "WARN")] {
         let told = output.lines().find(|told| told.contains(line));
         let parts = [level, "app_port=8080", "side=\"app\"", "phase=\"response_body\""];
         ensure!(told.is_some_and(|told| parts.iter().all(|part| told.contains(part))), "{line}: {told:?}");

@@ -78,7 +78,7 @@ impl KubernetesStore {
     pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
         watcher::watch_object(self.configurations.clone(), &self.names.configuration).default_backoff().filter_map(
             |event| async {
-                event.map(|_| ()).map_err(|error| warn!(%error, "the webhook configuration is not being watched")).ok()
+                event.map(|_| ()).map_err(|error| warn!(%error, "cannot watch the webhook configuration")).ok()
             },
         )
     }

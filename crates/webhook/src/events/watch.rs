@@ -183,7 +183,7 @@ impl Watch {
                 Some(Ok(Event::InitDone)) => seen.list_ends(),
                 Some(Ok(Event::Apply(object))) => self.handle(&object, &mut seen, false).await,
                 Some(Ok(Event::Delete(object))) => seen.forget(&object.uid().unwrap_or_default()),
-                Some(Err(error)) => warn!(kind = self.kind.name(), %error, "workloads are not being watched"),
+                Some(Err(error)) => warn!(kind = self.kind.name(), %error, "cannot watch workloads"),
                 None => return,
             }
         }

@@ -47,7 +47,7 @@ fn an_unknown_cluster_is_reported_once() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert_eq!(errors.matches("/nowhere/config").count(), 1, "{errors}");
-    assert_eq!(errors.matches("cannot tell where the API server is").count(), 1, "{errors}");
+    assert_eq!(errors.matches("cannot find the API server").count(), 1, "{errors}");
 }
 
 #[test]

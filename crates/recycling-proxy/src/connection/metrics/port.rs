@@ -43,8 +43,7 @@ impl Families {
         let faults = Counters::register(registry, "faults", help, ["side", "reason", "port"]);
         let help = "Client connections that no address of the app accepted, by reason";
         let unreachable = Counters::register(registry, "app_unreachable", help, ["reason", "port"]);
-        let help =
-            "Exchanges that ended before their response was complete, by who ended them and how far they had come";
+        let help = "Exchanges that ended before their response was complete, by the side that ended them and by phase";
         let broken = Counters::register(registry, "exchanges_broken", help, ["side", "phase", "port"]);
         Self {
             opened,

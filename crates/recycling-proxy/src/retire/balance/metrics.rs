@@ -35,8 +35,7 @@ pub(super) fn register_gauges(balance: &Arc<Balance>, registry: &mut Registry) {
     let help = "Estimated load of the open connections, in requests per second";
     Gauge::register(registry, "balance_load", help, move || read.report(Instant::now(), None).load.get());
     let read = Arc::clone(balance);
-    let help =
-        "Mean load of the workload's pods as the balancer tells it, in requests per second; 0 while none is in force";
+    let help = "Mean load of the workload's pods according to the balancer, in requests per second; 0 while no instruction is in force";
     let mean = move || read.state().standing.at(Instant::now()).in_force().map_or(0.0, Instruction::mean);
     Gauge::register(registry, "balance_mean_load", help, mean);
     let read = Arc::clone(balance);
