@@ -82,7 +82,7 @@ findings! {
     ProxyLeftOver: "proxy-left-over", Warning, "the proxy is there, and nothing asks for it any more";
     InjectionOutdated: "injection-outdated", Warning, "the proxy is there with other settings than the annotations and the installation ask for";
     NoOptIn: "no-opt-in", Warning, "annotations are there, and none of them asks for the proxy";
-    AnnotationMisplaced: "annotation-misplaced", Problem, "an annotation is in a place where nobody reads it";
+    AnnotationMisplaced: "annotation-misplaced", Problem, "an annotation is in a place where it is not read";
     AnnotationPrefix: "annotation-prefix", Problem, "an annotation has another prefix than evenkeel.dev/";
     DrainCut: "drain-cut", Warning, "the grace period is too short for the drain that is asked for";
     OwnHook: "own-hook", Warning, "a container has a preStop hook of its own and is not held for the drain";
