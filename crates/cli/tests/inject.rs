@@ -209,7 +209,12 @@ fn what_the_caller_can_mend_has_its_own_code() {
         (&["inject", "-f", "-"], "a: 1\n---\nb: [\n", 65, "error: stdin: "),
         (&["uninject", "-f", "-"], "a: 1\na: 2\n", 65, "duplicate mapping key"),
         (&["inject", "-f", "https://example.com/web.yaml"], "", 64, "URLs are not fetched"),
-        (&["uninject", "deployment/web", "--kubeconfig", "/does/not/exist"], "", 64, "error: /does/not/exist: "),
+        (
+            &["uninject", "deployment/web", "--kubeconfig", "/does/not/exist"],
+            "",
+            64,
+            "error: the kubeconfig /does/not/exist cannot be read: ",
+        ),
         (&["demo", "--pods-before", "3", "--pods-after", "2"], "", 64, "error: --pods-after must not be below"),
     ] {
         let run = evenkeel(args, input);
