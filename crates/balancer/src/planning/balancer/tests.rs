@@ -1,6 +1,8 @@
 //! A cluster in a test's hands: changes and answers in, rounds out.
 
-use std::sync::Arc;
+mod large_cluster;
+mod missing_reports;
+mod untrusted_reports;
 
 use balancing::{BalanceState, Quantity, Recent, Sequence};
 use proptest::prelude::*;
@@ -8,8 +10,6 @@ use proptest::prelude::*;
 use super::super::group::Withheld;
 use super::super::pod::{Controller, Pod, Slice};
 use super::*;
-use crate::history::History;
-use crate::view::{PodsOf, View};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A wall clock of the year 2026.
@@ -207,99 +207,6 @@ fn one_pod_gets_no_instruction() {
 }
 
 #[test]
-fn a_silent_pod_is_left_out_and_nobody_waits_for_it() {
-    let mut world = World::with(&[10.0, 10.0, 10.0, 90.0]);
-    world.run(20 * SECOND);
-    world.pod("3").is_silent = true;
-    let sent = world.run(20 * SECOND);
-    let last = sent.last().unwrap();
-    assert!((last.instruction.rule().mean() - 10.0).abs() < 1e-9, "its last report counts for five seconds");
-    assert!(sent.windows(2).all(|pair| pair[1].at <= pair[0].at + Duration::from_millis(1100)));
-    assert!(sent.iter().filter(|sent| sent.to.contains(&"3".into())).count() < 8, "it is asked less and less");
-    assert_eq!((world.summary().settled, world.summary().reporting), (4, 3));
-}
-
-#[test]
-fn nothing_is_sent_while_more_than_a_third_is_missing() {
-    let mut world = World::with(&[10.0; 6]);
-    world.run(20 * SECOND);
-    for uid in ["0", "1"] {
-        world.pod(uid).is_silent = true;
-    }
-    assert!(!world.run(20 * SECOND).is_empty(), "a third is not more than a third");
-    world.pod("2").is_silent = true;
-    world.run(6 * SECOND);
-    assert!(world.run(20 * SECOND).is_empty());
-    assert_eq!(world.summary().withheld, Some(Withheld::Missing));
-    for uid in ["0", "1", "2"] {
-        world.pod(uid).is_silent = false;
-    }
-    world.run(16 * SECOND);
-    assert!(!world.run(5 * SECOND).is_empty());
-}
-
-#[test]
-fn a_pod_that_never_answers_belongs_to_nobody() {
-    let mut world = World::with(&[10.0, 10.0]);
-    for uid in ["a", "b", "c", "d"] {
-        world.add(uid, 0.0);
-        world.pod(uid).is_silent = true;
-    }
-    let sent = world.run(20 * SECOND);
-    assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
-    assert_eq!(world.balancer.count_pods(), (6, 4));
-}
-
-#[test]
-fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
-    let mut world = World::new();
-    let mut add = |uid: &str, controller: &str, is_silent| {
-        world.add(uid, 10.0);
-        world.pod(uid).is_silent = is_silent;
-        let controller = Controller { kind: "ReplicaSet".into(), name: controller.into() };
-        let pod = Pod { controller: Some(controller), ..pod_of(uid) };
-        world.balancer.observe(Change::PodGone(uid.into()), world.now);
-        world.balancer.observe(Change::Pod(pod), world.now);
-    };
-    for uid in ["1", "2", "3", "4"] {
-        add(uid, "web-5d4f8", false);
-    }
-    for uid in ["a", "b"] {
-        add(uid, "web-5d4f8", true);
-    }
-    add("c", "other-5d4f8", true);
-    let sent = world.run(20 * SECOND);
-    assert!(!sent.is_empty(), "a third is not more than a third");
-    assert!(sent.iter().all(|sent| sent.to.len() == 4), "only who has reported is told");
-    assert_eq!((world.summary().settled, world.summary().reporting), (6, 4));
-    world.pod("4").is_silent = true;
-    world.run(6 * SECOND);
-    assert!(world.run(20 * SECOND).is_empty());
-    assert_eq!(world.summary().withheld, Some(Withheld::Missing));
-    world.pod("a").is_silent = false;
-    world.run(16 * SECOND);
-    assert!(!world.run(5 * SECOND).is_empty());
-    assert_eq!((world.summary().settled, world.summary().reporting), (6, 4));
-}
-
-#[test]
-fn a_pod_of_another_namespace_is_no_sibling() {
-    let mut world = World::new();
-    for (uid, namespace) in [("1", "shop"), ("2", "shop"), ("x", "evil"), ("y", "evil"), ("z", "evil")] {
-        let controller = Controller { kind: "ReplicaSet".into(), name: "web-5d4f8".into() };
-        let pod = Pod { controller: Some(controller), namespace: namespace.into(), ..pod_of(uid) };
-        world.add(uid, 10.0);
-        world.pod(uid).is_silent = namespace == "evil";
-        world.balancer.observe(Change::PodGone(uid.into()), world.now);
-        world.balancer.observe(Change::Pod(pod), world.now);
-        let slice = Slice { namespace: namespace.into(), name: uid.into(), ready: vec![uid.into()] };
-        world.balancer.observe(Change::Slice(slice), world.now);
-    }
-    assert!(!world.run(20 * SECOND).is_empty());
-    assert_eq!((world.summary().settled, world.summary().reporting), (2, 2));
-}
-
-#[test]
 fn another_workload_of_the_namespace_has_its_own_mean() {
     let mut world = World::with(&[10.0, 30.0, 100.0, 300.0]);
     for uid in ["2", "3"] {
@@ -314,30 +221,6 @@ fn another_workload_of_the_namespace_has_its_own_mean() {
 }
 
 #[test]
-fn a_pod_does_not_speak_for_another_namespace() {
-    let mut world = World::with(&[10.0, 10.0, 1000.0]);
-    world.pod("2").workload = "bank/Deployment/web";
-    let sent = world.run(20 * SECOND);
-    assert!(sent.iter().all(|sent| sent.instruction.workload().namespace() == "shop" && sent.to.len() == 2));
-    assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
-    assert_eq!(world.balancer.summaries().count(), 1);
-}
-
-#[test]
-fn a_pod_does_not_speak_for_another_workload_than_that_of_its_controller() {
-    let mut world = World::with(&[10.0, 10.0, 1000.0]);
-    let controller = Controller { kind: "ReplicaSet".into(), name: "api-5d4f8".into() };
-    world.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), world.now);
-    // Known pods keep what is known of their controller; this one is new.
-    world.balancer.restart(world.now);
-    let sent = world.run(20 * SECOND);
-    assert!(sent.iter().all(|sent| sent.to.len() == 2) && means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
-    world.pod("2").workload = "shop/Deployment/api";
-    world.run(20 * SECOND);
-    assert_eq!(world.balancer.summaries().count(), 2);
-}
-
-#[test]
 fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
     let mut world = World::with(&[10.0, 10.0]);
     world.run(10 * SECOND);
@@ -349,39 +232,6 @@ fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
     world.skew = -7200;
     world.balancer.restart(world.now);
     assert!(!world.run(10 * SECOND).is_empty());
-}
-
-/// The highest number ends all instructions, and the one below it all but one.
-#[test]
-fn a_false_number_of_one_pod_stops_nobody() {
-    for (honest, number) in [(1, Sequence::MAX.get()), (1, Sequence::MAX.get() - 1), (2, Sequence::MAX.get() - 1)] {
-        let mut world = World::with(&vec![10.0; honest]);
-        world.add("liar", 10.0);
-        world.pod("liar").false_sequence = Some(Sequence::new(number).unwrap());
-        assert!(!world.run(10 * SECOND).is_empty());
-        world.balancer.restart(world.now);
-        let sent = world.run(10 * SECOND);
-        assert!(sent.len() > 5, "{sent:?}");
-        let clock = u64::try_from((EPOCH + world.now).as_millis()).unwrap();
-        let told = sent.last().unwrap().instruction.sequence().get();
-        assert!(told <= clock, "who takes {told} takes none of a later leader's");
-    }
-}
-
-/// What pods report as retired is counted, and no sum of it ends the program, which is that of all workloads.
-#[test]
-fn no_count_of_a_pod_is_too_large() {
-    let mut world = World::with(&[10.0, 10.0, 10.0]);
-    world.run(10 * SECOND);
-    let mut history = History::default();
-    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
-    for uid in ["0", "1"] {
-        let mut report = report(world.pod(uid));
-        (report.retired, report.requests, report.connections, report.marked) = (u64::MAX, u64::MAX, u32::MAX, u32::MAX);
-        assert_eq!(world.balancer.answered(&uid.into(), report, world.now), Taken::Report);
-    }
-    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
-    assert!(history.timeline(&"shop/Deployment/web".parse().unwrap()).is_some());
 }
 
 #[test]
@@ -411,137 +261,6 @@ fn a_pod_that_is_not_ready_is_not_asked_before() {
     world.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), world.now);
     world.now += 30 * SECOND;
     assert_eq!(world.due(), []);
-}
-
-/// So many pods that workloads at rest are asked every half minute; most are not ready, and cost no question.
-fn in_a_large_cluster(loads: &[f64]) -> World {
-    let mut world = World::with(loads);
-    for n in 0..48_000 {
-        world.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of(&format!("idle-{n}")) }), world.now);
-    }
-    world.run(90 * SECOND);
-    // Until it has just been told.
-    while world.run(Duration::from_millis(100)).is_empty() {}
-    world
-}
-
-#[test]
-fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are_told() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    let told_at = world.now;
-    for uid in ["0", "1", "2"] {
-        world.pod(uid).load = 20.0;
-    }
-    let sent = world.run(95 * SECOND);
-    let times: Vec<u64> = sent.iter().map(|sent| sent.at.saturating_sub(told_at).as_secs()).collect();
-    assert_eq!(times, [30, 60, 90]);
-    assert!(
-        means(&sent).iter().all(|mean| (mean - 20.0).abs() < 1e-9),
-        "nobody hears of a mean that is past: {sent:?}"
-    );
-    assert!(sent.iter().all(|sent| sent.instruction.interval().get().as_secs() == 30 && sent.to.len() == 3));
-}
-
-#[test]
-fn in_a_large_cluster_a_change_is_told_at_once() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    world.run(8 * SECOND);
-    let gone_at = world.now;
-    world.pod("0").load = 30.0;
-    world.remove("2");
-    let sent = world.run(2 * SECOND);
-    assert!(sent[0].at <= gone_at + Duration::from_millis(1200), "{:?}", sent[0].at);
-    assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
-
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    world.run(8 * SECOND);
-    let ready_at = world.now;
-    world.pod("0").load = 40.0;
-    world.add("new", 0.0);
-    let sent = world.run(5 * SECOND);
-    let settled = sent.iter().find(|sent| sent.at >= ready_at + 3 * SECOND).unwrap();
-    assert!(settled.at <= ready_at + Duration::from_millis(3100), "{sent:?}");
-    assert!((settled.instruction.rule().mean() - 15.0).abs() < 1e-9, "of four, as they are now");
-    assert_eq!(settled.instruction.interval().get(), SECOND);
-}
-
-#[test]
-fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0, 10.0, 15.0]);
-    world.pod("4").is_silent = true;
-    let sent = world.run(95 * SECOND);
-    let means = means(&sent);
-    assert!((means[0] - 11.0).abs() < 1e-9 && means[1..].iter().all(|mean| (mean - 10.0).abs() < 1e-9), "{means:?}");
-}
-
-/// A workload is in a wave beside a large one at rest.
-#[test]
-fn what_can_wait_is_asked_within_a_budget() {
-    let mut world = World::with(&[10.0, 2.0]);
-    let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
-    let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
-    for pod in &pods[..20_000] {
-        let state = FakePod {
-            load: 0.0,
-            workload: "shop/Deployment/big",
-            is_silent: false,
-            sequence: None,
-            false_sequence: None,
-        };
-        world.pods.insert(Arc::clone(&pod.uid), state);
-    }
-    world.balancer.observe(Change::Pods(pods), world.now);
-    world.balancer.observe(Change::Slice(Slice { namespace: "shop".into(), name: "web-1".into(), ready }), world.now);
-    // They have settled before anybody asks.
-    world.now += 10 * SECOND;
-    let (mut told, mut in_second, mut small) = (0, 0, Vec::new());
-    for tick in 1..=800 {
-        world.now += Duration::from_millis(50);
-        for round in world.due() {
-            in_second += round.pods.len();
-            match &round.instruction {
-                Some(instruction) if instruction.workload().name() == "big" => told += round.pods.len(),
-                Some(_) => small.extend(round.late),
-                None => {}
-            }
-            for asked in round.pods {
-                world.answer(&asked.uid, round.instruction.as_ref());
-            }
-        }
-        if tick % 20 == 0 {
-            // First questions, those at rest, what had been saved up, and the two pods.
-            let most = if tick <= 200 { 2 * 4000 + 2 * 1000 + 2 } else { 4000 + 1000 + 2 };
-            assert!(in_second <= most, "{in_second} in the second before {tick}");
-            in_second = 0;
-        }
-    }
-    assert!((20_000..=60_000).contains(&told), "{told}");
-    assert!(small.len() >= 30 && small.iter().all(|late| *late <= Duration::from_millis(50)), "{small:?}");
-}
-
-#[test]
-fn pods_that_come_and_go_do_not_multiply_questions() {
-    let mut world = World::with(&[10.0, 10.0, 10.0]);
-    world.run(90 * SECOND);
-    let mut sent = 0;
-    for n in 0..200 {
-        world.balancer.observe(Change::Pod(Pod { is_ready: n % 2 == 1, ..pod_of("2") }), world.now);
-        sent += world.run(Duration::from_millis(100)).len();
-    }
-    assert!((20..=41).contains(&sent), "{sent} rounds in 20 s");
-}
-
-#[test]
-fn a_new_leader_does_not_take_what_it_hears_for_a_change() {
-    let mut world = World::with(&[13.0, 7.0, 10.0]);
-    world.run(300 * SECOND);
-    world.balancer.restart(world.now);
-    world.pod("2").is_silent = true;
-    world.run(4 * SECOND);
-    world.pod("2").is_silent = false;
-    let sent = world.run(20 * SECOND);
-    assert_eq!(sent.last().unwrap().to.len(), 3);
-    assert!(sent.iter().all(|sent| sent.instruction.since_change() > 300 * SECOND), "{sent:?}");
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,136 @@
+//! More pods than can be asked at the usual interval.
+
+use std::sync::Arc;
+
+use super::*;
+
+/// So many pods that workloads at rest are asked every half minute; most are not ready, and cost no question.
+fn in_a_large_cluster(loads: &[f64]) -> World {
+    let mut world = World::with(loads);
+    for n in 0..48_000 {
+        world.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of(&format!("idle-{n}")) }), world.now);
+    }
+    world.run(90 * SECOND);
+    // Until it has just been told.
+    while world.run(Duration::from_millis(100)).is_empty() {}
+    world
+}
+
+#[test]
+fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are_told() {
+    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    let told_at = world.now;
+    for uid in ["0", "1", "2"] {
+        world.pod(uid).load = 20.0;
+    }
+    let sent = world.run(95 * SECOND);
+    let times: Vec<u64> = sent.iter().map(|sent| sent.at.saturating_sub(told_at).as_secs()).collect();
+    assert_eq!(times, [30, 60, 90]);
+    assert!(
+        means(&sent).iter().all(|mean| (mean - 20.0).abs() < 1e-9),
+        "nobody hears of a mean that is past: {sent:?}"
+    );
+    assert!(sent.iter().all(|sent| sent.instruction.interval().get().as_secs() == 30 && sent.to.len() == 3));
+}
+
+#[test]
+fn in_a_large_cluster_a_change_is_told_at_once() {
+    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    world.run(8 * SECOND);
+    let gone_at = world.now;
+    world.pod("0").load = 30.0;
+    world.remove("2");
+    let sent = world.run(2 * SECOND);
+    assert!(sent[0].at <= gone_at + Duration::from_millis(1200), "{:?}", sent[0].at);
+    assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
+
+    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    world.run(8 * SECOND);
+    let ready_at = world.now;
+    world.pod("0").load = 40.0;
+    world.add("new", 0.0);
+    let sent = world.run(5 * SECOND);
+    let settled = sent.iter().find(|sent| sent.at >= ready_at + 3 * SECOND).unwrap();
+    assert!(settled.at <= ready_at + Duration::from_millis(3100), "{sent:?}");
+    assert!((settled.instruction.rule().mean() - 15.0).abs() < 1e-9, "of four, as they are now");
+    assert_eq!(settled.instruction.interval().get(), SECOND);
+}
+
+#[test]
+fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
+    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0, 10.0, 15.0]);
+    world.pod("4").is_silent = true;
+    let sent = world.run(95 * SECOND);
+    let means = means(&sent);
+    assert!((means[0] - 11.0).abs() < 1e-9 && means[1..].iter().all(|mean| (mean - 10.0).abs() < 1e-9), "{means:?}");
+}
+
+/// A workload is in a wave beside a large one at rest.
+#[test]
+fn what_can_wait_is_asked_within_a_budget() {
+    let mut world = World::with(&[10.0, 2.0]);
+    let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
+    let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
+    for pod in &pods[..20_000] {
+        let state = FakePod {
+            load: 0.0,
+            workload: "shop/Deployment/big",
+            is_silent: false,
+            sequence: None,
+            false_sequence: None,
+        };
+        world.pods.insert(Arc::clone(&pod.uid), state);
+    }
+    world.balancer.observe(Change::Pods(pods), world.now);
+    world.balancer.observe(Change::Slice(Slice { namespace: "shop".into(), name: "web-1".into(), ready }), world.now);
+    // They have settled before anybody asks.
+    world.now += 10 * SECOND;
+    let (mut told, mut in_second, mut small) = (0, 0, Vec::new());
+    for tick in 1..=800 {
+        world.now += Duration::from_millis(50);
+        for round in world.due() {
+            in_second += round.pods.len();
+            match &round.instruction {
+                Some(instruction) if instruction.workload().name() == "big" => told += round.pods.len(),
+                Some(_) => small.extend(round.late),
+                None => {}
+            }
+            for asked in round.pods {
+                world.answer(&asked.uid, round.instruction.as_ref());
+            }
+        }
+        if tick % 20 == 0 {
+            // First questions, those at rest, what had been saved up, and the two pods.
+            let most = if tick <= 200 { 2 * 4000 + 2 * 1000 + 2 } else { 4000 + 1000 + 2 };
+            assert!(in_second <= most, "{in_second} in the second before {tick}");
+            in_second = 0;
+        }
+    }
+    assert!((20_000..=60_000).contains(&told), "{told}");
+    assert!(small.len() >= 30 && small.iter().all(|late| *late <= Duration::from_millis(50)), "{small:?}");
+}
+
+#[test]
+fn pods_that_come_and_go_do_not_multiply_questions() {
+    let mut world = World::with(&[10.0, 10.0, 10.0]);
+    world.run(90 * SECOND);
+    let mut sent = 0;
+    for n in 0..200 {
+        world.balancer.observe(Change::Pod(Pod { is_ready: n % 2 == 1, ..pod_of("2") }), world.now);
+        sent += world.run(Duration::from_millis(100)).len();
+    }
+    assert!((20..=41).contains(&sent), "{sent} rounds in 20 s");
+}
+
+#[test]
+fn a_new_leader_does_not_take_what_it_hears_for_a_change() {
+    let mut world = World::with(&[13.0, 7.0, 10.0]);
+    world.run(300 * SECOND);
+    world.balancer.restart(world.now);
+    world.pod("2").is_silent = true;
+    world.run(4 * SECOND);
+    world.pod("2").is_silent = false;
+    let sent = world.run(20 * SECOND);
+    assert_eq!(sent.last().unwrap().to.len(), 3);
+    assert!(sent.iter().all(|sent| sent.instruction.since_change() > 300 * SECOND), "{sent:?}");
+}

@@ -1,0 +1,247 @@
+//! The graceful shutdown: when it begins, its two steps, and what follows them.
+
+use super::*;
+
+#[test]
+fn the_first_step_comes_just_before_the_limits_response() {
+    for limit in [1, 2, 10] {
+        let mut dialogue = Dialogue::opened(limit);
+        for n in 0..limit - 1 {
+            dialogue.client(&headers(2 * n + 1));
+            assert_eq!(dialogue.app(&headers(2 * n + 1)), headers(2 * n + 1));
+        }
+        let last = 2 * limit - 1;
+        dialogue.client(&headers(last));
+        assert_eq!(dialogue.app(&headers(last)), [first_step(), headers(last)].concat());
+        assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+    }
+}
+
+/// The response that announces, and what follows it, wait for the moment at which it may be said.
+#[test]
+fn what_the_app_says_is_held_back_until_the_goaway_may_be_sent() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+    let before = frame(8, 0, 0, &[0, 0, 1, 0]);
+    let held = [headers(1), frame(6, 0, 0, b"theirown")].concat();
+    put(&mut dialogue.from_app, &[before.clone(), held.clone()].concat());
+    for passes in [&before[..], b""] {
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(take(&mut dialogue.from_app), passes);
+        assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Due { stream: 1, reason: RetireReason::MaxRequests });
+        assert_eq!(dialogue.session.retired(), None);
+    }
+    assert_eq!(dialogue.client(&headers(3)), headers(3), "the client is not held back");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "it is said once");
+    assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+    dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+    assert_eq!(take(&mut dialogue.from_app), [first_step(), held].concat());
+}
+
+#[test]
+fn a_mark_waits_for_the_next_response() {
+    let mut dialogue = Dialogue::opened(1000);
+    let moment = || Moment { age: Duration::ZERO, draining: false, marked: true, uncounted: 0 };
+    dialogue.client(&headers(1));
+    for (frame, expected) in
+        [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
+    {
+        put(&mut dialogue.from_app, &frame);
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(take(&mut dialogue.from_app), expected);
+    }
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
+}
+
+/// As while balancing is in force, and after it.
+#[test]
+fn requests_that_do_not_count_do_not_reach_the_limit() {
+    let mut dialogue = Dialogue::opened(2);
+    for (stream, uncounted, announced) in
+        [(1, u32::MAX, false), (3, u32::MAX, false), (5, u32::MAX, false), (7, 3, false), (9, 3, true)]
+    {
+        dialogue.client(&headers(stream));
+        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted };
+        put(&mut dialogue.from_app, &headers(stream));
+        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        assert_eq!(dialogue.session.holds_app(), announced, "stream {stream}");
+        take(&mut dialogue.from_app);
+    }
+}
+
+#[test]
+fn responses_of_earlier_streams_do_not_begin_it() {
+    let mut dialogue = Dialogue::opened(2);
+    dialogue.client(&[headers(1), headers(3)].concat());
+    assert_eq!(dialogue.app(&headers(1)), headers(1));
+    assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
+}
+
+/// Telling a 103 from the final response takes the state of its field compression, which is the client's and the app's.
+#[test]
+fn an_interim_response_announces_like_a_final_one() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    let interim = frame(1, 0x4, 1, b"103");
+    assert_eq!(dialogue.app(&interim), [first_step(), interim.clone()].concat());
+    assert_eq!(dialogue.app(&[interim.clone(), headers(1)].concat()), [interim, headers(1)].concat());
+}
+
+#[test]
+fn a_limit_of_one_waits_for_the_apps_settings() {
+    let mut dialogue = Dialogue::with_limit(1);
+    dialogue.client(&[PREFACE, &settings(), &headers(1)].concat());
+    assert_eq!(dialogue.app(&[settings(), headers(1)].concat()), [settings(), first_step(), headers(1)].concat());
+}
+
+#[test]
+fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client knew");
+    assert_eq!(dialogue.client(&ping_ack(*b"theirown")), ping_ack(*b"theirown"));
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
+    assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Settling);
+    assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
+    assert_eq!(dialogue.elapse(), b"", "two streams are open");
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), b"");
+    dialogue.app(&headers(5));
+    assert_eq!(dialogue.rest(), last_step(5));
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 5, has_read: false });
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
+}
+
+#[test]
+fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "nobody else's, whenever it comes");
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), last_step(1));
+    assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
+    assert!(!dialogue.session.has_been_read(), "that was the first");
+    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"");
+    assert!(dialogue.session.has_been_read());
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 1, has_read: true });
+}
+
+#[test]
+fn a_client_that_never_answers_is_told_all_the_same() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    assert_eq!(dialogue.elapse(), last_step(1));
+}
+
+#[test]
+fn streams_against_the_goaway_are_served_for_as_long_as_another_is_open() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"upload")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), b"");
+    assert!(!dialogue.session.was_ignored());
+    assert_eq!(dialogue.client(&headers(5)), headers(5));
+    assert!(dialogue.session.was_ignored());
+    assert_eq!(dialogue.app(&headers(5)), headers(5));
+    assert_eq!(dialogue.client(&frame(0, 1, 3, b"end")), frame(0, 1, 3, b"end"));
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), last_step(5));
+}
+
+#[test]
+fn streams_behind_the_last_never_reach_the_app() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), last_step(1));
+    let late = [frame(1, 0, 5, b"begin"), frame(9, 4, 5, b"end"), frame(0, 1, 5, b"body"), frame(3, 0, 5, &[0; 4])];
+    assert_eq!(dialogue.client(&late.concat()), b"");
+    let window = frame(8, 0, 0, &[0, 0, 0, 9]);
+    assert_eq!(dialogue.client(&[headers(7), window.clone(), headers(9)].concat()), window);
+    assert_eq!(dialogue.session.requests_started(), 1);
+}
+
+/// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes, not
+/// even the trailers of a stream that is served. The connection ends within a second.
+#[test]
+fn no_field_block_follows_a_dropped_one() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    dialogue.elapse();
+    assert_eq!(dialogue.elapse(), last_step(3));
+    let (data, trailers) = (frame(0, 0, 3, b"more"), [frame(1, 1, 3, b"trail"), frame(9, 4, 3, b"ers")].concat());
+    assert_eq!(dialogue.client(&[headers(5), data.clone(), trailers].concat()), data);
+}
+
+#[test]
+fn streams_that_outlive_the_grace_end_with_the_connection() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
+    dialogue.app(&headers(1));
+    dialogue.client(&ping_ack(OUR_PING));
+    assert_eq!(dialogue.elapse(), b"");
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Finishing);
+    dialogue.app(&frame(0, 0, 3, b"more")[..11]);
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "a frame that does not end has no boundary");
+    dialogue.app(&frame(0, 0, 3, b"more")[11..]);
+    assert_eq!(dialogue.elapse(), last_step(3));
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app));
+}
+
+#[test]
+fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
+    let mut dialogue = Dialogue::opened(1000);
+    dialogue.client(&headers(1));
+    dialogue.draining = true;
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "a response is awaited");
+    assert_eq!(dialogue.app(&headers(1)), [first_step(), headers(1)].concat());
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "once is enough");
+
+    let mut ending = Dialogue::opened(1000);
+    ending.client(&headers(1));
+    assert!(ending.session.drain(true, &mut ending.from_app), "it ends, and would fail the request anyway");
+    assert_eq!(take(&mut ending.from_app), first_step());
+    assert_eq!(ending.app(&headers(1)), headers(1));
+
+    let mut idle = Dialogue::opened(1000);
+    assert!(idle.session.drain(false, &mut idle.from_app));
+    let mut unopened = Dialogue::with_limit(1000);
+    assert!(!unopened.session.drain(false, &mut unopened.from_app), "the app's SETTINGS come first");
+}
+
+#[test]
+fn an_app_that_leaves_sends_its_own_goaway() {
+    let mut dialogue = Dialogue::opened(1);
+    let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
+    dialogue.client(&headers(1));
+    assert_eq!(dialogue.app(&[of_the_app.clone(), headers(1)].concat()), [of_the_app, headers(1)].concat());
+    assert_eq!(dialogue.session.retired(), None);
+}
+
+#[test]
+fn the_apps_goaway_takes_the_place_of_ours() {
+    let mut dialogue = Dialogue::opened(1);
+    dialogue.client(&headers(1));
+    dialogue.app(&headers(1));
+    dialogue.client(&[ping_ack(OUR_PING), headers(3)].concat());
+    let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
+    assert_eq!(dialogue.app(&of_the_app), of_the_app);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::None, "a last stream above the app's would be a lie");
+    dialogue.app(&headers(3));
+    assert_eq!(dialogue.rest(), b"");
+    assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
+}
