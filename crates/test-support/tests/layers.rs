@@ -35,6 +35,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.ends_with("tests") {
+        return Vec::new();
+    }
     if path.is_dir() {
         return entries(path).iter().flat_map(|entry| rust_files(entry)).collect();
     }
