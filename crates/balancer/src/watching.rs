@@ -1,5 +1,6 @@
 //! Two watches of the API server: labelled Pods, and `EndpointSlice`s. Of each object no more is read than what counts.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use kube::runtime::watcher;
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::{Api, ResourceExt as _};
 use projection::ClusterError;
+use relisting::relisting;
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -22,9 +24,6 @@ use crate::planning::{Change, Pod, Slice};
 
 /// The label that injection puts on the pod template of a workload that is balanced.
 pub const LABEL: &str = "evenkeel.dev/balance";
-
-/// Gone, and Timeout for a version that is not there yet.
-const UNKNOWN_VERSION: [u16; 2] = [410, 504];
 
 /// So many objects are read at once while all are listed: at their largest they are within what the client reads of one answer.
 const PODS_IN_A_PAGE: u32 = 250;
@@ -130,18 +129,12 @@ impl Watched for Slice {
     }
 }
 
-/// Returns whether the API server no longer knows the version that a watch goes on from, or does not know it yet, as after its store was
-/// restored. `watcher` lists again where a watch that has begun says so, and asks for the same version for ever where none begins.
-fn is_unknown_version(error: &Error) -> bool {
-    matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if UNKNOWN_VERSION.contains(&status.code))
-}
-
 async fn follow<W, S>(plural: &'static str, begin: impl Fn() -> S, changes: Sender<Change>, metrics: Arc<Metrics>)
 where
     W: Watched,
     S: Stream<Item = Result<Event<DynamicObject>, Error>>,
 {
-    let mut events = Box::pin(begin());
+    let mut events = pin!(relisting(begin));
     let (mut listed, mut retries, mut is_told) = (Vec::new(), retries(), false);
     while let Some(event) = events.next().await {
         let change = match event {
@@ -162,9 +155,6 @@ where
                     warn!(error = in_one_sentence(&error), "cannot watch {plural}");
                 }
                 sleep(retries.next().unwrap_or(Retries::LONGEST)).await;
-                if is_unknown_version(&error) {
-                    events.set(begin());
-                }
                 None
             }
         };

@@ -9,6 +9,7 @@ use inject::Installation;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use relisting::relisting;
 use settings::{BALANCE_KEYS_FIELD, BalanceKeys};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -41,7 +42,8 @@ impl CurrentInstallation {
     pub(crate) async fn watch_balance_keys(self, client: Client, from: BalanceKeysConfigMap) {
         let BalanceKeysConfigMap { namespace, name } = from;
         let config_maps = Api::<ConfigMap>::namespaced(client, &namespace);
-        let mut changes = pin!(watcher::watch_object(config_maps, &name).default_backoff());
+        let changes = relisting(|| watcher::watch_object(config_maps.clone(), &name));
+        let mut changes = pin!(changes.default_backoff());
         while let Some(change) = changes.next().await {
             match change {
                 Ok(config_map) => self.set_balance_keys(keys(config_map.as_ref()), &name),

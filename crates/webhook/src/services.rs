@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watching};
 use kube::{Api, Client, ResourceExt};
 use projection::Rule;
+use relisting::relisting;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -101,7 +102,9 @@ impl Services {
     pub(crate) async fn watch(self, client: Client) {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Service"), "services");
         let services = Api::<DynamicObject>::all_with(client, &resource);
-        let mut events = pin!(watching(services, watcher::Config::default().page_size(PAGE)).default_backoff());
+        let config = watcher::Config::default().page_size(PAGE);
+        let watch = relisting(|| watching(services.clone(), config.clone()));
+        let mut events = pin!(watch.default_backoff());
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => self.index().list_begins(),

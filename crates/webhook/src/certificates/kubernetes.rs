@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use relisting::relisting;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -76,11 +77,11 @@ impl KubernetesStore {
 
     /// Yields whenever the configuration has changed, so that a `caBundle` that was removed is restored at once.
     pub fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
-        watcher::watch_object(self.configurations.clone(), &self.names.configuration).default_backoff().filter_map(
-            |event| async {
-                event.map(|_| ()).map_err(|error| warn!(%error, "cannot watch the webhook configuration")).ok()
-            },
-        )
+        let (configurations, name) = (self.configurations.clone(), self.names.configuration.clone());
+        let events = relisting(move || watcher::watch_object(configurations.clone(), &name));
+        events.default_backoff().filter_map(|event| async {
+            event.map(|_| ()).map_err(|error| warn!(%error, "cannot watch the webhook configuration")).ok()
+        })
     }
 
     /// Returns the names of the webhooks in the configuration, each with its `caBundle`.

@@ -13,6 +13,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watching};
 use kube::{Api, Client, ResourceExt};
 use projection::{ClusterError, OBJECT, Rule};
+use relisting::relisting;
 use serde_json::Value;
 use settings::PREFIX;
 use tracing::{debug, info, warn};
@@ -161,8 +162,9 @@ impl Watch {
     pub async fn run(self) {
         let resource = resource(self.kind);
         let objects = Api::<DynamicObject>::all_with(self.cluster.workloads.clone(), &resource);
-        let changes = watching(objects, watcher::Config::default().page_size(PAGE)).default_backoff();
-        let mut changes = pin!(changes);
+        let config = watcher::Config::default().page_size(PAGE);
+        let changes = relisting(|| watching(objects.clone(), config.clone()));
+        let mut changes = pin!(changes.default_backoff());
         let mut seen = SeenWorkloads::default();
         // Services come first, so that workloads need not be read twice.
         self.cluster.services.listed().await;

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +36,9 @@ pub(crate) struct Contents {
     pub(crate) balance_keys: Option<&'static str>,
     /// The metadata of each namespace, except its name.
     pub(crate) namespace: Value,
+    /// Whether watches of Services and Deployments are refused until the kind has been listed twice, as by an API server that no
+    /// longer knows the version of the first list.
+    pub(crate) forgets_first_list: bool,
 }
 
 /// A running API server.
@@ -45,6 +50,9 @@ pub(crate) struct ApiServer {
 
 struct Served {
     contents: Contents,
+    /// How often each kind was listed.
+    deployment_lists: AtomicUsize,
+    service_lists: AtomicUsize,
     /// Later lines of the watches.
     deployment_changes: Feed,
     service_changes: Feed,
@@ -59,6 +67,8 @@ impl ApiServer {
     pub(crate) async fn start(contents: Contents) -> Self {
         let seen = Arc::new(Served {
             contents,
+            deployment_lists: AtomicUsize::default(),
+            service_lists: AtomicUsize::default(),
             deployment_changes: Feed::default(),
             service_changes: Feed::default(),
             events: Mutex::default(),
@@ -178,18 +188,35 @@ fn watch(first: &[String], seen: Arc<Served>, feed: fn(&Served) -> &Feed) -> Res
     Body::from_stream(stream::iter(first).chain(later)).into_response()
 }
 
+/// Returns the response to a watch from a version that the API server no longer knows.
+fn gone() -> Response {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410,
+        "message": "too old resource version: 7"});
+    (StatusCode::GONE, axum::Json(status)).into_response()
+}
+
 async fn services(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
-    if of_query(&uri, "watch").is_some() {
+    let is_watch = of_query(&uri, "watch").is_some();
+    if is_watch && seen.contents.forgets_first_list && seen.service_lists.load(Relaxed) < 2 {
+        return gone();
+    }
+    if is_watch {
         return watch(&[], seen, |seen| &seen.service_changes);
     }
+    seen.service_lists.fetch_add(1, Relaxed);
     page("v1", "Service", &seen.contents.services, &uri)
 }
 
 async fn deployments(State(seen): State<Arc<Served>>, uri: Uri) -> Response {
-    if of_query(&uri, "watch").is_some() {
+    let is_watch = of_query(&uri, "watch").is_some();
+    if is_watch && seen.contents.forgets_first_list && seen.deployment_lists.load(Relaxed) < 2 {
+        return gone();
+    }
+    if is_watch {
         let first = seen.contents.watched.clone();
         return watch(&first, seen, |seen| &seen.deployment_changes);
     }
+    seen.deployment_lists.fetch_add(1, Relaxed);
     page("apps/v1", "Deployment", &seen.contents.deployments, &uri)
 }
 

@@ -75,6 +75,18 @@ async fn a_service_that_comes_after_the_deployment_gets_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_that_cannot_begin_list_again() {
+    let deployments = vec![injected("web", &asking()).to_string()];
+    let contents = Contents { deployments, forgets_first_list: true, ..Contents::default() };
+    let cluster = ApiServer::start(contents).await;
+    let _webhook = Process::start(&cluster).await;
+    cluster.change_deployment(&stored("missed", &asking()));
+    cluster.wait_for_event_on("missed").await;
+    cluster.change_service(&service("late", &to(9999)));
+    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 leads to 9999"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removals_get_events() {
     let names = ["goes", "switched-off", "stays"];
     let mut deployments: Vec<String> = names.iter().map(|name| injected(name, &asking()).to_string()).collect();

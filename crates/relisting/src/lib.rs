@@ -1,0 +1,80 @@
+//! Watches of the API server that list again when they cannot go on from where they were.
+//!
+//! kube's `watcher` lists again when a watch that has begun ends with 410 Gone. When the API server refuses to begin a watch from
+//! the last version, `watcher` asks for the same version for ever: no change is seen until the program is restarted.
+//! [`relisting`] begins such a watch anew ([Kubernetes API concepts, "410 Gone responses"][gone]).
+//!
+//! [gone]: https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses
+
+use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt as _};
+use kube::runtime::watcher::Error;
+
+/// Gone, and Timeout for a version that the API server does not know yet, as after its store was restored.
+const UNKNOWN_VERSION: [u16; 2] = [410, 504];
+
+/// Returns the items of the watch that `begin` begins, for ever. After an error that says that the API server does not know the
+/// version to go on from, they are those of another watch, which lists all objects first.
+///
+/// The error is passed on before. Pauses between tries are the caller's, such as kube's `default_backoff`.
+pub fn relisting<T, S>(begin: impl Fn() -> S) -> impl Stream<Item = Result<T, Error>>
+where
+    S: Stream<Item = Result<T, Error>>,
+{
+    let items = Box::pin(begin());
+    unfold((begin, items), |(begin, mut items)| async move {
+        let item = items.next().await?;
+        if item.as_ref().is_err_and(is_unknown_version) {
+            items.set(begin());
+        }
+        Some((item, (begin, items)))
+    })
+}
+
+fn is_unknown_version(error: &Error) -> bool {
+    matches!(error, Error::WatchStartFailed(kube::Error::Api(status)) if UNKNOWN_VERSION.contains(&status.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures_util::stream::{self, LocalBoxStream};
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16) -> Error {
+        let mut status = Status::failure("too old resource version", "Expired");
+        status.code = code;
+        Error::WatchStartFailed(kube::Error::Api(status.boxed()))
+    }
+
+    /// Returns the items of watches of which the first fails with this error after an item, and goes on after it.
+    async fn items(error: impl Fn() -> Error) -> Vec<&'static str> {
+        let watches = Cell::new(0);
+        let begin = || -> LocalBoxStream<'_, Result<&'static str, Error>> {
+            watches.set(watches.get() + 1);
+            match watches.get() {
+                1 => stream::iter([Ok("listed"), Err(error()), Ok("the same watch")]).boxed_local(),
+                _ => stream::iter([Ok("listed again")]).boxed_local(),
+            }
+        };
+        relisting(begin).map(|item| item.unwrap_or("error")).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_watch_whose_version_is_unknown_begins_anew() {
+        for code in [410, 504] {
+            assert_eq!(items(|| refused(code)).await, ["listed", "error", "listed again"], "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_other_errors_the_watch_goes_on() {
+        for code in [403, 429, 500] {
+            assert_eq!(items(|| refused(code)).await, ["listed", "error", "the same watch"], "{code}");
+        }
+        assert_eq!(items(|| Error::NoResourceVersion).await, ["listed", "error", "the same watch"]);
+    }
+}
