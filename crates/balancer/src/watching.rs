@@ -1,4 +1,4 @@
-//! Two watches of the API server: labelled Pods, and `EndpointSlice`s. Of each object no more is read than what counts.
+//! Two watches of the API server: labelled Pods, and `EndpointSlice`s. Only the needed parts of each object are read.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::planning::{Change, Pod, Slice};
 /// The label that injection puts on the pod template of a workload that is balanced.
 pub const LABEL: &str = "evenkeel.dev/balance";
 
-/// So many objects are read at once while all are listed: at their largest they are within what the client reads of one answer.
+/// How many objects are read at once while all are listed: the client can read a page even of the largest objects.
 const PODS_IN_A_PAGE: u32 = 250;
 const SLICES_IN_A_PAGE: u32 = 16;
 
 /// Reads Pods and `EndpointSlice`s for ever, and sends what changes.
 ///
-/// It needs `list` and `watch` on both. What cannot be read now is logged; a watch that breaks is begun again.
+/// It needs `list` and `watch` on both. It logs failures, and begins a watch again that has failed.
 ///
 /// # Errors
-/// No way to the API server.
+/// No client for the API server can be created.
 pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(), ClusterError> {
     let pods = projection::client(&POD).await?;
     let pods = Api::<DynamicObject>::all_with(pods, &resource("", "v1", "Pod", "pods"));
@@ -52,8 +52,8 @@ pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(),
 
 /// Between two tries of a watch that fails: 0.8, 1.6, 3.2, and then 5 s.
 ///
-/// A scale event of the time in which the API server was away is met so long after it is back. The 30 s of other clients spare a server
-/// that thousands of them watch; here are two replicas with two watches each.
+/// The longest pause bounds how late the balancer learns of a scale event once the API server is available again. Other clients wait up
+/// to 30 s to protect a server from thousands of watches; the balancer has two replicas with two watches each.
 #[derive(Debug)]
 struct Retries {
     next: Duration,
@@ -80,7 +80,7 @@ impl Backoff for Retries {
     }
 }
 
-/// A try that begins counts as a success before it fails: pauses begin anew only after a minute without one.
+/// kube counts a watch that begins as a success, even if it fails at once. So pauses are reset only after a minute without a failure.
 fn retries() -> ResetTimerBackoff<Retries> {
     ResetTimerBackoff::new(Retries { next: Retries::FIRST }, Duration::from_mins(1))
 }

@@ -9,15 +9,15 @@ use super::super::finding::{Finding, FindingId};
 use super::super::workload::Workload;
 use super::LivePod;
 
-/// Who publishes Events of ours. What they tell has a rule, which knows what is so now.
+/// The controller that reports our Events. `check` has rules of its own for what they say, and these look at the present state.
 const OURS: &str = "evenkeel-webhook";
-/// The reason of the one that has none.
+/// The reason of our only Event without such a rule.
 const REFUSED: &str = "PodsRefused";
-/// Of a container's probes. They fail at a start, and in a drain.
+/// The reason of failed probes. Probes also fail while a container starts, and during a drain.
 const PROBES: &str = "Unhealthy";
-/// So many are quoted.
+/// The most Events to quote.
 const MOST: usize = 5;
-/// So many characters of each.
+/// The most characters to quote of an Event.
 const LONGEST: usize = 300;
 
 /// Returns what Events say; `now` is in Unix time.

@@ -55,7 +55,7 @@ fn not_listening(pods: &[LivePod]) -> Option<Finding> {
     })
 }
 
-/// Probes of the kubelet are short, so what is there in one reading alone is none of it.
+/// Probes of the kubelet are short, so the lesser of two readings counts.
 fn bypassing(pods: &[LivePod]) -> Option<Finding> {
     let mut ports: BTreeMap<&str, f64> = BTreeMap::new();
     for (_, reading) in readings(pods) {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::line::{Socket, SocketState};
 use crate::metrics::label::labels;
 
-/// So many ports are told of beside those of the app.
+/// The most ports to report beside those of the app.
 const MOST_OTHERS: usize = 16;
 
 labels!(
@@ -65,13 +65,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Nothing is known of these ports of the app yet.
+    /// Returns what is known before the first table: nothing of these ports of the app.
     pub(crate) fn of(ports: &BTreeSet<u16>) -> Self {
         let unknown = AppPort { address: ListenAddress::None, bypassing: 0 };
         Self { ports: ports.iter().map(|port| (*port, unknown)).collect(), others: BTreeMap::new() }
     }
 
-    /// Takes a table in, line by line: it may have one for each of many thousand connections. `own` are the ports of the proxy itself.
+    /// Reads a table line by line: it has a line for each connection, of which there may be thousands. `own` are the proxy's ports.
     ///
     /// # Errors
     /// The table cannot be read.
@@ -90,7 +90,7 @@ impl Seen {
         let (ip, port) = (socket.local.ip(), socket.local.port());
         match (socket.state, self.ports.get_mut(&port)) {
             (SocketState::Listen, Some(known)) => known.address = known.address.or(ListenAddress::of(ip)),
-            // What listens on loopback alone is nobody else's business, as the metrics are read by others.
+            // Metrics are readable outside of the pod, and a listener on loopback alone may be private to it.
             (SocketState::Listen, None) if !own.contains(&port) && !ip.is_loopback() => {
                 let has_room = self.others.len() < MOST_OTHERS;
                 if has_room || self.others.contains_key(&port) {
@@ -98,7 +98,7 @@ impl Seen {
                     *known = known.or(ListenAddress::of(ip));
                 }
             }
-            // The proxy, and whoever else is in the pod, connects from a loopback address or from the pod's own.
+            // The proxy and other processes of the pod connect from a loopback address or from the pod's own.
             (SocketState::Established, Some(known)) if !is_of_pod(socket) => {
                 known.bypassing = known.bypassing.saturating_add(1);
             }
@@ -111,7 +111,7 @@ impl Seen {
         self.ports.iter().map(|(port, known)| (*port, *known))
     }
 
-    /// Returns the other ports on which something listens, as long as nothing listens on one of the app's: it may be there instead.
+    /// Returns the other ports that have a listener while a port of the app has none: the app may listen there instead.
     pub(crate) fn others(&self) -> impl Iterator<Item = (u16, ListenAddress)> {
         let is_missed = self.ports.values().any(|known| known.address == ListenAddress::None);
         self.others.iter().filter(move |_| is_missed).map(|(port, address)| (*port, *address))
