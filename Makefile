@@ -37,9 +37,9 @@ demo: ## the main job with no cluster: real webhook, proxies and clients; live b
 
 test: ## all tests that need no cluster
 ifdef can-redirect
-	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance
+	cargo test --locked --workspace
 else
-	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance --exclude redirect -- --skip in_pod::
+	cargo test --locked --workspace --exclude redirect -- --skip in_pod::
 	cargo test --locked --package redirect --lib
 	@echo "make test: NOT TESTED is the redirect on the kernel (crates/redirect/tests, black_box/in_pod of the proxy):" >&2
 	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
@@ -73,8 +73,9 @@ kind: images ## a kind cluster with evenkeel and the sample workload of examples
 e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
 ifdef KUBECONFIG
 	$(MAKE) install
-	cargo test --locked --package chart-tests --test cluster --test life_cycle
-	RUST_BACKTRACE=0 cargo test --locked --package e2e --tests --no-fail-fast -- --test-threads=1 --nocapture
+	cargo build --locked --workspace --bin evenkeel --test cluster --test life_cycle --test e2e
+	cargo test --locked --workspace --test cluster --test life_cycle
+	RUST_BACKTRACE=0 cargo test --locked --workspace --test e2e -- --test-threads=1 --nocapture
 else
 	e2e/kind/run
 endif
@@ -82,7 +83,7 @@ endif
 e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBECONFIG; `make e2e` without one does it too
 	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to test in" >&2; exit 1; }
 	$(MAKE) install
-	RUST_BACKTRACE=0 cargo test --locked --package e2e --test node_drain -- --ignored --nocapture
+	RUST_BACKTRACE=0 cargo test --locked --workspace --test e2e -- --ignored --nocapture node_drain::
 
 # Not in CI: an hour, and its figures are for the documents. `make balance-figures BALANCE_FIGURES="--only http1 --rest 60"` is shorter.
 .PHONY: balance-figures
@@ -103,7 +104,7 @@ export HELM
 chart: generated ## the chart: lint, and what it renders in many combinations of values
 	$(call need,$(firstword $(HELM)),see https://helm.sh/docs/intro/install)
 	for helm in $(HELM); do $$helm lint --strict charts/evenkeel || exit 1; done
-	cargo test --locked --package chart-tests --lib --test generated --test rendered
+	cargo test --locked --workspace --test rendered
 
 # The alerts are tried on series that are written down, and on what programs show in the ways in which pods get no load.
 # Prometheus reads the dashboard's queries as rules, each with a name of its own, and with an interval for Grafana's variable.
@@ -112,7 +113,7 @@ alerts: ## the chart's alerts fire when they should, and Prometheus understands 
 	$(call need,jq,see https://jqlang.org/download)
 	promtool test rules charts/tests/alerts/*.yaml
 	@mkdir -p target
-	cargo test --locked --workspace --exclude chart-tests --exclude e2e --exclude conformance --test black_box --test webhook -- --ignored no_load
+	cargo test --locked --workspace --test black_box --test webhook -- --ignored no_load
 	jq '[.panels[].targets[]?.expr | gsub("\\$$__rate_interval"; "5m")] | to_entries | map({record: "query:\(.key)", expr: .value}) | {groups: [{name: "dashboard", rules: .}]}' \
 		charts/evenkeel/files/dashboard.json > target/dashboard-rules.json
 	promtool check rules target/dashboard-rules.json
@@ -120,7 +121,7 @@ alerts: ## the chart's alerts fire when they should, and Prometheus understands 
 book: ## the documents as a site in target/book/, with links that lead somewhere
 	$(call need,mdbook,cargo install --locked mdbook --version $(MDBOOK_VERSION))
 	docs/book.sh
-	cargo test --locked --quiet --package generated-docs --test documents links_of_the_site -- --ignored
+	cargo test --locked --quiet --workspace --test documents links_of_the_site -- --ignored
 
 workflows: ## the workflows of .github are sound, and so is the shell in them
 	$(call need,go,see https://go.dev/dl)
@@ -157,13 +158,14 @@ generated: ## what is generated and committed is up to date
 bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/RESULTS.md
 	cargo run --locked --release --package bench
 
+# Autobahn needs Python 2.7: without it, install.sh leaves it out.
+SUITES := $(addprefix --test ,$(filter-out autobahn,$(basename $(notdir $(wildcard conformance/tests/*.rs))))) \
+	$$([ ! -x target/conformance/wstest ] || echo --test autobahn)
 .PHONY: conformance
 conformance: ## suites that others wrote, direct and through the proxy: h2spec, grpc-go interop, http-cache-tests, Autobahn
 	conformance/install.sh
-	cargo build --locked --package recycling-proxy
-	cargo test --locked --package conformance --no-fail-fast $$([ ! -x target/conformance/wstest ] || echo --test autobahn) \
-		$(addprefix --test ,$(filter-out autobahn,$(basename $(notdir $(wildcard conformance/tests/*.rs))))) \
-		-- --test-threads=1 --nocapture
+	cargo build --locked --workspace --bin recycling-proxy $(SUITES)
+	cargo test --locked --workspace --no-fail-fast $(SUITES) -- --test-threads=1 --nocapture
 
 .PHONY: soak soak-long soak-programs
 # In a network namespace of its own: elsewhere the kernel may track connections for somebody's firewall, and drops packets

@@ -12,24 +12,27 @@ pub fn run(namespace: &str, program: &str, arguments: &[&str], input: Option<&st
     finish(command, input, &format!("{program} {}", arguments.join(" ")))
 }
 
-/// Runs `evenkeel` as it is built from this workspace.
+/// Runs the `evenkeel` that `make e2e` has built.
 pub fn evenkeel(arguments: &[&str]) -> anyhow::Result<String> {
-    finish(of_workspace(arguments), None, &format!("evenkeel {}", arguments.join(" ")))
+    finish(built(arguments)?, None, &format!("evenkeel {}", arguments.join(" ")))
 }
 
 /// The same, where it need not succeed: its exit code, and what it printed.
 pub fn evenkeel_finds(arguments: &[&str]) -> anyhow::Result<(i32, String)> {
-    let output = of_workspace(arguments).output().context("cargo cannot be run")?;
+    let output = built(arguments)?.output().context("evenkeel cannot be run")?;
     let code = output.status.code().context("evenkeel was killed")?;
     println!("  evenkeel {}: {code}{}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     Ok((code, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-fn of_workspace(arguments: &[&str]) -> Command {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--locked", "--package", "cli", "--bin", "evenkeel", "--"]).args(arguments);
-    command
+/// Beside the tests: Cargo puts both below the same profile's folder.
+fn built(arguments: &[&str]) -> anyhow::Result<Command> {
+    let test = std::env::current_exe()?;
+    let program = test.ancestors().nth(2).context("a test is below the folder of its profile")?.join("evenkeel");
+    ensure!(program.exists(), "{} is missing: `make e2e` builds it before the tests", program.display());
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
 }
 
 fn finish(mut command: Command, input: Option<&str>, shown: &str) -> anyhow::Result<String> {

@@ -1,7 +1,7 @@
 //! Promise: a rollout and a scale-in under load lose no request, of an app that exits on SIGTERM at once and of one that
 //! shuts down gracefully, whatever the clients speak and however connections are taken.
 //!
-//! `ROLLOUTS=200 cargo test --package e2e --test rollout -- --nocapture` does more of them.
+//! `ROLLOUTS=200 cargo test --package e2e --test e2e -- --nocapture rollout::` does more of them.
 
 use std::time::Duration;
 

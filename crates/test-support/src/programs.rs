@@ -5,8 +5,9 @@ use std::process::Command;
 
 /// Builds the proxy, the webhook and `echo-app` beside `own`, a program of the calling test's package. Returns their folder.
 ///
-/// Cargo builds for a test the programs of its own package alone, and an old one of another package would tell nothing. All
-/// callers build the same packages, so that none builds another's anew with other features.
+/// Cargo builds for a test the programs of its own package alone, and an old one of another package would tell nothing. The
+/// selection is the whole workspace and names a test, since Cargo unites the features of what is selected, and those of
+/// dev-dependencies only where a test is: with others it would build most dependencies again that `make test` has built.
 ///
 /// # Panics
 /// Panics if they do not build.
@@ -16,10 +17,12 @@ pub fn build_programs(own: &Path) -> PathBuf {
     build.args([
         "build",
         "--quiet",
-        "--bins",
-        "--package=recycling-proxy",
-        "--package=webhook",
-        "--package=test-support",
+        "--locked",
+        "--workspace",
+        "--bin=recycling-proxy",
+        "--bin=evenkeel-webhook",
+        "--bin=echo-app",
+        "--test=echo_app",
     ]);
     build.arg("--target-dir").arg(folder.parent().expect("the folder of a profile is in the target directory"));
     if !cfg!(debug_assertions) {

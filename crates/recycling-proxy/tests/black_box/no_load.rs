@@ -8,7 +8,7 @@
 //! | the port carries TLS | – | –: it sees no traffic | [`clients_speak_tls`] | the same | the same |
 //! | the limit is never reached | – | `ProxyInjected` names it | names it at the start | [`one_pod_works_and_the_limit_is_not_reached`] | the same |
 //! | a Service that leads to a port that is not taken | warns | webhook | webhook | as the first | as the first |
-//! | an opted-out namespace | warns (policy: `e2e/tests/told.rs`) | webhook | webhook | webhook | webhook |
+//! | an opted-out namespace | warns (policy: `e2e/tests/warnings_and_events.rs`) | webhook | webhook | webhook | webhook |
 //! | applied without a review, then scaled | warns (policy) | webhook | webhook | webhook | webhook |
 
 use settings::ProxyOption;
