@@ -14,75 +14,30 @@ const UID: Rule = Rule::Scalar(64);
 /// What an API server takes in one slice.
 const MOST_ENDPOINTS: usize = 1000;
 
-static METADATA: Rule = Rule::Members(
-    &[
-        ("name", &Rule::Keep),
-        ("namespace", &Rule::Keep),
-        ("uid", &Rule::Keep),
-        ("resourceVersion", &Rule::Keep),
-        ("continue", &Rule::Keep),
-        ("deletionTimestamp", &Rule::Keep),
-        ("ownerReferences", &Rule::Elements(16, &OWNER)),
-        // A bookmark may say by this that a list is complete.
-        ("annotations", &Rule::Prefixed(1, &["k8s.io/initial-events-end"], &Rule::Scalar(8))),
-    ],
-    &Rule::Drop,
-);
-
+/// The parts that are read of Pods: names, uid, addresses and readiness.
+pub(crate) static POD: Rule = Rule::Answer(&[("metadata", &METADATA), ("status", &STATUS)]);
+static METADATA: Rule = Rule::Metadata(&[
+    ("uid", &Rule::Keep),
+    ("deletionTimestamp", &Rule::Keep),
+    ("ownerReferences", &Rule::Elements(16, &OWNER)),
+]);
 static OWNER: Rule = Rule::Members(
     &[("controller", &Rule::Scalar(8)), ("kind", &Rule::Scalar(63)), ("name", &Rule::Scalar(253))],
     &Rule::Drop,
 );
-
-/// Of Pods, of lists of them, and of events of their watch: names, uid, addresses and readiness.
-pub(crate) static POD: Rule = Rule::Members(
+static STATUS: Rule = Rule::Members(
     &[
-        ("kind", &Rule::Keep),
-        ("apiVersion", &Rule::Keep),
-        ("metadata", &METADATA),
-        (
-            "status",
-            &Rule::Members(
-                &[
-                    ("phase", &Rule::Scalar(16)),
-                    ("podIP", &Rule::Scalar(64)),
-                    ("hostIP", &Rule::Scalar(64)),
-                    ("conditions", &Rule::Elements(64, &CONDITION)),
-                ],
-                &Rule::Drop,
-            ),
-        ),
-        ("items", &Rule::Elements(usize::MAX, &POD)),
-        ("type", &Rule::Keep),
-        ("object", &POD),
-        // An event that tells of an error has a Status for its object.
-        ("code", &Rule::Keep),
-        ("reason", &Rule::Keep),
-        ("message", &Rule::Scalar(512)),
+        ("phase", &Rule::Scalar(16)),
+        ("podIP", &Rule::Scalar(64)),
+        ("hostIP", &Rule::Scalar(64)),
+        ("conditions", &Rule::Elements(64, &CONDITION)),
     ],
     &Rule::Drop,
 );
-
 static CONDITION: Rule = Rule::Members(&[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16))], &Rule::Drop);
 
-/// Of `EndpointSlice`s, of lists of them, and of events of their watch: whose uid is ready. No address is read.
-pub(crate) static SLICE: Rule = Rule::Members(
-    &[
-        ("kind", &Rule::Keep),
-        ("apiVersion", &Rule::Keep),
-        ("metadata", &METADATA),
-        ("endpoints", &Rule::Elements(MOST_ENDPOINTS, &ENDPOINT)),
-        ("items", &Rule::Elements(usize::MAX, &SLICE)),
-        ("type", &Rule::Keep),
-        ("object", &SLICE),
-        ("code", &Rule::Keep),
-        ("reason", &Rule::Keep),
-        ("message", &Rule::Scalar(512)),
-        ("status", &Rule::Scalar(16)),
-    ],
-    &Rule::Drop,
-);
-
+/// The parts that are read of `EndpointSlice`s: the uids of pods, and whether they are ready. No address is read.
+pub(crate) static SLICE: Rule = Rule::Answer(&[("endpoints", &Rule::Elements(MOST_ENDPOINTS, &ENDPOINT))]);
 static ENDPOINT: Rule = Rule::Members(
     &[
         ("conditions", &Rule::Members(&[("ready", &Rule::Scalar(8))], &Rule::Drop)),

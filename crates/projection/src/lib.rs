@@ -11,6 +11,9 @@ mod projector;
 pub use client::{ClusterError, client, is_too_large};
 pub use projector::{Projector, TooLarge};
 
+/// Names of an object's members, and what is kept of their values.
+pub type Members = &'static [(&'static str, &'static Rule)];
+
 /// What is kept of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rule {
@@ -23,36 +26,75 @@ pub enum Rule {
     /// Of an array so many elements, the first ones, each by the rule.
     Elements(usize, &'static Rule),
     /// Of an object the named members, and all others by one rule. Where that keeps all, an array is kept too.
-    Members(&'static [(&'static str, &'static Rule)], &'static Rule),
+    Members(Members, &'static Rule),
     /// Of an object so many members, the first whose names begin with one of the prefixes, each by the rule.
     Prefixed(usize, &'static [&'static str], &'static Rule),
+    /// Of what the API server answers about objects of one kind, which is an object, a list, an event of a watch or a Status:
+    /// of each object the named members, and the members by which every client reads such an answer.
+    Answer(Members),
+    /// Of an object's metadata the named members, and those by which every client identifies it or continues a list.
+    Metadata(Members),
 }
 
 impl Rule {
-    /// The rule for a member of an object that this is the rule for, and that has kept so many.
+    /// Returns the rule for a member of an object for which this is the rule. Of the object, `kept` members are kept so far.
     fn member(&'static self, name: &[u8], kept: usize) -> &'static Rule {
         match self {
-            Rule::Members(named, others) => {
-                named.iter().find(|(known, _)| known.as_bytes() == name).map_or(others, |(_, rule)| rule)
-            }
+            Rule::Members(parts, others) => named(parts, name).unwrap_or(others),
             Rule::Prefixed(most, prefixes, rule)
                 if kept < *most && prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes())) =>
             {
                 rule
             }
+            Rule::Answer(parts) => match name {
+                b"items" | b"object" => self,
+                _ => named(parts, name).or_else(|| named(ENVELOPE, name)).unwrap_or(&Rule::Drop),
+            },
+            Rule::Metadata(parts) => named(parts, name).or_else(|| named(IDENTITY, name)).unwrap_or(&Rule::Drop),
             Rule::Prefixed(..) | Rule::Keep | Rule::Drop | Rule::Scalar(_) | Rule::Elements(..) => &Rule::Drop,
         }
     }
 
-    /// The rule for an element of an array that this is the rule for, and that has kept so many.
+    /// Returns the rule for an element of an array for which this is the rule. Of the array, `kept` elements are kept so far.
     fn element(&'static self, kept: usize) -> &'static Rule {
         match self {
             Rule::Elements(most, rule) if kept < *most => rule,
-            Rule::Elements(..) | Rule::Keep | Rule::Drop | Rule::Scalar(_) | Rule::Members(..) | Rule::Prefixed(..) => {
-                &Rule::Drop
-            }
+            // The items of a list.
+            Rule::Answer(_) => self,
+            Rule::Elements(..)
+            | Rule::Keep
+            | Rule::Drop
+            | Rule::Scalar(_)
+            | Rule::Members(..)
+            | Rule::Prefixed(..)
+            | Rule::Metadata(_) => &Rule::Drop,
         }
     }
+}
+
+/// The members of an object, a list, an event of a watch, and a Status that tells of an error, beside `items` and `object`.
+const ENVELOPE: Members = &[
+    ("kind", &Rule::Keep),
+    ("apiVersion", &Rule::Keep),
+    ("metadata", &Rule::Metadata(&[])),
+    ("type", &Rule::Keep),
+    ("code", &Rule::Keep),
+    ("reason", &Rule::Keep),
+    ("message", &Rule::Scalar(512)),
+];
+
+/// The metadata that identifies an object, or by which a list continues or ends.
+const IDENTITY: Members = &[
+    ("name", &Rule::Keep),
+    ("namespace", &Rule::Keep),
+    ("resourceVersion", &Rule::Keep),
+    ("continue", &Rule::Keep),
+    // A bookmark may say by this that a list is complete.
+    ("annotations", &Rule::Prefixed(1, &["k8s.io/initial-events-end"], &Rule::Scalar(8))),
+];
+
+fn named(members: Members, name: &[u8]) -> Option<&'static Rule> {
+    members.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, rule)| *rule)
 }
 
 /// Any object of Kubernetes, a list of them, or an event of a watch, without the record of who set which field. That is as

@@ -197,11 +197,11 @@ impl Projector {
         self.state = match (byte, rule) {
             (b'"', Rule::Scalar(longest)) => State::String { left: *longest, writes, escape: Escape::None },
             (b'"', _) => whole(0, writes),
-            (b'{', Rule::Members(..) | Rule::Prefixed(..)) => {
+            (b'{', Rule::Members(..) | Rule::Prefixed(..) | Rule::Answer(_) | Rule::Metadata(_)) => {
                 self.open.push(Open { rule, is_object: true, kept: 0 });
                 State::Name
             }
-            (b'[', Rule::Elements(..)) => {
+            (b'[', Rule::Elements(..) | Rule::Answer(_)) => {
                 self.open.push(Open { rule, is_object: false, kept: 0 });
                 State::Value
             }
@@ -315,6 +315,8 @@ mod tests {
         &Rule::Drop,
     );
 
+    static ANSWER: Rule = Rule::Answer(&[("name", &SCALAR), ("metadata", &Rule::Metadata(&[("all", &Rule::Keep)]))]);
+
     /// What `rule` keeps of `value`, said once more, on values.
     fn expected(rule: &'static Rule, value: &Value) -> Value {
         match (rule, value) {
@@ -324,7 +326,8 @@ mod tests {
             (Rule::Elements(most, rule), Value::Array(list)) => {
                 list.iter().take(*most).map(|element| expected(rule, element)).collect()
             }
-            (Rule::Members(..) | Rule::Prefixed(..), Value::Object(members)) => {
+            (Rule::Answer(_), Value::Array(list)) => list.iter().map(|object| expected(rule, object)).collect(),
+            (Rule::Members(..) | Rule::Prefixed(..) | Rule::Answer(_) | Rule::Metadata(_), Value::Object(members)) => {
                 let mut kept = serde_json::Map::new();
                 for (name, value) in members {
                     let rule = rule.member(name.as_bytes(), kept.len());
@@ -339,7 +342,19 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Value> {
-        let names = prop::sample::select(vec!["items", "annotations", "name", "all", "a/x", "b/", "c", "é\"\\"]);
+        let names = prop::sample::select(vec![
+            "items",
+            "object",
+            "metadata",
+            "kind",
+            "annotations",
+            "name",
+            "all",
+            "a/x",
+            "b/",
+            "c",
+            "é\"\\",
+        ]);
         let texts =
             prop::sample::select(vec!["", "abc", "abcd", "é€x\u{1f600}", "\"\\\n{}[],:", "\u{1}\u{2}\u{3}\u{4}"]);
         let leaves = prop_oneof![
@@ -362,7 +377,7 @@ mod tests {
         fn what_a_rule_keeps_is_kept_however_the_text_is_cut(
             value in values(), pretty: bool, cuts in prop::collection::vec(1..9_usize, 1..50),
         ) {
-            for rule in [&SOME, &OBJECT] {
+            for rule in [&SOME, &OBJECT, &ANSWER] {
                 let text = if pretty { format!("{value:#}") } else { value.to_string() };
                 let mut projector = Projector::new(rule, usize::MAX);
                 let (mut kept, mut rest, mut cuts) = (Vec::new(), text.as_bytes(), cuts.iter().cycle());
@@ -380,6 +395,26 @@ mod tests {
             for text in [&text[..], json.as_bytes()] {
                 Projector::project(&SOME, text);
             }
+        }
+    }
+
+    #[test]
+    fn of_lists_and_watch_events_what_is_read_of_each_object_is_kept() {
+        static ANSWER: Rule =
+            Rule::Answer(&[("metadata", &Rule::Metadata(&[("uid", &Rule::Keep)])), ("spec", &Rule::Keep)]);
+        let object = json!({"metadata": {"name": "web", "uid": "1", "labels": {"a": "b"}}, "spec": {"x": 1}});
+        let kept = json!({"metadata": {"name": "web", "uid": "1"}, "spec": {"x": 1}});
+        let list = |object| json!({"kind": "PodList", "metadata": {"continue": "2"}, "items": [object]});
+        let event = |object| json!({"type": "ADDED", "object": object});
+        let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
+        for (answer, kept) in [
+            (object.clone(), kept.clone()),
+            (list(object.clone()), list(kept.clone())),
+            (event(object), event(kept)),
+            (event(status.clone()), event(status)),
+        ] {
+            let projected = Projector::project(&ANSWER, answer.to_string().as_bytes());
+            assert_eq!(serde_json::from_slice::<Value>(&projected).unwrap(), kept);
         }
     }
 

@@ -30,34 +30,8 @@ const PAGE: u32 = 100;
 const MOST_PARTS: usize = 64;
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The parts that are read of Services, of lists and of watch events.
-pub(crate) static SERVICE: Rule = Rule::Members(
-    &[
-        ("kind", &Rule::Keep),
-        ("apiVersion", &Rule::Keep),
-        (
-            "metadata",
-            &Rule::Members(
-                &[
-                    ("name", &Rule::Keep),
-                    ("namespace", &Rule::Keep),
-                    ("resourceVersion", &Rule::Keep),
-                    ("continue", &Rule::Keep),
-                ],
-                &Rule::Drop,
-            ),
-        ),
-        ("spec", &SPEC),
-        ("items", &Rule::Elements(usize::MAX, &SERVICE)),
-        ("type", &Rule::Keep),
-        ("object", &SERVICE),
-        // The object of an ERROR event is a Status.
-        ("code", &Rule::Keep),
-        ("reason", &Rule::Keep),
-        ("message", &Rule::Keep),
-    ],
-    &Rule::Drop,
-);
+/// The parts that are read of Services.
+pub(crate) static SERVICE: Rule = Rule::Answer(&[("spec", &SPEC)]);
 static SPEC: Rule = Rule::Members(
     &[
         ("selector", &Rule::Prefixed(MOST_PARTS, &[""], &Rule::Scalar(63))),

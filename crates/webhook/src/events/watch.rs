@@ -42,52 +42,17 @@ static CONDITION: Rule = Rule::Members(
     &[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16)), ("message", &Rule::Scalar(512))],
     &Rule::Drop,
 );
-/// The parts that are read of workloads, of lists and of watch events: names, our annotations, the labels of pods, and whether pods are
-/// refused. Tenants can fill the rest with any amount of data.
-static WORKLOAD: Rule = Rule::Members(
-    &[
-        ("kind", &Rule::Keep),
-        ("apiVersion", &Rule::Keep),
-        (
-            "metadata",
-            &Rule::Members(
-                &[
-                    ("name", &Rule::Keep),
-                    ("namespace", &Rule::Keep),
-                    ("uid", &Rule::Keep),
-                    ("generation", &Rule::Keep),
-                    ("resourceVersion", &Rule::Keep),
-                    ("continue", &Rule::Keep),
-                    ("annotations", &ANNOTATIONS),
-                ],
-                &Rule::Drop,
-            ),
-        ),
-        (
-            "spec",
-            &Rule::Members(
-                &[(
-                    "template",
-                    &Rule::Members(
-                        &[(
-                            "metadata",
-                            &Rule::Members(&[("annotations", &ANNOTATIONS), ("labels", &LABELS)], &Rule::Drop),
-                        )],
-                        &Rule::Drop,
-                    ),
-                )],
-                &Rule::Drop,
-            ),
-        ),
-        ("status", &Rule::Members(&[("conditions", &Rule::Elements(16, &CONDITION))], &Rule::Drop)),
-        ("items", &Rule::Elements(usize::MAX, &WORKLOAD)),
-        ("type", &Rule::Keep),
-        ("object", &WORKLOAD),
-        // The object of an ERROR event is a Status.
-        ("code", &Rule::Keep),
-        ("reason", &Rule::Keep),
-        ("message", &Rule::Keep),
-    ],
+/// The parts that are read of workloads: names, our annotations, the labels of pods, and whether pods are refused. Tenants can fill the
+/// rest with any amount of data.
+static WORKLOAD: Rule = Rule::Answer(&[
+    ("metadata", &METADATA),
+    ("spec", &Rule::Members(&[("template", &TEMPLATE)], &Rule::Drop)),
+    ("status", &Rule::Members(&[("conditions", &Rule::Elements(16, &CONDITION))], &Rule::Drop)),
+]);
+static METADATA: Rule =
+    Rule::Metadata(&[("uid", &Rule::Keep), ("generation", &Rule::Keep), ("annotations", &ANNOTATIONS)]);
+static TEMPLATE: Rule = Rule::Members(
+    &[("metadata", &Rule::Members(&[("annotations", &ANNOTATIONS), ("labels", &LABELS)], &Rule::Drop))],
     &Rule::Drop,
 );
 
