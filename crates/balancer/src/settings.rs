@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::str::FromStr;
 
-use settings::{Fault, Faults, LogLevel};
+use settings::{Fault, Faults, InvalidValue, LogLevel, ObjectName, SocketAddress};
 
 use crate::arguments::{KeyArguments, RunArguments};
 
@@ -44,19 +44,19 @@ impl Settings {
     pub fn parse(arguments: &RunArguments, host: &str) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         // Every field is parsed before the first `?`, so that no fault hides another.
-        let admin = one("admin", &arguments.admin, "an IP address and a port, such as [::]:8081", &mut faults);
+        let admin = one::<SocketAddress>("admin", &arguments.admin, &mut faults);
         let keys = keys(&arguments.keys, &mut faults);
         let lease = object("lease-name", &arguments.lease_name, &mut faults);
         let identity = identity(arguments.identity.as_deref().unwrap_or(host), &mut faults);
-        let proxy_port = one::<NonZero<u16>>("proxy-port", &arguments.proxy_port, "1 to 65535", &mut faults);
-        let log_level = one("log-level", &arguments.log_level, "error, warn, info, debug or trace", &mut faults);
+        let proxy_port = port("proxy-port", &arguments.proxy_port, &mut faults);
+        let log_level = one("log-level", &arguments.log_level, &mut faults);
         let settings = || {
             Some(Self {
-                admin: admin?,
+                admin: admin?.get(),
                 keys: keys?,
                 lease: lease?,
                 identity: identity?,
-                proxy_port: proxy_port?.get(),
+                proxy_port: proxy_port?,
                 log_level: log_level?,
             })
         };
@@ -87,24 +87,17 @@ fn key(flag: &str) -> String {
     format!("--{flag} ({})", RunArguments::env(flag))
 }
 
-fn one<T: FromStr>(flag: &str, text: &str, expected: &str, faults: &mut Vec<Fault>) -> Option<T> {
-    text.trim().parse().map_err(|_| faults.push(Fault::invalid(key(flag), text, expected))).ok()
+fn one<T: FromStr<Err = InvalidValue>>(flag: &str, text: &str, faults: &mut Vec<Fault>) -> Option<T> {
+    text.trim().parse().map_err(|InvalidValue(expected)| faults.push(Fault::invalid(key(flag), text, expected))).ok()
 }
 
-/// The name of an object in a cluster; it becomes part of paths.
 fn object(flag: &str, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    let is_name = bytes.len() <= 253
-        && bytes.iter().all(|byte| alphanumeric(byte) || matches!(byte, b'-' | b'.'))
-        && bytes.first().is_some_and(alphanumeric)
-        && bytes.last().is_some_and(alphanumeric);
-    if is_name {
-        return Some(text.to_owned());
-    }
-    let expected = "the name of an object in the cluster: lower-case letters, digits, - and .";
-    faults.push(Fault::invalid(key(flag), text, expected));
-    None
+    one::<ObjectName>(flag, text, faults).map(String::from)
+}
+
+fn port(flag: &str, text: &str, faults: &mut Vec<Fault>) -> Option<u16> {
+    let port = text.trim().parse::<NonZero<u16>>().map(NonZero::get);
+    port.map_err(|_| faults.push(Fault::invalid(key(flag), text, "1 to 65535"))).ok()
 }
 
 fn identity(text: &str, faults: &mut Vec<Fault>) -> Option<String> {

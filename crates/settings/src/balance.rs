@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::fault::Fault;
 use crate::option::{OptionSpec, RawOptions};
 use crate::table::ProxyOption;
-use crate::value::InvalidValue;
+use crate::value::{InvalidValue, is_label, is_subdomain};
 
 /// The label that injection puts on pod templates whose pods are balanced, with the value [`BALANCE_LABEL_VALUE`].
 pub const BALANCE_LABEL: &str = "evenkeel.dev/balance";
@@ -116,15 +116,13 @@ pub struct WorkloadRef {
 
 impl WorkloadRef {
     const LONGEST_KIND: usize = 63;
-    const LONGEST_NAME: usize = 253;
 
     /// Returns the reference; `None` if `kind` is no word of letters and digits, or `name` no name of an object.
     pub fn new(kind: &str, name: &str) -> Option<Self> {
         let is_kind = (1..=Self::LONGEST_KIND).contains(&kind.len())
             && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && kind.starts_with(|first: char| first.is_ascii_alphabetic());
-        let is_name = name.len() <= Self::LONGEST_NAME && name.split('.').all(is_label);
-        (is_kind && is_name).then(|| Self { kind: kind.to_owned(), name: name.to_owned() })
+        (is_kind && is_subdomain(name)).then(|| Self { kind: kind.to_owned(), name: name.to_owned() })
     }
 
     /// Returns the kind.
@@ -177,14 +175,6 @@ impl fmt::Display for NamespaceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Whether it is a label of a DNS name in lower case (RFC 1123 §2.1).
-fn is_label(text: &str) -> bool {
-    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = text.as_bytes();
-    let whole = bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
-    bytes.len() <= 63 && whole && is_end(bytes.first()) && is_end(bytes.last())
 }
 
 #[cfg(test)]

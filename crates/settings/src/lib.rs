@@ -38,8 +38,8 @@ pub use table::{Annotation, ProxyOption, RedirectOption, SharedSettings};
 pub use tls::TlsSettings;
 pub use value::{
     AppAddress, ByteSize, ControlSocket, CpuQuantity, FilePath, HttpGet, ImageReference, Interception, InvalidValue,
-    Jitter, Liveness, LivenessProbe, LogLevel, MaxConnections, MaxRequests, MemoryQuantity, PortRef, ProxyProtocol,
-    Question, SecretName, Span, Switch, Threads,
+    Jitter, Liveness, LivenessProbe, LogLevel, MaxConnections, MaxRequests, MemoryQuantity, ObjectName, PortRef,
+    ProxyProtocol, Question, SecretName, SocketAddress, Span, Switch, Threads,
 };
 pub use workload::{LEAST_MEMORY_LIMIT, Sidecar, WorkloadSettings, WorkloadTls};
 

@@ -15,7 +15,7 @@ use crate::table::{Annotation, ProxyOption, SharedSettings, Source, shared_optio
 use crate::tls::TlsSettings;
 use crate::value::{
     AppAddress, Auto, ByteSize, ControlSocket, InvalidValue, Liveness, MaxConnections, MaxRequests, MemoryQuantity,
-    PortNumber, Span,
+    PortNumber, SocketAddress, Span,
 };
 
 /// Everything that `recycling-proxy run` can be told.
@@ -97,7 +97,7 @@ impl ProxySettings {
         let opaque_ports = raw.list::<PortNumber>(ProxyOption::OpaquePorts, faults);
         let tls = TlsSettings::parse(raw, faults);
         let ports = raw.list::<PortNumber>(ProxyOption::Ports, faults);
-        let admin = raw.one::<Address>(ProxyOption::Admin, faults);
+        let admin = raw.one::<SocketAddress>(ProxyOption::Admin, faults);
         let liveness = raw.one(ProxyOption::Liveness, faults);
         let probe_ports = raw.list::<PortNumber>(ProxyOption::ProbePorts, faults);
         let probes = raw.list::<Probe>(ProxyOption::Probes, faults);
@@ -120,7 +120,7 @@ impl ProxySettings {
             opaque_ports: opaque_ports.into_iter().map(|PortNumber(port)| port).collect(),
             tls,
             ports: ports.into_iter().map(|PortNumber(port)| port).collect(),
-            admin: admin?.0,
+            admin: admin?.get(),
             liveness: liveness?,
             probe_ports: probe_ports.into_iter().map(|PortNumber(port)| port).collect(),
             probes: pairs(probes),
@@ -196,7 +196,8 @@ impl ProxySettings {
 
 fn routes(raw: &RawOptions<ProxyOption>, faults: &mut Vec<Fault>) -> Option<Routes> {
     let before = faults.len();
-    let listen: Vec<SocketAddr> = raw.list(ProxyOption::Listen, faults).into_iter().map(|Address(at)| at).collect();
+    let listen = raw.list::<SocketAddress>(ProxyOption::Listen, faults);
+    let listen: Vec<SocketAddr> = listen.into_iter().map(SocketAddress::get).collect();
     let app: Vec<AppAddress> = raw.list(ProxyOption::App, faults);
     if faults.len() > before {
         return None;
@@ -228,19 +229,6 @@ impl Source for RawOptions<ProxyOption> {
         faults: &mut Vec<Fault>,
     ) -> Option<T> {
         Self::one(self, option, faults)
-    }
-}
-
-/// An IP address and a port.
-struct Address(SocketAddr);
-
-impl FromStr for Address {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080"))
     }
 }
 

@@ -7,9 +7,11 @@ mod image;
 mod limits;
 mod liveness;
 mod names;
+mod object_name;
 mod optional;
 mod port;
 mod quantity;
+mod socket_address;
 mod span;
 
 pub use app_address::AppAddress;
@@ -17,9 +19,12 @@ pub use image::ImageReference;
 pub use limits::{ByteSize, Jitter, MaxConnections, MaxRequests, Threads};
 pub use liveness::{HttpGet, Liveness, LivenessProbe, Question};
 pub use names::{ControlSocket, FilePath, Interception, LogLevel, PortRef, ProxyProtocol, SecretName, Switch};
+pub use object_name::ObjectName;
+pub(crate) use object_name::{is_label, is_subdomain};
 pub(crate) use optional::{Auto, Off};
 pub(crate) use port::PortNumber;
 pub use quantity::{CpuQuantity, MemoryQuantity};
+pub use socket_address::SocketAddress;
 pub use span::Span;
 
 /// A value that does not parse; displays what was expected.

@@ -9,7 +9,10 @@ use std::time::Duration;
 use inject::WorkloadKind;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
-use settings::{Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, PREFIX, Span, Switch, WorkloadSettings};
+use settings::{
+    Annotation, Fault, Faults, InvalidValue, Layer, LogLevel, ObjectName, PREFIX, SocketAddress, Span, Switch,
+    WorkloadSettings,
+};
 
 use crate::arguments::RunArguments;
 use crate::certificates::Names;
@@ -60,8 +63,8 @@ impl Settings {
         let mut faults = Vec::new();
         let faults_of = &mut faults;
         // Every field is parsed before the first `?`, so that no fault hides another.
-        let listen = one::<Address>("listen", &arguments.listen, faults_of);
-        let admin = one::<Address>("admin", &arguments.admin, faults_of);
+        let listen = one::<SocketAddress>("listen", &arguments.listen, faults_of);
+        let admin = one::<SocketAddress>("admin", &arguments.admin, faults_of);
         let tls = tls(arguments, faults_of);
         let read_namespaces = match &arguments.read_namespaces {
             Some(text) => one::<Switch>("read-namespaces", text, faults_of).map(Switch::is_on),
@@ -75,8 +78,8 @@ impl Settings {
         let log_level = one("log-level", &arguments.log_level, faults_of);
         let settings = || {
             Some(Self {
-                listen: listen?.0,
-                admin: admin?.0,
+                listen: listen?.get(),
+                admin: admin?.get(),
                 tls: tls?,
                 read_namespaces: read_namespaces?,
                 events,
@@ -134,10 +137,10 @@ fn own(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Tls> {
     let secret = one::<ObjectName>("secret-name", &arguments.secret_name, faults);
     let configuration = one::<ObjectName>("webhook-configuration", &arguments.webhook_configuration, faults);
     Some(Tls::Own(Names {
-        namespace: namespace?.0,
-        service: service?.0,
-        secret: secret?.0,
-        configuration: configuration?.0,
+        namespace: namespace?.into(),
+        service: service?.into(),
+        secret: secret?.into(),
+        configuration: configuration?.into(),
     }))
 }
 
@@ -149,7 +152,7 @@ fn balance_keys(arguments: &RunArguments, faults: &mut Vec<Fault>) -> Option<Bal
     if let (Err(InvalidValue(expected)), true) = (&namespace, arguments.tls.trim() != "self") {
         faults.push(Fault::invalid(key("namespace"), &arguments.namespace, *expected));
     }
-    Some(BalanceKeysConfigMap { namespace: namespace.ok()?.0, name: name?.0 })
+    Some(BalanceKeysConfigMap { namespace: namespace.ok()?.into(), name: name?.into() })
 }
 
 fn events(given: &[String], faults: &mut Vec<Fault>) -> Vec<WorkloadKind> {
@@ -185,19 +188,6 @@ fn default_key(fault_key: &str) -> String {
     format!("{} {}", key("default"), name.unwrap_or(fault_key))
 }
 
-/// An IP address and a port.
-struct Address(SocketAddr);
-
-impl FromStr for Address {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| InvalidValue("an IP address and a port, such as 127.0.0.1:8443 or [::]:8443"))
-    }
-}
-
 /// A kind of workload that Events can be published on.
 struct EventKind(WorkloadKind);
 
@@ -221,25 +211,6 @@ impl FromStr for Namespaces {
         let selector = serde_json::from_str::<LabelSelector>(text).ok();
         let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
         selector.map(Self).ok_or(InvalidValue("a LabelSelector in JSON, such as {\"matchLabels\": {\"team\": \"x\"}}"))
-    }
-}
-
-/// The name of an object in a cluster; it becomes part of paths and of a certificate.
-struct ObjectName(String);
-
-impl FromStr for ObjectName {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let ends =
-            text.as_bytes().first().is_some_and(alphanumeric) && text.as_bytes().last().is_some_and(alphanumeric);
-        let whole = text.len() <= 253 && text.bytes().all(|b| alphanumeric(&b) || b == b'-' || b == b'.');
-        if ends && whole {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidValue("the name of an object in the cluster: lower-case letters, digits, - and ."))
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::InvalidValue;
+use super::{InvalidValue, is_subdomain};
 
 /// Defines an enum whose variants are words of the public interface, each written once.
 macro_rules! words {
@@ -181,12 +181,8 @@ impl FromStr for SecretName {
     type Err = InvalidValue;
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let label = |label: &str| {
-            let known = label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            known && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-        };
-        let usable = text.len() <= 253 && text.split('.').all(label);
-        usable.then(|| Self(text.to_owned())).ok_or(InvalidValue("the name of a Secret, such as web-tls"))
+        let name = is_subdomain(text).then(|| Self(text.to_owned()));
+        name.ok_or(InvalidValue("the name of a Secret, such as web-tls"))
     }
 }
 
