@@ -5,6 +5,7 @@ pub(crate) mod report;
 pub(crate) mod skip;
 
 use json_patch::Patch;
+use labels::labels;
 use settings::Faults;
 
 use crate::json::node::Unreadable;
@@ -58,42 +59,28 @@ pub enum Outcome {
     Unreadable(Unreadable),
 }
 
-/// Defines the decisions; label and sentence are written once.
-macro_rules! decisions {
-    ($($variant:ident: $label:literal, $sentence:literal;)+) => {
-        /// An outcome without its details, for metrics and logs.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Decision {
-            $(#[doc = $sentence] $variant,)+
-        }
-
-        impl Decision {
-            /// Every decision.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The label in metrics, logs and test names.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label,)+ }
-            }
-
-            /// One sentence for its user, without a full stop.
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence,)+ }
-            }
-        }
-    };
-}
-
-decisions! {
-    NotAsked: "not_asked", "no annotation asks for the recycling proxy";
-    Injected: "injected", "the recycling proxy was injected or brought up to date";
-    Unchanged: "unchanged", "the recycling proxy is there as it should be";
-    Owned: "owned", "another workload controls it, and is what to inject into; it was left as it is";
-    Skipped: "skipped", "the recycling proxy was asked for, but this workload cannot have it";
-    Removed: "removed", "the recycling proxy was taken out";
-    Invalid: "invalid", "the annotations have faults; nothing was injected or changed";
-    Unreadable: "unreadable", "the object does not have the form of its kind; it was left as it is";
-}
+labels!(
+    /// An outcome without its details, for metrics and logs. The sentences have no full stop.
+    #[derive(PartialOrd, Ord)]
+    pub Decision {
+        /// no annotation asks for the recycling proxy
+        NotAsked = "not_asked",
+        /// the recycling proxy was injected or brought up to date
+        Injected = "injected",
+        /// the recycling proxy is there as it should be
+        Unchanged = "unchanged",
+        /// another workload controls it, and is what to inject into; it was left as it is
+        Owned = "owned",
+        /// the recycling proxy was asked for, but this workload cannot have it
+        Skipped = "skipped",
+        /// the recycling proxy was taken out
+        Removed = "removed",
+        /// the annotations have faults; nothing was injected or changed
+        Invalid = "invalid",
+        /// the object does not have the form of its kind; it was left as it is
+        Unreadable = "unreadable",
+    }
+);
 
 impl Outcome {
     /// Returns the patch for the object, `None` if nothing changes.
@@ -142,7 +129,7 @@ impl Outcome {
     pub fn warnings(&self) -> Vec<String> {
         match self {
             Self::Inject { report, .. } => report.notes.iter().map(|note| warning(&note.to_string())).collect(),
-            Self::Skip { reason, .. } => vec![warning(&format!("not injected: {reason}"))],
+            Self::Skip { reason, .. } => vec![warning(&format!("not injected: {}", reason.sentence()))],
             Self::Invalid { faults, .. } => first(faults),
             Self::NotAsked | Self::Unchanged { .. } | Self::Owned | Self::Remove { .. } | Self::Unreadable(_) => {
                 Vec::new()

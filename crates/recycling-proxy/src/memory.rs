@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use labels::labels;
 use prometheus_client::registry::Registry;
 use settings::ProxySettings;
 use tokio::sync::Notify;
@@ -35,7 +36,6 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) use self::account::{Account, Place};
 use self::eviction::EvictionIndex;
 use self::pool::{Pool, Use};
-use crate::metrics::label::labels;
 use crate::metrics::{Counters, Gauge};
 
 /// What a connection costs for as long as it is there: two sockets of the kernel and their descriptors, its task, and a small

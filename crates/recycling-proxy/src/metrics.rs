@@ -5,7 +5,6 @@
 
 mod counters;
 mod gauge;
-pub(crate) mod label;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;

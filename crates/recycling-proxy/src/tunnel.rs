@@ -6,12 +6,12 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use labels::labels;
 use prometheus_client::registry::Registry;
 use tokio::time::timeout;
 
 use crate::detection::first_line::Reading;
 use crate::detection::request_guard::RequestGuard;
-use crate::metrics::label::labels;
 use crate::metrics::{Counters, Value};
 use crate::relay::broken::BrokenBy;
 use crate::relay::side::Side;

@@ -1,6 +1,7 @@
 //! The verdict on a review, for metrics and logs.
 
 use inject::{Decision, SkipReason};
+use labels::labels;
 
 /// The verdict on a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,53 +16,37 @@ pub enum Verdict {
     Refused(Refused),
 }
 
-/// Defines an enum of reasons. Label and sentence are written once.
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident: $label:literal, $sentence:literal;)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $(#[doc = $sentence] $variant,)+
-        }
-
-        impl $name {
-            /// Every reason.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// Returns the label in metrics and logs.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$variant => $label,)+ }
-            }
-
-            /// Returns one sentence for users, without a full stop.
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence,)+ }
-            }
-        }
-    };
-}
-
-reasons! {
-    /// Why an object is admitted without parsing it.
-    Passed {
-        Operation: "operation", "neither CREATE nor UPDATE, or UPDATE of a Pod, whose containers cannot change";
-        Subresource: "subresource", "a subresource, such as scale or status";
-        Kind: "kind", "not a kind of workload that is injected";
-        NoObject: "no_object", "a review without an object";
-        Unparsable: "unparsable", "an object that is not JSON of reasonable depth and size";
-        Busy: "busy", "too many objects came at once";
+labels!(
+    /// Why an object is admitted without parsing it. The sentences have no full stop.
+    pub Passed {
+        /// neither CREATE nor UPDATE, or UPDATE of a Pod, whose containers cannot change
+        Operation = "operation",
+        /// a subresource, such as scale or status
+        Subresource = "subresource",
+        /// not a kind of workload that is injected
+        Kind = "kind",
+        /// a review without an object
+        NoObject = "no_object",
+        /// an object that is not JSON of reasonable depth and size
+        Unparsable = "unparsable",
+        /// too many objects came at once
+        Busy = "busy",
     }
-}
+);
 
-reasons! {
-    /// Why a request is not answered with a review.
-    Refused {
-        Malformed: "malformed", "the body is not an admission review";
-        TooLarge: "too_large", "the body is larger than 3 MiB";
-        TimedOut: "timed_out", "the body did not arrive in time";
-        Broken: "broken", "the connection failed before the body was complete";
+labels!(
+    /// Why a request is not answered with a review. The sentences have no full stop.
+    pub Refused {
+        /// the body is not an admission review
+        Malformed = "malformed",
+        /// the body is larger than 3 MiB
+        TooLarge = "too_large",
+        /// the body did not arrive in time
+        TimedOut = "timed_out",
+        /// the connection failed before the body was complete
+        Broken = "broken",
     }
-}
+);
 
 impl Passed {
     /// Returns a warning for the author of an object that may have asked for the proxy; at most 110 characters.

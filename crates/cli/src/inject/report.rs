@@ -42,7 +42,7 @@ impl Report {
                     self.line(&name, &format!("note: {note}"));
                 }
             }
-            Outcome::Skip { reason, .. } => self.bad(&name, &format!("not injected: {reason}")),
+            Outcome::Skip { reason, .. } => self.bad(&name, &format!("not injected: {}", reason.sentence())),
             Outcome::Invalid { faults, .. } => {
                 for fault in faults {
                     self.bad(&name, &fault.to_string());

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use labels::labels;
 use rustix::io::Errno;
 use settings::AppAddress;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::metrics::label::labels;
 use crate::transport::descriptors::{PAUSE, is_shortage};
 use crate::transport::socket_memory::bound_of_app;
 

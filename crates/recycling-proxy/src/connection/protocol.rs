@@ -1,6 +1,6 @@
 //! What is spoken on a connection, as metrics tell it.
 
-use crate::metrics::label::labels;
+use labels::labels;
 
 labels!(
     /// What is spoken on a connection.

@@ -1,6 +1,6 @@
 //! What makes a message one that is not forwarded.
 
-use crate::metrics::label::labels;
+use labels::labels;
 
 labels!(
     /// A fault in the framing of a message: where two readers could disagree about its end, nobody gets to read it.

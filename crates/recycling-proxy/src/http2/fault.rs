@@ -1,7 +1,8 @@
 //! What makes a stream of frames one that is not forwarded any further.
 
+use labels::labels;
+
 use super::frame::ErrorCode;
-use crate::metrics::label::labels;
 
 labels!(
     /// A fault in the framing of a connection: from there on nobody could say which frame is which stream's.

@@ -1,7 +1,8 @@
 //! An exchange that ended before it was whole: who ended it, and how far it had come.
 
+use labels::labels;
+
 use super::side::Side;
-use crate::metrics::label::labels;
 
 labels!(
     /// Who has broken an exchange off.

@@ -1,6 +1,6 @@
 //! The two sides of the proxy.
 
-use crate::metrics::label::labels;
+use labels::labels;
 
 labels!(
     /// One of the two that a connection is between.

@@ -1,6 +1,6 @@
 //! Whose request it is: a client's, or one of those that ask how the pod is.
 
-use crate::metrics::label::labels;
+use labels::labels;
 
 labels!(
     /// Who is counted as the sender of a request, or as the peer of a connection.

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use labels::labels;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::metrics::StateGauge;
-use crate::metrics::label::labels;
 use crate::retire::connections::Connections;
 
 /// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.

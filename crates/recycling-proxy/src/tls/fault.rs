@@ -2,9 +2,8 @@
 
 use std::io;
 
+use labels::labels;
 use rustls::Error;
-
-use crate::metrics::label::labels;
 
 labels!(
     /// Why a handshake came to nothing.

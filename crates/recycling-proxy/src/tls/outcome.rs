@@ -1,6 +1,6 @@
 //! What became of a look at the certificate's files.
 
-use crate::metrics::label::labels;
+use labels::labels;
 
 labels!(
     /// What became of a look at the certificate's files that found something to do.

@@ -40,7 +40,7 @@ impl Notice {
         let (reason, note) = match outcome {
             Outcome::Unchanged { .. } | Outcome::Inject { .. } if let Some(message) = refusal => refused(message),
             Outcome::Unchanged { report } => (EventReason::Injected, summary(report)),
-            Outcome::Skip { reason, .. } => (EventReason::Skipped, format!("not injected: {reason}")),
+            Outcome::Skip { reason, .. } => (EventReason::Skipped, format!("not injected: {}", reason.sentence())),
             Outcome::Invalid { faults, .. } => (EventReason::Invalid, faults.to_string()),
             // An injection that is out of date is updated with the next change of the workload.
             Outcome::Inject { .. } if has_proxy => return Vec::new(),

@@ -146,10 +146,12 @@ fn noted(note: &Note, scope: &Scope) -> Option<Finding> {
 fn skipped(reason: SkipReason) -> Finding {
     if reason == SkipReason::MeshProxy {
         return FindingId::MeshBalances
-            .says(format!("not injected: {reason}"))
+            .says(format!("not injected: {}", reason.sentence()))
             .fix("remove the annotation, or opt the pods out of the mesh");
     }
-    FindingId::NotInjected.says(format!("not injected: {reason}")).detail(format!("reason {}", reason.label()))
+    FindingId::NotInjected
+        .says(format!("not injected: {}", reason.sentence()))
+        .detail(format!("reason {}", reason.label()))
 }
 
 fn left_over(workload: &Workload) -> Finding {

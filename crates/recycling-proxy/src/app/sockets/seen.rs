@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 use std::net::IpAddr;
 
+use labels::labels;
+
 use super::line::{Socket, SocketState};
-use crate::metrics::label::labels;
 
 /// The most ports to report beside those of the app.
 const MOST_OTHERS: usize = 16;
