@@ -2,7 +2,7 @@
 //!
 //! 40 clients ask for 50 requests/s in all, each of which costs 6 ms of CPU; a pod may use 150m of CPU and the
 //! autoscaler keeps it at 60m (60 % of the requested 100m), so that 5 pods are right. Without evenkeel all connections
-//! stay on the first pod: it is saturated, the mean over it and its idle sisters satisfies the autoscaler, and scaling
+//! stay on the first pod: it is saturated, the mean over it and the other, idle pods satisfies the autoscaler, and scaling
 //! stops.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde::Serialize;
 use serde_json::json;
+use tokio::join;
 use tokio::time::Instant;
 
 const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
@@ -47,9 +48,12 @@ struct Outcome {
 async fn the_autoscaler_reaches_the_right_number_of_pods() -> anyhow::Result<()> {
     let plain = Web::sample()?.replicas(1).args(&["--burn", "6ms"]).cpu("100m", "150m");
     let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
-    let without = in_namespace("autoscaling", |namespace| autoscale(namespace, plain)).await?;
+    let (without, with) = join!(
+        in_namespace("autoscaling", |namespace| autoscale(namespace, plain)),
+        in_namespace("autoscaling-recycled", |namespace| autoscale(namespace, recycled)),
+    );
+    let (without, with) = (without?, with?);
     print("without evenkeel", &without);
-    let with = in_namespace("autoscaling", |namespace| autoscale(namespace, recycled)).await?;
     print("with max-requests=20", &with);
     let speedup = without.figures.p50_ms / with.figures.p50_ms;
     println!("p50 fell by a factor of {speedup:.0}");
@@ -101,7 +105,7 @@ async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<Vec<(f64, i3
         if history.last().is_none_or(|(_, last)| *last != ready) {
             changed = Instant::now();
             history.push((started.elapsed().as_secs_f64(), ready));
-            println!("  {ready} pods ready after {:.0} s", started.elapsed().as_secs_f64());
+            println!("  {}: {ready} pods ready after {:.0} s", namespace.name(), started.elapsed().as_secs_f64());
         }
         let enough = usize::try_from(ready)? >= RIGHT;
         let quiet = changed.elapsed();

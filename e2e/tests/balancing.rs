@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, program, record};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::join;
 use tokio::time::Instant;
 
 const LOAD: Load = Load { clients: 100, interval: Duration::from_millis(500) };
@@ -42,13 +43,14 @@ struct Outcome {
 
 #[tokio::test]
 async fn load_becomes_even_and_then_connections_stay() -> anyhow::Result<()> {
-    // Built before there are clients that a busy machine would keep waiting.
-    program::evenkeel(&["version", "--client"])?;
     let plain = Web::sample()?.replicas(4);
     let balanced = plain.clone().annotation("evenkeel.dev/balance", "on");
-    let without = in_namespace("balancing", |namespace| scale_out(namespace, plain, LOOK, false)).await?;
+    let (without, with) = join!(
+        in_namespace("balancing-off", |namespace| scale_out(namespace, plain, LOOK, false)),
+        in_namespace("balancing-on", |namespace| scale_out(namespace, balanced, WITHIN, true)),
+    );
+    let (without, with) = (without?, with?);
     print("without evenkeel", &without);
-    let with = in_namespace("balancing", |namespace| scale_out(namespace, balanced, WITHIN, true)).await?;
     print("with balance=on", &with);
     let reached = |bound: f64| with.peak_to_mean.iter().find(|(_, peak)| *peak <= bound).map(|(seconds, _)| *seconds);
     println!("busiest pod at most {EVEN} times the mean after {:?} s", reached(EVEN));

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use e2e::{Figures, Fleet, Load, TestNamespace, Web, in_namespace, record};
 use serde::Serialize;
 use serde_json::json;
+use tokio::join;
 
 const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(100) };
 /// A client sends so many requests in two seconds.
@@ -26,9 +27,12 @@ struct Outcome {
 async fn new_pods_get_their_share() -> anyhow::Result<()> {
     let plain = Web::sample()?.replicas(2);
     let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
-    let without = in_namespace("scale-out", |namespace| scale_out(namespace, plain)).await?;
+    let (without, with) = join!(
+        in_namespace("scale-out", |namespace| scale_out(namespace, plain)),
+        in_namespace("scale-out", |namespace| scale_out(namespace, recycled)),
+    );
+    let (without, with) = (without?, with?);
     println!("2 to 4 pods without evenkeel, new pods last: {:.2?}\n  {}", without.shares, without.figures);
-    let with = in_namespace("scale-out", |namespace| scale_out(namespace, recycled)).await?;
     println!("2 to 4 pods with max-requests={MAX_REQUESTS}, new pods last: {:.2?}\n  {}", with.shares, with.figures);
     record("scale_out", &json!({ "without": without, "with": with }))?;
 

@@ -1,100 +1,165 @@
-//! A release of its own in the cluster of `KUBECONFIG`, by every Helm that `HELM` names: installed, tested, upgraded after
-//! its authority was replaced, rolled back, uninstalled. It is asked about no workload: no namespace has its label.
+//! A release of its own in the cluster of `KUBECONFIG` for every Helm that `HELM` names, side by side: installed, tested,
+//! upgraded after its authority was replaced, rolled back, uninstalled. They review no workload: no namespace has their label.
 //!
-//! Its image is that of the release that is installed there already.
+//! Their image is that of the release that is installed there already.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use chart_tests::files;
 use chart_tests::render::programs;
 use serde_json::Value;
 
-const NAME: &str = "life-cycle";
-const CONFIGURATION: &str = "life-cycle-webhook";
-const AUTHORITY: &str = "life-cycle-webhook-ca";
 /// Half a second apart, for what a new replica does within a second.
 const TRIES: usize = 60;
 
 #[test]
 fn by_every_helm() {
     assert!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names the cluster to use; `make e2e` makes one");
-    for helm in programs() {
-        Release::installed(&helm).lives();
-    }
+    thread::scope(|scope| {
+        for helm in programs() {
+            scope.spawn(move || Release::installed(&helm).lives());
+        }
+    });
 }
 
 /// Uninstalled when dropped.
 struct Release {
+    /// Of the release, its namespace, and its objects.
+    name: String,
     helm: String,
     values: Vec<String>,
 }
 
 impl Release {
     fn installed(helm: &str) -> Self {
-        run("kubectl", &["create", "namespace", NAME]);
-        run("kubectl", &["label", "namespace", NAME, "pod-security.kubernetes.io/enforce=restricted"]);
+        let program = Path::new(helm).file_name().and_then(OsStr::to_str).expect("HELM names programs");
+        let name = format!("life-cycle-{program}");
+        run("kubectl", &["create", "namespace", &name]);
+        run("kubectl", &["label", "namespace", &name, "pod-security.kubernetes.io/enforce=restricted"]);
         let image = image_of_the_installation();
         let (repository, tag) = image.rsplit_once(':').expect("an image with a tag");
         let values = [
-            format!("--set=webhook.image.repository={repository},fullnameOverride={NAME}"),
-            format!("--set-string=webhook.image.tag={tag},namespaces.matchLabels.{NAME}=on"),
+            format!("--set=webhook.image.repository={repository},fullnameOverride={name}"),
+            format!("--set-string=webhook.image.tag={tag},namespaces.matchLabels.{name}=on"),
         ];
-        let release = Self { helm: helm.to_owned(), values: values.into() };
+        let release = Self { name, helm: helm.to_owned(), values: values.into() };
         release.helm_with_chart("install", &[]);
         release
     }
 
     fn lives(&self) {
-        let said = self.helm(&["test", NAME]);
+        let said = self.helm(&["test", &self.name]);
         assert!(said.contains("Succeeded"), "{said}");
-        let (bundle, authority) = (bundle(), authority());
+        let (bundle, authority) = (self.bundle(), self.authority());
         assert!(!bundle.is_empty() && !authority.is_empty(), "the chart renders neither");
         assert_eq!(bundle, authority, "API servers trust another authority than the one that replicas sign by");
         assert_eq!(
-            first_authorities(),
+            self.first_authorities(),
             [1, 0],
             "of two replicas that start at once one is first, and the other takes its"
         );
 
         self.helm_with_chart("upgrade", &["--set=webhook.replicas=1", "--set=webhook.logLevel=debug"]);
-        assert_eq!(
-            (self::bundle(), self::authority()),
-            (bundle.clone(), authority.clone()),
-            "an upgrade replaced them"
-        );
+        assert_eq!((self.bundle(), self.authority()), (bundle.clone(), authority.clone()), "an upgrade replaced them");
 
-        let replaced = replace(&bundle);
-        let authority = self::authority();
+        let replaced = self.replace(&bundle);
+        let authority = self.authority();
         self.helm_with_chart("upgrade", &[]);
-        assert_eq!(self::authority(), authority, "an upgrade replaced the new authority");
-        assert_eq!(self::bundle(), replaced);
-        self.helm(&["test", NAME]);
+        assert_eq!(self.authority(), authority, "an upgrade replaced the new authority");
+        assert_eq!(self.bundle(), replaced);
+        self.helm(&["test", &self.name]);
 
-        self.helm(&["rollback", NAME, "2", "--wait", "--timeout=3m"]);
-        assert_eq!((self::bundle(), self::authority()), (replaced, authority), "a rollback replaced them");
-        self.helm(&["test", NAME]);
+        self.helm(&["rollback", &self.name, "2", "--wait", "--timeout=3m"]);
+        assert_eq!((self.bundle(), self.authority()), (replaced, authority), "a rollback replaced them");
+        self.helm(&["test", &self.name]);
     }
 
     /// Helm with the chart and its values; what is upgraded is waited for.
     fn helm_with_chart(&self, verb: &str, further: &[&str]) {
         let chart = files::path("charts/evenkeel").display().to_string();
         let values = self.values.iter().map(String::as_str);
-        let arguments: Vec<&str> = [verb, NAME, &chart, "--wait", "--timeout=3m"].into_iter().chain(values).collect();
+        let arguments: Vec<&str> =
+            [verb, &self.name, &chart, "--wait", "--timeout=3m"].into_iter().chain(values).collect();
         self.helm(&[&arguments, further].concat());
     }
 
     fn helm(&self, arguments: &[&str]) -> String {
-        run(&self.helm, &[arguments, &["--namespace", NAME]].concat())
+        run(&self.helm, &[arguments, &["--namespace", &self.name]].concat())
+    }
+
+    fn bundle(&self) -> String {
+        let configuration = get(&["mutatingwebhookconfiguration", &format!("{}-webhook", self.name)]);
+        let bundle = &configuration["webhooks"][0]["clientConfig"]["caBundle"];
+        bundle.as_str().unwrap_or_default().to_owned()
+    }
+
+    fn authority(&self) -> String {
+        get(&["secret", &self.authority_secret(), "--namespace", &self.name])["data"]["ca.crt"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// How many authorities each replica has stored, by its log, most first.
+    fn first_authorities(&self) -> Vec<usize> {
+        let pods = get(&["pods", "--namespace", &self.name, "--selector=app.kubernetes.io/component=webhook"]);
+        let names = pods["items"].as_array().expect("a list").iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+        let stored =
+            |name| run("kubectl", &["logs", name, "--namespace", &self.name]).matches("stored the authorities").count();
+        let mut stored: Vec<usize> = names.map(stored).collect();
+        stored.sort_unstable_by(|one, other| other.cmp(one));
+        stored
+    }
+
+    /// As a rotation does, but at once; the new bundle.
+    ///
+    /// A replica that looks after the authority between the two commands brings back what it knows, so it is tried again.
+    fn replace(&self, bundle: &str) -> String {
+        for _ in 0..3 {
+            let emptied = r#"{"data": null}"#;
+            run(
+                "kubectl",
+                &[
+                    "patch",
+                    "secret",
+                    &self.authority_secret(),
+                    "--namespace",
+                    &self.name,
+                    "--type=merge",
+                    "--patch",
+                    emptied,
+                ],
+            );
+            run(
+                "kubectl",
+                &["delete", "pods", "--namespace", &self.name, "--selector=app.kubernetes.io/component=webhook"],
+            );
+            for _ in 0..TRIES {
+                let now = self.bundle();
+                if now != bundle {
+                    return now;
+                }
+                sleep(Duration::from_millis(500));
+            }
+        }
+        panic!("the authority was taken away, and no other was published");
+    }
+
+    fn authority_secret(&self) -> String {
+        format!("{}-webhook-ca", self.name)
     }
 }
 
 impl Drop for Release {
     fn drop(&mut self) {
         // Not `run`: a panic while panicking would hide the first.
-        let uninstalled = Command::new(&self.helm).args(["uninstall", NAME, "--namespace", NAME, "--wait"]).status();
-        let deleted = Command::new("kubectl").args(["delete", "namespace", NAME, "--wait"]).status();
+        let uninstalled =
+            Command::new(&self.helm).args(["uninstall", &self.name, "--namespace", &self.name, "--wait"]).status();
+        let deleted = Command::new("kubectl").args(["delete", "namespace", &self.name, "--wait"]).status();
         if std::thread::panicking() {
             return;
         }
@@ -103,7 +168,7 @@ impl Drop for Release {
                      validatingadmissionpolicybindings";
         let left = run(
             "kubectl",
-            &["get", kinds, "--selector", &format!("app.kubernetes.io/instance={NAME}"), "--output=name"],
+            &["get", kinds, "--selector", &format!("app.kubernetes.io/instance={}", self.name), "--output=name"],
         );
         assert_eq!(left, "", "left behind by an uninstall");
     }
@@ -116,47 +181,8 @@ fn image_of_the_installation() -> String {
     image.expect("evenkeel is not installed in the cluster of KUBECONFIG: `make install` does it").to_owned()
 }
 
-fn bundle() -> String {
-    let configuration = get(&["mutatingwebhookconfiguration", CONFIGURATION]);
-    let bundle = &configuration["webhooks"][0]["clientConfig"]["caBundle"];
-    bundle.as_str().unwrap_or_default().to_owned()
-}
-
-fn authority() -> String {
-    get(&["secret", AUTHORITY, "--namespace", NAME])["data"]["ca.crt"].as_str().unwrap_or_default().to_owned()
-}
-
-/// How many authorities each replica has stored, by its log, most first.
-fn first_authorities() -> Vec<usize> {
-    let pods = get(&["pods", "--namespace", NAME, "--selector=app.kubernetes.io/component=webhook"]);
-    let names = pods["items"].as_array().expect("a list").iter().filter_map(|pod| pod["metadata"]["name"].as_str());
-    let stored = |name| run("kubectl", &["logs", name, "--namespace", NAME]).matches("stored the authorities").count();
-    let mut stored: Vec<usize> = names.map(stored).collect();
-    stored.sort_unstable_by(|one, other| other.cmp(one));
-    stored
-}
-
 fn get(what: &[&str]) -> Value {
     serde_json::from_str(&run("kubectl", &[&["get", "--output=json"], what].concat())).expect("kubectl gives JSON")
-}
-
-/// As a rotation does, but at once; the new bundle.
-///
-/// A replica that looks after the authority between the two commands brings back what it knows, so it is tried again.
-fn replace(bundle: &str) -> String {
-    for _ in 0..3 {
-        let emptied = r#"{"data": null}"#;
-        run("kubectl", &["patch", "secret", AUTHORITY, "--namespace", NAME, "--type=merge", "--patch", emptied]);
-        run("kubectl", &["delete", "pods", "--namespace", NAME, "--selector=app.kubernetes.io/component=webhook"]);
-        for _ in 0..TRIES {
-            let now = self::bundle();
-            if now != bundle {
-                return now;
-            }
-            sleep(Duration::from_millis(500));
-        }
-    }
-    panic!("the authority was taken away, and no other was published");
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
