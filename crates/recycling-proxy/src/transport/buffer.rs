@@ -1,142 +1,112 @@
 //! A byte buffer that holds memory only while bytes are in flight.
 //!
-//! ```text
-//!    start            cleared       next             end
-//!      │ may be written │ taken out │ to be examined │ free
-//! ```
-//!
-//! Bytes are read behind `end`, *cleared* once the framing has allowed them to pass, and leave at `start`. An empty
+//! Bytes are read behind what is there, *cleared* once the framing has allowed them to pass, and leave at the front. An empty
 //! buffer gives its memory back to a pool of the thread, so that an idle connection owns none.
 //!
 //! What is taken out leaves a gap, into which later bytes move as they are cleared: each byte moves once, however many
 //! pieces are taken out. What is put in uses such a gap up, and makes one that is large enough for many more.
 
-use std::cell::RefCell;
+mod chunk;
+
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
+use self::chunk::{CHUNK, Chunk, LARGE_CHUNK, SMALL_CHUNK};
 use crate::memory::pool::Use;
 use crate::memory::{Account, Shortage};
 use crate::relay::side::Side;
 
-/// What a buffer holds where memory is short. Every connection has as much, whatever the others have.
-const SMALL_CHUNK: usize = 4 * 1024;
-/// What a buffer holds at first: most messages fit, and small ones stay small.
-const CHUNK: usize = 16 * 1024;
-/// What it holds once a read has filled it: long bodies cost a system call for each, and memory only while they flow.
-const LARGE_CHUNK: usize = 64 * 1024;
 /// What is read at first of a message whose body is expected to take another way: its head, and little else.
 const HEAD_ROOM: usize = 4 * 1024;
-/// Memory of each size that a thread keeps for the next bytes.
-const POOLED: usize = 1024 * 1024;
 
 /// What memory of this size costs its connection; a small buffer is among what every connection pays.
 const fn charged(size: usize) -> usize {
     if size > SMALL_CHUNK { size } else { 0 }
 }
 
-thread_local! {
-    static CHUNKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    static LARGE_CHUNKS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn take(size: usize) -> Box<[u8]> {
-    let pooled = match size {
-        CHUNK => CHUNKS.with_borrow_mut(Vec::pop),
-        LARGE_CHUNK => LARGE_CHUNKS.with_borrow_mut(Vec::pop),
-        _ => None,
-    };
-    pooled.unwrap_or_else(|| vec![0; size].into_boxed_slice())
-}
-
-fn give_back(memory: Box<[u8]>) {
-    let size = memory.len();
-    let keep = |pool: &mut Vec<Box<[u8]>>| {
-        if pool.len().saturating_mul(size) < POOLED {
-            pool.push(memory);
-        }
-    };
-    match size {
-        CHUNK => CHUNKS.with_borrow_mut(keep),
-        LARGE_CHUNK => LARGE_CHUNKS.with_borrow_mut(keep),
-        _ => {}
-    }
-}
-
 /// Bytes on their way from one peer to the other.
-#[derive(Default)]
 pub struct Buffer {
-    memory: Box<[u8]>,
-    start: usize,
-    cleared: usize,
-    next: usize,
-    end: usize,
+    /// `None` while no byte is in flight.
+    chunk: Option<Box<Chunk>>,
+    /// Who pays for it; nobody in pure tests.
+    account: Option<Arc<Account>>,
+    /// Whose bytes these are, where somebody pays for them.
+    from: Side,
     /// The last read has filled it: there may be much more.
     was_filled: bool,
     expects_head: bool,
     /// A message needs more than there is memory for.
     is_starved: bool,
-    /// Who pays for it, and whose bytes these are; nobody in pure tests.
-    payer: Option<(Arc<Account>, Side)>,
 }
 
-/// Offsets and not the bytes, which are the users' own.
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            chunk: None,
+            account: None,
+            from: Side::Client,
+            was_filled: false,
+            expects_head: false,
+            is_starved: false,
+        }
+    }
+}
+
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory, start, cleared, next, end, .. } = self;
-        write!(f, "Buffer {{ start: {start}, cleared: {cleared}, next: {next}, end: {end}, size: {} }}", memory.len())
+        match &self.chunk {
+            Some(chunk) => write!(f, "Buffer {{ {chunk:?} }}"),
+            None => write!(f, "Buffer {{}}"),
+        }
     }
 }
 
 impl Buffer {
     /// What it holds is `account`'s from now on; the bytes come from `side`.
     pub(crate) fn charge(&mut self, account: &Arc<Account>, side: Side) {
-        self.payer = Some((Arc::clone(account), side));
-        if let Some((account, _)) = &self.payer
-            && charged(self.memory.len()) > 0
-        {
-            account.take(charged(self.memory.len()), Use::Essential);
+        if charged(self.size()) > 0 {
+            account.take(charged(self.size()), Use::Essential);
         }
+        (self.account, self.from) = (Some(Arc::clone(account)), side);
     }
 
     /// Who pays for what is on its way, and whose bytes these are.
     pub(crate) fn payer(&self) -> Option<(&Account, Side)> {
-        self.payer.as_ref().map(|(account, side)| (account.as_ref(), *side))
+        self.account.as_ref().map(|account| (account.as_ref(), self.from))
     }
 
     /// Something of the connection has moved, be it past this buffer.
     pub(crate) fn has_moved(&self) {
-        if let Some((account, _)) = &self.payer {
+        if let Some(account) = &self.account {
             account.has_moved();
         }
     }
 
     /// Whether no byte is in flight.
     pub fn is_empty(&self) -> bool {
-        self.start == self.cleared && self.next == self.end
+        self.chunk.as_ref().is_none_or(|chunk| chunk.is_empty())
     }
 
     /// Bytes that may be written.
     pub fn cleared(&self) -> &[u8] {
-        self.slice(self.start..self.cleared)
+        self.chunk.as_ref().map_or(&[], |chunk| chunk.cleared())
     }
 
     /// Bytes on which the framing has not spoken yet.
     pub fn unexamined(&self) -> &[u8] {
-        self.slice(self.next..self.end)
+        self.chunk.as_ref().map_or(&[], |chunk| chunk.unexamined())
+    }
+
+    /// Bytes of memory that it has.
+    fn size(&self) -> usize {
+        self.chunk.as_ref().map_or(0, |chunk| chunk.size())
     }
 
     /// Allows the next `count` unexamined bytes to pass; there are as many.
     pub fn clear(&mut self, count: usize) {
         debug_assert!(count <= self.unexamined().len(), "{count} bytes are cleared of {self:?}");
-        let from = self.next;
-        self.next = from.saturating_add(count).min(self.end);
-        if from == self.cleared {
-            self.cleared = self.next;
-        } else {
-            self.memory.copy_within(from..self.next, self.cleared);
-            self.cleared = self.cleared.saturating_add(self.next.saturating_sub(from));
+        if let Some(chunk) = &mut self.chunk {
+            chunk.clear(count);
         }
     }
 
@@ -148,36 +118,37 @@ impl Buffer {
     /// Takes the next `count` unexamined bytes out; there are as many.
     pub fn take_out(&mut self, count: usize) {
         debug_assert!(count <= self.unexamined().len(), "{count} bytes are taken out of {self:?}");
-        self.next = self.next.saturating_add(count).min(self.end);
-        self.close_gap_if_free();
+        if let Some(chunk) = &mut self.chunk {
+            chunk.take_out(count);
+        }
         self.release_if_empty();
     }
 
     /// Notes that `count` cleared bytes were written.
     pub fn written(&mut self, count: usize) {
         debug_assert!(count <= self.cleared().len(), "{count} bytes were written of {self:?}");
-        self.start = self.start.saturating_add(count).min(self.cleared);
+        if let Some(chunk) = &mut self.chunk {
+            chunk.written(count);
+        }
         self.has_moved();
-        self.close_gap_if_free();
         self.release_if_empty();
     }
 
     /// Drops everything.
     pub fn discard(&mut self) {
-        (self.start, self.cleared, self.next) = (self.end, self.end, self.end);
-        self.release_if_empty();
+        if let Some(chunk) = self.chunk.take() {
+            self.release(chunk);
+        }
+        self.is_starved = false;
     }
 
     /// Room for more bytes; empty where the buffer is full.
     pub fn room(&mut self) -> &mut [u8] {
-        if self.memory.is_empty() {
-            self.memory = self.first_memory();
-        } else if self.end == self.memory.len() {
-            self.compact();
+        if self.chunk.is_none() {
+            self.chunk = Some(self.first_memory());
         }
-        let short = self.expects_head && self.end == 0;
-        let end = if short { HEAD_ROOM } else { self.memory.len() };
-        self.memory.get_mut(self.end..end).unwrap_or_default()
+        let most = if self.expects_head { HEAD_ROOM } else { usize::MAX };
+        self.chunk.as_mut().map_or(&mut [], |chunk| chunk.room(most))
     }
 
     /// The next read finds little room: what comes first is a head, and what is read along with it has to be copied.
@@ -188,21 +159,20 @@ impl Buffer {
     /// Whether no more should be read: [`Buffer::room`] would find none, or as much as a buffer holds waits to be written. With
     /// what was put in, that may be more than was read.
     pub fn is_full(&self) -> bool {
-        self.has_no_room() || self.cleared.saturating_sub(self.start) >= LARGE_CHUNK
+        self.chunk.as_ref().is_some_and(|chunk| chunk.has_no_room() || chunk.cleared().len() >= LARGE_CHUNK)
     }
 
     /// Whether [`Buffer::room`] would find none: a message that needs more has to wait for what is in front of it to be
     /// written, or for the buffer to [grow](Buffer::grow).
     pub fn has_no_room(&self) -> bool {
-        let is_filled = self.start == 0 && self.next == self.cleared && self.end == self.memory.len();
-        !self.memory.is_empty() && is_filled
+        self.chunk.as_ref().is_some_and(|chunk| chunk.has_no_room())
     }
 
     /// Notes that `count` bytes were read into the room.
     pub fn filled(&mut self, count: usize) {
-        debug_assert!(count <= self.memory.len().saturating_sub(self.end), "{count} bytes were read into {self:?}");
-        self.end = self.end.saturating_add(count).min(self.memory.len());
-        self.was_filled = self.end == self.memory.len();
+        if let Some(chunk) = &mut self.chunk {
+            self.was_filled = chunk.filled(count);
+        }
         self.expects_head &= count == 0;
         if count > 0 {
             self.has_moved();
@@ -213,22 +183,22 @@ impl Buffer {
     /// Doubles the memory: a head is longer than the buffer, and more of it is allowed. Where there is no memory for it yet,
     /// the buffer is starved.
     pub fn grow(&mut self) {
-        let size = self.memory.len().saturating_mul(2).max(CHUNK);
-        let granted = match &self.payer {
-            None => true,
+        let size = self.size().saturating_mul(2).max(CHUNK);
+        let granted = match (&self.account, self.from) {
+            (None, _) => true,
             // What an app is asked for is bounded by the requests that have passed, and must not be cut short.
-            Some((account, Side::App)) => account.take(charged(size), Use::Essential),
-            Some((account, Side::Client)) => account.take_unfinished(charged(size)),
+            (Some(account), Side::App) => account.take(charged(size), Use::Essential),
+            (Some(account), Side::Client) => account.take_unfinished(charged(size)),
         };
         self.is_starved = !granted;
         if granted {
-            self.move_to(take(size));
+            self.move_to(Chunk::take(size));
         }
     }
 
     /// Whether it has little memory for want of more.
     pub(crate) fn is_small(&self) -> bool {
-        self.memory.len() == SMALL_CHUNK
+        self.size() == SMALL_CHUNK
     }
 
     /// Whether a message waits for memory: [`Buffer::grow`] may find it now.
@@ -237,33 +207,33 @@ impl Buffer {
     }
 
     /// Memory of the usual size for the first bytes, or else a little.
-    fn first_memory(&self) -> Box<[u8]> {
+    #[expect(clippy::unnecessary_box_returns, reason = "pools keep chunks where they are")]
+    fn first_memory(&self) -> Box<Chunk> {
         let usual = if self.was_filled { LARGE_CHUNK } else { CHUNK };
-        let Some((account, _)) = &self.payer else { return take(usual) };
+        let Some(account) = &self.account else { return Chunk::take(usual) };
         for size in [usual, CHUNK] {
             if account.take(charged(size), Use::Buffer) {
-                return take(size);
+                return Chunk::take(size);
             }
         }
         account.note(Shortage::SmallBuffer);
-        take(SMALL_CHUNK)
+        Chunk::take(SMALL_CHUNK)
     }
 
-    fn release(&mut self, memory: Box<[u8]>) {
-        if let Some((account, _)) = &self.payer {
-            account.give(charged(memory.len()));
+    fn release(&self, chunk: Box<Chunk>) {
+        if let Some(account) = &self.account {
+            account.give(charged(chunk.size()));
         }
-        give_back(memory);
+        chunk.give_back();
     }
 
     /// Moves everything into memory that was paid for.
-    fn move_to(&mut self, mut larger: Box<[u8]>) {
-        self.compact();
-        let held = self.slice(0..self.end);
-        if let Some(front) = larger.get_mut(..held.len()) {
-            front.copy_from_slice(held);
-        }
-        let smaller = std::mem::replace(&mut self.memory, larger);
+    fn move_to(&mut self, larger: Box<Chunk>) {
+        let Some(chunk) = &mut self.chunk else {
+            self.chunk = Some(larger);
+            return;
+        };
+        let smaller = chunk.move_to(larger);
         self.release(smaller);
     }
 
@@ -287,96 +257,42 @@ impl Buffer {
         debug_assert!(at.saturating_add(count) <= unexamined, "{count} bytes at {at} are replaced in {self:?}");
         let at = at.min(unexamined);
         let count = count.min(unexamined.saturating_sub(at));
-        let longer = replacement.len().saturating_sub(count);
-        if longer > 0 {
-            self.make_gap(longer);
+        self.make_gap(replacement.len().saturating_sub(count));
+        if let Some(chunk) = &mut self.chunk {
+            chunk.exchange(at, count, replacement);
         }
-        let front = self.next;
-        self.next = front.saturating_add(count).saturating_sub(replacement.len());
-        if self.next != front {
-            self.memory.copy_within(front..front.saturating_add(at), self.next);
-        }
-        let place = self.next.saturating_add(at);
-        if let Some(place) = self.memory.get_mut(place..place.saturating_add(replacement.len())) {
-            place.copy_from_slice(replacement);
-        }
-        self.close_gap_if_free();
         self.release_if_empty();
     }
 
-    /// A gap of at least `needed` bytes in front of those that are unexamined; more where many are, for what moves them all
-    /// must not happen often.
+    /// A gap of at least `needed` bytes in front of those that are unexamined.
     fn make_gap(&mut self, needed: usize) {
-        if self.start == self.cleared && needed <= self.next {
-            // Nothing is cleared: what is in front of these bytes is free.
-            (self.start, self.cleared) = (self.next.saturating_sub(needed), self.next.saturating_sub(needed));
-        }
-        let there = self.next.saturating_sub(self.cleared);
-        if there >= needed {
+        if needed == 0 {
             return;
         }
-        let unexamined = self.end.saturating_sub(self.next);
-        let gap = needed.max(unexamined.div_ceil(2));
-        let held = self.cleared.saturating_sub(self.start).saturating_add(gap).saturating_add(unexamined);
-        self.make_room_for(held);
-        let next = self.cleared.saturating_add(gap);
-        self.memory.copy_within(self.next..self.end, next);
-        (self.next, self.end) = (next, next.saturating_add(unexamined));
-    }
-
-    /// Room for `held` bytes from `start` on.
-    fn make_room_for(&mut self, held: usize) {
-        if held > self.memory.len() {
+        let lacking = self.chunk.as_ref().map_or(Some(needed), |chunk| chunk.size_for_gap(needed));
+        if let Some(held) = lacking {
             // Memory of the pools where it will do.
             let size = [SMALL_CHUNK, CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size).unwrap_or(held);
-            if let Some((account, _)) = &self.payer {
+            if let Some(account) = &self.account {
                 account.take(charged(size), Use::Essential);
             }
-            self.move_to(take(size));
-        } else if self.start.saturating_add(held) > self.memory.len() {
-            self.compact();
+            self.move_to(Chunk::take(size));
         }
-    }
-
-    /// Moves everything to the front, without a gap.
-    fn compact(&mut self) {
-        self.memory.copy_within(self.start..self.cleared, 0);
-        self.cleared = self.cleared.saturating_sub(self.start);
-        self.memory.copy_within(self.next..self.end, self.cleared);
-        self.end = self.cleared.saturating_add(self.end.saturating_sub(self.next));
-        (self.start, self.next) = (0, self.cleared);
-    }
-
-    /// A gap behind nothing is none: no byte has to move into it.
-    fn close_gap_if_free(&mut self) {
-        if self.start == self.cleared {
-            (self.start, self.cleared) = (self.next, self.next);
+        if let Some(chunk) = &mut self.chunk {
+            chunk.make_gap(needed);
         }
     }
 
     fn release_if_empty(&mut self) {
         if self.is_empty() {
-            let memory = std::mem::take(&mut self.memory);
-            self.release(memory);
-            (self.start, self.cleared, self.next, self.end) = (0, 0, 0, 0);
-            self.is_starved = false;
+            self.discard();
         }
-    }
-
-    fn slice(&self, range: Range<usize>) -> &[u8] {
-        debug_assert!(
-            range.start <= range.end && range.end <= self.memory.len(),
-            "{range:?} of {} bytes",
-            self.memory.len()
-        );
-        self.memory.get(range).unwrap_or_default()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.memory);
-        self.release(memory);
+        self.discard();
     }
 }
 
@@ -401,7 +317,7 @@ mod tests {
         buffer.clear_all();
         assert_eq!(buffer.cleared(), b"dbody!");
         buffer.written(6);
-        assert!(buffer.is_empty() && buffer.memory.is_empty());
+        assert!(buffer.is_empty() && buffer.chunk.is_none());
     }
 
     #[test]
@@ -409,7 +325,7 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.room();
         buffer.filled(0);
-        assert!(buffer.memory.is_empty());
+        assert!(buffer.chunk.is_none());
     }
 
     #[test]
@@ -466,7 +382,7 @@ mod tests {
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"DDe"[..]));
         buffer.take_out(3);
         buffer.written(3);
-        assert!(buffer.is_empty() && buffer.memory.is_empty());
+        assert!(buffer.is_empty() && buffer.chunk.is_none());
     }
 
     #[test]
@@ -504,7 +420,7 @@ mod tests {
         assert!(buffer.cleared() == expected, "something else came of it");
         assert!(moves < 40, "all that is behind has moved {moves} times");
         assert!(buffer.is_full(), "three times as much as was read waits to be written");
-        let held = buffer.memory.len();
+        let held = buffer.size();
         assert!(held < 5 * LARGE_CHUNK, "it holds {held} bytes");
         buffer.written(expected.len() - LARGE_CHUNK + 1);
         assert!(!buffer.is_full());
