@@ -36,8 +36,6 @@ pub(crate) struct Flow {
     pipe: Option<Box<Pipe>>,
     /// What the kernel holds for the source.
     received: ReceiveBuffer,
-    /// Bytes that went past the framing since it was last told.
-    passed_unseen: u64,
     source_ended: bool,
     /// The source had nothing more when it was last asked in this poll: it wakes the task when it has.
     source_waits: bool,
@@ -114,8 +112,10 @@ impl Flow {
     }
 
     /// The number of bytes that went past the framing since this was last asked.
-    pub(crate) const fn take_passed_unseen(&mut self) -> u64 {
-        std::mem::replace(&mut self.passed_unseen, 0)
+    ///
+    /// To be asked between a read and the next [`Flow::flush`]: what has left the pipe is not counted.
+    pub(crate) fn take_passed_unseen(&mut self) -> u64 {
+        self.pipe.as_mut().map_or(0, |pipe| pipe.take_unseen())
     }
 
     /// `read` has brought so many bytes; none are the end.
@@ -162,7 +162,6 @@ impl Flow {
             self.received.expect(unseen, &Direction { source: socket, sink: sink.socket(), from, account });
         }
         let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
-        self.passed_unseen = self.passed_unseen.saturating_add(count as u64);
         self.buffer.has_moved();
         self.buffer.expect_head();
         self.pipe = (count > 0).then(|| Box::new(pipe));

@@ -8,15 +8,20 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// Waits with a bound for one thing at a time; `A` says for what.
+///
+/// A box, since most connections wait for nothing with a bound.
 #[derive(Debug)]
-pub(crate) struct Patience<A> {
-    awaited: Option<A>,
-    timer: Option<Pin<Box<Sleep>>>,
+pub(crate) struct Patience<A>(Option<Box<Wait<A>>>);
+
+#[derive(Debug)]
+struct Wait<A> {
+    awaited: A,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<A> Default for Patience<A> {
     fn default() -> Self {
-        Self { awaited: None, timer: None }
+        Self(None)
     }
 }
 
@@ -30,13 +35,12 @@ impl<A: Copy + PartialEq> Patience<A> {
         bound: impl FnOnce(A) -> Duration,
         cx: &mut Context<'_>,
     ) -> Poll<A> {
-        if awaited != self.awaited {
-            self.awaited = awaited;
-            self.timer = awaited.map(|awaited| Box::pin(sleep(bound(awaited))));
+        if awaited != self.0.as_ref().map(|wait| wait.awaited) {
+            self.0 = awaited.map(|awaited| Box::new(Wait { awaited, timer: Box::pin(sleep(bound(awaited))) }));
         }
-        match (&mut self.timer, self.awaited) {
-            (Some(timer), Some(awaited)) => timer.as_mut().poll(cx).map(|()| awaited),
-            (_, _) => Poll::Pending,
+        match &mut self.0 {
+            Some(wait) => wait.timer.as_mut().poll(cx).map(|()| wait.awaited),
+            None => Poll::Pending,
         }
     }
 }

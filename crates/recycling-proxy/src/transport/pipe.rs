@@ -39,6 +39,8 @@ struct Ends {
 pub(crate) struct Pipe {
     ends: Option<Ends>,
     holds: usize,
+    /// Bytes that came into it since the framing was last told.
+    unseen: usize,
 }
 
 impl Pipe {
@@ -53,7 +55,7 @@ impl Pipe {
         }
         let ends = POOL.with_borrow_mut(Vec::pop).or_else(Ends::open)?;
         IN_USE.set(IN_USE.get().saturating_add(1));
-        Some(Self { ends: Some(ends), holds: 0 })
+        Some(Self { ends: Some(ends), holds: 0, unseen: 0 })
     }
 
     /// Takes up to `most` bytes from the socket into the pipe, which must be empty; 0 is the end of the stream.
@@ -64,7 +66,7 @@ impl Pipe {
             ready!(source.poll_read_ready(cx))?;
             match source.try_io(Interest::READABLE, || Ok(splice(source, None, write, None, most, FLAGS)?)) {
                 Ok(count) => {
-                    self.holds = count;
+                    (self.holds, self.unseen) = (count, count);
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -76,6 +78,11 @@ impl Pipe {
     /// Bytes that are in it.
     pub(crate) const fn holds(&self) -> usize {
         self.holds
+    }
+
+    /// Returns the bytes that came into it since this was last asked.
+    pub(crate) fn take_unseen(&mut self) -> u64 {
+        std::mem::take(&mut self.unseen) as u64
     }
 
     /// Gives all that it holds to the socket.

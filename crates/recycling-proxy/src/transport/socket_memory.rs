@@ -92,8 +92,8 @@ impl Direction<'_> {
 pub(crate) enum ReceiveBuffer {
     /// It has the size that it began with.
     New {
-        /// Bytes that came in large reads.
-        read: u32,
+        /// Bytes that came in large reads, fewer than [`STEP`].
+        read: u16,
     },
     /// Memory for a large one is reserved, and the kernel enlarges it as it sees fit.
     Growing,
@@ -129,10 +129,10 @@ impl ReceiveBuffer {
         let source = direction.source;
         match self {
             Self::New { read } => {
-                *read = read.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-                if *read as usize >= STEP {
-                    *self = Self::fixed(SMALL, source);
-                }
+                *self = match u16::try_from(usize::from(*read).saturating_add(count)) {
+                    Ok(read) if usize::from(read) < STEP => Self::New { read },
+                    Ok(_) | Err(_) => Self::fixed(SMALL, source),
+                };
             }
             Self::Growing if size(source) >= LARGE => *self = Self::fixed(LARGE, source),
             Self::Growing | Self::Fixed { .. } => {}
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(connection.expects(LONG - 1), ReceiveBuffer::New { read: 0 });
             assert_eq!(connection.reads(LARGE_READ - 1), ReceiveBuffer::New { read: 0 });
         }
-        assert_eq!(connection.reads(LARGE_READ), ReceiveBuffer::New { read: u32::try_from(LARGE_READ).unwrap() });
+        assert_eq!(connection.reads(LARGE_READ), ReceiveBuffer::New { read: u16::try_from(LARGE_READ).unwrap() });
         assert_eq!(connection.reads(STEP - LARGE_READ), ReceiveBuffer::Fixed { large: false });
         assert_eq!((size(&connection.near), connection.reserved()), (SMALL, 0));
     }
