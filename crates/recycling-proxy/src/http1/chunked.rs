@@ -1,15 +1,25 @@
 //! The chunked transfer coding (RFC 9112 §7.1), read strictly and changed in nothing.
 
 use super::fault::Fault;
-use super::fields::{is_lookalike, is_token};
-use super::forwarded::is_taken_for_ours;
+use super::fields::{is_lookalike_byte, is_token};
+use super::forwarded::is_taken_for_byte_of_ours;
+use crate::relay::forwarded_for;
 
 /// Sizes have at most this many digits: leading zeros are legal, endless ones are an attack.
 const MOST_SIZE_DIGITS: u8 = 16;
 /// The longest chunk extension, and the longest trailer section: far above any in use.
 const LONGEST_SIDE_TEXT: u16 = 16 * 1024;
-/// As much of a trailer field's name as is needed to know the forbidden ones.
-const NAME_KEPT: usize = 18;
+/// Framing and routing never travel in trailers (RFC 9110 §6.5.1). Nor does what an app is told of its client: some programs
+/// put trailers behind the fields of the head.
+const FORBIDDEN: [(&[u8], Spelling); 4] = [
+    (b"content-length", is_lookalike_byte),
+    (b"transfer-encoding", is_lookalike_byte),
+    (b"host", is_lookalike_byte),
+    (forwarded_for::NAME.as_bytes(), is_taken_for_byte_of_ours),
+];
+
+/// Whether a byte of a name may be read as this one of a forbidden name.
+type Spelling = fn(u8, u8) -> bool;
 
 /// Where in a chunked body the reader stands.
 ///
@@ -173,7 +183,7 @@ impl Chunked {
     fn after_trailer_byte(&mut self, state: State, byte: u8) -> Result<State, Fault> {
         self.take_side_text(Fault::BadTrailer)?;
         match (state, byte) {
-            (State::TrailerStart, _) if is_token(byte) => Ok(State::TrailerName(Name::default().with(byte))),
+            (State::TrailerStart, _) if is_token(byte) => Ok(State::TrailerName(Name::EMPTY.with(byte))),
             (State::TrailerName(name), _) if is_token(byte) => Ok(State::TrailerName(name.with(byte))),
             (State::TrailerName(name), b':') if !name.is_forbidden() => Ok(State::TrailerValue),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
@@ -194,29 +204,28 @@ fn is_field_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// The beginning of a trailer field's name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A trailer field's name as far as it has come: which of the forbidden ones it may still become. Not its bytes, since each half
+/// of each idle connection has room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
-    kept: [u8; NAME_KEPT],
     length: u8,
+    like: [bool; FORBIDDEN.len()],
 }
 
 impl Name {
+    const EMPTY: Self = Self { length: 0, like: [true; FORBIDDEN.len()] };
+
     fn with(mut self, byte: u8) -> Self {
-        if let Some(place) = self.kept.get_mut(usize::from(self.length)) {
-            *place = byte;
-            self.length = self.length.saturating_add(1);
+        for (like, (name, spelling)) in self.like.iter_mut().zip(FORBIDDEN) {
+            *like = *like && name.get(usize::from(self.length)).is_some_and(|forbidden| spelling(byte, *forbidden));
         }
+        self.length = self.length.saturating_add(1);
         self
     }
 
-    /// Framing and routing never travel in trailers (RFC 9110 §6.5.1). Nor does what an app is told of its client: some
-    /// programs put trailers behind the fields of the head.
     fn is_forbidden(self) -> bool {
-        let kept = self.kept.get(..usize::from(self.length)).unwrap_or_default();
-        let name = std::str::from_utf8(kept).unwrap_or_default();
-        ["content-length", "transfer-encoding", "host"].iter().any(|forbidden| is_lookalike(name, forbidden))
-            || is_taken_for_ours(kept)
+        let is_whole = |name: &[u8]| name.len() == usize::from(self.length);
+        self.like.iter().zip(FORBIDDEN).any(|(like, (name, _))| *like && is_whole(name))
     }
 }
 

@@ -150,8 +150,13 @@ pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether `name` is `framing` to a program that maps underscores, as CGI and its descendants do.
 pub(super) fn is_lookalike(name: &str, framing: &str) -> bool {
-    let same = |(a, b): (u8, u8)| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
+    let same = |(byte, framing)| is_lookalike_byte(byte, framing);
     name.len() == framing.len() && name.bytes().zip(framing.bytes()).all(same)
+}
+
+/// Whether some server reads `byte` of a name as `framing`.
+pub(super) fn is_lookalike_byte(byte: u8, framing: u8) -> bool {
+    byte.eq_ignore_ascii_case(&framing) || (byte == b'_' && framing == b'-')
 }
 
 /// Without optional white space (RFC 9110 §5.6.3): spaces and tabs, and nothing that Unicode or `isspace` adds.

@@ -42,11 +42,16 @@ pub(super) fn addition(head: &[u8], client: ForwardedFor) -> Result<(usize, Stri
 ///
 /// `Connection` must not name it either: proxies behind this one would take our line out (RFC 9110 §7.6.1).
 pub(super) fn is_taken_for_ours(name: &[u8]) -> bool {
-    let same = |(byte, ours): (&u8, u8)| match ours {
+    let same = |(byte, ours): (&u8, u8)| is_taken_for_byte_of_ours(*byte, ours);
+    name.len() == NAME.len() && name.iter().zip(NAME.bytes()).all(same)
+}
+
+/// Whether some program takes `byte` of a name for this one of our field's.
+pub(super) const fn is_taken_for_byte_of_ours(byte: u8, ours: u8) -> bool {
+    match ours {
         b'-' => !byte.is_ascii_alphanumeric(),
         ours => byte.eq_ignore_ascii_case(&ours),
-    };
-    name.len() == NAME.len() && name.iter().zip(NAME.bytes()).all(same)
+    }
 }
 
 /// The place behind the last element of a list, and what parts it from the next: no reader should meet an empty one.
