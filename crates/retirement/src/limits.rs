@@ -3,6 +3,7 @@
 //! Pure: counts, ages and random samples come in, a verdict comes out. It is asked once per request, just before the
 //! final response head is written, which is the only moment at which a connection can be retired without a loss.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use settings::{Jitter, MaxRequests, Span};
@@ -27,7 +28,8 @@ pub struct Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     requests: u32,
-    age: Option<Duration>,
+    /// Nanoseconds: as a `Duration` it would be twice as large, and every connection has it.
+    age: Option<NonZero<u64>>,
 }
 
 impl Limits {
@@ -40,7 +42,7 @@ impl Limits {
         // Multiply-shift: maps the sample onto 0..=width without a bias that matters at 32 bits.
         let below = width.saturating_add(1).saturating_mul(u64::from(sample)) >> 32;
         let requests = u32::try_from(most.saturating_sub(below)).unwrap_or(u32::MAX);
-        Self { requests, age: max_age.map(|age| draw_age(age, jitter, sample)) }
+        Self { requests, age: max_age.map(|age| nanoseconds(draw_age(age, jitter, sample))) }
     }
 
     /// The number of requests after which the connection is retired.
@@ -63,7 +65,7 @@ impl Limits {
             Some(RetireReason::Drain)
         } else if requests_started.saturating_sub(uncounted) >= self.requests {
             Some(RetireReason::MaxRequests)
-        } else if self.age.is_some_and(|limit| age >= limit) {
+        } else if self.age.is_some_and(|limit| nanoseconds(age) >= limit) {
             Some(RetireReason::MaxAge)
         } else if marked {
             Some(RetireReason::Balance)
@@ -71,6 +73,12 @@ impl Limits {
             None
         }
     }
+}
+
+/// From one nanosecond to 584 years.
+fn nanoseconds(time: Duration) -> NonZero<u64> {
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN)
 }
 
 /// Draws an age from [age·(1−jitter), age]; `sample` is uniform over all of `u32`.
@@ -165,7 +173,7 @@ mod tests {
             let lowest = f64::from(n) * (1.0 - f64::from(percent) / 100.0);
             prop_assert!(limits.requests() >= 1 && limits.requests() <= n);
             prop_assert!(f64::from(limits.requests()) >= lowest.floor());
-            let drawn = limits.age.unwrap();
+            let drawn = Duration::from_nanos(limits.age.unwrap().get());
             let age = Duration::from_millis(age);
             let slack = Duration::from_micros(1);
             prop_assert!(drawn <= age + slack && drawn + slack >= age * u32::from(100 - percent) / 100);

@@ -40,8 +40,8 @@ pub(super) struct Context {
     protocol: Protocol,
     /// Whose the first request is where its fields are not read.
     unread: Source,
-    /// When it was accepted; `None` where its age does not matter.
-    born: Option<Instant>,
+    /// Whether its age matters: the clock is asked only then.
+    watches_age: bool,
     retirable: Retirable,
 }
 
@@ -55,8 +55,7 @@ impl Context {
     ) -> (Self, Limits) {
         let limits = service.policy.draw_limits(fastrand::u32(..));
         let retirable = service.shared.connections.retirable(born);
-        let born = limits.watch_age().then_some(born);
-        (Self { service, held, protocol, unread, born, retirable }, limits)
+        (Self { service, held, protocol, unread, watches_age: limits.watch_age(), retirable }, limits)
     }
 
     /// What every connection is served with.
@@ -109,7 +108,7 @@ impl Observer for Context {
 
     fn moment(&self) -> Moment {
         Moment {
-            age: self.born.map_or(Duration::ZERO, |born| born.elapsed()),
+            age: if self.watches_age { self.retirable.age() } else { Duration::ZERO },
             draining: self.service.shared.drain.is_announcing(),
             marked: self.retirable.is_marked(),
             uncounted: self.uncounted(),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use retirement::Excess;
 use tokio::sync::Notify;
@@ -86,6 +87,11 @@ impl Retirable {
         self.handle.request();
     }
 
+    /// Returns how long the connection has existed.
+    pub(crate) fn age(&self) -> Duration {
+        self.handle.born().elapsed()
+    }
+
     /// Returns whether it was marked.
     pub(crate) fn is_marked(&self) -> bool {
         self.handle.is_marked()
@@ -123,8 +129,6 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use retirement::{Instruction, Tolerance};
     use tokio_test::{assert_pending, assert_ready, task};
 

@@ -11,16 +11,27 @@ use slab::Slab;
 use tokio::time::Instant;
 
 /// What a relay tells of its connection, and what it is told. The relay alone writes the numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handle {
     /// Its number in the registry.
     number: usize,
+    /// When it was accepted.
+    born: Instant,
     requests: AtomicU32,
     uncounted: AtomicU32,
     leaves: AtomicBool,
 }
 
 impl Handle {
+    const fn new(number: usize, born: Instant) -> Self {
+        Self { number, born, requests: AtomicU32::new(0), uncounted: AtomicU32::new(0), leaves: AtomicBool::new(false) }
+    }
+
+    /// Returns when the connection was accepted.
+    pub(super) const fn born(&self) -> Instant {
+        self.born
+    }
+
     /// Counts a request.
     pub(super) fn request(&self) {
         // There is one writer, so that this needs no read-modify-write.
@@ -52,7 +63,6 @@ impl Handle {
 #[derive(Debug)]
 struct Entry {
     handle: Arc<Handle>,
-    born: Instant,
     /// Requests that are in the estimate.
     seen: u32,
     estimate: RateEstimate,
@@ -84,8 +94,8 @@ impl Registry {
     /// Adds a connection that was accepted at `born`. Returns its handle.
     pub(super) fn insert(&mut self, born: Instant) -> Arc<Handle> {
         let vacancy = self.entries.vacant_entry();
-        let handle = Arc::new(Handle { number: vacancy.key(), ..Handle::default() });
-        vacancy.insert(Entry { handle: Arc::clone(&handle), born, seen: 0, estimate: RateEstimate::default() });
+        let handle = Arc::new(Handle::new(vacancy.key(), born));
+        vacancy.insert(Entry { handle: Arc::clone(&handle), seen: 0, estimate: RateEstimate::default() });
         handle
     }
 
@@ -102,9 +112,10 @@ impl Registry {
         let since_before = before.map(since);
         for (_, entry) in &mut self.entries {
             let requests = entry.handle.requests.load(Ordering::Relaxed);
+            let born = entry.handle.born;
             let elapsed = match (before, since_before) {
-                (Some(before), Some(elapsed)) if entry.born <= before => elapsed,
-                (_, _) => since(entry.born),
+                (Some(before), Some(elapsed)) if born <= before => elapsed,
+                (_, _) => since(born),
             };
             entry.estimate.advance(requests.wrapping_sub(entry.seen), elapsed);
             entry.seen = requests;
@@ -248,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_forgiven_is_what_was_carried_so_far() {
-        let handle = Handle::default();
+        let handle = Handle::new(0, Instant::now());
         assert_eq!(handle.uncounted(), 0);
         (0..3).for_each(|_| handle.request());
         handle.forgive();
