@@ -54,7 +54,7 @@ mod tests {
 
     /// The runtime adds 104 bytes to the task of a connection, and rounds up to the next 128: one byte more costs 128.
     #[test]
-    fn an_idle_connection_has_five_units_of_memory() {
-        assert!(size_of::<Stage>() <= 5 * 128 - 104, "{}", size_of::<Stage>());
+    fn an_idle_connection_has_three_units_of_memory() {
+        assert!(size_of::<Stage>() <= 3 * 128 - 104, "{}", size_of::<Stage>());
     }
 }

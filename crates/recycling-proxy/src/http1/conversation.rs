@@ -32,8 +32,9 @@ pub struct Conversation {
     source: Source,
     client_persists: bool,
     limits: Limits,
-    head_limit: usize,
-    forwarded_for: Option<ForwardedFor>,
+    head_limit: u32,
+    /// A box, since most connections have none.
+    forwarded_for: Option<Box<ForwardedFor>>,
     /// The request offered to go on in HTTP/2 and in no other protocol: the app was shown no offer.
     upgrade_declined: bool,
     requests_started: u32,
@@ -83,8 +84,8 @@ fn front(buffer: &Buffer, length: usize) -> &[u8] {
 pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Conversation {
-    /// A connection on which nothing has been said; heads up to `head_limit` bytes pass.
-    pub const fn new(limits: Limits, head_limit: usize) -> Self {
+    /// A connection on which nothing has been said; heads up to `head_limit` bytes, less than 4 GiB, pass.
+    pub fn new(limits: Limits, head_limit: usize) -> Self {
         Self {
             phase: Phase::Idle,
             empty_lines: EmptyLines::new(),
@@ -94,7 +95,7 @@ impl Conversation {
             source: Source::Client,
             client_persists: true,
             limits,
-            head_limit,
+            head_limit: u32::try_from(head_limit).unwrap_or(u32::MAX),
             forwarded_for: None,
             upgrade_declined: false,
             requests_started: 0,
@@ -105,8 +106,12 @@ impl Conversation {
 
     /// The same, with the client's address in each request. What that adds to a head does not count towards its limit.
     #[must_use]
-    pub const fn forwarding(self, forwarded_for: Option<ForwardedFor>) -> Self {
-        Self { forwarded_for, ..self }
+    pub fn forwarding(self, forwarded_for: Option<ForwardedFor>) -> Self {
+        Self { forwarded_for: forwarded_for.map(Box::new), ..self }
+    }
+
+    const fn head_limit(&self) -> usize {
+        self.head_limit as usize
     }
 
     /// The phase.
@@ -177,11 +182,12 @@ impl Conversation {
     }
 
     fn advance_request(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
+        let head_limit = self.head_limit();
         self.take_empty_lines(from_client)?;
         while !from_client.unexamined().is_empty() {
             match &mut self.request {
                 Half::Head(end) => {
-                    let Some(length) = complete_head(end, from_client, self.head_limit)? else { return Ok(()) };
+                    let Some(length) = complete_head(end, from_client, head_limit)? else { return Ok(()) };
                     let head = front(from_client, length);
                     let head = RequestHead::parse(head)?;
                     let length = self.decline_http(from_client, length, head);
@@ -206,7 +212,7 @@ impl Conversation {
     /// the connection for them; behind the last request they would make the app's close a reset. So the app gets none.
     fn take_empty_lines(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
         if self.request == Half::Head(HeadEnd::new()) {
-            let count = self.empty_lines.advance(from_client.unexamined(), self.head_limit)?;
+            let count = self.empty_lines.advance(from_client.unexamined(), self.head_limit())?;
             from_client.take_out(count);
         }
         Ok(())
@@ -233,9 +239,9 @@ impl Conversation {
 
     /// Appends the client's address to the head that is next, where the app is to be told; returns the bytes that this adds.
     fn append_forwarded_for(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
-        let Some(client) = self.forwarded_for else { return Ok(0) };
+        let Some(client) = self.forwarded_for.as_deref() else { return Ok(0) };
         let head = front(from_client, length);
-        let (at, text) = addition(head, client)?;
+        let (at, text) = addition(head, *client)?;
         from_client.exchange(at, 0, text.as_bytes());
         Ok(text.len())
     }
@@ -269,10 +275,11 @@ impl Conversation {
         pipelined: bool,
         moment: impl Fn() -> Moment,
     ) -> Result<(), Fault> {
+        let head_limit = self.head_limit();
         while !from_app.unexamined().is_empty() {
             match &mut self.response {
                 Half::Head(end) => {
-                    let Some(length) = complete_head(end, from_app, self.head_limit)? else { return Ok(()) };
+                    let Some(length) = complete_head(end, from_app, head_limit)? else { return Ok(()) };
                     let (head, length) = self.response_head(from_app, length)?;
                     if head == ResponseHead::Tunnel && self.method != Method::Connect && self.upgrade_declined {
                         return Err(Fault::UnaskedUpgrade);

@@ -37,10 +37,9 @@ pub(crate) struct Relay<O> {
     pub(crate) from_client: Flow,
     pub(crate) from_app: Flow,
     pub(crate) conversation: Conversation,
-    pub(crate) observer: O,
+    /// A box, and so what the task of an idle connection has is small: the allocator has gaps of this size between tasks.
+    pub(crate) observer: Box<O>,
     patience: Patience<Awaited>,
-    /// How often the kernel was asked for the app.
-    app_probed: u32,
     background: Background,
 }
 
@@ -56,9 +55,8 @@ impl<O: Observer> Relay<O> {
             from_client,
             from_app,
             conversation,
-            observer,
+            observer: Box::new(observer),
             patience: Patience::default(),
-            app_probed: 0,
             background: Background::default(),
         }
     }
@@ -103,7 +101,7 @@ impl<O: Observer> Relay<O> {
             self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
             match ready!(self.patience.poll(self.awaited(), Awaited::bound, cx)) {
                 Awaited::Head { .. } => return Poll::Ready(self.refuse(ProtocolError::client(Fault::SlowHead))),
-                Awaited::App { .. } => self.probe_app(),
+                Awaited::App => self.probe_app(),
             }
         }
         self.background.give_way(cx);
@@ -239,7 +237,8 @@ impl<O: Observer> Relay<O> {
     }
 
     fn probe_app(&mut self) {
-        self.app_probed = self.app_probed.wrapping_add(1);
+        // So that it is asked again.
+        self.patience = Patience::default();
         if self.app.has_failed() {
             self.from_client.give_up_sink();
         }
@@ -293,7 +292,7 @@ impl<O: Observer> Relay<O> {
         } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
             Some(Awaited::Head { request: self.conversation.requests_started() })
         } else if self.app_may_read() {
-            Some(Awaited::App { probed: self.app_probed })
+            Some(Awaited::App)
         } else {
             None
         }
@@ -315,17 +314,14 @@ enum Awaited {
         request: u32,
     },
     /// The rest of a request body, from a client that says nothing, for an app that may have closed.
-    App {
-        /// How often the kernel was asked whether it has.
-        probed: u32,
-    },
+    App,
 }
 
 impl Awaited {
     const fn bound(self) -> Duration {
         match self {
             Self::Head { .. } => HEAD_TIME,
-            Self::App { .. } => APP_PROBED_EVERY,
+            Self::App => APP_PROBED_EVERY,
         }
     }
 }
