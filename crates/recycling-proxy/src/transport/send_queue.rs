@@ -2,10 +2,13 @@
 //!
 //! Written is not received: on a slow path megabytes wait in the kernel, and closing the socket can destroy them. `SIOCOUTQ`
 //! would tell, but has no safe binding, so the kernel's socket monitoring (`sock_diag(7)`) is asked: one system call more, and
-//! only where a bound is over. It needs no privilege for sockets of one's own network namespace.
+//! only where a bound is over. It needs no privilege for sockets of one's own network namespace. Every thread keeps the socket
+//! by which it asks, since opening and closing one costs as much as the question.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use rustix::io::retry_on_intr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
@@ -20,6 +23,8 @@ const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
 // net/tcp_states.h
 const TCP_LISTEN: u8 = 10;
 
+/// Where `struct nlmsghdr` has `nlmsg_seq`, which an answer has of its question.
+const SEQUENCE_AT: usize = 8;
 /// Bytes of `struct nlmsghdr`, `struct inet_diag_req_v2` and `struct inet_diag_sockid`.
 const HEADER: usize = 16;
 const REQUEST: u32 = 16 + 8 + 48;
@@ -58,23 +63,28 @@ impl SendQueue {
     }
 
     fn ask(self) -> io::Result<Option<u32>> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let kernel = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
-        // The kernel has answered by the time that this returns.
-        retry_on_intr(|| send(&kernel, &self.request(), SendFlags::empty()))?;
-        let mut answer = [0; ANSWER];
-        let (received, _) = retry_on_intr(|| recv(&kernel, &mut answer[..], RecvFlags::empty()))?;
-        Ok(send_queue(answer.get(..received).unwrap_or_default()))
+        KERNEL.with_borrow_mut(|kept| {
+            // One that has failed is dropped, and whatever it would still answer with it.
+            let of_kept = kept.take().and_then(|mut kernel| Some((kernel.ask(self).ok()?, kernel)));
+            let (answer, kernel) = if let Some(answered) = of_kept {
+                answered
+            } else {
+                let mut kernel = Kernel::open()?;
+                (kernel.ask(self)?, kernel)
+            };
+            *kept = Some(kernel);
+            Ok(answer)
+        })
     }
 
-    fn request(self) -> Vec<u8> {
+    fn request(self, sequence: u32) -> Vec<u8> {
         // On a socket for IPv6 and IPv4 both addresses are IPv6, and the kernel knows them when they are not.
         let (family, scope) = match self.peer {
             SocketAddr::V4(_) => (AddressFamily::INET, 0),
             SocketAddr::V6(peer) => (AddressFamily::INET6, peer.scope_id()),
         };
         let family = u8::try_from(family.as_raw()).unwrap_or_default();
-        let (sequence, port_of_the_kernel, no_attributes) = (0_u32, 0_u32, 0);
+        let (port_of_the_kernel, no_attributes) = (0_u32, 0);
         [
             &REQUEST.to_ne_bytes()[..],
             &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
@@ -91,6 +101,47 @@ impl SendQueue {
             &INET_DIAG_NOCOOKIE,
         ]
         .concat()
+    }
+}
+
+thread_local! {
+    static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+}
+
+/// A socket by which the kernel is asked about sockets.
+#[derive(Debug)]
+struct Kernel {
+    socket: OwnedFd,
+    /// The number of the last question.
+    sequence: u32,
+}
+
+impl Kernel {
+    fn open() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    fn ask(&mut self, about: SendQueue) -> io::Result<Option<u32>> {
+        self.send(about)?;
+        let mut answer = [0; ANSWER];
+        let (received, _) = retry_on_intr(|| recv(&self.socket, &mut answer[..], RecvFlags::empty()))?;
+        let answer = answer.get(..received).unwrap_or_default();
+        // Never that of an earlier question, which was about another connection.
+        let sequence = answer.get(SEQUENCE_AT..).and_then(|rest| rest.first_chunk());
+        if sequence != Some(&self.sequence.to_ne_bytes()) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(send_queue(answer))
+    }
+
+    /// The kernel has answered by the time that this returns.
+    fn send(&mut self, about: SendQueue) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = about.request(self.sequence);
+        retry_on_intr(|| send(&self.socket, &request, SendFlags::empty()))?;
+        Ok(())
     }
 }
 
@@ -116,6 +167,8 @@ fn send_queue(answer: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -163,6 +216,23 @@ mod tests {
         assert_eq!((queue.unacknowledged(), queue.is_owed()), (None, false), "though its port still listens");
         drop(listener);
         assert_eq!(queue.unacknowledged(), None);
+    }
+
+    #[tokio::test]
+    async fn a_thread_asks_by_one_socket_and_takes_no_answer_to_another_question() {
+        let (_far, mut near, _listener) = connected("127.0.0.1:0", "127.0.0.1").await;
+        let (_other_far, other, _other_listener) = connected("127.0.0.1:0", "127.0.0.1").await;
+        let [queue, other] = [&near, &other].map(|socket| SendQueue::of(socket).unwrap());
+        until_all_is_acknowledged(other).await;
+        let socket = || KERNEL.with_borrow(|kernel| kernel.as_ref().map(|kernel| kernel.socket.as_raw_fd()));
+        let kept = socket();
+        assert!(kept.is_some());
+        while near.try_write(&[0; 8192]).is_ok() {}
+        assert!(queue.is_owed() && !other.is_owed());
+        assert_eq!(socket(), kept);
+        KERNEL.with_borrow_mut(|kernel| kernel.as_mut().unwrap().send(queue)).unwrap();
+        assert!(!other.is_owed(), "the answer that nobody has taken was about another connection");
+        near.shutdown().await.unwrap();
     }
 
     #[test]
