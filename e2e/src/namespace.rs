@@ -54,7 +54,7 @@ where
     in_labelled_namespace(name, &[], test).await
 }
 
-/// The same in a namespace with labels.
+/// Returns the same in a namespace with labels.
 ///
 /// # Panics
 /// As the test does.
@@ -86,27 +86,27 @@ where
 }
 
 impl TestNamespace {
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A client of the whole cluster.
+    /// Returns a client of the whole cluster.
     pub fn client(&self) -> Client {
         self.cluster.client.clone()
     }
 
-    /// The address of a node.
+    /// Returns the address of a node.
     pub(crate) fn node(&self) -> IpAddr {
         self.cluster.node
     }
 
-    /// Where a `NodePort` is reached.
+    /// Returns where a `NodePort` is reached.
     pub fn at_node(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.cluster.node, port)
     }
 
-    /// The resources of a kind in it.
+    /// Returns the resources of a kind in it.
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -147,7 +147,7 @@ impl TestNamespace {
         Ok(addresses)
     }
 
-    /// The same port at the address of each node: they hear of changes at different times.
+    /// Returns the same port at the address of each node: they hear of changes at different times.
     pub fn on_every_node(&self, address: SocketAddr) -> Vec<SocketAddr> {
         self.cluster.nodes.iter().map(|&node| SocketAddr::new(node, address.port())).collect()
     }
@@ -195,13 +195,13 @@ impl TestNamespace {
         Ok((serde_json::from_slice(&body)?, warnings))
     }
 
-    /// What would become of a Deployment that is created, as `kubectl create --dry-run=server` says.
+    /// Returns what would become of a Deployment that is created, as `kubectl create --dry-run=server` says.
     pub async fn dry_run(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         Ok(self.api().create(&dry_run, deployment).await?)
     }
 
-    /// What would become of one that takes the place of what has its name, as `kubectl replace --dry-run=server` says.
+    /// Returns what would become of one that takes the place of what has its name, as `kubectl replace --dry-run=server` says.
     pub async fn dry_run_replace(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         Ok(self.api().replace(&deployment.name_any(), &dry_run, deployment).await?)
@@ -222,7 +222,7 @@ impl TestNamespace {
         Ok(self.api::<K>().patch(&object.name_any(), &parameters, &Patch::Apply(object)).await?)
     }
 
-    /// The Deployment as it is now.
+    /// Returns the Deployment as it is now.
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Deployment> {
         Ok(self.api::<Deployment>().get(name).await?)
     }
@@ -257,21 +257,21 @@ impl TestNamespace {
         rollout::finished(&self.cluster.client, &self.name, name).await
     }
 
-    /// The pods, without those that are on their way out.
+    /// Returns the pods, without those that are on their way out.
     pub async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
         let pods = self.api::<Pod>().list(&ListParams::default()).await?;
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
     /// Tells the app that is reached at this port of a pod to accept no more connections, by way of the API server.
-    pub async fn deafen_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
-        self.tell_app(pod, port, "deaf").await
+    pub async fn stop_accepting(&self, pod: &str, port: u16) -> anyhow::Result<()> {
+        self.tell_app(pod, port, "stop-accepting").await
     }
 
     /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by way of
     /// the API server.
     pub async fn fail_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
-        self.tell_app(pod, port, "sick").await
+        self.tell_app(pod, port, "fail-health").await
     }
 
     async fn tell_app(&self, pod: &str, port: u16, what: &str) -> anyhow::Result<()> {
@@ -281,7 +281,7 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// The names of the pods, without those that are on their way out.
+    /// Returns the names of the pods, without those that are on their way out.
     pub async fn pod_names(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.pods().await?.iter().map(ResourceExt::name_any).collect())
     }

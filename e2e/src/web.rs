@@ -34,7 +34,7 @@ impl Web {
         Ok(Self { deployment, service })
     }
 
-    /// The autoscaler of `examples/autoscaling.yaml`.
+    /// Returns the autoscaler of `examples/autoscaling.yaml`.
     pub fn autoscaler() -> anyhow::Result<HorizontalPodAutoscaler> {
         serde_saphyr::from_str(include_str!("../../examples/autoscaling.yaml"))
             .context("examples/autoscaling.yaml does not parse")
@@ -105,7 +105,7 @@ impl Web {
         self
     }
 
-    /// With a liveness probe that has a sick app restarted after the first failure.
+    /// With a liveness probe of which one failure restarts the app.
     #[must_use]
     pub fn restarted_when_failing(mut self) -> Self {
         let port = IntOrString::String("http".to_owned());
@@ -113,7 +113,7 @@ impl Web {
         self.app().liveness_probe = Some(Probe {
             http_get: Some(action),
             period_seconds: Some(1),
-            // A busy machine is no sick app.
+            // An app on a busy machine must not fail.
             timeout_seconds: Some(5),
             failure_threshold: Some(1),
             ..Probe::default()
@@ -138,19 +138,19 @@ impl Web {
         self
     }
 
-    /// Whether it is annotated to be injected.
+    /// Returns whether it is annotated to be injected.
     pub(crate) fn wants_sidecar(&self) -> bool {
         [Annotation::MaxRequests, Annotation::Balance]
             .iter()
             .any(|asks| self.deployment.annotations().contains_key(asks.key()))
     }
 
-    /// The Service.
+    /// Returns the Service.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// The Deployment.
+    /// Returns the Deployment.
     pub fn deployment(&self) -> &Deployment {
         &self.deployment
     }
@@ -161,7 +161,7 @@ impl Web {
     }
 }
 
-/// The injected proxy's container in a Deployment, if it is there.
+/// Returns the injected proxy's container in a Deployment, if it is there.
 pub fn sidecar(deployment: &Deployment) -> Option<&Container> {
     let containers = deployment.spec.as_ref()?.template.spec.as_ref()?.init_containers.as_ref()?;
     containers.iter().find(|container| container.name == "recycling-proxy")

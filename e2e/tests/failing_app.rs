@@ -54,7 +54,7 @@ async fn restarts_are_as_fast_as_without(failing: Failing, figures: &str) -> any
     Ok(())
 }
 
-/// The seconds that it took until each app ran again.
+/// Returns the seconds that it took until each app ran again.
 async fn restarts(failing: Failing, interception: Option<&'static str>) -> anyhow::Result<Vec<f64>> {
     let plain = Web::sample()?.replicas(PODS.try_into()?).restarted_when_failing();
     let web = match interception {
@@ -83,7 +83,7 @@ async fn restarts(failing: Failing, interception: Option<&'static str>) -> anyho
 /// Makes the app of a pod fail, and returns the time until it runs again.
 async fn restart(namespace: TestNamespace, pod: String, failing: Failing) -> anyhow::Result<Duration> {
     match failing {
-        Failing::RefusesConnections => namespace.deafen_app(&pod, 8080).await?,
+        Failing::RefusesConnections => namespace.stop_accepting(&pod, 8080).await?,
         Failing::FailsProbe => namespace.fail_app(&pod, 8080).await?,
     }
     let started = Instant::now();

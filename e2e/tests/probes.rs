@@ -54,7 +54,7 @@ async fn become_unready(interception: &'static str, with_header: bool) -> anyhow
             // Around the proxy there is no header, and the app would not listen to who tells it.
             let by_way_of_proxy = with_header && interception == "named-port";
             let port = if by_way_of_proxy { port - FIRST_PORT + settings::NAMED_PORTS.start() } else { port };
-            namespace.deafen_app(&pod, port).await?;
+            namespace.stop_accepting(&pod, port).await?;
             let noticed = until_unready(&namespace, app).await?;
             println!(
                 "{interception}, header is {with_header}: {app} not ready {:.1} s after its app",
@@ -124,7 +124,7 @@ fn probed() -> anyhow::Result<Web> {
     Ok(Web::sample()?.replicas(1).tcp_probes().annotation("evenkeel.dev/max-requests", "100"))
 }
 
-/// The status of the pod in which proxy and app run.
+/// Returns the status of the pod in which proxy and app run.
 async fn status_once_started(namespace: &TestNamespace) -> anyhow::Result<PodStatus> {
     let asked = Instant::now();
     loop {
@@ -153,7 +153,7 @@ fn proxy_is_ready(status: &PodStatus) -> bool {
     runs && proxies.into_iter().any(|proxy| proxy.ready)
 }
 
-/// The status of a condition: `True`, `False` or `Unknown`.
+/// Returns the status of a condition: `True`, `False` or `Unknown`.
 fn condition<'a>(status: &'a PodStatus, name: &str) -> &'a str {
     let mut conditions = status.conditions.iter().flatten();
     conditions.find(|condition| condition.type_ == name).map_or("Unknown", |condition| &condition.status)

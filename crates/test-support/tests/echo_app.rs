@@ -43,10 +43,10 @@ async fn answers_as_its_table_says() -> TestResult {
 }
 
 #[tokio::test]
-async fn lives_on_without_accepting_when_told_to() -> TestResult {
+async fn keeps_running_after_it_stops_accepting() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    asked(&mut client, "POST /stop-accepting HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
     within_patience("the app", "refuses connections", async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -57,10 +57,10 @@ async fn lives_on_without_accepting_when_told_to() -> TestResult {
 }
 
 #[tokio::test]
-async fn is_sick_when_told_to_and_answers_all_the_same() -> TestResult {
+async fn fails_its_health_check_and_answers_other_requests() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "POST /sick HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    asked(&mut client, "POST /fail-health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
     asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
     client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
     assert_eq!(client.read_head().await?.status(), Some(503));

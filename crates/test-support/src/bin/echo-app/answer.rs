@@ -21,22 +21,22 @@ pub(crate) struct App {
     burn: Duration,
     requests: AtomicU64,
     connections: AtomicU64,
-    deaf: Notify,
-    sick: AtomicBool,
+    stop_accepting: Notify,
+    fails_health: AtomicBool,
 }
 
 type AnyBody = BoxBody<Bytes, hyper::Error>;
 
 impl App {
-    /// An app that burns CPU time for each request.
+    /// Returns an app that burns CPU time for each request.
     pub(crate) fn new(name: HeaderValue, burn: Duration) -> Self {
         let (requests, connections) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, burn, requests, connections, deaf: Notify::new(), sick: AtomicBool::new(false) }
+        Self { name, burn, requests, connections, stop_accepting: Notify::new(), fails_health: AtomicBool::new(false) }
     }
 
     /// Waits until the app is told to accept no more connections.
-    pub(crate) async fn told_to_be_deaf(&self) {
-        self.deaf.notified().await;
+    pub(crate) async fn told_to_stop_accepting(&self) {
+        self.stop_accepting.notified().await;
     }
 
     /// Counts a connection.
@@ -47,16 +47,16 @@ impl App {
     /// Answers a request; all but `/healthz` and `/count` are counted and cost CPU time.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<AnyBody> {
         let mut response = match request.uri().path() {
-            "/healthz" if self.sick.load(Ordering::Relaxed) => with_status(StatusCode::SERVICE_UNAVAILABLE),
+            "/healthz" if self.fails_health.load(Ordering::Relaxed) => with_status(StatusCode::SERVICE_UNAVAILABLE),
             "/healthz" => Response::new(empty()),
             "/count" => self.count(),
             "/grpc.health.v1.Health/Check" => serving(),
-            "/deaf" if request.method() == Method::POST => {
-                self.deaf.notify_one();
+            "/stop-accepting" if request.method() == Method::POST => {
+                self.stop_accepting.notify_one();
                 Response::new(empty())
             }
-            "/sick" if request.method() == Method::POST => {
-                self.sick.store(true, Ordering::Relaxed);
+            "/fail-health" if request.method() == Method::POST => {
+                self.fails_health.store(true, Ordering::Relaxed);
                 Response::new(empty())
             }
             _ => self.counted(request).await,
@@ -92,7 +92,7 @@ fn serving() -> Response<AnyBody> {
     grpc(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]))
 }
 
-/// The messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each would be one
+/// Returns the messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each would be one
 /// before the trailers, and hyper's client takes a hundred of them on a connection for an attack.
 async fn said(request: Request<Incoming>) -> Response<AnyBody> {
     match request.into_body().collect().await {

@@ -1,19 +1,19 @@
-//! An app for tests, benchmarks and the demo: it says who it is, counts what it serves and can be made to cost CPU time.
-//! It speaks HTTP/1.1 and, with clients that begin so, HTTP/2.
+//! An app for tests, benchmarks and the demo: it answers with its name, counts requests, and burns CPU time if told to.
+//! It serves HTTP/1.1, and HTTP/2 with prior knowledge.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | the name and a line feed; field `x-pod` has the name too, as on every answer |
-//! | `GET /healthz` | 200 and nothing; not counted, costs nothing |
+//! | `GET /healthz` | 200 without content; not counted, costs no CPU time |
 //! | `GET /bytes/N` | N bytes |
-//! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs nothing |
+//! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs no CPU time |
 //! | `POST /echo` | the body that was sent |
 //! | `POST /echo.Echo/Say` | gRPC: the messages that were sent |
-//! | `POST /deaf` | 200 and nothing; no connection is accepted any more, and the process lives on |
-//! | `POST /sick` | 200 and nothing; `GET /healthz` gets 503 from now on, and everything else its answer |
-//! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs nothing |
+//! | `POST /stop-accepting` | 200 without content; the app accepts no further connection and keeps running |
+//! | `POST /fail-health` | 200 without content; from now on `GET /healthz` gets 503, all other requests get their answer |
+//! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs no CPU time |
 //!
-//! As `echo-app --check ADDRESS` it is no app, but asks one whether it is well.
+//! As `echo-app --check ADDRESS` it sends `GET /healthz` to an app, and fails unless it gets 200.
 
 mod answer;
 mod burn;
@@ -31,14 +31,14 @@ use clap::{Parser, ValueEnum};
 use hyper::header::HeaderValue;
 use tokio::net::TcpListener;
 
-/// An app that says who it is, for tests: HTTP/1.1, and HTTP/2 by prior knowledge.
+/// An app for tests that answers with its name: HTTP/1.1, and HTTP/2 with prior knowledge.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// Where clients connect. The address `[::]` takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     listen: SocketAddr,
-    /// What the app calls itself.
+    /// The name that it answers with.
     #[arg(long, env = "HOSTNAME", default_value = "echo-app")]
     name: HeaderValue,
     /// CPU time burnt for each request, such as 6ms.
@@ -47,10 +47,10 @@ struct Arguments {
     /// What SIGTERM and SIGINT do.
     #[arg(long, value_enum, default_value_t = OnTerm::Exit)]
     on_term: OnTerm,
-    /// Expect a header of the PROXY protocol, version 1, on every connection, and close one that begins otherwise.
+    /// Expect a PROXY protocol header, version 1, on every connection; close a connection without one.
     #[arg(long)]
     proxy_protocol: bool,
-    /// Ask the app at this address for /healthz instead, and fail if it is not well.
+    /// Do not serve: send GET /healthz to the app at this address, and fail unless it gets 200.
     #[arg(long, value_name = "ADDRESS")]
     check: Option<SocketAddr>,
 }
@@ -58,7 +58,7 @@ struct Arguments {
 /// What SIGTERM and SIGINT do.
 #[derive(Clone, Copy, ValueEnum)]
 enum OnTerm {
-    /// Exit at once, whatever is in flight, as most apps do.
+    /// Exit at once, even with requests in flight, as most apps do.
     Exit,
     /// Stop accepting, finish the requests in flight, then exit.
     Graceful,
@@ -85,7 +85,7 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Tells whoever started this process where it listens: the port may have been 0.
+/// Prints the address for the process that started this one: the port may have been 0.
 fn announce(listener: &TcpListener) -> std::io::Result<()> {
     let style = if std::io::stderr().is_terminal() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     eprintln!("echo-app: listening on {}{}{}", style.0, listener.local_addr()?, style.1);

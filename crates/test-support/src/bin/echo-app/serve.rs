@@ -29,7 +29,7 @@ pub(crate) async fn until(listener: TcpListener, app: App, with_header: bool, en
     connections.shutdown().await;
 }
 
-/// Accepts until the app is told to be deaf.
+/// Accepts connections until the app is told to stop.
 async fn accept(listener: TcpListener, app: Arc<App>, with_header: bool, connections: &GracefulShutdown) -> Infallible {
     loop {
         tokio::select! {
@@ -40,7 +40,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, with_header: bool, connect
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             },
-            () = app.told_to_be_deaf() => break,
+            () = app.told_to_stop_accepting() => break,
         }
     }
     drop(listener);
