@@ -19,8 +19,8 @@ Every flag has an environment variable; the flag wins. Exit code 64 means that a
 
 /// evenkeel's balancer: levels load over the pods of workloads that ask for it (annotation evenkeel.dev/balance: on).
 ///
-/// It asks the proxies of their pods for their load, and tells each the mean of its workload, in a signed instruction. A pod above
-/// the mean retires as many connections as its excess is worth. Of several replicas one leads.
+/// It reads the load of each pod from its proxy, and sends the pods of a workload their mean in a signed instruction. A pod above the
+/// mean retires as many connections as its excess is worth. One of several replicas leads.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-balancer", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -32,10 +32,10 @@ pub struct Arguments {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Balance until told to end (SIGTERM or SIGINT).
+    /// Balance until SIGTERM or SIGINT.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArguments>),
-    /// Make a second key, and print its public half. It signs once every pod that reports knows it: after a rollout of each
+    /// Make a second key pair, and print its public key. It signs once every pod that reports knows it, which takes a rollout of each
     /// balanced workload.
     Rotate(KeyArguments),
     /// Print completions for a shell.
@@ -48,8 +48,8 @@ pub enum Command {
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
-    /// Where /metrics, /livez, /readyz and /workloads are shown, in plain HTTP. The default takes IPv4 too; port 0 is any free one,
-    /// which the log names.
+    /// Address for /metrics, /livez, /readyz, /workloads and the page, in plain HTTP. The default accepts IPv4 too; port 0 is any free
+    /// port, which the log names.
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_BALANCER_ADMIN", default_value = "[::]:8081")]
     pub admin: String,
 
@@ -69,7 +69,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "PORT", env = "EVENKEEL_BALANCER_PROXY_PORT", default_value = "15211")]
     pub proxy_port: String,
 
-    /// What is logged to standard error: error, warn, info, debug or trace.
+    /// Level of the log on standard error: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", env = "EVENKEEL_BALANCER_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
@@ -85,7 +85,7 @@ pub struct KeyArguments {
     #[arg(long, value_name = "NAME", env = "EVENKEEL_BALANCER_SECRET_NAME", default_value = "evenkeel-balancer-key")]
     pub secret_name: String,
 
-    /// The ConfigMap that shows the public keys, which the webhook puts into pods.
+    /// The ConfigMap with the public keys, which the webhook injects into pods.
     #[arg(
         long,
         value_name = "NAME",
@@ -118,7 +118,7 @@ mod tests {
             for arg in command.get_arguments().filter(own) {
                 let flag = arg.get_long().unwrap();
                 assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(&*RunArguments::env(flag)), "{flag}");
-                assert!(arg.get_help().is_some(), "{flag} teaches nothing");
+                assert!(arg.get_help().is_some(), "{flag} has no help");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `evenkeel check`: finds why recycling is not there, or has no effect.
+//! `evenkeel check`: finds why the proxy is not injected, or has no effect.
 //!
 //! ```text
 //! files ───┐                ┌─ rules of manifests ─┐
@@ -36,18 +36,18 @@ use objects::Objects;
 use report::Colour;
 use scope::Scope;
 
-/// Find out why recycling is not there, or has no effect.
+/// Find out why the proxy is not injected, or has no effect.
 ///
-/// In a cluster it looks at the workloads of a namespace that ask for the proxy, at their pods and what their proxies count, and at evenkeel
-/// itself: it has the API server ask the webhook about a Deployment that is not stored. It changes nothing. What a right is missing for is
-/// said, and the rest is looked at. All of it needs leave to get and list workloads, Services and the like, pods and Events, to get pods/proxy, and
-/// to create pods/portforward for the certificate of each replica of the webhook.
+/// In a cluster it checks the workloads of a namespace that ask for the proxy, their pods and the proxies' metrics, and evenkeel itself: the
+/// API server sends the webhook a Deployment that is not stored (a dry run). It changes nothing. If a right is missing, it says so and
+/// checks the rest. It needs the rights to get and list workloads, Services and the like, pods and Events, to get pods/proxy, and to create
+/// pods/portforward, for the certificate of each replica of the webhook.
 ///
 /// With -f it applies the rules that need no cluster to one stream of manifests: Deployments with their Services, autoscalers, Namespaces
 /// and network policies. Give it all of them together, as in CI.
 ///
-/// Each finding is a line: ✓ it is as it should be, ! it may be meant, ✗ mend it. The word in brackets is explained in
-/// docs/TROUBLESHOOTING.md.
+/// Each finding is a line: ✓ is as it should be, ! may be intended, ✗ must be repaired. docs/TROUBLESHOOTING.md explains the word in
+/// brackets.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,30 +57,30 @@ Examples:
   helm template shop ./chart | evenkeel check -f - --strict
 
 Exit codes:
-  0   nothing is to be mended; there may be warnings
-  1   there are warnings, and --strict was given; or the check could not be done
-  2   something is to be mended
+  0   there are no problems; there may be warnings
+  1   there are warnings, and --strict was given; or the check failed
+  2   there are problems
   64  the command line cannot be used, or names no cluster
   65  an input is neither YAML nor JSON
   66  an input cannot be read
   69  the cluster cannot be reached")]
 pub(crate) struct Args {
-    /// Workloads in the cluster, such as deployment/web; left out, all that ask for the proxy, and evenkeel itself.
+    /// Workloads in the cluster, such as deployment/web; without it, all that ask for the proxy, and evenkeel itself.
     #[arg(value_name = "KIND/NAME", conflicts_with_all = ["files", "all_namespaces"])]
     workloads: Vec<Reference>,
 
-    /// The namespace of the workloads; left out, that of the context.
+    /// The namespace of the workloads; without it, that of the context.
     #[arg(short, long, conflicts_with_all = ["files", "all_namespaces"])]
     namespace: Option<String>,
 
-    /// Look at all namespaces, and print a table.
+    /// Check all namespaces, and print a table.
     #[arg(short = 'A', long, conflicts_with = "files")]
     all_namespaces: bool,
 
     #[command(flatten)]
     cluster: Cluster,
 
-    /// The seconds between the two readings of the proxies' metrics: rates are what is counted in between.
+    /// The seconds between the two readings of the proxies' metrics, from whose difference rates are computed.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = RangedU64ValueParser::<u64>::new().range(1..=300))]
     interval: u64,
 
@@ -96,7 +96,7 @@ pub(crate) struct Args {
     #[arg(long)]
     strict: bool,
 
-    /// The form of what is printed; left out, lines for people.
+    /// The output format; without it, lines of text.
     #[arg(short, long, value_enum)]
     output: Option<Form>,
 }

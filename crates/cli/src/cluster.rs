@@ -1,4 +1,4 @@
-//! The cluster that a command asks.
+//! The cluster that a command uses.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use kube::{Client, Config};
 
 use crate::exit::{Blame, OrBlame as _};
 
-/// Which cluster, as kubectl is told.
+/// Which cluster; the flags are kubectl's.
 #[derive(clap::Args)]
 pub(crate) struct Cluster {
-    /// The kubeconfig file; left out, those of KUBECONFIG, or ~/.kube/config, or the service account of a pod.
+    /// The kubeconfig file; without it, those of KUBECONFIG, or ~/.kube/config, or the service account of a pod.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// The context of the kubeconfig; left out, the current one.
+    /// The context of the kubeconfig; without it, the current one.
     #[arg(long)]
     context: Option<String>,
 }
@@ -77,7 +77,7 @@ fn is_missing(error: &KubeconfigError) -> bool {
     }
 }
 
-/// Returns what an API server has said as kubectl prints it; an API server that cannot be reached has exit code 69.
+/// Returns an API server's error as kubectl prints it; an API server that cannot be reached has exit code 69.
 pub(crate) fn said(error: kube::Error) -> anyhow::Error {
     match error {
         kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),

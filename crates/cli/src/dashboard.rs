@@ -1,7 +1,7 @@
 //! `evenkeel dashboard`: the balancer's live page, over a port-forward to the replica that leads.
 //!
-//! It is a small proxy and no tunnel of bytes: only GET passes, and only for the address that was printed, so that no page of another
-//! origin can read the answers by a name that it resolves to this machine (DNS rebinding).
+//! It is a small HTTP proxy, not a tunnel: it forwards only GET, and only with the address that was printed in `Host`, so that no page of
+//! another origin can read the answers by a name that it resolves to this machine (DNS rebinding).
 
 mod forward;
 
@@ -29,8 +29,8 @@ use forward::Forward;
 
 /// Open the balancer's live page in a browser, until interrupted.
 ///
-/// It forwards a port of this machine to the replica of the balancer that leads, and follows when another leads. The page is read-only. It
-/// needs leave to list pods and to create pods/portforward in evenkeel's namespace.
+/// It forwards a port of this machine to the leading replica of the balancer, and changes to another when that leads. The page is read-only.
+/// It needs the rights to list pods and to create pods/portforward in evenkeel's namespace.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,14 +40,14 @@ Examples:
 Exit codes:
   0   it was interrupted
   1   no balancer runs, or a right is missing
-  64  the command line cannot be used, names no cluster, or a port that is taken
+  64  the command line cannot be used, names no cluster, or names a port that is in use
   69  the cluster cannot be reached")]
 pub(crate) struct Args {
-    /// The port on 127.0.0.1; left out, one that is free.
+    /// The port on 127.0.0.1; without it, one that is free.
     #[arg(short, long, default_value_t = 0, hide_default_value = true)]
     port: u16,
 
-    /// Print the address, and open no browser.
+    /// Print the address, and do not open a browser.
     #[arg(long)]
     no_browser: bool,
 

@@ -1,5 +1,5 @@
-//! Exit codes: 0 done, 1 a workload could not be handled, and those of sysexits.h for what the caller can mend. `check` has 2 beside
-//! them: something is to be mended.
+//! Exit codes: 0 success, 1 a workload could not be handled, and those of sysexits.h for what the caller can correct. `check` also has 2:
+//! there are problems.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ const NO_INPUT: u8 = 66;
 /// The cluster cannot be reached (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
 
-/// Whose fault an error is, where its exit code is not 1.
+/// The cause of an error whose exit code is not 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Blame {
     /// The command line is at fault.
@@ -57,7 +57,7 @@ impl<T, E: Into<anyhow::Error>> OrBlame<T> for Result<T, E> {
 
 /// Prints an error that ended a command, as clap prints its own, and returns its exit code.
 ///
-/// A reader that has closed its end, as `head` does, has what it wanted: that is no error (0, without a word).
+/// If the reader closes its end of the pipe, as `head` does, that is no error (exit code 0, no message).
 pub(crate) fn of_error(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;

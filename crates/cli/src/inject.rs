@@ -40,16 +40,15 @@ Exit codes:
 /// Inject the recycling proxy into the annotated workloads of a manifest.
 ///
 /// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every workload that asks for it
-/// with the annotation evenkeel.dev/max-requests or evenkeel.dev/balance, and writes all objects to standard output. What became of each workload
-/// is said on standard error. Objects that do not change pass through byte for byte; one that does is written anew,
-/// without the comments in it.
+/// with the annotation evenkeel.dev/max-requests or evenkeel.dev/balance, and writes all objects to standard output and the outcome
+/// for each workload to standard error. Objects that do not change are copied byte for byte; an object that does loses its comments.
 #[derive(clap::Args)]
 #[command(after_help = inject_help(), mut_arg("files", |arg| arg.required(true)))]
 pub(crate) struct InjectArgs {
     #[command(flatten)]
     manifests: Manifests,
 
-    /// A setting for every workload that does not say otherwise, by its annotation's name; may repeat.
+    /// A default for workloads that do not set an annotation: its name without the prefix and a value. May repeat.
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = name_and_value)]
     defaults: Vec<(String, String)>,
 
@@ -59,11 +58,11 @@ pub(crate) struct InjectArgs {
     balancer_keys: Vec<String>,
 }
 
-/// Take the recycling proxy out of a manifest, or of a workload in the cluster, again.
+/// Remove the recycling proxy from a manifest, or from a workload in the cluster.
 ///
-/// Gives back what 'evenkeel inject' or the webhook was given, whatever the annotations ask for; those stay. In the cluster it changes
-/// nothing else: replicas stay, and what 'kubectl apply' was given last. It is for when the webhook is not asked any more; else remove the
-/// annotations evenkeel.dev/max-requests and evenkeel.dev/balance, or the webhook injects again.
+/// Restores what 'evenkeel inject' or the webhook received, whatever the annotations ask for; the annotations stay. In the cluster it changes
+/// nothing else: neither replicas nor the last-applied configuration of 'kubectl apply'. Use it once the webhook no longer reviews the
+/// workload. Otherwise remove the annotations evenkeel.dev/max-requests and evenkeel.dev/balance, or the webhook injects again.
 #[derive(clap::Args)]
 #[command(after_help = uninject_help())]
 pub(crate) struct UninjectArgs {
@@ -89,7 +88,7 @@ struct Manifests {
     #[arg(short = 'R', long, requires = "files")]
     recursive: bool,
 
-    /// The form of what is written; left out, that of each input.
+    /// The output format; without it, that of each input.
     #[arg(short, long, value_enum)]
     output: Option<documents::Form>,
 }
@@ -128,7 +127,7 @@ pub(crate) fn inject(args: &InjectArgs) -> anyhow::Result<ExitCode> {
     args.manifests.rewrite(|workload, kind| inject::inject(workload, kind, None, &installation))
 }
 
-/// The keys as one value; `None` where there is none.
+/// Returns the keys as one value; `None` where there is none.
 fn balance_keys(given: &[String]) -> anyhow::Result<Option<BalanceKeys>> {
     if given.is_empty() {
         return Ok(None);
@@ -138,7 +137,7 @@ fn balance_keys(given: &[String]) -> anyhow::Result<Option<BalanceKeys>> {
     parsed.map(Some).map_err(|fault| anyhow::anyhow!("{fault}")).or_blame(Blame::Usage)
 }
 
-/// Takes every injection back.
+/// Removes every injection.
 pub(crate) fn uninject(args: &UninjectArgs) -> anyhow::Result<ExitCode> {
     if args.workloads.is_empty() {
         return args.manifests.rewrite(inject::remove);

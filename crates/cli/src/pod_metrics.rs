@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 pub(crate) use exposition::Metrics;
 
-/// So many pods are asked at once, so that a large workload is no burst for the API server.
+/// How many pods are read at once, so that a large workload does not flood the API server.
 const AT_ONCE: usize = 16;
 /// A pod that does not answer keeps the API server waiting for half a minute; a person waits less.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(crate) enum MetricsError {
         /// What the API server says.
         why: String,
     },
-    /// What answers is no program of ours.
+    /// The answer is not from one of evenkeel's programs.
     #[error("port {port} of the pod does not serve metrics: {line}")]
     Unreadable {
         /// The port.

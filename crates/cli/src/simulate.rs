@@ -24,7 +24,7 @@ const SOON: usize = 30;
 /// How far above what random landing gives counts as reached.
 const NEARLY: f64 = 1.1;
 
-/// A policy and what came of it.
+/// A policy and its result.
 struct Row {
     policy: Policy,
     figures: Figures,
@@ -70,7 +70,7 @@ fn policies(args: &Args) -> Vec<Policy> {
     policies
 }
 
-/// What a comparison of thresholds comes to.
+/// The result of a comparison of thresholds.
 struct Advice<'a> {
     /// The lowest ratio of the busiest pod to the mean pod that a threshold keeps: connections land at random.
     best: f64,

@@ -30,7 +30,7 @@ use reading::{Reader, Scope};
 /// Show the load of each pod, what its proxy retires, and whether balancing is in force.
 ///
 /// Figures of balanced workloads come from the balancer, those of others from two readings of their pods' metrics; both through the API
-/// server, without Prometheus. It needs leave to list pods and to get pods/proxy, and says what is missing.
+/// server, without Prometheus. It needs the rights to list pods and to get pods/proxy, and names a right that is missing.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -44,11 +44,11 @@ Exit codes:
   64  the command line cannot be used, or names no cluster
   69  the cluster cannot be reached")]
 pub(crate) struct Args {
-    /// Workloads, such as deployment/web; left out, all that have the proxy.
+    /// Workloads, such as deployment/web; without it, all that have the proxy.
     #[arg(value_name = "KIND/NAME", conflicts_with = "all_namespaces")]
     workloads: Vec<Reference>,
 
-    /// The namespace of the workloads; left out, that of the context.
+    /// The namespace of the workloads; without it, that of the context.
     #[arg(short, long, conflicts_with = "all_namespaces")]
     namespace: Option<String>,
 
@@ -56,19 +56,19 @@ pub(crate) struct Args {
     #[arg(short = 'A', long)]
     all_namespaces: bool,
 
-    /// Show it again after each interval, until interrupted: in place on a terminal, else one after the other.
+    /// Repeat after each interval, until interrupted: a terminal shows the last status only.
     #[arg(short, long, conflicts_with = "output")]
     watch: bool,
 
-    /// The time between two readings, of which rates are the difference.
+    /// The time between two readings, from whose difference rates are computed.
     #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
     interval: u16,
 
-    /// The form of what is printed; left out, a table.
+    /// The output format; without it, a table.
     #[arg(short, long, value_enum)]
     output: Option<Form>,
 
-    /// Read every pod's own metrics, also of workloads that the balancer knows.
+    /// Read the metrics of every pod, also of workloads that the balancer knows.
     #[arg(long)]
     from_pods: bool,
 
@@ -90,7 +90,7 @@ enum Form {
     Yaml,
 }
 
-/// Prints the status, once or again and again.
+/// Prints the status, once or repeatedly.
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

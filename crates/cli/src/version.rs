@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     client: bool,
 
-    /// The form of what is printed; left out, lines for people.
+    /// The form of what is printed; without it, lines for people.
     #[arg(short, long, value_enum)]
     output: Option<Form>,
 

@@ -308,10 +308,10 @@ fn the_version_of_the_client_is_printed_without_a_cluster() {
 }
 
 #[test]
-fn help_teaches_and_version_tells() {
+fn help_and_version_are_printed() {
     for (args, said) in [
         (&["inject", "--help"][..], "Exit codes:"),
-        (&["uninject", "--help"], "Gives back what"),
+        (&["uninject", "--help"], "Restores what"),
         (&["--help"], "inject"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["completion", "bash"], "uninject"),

@@ -87,12 +87,12 @@ fn status(code: u16) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "refused"})
 }
 
-/// An entry of `managedFields` that server-side apply wrote.
+/// Returns an entry of `managedFields` that server-side apply wrote.
 fn applied_by_author(field: &str) -> Value {
     json!({"manager": "author", "operation": "Apply", "fieldsV1": {field: {}}})
 }
 
-/// A Deployment as its author applied it.
+/// Returns a Deployment as its author applied it.
 fn original() -> Value {
     json!({
         "apiVersion": "apps/v1",

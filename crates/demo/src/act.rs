@@ -62,7 +62,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Each pod's requests within the measured time.
+    /// Returns each pod's requests within the measured time.
     pub(crate) fn shares(&self) -> Shares {
         self.tally.shares(self.script.after.into(), &self.script.measured())
     }

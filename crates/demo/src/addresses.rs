@@ -31,17 +31,17 @@ impl Addresses {
         Ok(Self { subnet, app_port, _held: held })
     }
 
-    /// The port on which every app listens.
+    /// Returns the port on which every app listens.
     pub(crate) const fn app_port(&self) -> u16 {
         self.app_port
     }
 
-    /// The address of the pod with this number, from 0.
+    /// Returns the address of the pod with this number, from 0.
     pub(crate) const fn pod(&self, pod: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, 1, self.subnet, pod + 1)
     }
 
-    /// A free port on the control plane's address.
+    /// Returns a free port on the control plane's address.
     pub(crate) fn control(&self) -> Result<SocketAddr> {
         let listener = bind(self.subnet, CONTROL_HOST, 0).context("no port is free for the webhook")?;
         Ok(listener.local_addr()?)

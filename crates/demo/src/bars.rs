@@ -25,7 +25,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// The bars, one line for each pod, and a line above them.
+    /// Returns the bars, one line for each pod, and a line above them.
     pub(crate) fn bars(&self, colour: bool) -> Vec<String> {
         let head = format!(
             "  {:>3} s   {} pods   {:>5} requests/s   {} failed",
@@ -49,7 +49,7 @@ impl Frame<'_> {
         format!("  {name:<8} {bar} {count:>5}/s {:>3} %", self.shares.percent(pod))
     }
 
-    /// The same in one line, for logs and pipes.
+    /// Returns the same in one line, for logs and pipes.
     pub(crate) fn line(&self) -> String {
         let shares = (0..self.ready).map(|pod| format!("{} {:>3} %", self.pods[pod], self.shares.percent(pod)));
         let shares: Vec<String> = shares.collect();
@@ -63,7 +63,7 @@ impl Frame<'_> {
     }
 }
 
-/// A bar of `WIDTH` columns for all of `total`, filled up with spaces.
+/// Returns a bar of `WIDTH` columns for all of `total`, filled up with spaces.
 fn bar(count: u32, total: u32) -> String {
     let eighths = (u64::from(count) * u64::from(WIDTH) * 8).checked_div(u64::from(total)).unwrap_or_default();
     let eighths = usize::try_from(eighths).unwrap_or_default();

@@ -91,7 +91,7 @@ impl Client {
         Ok(pod)
     }
 
-    /// The connection that is there, or a new one where the last answer announced its end.
+    /// Returns the connection that is there, or a new one where the last answer announced its end.
     async fn connected(&mut self) -> Result<SendRequest<Empty<Bytes>>, String> {
         if let Some(mut connection) = self.connection.take()
             && connection.ready().await.is_ok()

@@ -63,7 +63,7 @@ pub struct Args {
     /// Pods in the end
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pods_after: u8,
-    /// What the clients' pods are drawn from [default: drawn anew]
+    /// The seed by which clients get their pods [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Draw both acts into this file, as SVG

@@ -16,24 +16,24 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest with an app on this port, as many replicas, and nothing of evenkeel.
+    /// Returns the manifest with an app on this port, as many replicas, and nothing of evenkeel.
     pub(crate) fn new(port: u16, replicas: u8) -> Self {
         let yaml = DEPLOYMENT.replace(PORT, &port.to_string());
         Self { yaml: yaml.replace("replicas: 2", &format!("replicas: {replicas}")) }
     }
 
-    /// Its text.
+    /// Returns its text.
     pub(crate) fn yaml(&self) -> &str {
         &self.yaml
     }
 
-    /// The object that `kubectl apply` makes of it.
+    /// Returns the object that `kubectl apply` makes of it.
     pub(crate) fn object(&self) -> Result<Value> {
         serde_saphyr::from_str(&self.yaml).context("the demo's own manifest does not parse")
     }
 }
 
-/// What `kubectl annotate deployment web KEY=VALUE …` makes of an object.
+/// Returns what `kubectl annotate deployment web KEY=VALUE …` makes of an object.
 pub(crate) fn annotated(object: &Value, annotations: &[(Annotation, String)]) -> Value {
     let mut object = object.clone();
     for (annotation, value) in annotations {

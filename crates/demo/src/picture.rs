@@ -93,7 +93,7 @@ fn columns(act: &Outcome) -> Vec<(Duration, Vec<f64>)> {
     columns
 }
 
-/// The borders between the pods' parts, from 0 to 1.
+/// Returns the borders between the pods' parts, from 0 to 1.
 fn stacked(shares: &Shares) -> Vec<f64> {
     let total = f64::from(shares.total().max(1));
     let mut sum = 0;

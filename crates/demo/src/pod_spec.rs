@@ -86,7 +86,7 @@ impl PodSpec {
         Ok(Self { app, injected })
     }
 
-    /// The port of a pod to which a connection for the app's port comes, once the redirect has had its say.
+    /// Returns the port of a pod to which a connection for the app's port comes, once the redirect has had its say.
     pub(crate) fn entered_at(&self) -> Result<u16> {
         let port = self.app.port()?;
         let taken = self.injected.as_ref().filter(|injected| injected.redirect.ports.contains(&port));
@@ -113,18 +113,18 @@ impl Container {
         &self.args
     }
 
-    /// Its environment; what the image brings is not in it.
+    /// Returns its environment; what the image brings is not in it.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
         self.env.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect()
     }
 
-    /// The one port that it declares.
+    /// Returns the one port that it declares.
     pub(crate) fn port(&self) -> Result<u16> {
         let port = self.ports.first().with_context(|| format!("container {} declares no port", self.name))?;
         Ok(port.container_port)
     }
 
-    /// Where the kubelet asks whether it has started: its startup probe, else its readiness probe.
+    /// Returns where the kubelet asks whether it has started: its startup probe, else its readiness probe.
     pub(crate) fn ready_at(&self) -> Result<&HttpGet> {
         let probe = self.startup_probe.as_ref().or(self.readiness_probe.as_ref());
         let probe = probe.with_context(|| format!("container {} has no probe", self.name))?;

@@ -52,7 +52,7 @@ impl Process {
         self.child.kill().await.with_context(|| format!("cannot stop {}", self.name))
     }
 
-    /// The end of its log, indented.
+    /// Returns the end of its log, indented.
     pub(crate) fn last_lines(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

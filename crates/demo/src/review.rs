@@ -107,7 +107,7 @@ impl Webhook {
     }
 }
 
-/// The question as the API server puts it (`admission.k8s.io/v1`).
+/// Returns the question as the API server puts it (`admission.k8s.io/v1`).
 fn admission_review(old: Option<&Value>, new: &Value) -> Value {
     let resource = json!({"group": "apps", "version": "v1", "resource": "deployments"});
     let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});

@@ -21,7 +21,7 @@ impl Screen {
         Self { colour: terminal && colour_wanted, redraws: terminal, drawn: 0 }
     }
 
-    /// How often a frame is worth showing.
+    /// Returns how often a frame is worth showing.
     pub(crate) const fn period(&self) -> Duration {
         if self.redraws { Duration::from_millis(200) } else { Duration::from_secs(1) }
     }

@@ -22,7 +22,7 @@ impl Service {
         self.ready.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Where a new connection goes; `None` while no pod is ready.
+    /// Returns where a new connection goes; `None` while no pod is ready.
     pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<SocketAddr> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
         random.choice(ready.iter()).copied()

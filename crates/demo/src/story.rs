@@ -80,7 +80,7 @@ async fn reviewed(
     Ok((PodSpec::of_deployment(&created.object)?, spec))
 }
 
-/// A review in a few lines, its patch without the values that it brings.
+/// Returns a review in a few lines, its patch without the values that it brings.
 fn said(review: &Review) -> String {
     let took = review.took.as_secs_f64() * 1e3;
     if review.patch.is_empty() {
@@ -103,7 +103,7 @@ const fn verb(operation: &PatchOperation) -> &'static str {
     }
 }
 
-/// What the proxies run with, and what of it is not from the patch.
+/// Returns what the proxies run with, and what of it is not from the patch.
 fn environment(injected: &Injected, spec: &PodSpec, addresses: &Addresses) -> Result<String> {
     let mut lines = vec!["  Each pod's proxy runs with the injected environment:".to_owned()];
     lines.extend(injected.proxy.env().iter().map(|(name, value)| format!("    {name}={value}")));
@@ -139,7 +139,7 @@ fn conclude(args: &Args, off: &Outcome, on: &Outcome, screen: &mut Screen) -> Re
     Ok(ExitCode::FAILURE)
 }
 
-/// The figures under the picture.
+/// Returns the figures under the picture.
 fn footer(args: &Args, off: &Outcome, on: &Outcome) -> [String; 2] {
     let load = format!(
         "evenkeel demo: {} clients of {} requests/s on one connection each; {} requests, {} of them failed.",

@@ -55,7 +55,7 @@ impl Tally {
         self.connects
     }
 
-    /// The requests that each of `pods` answered within `window`.
+    /// Returns the requests that each of `pods` answered within `window`.
     pub(crate) fn shares(&self, pods: usize, window: &Range<Duration>) -> Shares {
         let mut counts = vec![0; pods];
         // A live view asks for the last second again and again; answers come almost in order, so start from the end.
@@ -69,7 +69,7 @@ impl Tally {
         Shares(counts)
     }
 
-    /// The time within which `percent` of all answers came; zero where there is none.
+    /// Returns the time within which `percent` of all answers came; zero where there is none.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut times: Vec<Duration> = self.answers.iter().map(|answer| answer.took).collect();
         times.sort_unstable();
@@ -87,18 +87,18 @@ impl Shares {
         self.0.iter().sum()
     }
 
-    /// A pod's part of all requests, in percent, rounded.
+    /// Returns a pod's part of all requests, in percent, rounded.
     pub(crate) fn percent(&self, pod: usize) -> u32 {
         let count = self.0.get(pod).copied().unwrap_or_default();
         (count * 100 + self.total() / 2).checked_div(self.total()).unwrap_or_default()
     }
 
-    /// The busiest pod's requests against the mean; 1 is level.
+    /// Returns the busiest pod's requests against the mean; 1 is level.
     pub(crate) fn busiest_to_mean(&self) -> f64 {
         self.to_mean(self.0.iter().max())
     }
 
-    /// The idlest pod's requests against the mean; 1 is level, 0 is a pod without work.
+    /// Returns the idlest pod's requests against the mean; 1 is level, 0 is a pod without work.
     pub(crate) fn idlest_to_mean(&self) -> f64 {
         self.to_mean(self.0.iter().min())
     }

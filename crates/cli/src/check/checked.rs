@@ -1,4 +1,4 @@
-//! What a check has come to.
+//! The result of a check.
 
 use std::process::ExitCode;
 
@@ -10,10 +10,10 @@ use super::scope::Scope;
 use super::workload::Workload;
 use settings::Annotation;
 
-/// Exit code if something was found.
+/// The exit code if there are problems.
 const FOUND: u8 = 2;
 
-/// What was found about one object, or about the installation.
+/// The findings about one object, or about the installation.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     /// `None` for the installation.
@@ -23,16 +23,16 @@ pub(crate) struct Section {
     pub(crate) peak_to_mean: Option<f64>,
 }
 
-/// What was found in all.
+/// All findings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) sections: Vec<Section>,
-    /// What was not looked at, and why: rights that are missing, and pods that do not answer.
+    /// What was not checked, and why: rights that are missing, and pods that do not answer.
     pub(crate) not_checked: Vec<String>,
 }
 
 impl Section {
-    /// Returns how bad the worst of it is.
+    /// Returns the highest severity of the findings.
     pub(crate) fn severity(&self) -> Severity {
         self.findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good)
     }
@@ -57,7 +57,7 @@ impl Checked {
         }
     }
 
-    /// Returns how many workloads were looked at.
+    /// Returns how many workloads were checked.
     pub(crate) fn workloads(&self) -> usize {
         self.sections.iter().filter(|section| section.name.is_some()).count()
     }

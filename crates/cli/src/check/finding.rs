@@ -5,14 +5,14 @@
 pub(crate) enum Severity {
     /// It is as it should be.
     Good,
-    /// It may be meant, or costs some of the effect.
+    /// It may be intended, or costs some of the effect.
     Warning,
     /// The proxy is not there, has no effect, or clients meet errors.
     Problem,
 }
 
 impl Severity {
-    /// Its name in JSON.
+    /// Returns its name in JSON.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Good => "ok",
@@ -21,7 +21,7 @@ impl Severity {
         }
     }
 
-    /// Its sign before a line.
+    /// Returns its sign before a line.
     pub(crate) const fn sign(self) -> char {
         match self {
             Self::Good => '✓',
@@ -46,17 +46,17 @@ macro_rules! findings {
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The identifier: in the output, in JSON, and the anchor in docs/TROUBLESHOOTING.md.
+            /// Returns the identifier: in the output, in JSON, and the anchor in docs/TROUBLESHOOTING.md.
             pub(crate) const fn id(self) -> &'static str {
                 match self { $(Self::$variant => $id,)+ }
             }
 
-            /// How much it matters.
+            /// Returns how much it matters.
             pub(crate) const fn severity(self) -> Severity {
                 match self { $(Self::$variant => Severity::$severity,)+ }
             }
 
-            /// What it is, for documentation.
+            /// Returns what it is, for documentation.
             #[cfg(test)]
             pub(crate) const fn summary(self) -> &'static str {
                 match self { $(Self::$variant => $summary,)+ }
@@ -76,22 +76,22 @@ findings! {
     InvalidAnnotations: "invalid-annotations", Problem, "annotations have faults: nothing was injected or changed";
     NotInjected: "not-injected", Problem, "the workload asks for the proxy and cannot have it";
     MeshBalances: "mesh-balances", Warning, "a service mesh balances by request already, so nothing is injected";
-    NamespaceOptedOut: "namespace-opted-out", Problem, "the webhook is not asked about workloads of this namespace";
-    KindNotReviewed: "kind-not-reviewed", Problem, "the webhook is not asked about this kind of workload";
+    NamespaceOptedOut: "namespace-opted-out", Problem, "the webhook does not review workloads of this namespace";
+    KindNotReviewed: "kind-not-reviewed", Problem, "the webhook does not review this kind of workload";
     NotReviewed: "not-reviewed", Problem, "the workload asks for the proxy, and its template has none";
-    ProxyLeftOver: "proxy-left-over", Warning, "the proxy is there, and nothing asks for it any more";
-    InjectionOutdated: "injection-outdated", Warning, "the proxy is there with other settings than the annotations and the installation ask for";
-    NoOptIn: "no-opt-in", Warning, "annotations are there, and none of them asks for the proxy";
-    AnnotationMisplaced: "annotation-misplaced", Problem, "an annotation is in a place where it is not read";
+    ProxyLeftOver: "proxy-left-over", Warning, "the proxy is injected, and no annotation asks for it any more";
+    InjectionOutdated: "injection-outdated", Warning, "the injected proxy has other settings than the annotations and the installation ask for";
+    NoOptIn: "no-opt-in", Warning, "annotations are set, and none of them asks for the proxy";
+    AnnotationMisplaced: "annotation-misplaced", Problem, "an annotation is in a place where it has no effect";
     AnnotationPrefix: "annotation-prefix", Problem, "an annotation has another prefix than evenkeel.dev/";
     DrainCut: "drain-cut", Warning, "the grace period is too short for the drain that is asked for";
     OwnHook: "own-hook", Warning, "a container has a preStop hook of its own and is not held for the drain";
     NotGuaranteed: "not-guaranteed", Warning, "pods are no longer of the QoS class Guaranteed";
     QuotaShort: "quota-short", Warning, "a quota has no room for the proxies of all replicas";
-    NotBalanced: "not-balanced", Warning, "balancing is asked for and cannot be had";
+    NotBalanced: "not-balanced", Warning, "balancing is asked for and is not possible";
     PortUnnamed: "port-unnamed", Warning, "a container port without a name bypasses the proxy";
-    ServiceBypasses: "service-bypasses-proxy", Problem, "a Service gives a number as targetPort, which leads past the proxy with named-port";
-    ServicePortNotTaken: "service-port-not-taken", Problem, "a Service leads to a port that the proxy does not take";
+    ServiceBypasses: "service-bypasses-proxy", Problem, "a Service gives targetPort as a number, which bypasses the proxy with named-port";
+    ServicePortNotTaken: "service-port-not-taken", Problem, "a Service leads to a port that the proxy does not intercept";
     ServicePortUnknown: "service-port-unknown", Problem, "a Service names a targetPort that no container declares";
     HeadlessService: "headless-service", Warning, "clients of a headless Service choose pods themselves";
     SessionAffinity: "session-affinity", Warning, "retired connections come back to the same pod";
@@ -100,14 +100,14 @@ findings! {
     ScaledObjectByPod: "scaled-object-by-pod", Warning, "a ScaledObject of KEDA counts the proxy as part of the pod";
     HpaContainer: "hpa-container", Problem, "an autoscaler scales by a container that is not the app";
     CpuRequestMissing: "cpu-request-missing", Problem, "an autoscaler needs a CPU request that a container does not have";
-    AdminPortClosed: "admin-port-closed", Warning, "a NetworkPolicy closes the proxy's admin port to balancer and Prometheus";
-    PolicyByNumber: "policy-by-number", Problem, "a NetworkPolicy opens the app's port by number, and connections come by the proxy's with named-port";
+    AdminPortClosed: "admin-port-closed", Warning, "a NetworkPolicy blocks balancer and Prometheus from the proxy's admin port";
+    PolicyByNumber: "policy-by-number", Problem, "a NetworkPolicy opens the app's port by number, but with named-port connections arrive at the proxy's port";
     PodWithoutProxy: "pod-without-proxy", Problem, "pods run without the proxy that their template has";
     ProxyVersion: "proxy-version", Warning, "proxies of another version run than is installed";
     ProxyRestarted: "proxy-restarted", Warning, "a proxy was restarted, which breaks the connections of its pod";
     ProxyNotReady: "proxy-not-ready", Problem, "a proxy is not ready";
     AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port that the proxy leads to";
-    AppNotListening: "app-not-listening", Warning, "nothing listens on a port that the proxy takes";
+    AppNotListening: "app-not-listening", Warning, "nothing listens on a port that the proxy intercepts";
     ConnectionsBypass: "connections-bypass-proxy", Problem, "connections reach the app without the proxy";
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
     AppBreaksOff: "app-breaks-off", Problem, "the app ends exchanges early: clients see a reset";
@@ -142,9 +142,9 @@ pub(crate) struct Finding {
     pub(crate) message: String,
     /// What else is known.
     pub(crate) details: Vec<String>,
-    /// What mends it.
+    /// How to repair it.
     pub(crate) fix: Option<String>,
-    /// The command that does.
+    /// The command that repairs it.
     pub(crate) command: Option<String>,
 }
 
@@ -163,13 +163,13 @@ impl Finding {
         self
     }
 
-    /// Adds what mends it.
+    /// Adds how to repair it.
     pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
     }
 
-    /// Adds the command that mends it.
+    /// Adds the command that repairs it.
     pub(crate) fn command(mut self, command: impl Into<String>) -> Self {
         self.command = Some(command.into());
         self

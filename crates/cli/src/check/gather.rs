@@ -1,4 +1,4 @@
-//! Reads a cluster. What a right is missing for is noted, and the rest is read.
+//! Reads a cluster. If a right is missing, that is noted and the rest is read.
 
 mod events;
 mod installation;
@@ -34,7 +34,7 @@ const KINDS: [(&str, &str, &str); 7] = [
 ];
 /// Kinds of programs that a cluster need not have.
 const OPTIONAL: [&str; 2] = ["Rollout", "ScaledObject"];
-/// Workloads that are made by hand; others are made from a template of one of these.
+/// Workloads that authors create; others are created from the template of one of these.
 const WORKLOADS: [WorkloadKind; 4] =
     [WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet, WorkloadKind::Rollout];
 
@@ -43,7 +43,7 @@ pub(crate) struct Reader {
     pub(crate) client: Client,
     /// `None` for all namespaces.
     pub(crate) namespace: Option<String>,
-    /// What a right is missing for, or an API server does not have.
+    /// What could not be read: a right is missing, or the API server does not have it.
     pub(crate) not_checked: Vec<String>,
 }
 

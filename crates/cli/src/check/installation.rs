@@ -15,7 +15,7 @@ const OLDEST: (u32, u32) = (1, 33);
 /// The label by which the chart names the version.
 const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
-/// What is known of an installation. What could not be read is as if it were not there, and is told elsewhere.
+/// What is known of an installation. What could not be read is absent here; the report says so elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InstallationFacts {
     /// Now, in Unix time.
@@ -33,7 +33,7 @@ pub(crate) struct InstallationFacts {
     pub(crate) lease: Option<Lease>,
     /// The workloads that the balancer which leads knows.
     pub(crate) balanced: Vec<Reports>,
-    /// Whether API servers would trust each replica of the webhook that could be asked; if not, why.
+    /// Whether API servers would trust each replica of the webhook that could be reached; if not, why.
     pub(crate) trusted: Vec<(String, Result<(), String>)>,
     pub(crate) probe: Option<Probe>,
     /// When the certificate expires that the webhook serves, in Unix time.
@@ -48,7 +48,7 @@ pub(crate) struct Reports {
     /// Those that take traffic.
     pub(crate) settled: usize,
     pub(crate) reporting: usize,
-    /// Whether so many are missing that none is instructed.
+    /// Whether so many reports are missing that the balancer sends no instruction.
     pub(crate) is_withheld: bool,
 }
 
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// An installation of which nothing is to be said.
+    /// Returns an installation of which nothing is to be said.
     pub(super) fn sound() -> InstallationFacts {
         let deployment = |component: &str| {
             let labels = json!({VERSION_LABEL: env!("CARGO_PKG_VERSION"), "app.kubernetes.io/component": component});

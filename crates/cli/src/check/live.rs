@@ -80,13 +80,13 @@ impl LiveProxy {
 }
 
 impl Reading {
-    /// Returns how far a counter has gone between both moments; a proxy that was restarted has begun anew.
+    /// Returns the increase of a counter between both readings. The counters of a proxy that was restarted began at zero.
     fn grown(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let (before, after) = (self.before.sum(name, labels), self.after.sum(name, labels));
         if after < before { after } else { after - before }
     }
 
-    /// The same of what clients do, without probes and scrapes.
+    /// Returns the same of what clients do, without probes and scrapes.
     fn grown_by_clients(&self, name: &str) -> f64 {
         let (before, after) = (of_clients(&self.before, name, &[]), of_clients(&self.after, name, &[]));
         if after < before { after } else { after - before }
@@ -142,7 +142,7 @@ mod tests_support {
     use super::*;
     use crate::check::rules;
 
-    /// A workload that is injected, as it is stored.
+    /// Returns a workload that is injected, as it is stored.
     pub(super) fn workload() -> Workload {
         rules::injected_workload(&[])
     }
@@ -151,7 +151,7 @@ mod tests_support {
         rules::injected_workload(&[(annotation, value)])
     }
 
-    /// A ready pod whose proxy counts from one text to the other in 10 s.
+    /// Returns a ready pod whose proxy counts from one text to the other in 10 s.
     pub(super) fn pod(name: &str, before: &str, after: &str) -> LivePod {
         let metrics = |text: &str| Metrics::parse(text).unwrap();
         let reading = Reading { before: metrics(before), after: metrics(after), seconds: 10.0 };

@@ -123,7 +123,7 @@ impl NamespaceObjects {
         facts
     }
 
-    /// Whether a `LimitRange` gives a CPU request to containers that have none.
+    /// Returns whether a `LimitRange` gives a CPU request to containers that have none.
     pub(crate) fn defaults_cpu_requests(&self) -> bool {
         let items = self.limit_ranges.iter().filter_map(|range| range.pointer("/spec/limits")?.as_array()).flatten();
         let gives = |item: &Value| {

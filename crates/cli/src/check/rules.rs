@@ -27,7 +27,7 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
     findings
 }
 
-/// A Deployment as it is stored once it was injected, with these annotations.
+/// Returns a Deployment as it is stored once it was injected, with these annotations.
 #[cfg(test)]
 pub(crate) fn injected_workload(annotations: &[(settings::Annotation, &str)]) -> Workload {
     let mut object = tests_support::deployment(|object| {
@@ -50,7 +50,7 @@ mod tests_support {
     use crate::check::scope::Scope;
     use crate::check::workload::Workload;
 
-    /// A Deployment that asks for the proxy, with what `change` makes of it.
+    /// Returns a Deployment that asks for the proxy, with what `change` makes of it.
     pub(super) fn deployment(change: impl FnOnce(&mut Value)) -> Value {
         let mut object = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
@@ -71,7 +71,7 @@ mod tests_support {
         object
     }
 
-    /// An object in the namespace of [`deployment`].
+    /// Returns an object in the namespace of [`deployment`].
     pub(super) fn object(api_version: &str, kind: &str, spec: &Value) -> Value {
         let metadata = json!({"name": "web", "namespace": "shop"});
         json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
@@ -90,7 +90,7 @@ mod tests_support {
         Workload::read((name, kind, object), facts.as_ref(), &scope.installation).unwrap()
     }
 
-    /// What is found about a workload beside other objects, but what is good.
+    /// Returns what is found about a workload beside other objects, but what is good.
     pub(super) fn found(object: Value, others: impl IntoIterator<Item = Value>) -> Vec<FindingId> {
         found_in(&Scope::default(), object, others)
     }

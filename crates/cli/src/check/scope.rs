@@ -1,4 +1,4 @@
-//! What an installation is asked about, and what it gives to every workload.
+//! Which workloads an installation reviews, and its defaults for them.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub(crate) struct Scope {
     /// Whether a cluster is behind it, and not a stream of manifests.
     pub(crate) is_live: bool,
-    /// The kinds about which the webhook is asked; `None` if no cluster says.
+    /// The kinds that the webhook reviews; `None` without a cluster.
     pub(crate) kinds: Option<Vec<WorkloadKind>>,
-    /// Whose workloads the webhook is asked about; `None` if no cluster says.
+    /// The namespaces whose workloads the webhook reviews; `None` without a cluster.
     pub(crate) namespaces: Option<LabelSelector>,
-    /// What the webhook gives to every workload.
+    /// The webhook's defaults for every workload.
     pub(crate) installation: Installation,
     /// Whether that is what the webhook has, and not a guess.
     pub(crate) installation_is_known: bool,
 }
 
 impl Scope {
-    /// Returns why the webhook is not asked about workloads of a namespace.
+    /// Returns why the webhook does not review workloads of a namespace.
     pub(crate) fn opted_out(&self, name: &str, namespace: Option<&NamespaceObjects>) -> Option<&'static str> {
         let no_labels = BTreeMap::new();
         let labels = namespace.map_or(&no_labels, |namespace| &namespace.labels);
@@ -43,7 +43,7 @@ impl Scope {
     }
 }
 
-/// Whether a selector selects what has these labels. An empty one selects everything.
+/// Returns whether a selector selects what has these labels. An empty one selects everything.
 pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let mut equal = selector.match_labels.iter().flatten();
     let mut expressions = selector.match_expressions.iter().flatten();

@@ -77,12 +77,12 @@ impl Workload {
         }
     }
 
-    /// Whether its author asks for the proxy, or tries to.
+    /// Returns whether its author asks for the proxy, or tries to.
     pub(crate) fn asks(&self) -> bool {
         !matches!(self.outcome, Outcome::NotAsked | Outcome::Remove { .. })
     }
 
-    /// Whether its connections come by the names of ports.
+    /// Returns whether its connections come by the names of ports.
     pub(crate) fn is_by_name(&self) -> bool {
         self.report().is_some_and(|report| report.interception == Interception::NamedPort)
     }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::cluster::said;
 use crate::status::balancer::{PORT, replicas};
 
-/// Where each replica says whether it leads.
+/// The endpoint by which each replica tells whether it leads.
 const LEADS: &str = "/workloads?pods=false";
 
 type Connection = SendRequest<Empty<Bytes>>;
@@ -45,10 +45,10 @@ impl Forward {
         Ok(forward)
     }
 
-    /// Returns the leader's answer; after an error, that of whoever leads then.
+    /// Returns the leader's answer; after an error, that of the next leader.
     ///
     /// # Errors
-    /// Nobody can be reached.
+    /// No replica can be reached.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Response<Bytes>> {
         let mut held = self.connection.lock().await;
         if let Some(mut connection) = held.take()

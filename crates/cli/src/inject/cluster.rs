@@ -1,7 +1,7 @@
-//! `evenkeel uninject KIND/NAME`: takes an injection out of a workload in the cluster.
+//! `evenkeel uninject KIND/NAME`: removes an injection from a workload in the cluster.
 //!
-//! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write it into the annotation by
-//! which `kubectl apply` knows what its author has said, `replicas` of an autoscaler included: their next apply would set them.
+//! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write the last-applied
+//! configuration of `kubectl apply`, with the `replicas` of an autoscaler in it: the author's next apply would set them.
 
 use anyhow::Context as _;
 use inject::Outcome;
@@ -17,12 +17,12 @@ use crate::reference::Reference;
 
 /// The name under which the API server notes what is written.
 const MANAGER: &str = "evenkeel-uninject";
-/// How often a workload is read anew that was changed while it was looked at.
+/// How often a workload is read again after it was changed in between.
 const ATTEMPTS: usize = 5;
 /// Which cluster, and where in it.
 #[derive(clap::Args)]
 pub(super) struct Place {
-    /// The namespace of the workloads; left out, that of the context.
+    /// The namespace of the workloads; without it, that of the context.
     #[arg(short, long, requires = "workloads")]
     namespace: Option<String>,
 
@@ -81,7 +81,7 @@ fn is_conflict(status: &Status) -> bool {
     matches!(status.code, 409 | 422)
 }
 
-/// The patch, for the object as it was read alone: its places are counted.
+/// Returns the patch, for the object as it was read alone: its places are counted.
 fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
     let path = PointerBuf::from_tokens(["metadata", "generation"]);
     let test =

@@ -59,7 +59,7 @@ impl Emitter {
     }
 }
 
-/// What comes before the content of a document: its marker, and comments such as the `# Source:` of a chart.
+/// Returns what comes before the content of a document: its marker, and comments such as the `# Source:` of a chart.
 fn head(text: &str, form: Form) -> String {
     if form == Form::Json {
         return String::new();

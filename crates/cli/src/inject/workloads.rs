@@ -39,7 +39,7 @@ pub(super) fn rewrite(
     Ok(outcome.patch().is_some())
 }
 
-/// Whether an object of a kind that is never injected asks for the proxy all the same.
+/// Returns whether an object of a kind that is never injected asks for the proxy all the same.
 fn asks(object: &Value) -> bool {
     let keys = [Annotation::MaxRequests, Annotation::Balance].map(Annotation::key);
     let asks = |metadata: Option<&Value>| {
@@ -49,7 +49,7 @@ fn asks(object: &Value) -> bool {
     asks(object.get("metadata")) || asks(object.pointer("/spec/template/metadata"))
 }
 
-/// Whether there are pods in an object of whatever kind, as in a Job, a `CronJob` or the template of somebody's own kind.
+/// Returns whether there are pods in an object of whatever kind, as in a Job, a `CronJob` or the template of somebody's own kind.
 fn has_pods(object: &Value) -> bool {
     match object {
         Value::Object(members) => {

@@ -9,9 +9,9 @@ use simulation::{Change, Event, Policy, Protocol, Scenario};
 /// Simulate how level the load of pods is, for given clients, rates, pods and settings.
 ///
 /// Connections land on a random pod, as kube-proxy places them, and are retired by the same rule as in the proxy. Without
-/// --max-requests, --max-age or --balance the command compares thresholds, balancing and nothing, and says which
-/// threshold does within 30 s of the last event what a threshold can do, at the fewest reconnects. The same
-/// arguments print the same bytes.
+/// --max-requests, --max-age or --balance the command compares no recycling, thresholds and balancing. It recommends the
+/// threshold with the fewest reconnects that levels the load within 30 s of the last event as far as thresholds can. The
+/// same arguments print the same bytes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Pods after 30 s, short for --event 30s:scale=N [default: 8 where no --event is given]
     #[arg(long, value_name = "N")]
     scale_to: Option<usize>,
-    /// The most requests per second that a pod serves; clients of a pod that is asked for more wait for it
+    /// The most requests per second that a pod serves; beyond them, its clients wait
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     capacity: Option<f64>,
     /// A change: TIME:scale=PODS, TIME:rollout, or TIME:rate=FACTOR (of one client in ten); may repeat
@@ -69,7 +69,7 @@ pub(crate) struct Args {
     /// How many times to run, each time with other random numbers: 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) runs: u32,
-    /// What the random numbers are drawn from
+    /// The seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
     /// Print JSON instead of a table

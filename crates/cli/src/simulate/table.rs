@@ -69,7 +69,7 @@ fn seconds(spread: Spread) -> String {
     format!("{} ({})", one(spread.median), one(spread.p90))
 }
 
-/// The answers to "which threshold should I choose?" and "what does balancing change for me?".
+/// Returns the answers to "which threshold should I choose?" and "what does balancing change for me?".
 fn advice(scenario: &Scenario, rows: &[Row]) -> Vec<String> {
     let Some(Advice { best, recommended }) = Advice::of(scenario, rows) else { return Vec::new() };
     let mut lines = vec![String::new()];

@@ -76,7 +76,7 @@ struct Answer {
 pub(crate) enum Balancer {
     /// A replica leads, and knows these.
     Leads(BTreeMap<Owner, Known>),
-    /// There is none, or none leads, or it cannot be asked: why.
+    /// Why there are no figures: no balancer runs, none leads, or it cannot be reached.
     Silent(String),
 }
 

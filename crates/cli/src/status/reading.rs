@@ -12,16 +12,16 @@ use crate::cluster::said;
 use crate::pod_metrics::{self, Metrics, MetricsError};
 use crate::reference::Reference;
 
-/// So many pods are listed at once.
+/// How many pods are in a page of a list.
 const PAGE: u32 = 500;
 
-/// What is asked for.
+/// What is to be read.
 pub(super) struct Scope {
     /// `None` for all namespaces.
     pub(super) namespace: Option<String>,
     /// Empty for all workloads.
     pub(super) workloads: Vec<Reference>,
-    /// Whether the balancer is not asked for loads.
+    /// Whether loads come from the pods alone, without the balancer.
     pub(super) from_pods: bool,
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Returns whether there is nothing of which rates could be told.
+    /// Returns whether nothing was read from which rates could be computed.
     pub(super) fn is_empty(&self) -> bool {
         self.known.is_empty() && self.metrics.is_empty()
     }
 }
 
-/// Reads again and again.
+/// Reads repeatedly.
 pub(super) struct Reader {
     client: Client,
     scope: Scope,

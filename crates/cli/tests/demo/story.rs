@@ -9,21 +9,21 @@ use test_support::Process;
 
 use crate::programs::built;
 
-/// The demo with these arguments.
+/// Returns the demo with these arguments.
 fn demo(args: &[&str]) -> Process {
     let mut command = Command::new(built("evenkeel"));
     command.arg("demo").args(args);
     Process::spawn("evenkeel demo", command).unwrap()
 }
 
-/// The processes that `parent` has started and that are still there.
+/// Returns the processes that `parent` has started and that are still there.
 fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let ids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     ids.filter(|id| parent_of(*id) == Some(parent)).collect()
 }
 
-/// `None` where the process has ended, also while it is not yet waited for.
+/// Returns `None` where the process has ended, also while it is not yet waited for.
 fn parent_of(process: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat")).ok()?;
     // The name in parentheses can hold anything, the fields behind it cannot.

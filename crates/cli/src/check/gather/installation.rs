@@ -1,4 +1,4 @@
-//! Reads an installation, and has the API server ask its webhook about a Deployment that is not stored.
+//! Reads an installation, and sends the API server a Deployment as a dry run, which its webhook reviews.
 
 use daemon::Clock;
 use inject::{Installation, Outcome, PROXY_CONTAINER, WorkloadKind};
@@ -51,7 +51,7 @@ pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<Installa
     })
 }
 
-/// Reads what is of interest only where the installation itself is looked at.
+/// Reads what only a check of the installation itself needs.
 ///
 /// # Errors
 /// The cluster cannot be reached.
@@ -66,7 +66,7 @@ pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) 
         let namespace = webhook.namespace().unwrap_or_default();
         let labels = format!("{OURS},{COMPONENT}=webhook");
         let mut pods = reader.of_namespace::<Pod>(&namespace, &labels, "pods of the webhook").await?;
-        // Those of a rollout that are on their way out need not answer any more.
+        // Replicas that a rollout is terminating need not answer.
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
         facts.webhook_pods = pods;
         facts.served_until = served_until(reader, &namespace, &facts.webhook_pods).await;
@@ -145,7 +145,7 @@ pub(crate) async fn probe(reader: &mut Reader, objects: &Objects, scope: &Scope)
     Ok(Some(Probe { namespace: namespace.clone(), injected }))
 }
 
-/// A Deployment that asks for the proxy and nothing else.
+/// Returns a Deployment that asks for the proxy and nothing else.
 fn probe_deployment() -> Value {
     let labels = json!({"app": "evenkeel-check"});
     json!({

@@ -80,7 +80,7 @@ async fn measure(
     sleep(interval).await;
     let told = reader.not_checked.len();
     let after = read(reader, &wanted).await?;
-    // What could not be read twice is told once.
+    // A pod that could not be read in both readings is reported once.
     reader.not_checked.truncate(told);
     let seconds = started.elapsed().as_secs_f64().max(1.0);
     for ((pods, before), after) in found.iter_mut().zip(before).zip(after) {

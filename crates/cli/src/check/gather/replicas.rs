@@ -1,4 +1,4 @@
-//! Asks each replica of the webhook for its certificate, by the API server's port-forward.
+//! Reads the certificate of each replica of the webhook, through the API server's port-forward.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Reader;
 
-/// Where the chart has the webhook answer reviews.
+/// The port on which the chart's webhook answers reviews.
 const PORT: u16 = 8443;
 /// For a handshake through the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ fn verifier(configuration: &MutatingWebhookConfiguration) -> Option<(TlsConnecto
 /// Returns whether the certificate was trusted.
 ///
 /// # Errors
-/// The replica cannot be asked.
+/// The replica cannot be reached.
 async fn handshake(
     pods: &Api<Pod>,
     pod: &str,

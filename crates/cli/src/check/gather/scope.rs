@@ -1,4 +1,4 @@
-//! Reads what an installation is asked about, and what it gives to every workload.
+//! Reads which workloads an installation reviews, and its defaults for them.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use super::super::installation::{InstallationFacts, version};
 use super::super::scope::Scope;
 use super::Reader;
 
-/// How the webhook is told the defaults of an installation.
+/// The environment variable or flag with the defaults of an installation.
 const DEFAULT: &str = "--default=";
-/// How it is told where the balancer publishes its keys.
+/// The environment variable or flag that names the ConfigMap with the balancer's keys.
 const KEYS: &str = "--balance-keys-config-map=";
 
 /// Returns what the installation covers.

@@ -1,4 +1,4 @@
-//! How long the certificates of the webhook last, and whether API servers know whom to trust.
+//! How long the certificates of the webhook are valid, and whether API servers trust them.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use x509_parser::pem::Pem;
@@ -31,7 +31,7 @@ fn bundle(facts: &InstallationFacts, configuration: &MutatingWebhookConfiguratio
         );
     };
     let ends: Option<Vec<f64>> = Pem::iter_from_buffer(&bundle.0).map(|pem| end(&pem.ok()?)).collect();
-    // The last one to expire is what the bundle lasts for: the one before is kept until nobody shows a certificate of it.
+    // The bundle is valid until its last certificate expires: the previous one is kept until no replica serves a certificate from it.
     let last = ends.filter(|ends| !ends.is_empty()).map(|ends| ends.into_iter().fold(0.0, f64::max));
     match last {
         None => Some(

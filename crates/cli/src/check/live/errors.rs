@@ -87,7 +87,7 @@ fn app_faults(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
         .says(said)
         .detail(format!("by reason: {}", reasons.join(", ")))
         .detail(format!("{} of them in the last seconds", rounded(grown)))
-        .fix("repair the app's HTTP, or forward the port without a look at it")
+        .fix("repair the app's HTTP, or make the port opaque")
         .command(format!(
             "kubectl annotate {} {} {}={}",
             workload.name,

@@ -48,7 +48,7 @@ fn not_listening(pods: &[LivePod]) -> Option<Finding> {
     let pods: BTreeSet<&str> = ports.into_values().flatten().collect();
     (!pods.is_empty()).then(|| {
         let finding = FindingId::AppNotListening
-            .says(format!("nothing listens on a port that the proxy takes ({named})"))
+            .says(format!("nothing listens on a port that the proxy intercepts ({named})"))
             .detail(format!("pods: {}", listed(pods)))
             .fix("correct containerPort, or leave the port out of evenkeel.dev/ports");
         instead.into_iter().fold(finding, Finding::detail)

@@ -41,7 +41,7 @@ fn opted_out(workload: &Workload, objects: &Objects, scope: &Scope) -> Option<Fi
     let namespace = &workload.name.namespace;
     let why = scope.opted_out(namespace, objects.namespaces.get(namespace))?;
     let said = FindingId::NamespaceOptedOut
-        .says(format!("the webhook is not asked about workloads of the namespace {namespace}: {why}"));
+        .says(format!("the webhook does not review workloads of the namespace {namespace}: {why}"));
     Some(if why.contains(OPT_OUT.0) {
         said.fix("remove the label, and restart the workload")
             .command(format!("kubectl label namespace {namespace} {}-", OPT_OUT.0))
@@ -55,7 +55,7 @@ fn kind(workload: &Workload, scope: &Scope) -> Option<Finding> {
     let kind = workload.kind.name();
     let said = match &scope.kinds {
         Some(kinds) if !kinds.contains(&workload.kind) => {
-            FindingId::KindNotReviewed.says(format!("the webhook is not asked about the kind {kind}"))
+            FindingId::KindNotReviewed.says(format!("the webhook does not review the kind {kind}"))
         }
         None if !scope.is_live && kind != "Deployment" => {
             let said =
@@ -103,7 +103,7 @@ fn port_name(workload: &Workload, number: u16) -> String {
     names.find_map(|port| port.name.as_ref()).map_or_else(|| number.to_string(), |name| format!("{name}({number})"))
 }
 
-/// Whether a note says how, and not that something is amiss.
+/// Returns whether a note says how, and not that something is amiss.
 const fn explains(note: &Note) -> bool {
     match note {
         Note::Fitted { .. } | Note::NamedPortChosen { .. } | Note::NamedPortInSandbox | Note::NamedPortOnOpenShift => {

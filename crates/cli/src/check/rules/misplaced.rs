@@ -1,4 +1,4 @@
-//! Annotations in places where nobody reads them.
+//! Annotations in places where they have no effect.
 
 use serde_json::Value;
 use settings::{Annotation, BALANCE_LABEL, PREFIX, STATUS_KEY};

@@ -9,7 +9,7 @@ use super::super::objects::ObjectName;
 use super::super::scope::selects;
 use super::super::workload::Workload;
 
-/// Returns what there is to say about the policies that select a workload's pods. Who may connect is not looked at, only to what.
+/// Returns the findings about the policies that select a workload's pods. Only their ports are checked, not their peers.
 pub(super) fn policies(workload: &Workload, policies: &[(ObjectName, NetworkPolicy)]) -> Vec<Finding> {
     let labels = workload.labels();
     let selected = policies.iter().filter(|(name, policy)| {
@@ -57,7 +57,7 @@ fn by_number(workload: &Workload, policy: &ObjectName, opened: &Opened<'_>) -> V
     closed.map(says).collect()
 }
 
-/// The TCP ports that some rule opens to somebody.
+/// The TCP ports that some rule opens, to any peer.
 struct Opened<'a> {
     /// A rule without ports opens all.
     all: bool,

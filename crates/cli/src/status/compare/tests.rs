@@ -13,7 +13,7 @@ fn facts(name: &str, is_balanced: bool) -> Facts {
     Facts { owner, name, ready: (2, 2), has_proxy: true, is_balanced, is_terminating: false }
 }
 
-/// The metrics of a proxy that has served and retired so much since it started at `start`.
+/// Returns the metrics of a proxy that has served and retired so much since it started at `start`.
 fn metrics(start: u32, requests: u32, retired: u32) -> Metrics {
     let text = format!(
         "process_start_time_seconds {start}
