@@ -1,4 +1,4 @@
-//! Where a redirected connection was going.
+//! The original destination of a redirected connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,21 +7,21 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use socket2::{SockAddr, SockRef};
 
-/// Where the client of an accepted connection meant to go.
+/// The original destination of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To this address, from which the kernel led it here. An IPv4 address is never shown as an IPv6 one.
+    /// Another address, from which the kernel redirected it here. An IPv4 address is never mapped into IPv6.
     Redirected(SocketAddr),
-    /// To the very port that it was accepted on. Its port must not be dialled: the proxy would be talking to itself.
+    /// The port that it was accepted on. The proxy must not connect to it: it would connect to itself.
     Direct,
 }
 
-/// Asks the kernel where an accepted TCP connection was going before it was redirected here.
+/// Asks the kernel for the original destination of an accepted TCP connection.
 ///
-/// Works on IPv4, IPv6 and dual-stack sockets; must be asked while the connection lives.
+/// Works on IPv4, IPv6 and dual-stack sockets, and only while the connection exists.
 ///
 /// # Errors
-/// What `getsockname(2)` and `getsockopt(2)` report; `InvalidInput` where the socket is none of IPv4 or IPv6.
+/// What `getsockname(2)` and `getsockopt(2)` report; `InvalidInput` if the socket is neither IPv4 nor IPv6.
 pub fn original_destination(stream: &impl AsFd) -> io::Result<Destination> {
     let socket = SockRef::from(stream);
     let local = canonical(&socket.local_addr()?)?;
@@ -34,7 +34,7 @@ pub fn original_destination(stream: &impl AsFd) -> io::Result<Destination> {
     }
 }
 
-/// The address with an IPv4 one in its own form, not mapped into IPv6.
+/// Returns the address; an IPv4 one in its own form, not mapped into IPv6.
 fn canonical(address: &SockAddr) -> io::Result<SocketAddr> {
     let address = address.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
     Ok(match address.ip().to_canonical() {
@@ -44,14 +44,13 @@ fn canonical(address: &SockAddr) -> io::Result<SocketAddr> {
     })
 }
 
-/// Judges by the port alone: whatever the address, the original port is what the proxy dials on loopback, and there
-/// its own port is itself.
+/// Compares ports only: the proxy connects to the original port on loopback, where its own port is the proxy itself.
 fn destination(original: SocketAddr, local: SocketAddr) -> Destination {
     if original.port() == local.port() { Destination::Direct } else { Destination::Redirected(original) }
 }
 
-/// Whether the kernel answered that it tracks no such connection (`ENOENT`) or none at all (`ENOPROTOOPT`). Redirecting
-/// is done by tracking, so nothing has redirected it.
+/// Returns whether the kernel does not track the connection (`ENOENT`), or tracks none (`ENOPROTOOPT`). A redirect needs
+/// connection tracking, so such a connection was not redirected.
 fn is_untracked(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOPROTOOPT))
 }

@@ -1,11 +1,11 @@
-//! What can go wrong while the rules are set, and whose it is to mend.
+//! Errors while the rules are set, and who can repair them.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// Why connections are not redirected. The rules are as they were before.
+/// Why connections are not redirected. The previous rules stay in force.
 #[derive(Debug, thiserror::Error)]
 pub enum RedirectError {
     /// The container may not change the network.
@@ -35,17 +35,17 @@ pub enum RedirectError {
     /// The kernel lacks the `ct` statement.
     #[error("this node's kernel cannot match packets by connection ({0}): it needs CONFIG_NFT_CT (module nft_ct)")]
     NoConnectionState(Errno),
-    /// The kernel refused for a reason of which nothing better is known.
+    /// The kernel refused for a reason that is not recognised.
     #[error(
         "the kernel refused to {step} in nf_tables ({errno}): expected Linux 5.2 or later with its nf_tables modules"
     )]
     Refused {
-        /// What it was asked to do.
+        /// The step that it refused.
         step: Step,
-        /// Its answer.
+        /// Its error.
         errno: Errno,
     },
-    /// The kernel did not say that it had done what it was asked: a fault of its or ours.
+    /// The kernel did not acknowledge a message: a fault of the kernel's or of this program.
     #[error("the kernel did not answer when asked to {0} in nf_tables: expected an acknowledgement for every message")]
     Unanswered(Step),
     /// The netlink socket failed.
@@ -53,18 +53,18 @@ pub enum RedirectError {
     Netlink(#[from] io::Error),
 }
 
-/// What one message of the transaction asks of the kernel.
+/// What one message of the transaction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Begin the transaction.
     Begin,
-    /// See to it that there is a table to delete.
+    /// Create the table unless it exists, so that it can be deleted.
     EnsureTable,
     /// Delete the table with all that is in it.
     DeleteTable,
-    /// Create the table anew.
+    /// Create the table.
     CreateTable,
-    /// Create the set of taken ports.
+    /// Create the set of intercepted ports.
     CreateSet,
     /// Put ports into the set.
     AddPorts,
@@ -72,13 +72,13 @@ pub enum Step {
     CreateNatChain,
     /// Create the rule that redirects.
     CreateRedirectRule,
-    /// Create a rule that leads probes to the app.
+    /// Create a rule that translates the port of probes to the app's.
     CreateProbeRule,
     /// Create a chain that drops packets.
     CreateFilterChain,
     /// Create a rule that drops packets.
     CreateDropRule,
-    /// Create a rule that keeps probes silent.
+    /// Create a rule that drops data in connections of probes.
     CreateSilenceRule,
     /// End the transaction.
     Commit,
@@ -105,9 +105,9 @@ impl fmt::Display for Step {
 }
 
 impl RedirectError {
-    /// What it means that the kernel answers `step` with `errno`.
+    /// Returns the error for `errno`, with which the kernel answered `step`.
     pub(super) fn of_answer(step: Step, errno: Errno) -> Self {
-        // A feature that is not there: not built in, and no module for it could be loaded.
+        // The feature is not built in, and no module for it could be loaded.
         let absent = matches!(errno, Errno::NOENT | Errno::OPNOTSUPP | Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT);
         match step {
             _ if matches!(errno, Errno::PERM | Errno::ACCESS) => Self::NotPermitted,
@@ -132,7 +132,7 @@ impl RedirectError {
         }
     }
 
-    /// What it means that no netlink socket to netfilter can be had.
+    /// Returns the error for `errno`, with which the kernel refused a netlink socket for netfilter.
     pub(super) fn of_socket(errno: Errno) -> Self {
         match errno {
             Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::OPNOTSUPP => Self::NoNfTables(errno),

@@ -59,7 +59,7 @@ pub(super) fn with_data_behind_header_of(rule: &mut Attributes<'_>, words: u8) {
     compare(rule, NFT_CMP_GTE, &[0]);
 }
 
-/// `redirect to :port`: the connection goes to that port, on the address of the interface by which it came.
+/// `redirect to :port`: redirects the connection to that port, on the address of the interface that received it.
 pub(super) fn redirect_to(rule: &mut Attributes<'_>, port: u16) {
     load_port(rule, port);
     expression(rule, c"redir", |redir| {
@@ -67,8 +67,8 @@ pub(super) fn redirect_to(rule: &mut Attributes<'_>, port: u16) {
     });
 }
 
-/// `dnat FAMILY to :port`: the connection, if it is of that family, goes to that port of the same address. Kernels before 5.14 know no
-/// such rule for both families at once.
+/// `dnat FAMILY to :port`: translates the port of a connection of that family, and keeps the address. Kernels before 5.14 have no such
+/// rule for both families.
 pub(super) fn translate_port_to(rule: &mut Attributes<'_>, family: u8, port: u16) {
     load_port(rule, port);
     expression(rule, c"nat", |nat| {
@@ -78,7 +78,7 @@ pub(super) fn translate_port_to(rule: &mut Attributes<'_>, family: u8, port: u16
     });
 }
 
-/// `drop`: the packet has never been.
+/// `drop`: drops the packet.
 pub(super) fn drop_packet(rule: &mut Attributes<'_>) {
     expression(rule, c"immediate", |immediate| {
         immediate.number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT).nested(NFTA_IMMEDIATE_DATA, |data| {

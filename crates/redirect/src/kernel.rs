@@ -1,4 +1,4 @@
-//! Hands a batch to the kernel and reads its verdict.
+//! Sends a batch to the kernel and reads its answers.
 //!
 //! The kernel works a batch off inside the call that sends it, and by the time that returns its answers wait in the
 //! socket. So they are read without ever waiting: an init container that hangs would keep its pod from starting.
@@ -18,7 +18,7 @@ use super::uapi::NLMSG_ERROR;
 /// many ports are the longest.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
-/// Has the kernel do everything in the batch, or nothing.
+/// Sends a batch, which the kernel applies as a whole or not at all.
 pub(super) fn commit(batch: &Batch) -> Result<(), RedirectError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::NETFILTER))
@@ -49,7 +49,7 @@ fn receive_answers(socket: &OwnedFd) -> Result<Vec<Answer>, RedirectError> {
     }
 }
 
-/// The answers in one datagram; a message of another kind is none of ours.
+/// Returns the answers in one datagram; a message of another kind is none of ours.
 fn parse_answers(datagram: &[u8]) -> impl Iterator<Item = Answer> {
     messages(datagram).filter(|message| message.kind == NLMSG_ERROR).filter_map(|message| {
         // An error number that is 0 where all is well, negative where not; after it a copy of what is answered.
@@ -89,7 +89,7 @@ mod tests {
 
     const STEPS: &[Step] = &[Step::Begin, Step::CreateTable, Step::CreateNatChain, Step::Commit];
 
-    /// An answer as the kernel sends it, with the header of what it answers.
+    /// Returns an answer as the kernel sends it, with the header of what it answers.
     fn answer(sequence: u32, code: i32) -> Vec<u8> {
         let header = |length: u32| [length, u32::from(NLMSG_ERROR), sequence, 0].map(u32::to_ne_bytes).concat();
         [header(36), code.to_ne_bytes().to_vec(), header(16)].concat()

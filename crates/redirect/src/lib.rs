@@ -1,4 +1,4 @@
-//! `recycling-proxy redirect`: leads new inbound connections to the proxy, and tells the proxy where they were going.
+//! `recycling-proxy redirect`: redirects new inbound connections to the proxy, and finds their original destination.
 //!
 //! An init container runs [`apply`] once, before the app starts. It writes one `nf_tables` table into the pod's own
 //! network namespace, straight over netlink: the image has neither a shell nor `nft`. As `nft list ruleset` shows it:
@@ -27,14 +27,13 @@
 //! }
 //! ```
 //!
-//! One table of family `inet` serves IPv4 and IPv6, whether or not the pod has both. What comes over loopback is left
-//! alone: the proxy's own connections to the app, and those of the other containers of the pod, also when they use the
-//! pod's address.
+//! One table of family `inet` serves IPv4 and IPv6, whether or not the pod has both. Connections over loopback are not
+//! redirected: those of the proxy to the app, and those of the other containers of the pod, also when they use the pod's
+//! address.
 //!
 //! # Probes that only connect
-//! The proxy's listener would answer a `tcpSocket` probe whether or not the app lives. So such a probe goes to a port of ours
-//! (`--probes`), which leads to the app itself, at the address that was meant: it finds the app, or nobody, as without the proxy. These
-//! rules come to the others:
+//! The proxy's listener would answer a `tcpSocket` probe whether or not the app runs. So such a probe goes to a port (`--probes`) that is
+//! translated to the app's, at the same address: it succeeds only if the app accepts it, as without the proxy. These rules are added:
 //!
 //! ```text
 //!     set probes {
@@ -55,27 +54,27 @@
 //!     }
 //! ```
 //!
-//! Everybody who reaches the pod reaches these ports. They must be no way around the proxy, whose word on the client an app may
-//! rely on (`--forwarded-for`, `--proxy-protocol`): a segment with data is dropped, for each length that a TCP header can have, so
-//! that a connection can be opened and closed and nothing be said on it.
+//! Every client that reaches the pod reaches these ports. They must not bypass the proxy, because an app may rely on the client's address
+//! from it (`--forwarded-for`, `--proxy-protocol`). So a segment with data is dropped, for each length that a TCP header can have: a
+//! connection can be opened and closed, but carries no data.
 //!
 //! # What connection tracking does to connections
-//! The kernel redirects by tracking connections, and what it cannot follow breaks. Three cures:
+//! The kernel redirects by connection tracking, which has three limits:
 //!
 //! - A packet that it cannot place (`invalid`, for one outside of the window as the kernel sees it) is not translated.
-//!   Inbound it would reach the app, which would reset a connection that is in order; outbound it would reach the
-//!   client from a port that it has never talked to, and the reset would come back. Both are dropped, as if lost on the
-//!   way, and TCP repairs the loss. (kube-proxy does so for the same reason.)
-//! - A nat chain sees the first packet of a connection only, so what is established stays as it is when rules change.
-//!   There is no test for SYN: where the kernel has forgotten a connection that the proxy still holds, the client's next
-//!   packet is led to the proxy again.
-//! - The kernel forgets a half-closed connection after 60 seconds of silence; [`keep_tracked`] breaks the silence.
+//!   Inbound it would reach the app, which would reset a valid connection; outbound it would reach the client from a
+//!   port that it does not know, and the client would reset the connection. Both are dropped like lost packets, and TCP
+//!   sends them again. (kube-proxy does so for the same reason.)
+//! - A nat chain sees only the first packet of a connection, so established connections do not change with the rules.
+//!   There is no match on SYN: if the kernel no longer tracks a connection that the proxy still holds, the client's next
+//!   packet is redirected to the proxy again.
+//! - The kernel stops tracking a half-closed connection after 60 seconds without a packet; [`keep_tracked`] prevents that.
 //!
 //! # The network of a node
-//! A pod with `hostNetwork` is skipped by injection. An author can still ask for it while no webhook is asked, and the merge keeps this init
-//! container. Then it writes nothing ([`is_host_network`]) and succeeds, since pods always start.
+//! Injection skips a pod with `hostNetwork`. An author can still set it while the webhook does not answer, and a merge keeps this init
+//! container. Then it writes no rule ([`is_host_network`]) and succeeds, since pods always start.
 //!
-//! The proxy learns from [`original_destination`] which address a connection meant.
+//! The proxy gets the destination of a connection from [`original_destination`].
 
 mod destination;
 mod error;
@@ -100,20 +99,19 @@ use settings::RedirectSettings;
 pub enum Applied {
     /// The rules are in force.
     Redirected,
-    /// Nothing: the network namespace is the node's ([`is_host_network`]), where the rules would take connections of every pod and of
-    /// the node itself.
+    /// Nothing: the network namespace is the node's ([`is_host_network`]), where the rules would redirect connections of every pod and
+    /// of the node itself.
     HostNetwork,
 }
 
-/// Leads new inbound TCP connections to the ports of `settings` to the proxy's port, in the network namespace of the
-/// calling thread, in place of whatever an earlier call has set.
+/// Redirects new inbound TCP connections for the ports of `settings` to the proxy's port, in the network namespace of the
+/// calling thread. It replaces the rules of an earlier call.
 ///
-/// The kernel replaces the whole table in one transaction: no connection meets an interval without rules, and after an
-/// error everything is as it was. Blocks for as long as the kernel works: milliseconds or, where it loads modules first,
-/// some hundred.
+/// The kernel replaces the whole table in one transaction: the rules are in force without a gap, and after an error the
+/// previous ones stay. Blocks for milliseconds, or some hundred if the kernel loads modules first.
 ///
 /// # Errors
-/// [`RedirectError`] says what the node or the container lacks.
+/// [`RedirectError`] names what the node or the container lacks.
 pub fn apply(settings: &RedirectSettings) -> Result<Applied, RedirectError> {
     if is_host_network(settings.network) {
         return Ok(Applied::HostNetwork);

@@ -1,7 +1,7 @@
 //! Netlink messages and their attributes, as bytes.
 //!
-//! Ours, because `netlink-bindings` is generated from the kernel's specification of nftables, which numbers the
-//! attributes of `lookup` in another order than the kernel and has no `redir`.
+//! This is no library, because `netlink-bindings` is generated from the kernel's specification of nftables, which numbers
+//! the attributes of `lookup` in another order than the kernel and has no `redir`.
 
 use std::ffi::CStr;
 
@@ -67,17 +67,17 @@ pub(super) struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    /// A value that is bytes.
+    /// Returns a value that is bytes.
     pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) -> &mut Self {
         self.attribute(kind, |attributes| attributes.bytes.extend(value))
     }
 
-    /// A number, which nftables wants in network order.
+    /// Returns a number, which nftables wants in network order.
     pub(super) fn number(&mut self, kind: u16, value: u32) -> &mut Self {
         self.bytes(kind, &value.to_be_bytes())
     }
 
-    /// A name.
+    /// Returns a name.
     pub(super) fn name(&mut self, kind: u16, value: &CStr) -> &mut Self {
         self.bytes(kind, value.to_bytes_with_nul())
     }

@@ -14,11 +14,11 @@ use super::uapi::*;
 
 /// The name of the table, of family `inet`, that [`apply`](super::apply) owns.
 pub const TABLE: &CStr = c"evenkeel";
-/// The set of taken ports.
+/// The set of intercepted ports.
 const PORTS: &CStr = c"ports";
 /// Passed by the first packet of every inbound connection.
 const REDIRECT: &CStr = c"redirect";
-/// The set of ports that lead probes past the proxy.
+/// The set of ports that are translated to the app's, for probes.
 const PROBES: &CStr = c"probes";
 /// Passed by every inbound packet, before it is translated.
 const SILENCE: &CStr = c"silence";
@@ -43,7 +43,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// The batch that replaces the table by one with the rules of `settings`.
+    /// Returns the batch that replaces the table by one with the rules of `settings`.
     pub(super) fn of(settings: &RedirectSettings) -> Self {
         let ports: Vec<u16> = settings.ports.iter().copied().collect();
         let mut draft = Draft::default();
@@ -52,7 +52,7 @@ impl Batch {
         draft.create_set(PORTS, PORTS_ID, &ports);
         draft.redirect_to(settings.to);
         if !settings.probes.is_empty() {
-            draft.lead_probes(&settings.probes);
+            draft.translate_probes(&settings.probes);
         }
         draft.drop_invalid_inbound();
         draft.drop_invalid_outbound(settings.to);
@@ -60,12 +60,12 @@ impl Batch {
         Self { bytes: draft.messages.into_bytes(), steps: draft.steps }
     }
 
-    /// What goes to the kernel, in one write.
+    /// Returns what goes to the kernel, in one write.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What each message asks.
+    /// Returns what each message asks.
     pub(super) fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -133,9 +133,9 @@ impl Draft {
         });
     }
 
-    /// Probes that only connect find the app at the address that they meant, or nobody, as without the proxy. They are told apart by
-    /// ports that everybody can go to, so nothing but a connection can be had there: what says something goes by way of the proxy.
-    fn lead_probes(&mut self, probes: &BTreeMap<u16, u16>) {
+    /// Probes that only connect reach the app at their own address, as without the proxy. Every client can connect to their ports, so
+    /// these connections carry no data: only the proxy forwards data to the app.
+    fn translate_probes(&mut self, probes: &BTreeMap<u16, u16>) {
         for (port, app) in probes {
             for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
                 self.create_rule(Step::CreateProbeRule, REDIRECT, |rule| {
@@ -231,7 +231,7 @@ mod tests {
         })
     }
 
-    /// The bodies of the messages that ask for this.
+    /// Returns the bodies of the messages that ask for this.
     fn bodies(batch: &Batch, step: Step) -> Vec<&[u8]> {
         let asked = batch.steps().iter().zip(messages(batch.bytes()));
         asked.filter(|(asked, _)| **asked == step).map(|(_, message)| message.body).collect()

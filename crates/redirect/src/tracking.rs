@@ -1,4 +1,4 @@
-//! Keeps the kernel from forgetting a redirected connection.
+//! Makes the kernel keep tracking a redirected connection.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,14 +10,13 @@ use socket2::{SockRef, TcpKeepalive};
 /// (`nf_conntrack_tcp_timeout_close_wait`): two probes may be lost.
 pub const KEEP_TRACKED_EVERY: Duration = Duration::from_secs(20);
 
-/// Has the kernel probe the client of a redirected connection when there has been silence for `every`, in whole seconds.
+/// Makes the kernel send a keep-alive probe to the client of a redirected connection after `every`, in whole seconds, without a packet.
 ///
-/// It must be so, at the latest, when the client has half-closed its connection and is still owed an answer. The kernel
-/// forgets such a connection after a minute of silence, and the answer would then leave from the proxy's port, from
-/// which the client expects nothing: it would be lost. Without a proxy no such limit is felt (on the node, kube-proxy
-/// raises it to an hour); the pod's own cannot be raised, because `/proc/sys` is read-only in a container. An answered
-/// probe starts the minute anew. A client that leaves probes without an answer, nine by default, is gone, and its
-/// connection ends.
+/// Call it at the latest when the client has half-closed its connection and waits for a response. The kernel stops tracking
+/// such a connection after a minute without a packet. The response would then leave from the proxy's port, which the client
+/// does not know, and would be lost. Without a proxy there is no such limit (on the node, kube-proxy raises it to an hour);
+/// the pod's cannot be raised, because `/proc/sys` is read-only in a container. An answered probe restarts the minute. If a
+/// client answers no probe, nine by default, the kernel ends its connection.
 ///
 /// # Errors
 /// What `setsockopt(2)` reports.

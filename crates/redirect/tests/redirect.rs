@@ -20,7 +20,7 @@ use namespace::as_root;
 use pod::{Client, IPV4, IPV6, PROXY, Pod};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-/// Who answers a connection from outside.
+/// Returns who answers a connection from outside.
 fn from_outside(pod: &Pod, address: &str, port: u16) -> String {
     Client::connect(&pod.outside, &format!("{address}:{port}")).reached
 }
@@ -88,7 +88,7 @@ fn applied_twice_is_applied_once() {
     });
 }
 
-/// The words of a block of the documentation of the module `redirect`.
+/// Returns the words of a block of the documentation of the module `redirect`.
 fn documented(block: usize) -> String {
     let text = include_str!("../src/lib.rs").split("```").nth(block * 2 - 1).unwrap().replace("//!", "");
     text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")

@@ -93,7 +93,7 @@ impl Namespace {
         self.run(|| std::fs::write(&path, value)).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// All nftables rules, as `nft` shows them.
+    /// Returns all nftables rules, as `nft` shows them.
     pub(crate) fn rules(&self) -> String {
         self.command("nftables", "nft list ruleset")
     }

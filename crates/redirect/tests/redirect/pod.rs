@@ -31,7 +31,7 @@ pub(crate) struct Pod {
 }
 
 impl Pod {
-    /// A pod with both address families.
+    /// Returns a pod with both address families.
     pub(crate) fn new() -> Self {
         let pod = Self::with_ipv4_alone();
         pod.inside.set("net/ipv6/conf/all/disable_ipv6", "0");
@@ -41,7 +41,7 @@ impl Pod {
         pod
     }
 
-    /// A pod in which IPv6 is switched off, as some nodes have it.
+    /// Returns a pod in which IPv6 is switched off, as some nodes have it.
     pub(crate) fn with_ipv4_alone() -> Self {
         let pod = Self { inside: Namespace::new(), outside: Namespace::new() };
         pod.inside.connect(&pod.outside);
@@ -133,7 +133,7 @@ impl Client {
         client
     }
 
-    /// The connection itself.
+    /// Returns the connection itself.
     pub(crate) fn stream(&self) -> &TcpStream {
         self.lines.get_ref()
     }

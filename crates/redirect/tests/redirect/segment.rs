@@ -25,7 +25,7 @@ impl Wire {
         Self { socket }
     }
 
-    /// The numbers of the connection at this local port, from the last segment that has arrived for it.
+    /// Returns the numbers of the connection at this local port, from the last segment that has arrived for it.
     pub(crate) fn numbers(&mut self, local_port: u16) -> Numbers {
         self.socket.set_nonblocking(true).unwrap();
         let mut last = None;

@@ -104,7 +104,7 @@ fn a_client_that_has_half_closed_is_answered_though_it_takes_long() {
     });
 }
 
-/// Where the pod's connections to port 8080 arrive.
+/// Returns where the pod's connections to port 8080 arrive.
 fn accept_redirected(pod: &Pod) -> TcpListener {
     let proxy = pod.inside.run(|| TcpListener::bind("[::]:0")).unwrap();
     let settings = RedirectSettings {
