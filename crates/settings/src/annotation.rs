@@ -4,29 +4,29 @@ use std::fmt;
 
 use crate::table::Annotation;
 
-/// What every annotation key of ours begins with.
+/// The prefix of evenkeel's annotation keys.
 pub const PREFIX: &str = "evenkeel.dev/";
-/// The annotation that the webhook writes: what was injected and moved, so that it can be undone exactly.
+/// The annotation that the webhook writes: what was injected and moved, so that a removal restores the original.
 pub const STATUS_KEY: &str = "evenkeel.dev/status";
 
-/// The longest name, in bytes, that a known one is looked for by resemblance.
+/// The longest unknown name, in bytes, for which a similar known one is suggested.
 const LONGEST_SLIP: usize = 40;
 
-/// Names from before the first release, each with what it is called now. They are no aliases: a warning gives the name of today.
+/// Names from before the first release, each with its present name. They are no aliases: a warning gives the present name.
 const RENAMED: &[(&str, Annotation)] = &[("tls-upstream", Annotation::TlsToApp)];
 
 impl Annotation {
-    /// The annotation with this whole key.
+    /// Returns the annotation with this whole key.
     pub fn of_key(key: &str) -> Option<Self> {
         Self::of_name(key.strip_prefix(PREFIX)?)
     }
 
-    /// The annotation with this key, which is without its prefix.
+    /// Returns the annotation with this key, which is without its prefix.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|annotation| annotation.name() == name)
     }
 
-    /// The annotation whose key a mistyped one most likely means; `None` where it resembles none.
+    /// Returns the annotation whose key a mistyped one most likely means; `None` where it resembles none.
     ///
     /// A key of any length costs a few microseconds at most.
     pub fn nearest(key: &str) -> Option<Self> {
@@ -34,7 +34,7 @@ impl Annotation {
         if let Some((_, renamed)) = RENAMED.iter().find(|(earlier, _)| *earlier == name) {
             return Some(*renamed);
         }
-        // The distance takes time by the product of the lengths, and nothing so long is a slip of the finger.
+        // The time for the distance grows with the product of the lengths, and a name as long is no typing error.
         if name.len() > LONGEST_SLIP {
             return None;
         }

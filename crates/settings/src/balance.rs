@@ -1,4 +1,4 @@
-//! The settings of balancing: whose instructions a proxy follows, and for which workload.
+//! The settings of balancing: the keys whose instructions a proxy follows, and its workload.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ pub struct BalanceSettings {
     pub keys: BalanceKeys,
     /// The workload of the pod.
     pub workload: WorkloadRef,
-    /// Whether somebody has set `max_requests`, which then holds while balancing is in force, too.
+    /// Whether `max_requests` is set explicitly. It then applies while balancing is in force, too.
     pub max_requests_is_set: bool,
 }
 
@@ -81,7 +81,7 @@ impl BalanceKeys {
 impl FromStr for BalanceKeys {
     type Err = InvalidValue;
 
-    /// Takes white space between keys, too, as text in a ConfigMap may have it.
+    /// Accepts white space between keys, too, as text in a ConfigMap may have it.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let words = text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|word| !word.is_empty());
         let mut keys: Vec<&str> = Vec::new();

@@ -1,4 +1,4 @@
-//! Faults: what is wrong with a setting, in words that its author understands.
+//! Faults of settings, described for their authors.
 
 use std::fmt;
 
@@ -14,17 +14,17 @@ pub struct Fault {
     pub key: String,
     /// The value that was found, `None` where a required one is missing.
     pub value: Option<String>,
-    /// What would have been right, to follow the word "expected".
+    /// What was expected; it follows the word "expected" in the message.
     pub expected: String,
 }
 
 impl Fault {
-    /// A value that does not parse.
+    /// Returns a value that does not parse.
     pub fn invalid(key: impl Into<String>, value: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.into()), expected: expected.into() }
     }
 
-    /// A required value that is not there.
+    /// Returns a required value that is not there.
     pub fn missing(key: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { key: key.into(), value: None, expected: expected.into() }
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The key as it is where it is a plain one; else its control characters are escaped, and a long one is cut.
+/// Returns the key as it is where it is a plain one; else its control characters are escaped, and a long one is cut.
 fn named(key: &str) -> String {
     let shown = key.chars().take(SHOWN_OF_KEY).map(|character| match character {
         control if control.is_control() => control.escape_default().to_string(),
@@ -53,7 +53,7 @@ fn named(key: &str) -> String {
     named
 }
 
-/// The value in quotes, control characters escaped, long ones cut.
+/// Returns the value in quotes, control characters escaped, long ones cut.
 fn shown(value: &str) -> String {
     let mut cut: String = value.chars().take(SHOWN_CHARACTERS).collect();
     if cut.len() < value.len() {
@@ -67,14 +67,14 @@ fn shown(value: &str) -> String {
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// `Ok(())` where nothing was found.
+    /// Returns `Ok(())` if there is no fault.
     pub fn none_or(faults: Vec<Fault>) -> Result<(), Self> {
         if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
-    /// What was parsed, if there was no fault.
+    /// Returns what was parsed if there was no fault.
     ///
-    /// Parsing leaves a value out only together with a fault; should it ever not, the value is missing all the same.
+    /// A parser returns no value only together with a fault. If it does without one, that is a fault, too.
     pub fn settle<T>(parsed: Option<T>, faults: Vec<Fault>) -> Result<T, Self> {
         match parsed {
             Some(value) if faults.is_empty() => Ok(value),

@@ -1,4 +1,4 @@
-//! Annotations of several places, laid over each other.
+//! Annotations of several sources, of which the later override the earlier.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use crate::fault::Fault;
 use crate::table::{Annotation, ProxyOption, Source};
 use crate::value::InvalidValue;
 
-/// A known key is looked for by resemblance for so many unknown ones: an object has room for thousands.
+/// For so many unknown keys a similar known one is suggested: an object has room for thousands.
 const MOST_HINTS: usize = 20;
 
-/// Annotations of one place; of two layers that hold the same key the later wins. Keys of others are passed over.
+/// Annotations of one source. Of two layers with the same key the later wins. Keys with other prefixes are ignored.
 #[derive(Clone, Copy, Debug)]
 pub enum Layer<'a> {
-    /// What the installation gives to all workloads, by annotation name without the prefix.
+    /// The installation's defaults for all workloads, by annotation name without the prefix.
     Installation(&'a BTreeMap<String, String>),
     /// The annotations of the workload's namespace: defaults, by which no workload opts in.
     Namespace(&'a BTreeMap<String, String>),
@@ -25,7 +25,7 @@ pub enum Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// The annotations of ours in it: each with its key as it is written here, without prefix, and its value.
+    /// Returns evenkeel's annotations: of each its key as it is written here, without prefix, and its value.
     fn entries(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let (annotations, prefix) = match self {
             Self::Installation(defaults) => (defaults, ""),
@@ -38,7 +38,7 @@ impl<'a> Layer<'a> {
         ours.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
     }
 
-    /// The key as faults name it: with its place, where that is not the workload itself.
+    /// Returns the key as faults name it: with its place, where that is not the workload itself.
     fn key(self, name: &str) -> String {
         match self {
             Self::Installation(_) => format!("the installation's default {name}"),
@@ -48,9 +48,9 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Whether the annotation can be in it.
+    /// Returns whether the annotation can be in it.
     ///
-    /// The image is code: it is chosen by who may choose code in these pods anyway, and to annotate a namespace is no such right.
+    /// The image is code. Only accounts that may choose code in these pods may choose it; the right to annotate a namespace is no such right.
     const fn takes(self, annotation: Annotation) -> bool {
         match self {
             Self::Installation(_) => annotation.takes_installation_default(),
@@ -63,7 +63,7 @@ impl<'a> Layer<'a> {
         matches!(self, Self::Installation(_))
     }
 
-    /// Whether it is what the workload's author writes.
+    /// Returns whether it is what the workload's author writes.
     const fn is_of_workload(self) -> bool {
         matches!(self, Self::Workload(_) | Self::PodTemplate(_))
     }
@@ -109,38 +109,38 @@ impl<'a> Said<'a> {
         self.values.contains_key(&annotation)
     }
 
-    /// Whether the workload itself says it.
+    /// Returns whether the workload itself sets it.
     pub(crate) fn by_workload(&self, annotation: Annotation) -> bool {
         self.places(annotation).any(Layer::is_of_workload)
     }
 
-    /// Whether anybody but the installation says it.
+    /// Returns whether the namespace, the workload or the pod template sets it.
     pub(crate) fn beyond_installation(&self, annotation: Annotation) -> bool {
         self.places(annotation).any(|layer| !layer.is_installation())
     }
 
-    /// Whether the workload itself has a key of ours that is none.
+    /// Returns whether the workload itself has a key of ours that is none.
     pub(crate) const fn unknown_by_workload(&self) -> bool {
         self.unknown_by_workload
     }
 
-    /// What counts, as it is written; `None` where nobody says it.
+    /// Returns the value in force as it is written; `None` if it is not set.
     pub(crate) fn last_text(&self, annotation: Annotation) -> Option<&'a str> {
         self.values.get(&annotation)?.last().map(|(_, text)| *text)
     }
 
-    /// What counts, `None` where nobody says it or it cannot be used.
+    /// Returns the value in force; `None` if it is not set or cannot be used.
     pub(crate) fn last<T: FromStr<Err = InvalidValue>>(
         &self,
         annotation: Annotation,
         faults: &mut Vec<Fault>,
     ) -> Option<T> {
         let said = self.values.get(&annotation).into_iter().flatten();
-        // Overridden values are parsed, too: whoever wrote them learns of the fault today.
+        // Overridden values are parsed, too, so that their authors learn of faults at once.
         said.map(|(layer, text)| parse(*layer, annotation, text, faults)).last().flatten()
     }
 
-    /// Returns what counts, or the default of the annotation; `None` if it cannot be used.
+    /// Returns the value in force, or the default of the annotation; `None` if it cannot be used.
     pub(crate) fn one<T: FromStr<Err = InvalidValue>>(
         &self,
         annotation: Annotation,
@@ -149,7 +149,7 @@ impl<'a> Said<'a> {
         if self.contains(annotation) { self.last(annotation, faults) } else { annotation.default_text().parse().ok() }
     }
 
-    /// The items of a list, `None` where nobody says it.
+    /// Returns the items of a list; `None` if it is not set.
     pub(crate) fn list<T: FromStr<Err = InvalidValue>>(
         &self,
         annotation: Annotation,

@@ -1,4 +1,4 @@
-//! The contract between the webhook and the recycling proxy, and with the people who annotate workloads.
+//! The contract between the webhook, the recycling proxy, and the authors of workloads.
 //!
 //! Everything that a user or a program can set is defined here once: the annotation keys, the proxy's options with
 //! their environment names, the types that values are parsed into, their limits and their defaults. Parsers, help
@@ -51,8 +51,8 @@ pub const ADMIN_PORT: u16 = 15_211;
 pub const HOLD_PORTS: RangeInclusive<u16> = 15_212..=15_219;
 /// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
 pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
-/// The ports that lead TCP probes past the injected proxy to the app with interception redirect: one for each app port that is probed
-/// so, from the first on, without those that the app has itself. Both interceptions are never at work in one pod.
+/// The ports by which TCP probes bypass the injected proxy with interception redirect: one for each app port that has a TCP probe, from
+/// the first on, without those that the app uses itself. A pod has only one of the interceptions.
 pub const PROBE_PORTS: RangeInclusive<u16> = NAMED_PORTS;
 /// The folder in which the injected proxy finds its certificate, `tls.crt`, and the key, `tls.key`.
 pub const TLS_FOLDER: &str = "/run/evenkeel/tls";

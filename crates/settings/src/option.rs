@@ -7,26 +7,26 @@ use std::str::FromStr;
 use crate::fault::Fault;
 use crate::value::InvalidValue;
 
-/// What a command line, an environment and a page of documentation need to know of an option.
+/// An option as command lines, environments and documentation describe it.
 pub trait OptionSpec: Copy + Debug + Ord + 'static {
     /// Every option of the command, in the order in which they are documented.
     const ALL: &'static [Self];
 
-    /// The long flag without its dashes.
+    /// Returns the long flag without its dashes.
     fn flag(self) -> &'static str;
-    /// The environment variable.
+    /// Returns the environment variable.
     fn env(self) -> &'static str;
-    /// The word for its value in help texts.
+    /// Returns the word for its value in help texts.
     fn value_name(self) -> &'static str;
-    /// The value where none is given.
+    /// Returns the default.
     fn default(self) -> Option<&'static str>;
     /// One sentence or two for its user.
     fn help(self) -> &'static str;
-    /// Whether it takes several values: the flag repeated, or one text with commas.
+    /// Returns whether it takes several values: the flag repeated, or one text with commas.
     fn is_list(self) -> bool;
 }
 
-/// What was given on a command line or in an environment, before it is parsed.
+/// The options of a command line or an environment, before they are parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawOptions<O> {
     given: BTreeMap<O, Given>,
@@ -67,19 +67,19 @@ impl<O: OptionSpec> RawOptions<O> {
             .map_or_else(|| format!("--{} ({})", option.flag(), option.env()), |given| given.key.clone())
     }
 
-    /// Whether somebody gave the option a value, whatever it is.
+    /// Returns whether somebody gave the option a value, whatever it is.
     pub(crate) fn is_given(&self, option: O) -> bool {
         self.given.contains_key(&option)
     }
 
-    /// The items of a list option, commas taken apart.
+    /// Returns the items of a list option, commas taken apart.
     pub(crate) fn list<T: FromStr<Err = InvalidValue>>(&self, option: O, faults: &mut Vec<Fault>) -> Vec<T> {
         let given = self.given.get(&option).map(|given| given.values.join(","));
         let Some(text) = given.or_else(|| option.default().map(str::to_owned)) else { return Vec::new() };
         text.split(',').filter_map(|item| self.parse(option, item, faults)).collect()
     }
 
-    /// The value of an option that has a default.
+    /// Returns the value of an option that has a default.
     pub(crate) fn one<T: FromStr<Err = InvalidValue>>(&self, option: O, faults: &mut Vec<Fault>) -> Option<T> {
         let given = self.given.get(&option).and_then(|given| given.values.last()).map(String::as_str);
         self.parse(option, given.or_else(|| option.default())?, faults)

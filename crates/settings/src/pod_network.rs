@@ -1,11 +1,11 @@
-//! What the kubelet tells a container of its pod's network (the downward API).
+//! The addresses that the kubelet passes to a container (the downward API).
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::value::InvalidValue;
 
-/// The addresses of a pod and of its node: `status.podIP` and `status.hostIP`. `None` where nobody tells them.
+/// The addresses of a pod and of its node: `status.podIP` and `status.hostIP`. `None` if they are not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PodNetwork {
     /// The pod's address; of a pod with `hostNetwork` it is the node's.

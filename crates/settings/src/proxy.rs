@@ -27,25 +27,25 @@ pub struct ProxySettings {
     pub max_requests: MaxRequests,
     /// Whose instructions are followed, and for which workload; `None` without balancing.
     pub balance: Option<BalanceSettings>,
-    /// The namespace of the pod; `None` where nobody tells it. It is there where `balance` is parsed.
+    /// The namespace of the pod; `None` if it is not set. `balance` needs it.
     pub namespace: Option<NamespaceName>,
-    /// What annotations say alike.
+    /// The settings that are annotations, too.
     pub shared: SharedSettings,
-    /// App ports that are never looked into.
+    /// App ports whose connections become tunnels unseen.
     pub opaque_ports: BTreeSet<u16>,
-    /// The TLS that is ended here; `None` for TLS that passes through.
+    /// The TLS that the proxy terminates; `None` for TLS that passes through.
     pub tls: Option<TlsSettings>,
-    /// The app ports that a redirection takes, as far as they are told.
+    /// The app ports that are redirected, as far as they are known.
     pub ports: BTreeSet<u16>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
     /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's place.
     pub liveness: Liveness,
-    /// App ports that the admin endpoints may try on behalf of a moved `tcpSocket` probe, beside those of fixed routes.
+    /// App ports to which the admin endpoints may connect for a rewritten `tcpSocket` probe, beside those of fixed routes.
     pub probe_ports: BTreeSet<u16>,
-    /// The ports that lead probes past the proxy to the app, each with the app's port, for a pod without a redirection.
+    /// The ports by which probes bypass the proxy, each with the app's port, for a pod without redirection.
     pub probes: BTreeMap<u16, u16>,
-    /// Whose network this is.
+    /// The addresses of the pod and its node.
     pub network: PodNetwork,
     /// The ports at which apps wait for the drain.
     pub hold: Vec<HoldPort>,
@@ -66,7 +66,7 @@ pub struct ProxySettings {
 pub enum Routes {
     /// Each listener has its app.
     Fixed(Vec<Route>),
-    /// Connections were redirected here; the port that they meant is asked of the kernel (`SO_ORIGINAL_DST`).
+    /// Connections are redirected here; the kernel knows their original port (`SO_ORIGINAL_DST`).
     OriginalDestination(Vec<SocketAddr>),
 }
 
@@ -134,7 +134,7 @@ impl ProxySettings {
         })
     }
 
-    /// The environment that gives these settings back: what differs from the defaults, and always the rule itself,
+    /// Returns the environment that gives these settings back: what differs from the defaults, and always the rule itself,
     /// so that `kubectl get -o yaml` shows it.
     ///
     /// Leaving defaults out keeps injected pod templates as they are when a later version has more options.
@@ -146,7 +146,7 @@ impl ProxySettings {
         told.map(|(option, text)| (option.env(), text)).collect()
     }
 
-    /// The ports of the app to which connections are expected.
+    /// Returns the ports of the app to which connections are expected.
     pub fn app_ports(&self) -> BTreeSet<u16> {
         let fixed = match &self.routes {
             Routes::Fixed(routes) => routes.as_slice(),

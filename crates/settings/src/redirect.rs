@@ -1,4 +1,4 @@
-//! The settings of the init container that leads inbound connections to the proxy.
+//! The settings of the init container that redirects inbound connections to the proxy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use crate::value::{InvalidValue, PortNumber};
 /// Everything that `recycling-proxy redirect` can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectSettings {
-    /// The app ports that are taken; never empty, never the proxy's own.
+    /// The app ports that are redirected; never empty, never the proxy's own.
     pub ports: BTreeSet<u16>,
     /// The proxy's port.
     pub to: u16,
-    /// Ports that lead past the proxy to the app, for probes that only connect, each with the app's port.
+    /// Ports that bypass the proxy to the app, for probes that only connect, each with the app's port.
     pub probes: BTreeMap<u16, u16>,
-    /// Whose network this is.
+    /// The addresses of the pod and its node.
     pub network: PodNetwork,
 }
 
@@ -51,7 +51,7 @@ impl RedirectSettings {
         Ok(Self { ports, to, probes, network })
     }
 
-    /// The environment that gives these settings back.
+    /// Returns the environment that gives these settings back.
     pub fn to_env(&self) -> Vec<(&'static str, String)> {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
         let mut env = vec![(RedirectOption::Ports.env(), ports.join(","))];
@@ -68,18 +68,18 @@ impl RedirectSettings {
     }
 }
 
-/// The ports of probes, each with the app's port.
+/// Returns the ports of probes, each with the app's port.
 pub(crate) fn pairs(probes: Vec<Probe>) -> BTreeMap<u16, u16> {
     probes.into_iter().map(|Probe { port, app }| (port, app)).collect()
 }
 
-/// The text that gives the pairs back.
+/// Returns the text that gives the pairs back.
 pub(crate) fn written(probes: &BTreeMap<u16, u16>) -> String {
     let probes: Vec<String> = probes.iter().map(|(port, app)| format!("{port}={app}")).collect();
     probes.join(",")
 }
 
-/// A port and the app's port that it leads to.
+/// A port, and the app's port that it is translated to.
 pub(crate) struct Probe {
     port: u16,
     app: u16,

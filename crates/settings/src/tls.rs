@@ -1,18 +1,18 @@
-//! The TLS that the proxy ends.
+//! The TLS that the proxy terminates.
 
 use crate::fault::Fault;
 use crate::option::RawOptions;
 use crate::table::ProxyOption;
 use crate::value::{FilePath, Switch};
 
-/// The TLS that the proxy ends.
+/// The TLS that the proxy terminates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The certificate chain, in PEM.
     pub certificate: FilePath,
     /// Its private key, in PEM.
     pub key: FilePath,
-    /// Whether TLS is begun anew towards the app.
+    /// Whether the proxy re-encrypts to the app.
     pub towards_app: Switch,
 }
 
@@ -23,7 +23,7 @@ impl TlsSettings {
         Self { certificate: file("tls.crt"), key: file("tls.key"), towards_app }
     }
 
-    /// `None` where no TLS is asked for, and where there was a fault.
+    /// Returns `None` where no TLS is asked for, and where there was a fault.
     pub(crate) fn parse(raw: &RawOptions<ProxyOption>, faults: &mut Vec<Fault>) -> Option<Self> {
         let before = faults.len();
         let certificate = raw.one(ProxyOption::TlsCert, faults);

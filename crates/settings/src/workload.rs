@@ -66,7 +66,7 @@ impl WorkloadSettings {
     }
 }
 
-/// Whether the workload itself says `balance`, and anything but that it is off.
+/// Returns whether the workload itself says `balance`, and anything but that it is off.
 fn asks_for_balancing(said: &Said<'_>) -> bool {
     said.by_workload(Annotation::Balance) && said.last_text(Annotation::Balance) != Some(Switch::Off.word())
 }

@@ -31,7 +31,7 @@ fn places() -> String {
     rows.fold(head, |table, row| table + &row)
 }
 
-/// Whether an annotation of a namespace counts, which is not to be there otherwise.
+/// Returns whether an annotation of a namespace counts, which is not to be there otherwise.
 fn namespace_takes(annotation: Annotation) -> bool {
     let own = BTreeMap::from([(Annotation::MaxRequests.key().to_owned(), "1".to_owned())]);
     let namespace = BTreeMap::from([(annotation.key().to_owned(), "?".to_owned())]);

@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use super::InvalidValue;
 
-/// Where the app of a listener is: at an address, or wherever on this machine it listens on a port.
+/// The address of a listener's app: an address, or a port on whichever address of this machine the app listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAddress {
-    /// At this very address.
+    /// This address.
     At(SocketAddr),
     /// On this port, at whichever address of the machine (or pod) the app listens; written `:8080`.
     OfPod(u16),
 }
 
 impl AppAddress {
-    /// The port on which the app listens.
+    /// Returns the port on which the app listens.
     pub const fn port(self) -> u16 {
         match self {
             Self::At(address) => address.port(),

@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use super::InvalidValue;
 
-/// A container image reference in the characters that one can have; the kubelet has the last word on its form.
+/// A container image reference, of which only the characters are checked; the kubelet checks its form.
 ///
-/// What matters here is that no other character of a user's text ever gets into a pod's `image`.
+/// No other character of a user's text gets into a pod's `image`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageReference(String);
 
 impl ImageReference {
-    /// The reference as it was written.
+    /// Returns the reference as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

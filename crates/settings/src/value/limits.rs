@@ -17,7 +17,7 @@ fn digits<N: FromStr>(text: &str) -> Option<N> {
 pub struct MaxRequests(NonZeroU32);
 
 impl MaxRequests {
-    /// A limit of `n` requests; `None` for 0.
+    /// Returns a limit of `n` requests; `None` for 0.
     pub const fn new(n: u32) -> Option<Self> {
         match NonZeroU32::new(n) {
             Some(n) => Some(Self(n)),
@@ -25,7 +25,7 @@ impl MaxRequests {
         }
     }
 
-    /// The limit.
+    /// Returns the limit.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -55,7 +55,7 @@ impl Jitter {
     /// No jitter: every connection carries exactly `max-requests`.
     pub const NONE: Self = Self { percent: 0 };
 
-    /// The fraction in percent.
+    /// Returns the fraction in percent.
     pub const fn percent(self) -> u8 {
         self.percent
     }
@@ -84,7 +84,7 @@ impl fmt::Display for Jitter {
 pub struct Threads(u8);
 
 impl Threads {
-    /// The number of threads.
+    /// Returns the number of threads.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -112,7 +112,7 @@ impl fmt::Display for Threads {
 pub struct MaxConnections(u32);
 
 impl MaxConnections {
-    /// The number of connections.
+    /// Returns the number of connections.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -142,7 +142,7 @@ pub struct ByteSize {
 }
 
 impl ByteSize {
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub const fn bytes(self) -> usize {
         self.kibibytes.get() as usize * 1024
     }

@@ -1,4 +1,4 @@
-//! The liveness probes of apps, as the proxy is told of them.
+//! The liveness probes of apps, as the proxy reads them.
 //!
 //! One JSON object has the probe of each container, by the container's name and in the words of Kubernetes: `httpGet` or
 //! `tcpSocket`, and `timeoutSeconds`. What has its default is left out, so that the same probe always gives the same text.
@@ -23,7 +23,7 @@ const TLS: &str = "HTTPS";
 #[serde(transparent)]
 pub struct Liveness(BTreeMap<String, LivenessProbe>);
 
-/// How the kubelet asks whether a container is alive.
+/// How the kubelet probes a container's liveness.
 ///
 /// It deserializes from the `livenessProbe` of a pod whose port is a number. Only what can be asked for as it is written is
 /// taken: no path that a URL would have to escape, no header that HTTP does not allow.
@@ -62,7 +62,7 @@ pub struct HttpGet {
 }
 
 impl Liveness {
-    /// The probe of a container.
+    /// Returns the probe of a container.
     pub fn of(&self, container: &str) -> Option<&LivenessProbe> {
         self.0.get(container)
     }
@@ -75,7 +75,7 @@ impl FromIterator<(String, LivenessProbe)> for Liveness {
 }
 
 impl LivenessProbe {
-    /// The port that is asked.
+    /// Returns the port that is asked.
     pub const fn port(&self) -> u16 {
         match &self.question {
             Question::Http(get) => get.port.get(),
@@ -204,7 +204,7 @@ impl From<HttpGet> for WrittenGet {
     }
 }
 
-/// What a request has for this path of a probe; the kubelet puts a missing slash in front of it.
+/// Returns what a request has for this path of a probe; the kubelet puts a missing slash in front of it.
 fn target(path: String) -> Option<String> {
     let target = if path.starts_with('/') { path } else { format!("/{path}") };
     // Two slashes begin an authority (RFC 3986 §3).
@@ -212,7 +212,7 @@ fn target(path: String) -> Option<String> {
     plain.then_some(target)
 }
 
-/// Whether a part of a target between percent signs needs no escaping (RFC 3986 §2.1, §3.3, §3.4); all but the first begin with
+/// Returns whether a part of a target between percent signs needs no escaping (RFC 3986 §2.1, §3.3, §3.4); all but the first begin with
 /// two digits of an escaped byte.
 fn is_plain(part: &str, index: usize) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);

@@ -18,7 +18,7 @@ macro_rules! words {
             /// Every value, in the order in which they are documented.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The word for it.
+            /// Returns the word for it.
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -91,7 +91,7 @@ words!(
 );
 
 impl Switch {
-    /// Whether it is [`Switch::On`].
+    /// Returns whether it is [`Switch::On`].
     pub const fn is_on(self) -> bool {
         matches!(self, Self::On)
     }
@@ -145,7 +145,7 @@ impl FilePath {
         Self(path)
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -171,7 +171,7 @@ impl fmt::Display for FilePath {
 pub struct SecretName(String);
 
 impl SecretName {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -47,12 +47,12 @@ pub struct MemoryQuantity {
 }
 
 impl MemoryQuantity {
-    /// So many MiB.
+    /// Returns so many MiB.
     pub(crate) const fn of_mebibytes(mebibytes: u32) -> Self {
         Self { mebibytes }
     }
 
-    /// The amount in MiB.
+    /// Returns the amount in MiB.
     pub const fn mebibytes(self) -> u32 {
         self.mebibytes
     }
@@ -84,7 +84,7 @@ impl fmt::Display for MemoryQuantity {
     }
 }
 
-/// A whole number of `unit`s between 1 and `most`.
+/// Returns a whole number of `unit`s between 1 and `most`.
 fn scaled(number: &str, unit: u64, most: u64) -> Option<u64> {
     let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
     let number: u64 = plain.then(|| number.parse().ok()).flatten()?;

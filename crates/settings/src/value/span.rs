@@ -13,13 +13,13 @@ pub struct Span(Duration);
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 impl Span {
-    /// `None` where `duration` is outside 1 ms to 365 days. Parts of a millisecond are dropped.
+    /// Returns `None` where `duration` is outside 1 ms to 365 days. Parts of a millisecond are dropped.
     pub fn new(duration: Duration) -> Option<Self> {
         let millis = u64::try_from(duration.as_millis()).ok()?;
         (millis > 0 && duration <= LONGEST).then(|| Self(Duration::from_millis(millis)))
     }
 
-    /// The length of time.
+    /// Returns the length of time.
     pub const fn get(self) -> Duration {
         self.0
     }

@@ -63,7 +63,7 @@ impl Sidecar {
     }
 }
 
-/// The least memory limit with which a proxy of so many threads has room for connections.
+/// Returns the least memory limit with which a proxy of so many threads has room for connections.
 fn least_memory_limit(threads: Threads) -> MemoryQuantity {
     let further = u32::from(threads.get()).saturating_sub(1);
     MemoryQuantity::of_mebibytes(LEAST_MEMORY_LIMIT.mebibytes() + OF_A_THREAD * further)
