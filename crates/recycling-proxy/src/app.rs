@@ -1,4 +1,4 @@
-//! The app's side: where the app of a connection is, whether it is alive, and whether it has to wait for the drain.
+//! The app's side: the address of a connection's app, its liveness, and how its hook waits for the drain.
 
 pub(crate) mod dial;
 pub(crate) mod hold;

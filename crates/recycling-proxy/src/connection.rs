@@ -115,7 +115,7 @@ impl Held {
     }
 }
 
-/// Connects to the app and learns what the client speaks.
+/// Connects to the app and detects the client's protocol.
 async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, born: Instant) -> Stage {
     let account = Arc::clone(held.account());
     let port = Arc::clone(held.port.metrics());
@@ -133,7 +133,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
         }
         Ok((Opened::Tunnel(kind, guard), pair, _)) => {
             let source = match kind {
-                // Who connects and says nothing asks whether somebody listens.
+                // A client that connects and sends nothing is a probe.
                 TunnelKind::Silent => Source::Probe,
                 TunnelKind::Tls => service.source_unread(pair.client.socket()),
                 TunnelKind::OpaquePort | TunnelKind::NotHttp | TunnelKind::AppFirst | TunnelKind::Upgraded => {
@@ -152,7 +152,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
     }
 }
 
-/// Serves until the connection is asked to leave, and returns `None` then.
+/// Serves the connection until it ends, or until it is to be evicted, and returns `None` then.
 ///
 /// No `async fn`: that would hold its arguments twice.
 fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unpin) -> impl Future<Output = Option<T>> {
@@ -162,11 +162,11 @@ fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unp
     })
 }
 
-/// What the client speaks, both ends, and what the app is told of the client in each request.
+/// The protocol of the client, both sides, and what each request tells the app of the client.
 type Established = (Opened, Pair, Option<ForwardedFor>);
 
-/// Connects to the app, ends the client's TLS where that is asked for, and learns what the client speaks; whose connection it was
-/// where it has already ended.
+/// Connects to the app, terminates the client's TLS if configured, and detects the client's protocol. Returns the source of a
+/// connection that has already ended.
 async fn establish(
     client: TcpStream,
     app: App,
@@ -214,7 +214,7 @@ async fn establish(
     }
 }
 
-/// What tells the app who the client is, where it wants to know.
+/// Returns what tells the app who the client is, where it wants to know.
 fn introduction(client: &TcpStream, app: App, protocol: ProxyProtocol) -> io::Result<Vec<u8>> {
     if protocol == ProxyProtocol::Off {
         return Ok(Vec::new());
@@ -226,7 +226,7 @@ fn introduction(client: &TcpStream, app: App, protocol: ProxyProtocol) -> io::Re
     Ok(Ends { client: client.peer_addr()?, meant }.header(protocol))
 }
 
-/// A connection to the app that begins with the introduction.
+/// Returns a connection to the app that begins with the introduction.
 async fn reach(app: App, introduction: &io::Result<Vec<u8>>, dialer: &Dialer) -> io::Result<TcpStream> {
     let introduction = introduction.as_ref().map_err(io::Error::kind)?;
     let mut stream = dialer.dial(app).await?;

@@ -1,4 +1,4 @@
-//! What fuzz targets call: the pure cores, which are nobody else's to use.
+//! What fuzz targets call: the pure cores, for fuzzing alone.
 
 pub use crate::detection::first_line::{FirstLine, Reading};
 pub use crate::detection::protocol::{Protocol, Verdict, detect};

@@ -1,8 +1,8 @@
 //! HTTP/1 (RFC 9112): the framing is observed, the bytes are forwarded as they are.
 //!
-//! [`conversation`] is the pure core: it says which bytes may pass, and announces the retirement of a connection in
-//! the one response head that carries it. `relay` moves the bytes. Requests are edited
-//! in two places: `upgrade` takes offers of HTTP/2 out, `forwarded` puts the client's address in where that is asked for.
+//! [`conversation`] is the pure core: it decides which bytes may pass, and announces the retirement of a connection in one
+//! response head. `relay` moves the bytes. Requests are edited in two places: `upgrade` removes offers of HTTP/2, and, with
+//! `forwarded-for`, `forwarded` adds the client's address.
 
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod announce;

@@ -2,7 +2,7 @@
 //!
 //! HPACK state, SETTINGS, PING and flow control stay between the client and its app. [`session`] is the pure core; it
 //! retires a connection by a two-step GOAWAY (RFC 9113 §6.8). `relay` moves the bytes. `addition` is the one edit of
-//! requests, where asked for; for its sake alone, `field_block` looks into a block.
+//! requests, with `forwarded-for`; only for it, `field_block` parses field blocks.
 
 pub(crate) mod addition;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]

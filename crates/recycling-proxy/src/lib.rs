@@ -1,24 +1,24 @@
 //! The recycling proxy: a transparent relay that retires client connections.
 //!
-//! It stands in front of one app, forwards the very bytes that it receives, and puts one thing of its own into them:
-//! the announcement that a connection ends, in the response at which the rule says so. Requests lose the offer to go on
-//! in HTTP/2 (`Upgrade: h2c`), and get their client's address where that is asked for.
+//! It stands in front of one app and forwards the bytes that it receives unchanged, with three edits: a response announces
+//! the end of its connection when the rule retires it, requests lose the offer of HTTP/2 (`Upgrade: h2c`), and, with
+//! `forwarded-for`, they get their client's address.
 //!
 //! | module | idea |
 //! |---|---|
-//! | `process` | the command line, the listeners and threads, what can be asked and told |
+//! | `process` | the command line, listeners and threads, admin endpoints, control socket |
 //! | `connection` | a client connection from accept to close |
-//! | `app` | where the app is, whether it lives, whether it waits for the drain |
-//! | `tunnel`, `http2`, `tls` | what is relayed without a look, and in HTTP/2; TLS, where the proxy terminates it |
-//! | `detection` | what the first bytes say |
-//! | `http1` | what is relayed in HTTP/1 |
+//! | `app` | the app's address, its liveness, and how its hook waits for the drain |
+//! | `tunnel`, `http2`, `tls` | the relay of bytes that are not parsed, and of HTTP/2; TLS, where the proxy terminates it |
+//! | `detection` | the protocol of the first bytes |
+//! | `http1` | the relay of HTTP/1 |
 //! | `transport` | the bytes of two connections |
 //! | `retire` | the open connections, and the drain of the pod; the rule is the crate [`retirement`] |
-//! | `relay`, `memory` | what both relays share; what all connections together may take |
-//! | `metrics` | what metrics are made of |
+//! | `relay`, `memory` | what both relays share; the memory of all connections |
+//! | `metrics` | counters and gauges, without the metrics of other modules |
 //!
-//! Imports run down this table, never up: a module of one row knows none of a row above it. How connections come here in a
-//! pod is the crate [`redirect`].
+//! Imports run down this table, never up: a module of one row imports none of a row above it. In a pod, the crate
+//! [`redirect`] brings connections here.
 #![cfg_attr(
     not(test),
     deny(
@@ -54,7 +54,7 @@ use settings::{ControlSocket, LogLevel};
 
 pub use self::process::{cli, run, standby, status};
 
-/// Asks the proxy behind `socket` to drain, and blocks until it has. Returns the line that it answers.
+/// Makes the proxy behind `socket` drain, and blocks until it has. Returns the line that it answers.
 ///
 /// # Errors
 /// No proxy listens there, or it ended while it drained.
@@ -62,7 +62,7 @@ pub fn drain(socket: &ControlSocket) -> io::Result<String> {
     ask(socket, process::control::Command::Drain)
 }
 
-/// Asks the proxy behind `socket` to log at `level` from now on. Returns the line that it answers.
+/// Makes the proxy behind `socket` log at `level` from now on. Returns the line that it answers.
 ///
 /// # Errors
 /// No proxy listens there.
@@ -70,7 +70,7 @@ pub fn set_log_level(socket: &ControlSocket, level: LogLevel) -> io::Result<Stri
     ask(socket, process::control::Command::LogLevel(level))
 }
 
-/// Asks the proxy behind `socket` for its metrics, in Prometheus' text format.
+/// Returns the metrics of the proxy behind `socket`, in Prometheus' text format.
 ///
 /// # Errors
 /// No proxy listens there.

@@ -1,7 +1,7 @@
 //! The memory that all connections share.
 //!
-//! The process gets killed, with every connection that it has, when it takes more than its container may have. What one
-//! connection can take is bounded elsewhere; this bounds the sum.
+//! The kernel kills the process, and with it every connection, if it exceeds the limit of its container. Other modules bound
+//! the memory of one connection; this one bounds the sum.
 //!
 //! ```text
 //!  limit of the container
@@ -10,12 +10,11 @@
 //!           ├─ buffers of sockets that grow with what is sent through them, or else small ones (`socket_memory`)
 //!           ├─ buffers of the usual size, or else small ones: reading goes on in smaller steps
 //!           ├─ streams of HTTP/2
-//!           └─ unfinished heads and handshakes: when the pool is spent, the oldest of them are asked to leave
+//!           └─ unfinished heads and handshakes: when the pool is used up, the oldest of them are evicted
 //! ```
 //!
-//! When no connection more has a place, the least useful one is asked to leave: the oldest that has said nothing useful,
-//! else the one that has moved no byte for the longest time (`eviction`). Each connection judges by itself whether leaving
-//! would destroy something.
+//! When no slot is free, the least useful connection is asked to end: the oldest without a request, else the one without
+//! progress for the longest time (`eviction`). Each connection decides whether ending would break an exchange.
 
 pub(crate) mod account;
 mod eviction;
@@ -51,17 +50,17 @@ const SLACK: u64 = 8;
 const LEAST_POOL: u64 = MIB;
 const MIB: u64 = 1 << 20;
 
-/// Between two looks at what the kernel has taken: a fast link fills the buffers of some hundred sockets meanwhile.
+/// The time between two readings of the kernel's memory: meanwhile a fast link fills the buffers of some hundred sockets.
 const WEIGH: Duration = Duration::from_millis(100);
-/// Between two looks for a connection that can leave, while another waits for its place.
+/// The time between two searches for a connection to evict, while another waits for a slot.
 const WAIT: Duration = Duration::from_millis(50);
-/// Between two looks at who makes progress.
+/// The time between two checks of which connections make progress.
 const LOOK: Duration = Duration::from_secs(1);
-/// The log says at most so often that memory is short.
+/// The shortest time between two log lines about a shortage.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
 labels!(
-    /// What was done for want of memory or of a place.
+    /// What was done because memory or slots were short.
     pub(crate) Shortage {
         /// Read into a small buffer instead of one of the usual size.
         SmallBuffer = "small_buffer",
@@ -80,7 +79,7 @@ labels!(
     }
 );
 
-/// The memory of the process, and who has a place in it.
+/// The memory of the process, and its connection slots.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: u64,
@@ -88,7 +87,7 @@ pub(crate) struct Memory {
     places: usize,
     taken: AtomicUsize,
     eviction: Mutex<EvictionIndex>,
-    /// Bytes of connections that were asked to leave and have not left yet.
+    /// Bytes of connections that were asked to end and have not ended yet.
     leaving: AtomicUsize,
     freed: Notify,
     is_quiet: AtomicBool,
@@ -96,7 +95,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What a process of so many threads may have: as the system limits it, and no more than it was told.
+    /// Returns the budget of a process with so many threads: the system's limit, or the configured one if that is lower.
     pub(crate) fn new(
         settings: &ProxySettings,
         descriptors: Option<NonZero<u32>>,
@@ -150,7 +149,7 @@ impl Memory {
         self.pool.taken()
     }
 
-    /// A place for a connection that was accepted, as soon as there is one. Where there is none, another is asked to leave.
+    /// Returns a slot for an accepted connection, as soon as one is free. If none is, asks another connection to end.
     pub(crate) async fn admit(self: &Arc<Self>) -> Place {
         if let Some(place) = self.place() {
             return place;
@@ -166,7 +165,7 @@ impl Memory {
         }
     }
 
-    /// Memory for a connection that has a place, which it keeps until its end.
+    /// Takes memory for a connection that has a slot, until its end.
     pub(crate) async fn keep(&self, account: &Account, bytes: usize) {
         while !account.keep(bytes) {
             self.make_room(Instant::now());
@@ -193,7 +192,7 @@ impl Memory {
         self.freed.notify_one();
     }
 
-    /// Asks the least useful connection to leave, unless one is already about to.
+    /// Asks the least useful connection to end, unless one is about to.
     fn make_room(&self, now: Instant) {
         if self.leaving.load(Ordering::Relaxed) > 0 {
             return;
@@ -218,19 +217,19 @@ impl Memory {
         self.leaving.fetch_add(account.ask_to_leave(), Ordering::Relaxed);
     }
 
-    /// The connection has left, or has found that it cannot.
+    /// Notes that the connection has ended, or cannot.
     fn has_answered(&self, account: &Account) {
         self.leaving.fetch_sub(account.asked_for(), Ordering::Relaxed);
     }
 
-    /// The connection has given up its memory and lets its client read why. It is the first to be asked again.
+    /// Notes that the connection has freed its memory and is in its lingering close. It is the first to be evicted.
     fn lingers(&self, account: &Arc<Account>) {
         self.has_answered(account);
         self.eviction().lingers(account);
         self.freed.notify_one();
     }
 
-    /// Watches who makes progress for as long as the process lives, and what the kernel takes for the buffers of sockets.
+    /// Checks which connections make progress, and how much memory the kernel takes for socket buffers; runs until the process ends.
     pub(crate) async fn watch(&self) {
         let (mut warned, mut looked) = (Instant::now(), Instant::now());
         loop {
@@ -250,8 +249,8 @@ impl Memory {
         }
     }
 
-    /// Asks as many to leave as it takes to have the pool no longer overdrawn: memory that the kernel takes for a connection
-    /// which does not move is not asked for before.
+    /// Evicts connections until the pool is no longer overdrawn: the kernel's memory for a connection without progress is not taken
+    /// from the pool in advance.
     fn balance(&self, now: Instant) {
         while self.leaving.load(Ordering::Relaxed) < self.pool.overdrawn() {
             let least_useful = self.eviction().least_useful(now);
@@ -260,7 +259,7 @@ impl Memory {
         }
     }
 
-    /// Whether a place may soon be wanted that is not there: time enough to learn who stands still.
+    /// Returns whether slots may run out soon. Then there is time to learn which connections make no progress.
     fn is_crowded(&self) -> bool {
         self.taken.load(Ordering::Relaxed) > self.places / 2 || self.pool.taken() > self.pool.size() / 2
     }
@@ -280,12 +279,12 @@ impl Memory {
         }
     }
 
-    /// The most connections that can have a place at once.
+    /// Returns the number of slots.
     pub(crate) fn most_connections(&self) -> usize {
         self.places.min(self.pool.most(Use::Connection) / OF_A_CONNECTION)
     }
 
-    /// What the limit is drawn from, for the log.
+    /// Returns what the limit is drawn from, for the log.
     pub(crate) const fn limit(&self) -> u64 {
         self.limit
     }
@@ -295,7 +294,7 @@ impl Memory {
     }
 }
 
-/// What connections may have of a limit.
+/// Returns what connections may have of a limit.
 fn pool_within(limit: u64, threads: u8) -> usize {
     let program = OF_THE_PROGRAM.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
     let pool = limit.saturating_sub(program).saturating_sub(limit / SLACK).max(LEAST_POOL);

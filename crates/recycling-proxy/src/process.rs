@@ -1,4 +1,4 @@
-//! The process: its command line, its sockets and threads, and what it can be asked and told.
+//! The process: its command line, its sockets and threads, its admin endpoints and its control socket.
 
 mod admin;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! The state of retirement: the open connections and who of them is marked, balancing, and the drain of the pod.
+//! The state of retirement: the open connections and which of them are marked, balancing, and the drain of the pod.
 //!
 //! When a connection is retired is the rule of the crate [`retirement`].
 

@@ -87,12 +87,12 @@ impl Tls {
         Ok(Self { to_client: ToClient::new(&served)?, served, app, metrics })
     }
 
-    /// The certificate that is shown to clients.
+    /// Returns the certificate that is shown to clients.
     pub(crate) const fn served(&self) -> &Arc<ServedLeaf> {
         &self.served
     }
 
-    /// Whether there is a certificate to end TLS with; where there is none, TLS passes as it is.
+    /// Returns whether there is a certificate to end TLS with; where there is none, TLS passes as it is.
     pub(crate) fn is_ready(&self) -> bool {
         self.served.validity().is_some()
     }

@@ -1,5 +1,5 @@
-//! Bytes both ways, without a look at them but for a first one where that is asked for; each side's FIN is passed on when
-//! it comes.
+//! The tunnel: bytes both ways, which are not parsed; with `forwarded-for`, a guard looks for requests in them. The FIN of
+//! each side is forwarded.
 
 use std::future::poll_fn;
 use std::io;
@@ -69,7 +69,7 @@ impl Metrics {
         Self { tunnels, ended }
     }
 
-    /// Has the series of a port begin at zero.
+    /// Creates the series of a port, at zero.
     pub(crate) fn begin(&self, port: &Value) {
         for kind in TunnelKind::ALL {
             let _ = self.tunnels.of([kind.label().into(), Source::Client.label().into(), port.clone()]);
@@ -110,8 +110,8 @@ impl Tunnel {
         Self { pair, guard, background: Background::default() }
     }
 
-    /// Runs until both sides have ended, or until the tunnel is as old as it may become; a reset of one side is one for
-    /// the other. Whenever the app has said something, `answered` is called. Returns how it ended, and who broke it off.
+    /// Runs until both sides have ended, or until the tunnel has reached its maximum age. A reset of one side resets the
+    /// other. Calls `answered` whenever the app has sent bytes. Returns how the tunnel ended, and which side broke it off.
     pub(crate) async fn run(mut self, max_age: Option<Duration>, answered: impl Fn()) -> (TunnelEnd, Option<BrokenBy>) {
         let both = poll_fn(|cx| self.poll(&answered, cx));
         let ended = match max_age {
@@ -132,7 +132,7 @@ impl Tunnel {
         }
     }
 
-    /// Ends both sides: with a FIN where everything has passed that was for that side, else visibly short.
+    /// Ends both sides: with a FIN if a side has received everything, otherwise with a reset.
     async fn cut(self) {
         let Pair { client, app, from_client, from_app } = self.pair;
         tokio::join!(end(client, &from_app), end(app, &from_client));
@@ -199,7 +199,7 @@ impl Broken {
     }
 }
 
-/// How many bytes may pass without a look at them.
+/// Returns how many bytes may pass unparsed.
 const fn unseen(guard: Option<RequestGuard>) -> u64 {
     if guard.is_some() { 0 } else { ALL_UNSEEN }
 }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!((silent, answers.get() > 0), (0, true));
     }
 
-    /// However much has come: others on the thread have their turn before the rest.
+    /// Other tasks of the thread get their turn before the rest of a large batch of bytes.
     #[tokio::test(start_paused = true)]
     async fn bulk_moves_in_turns() {
         let (client, _app, pair) = Pair::with_far_ends().await;

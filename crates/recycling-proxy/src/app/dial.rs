@@ -68,7 +68,7 @@ pub(crate) enum App {
 }
 
 impl App {
-    /// The app at `address` for a client that has reached this machine at `pod`.
+    /// Returns the app at `address` for a client that has reached this machine at `pod`.
     pub(crate) const fn of(address: AppAddress, pod: IpAddr) -> Self {
         match address {
             AppAddress::At(address) => Self::Fixed(address),
@@ -76,7 +76,7 @@ impl App {
         }
     }
 
-    /// The port on which the app listens.
+    /// Returns the port on which the app listens.
     pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Fixed(address) => address.port(),

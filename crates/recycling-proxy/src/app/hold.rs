@@ -37,7 +37,7 @@ struct Signs {
 }
 
 impl Signs {
-    /// Whether the app has answered since `before`, and has refused no connection.
+    /// Returns whether the app has answered since `before`, and has refused no connection.
     const fn are_good_since(self, before: Self) -> bool {
         self.answers != before.answers && self.refusals == before.refusals
     }
@@ -139,7 +139,7 @@ mod tests {
         (Arc::clone(&drain), Hold::new(drain), connections)
     }
 
-    /// How long is waited for a drain that does not begin, while `sign` is shown every half a second.
+    /// Returns how long is waited for a drain that does not begin, while `sign` is shown every half a second.
     async fn time_until_given_up(sign: impl Fn(&Hold)) -> Duration {
         let (_drain, hold, _connections) = start(Duration::from_secs(20));
         let begun = Instant::now();
@@ -185,7 +185,7 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
     }
 
-    /// How long an app of this health is held, where it says so after `answer`, and a drain begins after `beginning`.
+    /// Returns how long an app of this health is held, where it says so after `answer`, and a drain begins after `beginning`.
     async fn time_held(health: Health, answer: Duration, beginning: Option<Duration>) -> Duration {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
         let asked = Instant::now();

@@ -99,7 +99,7 @@ where
     Ok(Health::of_status(response.status()))
 }
 
-/// `None` for what settings never hold.
+/// Returns `None` for what settings never hold.
 fn request(get: &HttpGet, pod: SocketAddr) -> Option<Request<Empty<Bytes>>> {
     let mut request = Request::get(&get.target).body(Empty::new()).ok()?;
     let fields = request.headers_mut();

@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol: tells the app who its client is, before the client's first byte.
+//! The header of the PROXY protocol, which gives the app its client's address before the client's first byte.
 //!
 //! Specification: `doc/proxy-protocol.txt` of `HAProxy`. Version 1 is a line of text, version 2 is binary.
 
@@ -29,7 +29,7 @@ enum Addresses {
 }
 
 impl Ends {
-    /// The header; empty where there is none to send.
+    /// Returns the header; empty where there is none to send.
     pub(crate) fn header(self, version: ProxyProtocol) -> Vec<u8> {
         match version {
             ProxyProtocol::V1 => self.line().into_bytes(),

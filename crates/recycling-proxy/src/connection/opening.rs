@@ -20,7 +20,7 @@ const PROTOCOL_TIME: Duration = Duration::from_secs(3);
 /// §3.4), and one that does gets them after this.
 const PREFACE_TIME: Duration = Duration::from_secs(1);
 
-/// So much of the preface of HTTP/2 is a request line that no client of HTTP/1 says: `PRI * HTTP/2.0`.
+/// The length of the request line in the preface of HTTP/2, which no client of HTTP/1 sends: `PRI * HTTP/2.0`.
 const OF_HTTP2_ALONE: usize = 14;
 
 /// A connection whose protocol is not known yet.
@@ -51,7 +51,7 @@ impl Opening {
     }
 
     pub(super) async fn run(&mut self) -> Opened {
-        // Both may be silent for as long as they like; once one speaks, the client should say what.
+        // Both sides may be silent for any time. Once one has sent bytes, those of the client must show its protocol.
         if let Some(opened) = poll_fn(|cx| self.poll_first(cx)).await {
             return opened;
         }
@@ -114,7 +114,7 @@ impl Opening {
         from_app.fill(app, client, 0, cx).unwrap_or(true)
     }
 
-    /// What the client has said comes to; `None` while that is in doubt.
+    /// Returns the protocol that the client's bytes show; `None` while that is in doubt.
     fn judge(&self) -> Option<Opened> {
         let Pair { from_client, from_app, .. } = &self.pair;
         match detect(from_client.buffer.unexamined()) {

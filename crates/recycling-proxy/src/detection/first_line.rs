@@ -116,7 +116,7 @@ impl FirstLine {
         }
     }
 
-    /// Whether the word that has just become longer makes the line a request.
+    /// Returns whether the word that has just become longer makes the line a request.
     fn names_request(&self) -> bool {
         let word = &self.word;
         let is_target = word.begins(b"/") || word.begins(b"http://") || word.begins(b"https://");
@@ -147,7 +147,7 @@ impl Word {
     }
 }
 
-/// What servers in use divide words by; the last are white space of Unicode, by which programs in Python divide.
+/// Returns what servers in use divide words by; the last are white space of Unicode, by which programs in Python divide.
 const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x0b..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
 }

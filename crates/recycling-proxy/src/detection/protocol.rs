@@ -34,7 +34,7 @@ pub enum Verdict {
     Unlikely,
 }
 
-/// What these first bytes say.
+/// Returns what these first bytes say.
 pub fn detect(bytes: &[u8]) -> Verdict {
     if bytes.starts_with(HTTP2_PREFACE) {
         return Verdict::Certain(Protocol::Http2);
@@ -185,7 +185,7 @@ impl RequestLine {
         State::Word { version }
     }
 
-    /// What a line comes to that has not ended: a target may be long, other words are no request's.
+    /// Returns what a line comes to that has not ended: a target may be long, other words are no request's.
     const fn after_a_long_look(self) -> Protocol {
         match self.state {
             State::Target | State::Gap | State::Word { .. } if !self.has_other_words => Protocol::Http1,
@@ -231,12 +231,12 @@ const fn is_gap(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }
 
-/// How much of `HTTP/` a word begins with, one byte later; `None` where it begins with something else.
+/// Returns how much of `HTTP/` a word begins with, one byte later; `None` where it begins with something else.
 fn matched(so_far: Option<usize>, byte: u8) -> Option<usize> {
     so_far.filter(|so_far| VERSION.get(*so_far) == Some(&byte)).map(|so_far| so_far.saturating_add(1))
 }
 
-/// Whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
+/// Returns whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
 pub fn may_begin_http2(bytes: &[u8]) -> bool {
     match *bytes {
         // A server has no use for more than a few settings: 85 of them fit into one length byte.

@@ -4,10 +4,10 @@ use super::fields::list;
 
 const CLOSE: &[u8] = b"Connection: close\r\n";
 
-/// The head with the announcement in it (RFC 9112 §9.6).
+/// Returns the head with the announcement in it (RFC 9112 §9.6).
 ///
-/// A `keep-alive` token and the Keep-Alive field say the contrary and are taken out; every other byte stays, other
-/// Connection tokens included. The head must be a complete, well-formed one.
+/// A `keep-alive` token and the Keep-Alive field contradict it and are removed; every other byte stays, other Connection
+/// tokens included. The head must be complete and well-formed.
 pub fn announced(head: &[u8]) -> Vec<u8> {
     let mut edited = Vec::with_capacity(head.len().saturating_add(CLOSE.len()));
     for line in head.split_inclusive(|b| *b == b'\n') {
@@ -40,7 +40,7 @@ fn push_connection(edited: &mut Vec<u8>, line: &[u8], name: &[u8], value: &[u8])
     }
 }
 
-/// The two sides of a field line's colon; an empty name for the start line and the empty line.
+/// Returns the two sides of a field line's colon; an empty name for the start line and the empty line.
 pub(super) fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     let colon = text.iter().position(|b| *b == b':');

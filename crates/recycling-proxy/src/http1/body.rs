@@ -20,32 +20,32 @@ impl Body {
         Self(Rest::Length(0))
     }
 
-    /// A body of `length` bytes.
+    /// Returns a body of `length` bytes.
     pub const fn length(length: u64) -> Self {
         Self(Rest::Length(length))
     }
 
-    /// A request body in chunks.
+    /// Returns a request body in chunks.
     pub const fn chunked() -> Self {
         Self(Rest::Chunked(Chunked::of_request()))
     }
 
-    /// A response body in chunks.
+    /// Returns a response body in chunks.
     pub const fn chunked_response() -> Self {
         Self(Rest::Chunked(Chunked::of_response()))
     }
 
-    /// A response body that the end of the app's stream ends.
+    /// Returns a response body that the end of the app's stream ends.
     pub const fn until_end_of_connection() -> Self {
         Self(Rest::UntilEnd)
     }
 
-    /// Whether only the end of the stream ends it.
+    /// Returns whether only the end of the stream ends it.
     pub const fn ends_with_connection(&self) -> bool {
         matches!(self.0, Rest::UntilEnd)
     }
 
-    /// Whether all of it has passed.
+    /// Returns whether all of it has passed.
     pub const fn is_done(&self) -> bool {
         match &self.0 {
             Rest::Length(left) => *left == 0,

@@ -3,7 +3,7 @@
 use labels::labels;
 
 labels!(
-    /// A fault in the framing of a message: where two readers could disagree about its end, nobody gets to read it.
+    /// A fault in the framing of a message. A message whose end two recipients could parse differently is not forwarded.
     pub Fault {
         /// A line ends in a bare LF, or a CR stands alone (RFC 9112 §2.2).
         BareLineEnd = "bare_line_end",

@@ -93,7 +93,7 @@ impl RequestHead {
     }
 }
 
-/// The head with other characters in the place of those beyond ASCII in its target; `None` where it has none there.
+/// Returns the head with other characters in the place of those beyond ASCII in its target; `None` where it has none there.
 ///
 /// A URI has none, and a server should refuse it (RFC 9112 §3.2). But clients send such targets, in UTF-8 and in Latin-1, and
 /// servers serve them. They divide no words and no messages, so that nobody could read two requests in them.
@@ -147,7 +147,7 @@ impl ResponseHead {
     }
 }
 
-/// The head without the white space between field names and their colons, which a proxy removes from a response
+/// Returns the head without the white space between field names and their colons, which a proxy removes from a response
 /// (RFC 9112 §5.1); `None` where there is none.
 pub(super) fn without_space_before_colons(head: &[u8]) -> Option<Vec<u8>> {
     let mut edited = Vec::with_capacity(head.len());
@@ -196,7 +196,7 @@ fn with_fields<'h, T>(
     }
 }
 
-/// Whether the parse came to its end; `false` where the head has more fields than there was room for.
+/// Returns whether the parse came to its end; `false` where the head has more fields than there was room for.
 fn is_complete(parsed: httparse::Result<usize>) -> Result<bool, Fault> {
     match parsed {
         Ok(Status::Complete(_)) => Ok(true),

@@ -6,7 +6,7 @@ use super::fault::Fault;
 
 /// Where the scan of a head stands, however the bytes arrive.
 ///
-/// It also holds the law on line ends: CRLF and nothing else, whatever the parser behind it would forgive.
+/// It rejects line ends other than CRLF, which httparse would accept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadEnd {
     scanned: usize,
@@ -91,7 +91,7 @@ impl EmptyLines {
         Ok(taken)
     }
 
-    /// Whether `bytes` have anything else than empty lines: whether a request has begun.
+    /// Returns whether `bytes` have anything else than empty lines: whether a request has begun.
     pub fn precede_request(bytes: &[u8]) -> bool {
         Self::new().advance(bytes, usize::MAX).map_or(true, |taken| taken < bytes.len())
     }
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(HeadEnd::new().find(b"\r\nHTTP"), Ok(Some(2)), "an empty head, which does not parse");
     }
 
-    /// What is taken of these bytes, all at once and one by one.
+    /// Returns what is taken of these bytes, all at once and one by one.
     fn empty_lines(bytes: &[u8], most: usize) -> Result<usize, Fault> {
         let whole = EmptyLines::new().advance(bytes, most);
         let mut lines = EmptyLines::new();

@@ -44,7 +44,7 @@ pub enum Event {
 }
 
 impl Phase {
-    /// The phase after an event. What cannot happen closes the connection.
+    /// Returns the phase after an event. What cannot happen closes the connection.
     #[must_use]
     pub const fn on(self, event: Event) -> Self {
         match (self, event) {
@@ -68,7 +68,7 @@ impl Phase {
         }
     }
 
-    /// Whether the relay has nothing more to do with it.
+    /// Returns whether the relay has nothing more to do with it.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Idle | Self::Serving | Self::Announced => false,

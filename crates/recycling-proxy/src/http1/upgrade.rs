@@ -1,13 +1,13 @@
-//! Offers to go on in HTTP/2, which a request makes by `Upgrade: h2c`.
+//! Offers of HTTP/2 in a request, by `Upgrade: h2c`.
 //!
-//! An app that takes one up answers 101, and everything that follows would be a tunnel: requests that are neither counted nor
-//! retired, and that tell the app nothing of their client. So these offers are not passed on. `Upgrade` speaks of one
-//! connection alone (RFC 9110 §7.8), its offers may always be declined, and no client in use depends on one.
+//! An app that accepts one answers 101, and the rest of the connection would be a tunnel, whose requests are not counted, never
+//! retired, and do not have their client's address. So these offers are removed. `Upgrade` applies to one connection alone
+//! (RFC 9110 §7.8), a server may always ignore it, and no client in use depends on it.
 
 use super::announce::name_and_value;
 use super::fields::{is_token, list};
 
-/// The head without such offers, and whether it makes others; `None` where it has none to take out.
+/// Returns the head without such offers, and whether it makes others; `None` where it has none to take out.
 ///
 /// What is taken out: the offers, `HTTP2-Settings`, what `Connection` says of it, and, where no other offer is left, of
 /// `Upgrade`. Every other byte stays. The head must be a complete, well-formed one.
@@ -37,7 +37,7 @@ pub(super) fn without_http(head: &[u8], offers: Offers) -> Option<Declined> {
 
 const SETTINGS: &[u8] = b"http2-settings";
 
-/// A head without the offers that are not passed on.
+/// A head without the offers that are removed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Declined {
     pub(super) head: Vec<u8>,
@@ -45,7 +45,7 @@ pub(super) struct Declined {
     pub(super) offers_others: bool,
 }
 
-/// Which offers are not passed on.
+/// Which offers are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offers {
     /// HTTP in plain text: `h2c`, its drafts, and what is spelled `HTTP/…`.
@@ -66,7 +66,7 @@ impl Offers {
     }
 }
 
-/// The line without some elements of its list and the commas that part them from the next; nothing where none is left.
+/// Returns the line without some elements of its list and the commas that part them from the next; nothing where none is left.
 fn push_without(rest: &mut Vec<u8>, line: &[u8], (name, value): (&[u8], &[u8]), taken: impl Fn(&[u8]) -> bool) {
     let elements = || value.split(|b| *b == b',');
     let is_taken = |element: &[u8]| taken(element.trim_ascii());

@@ -63,7 +63,7 @@ impl Addition {
         }
     }
 
-    /// Whether the frame is part of a request's fields; `begins` says whether it begins a request.
+    /// Returns whether the frame is part of a request's fields; `begins` says whether it begins a request.
     pub(crate) fn concerns(&self, header: FrameHeader, begins: bool) -> bool {
         begins || (header.kind == Kind::Continuation && self.is_open)
     }
@@ -149,7 +149,7 @@ fn relabel(buffer: &mut Buffer, length: u32, goes_on: bool) {
     }
 }
 
-/// A string literal without Huffman coding (RFC 7541 §5.2), shorter than 127 octets as names and addresses are.
+/// Returns a string literal without Huffman coding (RFC 7541 §5.2), shorter than 127 octets as names and addresses are.
 fn string(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).unwrap_or_default();
     [&[length], text.as_bytes()].concat()

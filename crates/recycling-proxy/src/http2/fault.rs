@@ -27,7 +27,7 @@ labels!(
 );
 
 impl Fault {
-    /// The code with which the connection ends (RFC 9113 §7).
+    /// Returns the code with which the connection ends (RFC 9113 §7).
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::FrameTooLong | Self::WrongSize => ErrorCode::FrameSizeError,

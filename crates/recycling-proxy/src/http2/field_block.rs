@@ -30,7 +30,7 @@ enum State {
 }
 
 impl FieldBlock {
-    /// Whether no field is left unfinished.
+    /// Returns whether no field is left unfinished.
     pub(crate) fn is_at_boundary(self) -> bool {
         self.0 == State::Boundary
     }
@@ -143,7 +143,7 @@ mod tests {
         taken(pieces).1
     }
 
-    /// How many octets were taken, and whether they end with a field.
+    /// Returns how many octets were taken, and whether they end with a field.
     fn taken(pieces: &[&[u8]]) -> (usize, Result<bool, Fault>) {
         let (mut block, mut count) = (FieldBlock::default(), 0);
         for piece in pieces {

@@ -79,22 +79,22 @@ impl FrameHeader {
         })
     }
 
-    /// Whether the sender says nothing more on the stream. Only DATA and HEADERS can.
+    /// Returns whether the sender says nothing more on the stream. Only DATA and HEADERS can.
     pub const fn ends_stream(self) -> bool {
         matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
     }
 
-    /// Whether it answers a PING or SETTINGS.
+    /// Returns whether it answers a PING or SETTINGS.
     pub const fn is_ack(self) -> bool {
         matches!(self.kind, Kind::Ping | Kind::Settings) && self.flags & ACK != 0
     }
 
-    /// Whether the length of its padding comes first.
+    /// Returns whether the length of its padding comes first.
     pub const fn is_padded(self) -> bool {
         matches!(self.kind, Kind::Headers) && self.flags & PADDED != 0
     }
 
-    /// The octets in front of its fields: the length of the padding, the priority that was deprecated, the promised stream.
+    /// Returns the octets in front of its fields: the length of the padding, the priority that was deprecated, the promised stream.
     pub const fn front(self) -> usize {
         match (self.kind, self.flags & PADDED, self.flags & PRIORITY) {
             (Kind::Headers, PADDED, PRIORITY) => 6,
@@ -106,14 +106,14 @@ impl FrameHeader {
         }
     }
 
-    /// The stream that a `PUSH_PROMISE` promises, once the front of `frame` is there; `None` where it is too short for one.
+    /// Returns the stream that a `PUSH_PROMISE` promises, once the front of `frame` is there; `None` where it is too short for one.
     pub fn promised(self, frame: &[u8]) -> Option<u32> {
         let front = frame.get(HEADER..)?.get(..self.front().min(usize::try_from(self.length).ok()?))?;
         let number = u32::from_be_bytes(*front.last_chunk()?) & LARGEST_STREAM;
         (self.kind == Kind::PushPromise).then_some(number)
     }
 
-    /// Whether a field block begins or goes on with it, and has not ended with it.
+    /// Returns whether a field block begins or goes on with it, and has not ended with it.
     pub const fn leaves_block_open(self) -> bool {
         matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS == 0
     }
@@ -147,18 +147,18 @@ impl ErrorCode {
     }
 }
 
-/// The identifier and the value of this SETTINGS entry; `None` where it is not six bytes.
+/// Returns the identifier and the value of this SETTINGS entry; `None` where it is not six bytes.
 pub const fn setting(entry: &[u8]) -> Option<(u16, u32)> {
     let [i1, i0, v3, v2, v1, v0] = *entry else { return None };
     Some((u16::from_be_bytes([i1, i0]), u32::from_be_bytes([v3, v2, v1, v0])))
 }
 
-/// The largest frame that this SETTINGS entry allows, where it speaks of that.
+/// Returns the largest frame that this SETTINGS entry allows, where it speaks of that.
 pub fn max_frame_size(entry: &[u8]) -> Option<u32> {
     setting(entry).and_then(|(identifier, value)| (identifier == SETTINGS_MAX_FRAME_SIZE).then_some(value))
 }
 
-/// A GOAWAY frame.
+/// Returns a GOAWAY frame.
 pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
     let mut frame = [0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let [.., s3, s2, s1, s0, c3, c2, c1, c0] = &mut frame;
@@ -167,25 +167,25 @@ pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
     frame
 }
 
-/// The length, type and flags of a frame header, with another length; `goes_on` says that the field block does, too.
+/// Returns the length, type and flags of a frame header, with another length; `goes_on` says that the field block does, too.
 pub fn relabelled(header: &[u8], length: u32, goes_on: bool) -> Option<[u8; 5]> {
     let [_, _, _, kind, flags, ..] = *header else { return None };
     let [_, l2, l1, l0] = length.to_be_bytes();
     Some([l2, l1, l0, kind, if goes_on { flags & !END_HEADERS } else { flags }])
 }
 
-/// A CONTINUATION that ends a field block with this fragment, which is shorter than 256 octets.
+/// Returns a CONTINUATION that ends a field block with this fragment, which is shorter than 256 octets.
 pub fn continuation(stream: u32, fragment: &[u8]) -> Vec<u8> {
     let length = u8::try_from(fragment.len()).unwrap_or_default();
     [&[0, 0, length, 0x9, END_HEADERS], &stream.to_be_bytes()[..], fragment].concat()
 }
 
-/// The GOAWAY that promises to serve every stream and asks for no new ones (RFC 9113 §6.8).
+/// Returns the GOAWAY that promises to serve every stream and asks for no new ones (RFC 9113 §6.8).
 pub fn first_goaway() -> [u8; 17] {
     goaway(LARGEST_STREAM, ErrorCode::NoError)
 }
 
-/// A PING frame.
+/// Returns a PING frame.
 pub fn ping(payload: [u8; PING_PAYLOAD]) -> [u8; 17] {
     let [p0, p1, p2, p3, p4, p5, p6, p7] = payload;
     [0, 0, 8, 0x6, 0, 0, 0, 0, 0, p0, p1, p2, p3, p4, p5, p6, p7]

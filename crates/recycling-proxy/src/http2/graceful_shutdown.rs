@@ -112,7 +112,7 @@ pub enum GracefulShutdown {
 }
 
 impl GracefulShutdown {
-    /// How long this step may last; `grace` is the connection's own share of the longest.
+    /// Returns how long this step may last; `grace` is the connection's own share of the longest.
     pub const fn bound(self, grace: Duration) -> Option<Duration> {
         match self {
             Self::None | Self::AtEnd { .. } => None,
@@ -125,13 +125,13 @@ impl GracefulShutdown {
         }
     }
 
-    /// Whether this step waits for the answer to a PING, so that its bound counts only while there is no progress.
+    /// Returns whether this step waits for the answer to a PING, so that its bound counts only while there is no progress.
     pub const fn awaits_answer(self) -> bool {
         matches!(self, Self::Asked | Self::Told { has_read: false, .. })
     }
 }
 
-/// A connection's own grace, in [½ h, 1 h]: long calls that began together do not end together. `sample` is uniform.
+/// Returns a connection's own grace, in [½ h, 1 h]: long calls that began together do not end together. `sample` is uniform.
 pub fn draw_grace(sample: u32) -> Duration {
     LONGEST_GRACE.mul_f64(1.0 - 0.5 * f64::from(sample) / f64::from(u32::MAX))
 }

@@ -1,4 +1,4 @@
-//! How a client takes a GOAWAY, as far as the SETTINGS with which it begins tell who it is.
+//! How a client handles a GOAWAY, as far as its first SETTINGS identify its library.
 //!
 //! RFC 9113 §6.8 has open streams go on to their end. Two libraries that many programs use fail them instead: Java's own client and
 //! Python's h2. With the GOAWAY behind a response they lose few requests or none, and other clients lose more: so these two are
@@ -50,7 +50,7 @@ impl Profile {
         self.differs = [true; ABANDONING.len()];
     }
 
-    /// Whether the client fails the streams that are open when it reads a GOAWAY.
+    /// Returns whether the client fails the streams that are open when it reads a GOAWAY.
     pub(crate) fn abandons_streams(&self) -> bool {
         self.differs.iter().zip(ABANDONING).any(|(differs, profile)| !differs && profile.len() == self.entries)
     }

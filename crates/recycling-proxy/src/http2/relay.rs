@@ -97,7 +97,7 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// What is left to end the connection with.
+    /// Returns what is left to end the connection with.
     pub(crate) fn into_parts(self) -> Parts<O> {
         let Self { client, app, session, from_client, from_app, observer, .. } = self;
         Parts { pair: Pair { client, app, from_client, from_app }, session, observer }
@@ -270,7 +270,7 @@ impl<O: Observer> Relay<O> {
         Ok(!in_flight && self.session.nothing_in_flight(&mut self.from_app.buffer))
     }
 
-    /// Whether a step of the graceful shutdown was taken because its time was up.
+    /// Returns whether a step of the graceful shutdown was taken because its time was up.
     fn time(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let shutdown = self.session.shutdown();
         let bound = shutdown.bound(self.grace);
@@ -295,7 +295,7 @@ impl<O: Observer> Relay<O> {
         Ok(self.session.shutdown() != shutdown)
     }
 
-    /// Whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has yet to
+    /// Returns whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has yet to
     /// acknowledge something that was sent to it. Whether it is still there at all, its kernel's answers say to ours.
     fn client_makes_progress(&mut self, bound: Duration) -> bool {
         let heard = std::mem::replace(&mut self.progress.heard, false);

@@ -84,7 +84,7 @@ impl Tongue {
 pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Session {
-    /// A connection on which nothing has passed; `ping` should be random, so that it is nobody else's.
+    /// Returns a connection on which nothing has passed; `ping` should be random, so that it is nobody else's.
     pub fn new(limits: Limits, ping: [u8; PING_PAYLOAD]) -> Self {
         Self {
             from_client: Walk::of_client(),
@@ -107,13 +107,13 @@ impl Session {
         }
     }
 
-    /// The same, with the client's address in each request.
+    /// Returns the same, with the client's address in each request.
     #[must_use]
     pub fn forwarding(self, client: Option<ForwardedFor>) -> Self {
         Self { addition: client.map(|client| Box::new(Addition::of(client))), ..self }
     }
 
-    /// How far the graceful shutdown has come.
+    /// Returns how far the graceful shutdown has come.
     pub const fn shutdown(&self) -> GracefulShutdown {
         self.shutdown
     }
@@ -133,7 +133,7 @@ impl Session {
         self.answers
     }
 
-    /// Whether the client has opened a stream after it has had the time to heed GOAWAY. Before that, one may have
+    /// Returns whether the client has opened a stream after it has had the time to heed GOAWAY. Before that, one may have
     /// been on its way.
     pub const fn was_ignored(&self) -> bool {
         self.ignored
@@ -196,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Whether anybody could take the frame for the beginning of a request: trailers come on open streams.
+    /// Returns whether anybody could take the frame for the beginning of a request: trailers come on open streams.
     fn begins_request(&self, header: FrameHeader) -> bool {
         header.kind == Kind::Headers && !self.streams.is_open(header.stream)
     }
@@ -251,7 +251,7 @@ impl Session {
         self.streams.unfinished()
     }
 
-    /// Whether it is the answer to a PING of ours, which the app must not see; notes what it means.
+    /// Returns whether it is the answer to a PING of ours, which the app must not see; notes what it means.
     fn answers_us(&mut self, header: FrameHeader, buffer: &Buffer) -> bool {
         let Some(payload) = buffer.unexamined().get(HEADER..HEADER.saturating_add(PING_PAYLOAD)) else { return false };
         if header.kind != Kind::Ping || !header.is_ack() || self.retired.is_none() {
@@ -330,7 +330,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether what comes from the app waits for the GOAWAY that is due.
+    /// Returns whether what comes from the app waits for the GOAWAY that is due.
     pub const fn holds_app(&self) -> bool {
         matches!(self.shutdown, GracefulShutdown::Due { .. })
     }
@@ -371,7 +371,7 @@ impl Session {
         }
     }
 
-    /// Whether the connection is retired with this stream's response, and why.
+    /// Returns whether the connection is retired with this stream's response, and why.
     ///
     /// Not before that of the stream that reached the limit: a GOAWAY between a request and its response makes some clients
     /// lose or repeat it. What the app pushes is no response to a request, and what follows a response's first fields is
@@ -390,17 +390,17 @@ impl Session {
             && !self.app_leaves
     }
 
-    /// Whether GOAWAY waits for the end of the response on this stream.
+    /// Returns whether GOAWAY waits for the end of the response on this stream.
     const fn is_awaited(&self, stream: u32) -> bool {
         matches!(self.shutdown, GracefulShutdown::AtEnd { stream: awaited, .. } if awaited == stream)
     }
 
-    /// Whether the first GOAWAY stands better behind the response on this stream than in front of it.
+    /// Returns whether the first GOAWAY stands better behind the response on this stream than in front of it.
     fn is_better_told_at_the_end_of(&self, stream: u32) -> bool {
         self.profile.abandons_streams() && self.streams.has_none_but(stream)
     }
 
-    /// Whether GOAWAY stands well in front of what is next: not in front of frames of the connection, nor of `RST_STREAM`, which an
+    /// Returns whether GOAWAY stands well in front of what is next: not in front of frames of the connection, nor of `RST_STREAM`, which an
     /// app sends behind an early response. Any frame behind a GOAWAY has Python's h2 fail the response.
     const fn may_follow(next: Next) -> bool {
         matches!(next, Next::NeedMore)
@@ -499,7 +499,7 @@ impl Session {
         self.shutdown = GracefulShutdown::Told { last, has_read: false };
     }
 
-    /// Whether the client has read everything, as its answer to the PING behind it shows.
+    /// Returns whether the client has read everything, as its answer to the PING behind it shows.
     pub const fn has_been_read(&self) -> bool {
         matches!(self.shutdown, GracefulShutdown::Told { has_read: true, .. })
     }
@@ -509,28 +509,28 @@ impl Session {
         self.from_client.frames().saturating_add(self.from_app.frames())
     }
 
-    /// The number of open streams.
+    /// Returns the number of open streams.
     pub fn open_streams(&self) -> usize {
         self.streams.open_now()
     }
 
-    /// Whether a stream is open, so that an end of the connection loses something.
+    /// Returns whether a stream is open, so that an end of the connection loses something.
     pub fn has_open_streams(&self) -> bool {
         !self.streams.is_empty()
     }
 
-    /// The frame that ends the connection for this fault.
+    /// Returns the frame that ends the connection for this fault.
     pub fn final_goaway(&self, fault: Fault) -> [u8; 17] {
         goaway(self.streams.last(), fault.code())
     }
 
-    /// Whether a frame of ours may be written behind what was cleared.
+    /// Returns whether a frame of ours may be written behind what was cleared.
     pub fn may_speak(&self) -> bool {
         self.from_app.is_at_boundary()
     }
 }
 
-/// The SETTINGS entry that is next.
+/// Returns the SETTINGS entry that is next.
 fn first_entry(buffer: &Buffer) -> &[u8] {
     buffer.unexamined().get(..super::frame::SETTING).unwrap_or_default()
 }

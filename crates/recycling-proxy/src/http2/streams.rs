@@ -39,47 +39,47 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// The highest number that a client has opened; 0 before the first.
+    /// Returns the highest number that a client has opened; 0 before the first.
     pub(crate) const fn last(&self) -> u32 {
         self.last
     }
 
-    /// Whether no stream is open.
+    /// Returns whether no stream is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// The number of open streams.
+    /// Returns the number of open streams.
     pub(crate) fn open_now(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether as many are open as can be.
+    /// Returns whether as many are open as can be.
     pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= MOST_OPEN
     }
 
-    /// Whether the stream is open.
+    /// Returns whether the stream is open.
     pub(crate) fn is_open(&self, number: u32) -> bool {
         self.open.contains_key(&number)
     }
 
-    /// Whether no stream but this one is open.
+    /// Returns whether no stream but this one is open.
     pub(crate) fn has_none_but(&self, number: u32) -> bool {
         self.open.keys().all(|open| *open == number)
     }
 
-    /// Whether the app has yet to end the stream.
+    /// Returns whether the app has yet to end the stream.
     pub(crate) fn awaits_app(&self, number: u32) -> bool {
         self.open.get(&number).is_some_and(|stream| !stream.app_ended)
     }
 
-    /// Whether the client has yet to end the stream.
+    /// Returns whether the client has yet to end the stream.
     pub(crate) fn awaits_client(&self, number: u32) -> bool {
         self.open.get(&number).is_some_and(|stream| !stream.client_ended)
     }
 
-    /// Whether every open stream has its response fields.
+    /// Returns whether every open stream has its response fields.
     pub(crate) const fn all_answered(&self) -> bool {
         self.unanswered == 0
     }
@@ -118,7 +118,7 @@ impl Streams {
         self.end(number, |stream| stream.app_ended = true);
     }
 
-    /// The stream was reset. Returns how far its exchange had come, if it was a client's and its response had not passed whole.
+    /// Returns the stream was reset. Returns how far its exchange had come, if it was a client's and its response had not passed whole.
     pub(crate) fn reset(&mut self, number: u32) -> Option<ExchangePhase> {
         let stream = self.open.remove(&number)?;
         if !stream.answered {

@@ -71,7 +71,7 @@ impl Walk {
         self.frames
     }
 
-    /// Whether a frame of ours may be put in here.
+    /// Returns whether a frame of ours may be put in here.
     pub(crate) fn is_at_boundary(&self) -> bool {
         self.state == State::Boundary && self.block.is_none()
     }

@@ -173,7 +173,7 @@ impl Account {
         }
     }
 
-    /// Whether it has said nothing useful yet.
+    /// Returns whether it has said nothing useful yet.
     pub(crate) fn is_new(&self) -> bool {
         self.is_listed.load(Ordering::Relaxed)
     }
@@ -192,7 +192,7 @@ impl Account {
         self.memory.note(shortage);
     }
 
-    /// The bytes that it has, and with them those that its end would give back.
+    /// Returns the bytes that it has, and with them those that its end would give back.
     pub(super) fn ask_to_leave(&self) -> usize {
         let bytes = self.held.load(Ordering::Relaxed).saturating_add(OF_A_CONNECTION);
         let before = self.asked_for.fetch_max(bytes, Ordering::Relaxed);

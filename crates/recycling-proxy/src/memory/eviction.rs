@@ -105,7 +105,7 @@ impl EvictionIndex {
         }
     }
 
-    /// Who lingers; else the oldest that has said nothing useful, and has had the time to; else whose message is unfinished; else who has stood still for the longest
+    /// Returns who lingers; else the oldest that has said nothing useful, and has had the time to; else whose message is unfinished; else who has stood still for the longest
     /// time, and for [`STILL`] at least. It is not named again before it has said something.
     pub(super) fn least_useful(&mut self, now: Instant) -> Option<(Arc<Account>, Shortage)> {
         if let Some((_, account)) = self.lingering.pop_first() {

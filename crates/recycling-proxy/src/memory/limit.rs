@@ -12,7 +12,7 @@ const MACHINE: &str = "/proc/meminfo";
 /// Where nothing says how much there is.
 const UNKNOWN: u64 = 1 << 30;
 
-/// The least of the limits of the process's control groups; without one, a quarter of the machine's memory.
+/// Returns the least of the limits of the process's control groups; without one, a quarter of the machine's memory.
 pub(super) fn of_system() -> u64 {
     let groups = fs::read_to_string(OWN_GROUPS).unwrap_or_default();
     let of_groups = limit_files(&groups);
@@ -24,7 +24,7 @@ pub(super) fn of_system() -> u64 {
     real.min().unwrap_or_else(|| machine.map_or(UNKNOWN, |machine| machine / 4))
 }
 
-/// The limit files of the groups that `/proc/self/cgroup` names, and of those above them: a process outside of a container's
+/// Returns the limit files of the groups that `/proc/self/cgroup` names, and of those above them: a process outside of a container's
 /// own view of them.
 fn limit_files(groups: &str) -> Vec<String> {
     let mut files = Vec::new();
@@ -54,7 +54,7 @@ fn sock(statistics: &str) -> Option<usize> {
     statistics.lines().find_map(|line| line.strip_prefix("sock "))?.trim().parse().ok()
 }
 
-/// `None` for `max`, and for what is no number.
+/// Returns `None` for `max`, and for what is no number.
 fn limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }

@@ -20,7 +20,7 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// The share of the pool up to which this use may fill it, in eighths; `None` where it is never refused.
+    /// Returns the share of the pool up to which this use may fill it, in eighths; `None` where it is never refused.
     const fn eighths(self) -> Option<usize> {
         match self {
             Self::Kernel => Some(3),
@@ -44,7 +44,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool of `size` bytes, none of which is taken.
+    /// Returns a pool of `size` bytes, none of which is taken.
     pub(crate) const fn new(size: usize) -> Self {
         Self { size, taken: AtomicUsize::new(0), reserved_kernel: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
     }

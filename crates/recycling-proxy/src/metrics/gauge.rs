@@ -1,4 +1,4 @@
-//! Gauges that are read when somebody asks for them: what they show is kept by the module that they belong to.
+//! Gauges that are read when metrics are collected: their modules keep the values.
 
 use std::fmt;
 

@@ -1,20 +1,20 @@
-//! The endpoints on the pod's address: read-only, but for instructions that are signed.
+//! The endpoints on the pod's address: read-only, except for signed instructions.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/metrics` | metrics, in Prometheus' text format or, where `Accept` names it, in `OpenMetrics` |
 //! | `/livez`, `/readyz` | 200 while the proxy accepts connections |
-//! | `/probe/tcp/PORT` | 200 where the app accepts a connection on that port, 503 where not, 404 for other ports; asked by what earlier versions injected |
-//! | `/drained` | 200 once the drain is over, or where none begins within 2 s; within 10 s while the app is well |
-//! | `/drained/CONTAINER` | the same of an app whose liveness probe is known: it is asked, and waits for a drain to begin for 10 s if it is alive, for 0.5 s if not |
-//! | `/balance` | the report of this pod for its balancer; with `POST`, after an instruction of it. 403 where that is refused, 404 without keys |
+//! | `/probe/tcp/PORT` | 200 if the app accepts a connection on that port, 503 if not, 404 for other ports; for probes that earlier versions injected |
+//! | `/drained` | 200 once the drain is over, or if none begins within 2 s; within 10 s while the app answers requests |
+//! | `/drained/CONTAINER` | the same for an app whose liveness probe is known: the proxy probes it, and waits 10 s for a drain to begin if the probe succeeds, 0.5 s if not |
+//! | `/balance` | the report of this pod for its balancer; with `POST`, after it took an instruction. 403 if the instruction is refused, 404 without keys |
 //!
-//! A hook that is injected asks for `/` on a port of its own (`--hold`), which is answered as `/drained` or `/drained/CONTAINER` is. That path
-//! is the default of Kubernetes: where an author's own `httpGet` is merged with ours, no path of ours is left in it.
+//! An injected hook requests `/` on a port of its own (`--hold`), which is answered like `/drained` or `/drained/CONTAINER`. That path is the
+//! default of Kubernetes: if an author's own `httpGet` is merged with the injected one, no injected path stays in it.
 //!
-//! Whoever reaches the pod may ask. So what is asked of an app, and at which port, is never the word of a request: it comes from
-//! the settings, or this would be a way to the pod's loopback for everybody. Connections are bounded ([`daemon::serve`]), and what the
-//! app says is shared ([`shared`]): however many ask, it is probed once at a time.
+//! Every client that reaches the pod can send requests here. So the path and port of a probe come from the settings and never from a
+//! request, or clients could reach the pod's loopback. Connections are bounded ([`daemon::serve`]), and answers of the app are shared
+//! ([`shared`]): it is probed once at a time, however many requests wait.
 
 mod balance;
 mod shared;
@@ -53,7 +53,7 @@ pub(crate) struct Admin {
     hold: Arc<Hold>,
     dialer: Arc<Dialer>,
     prober: Prober,
-    /// The apps that may be tried.
+    /// The apps that may be probed.
     apps: Vec<AppAddress>,
     liveness: Liveness,
     /// The ports of hooks.
@@ -80,7 +80,7 @@ impl Admin {
         Self { registry, sockets, looked, hold, dialer, prober, apps, liveness, hooks, health, reached, balance }
     }
 
-    /// Serves for as long as the process lives.
+    /// Serves until the process ends.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
         let service_of = |stream: &TcpStream| {
             let (admin, ends) = (Arc::clone(&self), ends(stream)?);
@@ -170,7 +170,7 @@ impl Admin {
     }
 }
 
-/// The ends of a connection to the admin port; who has connected meant the address of the pod.
+/// Returns the addresses of a connection to the admin port; its destination is the address of the pod.
 fn ends(stream: &TcpStream) -> io::Result<Ends> {
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     Ok(Ends { client: canonical(stream.peer_addr()?), meant: canonical(stream.local_addr()?) })

@@ -104,7 +104,7 @@ fn control(matches: &ArgMatches) -> Result<ControlSocket, Faults> {
     Ok(ProxySettings::from_raw(&raw_of(matches, &[ProxyOption::Control]))?.control)
 }
 
-/// The whole command, for parsing, help and completions.
+/// Returns the whole command, for parsing, help and completions.
 pub fn command() -> Command {
     Command::new("recycling-proxy")
         .version(env!("CARGO_PKG_VERSION"))

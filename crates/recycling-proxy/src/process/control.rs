@@ -1,9 +1,8 @@
 //! The Unix socket on which the running proxy takes commands.
 //!
 //! A client connects and sends one line: `drain`, which is answered by one line when the drain is over, `log-level LEVEL`, or `metrics`, which is
-//! answered by the metrics. Only a process of
-//! the proxy's own user, or root, is heard; in a pod, where the socket is in the abstract namespace, only one of the proxy's own
-//! container, as the app may run as either.
+//! answered by the metrics. Only processes of the proxy's own user, or root, are served; in a pod, where the socket is in the abstract
+//! namespace, only those of the proxy's own container, as the app may run as either user.
 
 use std::fmt;
 use std::io;
@@ -29,10 +28,10 @@ const LONGEST_COMMAND: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// For the command, which a client sends at once.
 const COMMAND_WITHIN: Duration = Duration::from_secs(5);
-/// A hook and a person who tries it; further ones wait until one of these has ended.
+/// Connections that are served at once, for hooks and people; further ones wait.
 const MOST_CLIENTS: usize = 16;
 
-/// What a running proxy can be told.
+/// A command to a running proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Begin the drain, and answer when it is over.
@@ -103,7 +102,7 @@ fn remove_if_there(path: &str) -> io::Result<()> {
     }
 }
 
-/// Serves for as long as the process lives.
+/// Serves until the process ends.
 pub(crate) async fn run(listener: UnixListener, controlled: Controlled) {
     let controlled = Arc::new(controlled);
     let in_pod = listener.local_addr().is_ok_and(|address| address.as_abstract_name().is_some());
@@ -138,7 +137,7 @@ impl Peer {
         Self { user: credentials.uid(), is_ours: credentials.pid().is_some_and(|number| number != 0) }
     }
 
-    /// Why it is not heard by a proxy of the user `own`.
+    /// Returns why a proxy of the user `own` refuses it.
     fn refused(self, own: u32, in_pod: bool) -> Option<&'static str> {
         if self.user != 0 && self.user != own {
             Some("refused: not the proxy's user\n")
@@ -185,7 +184,7 @@ impl Controlled {
     }
 }
 
-/// Tells the running proxy a command. Returns its answer.
+/// Sends a command to the running proxy. Returns its answer.
 pub(crate) async fn ask(socket: &ControlSocket, command: Command) -> io::Result<String> {
     let stream = match socket {
         ControlSocket::Abstract(name) => {

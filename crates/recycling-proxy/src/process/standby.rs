@@ -1,12 +1,12 @@
 //! The proxy of a pod that uses its node's network, where nothing is redirected to it.
 //!
-//! Such a pod was injected before its author asked for `hostNetwork`, while no webhook was asked: what was injected is still in its
-//! template. No client connection comes here. The kubelet goes on to ask what it was told to ask, and the pod would neither start nor end
-//! without the answers:
+//! Its author set `hostNetwork` after the injection, while the webhook did not answer, so the template still has what was injected. No
+//! client connection arrives here. The kubelet still runs the injected probes and hooks, and without answers the pod would neither start
+//! nor end:
 //!
 //! - the probes of this container, and the hooks of apps that wait for the drain, which is over from the beginning;
-//! - probes that only connect, which the rules of a redirection would lead to the app. A port for them is open while the app accepts
-//!   connections; nothing can be said there.
+//! - probes that only connect, which nftables rules would translate to the app's port. A port for them is open while the app accepts
+//!   connections; it carries no data.
 //!
 //! Several such pods may be on a node, so its ports are shared (`SO_REUSEPORT`), and there is no control socket.
 
@@ -26,9 +26,9 @@ use crate::process::admin::Admin;
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
 
-/// How often an app is tried for whose probes a port is open: no kubelet probes more often.
+/// How often the proxy connects to an app for whose probes a port is open: no kubelet probes more often.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// How long the wait is for a port that somebody else on the node has.
+/// The time between two attempts to bind a port that another process on the node uses.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Returns whether the process of these settings waits for connections that a redirection leads to it, in a network where there is none.

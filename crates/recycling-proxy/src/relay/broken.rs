@@ -1,11 +1,11 @@
-//! An exchange that ended before it was whole: who ended it, and how far it had come.
+//! An exchange that ended before it was complete: which side ended it, and in which phase.
 
 use labels::labels;
 
 use super::side::Side;
 
 labels!(
-    /// Who has broken an exchange off.
+    /// Which side broke an exchange off.
     pub BrokenBy {
         /// The client closed the connection, or sent a protocol error.
         Client = "client",
@@ -17,7 +17,7 @@ labels!(
 );
 
 labels!(
-    /// How far an exchange had come.
+    /// The phase of an exchange that was broken off.
     pub ExchangePhase {
         /// After the request's head, before the end of its body.
         RequestBody = "request_body",
@@ -42,9 +42,9 @@ impl From<Side> for BrokenBy {
 /// An exchange that was broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Who has broken it off.
+    /// Which side broke it off.
     pub by: BrokenBy,
-    /// How far it had come.
+    /// The phase.
     pub phase: ExchangePhase,
     /// Whether it was for a message that is not forwarded, which the log tells by itself.
     pub refused: bool,

@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: the client's address, which the app is told with every request.
+//! `X-Forwarded-For`: the client's address, in every request to the app.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What a relay asks and tells the rest of the process.
+//! The interface between a relay and the rest of the process.
 
 use std::io;
 
@@ -8,15 +8,15 @@ use crate::relay::broken::Broken;
 use crate::relay::side::Side;
 use crate::relay::source::Source;
 
-/// What a relay asks and tells the rest of the process.
+/// The interface between a relay and the rest of the process.
 pub(crate) trait Observer {
-    /// The moment of a decision.
+    /// Returns the moment of a decision.
     fn moment(&self) -> Moment;
-    /// The app has said something that it owes to its clients: a part of a response.
+    /// The app has sent a part of a response.
     fn app_answered(&self);
     /// The request with this number has begun, the first being 1. Whose it is, is known where its fields were read.
     fn request_started(&self, number: u32, source: Option<Source>);
-    /// So many streams are open; `false` where there is no memory for them.
+    /// So many streams are open. Returns `false` if there is no memory for them.
     fn holds_streams(&self, open: usize) -> bool;
     /// The end of the connection was announced.
     fn retired(&self, reason: RetireReason);
@@ -35,7 +35,7 @@ pub(crate) trait Observer {
     }
 }
 
-/// Whether the kernel has waited in vain for a peer. Where a router has told it why, it reports that instead (tcp(7)).
+/// Returns whether the kernel timed out on a peer. If a router has reported a reason, the kernel returns that instead (tcp(7)).
 fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
     matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)

@@ -12,12 +12,12 @@ pub struct ProtocolError<F> {
 }
 
 impl<F> ProtocolError<F> {
-    /// An error of the client's.
+    /// Returns an error of the client's.
     pub const fn client(fault: F) -> Self {
         Self { side: Side::Client, fault }
     }
 
-    /// An error of the app's.
+    /// Returns an error of the app's.
     pub const fn app(fault: F) -> Self {
         Self { side: Side::App, fault }
     }

@@ -1,9 +1,9 @@
-//! Whose request it is: a client's, or one of those that ask how the pod is.
+//! The source of a request: a client, a probe, or a collector of metrics.
 
 use labels::labels;
 
 labels!(
-    /// Who is counted as the sender of a request, or as the peer of a connection.
+    /// The sender of a request, or the peer of a connection, as metrics count it.
     pub Source {
         /// Any other client.
         Client = "client",
@@ -29,8 +29,8 @@ impl Default for Source {
 }
 
 impl Source {
-    /// Returns whom the value of `User-Agent` (RFC 9110 §10.1.5) names. Anybody can name himself so, which hides requests from metrics
-    /// and changes nothing else.
+    /// Returns the source that the value of `User-Agent` (RFC 9110 §10.1.5) names. Every client can send any value. That hides requests
+    /// from metrics of clients and changes nothing else.
     pub(crate) fn of_user_agent(value: &[u8]) -> Self {
         let begins = |starts: &[&[u8]]| starts.iter().any(|start| value.starts_with(start));
         if begins(&PROBES) {

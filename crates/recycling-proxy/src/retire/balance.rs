@@ -1,8 +1,8 @@
-//! Balancing: the pod retires connections while its load is above the mean that a balancer tells.
+//! Balancing: the pod retires connections while its load is above the mean of a balancer's instruction.
 //!
-//! What a balancer says is signed ([`balancing`]); whether the pod is above the mean, and who leaves for it, is the rule of the
-//! crate [`retirement`]. Here is when: instructions are taken as they come, and once a second the rates of all connections are
-//! estimated and the rule is asked.
+//! Instructions are signed ([`balancing`]). The crate [`retirement`] has the rule: whether the pod is above the mean, and which
+//! connections it retires. This module applies it: it takes instructions as they arrive, and once a second estimates the rates of
+//! all connections and applies the rule.
 
 mod metrics;
 mod standing;
@@ -29,16 +29,16 @@ use super::registry::Load;
 
 /// Between two estimates.
 const TICK: Duration = Duration::from_secs(1);
-/// A load is good for so long: however many ask, the connections are not visited more often.
+/// How long a load is reused: the connections are not visited more often, however many requests ask for it.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// Settings of balancing that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BalanceError {
-    /// One of the keys is none.
+    /// One of the keys is not a public key.
     #[error("--balance-keys: {0}")]
     Keys(#[from] InvalidKeys),
-    /// The workload or its namespace is none.
+    /// The workload or its namespace is not a valid name.
     #[error("--workload and --namespace: {0}")]
     Workload(#[from] InvalidWorkload),
 }
@@ -85,7 +85,7 @@ impl Balance {
     /// Returns the balancing of a pod that has received no instruction.
     ///
     /// # Errors
-    /// Keys or names that are none.
+    /// Keys or names that are not valid.
     pub(crate) fn register(
         settings: &BalanceSettings,
         namespace: &NamespaceName,
@@ -115,7 +115,7 @@ impl Balance {
         Ok(balance)
     }
 
-    /// Asks the rule once a second for as long as the process lives.
+    /// Applies the rule once a second, until the process ends.
     pub(crate) async fn run(&self) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

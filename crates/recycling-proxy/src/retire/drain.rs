@@ -1,4 +1,4 @@
-//! The drain: every response announces, and whoever waits is told when no connection is left.
+//! The drain: every response announces the end of its connection, and those who wait are notified when no connection is left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -31,7 +31,7 @@ labels!(
     }
 );
 
-/// The drain of the process; begun once, and never taken back.
+/// The drain of the process, which begins once and is never cancelled.
 #[derive(Debug)]
 pub(crate) struct Drain {
     phase: watch::Sender<DrainPhase>,
@@ -62,17 +62,17 @@ impl Drain {
         of_process
     }
 
-    /// Whether every response announces.
+    /// Returns whether every response announces the end of its connection.
     pub(crate) fn is_announcing(&self) -> bool {
         self.announcing.load(Ordering::Relaxed)
     }
 
-    /// Where it stands.
+    /// Returns its phase.
     pub(crate) fn phase(&self) -> DrainPhase {
         *self.phase.borrow()
     }
 
-    /// Begins; a drain that has begun goes on as it is.
+    /// Begins the drain, unless it has begun.
     pub(crate) fn begin(&self) {
         self.deadline.get_or_init(|| Instant::now() + self.bound);
         self.announcing.store(true, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Drain {
         });
     }
 
-    /// Sees the drain through once it has begun; runs in one task of the process.
+    /// Runs the drain once it has begun, in one task of the process.
     pub(crate) async fn supervise(&self, connections: &Connections) {
         self.begun().await;
         let begun = Instant::now();
@@ -100,7 +100,7 @@ impl Drain {
         self.phase.send_replace(DrainPhase::Drained);
     }
 
-    /// When the drain is over at the latest; `None` before it has begun.
+    /// Returns when the drain is over at the latest; `None` before it has begun.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline.get().copied()
     }

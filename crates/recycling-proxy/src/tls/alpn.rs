@@ -8,7 +8,7 @@ pub(super) enum Alpn {
 }
 
 impl Alpn {
-    /// Its name in handshakes.
+    /// Returns its name in handshakes.
     pub(super) const fn name(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
@@ -16,13 +16,13 @@ impl Alpn {
         }
     }
 
-    /// `None` for what the relays do not know.
+    /// Returns `None` for what the relays do not know.
     pub(super) fn of_name(name: &[u8]) -> Option<Self> {
         [Self::Http1, Self::Http2].into_iter().find(|known| known.name() == name)
     }
 }
 
-/// What a client is told that makes these offers to an app in plain text.
+/// Returns what a client is told that makes these offers to an app in plain text.
 ///
 /// A client without an offer that we know is told nothing, and its first bytes decide.
 pub(super) fn of_plain_app(offers: &[Alpn], app_speaks_http2: bool) -> Option<Alpn> {

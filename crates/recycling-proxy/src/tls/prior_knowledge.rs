@@ -40,7 +40,7 @@ enum Answer {
 }
 
 impl PriorKnowledge {
-    /// Whether the app on `port` speaks HTTP/2; `reach` makes a connection to ask it on.
+    /// Returns whether the app on `port` speaks HTTP/2; `reach` makes a connection to ask it on.
     pub(super) async fn of_app<F>(&self, port: u16, reach: impl FnOnce() -> F) -> bool
     where
         F: Future<Output = io::Result<TcpStream>>,
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// An app that answers a preface with `answer`, and how often it was asked.
+    /// Returns an app that answers a preface with `answer`, and how often it was asked.
     async fn app(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

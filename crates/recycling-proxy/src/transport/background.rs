@@ -1,4 +1,4 @@
-//! Long bodies give way to short requests, and so does whoever has much work at once.
+//! Long bodies, and connections with much work at once, yield to short requests.
 //!
 //! A thread serves its connections in the order in which they become ready. Of a thousand long bodies a piece may come at
 //! the same moment, and all would be relayed before the short request that comes just behind: tens of milliseconds for it,
@@ -82,7 +82,7 @@ impl Background {
         }
     }
 
-    /// Whether it waits for its turn.
+    /// Returns whether it waits for its turn.
     #[cfg(test)]
     pub(crate) fn has_given_way(&self) -> bool {
         self.0.as_ref().is_some_and(|lasting| lasting.turn.is_some())
@@ -105,7 +105,7 @@ impl Background {
     }
 }
 
-/// A turn in one of this thread's next rounds.
+/// Returns a turn in one of this thread's next rounds.
 fn wait(waiting: &'static LocalKey<Waiting>, at_once: usize) -> oneshot::Receiver<()> {
     let (turn, granted) = oneshot::channel();
     waiting.with_borrow_mut(|waiting| {

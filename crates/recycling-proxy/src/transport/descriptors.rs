@@ -17,7 +17,7 @@ const OF_THE_PROCESS: u64 = 64;
 /// Timers and events, and the pipes of long bodies at their most.
 const OF_A_THREAD: u64 = 144;
 
-/// The connections that there are descriptors for; `None` where there is no limit.
+/// Returns the connections that there are descriptors for; `None` where there is no limit.
 pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
     descriptor_limit().map(|limit| room_within(limit, threads))
 }
@@ -31,7 +31,7 @@ fn room_within(limit: u64, threads: u8) -> NonZero<u32> {
     u32::try_from(room).map_or(NonZero::<u32>::MAX, |room| NonZero::new(room).unwrap_or(NonZero::<u32>::MIN))
 }
 
-/// Whether the system has no descriptor or memory left: no fault of the connection, which can wait.
+/// Returns whether the system has no descriptor or memory left: no fault of the connection, which can wait.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some);
     shortages.contains(&Errno::from_io_error(error))

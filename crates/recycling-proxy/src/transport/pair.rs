@@ -30,7 +30,7 @@ impl Pair {
         self
     }
 
-    /// A pair whose client and app are the test's.
+    /// Returns a pair whose client and app are the test's.
     #[cfg(test)]
     pub(crate) async fn with_far_ends() -> (TcpStream, TcpStream, Self) {
         let connection = async || {

@@ -28,7 +28,7 @@ impl Wire {
         }
     }
 
-    /// The socket, where its bytes are the peer's own.
+    /// Returns the socket, where its bytes are the peer's own.
     pub(crate) const fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
@@ -36,7 +36,7 @@ impl Wire {
         }
     }
 
-    /// The socket underneath.
+    /// Returns the socket underneath.
     pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
@@ -52,7 +52,7 @@ impl Wire {
         let _ = SockRef::from(self.socket()).set_tcp_keepalive(&probes);
     }
 
-    /// Whether the kernel has learnt that the peer is gone.
+    /// Returns whether the kernel has learnt that the peer is gone.
     pub(crate) fn has_failed(&self) -> bool {
         !matches!(self.socket().take_error(), Ok(None))
     }

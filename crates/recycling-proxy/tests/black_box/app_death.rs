@@ -83,7 +83,7 @@ async fn dies(stage: &Stage, at: &State, by: End) -> TestResult {
     stage.still_serves().await
 }
 
-/// The length of the field that announces.
+/// Returns the length of the field that announces.
 fn announcement(state: &State) -> usize {
     if state.limit == 1 { "Connection: close\r\n".len() } else { 0 }
 }

@@ -137,7 +137,7 @@ fn exceptions_are_cases_with_a_reason() -> TestResult {
 }
 
 impl Tier {
-    /// What may become of such a request; never a part of it alone.
+    /// Returns what may become of such a request; never a part of it alone.
     const fn fates(self) -> &'static [Fate] {
         match self {
             Self::Compliant => &[Fate::Passes],

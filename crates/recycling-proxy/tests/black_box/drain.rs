@@ -164,7 +164,7 @@ async fn drained_answers_when_the_drain_is_done() -> TestResult {
     Ok(())
 }
 
-/// The kubelet asks also when it restarts the app alone: a sick app is not kept.
+/// The kubelet runs the hook also when it restarts the app alone: a failing app is not held.
 #[tokio::test]
 async fn drained_answers_soon_where_no_drain_begins() -> TestResult {
     let stage = Stage::with(&[]).await?;

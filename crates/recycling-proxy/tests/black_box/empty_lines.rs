@@ -16,7 +16,7 @@ async fn post(client: &mut Peer, app: &mut Peer, lines: &str, step: usize) -> Te
     Ok(())
 }
 
-/// The end of the last line, where it has not come yet.
+/// Returns the end of the last line, where it has not come yet.
 fn rest(lines: &str) -> &'static str {
     if lines.ends_with('\r') { "\n" } else { "" }
 }

@@ -26,7 +26,7 @@ const COMPRESSION_ERROR: u32 = 9;
 
 const ON: (ProxyOption, &str) = (ProxyOption::ForwardedFor, "on");
 
-/// A request head, and the same as the app sees it.
+/// Returns a request head, and the same as the app sees it.
 fn told(head: &str) -> (String, String) {
     let head = head.replace('\n', "\r\n");
     (head.replace("ADD", ""), head.replace("ADD", CLIENT))

@@ -21,7 +21,7 @@ impl Generator {
         Self { random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// An exchange after which the connection stays open.
+    /// Returns an exchange after which the connection stays open.
     pub(crate) fn exchange(&mut self) -> Exchange {
         let method = self.one_of(&["GET", "POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "x"]);
         let mut request = format!("{method} /{} HTTP/1.1\r\n", self.word(40)).into_bytes();
@@ -47,7 +47,7 @@ impl Generator {
         Exchange::new("generated", request, response)
     }
 
-    /// The same bytes in pieces: few where they are long, for each costs a pause.
+    /// Returns the same bytes in pieces: few where they are long, for each costs a pause.
     pub(crate) fn pieces<'a>(&mut self, message: &'a [u8]) -> Vec<&'a [u8]> {
         let mut cuts: Vec<usize> = (0..self.random.usize(..6)).map(|_| self.random.usize(..message.len())).collect();
         cuts.extend([0, message.len()]);

@@ -87,7 +87,7 @@ async fn paused(little_room: bool, ends: Ends) -> TestResult {
     Ok(())
 }
 
-/// The response fields, and everything behind them.
+/// Returns the response fields, and everything behind them.
 fn answer(ends: Ends) -> (Vec<u8>, Vec<u8>) {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS);
     let mut body = frame(DATA, 0, 1, &[7; 10_000]).repeat(BODY / 10_000);

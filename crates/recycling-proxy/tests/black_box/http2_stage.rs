@@ -66,7 +66,7 @@ pub(crate) async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
     Ok((number(0), number(4)))
 }
 
-/// A GOAWAY that says that nothing is wrong.
+/// Returns a GOAWAY that says that nothing is wrong.
 pub(crate) fn leave(last: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), NO_ERROR.to_be_bytes()].concat())
 }

@@ -202,7 +202,7 @@ async fn a_port_of_its_own_tells_whose_hook_it_is() -> TestResult {
         &options,
     )
     .await?;
-    for (port, reads, shortest) in [(15_212, "the sick app", 0), (15_219, "nobody's", 1500)] {
+    for (port, reads, shortest) in [(15_212, "the failing app", 0), (15_219, "nobody's", 1500)] {
         let asked = Instant::now();
         ensure_eq!(app.proxy.hook(port, "/").await?.0, 200);
         let shortest = Duration::from_millis(shortest);

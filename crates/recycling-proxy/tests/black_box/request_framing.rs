@@ -214,7 +214,7 @@ async fn a_fault_after_an_early_response() -> TestResult {
     Ok(())
 }
 
-/// A head of exactly so many bytes.
+/// Returns a head of exactly so many bytes.
 fn head_of(length: usize) -> Vec<u8> {
     let (start, end) = ("GET / HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n");
     format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())).into_bytes()

@@ -141,7 +141,7 @@ impl Client {
         })
     }
 
-    /// The protocol that was agreed on.
+    /// Returns the protocol that was agreed on.
     fn agreed(&self) -> Option<String> {
         self.stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }

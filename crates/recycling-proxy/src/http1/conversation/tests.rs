@@ -321,7 +321,7 @@ fn heads_are_bounded_at_the_limit_exactly() {
     assert_eq!(dialogue.app_sends(long.as_bytes()), Err(ProtocolError::app(Fault::HeadTooLong)));
 }
 
-/// What the app gets of a client's stream that arrives in these pieces, and the error in it.
+/// Returns what the app gets of a client's stream that arrives in these pieces, and the error in it.
 fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<ProtocolError>) {
     let mut dialogue = Dialogue::with_limit(3);
     let mut to_app = Vec::new();
@@ -336,7 +336,7 @@ fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<ProtocolError>) {
     (to_app, None)
 }
 
-/// What the client gets of an app's answer that arrives in these pieces.
+/// Returns what the client gets of an app's answer that arrives in these pieces.
 fn of_app(pieces: &[&[u8]]) -> Vec<u8> {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(GET).unwrap();

@@ -24,7 +24,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// What the app gets of these pieces, and the fault in them.
+/// Returns what the app gets of these pieces, and the fault in them.
 fn pass(pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
     let limits = Limits::draw(MaxRequests::new(1000).unwrap(), None, Jitter::NONE, 0);
     let client = ForwardedFor::new("::ffff:192.0.2.10".parse().unwrap());
@@ -145,7 +145,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     ]
 }
 
-/// The rest of a string's length beyond its first octet (RFC 7541 §5.1); two octets, as for 127 + 128 and up.
+/// Returns the rest of a string's length beyond its first octet (RFC 7541 §5.1); two octets, as for 127 + 128 and up.
 fn number(length: usize) -> [u8; 2] {
     let rest = length - 127;
     [u8::try_from(rest % 128).unwrap() | 0x80, u8::try_from(rest / 128).unwrap()]

@@ -23,7 +23,7 @@ const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A relay between two peers, with a limit of two streams.
+/// Returns a relay between two peers, with a limit of two streams.
 async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
     connected_with(GRACE).await
 }
@@ -203,7 +203,7 @@ async fn an_app_that_breaks_off_takes_no_whole_response_along() {
     assert!(relay.session.has_open_streams());
 }
 
-/// How long the relay goes on behind the last response when no answer to the last PING comes; `speaks` says whether the client
+/// Returns how long the relay goes on behind the last response when no answer to the last PING comes; `speaks` says whether the client
 /// sends something else.
 async fn unanswered(speaks: bool) -> Duration {
     let (mut client, mut app, mut relay) = connected_with(SHORT_GRACE).await;

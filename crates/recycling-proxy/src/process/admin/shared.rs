@@ -1,11 +1,11 @@
-//! One answer for all who ask the same at the same time.
+//! One answer for all requests that ask the same question at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// Answers by what was asked. The questions come from the settings, so that there are few.
+/// Answers by question. The questions come from the settings, so that there are few.
 #[derive(Debug)]
 pub(super) struct Shared<K, V> {
     answers: Mutex<BTreeMap<K, Arc<Answer<V>>>>,
@@ -21,7 +21,7 @@ impl<K, V> Default for Shared<K, V> {
 }
 
 impl<K: Ord, V: Clone> Shared<K, V> {
-    /// The answer to `question`, which `ask` finds out unless somebody else is just doing so.
+    /// Returns the answer to `question`: that of `ask`, or of an earlier call that is still in progress.
     pub(super) async fn of<F: Future<Output = V>>(&self, question: K, ask: impl FnOnce() -> F) -> V {
         let now = Instant::now();
         let answer =

@@ -1,4 +1,4 @@
-//! Which instruction a pod follows, if any.
+//! The instruction that a pod follows, if any.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// mean of before, and none must retire connections for that.
 const MEAN_COUNTS: Duration = Duration::from_secs(15);
 
-/// Which instruction a pod follows.
+/// The instruction that a pod follows.
 ///
 /// ```text
 ///                 instruction                 three intervals without another

@@ -13,7 +13,7 @@ use crate::transport::pair::Pair;
 /// Longer than any of the bounds.
 const LONG: Duration = Duration::from_mins(10);
 
-/// A client, our end of its connection, and the number of bytes that wait between the two.
+/// Returns a client, our end of its connection, and the number of bytes that wait between the two.
 async fn with_much_on_its_way() -> (TcpStream, Wire, usize) {
     let (client, _app, pair) = Pair::with_far_ends().await;
     let mut written = 0;

@@ -30,7 +30,7 @@ fn serve(pod: &Pod, at: &str) {
     });
 }
 
-/// A connection with one request, which is announced to be its last.
+/// Returns a connection with one request, which is announced to be its last.
 fn ask(mut client: TcpStream) -> String {
     let mut answer = String::new();
     let answered = client.write_all(REQUEST).and_then(|()| client.read_to_string(&mut answer));

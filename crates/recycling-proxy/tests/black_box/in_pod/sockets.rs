@@ -11,7 +11,7 @@ use super::running::Running;
 const APP: u16 = 6060;
 const CONTROL: &str = "@evenkeel-sockets";
 
-/// The part of the report about a port.
+/// Returns the part of the report about a port.
 fn status(pod: &Pod, port: u16) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_recycling-proxy"));
     command.args(["status", "--control", CONTROL]);

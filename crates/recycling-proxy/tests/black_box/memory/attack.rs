@@ -57,7 +57,7 @@ fn http2(frames: impl Iterator<Item = u8>) -> Vec<u8> {
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".iter().copied().chain(frames).collect()
 }
 
-/// A request's only field, which is indexed, and the end of the block.
+/// Returns a request's only field, which is indexed, and the end of the block.
 fn headers(stream: u32) -> Vec<u8> {
     [&[0, 0, 1, 1, 4][..], &stream.to_be_bytes(), &[0x82]].concat()
 }

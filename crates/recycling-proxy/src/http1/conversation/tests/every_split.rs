@@ -183,7 +183,7 @@ fn shown(pieces: &[&[u8]]) -> String {
     pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect::<Vec<_>>().join(" | ")
 }
 
-/// A conversation in which each answer comes once its request has passed, in these pieces.
+/// Returns a conversation in which each answer comes once its request has passed, in these pieces.
 fn converse(limit: u32, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Outcome {
     let limits = Limits::draw(MaxRequests::new(limit).expect("a limit"), None, Jitter::NONE, 0);
     let mut wire = Wire {
