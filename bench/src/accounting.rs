@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// The CPU time, user and system, that a process and its children have used so far.
+/// Returns the CPU time, user and system, that a process and its children have used so far.
 ///
 /// Good to one tick (10 ms) per process, so that a round must burn much more than that to say anything.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
@@ -19,7 +19,7 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
 }
 
-/// The ticks that this process and its children, those that have ended, have used so far.
+/// Returns the ticks that this process and its children, those that have ended, have used so far.
 pub(crate) fn ticks_with_ended_children() -> Result<u64> {
     let stat = read("/proc/self/stat")?;
     let fields =
@@ -27,7 +27,7 @@ pub(crate) fn ticks_with_ended_children() -> Result<u64> {
     Ok(fields.iter().sum())
 }
 
-/// The resident memory of a process and its children, bytes. Pages that they share are counted for each.
+/// Returns the resident memory of a process and its children, bytes. Pages that they share are counted for each.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
     family(pid)?.into_iter().try_fold(0, |sum, pid| {
         let status = read(&format!("/proc/{pid}/status"))?;

@@ -30,7 +30,7 @@ impl Bench {
         Ok(Self { tools, cores, rounds, seconds, dir, dirs: Cell::new(0) })
     }
 
-    /// An empty directory that no other process of this run has.
+    /// Returns an empty directory that no other process of this run has.
     pub(crate) fn fresh_dir(&self, name: &str) -> Result<PathBuf> {
         let number = self.dirs.get();
         self.dirs.set(number + 1);

@@ -32,7 +32,7 @@ impl Cores {
         Ok(Self { proxy, rest })
     }
 
-    /// How many cores there are in all.
+    /// Returns how many cores there are in all.
     pub(crate) fn count(&self) -> usize {
         self.rest.len() + usize::from(self.proxy.is_some())
     }

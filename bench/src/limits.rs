@@ -3,12 +3,12 @@
 /// Descriptors that a proxy holds besides its connections, generously.
 const RESERVE: u64 = 300;
 
-/// The descriptors that a process may hold.
+/// Returns the descriptors that a process may hold.
 pub(crate) fn open_files() -> u64 {
     daemon::descriptor_limit().unwrap_or(1 << 20)
 }
 
-/// The client connections that a proxy can relay: each takes two descriptors.
+/// Returns the client connections that a proxy can relay: each takes two descriptors.
 pub(crate) fn relayed_connections() -> u64 {
     open_files().saturating_sub(RESERVE) / 2
 }

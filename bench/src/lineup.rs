@@ -28,7 +28,7 @@ impl Lineup {
         Self::speaking(bench, Protocol::Http1, peers, app, max_requests)
     }
 
-    /// The same, in front of an app that speaks HTTP/2.
+    /// Returns the same, in front of an app that speaks HTTP/2.
     pub(crate) fn start_http2(bench: &Bench, peers: &[Peer], app: u16) -> Self {
         Self::speaking(bench, Protocol::Http2, peers, app, None)
     }
@@ -128,7 +128,7 @@ pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
     Running::start(&mut command, Protocol::Http2, port, &dir.join("output.log")).context("the app (nghttpd)")
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?.local_addr()?.port())
 }

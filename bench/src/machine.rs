@@ -30,7 +30,7 @@ impl Watch {
         now().map(Self)
     }
 
-    /// The share of the cores' time that other work has used, 0 to 1. Whatever we started must have ended.
+    /// Returns the share of the cores' time that other work has used, 0 to 1. Whatever we started must have ended.
     pub(crate) fn use_by_others(&self) -> Result<f64> {
         let (before, after) = (self.0, now()?);
         let all = after.all - before.all;
@@ -54,7 +54,7 @@ fn parse(stat: &str) -> Option<(u64, u64)> {
     Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().sum()))
 }
 
-/// The report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is named by its cores and its kernel: figures of
+/// Returns the report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is named by its cores and its kernel: figures of
 /// two machines are not compared.
 pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     let name = rustix::system::uname();

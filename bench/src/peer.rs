@@ -50,7 +50,7 @@ impl Peer {
     /// Those that are asked in HTTP/2; nginx does not speak it to apps.
     pub(crate) const HTTP2: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nghttpx, Self::HaProxy, Self::Envoy];
 
-    /// The command by which `program` serves in the foreground until SIGTERM, its configuration written.
+    /// Returns the command by which `program` serves in the foreground until SIGTERM, its configuration written.
     pub(crate) fn command(self, program: &Path, setup: &Setup) -> Result<Command> {
         let max_requests = setup.max_requests.unwrap_or(ENDLESS);
         let mut command = Command::new(program);

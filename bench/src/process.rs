@@ -35,7 +35,7 @@ impl Running {
         Self::start_until(command, port, log, || exchange::once(protocol, port))
     }
 
-    /// The same, where the first answer is that to this question.
+    /// Returns the same, where the first answer is that to this question.
     pub(crate) fn start_until(
         command: &mut Command,
         port: u16,

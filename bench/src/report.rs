@@ -49,7 +49,7 @@ impl Verdict {
         Self::judge(goal, measured, unit, |median| median >= limit)
     }
 
-    /// A goal about something that could not be measured.
+    /// Returns a goal about something that could not be measured.
     pub(crate) fn not_measured(goal: String, reason: String) -> Self {
         Self { goal, measured: reason, standing: Standing::NotMeasured }
     }
@@ -76,7 +76,7 @@ pub(crate) fn with_range(Summary { median, lowest, highest }: Summary, unit: &st
     format!("{median:.digits$}{space}{unit} ({lowest:.digits$}–{highest:.digits$})")
 }
 
-/// The whole report: what it ran on, the sections, which say what it costs beside peers, and then every goal.
+/// Returns the whole report: what it ran on, the sections, which say what it costs beside peers, and then every goal.
 pub(crate) fn render(preface: &str, sections: &[Section]) -> String {
     let mut text = preface.to_owned();
     for Section { title, how, table, .. } in sections {

@@ -52,7 +52,7 @@ fn review(operation: &str, object: &Value, old: &Value) -> Bytes {
 /// Of every review: an answer repeats it.
 pub(crate) const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
-/// A Deployment that asks for the proxy, with so many variables in its container.
+/// Returns a Deployment that asks for the proxy, with so many variables in its container.
 fn deployment(variables: usize) -> Value {
     let names = (0..variables).map(|number| format!("SETTING_NUMBER_{number}"));
     let env: Vec<Value> =

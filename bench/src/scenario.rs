@@ -66,12 +66,12 @@ impl Figures {
     }
 }
 
-/// A summary as a table shows it.
+/// Returns a summary as a table shows it.
 fn cell(summary: Option<Summary>, unit: &str) -> String {
     summary.map_or_else(|| "–".to_owned(), |summary| report::with_range(summary, unit))
 }
 
-/// A row of a table: the peer, then its cells or, in the first of them, why there are none.
+/// Returns a row of a table: the peer, then its cells or, in the first of them, why there are none.
 fn row<T>(peer: Peer, outcome: &Outcome<T>, cells: impl FnOnce() -> Vec<String>) -> Vec<String> {
     let rest = match outcome {
         Ok(_) => cells(),

@@ -9,7 +9,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// `None` of no rounds at all.
+    /// Returns `None` of no rounds at all.
     pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = rounds.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -22,7 +22,7 @@ fn middle(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[sorted.len() / 2 - 1], upper) } else { upper })
 }
 
-/// The value below which `per_mille` thousandths of the samples lie; sorts them.
+/// Returns the value below which `per_mille` thousandths of the samples lie; sorts them.
 pub(crate) fn quantile<T: Ord + Copy>(samples: &mut [T], per_mille: usize) -> Option<T> {
     samples.sort_unstable();
     let rank = (samples.len() * per_mille).div_ceil(1000);

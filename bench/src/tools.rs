@@ -57,7 +57,7 @@ impl Tools {
         })
     }
 
-    /// The program of a peer, or what to do about its absence.
+    /// Returns the program of a peer, or what to do about its absence.
     pub(crate) fn path_of(&self, peer: Peer) -> Result<&Path> {
         let found = match peer {
             Peer::ByteCopy => Some(&self.this),
@@ -70,13 +70,13 @@ impl Tools {
         found.map(PathBuf::as_path).with_context(|| format!("not installed; {INSTALL}"))
     }
 
-    /// The program that answers reviews, or this one, which is their floor.
+    /// Returns the program that answers reviews, or this one, which is their floor.
     pub(crate) fn webhook(&self, floor: bool) -> Result<&Path> {
         let found = if floor { Some(&self.this) } else { self.webhook.as_ref() };
         found.map(PathBuf::as_path).context("no webhook was built")
     }
 
-    /// The version that a peer reports of itself, such as `1.22.1`.
+    /// Returns the version that a peer reports of itself, such as `1.22.1`.
     pub(crate) fn version_of(&self, peer: Peer) -> Result<String> {
         let flag = if peer == Peer::Nginx || peer == Peer::HaProxy { "-v" } else { "--version" };
         let output = Command::new(self.path_of(peer)?).arg(flag).output()?;
@@ -93,7 +93,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
     places.map(|place| place.join(name)).find(|program| program.is_file())
 }
 
-/// The program as its image holds it.
+/// Returns the program as its image holds it.
 fn build(workspace: &Path, package: &str, program: &str) -> Result<PathBuf> {
     eprintln!("building {program} …");
     let status = Command::new("make")
@@ -108,7 +108,7 @@ fn build(workspace: &Path, package: &str, program: &str) -> Result<PathBuf> {
     Ok(workspace.join("target/static").join(program))
 }
 
-/// The first word that looks like a version, alone or behind a slash.
+/// Returns the first word that looks like a version, alone or behind a slash.
 fn version_in(text: &str) -> Option<String> {
     let words = text.split(|c: char| c.is_whitespace() || c == '/');
     words

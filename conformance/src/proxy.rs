@@ -12,17 +12,17 @@ pub async fn proxy_in_front_of(app: SocketAddr, options: &[(ProxyOption, &str)])
     Ok(RecyclingProxy::start(binary(), app, options).await?)
 }
 
-/// How many connections the proxy has retired because they had carried their number of requests.
+/// Returns how many connections the proxy has retired because they had carried their number of requests.
 pub async fn retired(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
     counter(proxy, "evenkeel_proxy_connections_retired_total{reason=\"max_requests\",").await
 }
 
-/// How many connections have become tunnels because the app switched protocols.
+/// Returns how many connections have become tunnels because the app switched protocols.
 pub async fn upgraded(proxy: &RecyclingProxy) -> anyhow::Result<u64> {
     counter(proxy, "evenkeel_proxy_tunnels_total{kind=\"upgraded\",").await
 }
 
-/// The sum of the samples that begin so.
+/// Returns the sum of the samples that begin so.
 async fn counter(proxy: &RecyclingProxy, start: &'static str) -> anyhow::Result<u64> {
     let (_, metrics) = proxy.admin("/metrics").await?;
     let samples: Vec<&str> = metrics.lines().filter(|line| line.starts_with(start)).collect();

@@ -9,12 +9,12 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// A program that `conformance/install.sh` has brought, ready for its arguments.
+/// Returns a program that `conformance/install.sh` has brought, ready for its arguments.
 pub fn tool(name: &str) -> anyhow::Result<std::process::Command> {
     brought(name).map(std::process::Command::new)
 }
 
-/// A script for Node that `conformance/install.sh` has put beside the packages that it needs, ready for its arguments.
+/// Returns a script for Node that `conformance/install.sh` has put beside the packages that it needs, ready for its arguments.
 pub fn node(script: &str) -> anyhow::Result<std::process::Command> {
     let mut command = std::process::Command::new("node");
     command.arg(brought(script)?);

@@ -95,7 +95,7 @@ async fn same_verdicts(judge: Judge, app: SocketAddr) -> anyhow::Result<()> {
     anyhow::bail!("different verdicts in every take: {cases:?}")
 }
 
-/// The cases whose verdicts differ: what it is direct, and through the proxy.
+/// Returns the cases whose verdicts differ: what it is direct, and through the proxy.
 fn differing(direct: &Verdicts, through: &Verdicts) -> anyhow::Result<BTreeMap<String, String>> {
     ensure!(direct.keys().eq(through.keys()), "other cases: {} direct, {} through", direct.len(), through.len());
     let pairs = direct.iter().zip(through.values()).filter(|((_, direct), through)| direct != through);
@@ -103,7 +103,7 @@ fn differing(direct: &Verdicts, through: &Verdicts) -> anyhow::Result<BTreeMap<S
 }
 
 impl Judge {
-    /// The verdicts on all ways at the same time: most of a run is waiting.
+    /// Returns the verdicts on all ways at the same time: most of a run is waiting.
     async fn verdicts(self, ways: [SocketAddr; 3], cases: &[String]) -> anyhow::Result<[Verdicts; 3]> {
         match self {
             Self::Client => {
@@ -120,7 +120,7 @@ impl Judge {
     }
 }
 
-/// The fuzzing client's verdicts on the server behind an address.
+/// Returns the fuzzing client's verdicts on the server behind an address.
 async fn of_server(address: SocketAddr, cases: &[String]) -> anyhow::Result<Verdicts> {
     let folder = tempfile::tempdir()?;
     let reports = folder.path().join("reports");
@@ -132,7 +132,7 @@ async fn of_server(address: SocketAddr, cases: &[String]) -> anyhow::Result<Verd
     report(&reports, "ws")
 }
 
-/// The fuzzing server's verdicts on three clients: it listens where the first way leads, and at the end of all others.
+/// Returns the fuzzing server's verdicts on three clients: it listens where the first way leads, and at the end of all others.
 async fn of_clients(ways: [SocketAddr; 3], cases: &[String]) -> anyhow::Result<[Verdicts; 3]> {
     let folder = tempfile::tempdir()?;
     let reports = folder.path().join("reports");

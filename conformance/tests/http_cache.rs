@@ -59,13 +59,13 @@ async fn every_case_has_the_same_verdict_direct_and_through_the_proxy() -> anyho
     Ok(())
 }
 
-/// The verdicts of these cases, or of all where there are none.
+/// Returns the verdicts of these cases, or of all where there are none.
 async fn direct(cases: &BTreeSet<String>) -> anyhow::Result<Verdicts> {
     let (_app, address) = app().await?;
     verdicts(address, cases).await
 }
 
-/// The same through the proxy, and how many connections were retired meanwhile.
+/// Returns the same through the proxy, and how many connections were retired meanwhile.
 async fn through(cases: &BTreeSet<String>, max_requests: &str) -> anyhow::Result<(Verdicts, u64)> {
     let (_app, address) = app().await?;
     let proxy = proxy_in_front_of(address, &[(ProxyOption::MaxRequests, max_requests)]).await?;
@@ -73,7 +73,7 @@ async fn through(cases: &BTreeSet<String>, max_requests: &str) -> anyhow::Result
     Ok((verdicts, retired(&proxy).await?))
 }
 
-/// The suite's server.
+/// Returns the suite's server.
 async fn app() -> anyhow::Result<(Process, SocketAddr)> {
     let mut app = Process::spawn("http-cache-tests", node("http-cache-tests/app.mjs")?)?;
     let line = app.line_with("Listening on").await?;
@@ -107,7 +107,7 @@ async fn same(direct: &Verdicts, through: &Verdicts, max_requests: &str) -> anyh
     Ok(())
 }
 
-/// The cases whose verdicts differ: what it is direct, and through the proxy.
+/// Returns the cases whose verdicts differ: what it is direct, and through the proxy.
 fn differing(direct: &Verdicts, through: &Verdicts) -> BTreeMap<String, String> {
     let pairs = direct.iter().zip(through.values());
     let differing = pairs.filter(|((case, direct), through)| {

@@ -25,7 +25,7 @@ impl Protocol {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Grpc];
 
-    /// Its name in figures.
+    /// Returns its name in figures.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Http1 => "HTTP/1.1",
@@ -56,7 +56,7 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// So many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the protocol lets
+    /// Returns so many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the protocol lets
     /// them.
     pub(crate) fn several(protocol: Protocol, addresses: &[SocketAddr], callers: usize, sharing: usize) -> Vec<Self> {
         let mut addresses = addresses.iter().copied().cycle();

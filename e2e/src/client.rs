@@ -73,7 +73,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Its name in figures.
+    /// Returns its name in figures.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Connect => "no connection",
@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
 }
 
 impl Client {
-    /// A client of this address, not yet connected.
+    /// Returns a client of this address, not yet connected.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, opened: 0 }
     }
@@ -142,7 +142,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// The connection at hand, or a new one where there is none or the server has closed it since.
+    /// Returns the connection at hand, or a new one where there is none or the server has closed it since.
     async fn alive(&mut self) -> Result<Connection, Failure> {
         if let Some(mut connection) = self.connection.take()
             && connection.sender.ready().await.is_ok()

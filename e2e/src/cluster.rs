@@ -41,7 +41,7 @@ impl Cluster {
     }
 }
 
-/// The Deployment of the installed webhook, and not that of another release, which a test may have made for itself.
+/// Returns the Deployment of the installed webhook, and not that of another release, which a test may have made for itself.
 pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
     let installed = Api::<Deployment>::namespaced(client.clone(), RELEASE).get_opt(&format!("{RELEASE}-webhook")).await;
     installed.context("the cluster of KUBECONFIG does not answer")?.context(
@@ -50,7 +50,7 @@ pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
     )
 }
 
-/// The addresses of each node.
+/// Returns the addresses of each node.
 async fn node_addresses(client: &Client) -> anyhow::Result<Vec<Vec<IpAddr>>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
     Ok(nodes.items.into_iter().map(internal_addresses).collect())

@@ -52,7 +52,7 @@ impl Configuration {
         self.patience
     }
 
-    /// Where the installed webhook is asked.
+    /// Returns where the installed webhook is asked.
     pub fn installed(&self) -> &WebhookClientConfig {
         &self.installed
     }

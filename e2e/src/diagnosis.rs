@@ -11,7 +11,7 @@ use crate::namespace::TestNamespace;
 const EVENTS: usize = 20;
 
 impl TestNamespace {
-    /// The pods with their containers, and the last events.
+    /// Returns the pods with their containers, and the last events.
     pub(crate) async fn diagnosis(&self) -> String {
         let mut text = format!("state of namespace {}:", self.name());
         match self.api::<Pod>().list(&ListParams::default()).await {

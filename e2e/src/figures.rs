@@ -67,7 +67,7 @@ impl Figures {
         self.by_pod.get(pod).copied().unwrap_or(0)
     }
 
-    /// A pod's answers against the mean over so many pods: 1 is its fair share.
+    /// Returns a pod's answers against the mean over so many pods: 1 is its fair share.
     #[expect(clippy::cast_precision_loss, reason = "counts of requests in minutes, far below 2⁵²")]
     pub fn share(&self, pod: &str, pods: usize) -> f64 {
         if self.answered == 0 { 0.0 } else { self.of_pod(pod) as f64 * pods as f64 / self.answered as f64 }
@@ -93,7 +93,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// The smallest value that `percent` of the sorted values do not exceed; zero of none.
+/// Returns the smallest value that `percent` of the sorted values do not exceed; zero of none.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

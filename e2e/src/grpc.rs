@@ -56,7 +56,7 @@ impl GrpcClient {
     }
 }
 
-/// Whether hyper gave the request back because its connection was closing: none of it was sent.
+/// Returns whether hyper gave the request back because its connection was closing: none of it was sent.
 fn never_left(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::process::Command;
 
-/// The nodes that take pods.
+/// Returns the nodes that take pods.
 pub async fn workers(client: &Client) -> anyhow::Result<Vec<String>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
     Ok(nodes.items.iter().filter(|node| takes_pods(node)).map(kube::ResourceExt::name_any).collect())

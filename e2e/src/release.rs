@@ -61,7 +61,7 @@ impl Drop for Release {
 /// An image by its repository and its tag.
 type Image = (String, String);
 
-/// The images of the webhook and of the proxy that it injects.
+/// Returns the images of the webhook and of the proxy that it injects.
 fn images(webhook: &Deployment) -> Option<(Image, Image)> {
     let container = webhook.spec.as_ref()?.template.spec.as_ref()?.containers.first()?;
     let mut arguments = container.args.iter().flatten();

@@ -29,7 +29,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// The one that the cluster asks about workloads in this namespace.
+    /// Returns the one that the cluster asks about workloads in this namespace.
     pub async fn of(workloads: &TestNamespace) -> anyhow::Result<Self> {
         let client = workloads.client();
         let deployment = cluster::webhook(&client).await?;
@@ -77,7 +77,7 @@ impl Webhook {
         rollout::finished(&self.client, &self.namespace, &self.name).await
     }
 
-    /// The names of its pods.
+    /// Returns the names of its pods.
     async fn pods(&self) -> anyhow::Result<Vec<String>> {
         let component = ListParams::default().labels("app.kubernetes.io/component=webhook");
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace).list(&component).await?;

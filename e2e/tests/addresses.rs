@@ -63,7 +63,7 @@ fn service(target: &Value) -> anyhow::Result<Service> {
     serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).context("a Service")
 }
 
-/// Whether every connection ends at exactly the limit; an error where some do and some do not.
+/// Returns whether every connection ends at exactly the limit; an error where some do and some do not.
 async fn is_recycled(address: SocketAddr) -> anyhow::Result<bool> {
     let mut client = Client::new(address);
     for request in 1..=REQUESTS {

@@ -106,7 +106,7 @@ async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balance
     Ok(Outcome { peak_to_mean, reconnects, rest })
 }
 
-/// What `evenkeel status` says of the workload, under load.
+/// Returns what `evenkeel status` says of the workload, under load.
 fn status(namespace: &TestNamespace) -> anyhow::Result<Value> {
     let arguments =
         ["status", "deployment/web", "--namespace", namespace.name(), "--output", "json", "--interval", "2"];

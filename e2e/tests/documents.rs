@@ -83,7 +83,7 @@ impl Shell {
         succeeded(output).with_context(|| commands)
     }
 
-    /// Where the Service of the quick start is reached.
+    /// Returns where the Service of the quick start is reached.
     async fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
         let service = self.namespace.api::<k8s_openapi::api::core::v1::Service>().get("web-node").await?;
         let port = service.spec.and_then(|spec| spec.ports).unwrap_or_default().first().and_then(|port| port.node_port);

@@ -48,7 +48,7 @@ struct Author {
 }
 
 impl Author {
-    /// The author's manifest, with `mark` as a change of theirs.
+    /// Returns the author's manifest, with `mark` as a change of theirs.
     fn manifest(&self, mark: &str) -> anyhow::Result<String> {
         let web = Web::sample()?.replicas(0).tcp_probes().annotation("evenkeel.dev/max-requests", "100");
         let web = web.annotation("evenkeel.dev/interception", &self.interception);
@@ -122,7 +122,7 @@ impl Author {
         helm(&["uninstall", "web"])
     }
 
-    /// A chart with the manifest, whose mark is a value.
+    /// Returns a chart with the manifest, whose mark is a value.
     fn chart(&self) -> anyhow::Result<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/e2e/charts").join(self.namespace.name());
         fs::create_dir_all(folder.join("templates"))?;

@@ -24,7 +24,7 @@ async fn what_was_injected_is_no_difference() -> anyhow::Result<()> {
     .await
 }
 
-/// What the webhook changes most in: probes, hooks, names of ports, the balancer's label.
+/// Returns what the webhook changes most in: probes, hooks, names of ports, the balancer's label.
 fn cases() -> anyhow::Result<[(&'static str, Web); 3]> {
     let web = || Ok::<_, anyhow::Error>(Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100"));
     Ok([
@@ -62,7 +62,7 @@ async fn applied(
     Ok(namespace.api().patch(name, &parameters, &Patch::Apply(deployment)).await?)
 }
 
-/// What the controllers compare: not who wrote a field when, and not the status.
+/// Returns what the controllers compare: not who wrote a field when, and not the status.
 fn compared(deployment: &Deployment) -> Deployment {
     let mut compared = deployment.clone();
     compared.metadata.managed_fields = None;

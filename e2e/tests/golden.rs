@@ -43,7 +43,7 @@ fn exists() -> impl Condition<ServiceAccount> {
     |account: Option<&ServiceAccount>| account.is_some()
 }
 
-/// The folders of `crates/inject/tests/golden` in which there is a result.
+/// Returns the folders of `crates/inject/tests/golden` in which there is a result.
 fn injected_cases() -> anyhow::Result<Vec<PathBuf>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/inject/tests/golden");
     let entries = fs::read_dir(&root).with_context(|| format!("{} cannot be read", root.display()))?;

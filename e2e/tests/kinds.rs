@@ -112,7 +112,7 @@ struct Workload {
 }
 
 impl Workload {
-    /// The sample's pods under another kind.
+    /// Returns the sample's pods under another kind.
     fn of(version: &str, kind: &'static str, spec: Value, namespace: TestNamespace) -> anyhow::Result<Self> {
         let (group, version_of_group) = version.rsplit_once('/').unwrap_or(("", version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version_of_group, kind));
@@ -149,7 +149,7 @@ impl Workload {
         init.into_iter().flatten().any(|container| container["name"] == "recycling-proxy")
     }
 
-    /// The `spec` of the pods.
+    /// Returns the `spec` of the pods.
     fn template<'a>(&self, object: &'a DynamicObject) -> &'a Value {
         if self.kind == "Pod" { &object.data["spec"] } else { &object.data["spec"]["template"]["spec"] }
     }

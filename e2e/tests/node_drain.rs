@@ -38,7 +38,7 @@ async fn emptying_nodes_loses_no_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the clients of each app lose while each node is emptied once.
+/// Returns what the clients of each app lose while each node is emptied once.
 async fn while_emptied(nodes: &[String], apps: &[ShutdownCase]) -> anyhow::Result<Vec<Losses>> {
     let over = watch::Sender::new(false);
     let (mut running, mut loaded) = (JoinSet::new(), Vec::new());

@@ -99,7 +99,7 @@ enum Probes {
     Http,
 }
 
-/// The manifest, with `mark` as a change of theirs.
+/// Returns the manifest, with `mark` as a change of theirs.
 fn manifest(mark: &str, probes: Probes) -> anyhow::Result<String> {
     named("web", mark, probes)
 }
@@ -222,7 +222,7 @@ impl Author {
         Ok(())
     }
 
-    /// The app's container, with the mark.
+    /// Returns the app's container, with the mark.
     async fn app(&self, mark: &str) -> anyhow::Result<Value> {
         let object = serde_json::to_value(self.namespace.deployment("web").await?)?;
         let app = object["spec"]["template"]["spec"]["containers"][0].clone();

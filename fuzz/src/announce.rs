@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
     assert!(!lower.windows(13).any(|window| window == b"\r\nkeep-alive:"), "{shown}");
 }
 
-/// The lines that are nobody's but the app's.
+/// Returns the lines that are nobody's but the app's.
 fn others(head: &[u8]) -> Vec<&[u8]> {
     let is_ours = |line: &[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();

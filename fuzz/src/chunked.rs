@@ -46,7 +46,7 @@ fn read(data: &[u8], piece: usize) -> End {
     End { taken, done: body.is_done(), refused: false }
 }
 
-/// The end of a body as RFC 9112 §7.1 has it, read line by line and leniently: where it must be if anywhere.
+/// Returns the end of a body as RFC 9112 §7.1 has it, read line by line and leniently: where it must be if anywhere.
 fn plain_end(data: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {

@@ -94,7 +94,7 @@ impl Message {
     }
 }
 
-/// The requests that pass, with as many fields as were sent, and their bytes; up to one that ends the connection, is a CONNECT
+/// Returns the requests that pass, with as many fields as were sent, and their bytes; up to one that ends the connection, is a CONNECT
 /// or does not come to its end.
 fn requests(bytes: &[u8]) -> (Vec<Message>, Vec<u8>) {
     let mut conversation = conversation();
@@ -136,7 +136,7 @@ fn requests(bytes: &[u8]) -> (Vec<Message>, Vec<u8>) {
     }
 }
 
-/// The final response, if there is one and it begins no tunnel.
+/// Returns the final response, if there is one and it begins no tunnel.
 fn response(request: &str, method: Method, bytes: &[u8]) -> Option<Message> {
     let mut conversation = conversation();
     let (mut from_client, mut from_app) = (Buffer::default(), Buffer::default());
@@ -181,7 +181,7 @@ fn moment() -> Moment {
     Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
 }
 
-/// A word of the start line.
+/// Returns a word of the start line.
 fn word(head: &[u8], number: usize) -> String {
     let line = String::from_utf8_lossy(head);
     line.split([' ', '\r']).nth(number).unwrap_or_default().to_owned()
@@ -192,7 +192,7 @@ fn fields(head: &[u8]) -> usize {
     head.iter().filter(|byte| **byte == b'\n').count() - 2
 }
 
-/// How many the next request has, as it was sent.
+/// Returns how many the next request has, as it was sent.
 fn fields_of_next(mut sent: &[u8]) -> Option<usize> {
     while let [b'\r', b'\n', rest @ ..] = sent {
         sent = rest;
@@ -201,7 +201,7 @@ fn fields_of_next(mut sent: &[u8]) -> Option<usize> {
     Some(fields(&sent[..length]))
 }
 
-/// A body that has been found whole, without its coding.
+/// Returns a body that has been found whole, without its coding.
 fn decoded(framing: Body, body: &[u8]) -> Vec<u8> {
     if framing != Body::chunked() && framing != Body::chunked_response() {
         return body.to_vec();

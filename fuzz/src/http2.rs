@@ -79,7 +79,7 @@ impl Step {
     }
 }
 
-/// A frame as most are: with the length that its type asks for, unless the last bit says otherwise.
+/// Returns a frame as most are: with the length that its type asks for, unless the last bit says otherwise.
 fn frame(how: &[u8]) -> Vec<u8> {
     let [kind_and_flags, stream, length] = how else { return Vec::new() };
     let (kind, flags) = (kind_and_flags % 12, kind_and_flags / 12);
@@ -107,7 +107,7 @@ fn frame(how: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What each side says in all.
+/// Returns what each side says in all.
 fn said(steps: &[Step]) -> (Vec<u8>, Vec<u8>) {
     let (mut client, mut app) = (Vec::new(), Vec::new());
     for step in steps {
@@ -153,7 +153,7 @@ struct Message {
     padding: Vec<u8>,
 }
 
-/// What is padding at the end of a frame's payload.
+/// Returns what is padding at the end of a frame's payload.
 fn padding(kind: u8, flags: u8, payload: &[u8]) -> usize {
     match payload {
         [pad, rest @ ..] if matches!(kind, 1 | 5) && flags & 8 != 0 => usize::from(*pad).min(rest.len()),
@@ -161,7 +161,7 @@ fn padding(kind: u8, flags: u8, payload: &[u8]) -> usize {
     }
 }
 
-/// The whole messages behind the preface.
+/// Returns the whole messages behind the preface.
 fn messages(mut bytes: &[u8]) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
     let mut is_open = false;

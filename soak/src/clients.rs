@@ -62,7 +62,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     Ok(report(options, &run, begun))
 }
 
-/// The turns in the order in which they are taken: every client at every limit in each round.
+/// Returns the turns in the order in which they are taken: every client at every limit in each round.
 fn plan(clients: &[Client], limits: &[u64], requests: u64) -> Vec<Turn> {
     let rounds = requests.div_ceil(ROUND);
     let weights: u64 = clients.iter().map(|client| client.weight()).sum();

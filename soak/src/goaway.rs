@@ -115,7 +115,7 @@ fn record(report: &Report) -> Result<()> {
     std::fs::write(PAGE, page).context("writing the page of clients")
 }
 
-/// The page with another text between its marks.
+/// Returns the page with another text between its marks.
 fn with_section(page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;

@@ -55,7 +55,7 @@ impl App {
         self.address
     }
 
-    /// What it has served so far; asking is not counted among the requests.
+    /// Returns what it has served so far; asking is not counted among the requests.
     pub(crate) async fn served(&self) -> Result<Served> {
         let mut peer = Peer::connect(self.address).await?;
         peer.send("GET /count HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n").await?;
@@ -88,7 +88,7 @@ impl Lane {
         }
     }
 
-    /// The connections that have been opened there so far.
+    /// Returns the connections that have been opened there so far.
     pub(crate) async fn opened(&self, door: Door) -> Result<u64> {
         match door {
             Door::Proxy => self.metric(OPENED).await,
@@ -96,18 +96,18 @@ impl Lane {
         }
     }
 
-    /// Where clients send their bodies to be echoed.
+    /// Returns where clients send their bodies to be echoed.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/echo", self.proxy.address())
     }
 
-    /// The sum of the proxy's samples whose name begins so.
+    /// Returns the sum of the proxy's samples whose name begins so.
     pub(crate) async fn metric(&self, start: &str) -> Result<u64> {
         metric(&self.proxy, start).await
     }
 }
 
-/// The sum of the proxy's samples whose name begins so.
+/// Returns the sum of the proxy's samples whose name begins so.
 pub(crate) async fn metric(proxy: &RecyclingProxy, start: &str) -> Result<u64> {
     let (_, text) = proxy.admin("/metrics").await?;
     let samples = text.lines().filter(|line| line.starts_with(start));

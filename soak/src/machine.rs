@@ -2,7 +2,7 @@
 
 use std::thread::available_parallelism;
 
-/// A sentence for the head of a report.
+/// Returns a sentence for the head of a report.
 pub(crate) fn description() -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     let system = rustix::system::uname();

@@ -67,7 +67,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether every goal is met.
+/// Returns whether every goal is met.
 async fn run(cli: Cli) -> Result<bool> {
     daemon::raise_descriptor_limit();
     let programs = Programs::find(cli.proxy)?;

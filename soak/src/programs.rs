@@ -33,24 +33,24 @@ impl Programs {
         })
     }
 
-    /// The folder for what the runs leave behind and `soak/install.sh` has brought.
+    /// Returns the folder for what the runs leave behind and `soak/install.sh` has brought.
     pub(crate) fn results(&self) -> PathBuf {
         self.workspace.join("target/soak")
     }
 
-    /// A client that `soak/install.sh` has brought into `target/soak`.
+    /// Returns a client that `soak/install.sh` has brought into `target/soak`.
     pub(crate) fn installed(&self, path: &str) -> Result<PathBuf> {
         let program = self.results().join(path);
         ensure!(program.exists(), "target/soak/{path} is missing: {INSTALL}");
         Ok(program)
     }
 
-    /// A file of `soak/clients`.
+    /// Returns a file of `soak/clients`.
     pub(crate) fn source(&self, path: &str) -> PathBuf {
         self.workspace.join("soak/clients").join(path)
     }
 
-    /// A program of the system's.
+    /// Returns a program of the system's.
     pub(crate) fn on_path(name: &str) -> Result<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
         let found = env::split_paths(&path).map(|place| place.join(name)).find(|program| program.is_file());

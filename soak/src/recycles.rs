@@ -113,7 +113,7 @@ async fn load(to: SocketAddr, pace: Pace) -> Result<Seen> {
     Ok(all)
 }
 
-/// A connection with one request, which is announced to be its last.
+/// Returns a connection with one request, which is announced to be its last.
 async fn recycle(to: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(to).await.context("a client cannot connect")?;
     stream.write_all(REQUEST).await.context("a request cannot be sent")?;
@@ -144,7 +144,7 @@ fn time_wait() -> Result<u64> {
     words.next().and_then(|number| number.parse().ok()).with_context(|| format!("no number of TIME_WAIT in {line:?}"))
 }
 
-/// The ports that the system gives to clients.
+/// Returns the ports that the system gives to clients.
 fn ports() -> Result<u64> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();

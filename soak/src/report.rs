@@ -60,7 +60,7 @@ impl Verdict {
 }
 
 impl Report {
-    /// An empty report of a run that began then.
+    /// Returns an empty report of a run that began then.
     pub(crate) fn of(name: &'static str, begun: Instant, how: String) -> Self {
         let (machine, seconds) = (machine::description(), begun.elapsed().as_secs());
         Self { name, how, verdicts: Vec::new(), table: Table::default(), notes: Vec::new(), machine, seconds }
@@ -125,7 +125,7 @@ pub(crate) fn join(folder: &Path) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// A number with its thousands apart.
+/// Returns a number with its thousands apart.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -68,7 +68,7 @@ fn ask_http2(stream: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// Whether these bytes are a whole answer; an error if they are no good one.
+/// Returns whether these bytes are a whole answer; an error if they are no good one.
 pub(crate) fn is_complete(answer: &[u8]) -> Result<bool> {
     const GOOD: &[u8] = b"HTTP/1.1 200 ";
     let compared = answer.len().min(GOOD.len());

@@ -112,7 +112,7 @@ impl Clients {
 }
 
 impl Client {
-    /// Whether the answer is complete now.
+    /// Returns whether the answer is complete now.
     fn receive(&mut self) -> Result<bool> {
         match self.stream.read(&mut self.answer[self.length..]) {
             Ok(0) => bail!("the connection was closed under load"),

@@ -27,7 +27,7 @@ struct Quantiles {
     p99: f64,
 }
 
-/// Every peer at one rate: half of what the slowest of them can do at all.
+/// Returns every peer at one rate: half of what the slowest of them can do at all.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     eprintln!("added latency …");
     let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);

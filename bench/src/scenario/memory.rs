@@ -20,7 +20,7 @@ const GOALS: [(usize, f64); 3] = [(0, 3.5), (1_000, 4.7), (10_000, 16.0)];
 /// Resident memory, MiB, for each of [`steps`].
 type Sizes = Vec<f64>;
 
-/// Each peer once, freshly started: memory does not vary as time does.
+/// Returns each peer once, freshly started: memory does not vary as time does.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("memory …");
     let steps = steps();

@@ -164,7 +164,7 @@ impl Server {
 }
 
 impl Subject {
-    /// The command that serves in the foreground, with the certificate of the folder.
+    /// Returns the command that serves in the foreground, with the certificate of the folder.
     fn command(self, bench: &Bench, port: u16, folder: &Path) -> Result<Command> {
         let listen = format!("127.0.0.1:{port}");
         let mut command = Command::new(bench.tools.webhook(self == Self::Bare)?);
@@ -182,7 +182,7 @@ impl Subject {
         Ok(command)
     }
 
-    /// What every good answer has in it.
+    /// Returns what every good answer has in it.
     fn answer(self) -> &'static str {
         match self {
             Self::Bare => r#""allowed":true"#,

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// A path of the repository.
+/// Returns a path of the repository.
 pub fn path(of: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(of)
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 ///
 /// # Panics
 /// If it cannot be read.

@@ -11,7 +11,7 @@ one by an annotation. [INSTALL.md](../../docs/INSTALL.md) says how to install, u
 Each value comes with the reason for its default. A value that is not named here is refused.
 ";
 
-/// The page.
+/// Returns the page.
 pub fn page(entries: &[Entry]) -> String {
     entries.iter().fold(HEAD.to_owned(), |page, entry| page + &paragraph(entry))
 }

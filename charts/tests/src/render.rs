@@ -19,17 +19,17 @@ pub const NAMESPACE: &str = "evenkeel";
 pub struct Rendered(Vec<Value>);
 
 impl Rendered {
-    /// Every object, by kind and name.
+    /// Returns every object, by kind and name.
     pub fn objects(&self) -> &[Value] {
         &self.0
     }
 
-    /// The objects of a kind.
+    /// Returns the objects of a kind.
     pub fn all(&self, kind: &str) -> Vec<&Value> {
         self.0.iter().filter(|object| object["kind"] == kind).collect()
     }
 
-    /// The one object of a kind that is not the balancer's.
+    /// Returns the one object of a kind that is not the balancer's.
     ///
     /// # Panics
     /// If there is none, or another.
@@ -37,7 +37,7 @@ impl Rendered {
         self.only(kind, false)
     }
 
-    /// The one object of a kind that is the balancer's.
+    /// Returns the one object of a kind that is the balancer's.
     ///
     /// # Panics
     /// If there is none, or another.
@@ -52,7 +52,7 @@ impl Rendered {
         found[0]
     }
 
-    /// The kinds of all objects.
+    /// Returns the kinds of all objects.
     pub fn kinds(&self) -> Vec<&str> {
         self.0.iter().filter_map(|object| object["kind"].as_str()).collect()
     }
@@ -99,7 +99,7 @@ pub fn rendered(flags: &[&str]) -> Rendered {
     render(flags).unwrap_or_else(|said| panic!("{flags:?}: {said}"))
 }
 
-/// The notes that `helm install` would print. Helm 3 prints them only with a cluster, so they are rendered as a file of
+/// Returns the notes that `helm install` would print. Helm 3 prints them only with a cluster, so they are rendered as a file of
 /// a copy of the chart.
 ///
 /// # Panics
@@ -128,7 +128,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// The programs that `HELM` names, `helm` alone if it is not set.
+/// Returns the programs that `HELM` names, `helm` alone if it is not set.
 pub fn programs() -> Vec<String> {
     let named = std::env::var("HELM").unwrap_or_else(|_| "helm".to_owned());
     named.split_whitespace().map(str::to_owned).collect()

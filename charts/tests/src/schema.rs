@@ -5,7 +5,7 @@ use settings::Annotation;
 
 use crate::values::Entry;
 
-/// The schema in the draft that both Helm 3 and 4 read. No object takes a key that nobody described.
+/// Returns the schema in the draft that both Helm 3 and 4 read. No object takes a key that nobody described.
 pub fn schema(entries: &[Entry]) -> Value {
     let mut properties = properties(entries, &[]);
     let global = json!({
@@ -23,7 +23,7 @@ pub fn schema(entries: &[Entry]) -> Value {
     })
 }
 
-/// Those of the group at `path`.
+/// Returns those of the group at `path`.
 fn properties(entries: &[Entry], path: &[String]) -> Map<String, Value> {
     let inside = entries.iter().filter(|entry| entry.path.split_last().is_some_and(|(_, group)| group == path));
     inside.map(|entry| (entry.path[path.len()].clone(), property(entries, entry))).collect()

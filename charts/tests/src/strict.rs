@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// What is wrong with the object's form; `None` where this kind is not one of Kubernetes' own.
+/// Returns what is wrong with the object's form; `None` where this kind is not one of Kubernetes' own.
 pub fn judge(object: &Value) -> Option<Result<(), String>> {
     let judge = match (object["apiVersion"].as_str()?, object["kind"].as_str()?) {
         ("v1", "ConfigMap") => as_is::<ConfigMap>,

@@ -18,13 +18,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The path as people write it.
+    /// Returns the path as people write it.
     pub fn name(&self) -> String {
         self.path.join(".")
     }
 }
 
-/// Every key, in the order of the file, groups before what is in them.
+/// Returns every key, in the order of the file, groups before what is in them.
 ///
 /// Comments are found by lines and defaults by a parser of YAML: a key has a line of its own that ends its comment.
 ///

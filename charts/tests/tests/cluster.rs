@@ -30,7 +30,7 @@ fn the_api_server_would_refuse_an_unknown_field() {
     assert!(!accepted && said.contains("selectors"), "{said}");
 }
 
-/// Whether the object is accepted, and what kubectl says.
+/// Returns whether the object is accepted, and what kubectl says.
 fn dry_run(object: &Value) -> (bool, String) {
     let mut kubectl = Command::new("kubectl")
         .args(["apply", "--server-side", "--force-conflicts", "--field-manager=chart-tests"])

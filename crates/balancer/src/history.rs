@@ -86,7 +86,7 @@ impl Timeline {
         self.events.record(view, retired, now);
     }
 
-    /// Whether anything was recorded within the hour: a workload that was away for a moment keeps its time line.
+    /// Returns whether anything was recorded within the hour: a workload that was away for a moment keeps its time line.
     fn is_recent(&self, now: Duration) -> bool {
         self.ring.newest_at().is_some_and(|at| now.saturating_sub(at) < ring::SPAN)
     }

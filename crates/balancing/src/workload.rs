@@ -89,7 +89,7 @@ impl fmt::Display for Workload {
     }
 }
 
-/// Whether `text` is a label of a DNS name in lower case.
+/// Returns whether `text` is a label of a DNS name in lower case.
 fn is_label(text: &str) -> bool {
     let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -105,7 +105,7 @@ fn is_kind(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether `text` is a DNS subdomain name as Kubernetes has them: a label of it may be as long as the whole.
+/// Returns whether `text` is a DNS subdomain name as Kubernetes has them: a label of it may be as long as the whole.
 fn is_name(text: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= LONGEST_NAME

@@ -40,7 +40,7 @@ fn signed(pair: &Ed25519KeyPair, header: &str, payload: &str) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(pair.sign(text.as_bytes())))
 }
 
-/// A key, once for us and once for ring.
+/// Returns a key, once for us and once for ring.
 fn raw_key() -> (SigningKey, Ed25519KeyPair) {
     let text = SigningKey::generate(&SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(pem::parse(&text).unwrap().contents()).unwrap();

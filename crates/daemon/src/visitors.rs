@@ -38,7 +38,7 @@ impl Visitors {
     }
 }
 
-/// The first of the address with the most; of several such addresses, of that which came first.
+/// Returns the first of the address with the most; of several such addresses, of that which came first.
 fn leaves(visitors: impl Iterator<Item = (u64, IpAddr)>) -> Option<u64> {
     let mut addresses: BTreeMap<IpAddr, (usize, u64)> = BTreeMap::new();
     for (arrival, from) in visitors {

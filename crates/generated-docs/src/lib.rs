@@ -56,7 +56,7 @@ pub fn metrics(metrics: &str) -> String {
     rows.fold(head, |table, row| table + &row)
 }
 
-/// The labels of a metric, each with its values where all are there from the start.
+/// Returns the labels of a metric, each with its values where all are there from the start.
 fn labels(metrics: &str, name: &str) -> String {
     let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let samples = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once('}'));

@@ -296,7 +296,7 @@ mod tests {
         service("web", |spec| spec["ports"][0]["targetPort"] = target.clone())
     }
 
-    /// A pod with the ports 8080 (http), 9102 (metrics) and 7000, of which these are taken.
+    /// Returns a pod with the ports 8080 (http), 9102 (metrics) and 7000, of which these are taken.
     fn report(taken: &[u16], interception: Interception, is_chosen: bool) -> Report {
         let declared = vec![(8080, Some("http".to_owned())), (9102, Some("metrics".to_owned())), (7000, None)];
         let labels = BTreeMap::from([("app".to_owned(), "web".to_owned()), ("tier".to_owned(), "front".to_owned())]);

@@ -98,7 +98,7 @@ fn a_fault_leaves_a_name_where_it_is() {
     assert_eq!(applied(&arrived, &outcome(&arrived)), live);
 }
 
-/// The same with an app that expects a header of the PROXY protocol.
+/// Returns the same with an app that expects a header of the PROXY protocol.
 fn with_header() -> Value {
     let mut object = by_name();
     object["metadata"]["annotations"]["evenkeel.dev/proxy-protocol"] = json!("v1");

@@ -57,12 +57,12 @@ impl Case {
         self.outcome_of(&self.input)
     }
 
-    /// What becomes of another object in the same place.
+    /// Returns what becomes of another object in the same place.
     fn outcome_of(&self, object: &Value) -> Outcome {
         inject(object, self.kind, self.namespace.as_ref(), &self.installation)
     }
 
-    /// The input with the patch applied.
+    /// Returns the input with the patch applied.
     fn output(&self) -> Value {
         patched(&self.input, &self.outcome())
     }
@@ -72,7 +72,7 @@ impl Case {
     }
 }
 
-/// What is known of the case's namespace.
+/// Returns what is known of the case's namespace.
 fn namespace(folder: &Path) -> Option<NamespaceFacts> {
     let [namespace, limit_range, quota] = NAMESPACE_FILES.map(|file| parsed(&folder.join(file)));
     if [&namespace, &limit_range, &quota].iter().all(|object| object.is_none()) {
@@ -99,7 +99,7 @@ fn patched(object: &Value, outcome: &Outcome) -> Value {
     object
 }
 
-/// What a case's `outcome.yaml` says.
+/// Returns what a case's `outcome.yaml` says.
 fn described(outcome: &Outcome) -> String {
     let mut lines = json!({"decision": outcome.decision().label()});
     if let Some(reason) = outcome.skip_reason() {
@@ -211,7 +211,7 @@ fn opting_out_gives_every_byte_back_too() {
     }
 }
 
-/// The object without any annotation of ours but the status.
+/// Returns the object without any annotation of ours but the status.
 fn opted_out(mut object: Value) -> Value {
     for place in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
         if let Some(annotations) = object.pointer_mut(place).and_then(Value::as_object_mut) {

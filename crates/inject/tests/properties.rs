@@ -79,12 +79,12 @@ proptest! {
     }
 }
 
-/// What injection would still change.
+/// Returns what injection would still change.
 fn change(object: &Value) -> Option<Patch> {
     outcome(object).patch().cloned()
 }
 
-/// A workload in which everything that injection reads or writes comes in every form that it can have.
+/// Returns a workload in which everything that injection reads or writes comes in every form that it can have.
 fn workload() -> impl Strategy<Value = Value> {
     let pod = (containers(), maybe("initContainers", init_containers()), maybe("annotations", annotations()), grace());
     let metadata = maybe("metadata", labels());
@@ -214,7 +214,7 @@ fn init_containers() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// The `metadata` with labels of every form.
+/// Returns the `metadata` with labels of every form.
 fn labels() -> impl Strategy<Value = Value> {
     let labels = select(vec![
         json!({"app": "web"}),
@@ -234,7 +234,7 @@ fn grace() -> impl Strategy<Value = Option<(String, Value)>> {
     maybe("terminationGracePeriodSeconds", select(vec![json!(0), json!(1), json!(10), json!(86_400)]))
 }
 
-/// A member that is absent, null, empty, or something.
+/// Returns a member that is absent, null, empty, or something.
 fn maybe(key: &'static str, value: impl Strategy<Value = Value>) -> impl Strategy<Value = Option<(String, Value)>> {
     let empty = match key {
         "ports" | "initContainers" => json!([]),

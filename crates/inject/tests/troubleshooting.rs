@@ -10,7 +10,7 @@ fn page() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TROUBLESHOOTING.md")).unwrap()
 }
 
-/// Where links lead to.
+/// Returns where links lead to.
 fn anchor(id: &str) -> String {
     format!("<a id=\"{id}\"></a>")
 }
@@ -33,7 +33,7 @@ fn notes() -> Vec<Note> {
     ]
 }
 
-/// The id of its entry; a new note does not compile without one.
+/// Returns the id of its entry; a new note does not compile without one.
 const fn id(note: &Note) -> &'static str {
     match note {
         Note::DrainCut { .. } => "drain_cut",

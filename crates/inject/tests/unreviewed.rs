@@ -7,7 +7,7 @@ use inject::Decision;
 use serde_json::{Map, Value, json};
 use workload::{DEPLOYMENT, app, app_mut, applied, apply_over, converges, injected, original, outcome};
 
-/// What an author may make of their container in the next manifest, member by member; null takes one away.
+/// Returns what an author may make of their container in the next manifest, member by member; null takes one away.
 fn edits() -> Vec<Value> {
     vec![
         json!({}),
@@ -45,7 +45,7 @@ fn edited(mut object: Value, edit: &Value) -> Value {
     object
 }
 
-/// The container as an API server stores it, as far as fields that authors leave out have a default in a handler or port.
+/// Returns the container as an API server stores it, as far as fields that authors leave out have a default in a handler or port.
 fn with_defaults(container: &Value) -> Value {
     let mut container = container.clone();
     let holders = ["/livenessProbe", "/readinessProbe", "/startupProbe", "/lifecycle/postStart", "/lifecycle/preStop"];
@@ -65,7 +65,7 @@ fn with_defaults(container: &Value) -> Value {
     container
 }
 
-/// The object as an API server stores it.
+/// Returns the object as an API server stores it.
 fn stored(mut object: Value) -> Value {
     *app_mut(&mut object) = with_defaults(app(&object));
     object

@@ -29,7 +29,7 @@ pub enum ClusterError {
     Unusable(#[source] Box<kube::Error>),
 }
 
-/// A client of the API server, for one use. Of each object it reads what `rule` keeps.
+/// Returns a client of the API server, for one use. Of each object it reads what `rule` keeps.
 pub async fn client(rule: &'static Rule) -> Result<Client, ClusterError> {
     let config = Config::infer().await.map_err(ClusterError::Unknown)?;
     let builder = ClientBuilder::try_from(config).map_err(|error| ClusterError::Unusable(Box::new(error)))?;
@@ -37,7 +37,7 @@ pub async fn client(rule: &'static Rule) -> Result<Client, ClusterError> {
     Ok(builder.with_layer(&projecting).build())
 }
 
-/// Whether what was asked for is larger than what is read of an answer.
+/// Returns whether what was asked for is larger than what is read of an answer.
 pub fn is_too_large(error: &kube::Error) -> bool {
     let first: &(dyn Error + 'static) = error;
     std::iter::successors(Some(first), |error| (*error).source()).any(<dyn Error>::is::<TooLarge>)

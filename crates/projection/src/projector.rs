@@ -79,7 +79,7 @@ impl Projector {
         Self { rule, open: Vec::new(), state: State::Value, most, written: 0 }
     }
 
-    /// What `rule` keeps of the document in `text`.
+    /// Returns what `rule` keeps of the document in `text`.
     pub fn project(rule: &'static Rule, text: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(text.len());
         // No document is longer.
@@ -317,7 +317,7 @@ mod tests {
 
     static ANSWER: Rule = Rule::Answer(&[("name", &SCALAR), ("metadata", &Rule::Metadata(&[("all", &Rule::Keep)]))]);
 
-    /// What `rule` keeps of `value`, said once more, on values.
+    /// Returns what `rule` keeps of `value`, said once more, on values.
     fn expected(rule: &'static Rule, value: &Value) -> Value {
         match (rule, value) {
             (Rule::Keep, value) | (Rule::Members(_, Rule::Keep), value @ Value::Array(_)) => value.clone(),

@@ -119,7 +119,7 @@ impl<'a> World<'a> {
         world
     }
 
-    /// A new connection: it lands on a random pod of those that take one.
+    /// Returns a new connection: it lands on a random pod of those that take one.
     fn connect(&mut self, rate: f64, now: f64) -> Connection {
         let serving = self.pods.serving();
         let pod = serving[self.random.random_range(0..serving.len())];

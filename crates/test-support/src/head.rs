@@ -21,22 +21,22 @@ impl Head {
         Some(Self { lines })
     }
 
-    /// The request line or status line.
+    /// Returns the request line or status line.
     pub fn start_line(&self) -> String {
         self.lines.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default()
     }
 
-    /// The status code of a response.
+    /// Returns the status code of a response.
     pub fn status(&self) -> Option<u16> {
         self.start_line().split(' ').nth(1)?.parse().ok()
     }
 
-    /// Whether there is a field of this name, in any case.
+    /// Returns whether there is a field of this name, in any case.
     pub fn has(&self, name: &str) -> bool {
         self.fields().any(|(field, _)| field.eq_ignore_ascii_case(name))
     }
 
-    /// The list elements of every field of this name, lower case, in order.
+    /// Returns the list elements of every field of this name, lower case, in order.
     pub fn tokens(&self, name: &str) -> Vec<String> {
         let values = self.fields().filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
         let elements =
@@ -44,12 +44,12 @@ impl Head {
         elements.filter(|token| !token.is_empty()).collect()
     }
 
-    /// Whether the head announces that the connection ends with this exchange.
+    /// Returns whether the head announces that the connection ends with this exchange.
     pub fn announces_close(&self) -> bool {
         self.tokens("connection").iter().any(|token| token == "close")
     }
 
-    /// Every line but the fields of these names.
+    /// Returns every line but the fields of these names.
     pub fn lines_without(&self, names: &[&str]) -> Vec<String> {
         let kept = self.lines.iter().filter(|line| {
             let name = field(line).map(|(name, _)| name.to_lowercase()).unwrap_or_default();

@@ -35,7 +35,7 @@ impl LoopbackHost {
         }
     }
 
-    /// The address with a port.
+    /// Returns the address with a port.
     pub fn port(&self, port: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.ip), port)
     }

@@ -11,13 +11,13 @@ pub type TestResult<T = ()> = Result<T, Failure>;
 pub struct Failure(String);
 
 impl Failure {
-    /// A failure in words, at the place of the call.
+    /// Returns a failure in words, at the place of the call.
     #[track_caller]
     pub fn new(why: impl fmt::Display) -> Self {
         Self(format!("{}: {why}", Location::caller()))
     }
 
-    /// The same failure, of one case among several.
+    /// Returns the same failure, of one case among several.
     #[must_use]
     pub fn during(self, case: impl fmt::Display) -> Self {
         Self(format!("{case}: {}", self.0))

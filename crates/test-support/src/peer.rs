@@ -69,7 +69,7 @@ impl Peer {
         Ok(Self { listening, speaking: Speaking { who, half: write } })
     }
 
-    /// Its own address.
+    /// Returns its own address.
     pub fn address(&self) -> Result<SocketAddr, Surprise> {
         let Listening { who, half, .. } = &self.listening;
         half.local_addr().map_err(|source| Surprise::Io { who: (*who).to_owned(), what: "tell its address", source })

@@ -73,12 +73,12 @@ impl RecyclingProxy {
         Ok(proxy)
     }
 
-    /// Where clients connect.
+    /// Returns where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.host.port(PROXY_PORT)
     }
 
-    /// Where the read-only endpoints are.
+    /// Returns where the read-only endpoints are.
     pub fn admin_address(&self) -> SocketAddr {
         self.host.port(ADMIN_PORT)
     }
@@ -124,12 +124,12 @@ impl RecyclingProxy {
         self.process.signal(Signal::TERM)
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The process.
+    /// Returns the process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
@@ -172,7 +172,7 @@ fn reservation(source: io::Error) -> Surprise {
     Surprise::Io { who: "test".to_owned(), what: "reserve a loopback address", source }
 }
 
-/// A body as text, chunks joined.
+/// Returns a body as text, chunks joined.
 fn body_of(head: &Head, body: Vec<u8>) -> Result<String, Surprise> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     if !head.tokens("transfer-encoding").contains(&"chunked".to_owned()) {
@@ -192,7 +192,7 @@ fn body_of(head: &Head, body: Vec<u8>) -> Result<String, Surprise> {
     }
 }
 
-/// The first chunk and what follows it.
+/// Returns the first chunk and what follows it.
 fn next_chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = bytes.windows(2).position(|window| window == b"\r\n")?;
     let size = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).ok()?, 16).ok()?;

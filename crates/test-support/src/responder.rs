@@ -15,7 +15,7 @@ pub struct Responder {
     task: JoinHandle<()>,
 }
 
-/// The same answer to every request.
+/// Returns the same answer to every request.
 pub fn answer_everything_with(response: impl AsRef<[u8]>) -> impl Fn(&Head) -> Vec<u8> + Send + Sync + 'static {
     let response = response.as_ref().to_vec();
     move |_| response.clone()
@@ -36,12 +36,12 @@ impl Responder {
         Self { connections, task }
     }
 
-    /// The requests of every connection so far.
+    /// Returns the requests of every connection so far.
     pub fn connections(&self) -> Vec<Vec<Head>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many requests came in all.
+    /// Returns how many requests came in all.
     pub fn requests(&self) -> usize {
         self.connections().iter().map(Vec::len).sum()
     }

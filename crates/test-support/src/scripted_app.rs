@@ -23,7 +23,7 @@ impl ScriptedApp {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }

@@ -16,7 +16,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The source folders of all members; `members` of the workspace's manifest are paths, or have one `*` at their end.
+/// Returns the source folders of all members; `members` of the workspace's manifest are paths, or have one `*` at their end.
 fn sources() -> Vec<PathBuf> {
     let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
@@ -45,13 +45,13 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
     if is_product { vec![path.to_owned()] } else { Vec::new() }
 }
 
-/// The text without comments and without the tests at its end.
+/// Returns the text without comments and without the tests at its end.
 fn product(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
     text.lines().map(|line| line.split("//").next().unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The module path of a file, from the root of its crate: `http1/relay.rs` is `["http1", "relay"]`.
+/// Returns the module path of a file, from the root of its crate: `http1/relay.rs` is `["http1", "relay"]`.
 fn module_of(source: &Path, file: &Path) -> Vec<String> {
     let relative = file.strip_prefix(source).unwrap().with_extension("");
     let mut names: Vec<String> =
@@ -62,7 +62,7 @@ fn module_of(source: &Path, file: &Path) -> Vec<String> {
     names
 }
 
-/// What follows `crate::` or leading `super::`s in a text, as paths from the root; groups in braces are spelled out.
+/// Returns what follows `crate::` or leading `super::`s in a text, as paths from the root; groups in braces are spelled out.
 fn imports(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
@@ -115,7 +115,7 @@ fn spell_out<'a>(mut text: &'a str, mut base: Vec<String>, found: &mut Vec<Vec<S
     }
 }
 
-/// The arrows between the modules of each folder, by the path of the folder's own module.
+/// Returns the arrows between the modules of each folder, by the path of the folder's own module.
 fn arrows(source: &Path) -> BTreeMap<Vec<String>, Arrows> {
     let files = rust_files(source);
     let modules: BTreeSet<Vec<String>> = files.iter().map(|file| module_of(source, file)).collect();
@@ -136,7 +136,7 @@ fn arrows(source: &Path) -> BTreeMap<Vec<String>, Arrows> {
     arrows
 }
 
-/// The arrows that lie on a circle.
+/// Returns the arrows that lie on a circle.
 fn circular(arrows: &Arrows) -> Vec<&(String, String)> {
     let reaches = |from: &str, to: &str| {
         let (mut seen, mut ahead) = (BTreeSet::new(), vec![from]);
@@ -153,7 +153,7 @@ fn circular(arrows: &Arrows) -> Vec<&(String, String)> {
     arrows.keys().filter(|(from, to)| reaches(to, from)).collect()
 }
 
-/// A line for each arrow of a crate that lies on a circle.
+/// Returns a line for each arrow of a crate that lies on a circle.
 fn faults(source: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for (folder, arrows) in arrows(source) {

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    /// An object with so many members.
+    /// Returns an object with so many members.
     fn object(members: usize) -> ObjectText {
         ObjectText::read(format!("{{{}\"a\":0}}", "\"a\":0,".repeat(members - 1)))
     }

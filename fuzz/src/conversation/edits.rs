@@ -48,14 +48,14 @@ pub(super) fn check_responses(mut sent: &[u8], passed: &[u8], starts: &[usize], 
     }
 }
 
-/// The bytes from each start to the next.
+/// Returns the bytes from each start to the next.
 fn messages<'p>(passed: &'p [u8], starts: &'p [usize]) -> impl Iterator<Item = &'p [u8]> {
     assert_eq!(starts.first().copied().unwrap_or(passed.len()), 0, "bytes passed before the first request");
     let ends = starts.iter().skip(1).copied().chain([passed.len()]);
     starts.iter().zip(ends).map(|(start, end)| &passed[*start..end])
 }
 
-/// A head, and what is behind it.
+/// Returns a head, and what is behind it.
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     let length = HeadEnd::new().find(bytes).ok().flatten();
     bytes.split_at(length.unwrap_or_else(|| panic!("passed without a whole head: {}", bytes.escape_ascii())))
@@ -95,7 +95,7 @@ fn is_interim(head: &[u8]) -> bool {
     status.starts_with(b"1") && !status.starts_with(b"101")
 }
 
-/// What a lenient server could take for an offer of HTTP: it begins with the name, and a version follows if anything.
+/// Returns what a lenient server could take for an offer of HTTP: it begins with the name, and a version follows if anything.
 fn is_http(offer: &[u8]) -> bool {
     let is_read = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(byte);
     let read: Vec<u8> = offer.iter().filter(|byte| is_read(byte)).map(u8::to_ascii_lowercase).collect();
@@ -103,7 +103,7 @@ fn is_http(offer: &[u8]) -> bool {
     matches!(name, b"h2c" | b"h2" | b"http")
 }
 
-/// The elements of the lists of all lines of this name.
+/// Returns the elements of the lists of all lines of this name.
 fn elements<'h>(head: &'h [u8], name: &[u8]) -> Vec<&'h [u8]> {
     let fields = head.split(|byte| *byte == b'\n').filter_map(field);
     let values = fields.filter(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value);
@@ -114,7 +114,7 @@ fn elements<'h>(head: &'h [u8], name: &[u8]) -> Vec<&'h [u8]> {
         .collect()
 }
 
-/// All lines but the fields of these names.
+/// Returns all lines but the fields of these names.
 fn lines_but<'h>(head: &'h [u8], names: &[&[u8]]) -> Vec<&'h [u8]> {
     let is_named =
         |line: &[u8]| field(line).is_some_and(|(of, _)| names.iter().any(|name| of.eq_ignore_ascii_case(name)));

@@ -8,7 +8,7 @@ use hyper::{Request, StatusCode};
 use super::wire::{Said, run};
 use super::{Content, Message};
 
-/// The response in what an app says; `None` where hyper does not accept its head, or where it begins a tunnel.
+/// Returns the response in what an app says; `None` where hyper does not accept its head, or where it begins a tunnel.
 pub(super) fn response(method: &str, bytes: &[u8]) -> Option<Message> {
     let exchange = async {
         let (mut sender, connection) = handshake::<_, Empty<Bytes>>(Said::when_asked(bytes)).await.ok()?;

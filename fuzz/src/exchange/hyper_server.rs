@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response};
 use super::wire::{Said, run};
 use super::{Content, Message};
 
-/// The requests in what a client says, up to a CONNECT.
+/// Returns the requests in what a client says, up to a CONNECT.
 pub(super) fn requests(bytes: &[u8]) -> Vec<Message> {
     let messages = RefCell::new(Vec::new());
     let connected = RefCell::new(false);

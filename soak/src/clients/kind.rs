@@ -56,7 +56,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Client {
-    /// What the tables call it.
+    /// Returns what the tables call it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Wrk => "wrk",
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// Its part of all requests, beside the others': about its speed, so that each takes about as long.
+    /// Returns its part of all requests, beside the others': about its speed, so that each takes about as long.
     pub(crate) const fn weight(self) -> u64 {
         match self {
             Self::Wrk => 150,
@@ -120,7 +120,7 @@ impl Client {
         }
     }
 
-    /// What it prints.
+    /// Returns what it prints.
     pub(crate) const fn says(self) -> Says {
         match self {
             Self::Wrk => Says::Wrk,
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// The command that sends the requests of a job.
+    /// Returns the command that sends the requests of a job.
     pub(crate) fn command(self, programs: &Programs, body: &Path, job: Job<'_>) -> Result<Command> {
         let on_path = |name: &str| Programs::on_path(name).map(Command::new);
         let installed = |path: &str| programs.installed(path).map(Command::new);

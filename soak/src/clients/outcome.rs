@@ -58,14 +58,14 @@ impl AddAssign for Outcome {
     }
 }
 
-/// The first number behind a word.
+/// Returns the first number behind a word.
 fn after(text: &str, word: &str) -> Option<u64> {
     let (_, rest) = text.split_once(word)?;
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-/// The last number before a word.
+/// Returns the last number before a word.
 fn before(text: &str, word: &str) -> Option<u64> {
     let (rest, _) = text.split_once(word)?;
     rest.trim_end().rsplit([' ', '\n', ',']).next()?.parse().ok()

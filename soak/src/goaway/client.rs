@@ -48,7 +48,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Client {
-    /// What the tables call it.
+    /// Returns what the tables call it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Go => "Go net/http",
@@ -79,7 +79,7 @@ impl Client {
         matches!(self, Self::Jdk17 | Self::Jdk21 | Self::Jdk25 | Self::Curl)
     }
 
-    /// What it prints.
+    /// Returns what it prints.
     pub(crate) const fn says(self) -> Says {
         match self {
             Self::H2load => Says::H2load,
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Whether its exit code says what its output says better.
+    /// Returns whether its exit code says what its output says better.
     pub(crate) const fn fails_with_its_requests(self) -> bool {
         matches!(self, Self::Curl)
     }
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// The command that sends the requests of a job.
+    /// Returns the command that sends the requests of a job.
     pub(crate) fn command(self, programs: &Programs, job: Job<'_>) -> Result<Command> {
         let url = format!("{}{}", job.origin, self.path());
         let installed = |path: &str| programs.installed(&format!("http2/{path}"));

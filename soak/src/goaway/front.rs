@@ -44,7 +44,7 @@ enum Running {
 }
 
 impl Server {
-    /// What the tables call it.
+    /// Returns what the tables call it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Evenkeel => "evenkeel",
@@ -91,7 +91,7 @@ impl Front {
         Ok(Self { app, running })
     }
 
-    /// Where clients send requests, without a path.
+    /// Returns where clients send requests, without a path.
     pub(crate) fn origin(&self, tls: bool) -> String {
         match (&self.running, tls) {
             (Running::Evenkeel(proxy), true) => format!("https://{}", proxy.address()),

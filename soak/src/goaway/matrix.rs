@@ -128,7 +128,7 @@ impl Tally {
 
 pub(crate) type Tallies = BTreeMap<Case, Tally>;
 
-/// A row for each client and concurrency, a column for each server and limit.
+/// Returns a row for each client and concurrency, a column for each server and limit.
 pub(crate) fn table(tallies: &Tallies) -> Table {
     let mut columns: Vec<(Server, u64)> = tallies.keys().map(|case| (case.server, case.limit)).collect();
     columns.sort_unstable();
@@ -147,7 +147,7 @@ pub(crate) fn table(tallies: &Tallies) -> Table {
     Table { columns: ["client".to_owned(), "at a time".to_owned()].into_iter().chain(named).collect(), rows }
 }
 
-/// What clients said of the requests that they lost.
+/// Returns what clients said of the requests that they lost.
 pub(crate) fn notes(tallies: &Tallies) -> Vec<String> {
     let failures = tallies.iter().flat_map(|(case, tally)| {
         let in_vain = (tally.in_vain() > 0).then(|| format!("{case}: {} reached the app", count(tally.in_vain())));

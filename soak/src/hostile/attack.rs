@@ -33,7 +33,7 @@ pub(crate) struct Strength {
 }
 
 impl Attack {
-    /// What the tables call it.
+    /// Returns what the tables call it.
     pub(crate) fn label(self, strength: &Strength) -> String {
         match self {
             Self::SlowHeads => "slow heads (-H)".to_owned(),

@@ -108,7 +108,7 @@ impl Round {
 }
 
 impl Window {
-    /// The client's p99, from the instants at which requests were due, and the requests that failed.
+    /// Returns the client's p99, from the instants at which requests were due, and the requests that failed.
     async fn measure(self, to: SocketAddr) -> Result<(Duration, u64)> {
         let mut streams = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -131,7 +131,7 @@ impl Window {
     }
 }
 
-/// The latencies of one connection, and whether it failed.
+/// Returns the latencies of one connection, and whether it failed.
 async fn ask(mut stream: TcpStream, pace: Arc<Pace>) -> (Vec<Duration>, u64) {
     let mut latencies = Vec::new();
     while let Some(due) = pace.due().await {
@@ -184,7 +184,7 @@ impl Comparison {
         self.quietest.ratio()
     }
 
-    /// The row of the table.
+    /// Returns the row of the table.
     pub(crate) fn row(&self, name: &str) -> Vec<String> {
         let ratios: Vec<String> = self.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
         vec![

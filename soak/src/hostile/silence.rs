@@ -20,12 +20,12 @@ pub(crate) struct Silence {
     _connections: Vec<TcpStream>,
 }
 
-/// The descriptors that a process may have here.
+/// Returns the descriptors that a process may have here.
 pub(crate) fn descriptors() -> u64 {
     daemon::descriptor_limit().unwrap_or(1 << 20)
 }
 
-/// As many of these as the proxy has descriptors for: two for each.
+/// Returns as many of these as the proxy has descriptors for: two for each.
 pub(crate) fn affordable(wanted: u32) -> u32 {
     let most = descriptors().saturating_sub(RESERVE) / 2;
     wanted.min(u32::try_from(most).unwrap_or(u32::MAX))

@@ -49,7 +49,7 @@ impl Pod {
         Ok(Self { app, proxy })
     }
 
-    /// Where its clients connect.
+    /// Returns where its clients connect.
     pub(crate) fn address(&self) -> SocketAddr {
         self.proxy.address()
     }

@@ -44,7 +44,7 @@ impl Service {
         }
     }
 
-    /// The nodes, for their clients.
+    /// Returns the nodes, for their clients.
     pub(crate) fn nodes(&self) -> &[Arc<Node>; NODES] {
         &self.nodes
     }

@@ -8,7 +8,7 @@ fn words<'a>(rule: &'a Value, key: &str) -> Vec<&'a str> {
     rule[key].as_array().map(|words| words.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
 }
 
-/// Every rule, with the object that it is of.
+/// Returns every rule, with the object that it is of.
 fn rules(rendered: &Rendered) -> Vec<(&Value, &Value)> {
     let roles = rendered.all("Role").into_iter().chain(rendered.all("ClusterRole"));
     roles.flat_map(|role| role["rules"].as_array().unwrap().iter().map(move |rule| (role, rule))).collect()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const POLICY: &str = "ValidatingAdmissionPolicy";
 const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
-/// The object of this kind whose name ends so, where there is one.
+/// Returns the object of this kind whose name ends so, where there is one.
 fn named<'a>(rendered: &'a Rendered, kind: &str, end: &str) -> Option<&'a Value> {
     let is_it = |object: &&Value| object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with(end));
     rendered.all(kind).into_iter().find(is_it)

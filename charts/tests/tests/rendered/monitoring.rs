@@ -7,7 +7,7 @@ use chart_tests::parts::PARTS;
 use chart_tests::render::rendered;
 use serde_json::Value;
 
-/// The metrics of docs/METRICS.md, which a test of the programs compares with what they show.
+/// Returns the metrics of docs/METRICS.md, which a test of the programs compares with what they show.
 pub(crate) fn documented() -> BTreeSet<String> {
     let page = text("docs/METRICS.md");
     // Histograms have series of three names.
@@ -16,7 +16,7 @@ pub(crate) fn documented() -> BTreeSet<String> {
     quoted.flat_map(series).collect()
 }
 
-/// Whether the programs show a metric of this name: one of their own, or of the process.
+/// Returns whether the programs show a metric of this name: one of their own, or of the process.
 fn is_ours(word: &str) -> bool {
     ["evenkeel_", "process_"].iter().any(|prefix| word.starts_with(prefix))
 }
@@ -25,7 +25,7 @@ fn of_a_name(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte == b'_'
 }
 
-/// The metrics that are asked for in a text with queries.
+/// Returns the metrics that are asked for in a text with queries.
 pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
     words.filter(|word| is_ours(word)).map(str::to_owned).collect()
@@ -34,7 +34,7 @@ pub(crate) fn asked(text: &str) -> BTreeSet<String> {
 /// Labels that come with the scrape, and that of a histogram's buckets.
 const SCRAPED: [&str; 4] = ["namespace", "workload", "pod", "le"];
 
-/// The labels that docs/METRICS.md has for a metric, or for that of which this is a series.
+/// Returns the labels that docs/METRICS.md has for a metric, or for that of which this is a series.
 fn labels_of(metric: &str) -> BTreeSet<String> {
     let page = text("docs/METRICS.md");
     let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix));
@@ -78,7 +78,7 @@ fn assert_labels(query: &str) {
     }
 }
 
-/// The names with which the parts of a list begin.
+/// Returns the names with which the parts of a list begin.
 fn names(list: &str) -> impl Iterator<Item = &str> {
     let parts = list.split(',').map(str::trim);
     parts

@@ -125,7 +125,7 @@ async fn proxies(cli: &Cli, keys: &str, balancer: &Path) -> Result<Vec<Recycling
     Ok(proxies)
 }
 
-/// The address of an endpoint: in 127.0.0.0/16, of which real proxies take none.
+/// Returns the address of an endpoint: in 127.0.0.0/16, of which real proxies take none.
 fn address(n: usize) -> Ipv4Addr {
     let part = |number: usize| u8::try_from(number).expect("fewer than 63,000 endpoints");
     Ipv4Addr::new(127, 0, part(1 + n / 250), part(1 + n % 250))

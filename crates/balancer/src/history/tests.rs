@@ -12,7 +12,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A workload whose pods have these loads.
+/// Returns a workload whose pods have these loads.
 fn workload(name: &str, loads: &[f64], since_change: Duration) -> WorkloadView {
     let pods = loads.iter().enumerate().map(|(place, load)| PodView {
         uid: format!("{place:03}").into(),

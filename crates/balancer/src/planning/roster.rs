@@ -84,7 +84,7 @@ impl Roster {
         pod.is_ready && pod.address.is_some() && self.ready_in.contains_key(&key)
     }
 
-    /// The start of the settling time: what was ready when all was listed for the first time has been so for longer than we know.
+    /// Returns the start of the settling time: what was ready when all was listed for the first time has been so for longer than we know.
     fn since(&self, now: Duration) -> Duration {
         if self.is_complete() { now } else { Duration::ZERO }
     }

@@ -94,7 +94,7 @@ impl ApiServer {
         self.put(plural, &other.written(plural, name).unwrap());
     }
 
-    /// How a program finds it: the value of `KUBECONFIG`.
+    /// Returns how a program finds it: the value of `KUBECONFIG`.
     pub(crate) fn kubeconfig(&self) -> &FilePath {
         &self.kubeconfig
     }

@@ -12,7 +12,7 @@ fn the_page_has_every_metric() {
     generated_docs::part("docs/METRICS.md", "metrics of evenkeel-balancer", &table, command);
 }
 
-/// The names of the functions in a folder.
+/// Returns the names of the functions in a folder.
 fn functions(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

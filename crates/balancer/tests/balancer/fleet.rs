@@ -44,7 +44,7 @@ impl Service {
         pods[random.usize(..pods.len())].clone()
     }
 
-    /// The requests of each pod in the window that begins now.
+    /// Returns the requests of each pod in the window that begins now.
     pub(crate) async fn loads(&self) -> Vec<u64> {
         let counts = || -> Vec<u64> {
             self.pods.lock().unwrap().iter().map(|pod| pod.requests.load(Ordering::Relaxed)).collect()
@@ -83,7 +83,7 @@ async fn client(service: Arc<Service>, seed: u64) {
     }
 }
 
-/// The proxy as it is now.
+/// Returns the proxy as it is now.
 pub(crate) fn proxy_program() -> PathBuf {
     static FOLDER: LazyLock<PathBuf> =
         LazyLock::new(|| test_support::build_programs(Path::new(env!("CARGO_BIN_EXE_evenkeel-balancer"))));

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::fleet::{CLIENTS, Fleet};
 
-/// The busiest pod against the mean, in percent.
+/// Returns the busiest pod against the mean, in percent.
 fn skew(loads: &[u64]) -> u64 {
     let (busiest, sum) = (loads.iter().max().copied().unwrap_or_default(), loads.iter().sum::<u64>());
     100 * busiest * loads.len() as u64 / sum.max(1)

@@ -58,7 +58,7 @@ impl World {
     }
 }
 
-/// A port that is free on every address.
+/// Returns a port that is free on every address.
 async fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").await.unwrap().local_addr().unwrap().port()
 }

@@ -44,7 +44,7 @@ fn every_command_is_of_a_known_kind() {
     }
 }
 
-/// A command, or a part of one that began in a line before: of a pipe, a loop or an assignment.
+/// Returns a command, or a part of one that began in a line before: of a pipe, a loop or an assignment.
 fn is_known(command: &str) -> bool {
     let word = program(command);
     let part = ["for ", "done", "echo "].iter().any(|begin| command.starts_with(begin));

@@ -15,7 +15,7 @@ pub(crate) enum List {
 impl List {
     pub(crate) const ALL: [Self; 2] = [Self::InitContainers, Self::Volumes];
 
-    /// The field of the `spec`.
+    /// Returns the field of the `spec`.
     pub(crate) const fn field(self) -> &'static str {
         match self {
             Self::InitContainers => "initContainers",

@@ -14,7 +14,7 @@ use crate::json::named::name;
 use crate::status::Record;
 
 impl List {
-    /// Every entry that injection can add to the list, in the order in which they stand in it.
+    /// Returns every entry that injection can add to the list, in the order in which they stand in it.
     pub(crate) const fn additions(self) -> &'static [Entry] {
         match self {
             Self::InitContainers => container::ADDITIONS,
@@ -22,7 +22,7 @@ impl List {
         }
     }
 
-    /// Whether an entry of the list was injected.
+    /// Returns whether an entry of the list was injected.
     pub(crate) fn is_ours(self, entry: &Value, origin: Origin) -> bool {
         self.additions().iter().any(|addition| addition.is(entry, origin))
     }
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// The names of the entries that none of ours may follow.
+    /// Returns the names of the entries that none of ours may follow.
     ///
     /// A native sidecar that serves an intercepted port would start before there is a proxy, and its startup probe could not pass.
     fn followers(self, plan: &Plan) -> &BTreeSet<String> {

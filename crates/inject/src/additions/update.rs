@@ -85,7 +85,7 @@ fn variables(present: Option<&Value>, wanted: &Value) -> Value {
     merged_list(present, wanted, "name", of_others)
 }
 
-/// Ours as wanted, those of others as they are.
+/// Returns the additions as they are wanted, and the items of others as they are.
 fn mounts(present: Option<&Value>, wanted: &Value) -> Value {
     merged_list(present, wanted, "mountPath", |mount| !volume::is_our_mount(mount))
 }
@@ -178,7 +178,7 @@ mod tests {
         updated(&now, &wanted(), Some(&previous()))
     }
 
-    /// The record of the last injection.
+    /// Returns the record of the last injection.
     fn previous() -> Record {
         Record::new(wanted()["resources"].clone(), "proxy:1".to_owned(), PortNames::default())
     }

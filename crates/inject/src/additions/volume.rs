@@ -25,7 +25,7 @@ fn tls(plan: &Plan) -> Option<Value> {
     Some(json!({"name": TLS_VOLUME, "secret": source}))
 }
 
-/// The keys of the Secret that the volume shows.
+/// Returns the keys of the Secret that the volume shows.
 fn certificate_files() -> Value {
     json!([{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}])
 }
@@ -39,7 +39,7 @@ pub(crate) fn mount(volume: &Entry) -> Option<Value> {
     Some(json!({"name": volume.name, "mountPath": volume.mount_path?, "readOnly": true}))
 }
 
-/// Whether a mount is one of ours.
+/// Returns whether a mount is one of ours.
 pub(crate) fn is_our_mount(mount: &Value) -> bool {
     ADDITIONS.iter().any(|volume| name(mount) == Some(volume.name))
 }

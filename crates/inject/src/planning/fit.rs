@@ -223,7 +223,7 @@ mod tests {
     use crate::json::node::Node;
     use crate::proxy_ports::port_names::PortNames;
 
-    /// A pod with two containers.
+    /// Returns a pod with two containers.
     fn spec() -> Value {
         let resources = |request: &str, limit: &str| json!({"requests": {"cpu": request, "memory": "100Mi"}, "limits": {"cpu": limit, "memory": "200Mi"}});
         json!({"containers": [

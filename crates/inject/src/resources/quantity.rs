@@ -125,7 +125,7 @@ impl Resource {
     /// All resources.
     pub const ALL: [Self; 2] = [Self::Cpu, Self::Memory];
 
-    /// Its name in manifests.
+    /// Returns its name in manifests.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -133,7 +133,7 @@ impl Resource {
         }
     }
 
-    /// The smallest request above zero.
+    /// Returns the smallest request above zero.
     pub(crate) const fn unit(self) -> Quantity {
         match self {
             Self::Cpu => Quantity(1),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// The kind of every workload here.
 pub(crate) const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 
-/// A Deployment as its author wrote it.
+/// Returns a Deployment as its author wrote it.
 pub(crate) fn original() -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -33,13 +33,13 @@ pub(crate) fn original() -> Value {
 /// Of RFC 8410 §10.1.
 const BALANCE_KEY: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 
-/// What comes of a workload in an installation with a balancer, and without defaults.
+/// Returns what comes of a workload in an installation with a balancer, and without defaults.
 pub(crate) fn outcome(object: &Value) -> Outcome {
     let installation = Installation { balance_keys: BALANCE_KEY.parse().ok(), ..Installation::default() };
     inject(object, DEPLOYMENT, None, &installation)
 }
 
-/// The object with the outcome's patch applied.
+/// Returns the object with the outcome's patch applied.
 pub(crate) fn applied(object: &Value, outcome: &Outcome) -> Value {
     let mut object = object.clone();
     if let Some(patch) = outcome.patch() {
@@ -48,30 +48,30 @@ pub(crate) fn applied(object: &Value, outcome: &Outcome) -> Value {
     object
 }
 
-/// The object after one injection.
+/// Returns the object after one injection.
 pub(crate) fn injected(object: &Value) -> Value {
     applied(object, &outcome(object))
 }
 
-/// The first app container.
+/// Returns the first app container.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
 pub(crate) fn app(object: &Value) -> &Value {
     &object["spec"]["template"]["spec"]["containers"][0]
 }
 
-/// The first app container, to be edited.
+/// Returns the first app container, to be edited.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
 pub(crate) fn app_mut(object: &mut Value) -> &mut Value {
     &mut object["spec"]["template"]["spec"]["containers"][0]
 }
 
-/// What an apply of `author`'s manifest, which is the one of before, makes of a live object.
+/// Returns what an apply of `author`'s manifest, which is the one of before, makes of a live object.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
 pub(crate) fn client_side_apply(live: &Value, author: &Value) -> Value {
     apply_over(live, author, author)
 }
 
-/// What an apply of `author`'s manifest makes of a live object to which `last` was applied: a strategic merge by three ways, as kubectl
+/// Returns what an apply of `author`'s manifest makes of a live object to which `last` was applied: a strategic merge by three ways, as kubectl
 /// and Helm 3 do it. What the author says holds; what they said before and say no more goes; what they never said stays. A server-side
 /// apply by one manager comes to the same.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]

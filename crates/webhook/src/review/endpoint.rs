@@ -83,7 +83,7 @@ impl Endpoint {
     }
 }
 
-/// The routes of the TLS port.
+/// Returns the routes of the TLS port.
 pub fn routes(endpoint: Endpoint) -> Router {
     Router::new().route("/mutate", post(mutate)).with_state(endpoint)
 }

@@ -225,7 +225,7 @@ fn of_query<'a>(uri: &'a Uri, key: &str) -> Option<&'a str> {
     pairs.find_map(|(name, value)| (name == key).then_some(value))
 }
 
-/// A page of a list, as `limit` and `continue` ask for it.
+/// Returns a page of a list, as `limit` and `continue` ask for it.
 fn page(api_version: &str, kind: &str, all: &[impl ToString], uri: &Uri) -> Response {
     let number = |key: &str| of_query(uri, key).and_then(|text| text.parse::<usize>().ok());
     let begin = number("continue").unwrap_or_default().min(all.len());

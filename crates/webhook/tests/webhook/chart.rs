@@ -17,7 +17,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The values of a list in the rendered manifest that begins after `line` and is indented by twelve.
+/// Returns the values of a list in the rendered manifest that begins after `line` and is indented by twelve.
 fn list_after(line: &str, manifest: &str) -> Vec<String> {
     let lines = manifest.lines().skip_while(|found| found.trim() != line).skip(1);
     let items = lines.map_while(|line| line.strip_prefix("            - "));

@@ -39,7 +39,7 @@ impl Process {
         Self::start_with(cluster, &[]).await
     }
 
-    /// The same, with the chart's choice of namespaces.
+    /// Returns the same, with the chart's choice of namespaces.
     pub(crate) async fn opted_out_by_label(cluster: &ApiServer) -> Self {
         let expression = r#"{"key": "evenkeel.dev/inject", "operator": "NotIn", "values": ["disabled"]}"#;
         let selector = format!(r#"--namespace-selector={{"matchExpressions": [{expression}]}}"#);
@@ -105,7 +105,7 @@ impl Process {
         }
     }
 
-    /// What it shows to Prometheus.
+    /// Returns what it shows to Prometheus.
     pub(crate) async fn metrics(&self) -> String {
         let stream = TcpStream::connect(self.admin).await.unwrap();
         let (mut client, driver) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -114,7 +114,7 @@ impl Process {
         String::from_utf8(collect(client.send_request(request).await.unwrap()).await.to_vec()).unwrap()
     }
 
-    /// The most memory that it has had so far, in KiB (`VmHWM` of `/proc/PID/status`).
+    /// Returns the most memory that it has had so far, in KiB (`VmHWM` of `/proc/PID/status`).
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is running");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -26,7 +26,7 @@ async fn say(address: SocketAddr, answer: impl Fn() -> String + Clone + Send + S
     tokio::spawn(async move { axum::serve(listener, routes).await });
 }
 
-/// A report of `shop/Deployment/web` with some members as they are in `changes`.
+/// Returns a report of `shop/Deployment/web` with some members as they are in `changes`.
 fn report(changes: &Value) -> String {
     let mut report = json!({
         "version": 1, "workload": "shop/Deployment/web", "load": LOAD, "connections": 10, "marked": 0,
