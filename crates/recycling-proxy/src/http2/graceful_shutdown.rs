@@ -4,28 +4,26 @@ use std::time::Duration;
 
 use retirement::RetireReason;
 
-/// For how long the response that brings the first GOAWAY waits, and with it what the app says behind it. hyper's client asks
-/// whether a GOAWAY has come just before and again just after it opens a stream, and fails the request where the second
-/// answer differs from the first, be it on its way or not. Between the two lie microseconds, or the time for which its
-/// thread is off the processor. A quick response comes in that time, and the client's next request in the same
-/// microseconds as the response behind the one that it has waited for. Of 46,000 announcements under load 31 failed a
-/// request, with the wait none of 39,000. A connection pays for it once. A short response is whole by then, and leaves in one
-/// write with the GOAWAY behind it.
-const SENDING_TIME: Duration = Duration::from_millis(5);
-/// The time between a GOAWAY behind a response and our PING. To Python's h2 a GOAWAY is the end of the connection, and any frame
-/// behind it a fault: httpx fails the response that it has read along with it, one for each connection. Without a frame behind it
-/// httpx has its response, and leaves.
-const ASK_TIME: Duration = Duration::from_millis(100);
-/// The time in which a connection in use hears of a drain with its next response, and a new one with its first. Only
-/// after it does a drain speak where nothing is awaited: a GOAWAY fails the request that a client is about to write, and
-/// hyper's pool does not repeat one on a connection that was never used. Both steps fit into the shortest drain.
+/// How long the response with the first GOAWAY is held back, and with it the app's later frames. hyper's client checks for a GOAWAY just
+/// before and just after it opens a stream, and fails the request if the answers differ, sent or not. Between the two are microseconds,
+/// or the time for which its thread is descheduled. A quick response arrives in that time, and so does the client's next request, which it
+/// sends in the same microseconds as it reads the response that it waited for. Of 46,000 announcements under load 31 failed a request, with
+/// the delay none of 39,000. A connection pays for it once. A short response is complete by then, and is sent in one write with the GOAWAY.
+const GOAWAY_DELAY: Duration = Duration::from_millis(5);
+/// The time between a GOAWAY after a response and the proxy's PING. Python's h2 takes a GOAWAY for the end of the connection, and any frame
+/// after it for an error: httpx then fails the response that it has read along with it, one for each connection. Without a frame after it
+/// httpx has its response, and closes the connection.
+const PING_DELAY: Duration = Duration::from_millis(100);
+/// The time in which a connection in use gets GOAWAY with its next response, and a new one with its first. Only after it is
+/// GOAWAY sent while no response is awaited: it fails a request that a client is about to write, and hyper's pool does not
+/// repeat one on a connection that was never used. Both steps fit into the shortest drain.
 pub const QUIET_TIME: Duration = Duration::from_secs(2);
-/// So long before its end a drain speaks even where a response is awaited. Some clients fail that request then; the end fails
-/// it anyway, together with all that the client would have sent here in the meantime.
+/// How long before its end a drain sends GOAWAY even while a response is awaited. Some clients fail that request then; the end
+/// of the drain fails it anyway, together with all that the client would have sent here in the meantime.
 pub const LAST_CALL: Duration = Duration::from_secs(5);
-/// The time for a client to answer our PING. It counts only while there is no progress: while the client has acknowledged
-/// every byte (TCP) and sends nothing, so that neither the PING nor its answer can be behind something on a slow path. Such a
-/// client never answers, and is not waited for.
+/// The time for a client to answer the proxy's PING. It counts only while there is no progress: while the client has
+/// acknowledged every byte (TCP) and sends nothing, so that neither the PING nor its answer can be delayed by a slow path. A
+/// client that has not answered by then never does.
 const ACK_TIME: Duration = Duration::from_secs(10);
 /// The answer alone does not prove that no stream is on its way: a client's reader answers while its writer still
 /// opens one. Nothing is lost by waiting.
@@ -37,76 +35,76 @@ const LONGEST_GRACE: Duration = Duration::from_hours(1);
 /// progress after which it gets our FIN. A FIN destroys nothing: it comes behind everything else.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// How far the graceful shutdown has come.
+/// The state of the graceful shutdown.
 ///
 /// ```text
-/// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ Asked
+/// None ──a response──▶ Due ──5 ms: GOAWAY(2³¹−1), PING──▶ PingSent
 ///                       └──5 ms, a client that abandons streams, no other is open──▶ AtEnd
-/// AtEnd ──the response has ended: GOAWAY(2³¹−1)──▶ Said ──100 ms: PING──▶ Asked
+/// AtEnd ──the response has ended: GOAWAY(2³¹−1)──▶ GoawaySent ──100 ms: PING──▶ PingSent
 ///   ├──it has ended, its request has not──▶ None: the next response is tried
-///   ├──it has ended, another stream is open──▶ None: the next response has it in front
+///   ├──it has ended, another stream is open──▶ None: GOAWAY is sent in front of the next response
 ///   └──another response comes before its end──▶ Due
-/// None, AtEnd ──a drain: GOAWAY(2³¹−1), PING──▶ Asked
-/// Asked ──PING's ack──▶ Settling ──200 ms──▶ Finishing
-///   └─────────10 s without progress─────────────▶┘
-/// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream), PING──▶ Told
-/// Told ──PING's ack──▶ Told, has read ──1 s, or the client closes──▶ the connection ends, lingering briefly
-///   └──1 s without progress, or the client closes──────────────────▶ the connection ends, lingering until it was read
-/// any but Told ──GOAWAY of the app's own──▶ None: the app ends the connection
+/// None, AtEnd ──a drain: GOAWAY(2³¹−1), PING──▶ PingSent
+/// PingSent ──PING's ack──▶ Settling ──200 ms──▶ Finishing
+///   └──────────10 s without progress──────────────▶┘
+/// Finishing ──no stream is open, or after a jittered hour: GOAWAY(last stream), PING──▶ LastGoawaySent
+/// LastGoawaySent ──PING's ack──▶ has_read ──1 s, or the client closes──▶ the connection ends, lingering briefly
+///   └──1 s without progress, or the client closes──────────────────────▶ the connection ends, lingering until it was read
+/// any but LastGoawaySent ──GOAWAY of the app's own──▶ None: the app ends the connection
 /// ```
 ///
 /// The first GOAWAY has two places, each measured (docs/CLIENTS-AND-GOAWAY.md):
 ///
-/// - In front of a response's fields: the client has just waited, and has read that the connection takes no more streams before
-///   it acts on the response. Behind the response Node's http2 would fail the request that it sends on reading it: 68 of 76 GOAWAYs.
-/// - Behind the end of the response, for a client that fails what is open when it reads a GOAWAY (`profile`), and if no other
-///   stream is open: it has nothing to lose then but a request that it begins in the same microseconds. In front, every GOAWAY
-///   costs such a client the response.
+/// - In front of a response's fields: the client has just waited, and reads that the connection takes no more streams before it acts
+///   on the response. After the response, Node's http2 would fail the request that it sends on reading it: 68 of 76 GOAWAYs.
+/// - After the end of the response, for a client that fails open streams when it reads a GOAWAY (`profile`), and if no other stream
+///   is open: then only a request that it begins in the same microseconds can fail. In front, every GOAWAY fails the response of
+///   such a client.
 ///
-/// Not behind a response that ends before its request: an app that does not read the rest goes on with `RST_STREAM` (RFC
-/// 9113 §8.1) and `WINDOW_UPDATE`, and any frame behind a GOAWAY has Python's h2 fail the response. A client all of whose responses are
-/// early is retired by a drain alone.
+/// Not after a response that ends before its request: an app that does not read the rest sends `RST_STREAM` (RFC 9113 §8.1) and
+/// `WINDOW_UPDATE` next, and any frame after a GOAWAY makes Python's h2 fail the response. A client with early responses only is
+/// retired by a drain alone.
 ///
-/// With other streams open such a client loses them wherever the GOAWAY stands. So the next response has it in front where another
-/// stream was opened before the end that the graceful shutdown waits for: a client whose requests always overlap is retired as well.
+/// With other streams open such a client fails them wherever the GOAWAY is. So it is sent in front of the next response if another stream
+/// was opened before the end that the graceful shutdown waits for: a client whose requests always overlap is retired as well.
 ///
-/// That a response was written does not say that it was received: on a slow path megabytes of it wait in the kernel. The
-/// second PING comes behind all of it, and its answer is the evidence.
+/// A response that was written was not necessarily received: on a slow path megabytes of it wait in the kernel. The answer to the
+/// second PING, which follows it, proves that.
 ///
-/// The last stream is named only when none is open. A client that opens streams after the first GOAWAY, which it must
-/// not, has them served until then. Were its streams refused while earlier ones last, their frames would be missing in
-/// what both ends count together: the app's field compression and the connection's flow control (RFC 9113 §6.8).
+/// The last GOAWAY is sent only when no stream is open. Until then, streams are served that a client opens after the first GOAWAY,
+/// which it must not. If they were refused while earlier ones are open, their frames would be missing in state that client and app
+/// share: field compression and the connection's flow control (RFC 9113 §6.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GracefulShutdown {
     /// The connection stays.
     None,
-    /// It is said with the response that is next; the app's frames are held back until the client has sent its newest request.
+    /// GOAWAY is to be sent with the next response; the app's frames are held back until the client has sent its newest request.
     Due {
         /// The response's stream.
         stream: u32,
-        /// Why it is said.
+        /// Why the connection is retired.
         reason: RetireReason,
     },
-    /// It is said behind the end of the response on the only stream that is open.
+    /// GOAWAY is to be sent after the end of the response on the only open stream.
     AtEnd {
         /// The response's stream.
         stream: u32,
-        /// Why it is said.
+        /// Why the connection is retired.
         reason: RetireReason,
     },
-    /// The client was sent a GOAWAY, and nothing behind it yet.
-    Said,
-    /// The client knows that no new streams are wanted; it was asked to answer a PING.
-    Asked,
-    /// It has answered.
+    /// GOAWAY was sent, and nothing after it.
+    GoawaySent,
+    /// GOAWAY and a PING were sent; the client has not answered.
+    PingSent,
+    /// The client has answered the PING.
     Settling,
-    /// Its streams go on to their end.
+    /// Open streams are served to their end.
     Finishing,
-    /// It knows the last stream that is served; later ones never reach the app.
-    Told {
-        /// The number of that stream.
+    /// The last GOAWAY was sent; later streams never reach the app.
+    LastGoawaySent {
+        /// The last stream that is served.
         last: u32,
-        /// It has answered the PING behind everything.
+        /// The client has answered the last PING.
         has_read: bool,
     },
 }
@@ -116,18 +114,18 @@ impl GracefulShutdown {
     pub const fn bound(self, grace: Duration) -> Option<Duration> {
         match self {
             Self::None | Self::AtEnd { .. } => None,
-            Self::Due { .. } => Some(SENDING_TIME),
-            Self::Said => Some(ASK_TIME),
-            Self::Asked => Some(ACK_TIME),
+            Self::Due { .. } => Some(GOAWAY_DELAY),
+            Self::GoawaySent => Some(PING_DELAY),
+            Self::PingSent => Some(ACK_TIME),
             Self::Settling => Some(SETTLE_TIME),
             Self::Finishing => Some(grace),
-            Self::Told { .. } => Some(CLOSE_TIME),
+            Self::LastGoawaySent { .. } => Some(CLOSE_TIME),
         }
     }
 
     /// Returns whether this step waits for the answer to a PING, so that its bound counts only while there is no progress.
     pub const fn awaits_answer(self) -> bool {
-        matches!(self, Self::Asked | Self::Told { has_read: false, .. })
+        matches!(self, Self::PingSent | Self::LastGoawaySent { has_read: false, .. })
     }
 }
 

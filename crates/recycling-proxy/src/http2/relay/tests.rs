@@ -225,7 +225,7 @@ async fn unanswered(speaks: bool) -> Duration {
         ending = relay.run() => assert_eq!(ending, Ending::Linger),
         () = both => {}
     }
-    assert_eq!(relay.session.shutdown(), GracefulShutdown::Told { last: 3, has_read: false });
+    assert_eq!(relay.session.shutdown(), GracefulShutdown::LastGoawaySent { last: 3, has_read: false });
     begun.elapsed()
 }
 

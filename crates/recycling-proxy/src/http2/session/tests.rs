@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use settings::{Jitter, MaxRequests};
 
 use super::*;
-use crate::http2::frame::{LEAST_MAX_FRAME, first_goaway};
+use crate::http2::frame::{ErrorCode, LEAST_MAX_FRAME, first_goaway, ping};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const OUR_PING: [u8; 8] = *b"evenkeel";

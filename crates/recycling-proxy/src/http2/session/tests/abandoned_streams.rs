@@ -48,11 +48,11 @@ fn its_goaway_follows_the_end_of_the_response_and_no_other_frame() {
     let cancel = frame(3, 0, 1, &[0; 4]);
     let expected = [rest, &cancel, &window, &first_goaway()].concat();
     assert_eq!(dialogue.app(&[rest, &cancel, &window].concat()), expected);
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Said);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::GoawaySent);
     // In the middle of a frame the PING has to wait.
     assert_eq!(dialogue.app(&window[..10]), window[..10]);
     assert_eq!(dialogue.elapse(), b"");
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Said);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::GoawaySent);
     dialogue.app(&window[10..]);
     assert_eq!(dialogue.elapse(), ping(OUR_PING));
 }

@@ -105,7 +105,7 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
     dialogue.app(&headers(1));
     assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client knew");
     assert_eq!(dialogue.client(&ping_ack(*b"theirown")), ping_ack(*b"theirown"));
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::PingSent);
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Settling);
     assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
@@ -114,7 +114,7 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
     assert_eq!(dialogue.rest(), b"");
     dialogue.app(&headers(5));
     assert_eq!(dialogue.rest(), last_step(5));
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 5, has_read: false });
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::LastGoawaySent { last: 5, has_read: false });
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "the connection ends");
 }
 
@@ -124,14 +124,14 @@ fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
     assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "nobody else's, whenever it comes");
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Asked);
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::PingSent);
     dialogue.client(&ping_ack(OUR_PING));
     assert_eq!(dialogue.elapse(), last_step(1));
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
     assert!(!dialogue.session.has_been_read(), "that was the first");
     assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"");
     assert!(dialogue.session.has_been_read());
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Told { last: 1, has_read: true });
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::LastGoawaySent { last: 1, has_read: true });
 }
 
 #[test]
