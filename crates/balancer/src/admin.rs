@@ -1,4 +1,4 @@
-//! The plain port: `/metrics`, `/livez`, `/readyz`, the page, and the JSON behind it. It reads and changes nothing.
+//! The admin port, in plain HTTP: `/metrics`, `/livez`, `/readyz`, the page, and its JSON. It is read-only.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::page;
 use crate::recorder::Recorder;
 use crate::view::PodsOf;
 
-/// What the endpoints show.
+/// The sources of the endpoints.
 #[derive(Clone)]
 pub struct Admin {
     /// For `/metrics`.
@@ -47,7 +47,7 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// A replica that does not lead is ready, too: it is there for when the leader is not.
+/// A replica that does not lead is ready, too: it takes over when the leader ends.
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reason = if admin.keys.borrow().is_none() {
         "no key yet\n"

@@ -1,4 +1,4 @@
-//! Asks a proxy.
+//! Sends a proxy a request for its report, or an instruction.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// For a connection, the question and the whole answer.
+/// The time for the connection, the request and the complete response.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-/// A connection is kept for the next question of a workload that is asked every 5 s. Where the interval is longer, it serves the
-/// question and the instruction a second later: to keep it for the next one would cost memory in both processes for ever.
+/// How long an idle connection is kept: until the next request in a workload with an interval of 5 s. With a longer interval, it serves
+/// the request and the instruction a second later. To keep it for the next round would cost memory in both processes all the time.
 const KEPT_FOR: Duration = Duration::from_secs(8);
-/// Questions in flight at once.
+/// Requests in flight at once.
 const IN_FLIGHT: usize = 1024;
-/// Those of them to pods that have not answered lately, of which each may take a second.
+/// Those of them to pods that failed to answer the last request: each may take a second.
 const DOUBTFUL_IN_FLIGHT: usize = 256;
 /// A head of a proxy's answer has two hundred bytes; this is the least that hyper allows.
 const LARGEST_HEAD: usize = 8 << 10;
 /// The media type of a JSON Web Signature in compact form (RFC 7515 §9.2.1).
 const JOSE: &str = "application/jose";
 
-/// Asks proxies, each over a connection that is kept while it is asked often.
+/// Sends requests to proxies, over connections that are kept while they are frequent.
 #[derive(Clone, Debug)]
 pub struct Asker {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -41,25 +41,25 @@ pub struct Asker {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum NoReport {
-    /// It takes too long.
+    /// The time is over.
     #[error("no answer within {ANSWER_WITHIN:?}")]
     Late,
-    /// Nobody answers in HTTP.
+    /// There is no HTTP response.
     #[error("no response: {0}")]
     Unreachable(#[source] hyper_util::client::legacy::Error),
-    /// The proxy has no keys, or it is no proxy.
+    /// The proxy has no keys, or the peer is not a proxy.
     #[error("answers {0}")]
     Status(StatusCode),
-    /// The answer breaks off, or is too long.
+    /// The response is incomplete, or too long.
     #[error("the response is incomplete or has more than {MAX_REPORT_BYTES} bytes")]
     Body,
-    /// The answer is none.
+    /// The response is not a report.
     #[error(transparent)]
     Invalid(#[from] InvalidReport),
 }
 
 impl NoReport {
-    /// The labels of all, and of a report.
+    /// All labels, that of a report included.
     pub const LABELS: &[&str] = &["report", "late", "unreachable", "status", "invalid", "foreign_workload"];
 
     /// Returns the word for it in metrics.
@@ -74,7 +74,7 @@ impl NoReport {
 }
 
 impl Asker {
-    /// Returns one that asks at `port`, the admin port of proxies.
+    /// Returns a client for `port`, the admin port of proxies.
     pub fn new(port: u16) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -86,7 +86,7 @@ impl Asker {
         Self { client: client.build(connector), port, turns, doubtful: Arc::new(Semaphore::new(DOUBTFUL_IN_FLIGHT)) }
     }
 
-    /// Tells the proxy at `address` what `instruction` says, if there is one, and returns its report.
+    /// Sends `instruction`, if there is one, to the proxy at `address`, and returns its report.
     ///
     /// # Errors
     /// No report within a second.
@@ -109,7 +109,7 @@ impl Asker {
         let request = request.body(Full::new(instruction.unwrap_or_default())).expect("an address makes a URI");
         let response = self.client.request(request).await.map_err(NoReport::Unreachable)?;
         let status = response.status();
-        // A proxy that refuses an instruction reports all the same.
+        // A proxy that refuses an instruction still reports.
         if !matches!(status, StatusCode::OK | StatusCode::FORBIDDEN) {
             return Err(NoReport::Status(status));
         }

@@ -1,4 +1,4 @@
-//! The one task that owns the state: changes, answers, the clock and questions of people come to it.
+//! The one task that owns the state. It receives changes, answers, ticks and requests for views.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::metrics::Metrics;
 use crate::planning::{Asked, Balancer, Change, Round, Taken, Uid};
 use crate::view::{PodsOf, View};
 
-/// How often the task looks whom to ask.
+/// How often the task looks for rounds that are due.
 const TICK: Duration = Duration::from_millis(50);
 /// How many ticks pass between two updates of gauges: a second.
 const TICKS_PER_UPDATE: u32 = 20;
-/// After the start of a leader all pods have reported that will: each is asked every 15 s at least.
+/// The time after which a new leader has the reports of all pods that answer: each is asked every 15 s at least.
 const ALL_REPORT_WITHIN: Duration = Duration::from_secs(20);
-/// Answers that wait to be taken in.
+/// The capacity of the channel of answers.
 const ANSWERS: usize = 1024;
 
-/// What comes to the task from outside.
+/// The inputs of the task.
 #[derive(Debug)]
 pub struct Inputs {
     /// Changes of the cluster.
@@ -34,20 +34,20 @@ pub struct Inputs {
     pub leads: watch::Receiver<bool>,
     /// The keys, once they have been read.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
-    /// Who wants to see the workloads.
+    /// Requests for views of the workloads.
     pub viewers: mpsc::Receiver<Viewer>,
 }
 
-/// Somebody who wants to see the workloads.
+/// A request for a view of the workloads.
 #[derive(Debug)]
 pub struct Viewer {
-    /// Of which the pods are to be there, too.
+    /// The workloads whose pods the view includes.
     pub pods: PodsOf,
     /// Where the view goes to.
     pub view: oneshot::Sender<View>,
 }
 
-/// What the task tells others.
+/// The outputs of the task.
 #[derive(Debug)]
 pub struct Outputs {
     /// Whether all Pods and `EndpointSlice`s have been listed.
@@ -71,7 +71,7 @@ pub struct Driver {
     outputs: Outputs,
 }
 
-/// What came of a question.
+/// The result of a request to a proxy.
 #[derive(Debug)]
 struct Answer {
     uid: Uid,
@@ -114,7 +114,7 @@ pub async fn run(asker: Asker, clock: Clock, metrics: Arc<Metrics>, mut inputs: 
                 }
             }
             Some(Viewer { pods, view }) = inputs.viewers.recv() => {
-                // Who has left needs no answer.
+                // The receiver may be gone.
                 let _ = view.send(View::of(&driver.balancer, &pods, driver.leads, driver.now()));
             }
         }
@@ -132,7 +132,7 @@ impl Driver {
 
     fn lead(&mut self, leads: bool) {
         if leads && !self.leads {
-            // Somebody else has led, or nobody: what was reported is of another time.
+            // The reports are from before another leader, or a time without one.
             let now = self.now();
             self.balancer.restart(now);
             self.leads_since = now;
@@ -161,7 +161,7 @@ impl Driver {
             let (asker, answers, body) = (self.asker.clone(), self.answers.clone(), body.clone());
             tokio::spawn(async move {
                 let report = asker.ask(address, body, is_doubtful).await;
-                // Nobody is there to take it while the process ends.
+                // The task may have ended with the process.
                 let _ = answers.send(Answer { uid, report }).await;
             });
         }

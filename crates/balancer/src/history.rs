@@ -1,7 +1,7 @@
-//! The last hour of every workload, in memory. Pure: views and times in, time lines out.
+//! The last hour of every workload, in memory: views and times in, time lines out, without I/O.
 //!
 //! A workload takes [`BYTES_PER_WORKLOAD`], allocated when it is first seen, and at most [`MOST_WORKLOADS`] are remembered: 23 KB each, 24 MB in all.
-//! Nothing is stored. Another leader begins anew.
+//! Nothing is stored. A new leader begins without a history.
 
 mod event;
 mod ring;
@@ -33,12 +33,12 @@ pub struct History {
 pub struct Timeline {
     ring: Ring,
     events: ScaleEvents,
-    /// What the last view said of all retired connections.
+    /// The count of retired connections in the last view.
     retired: u64,
 }
 
 impl History {
-    /// Takes in what is so at the time `now`. Where this replica does not lead, all is forgotten: somebody else knows what happens.
+    /// Records a view at the time `now`. If this replica does not lead, the history is deleted: the leader has it.
     pub fn record(&mut self, view: &View, now: Duration) {
         if view.leads {
             self.timelines.retain(|workload, timeline| view.workload(workload).is_some() || timeline.is_recent(now));
@@ -86,7 +86,7 @@ impl Timeline {
         self.events.record(view, retired, now);
     }
 
-    /// Returns whether anything was recorded within the hour: a workload that was away for a moment keeps its time line.
+    /// Returns whether anything was recorded within the hour: a workload keeps its time line during a short absence.
     fn is_recent(&self, now: Duration) -> bool {
         self.ring.newest_at().is_some_and(|at| now.saturating_sub(at) < ring::SPAN)
     }

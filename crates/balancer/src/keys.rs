@@ -1,4 +1,4 @@
-//! The key that signs instructions, and its public half.
+//! The key pairs that sign instructions.
 //!
 //! ```text
 //!              rotate                       every pod knows the second
@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 const FIELD_MANAGER: &str = "evenkeel-balancer";
-/// The entries of the Secret: the key that signs, and during a rotation the one that is to.
+/// The entries of the Secret: the key that signs, and during a rotation the next one.
 const KEY: &str = "key.pem";
 const NEXT: &str = "next.pem";
 /// The entry of the ConfigMap: the public keys, separated by commas.
@@ -41,7 +41,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Returns a key that signs, and during a rotation the one that is to.
+    /// Returns keys: the one that signs, and during a rotation the next one.
     pub const fn new(signing: SigningKey, next: Option<SigningKey>) -> Self {
         Self { signing, next }
     }
@@ -51,12 +51,12 @@ impl Keys {
         &self.signing
     }
 
-    /// Returns the public half of the key that is to sign, during a rotation.
+    /// Returns the public key of the next signing key, during a rotation.
     pub fn next(&self) -> Option<PublicKey> {
         self.next.as_ref().map(SigningKey::public)
     }
 
-    /// Returns what proxies are to know.
+    /// Returns the public keys for proxies.
     pub fn public(&self) -> Result<PublicKeys, balancing::InvalidKeys> {
         PublicKeys::new(std::iter::once(self.signing.public()).chain(self.next()))
     }
@@ -80,7 +80,7 @@ pub enum KeyError {
     /// The ConfigMap cannot be read or written.
     #[error("cannot read or write ConfigMap {0}: {1}")]
     ConfigMap(String, #[source] Box<kube::Error>),
-    /// Somebody has put something else into it.
+    /// The Secret holds something else.
     #[error("Secret {0} has no usable {1}: {2}")]
     Unusable(String, &'static str, #[source] SigningKeyError),
     /// No key can be made.
@@ -105,8 +105,8 @@ impl KeyStore {
         Self { secrets, config_maps: Api::namespaced(client, namespace), secret, config_map }
     }
 
-    /// Reads the keys for ever, makes the first, publishes the public half, and ends a rotation once `next_is_known` says that every
-    /// pod knows the second key.
+    /// Reads the keys repeatedly, makes the first, publishes the public keys, and ends a rotation once `next_is_known` says that
+    /// every pod knows the second key.
     pub async fn run(self, keys: watch::Sender<Option<Arc<Keys>>>, next_is_known: watch::Receiver<bool>) {
         let mut is_told = false;
         loop {
@@ -127,7 +127,7 @@ impl KeyStore {
         }
     }
 
-    /// Begins a rotation: makes a second key, unless there is one already. Returns its public half.
+    /// Begins a rotation: makes a second key pair, unless there is one. Returns its public key.
     ///
     /// # Errors
     /// A Secret that cannot be read or written, or holds no usable key.
@@ -148,7 +148,7 @@ impl KeyStore {
         let mut stored = self.read().await?;
         if stored.key.is_none() {
             let made = SigningKey::generate(&SystemRandom::new())?;
-            // Who loses the race reads the winner's.
+            // If another replica was first, its key is read.
             if self.write(&stored.version, json!({ KEY: bytes(&made) })).await? {
                 info!(secret = self.secret, "created the first key");
             }
@@ -198,7 +198,7 @@ impl KeyStore {
         text.map(SigningKey::from_pem).transpose().map_err(unusable)
     }
 
-    /// Returns whether nobody else has written since `version` was read: then `data` is stored.
+    /// Stores `data` unless the Secret was written after `version`. Returns whether it was stored.
     async fn write(&self, version: &str, data: serde_json::Value) -> Result<bool, KeyError> {
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };

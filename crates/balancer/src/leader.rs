@@ -18,12 +18,12 @@ use tracing::{info, warn};
 use crate::metrics::Metrics;
 
 const FIELD_MANAGER: &str = "evenkeel-balancer";
-/// How often a leader renews the Lease, and the others look at it.
+/// How often a leader renews the Lease, and other replicas read it.
 const EVERY: Duration = Duration::from_secs(1);
-/// A Lease that has not changed for so long is taken over. An instruction is in force for as long.
+/// After this time without a change the Lease is taken over. An instruction is in force for as long.
 const HELD_FOR: Duration = Duration::from_secs(3);
-/// For how long a leader goes on that cannot reach the API server. Nobody can take over meanwhile, unless it alone is cut off: two
-/// leaders for a while do no harm, as each takes only higher sequence numbers.
+/// How long a leader keeps leading that cannot reach the API server. No other replica can take over then, unless this one alone is cut
+/// off. Two leaders for a while do no harm, because proxies take only higher sequence numbers.
 const GOES_ON_FOR: Duration = Duration::from_mins(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const CONFLICT: u16 = 409;
@@ -34,15 +34,15 @@ const NOT_FOUND: u16 = 404;
 enum Step {
     /// It holds the Lease, and renews it.
     Renew,
-    /// Nobody holds it, or its holder has fallen silent.
+    /// No replica holds it, or its holder no longer renews it.
     Take,
     /// Another holds it.
     Wait,
 }
 
-/// What a candidate has seen of the Lease. It compares no clock with that of another machine: a holder is silent once the Lease has not
-/// changed for a while by the candidate's own clock. Times in which the Lease could not be read do not count: the holder could not renew
-/// it either, and goes on.
+/// What a candidate has read of the Lease. It never compares clocks of two machines: a Lease is expired if it has not changed for a while
+/// by the candidate's own clock. Times in which the Lease could not be read do not count: the holder could not renew it either, and keeps
+/// leading.
 ///
 /// ```text
 /// Wait ── unchanged for 3 s, or given up ──▶ Take ── written ──▶ Renew ── another holds it ──▶ Wait
@@ -73,13 +73,13 @@ impl Candidate {
         }
     }
 
-    /// Takes in that the Lease cannot be read.
+    /// Notes that the Lease cannot be read.
     fn lose_sight(&mut self) {
         self.version.clear();
     }
 }
 
-/// Stands for election for as long as it is polled; [`resign`](Self::resign) hands the Lease on.
+/// A candidate for as long as it is polled; [`resign`](Self::resign) releases the Lease.
 pub struct Election {
     leases: Api<Lease>,
     name: String,
@@ -116,7 +116,7 @@ impl Election {
         }
     }
 
-    /// Tells `leads` whether this replica leads. Cancel safe.
+    /// Sends `leads` whether this replica leads. Cancel safe.
     pub async fn run(&mut self, leads: &watch::Sender<bool>) {
         let mut times = interval(EVERY);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,7 +156,7 @@ impl Election {
         led && goes_on(self.start.elapsed().saturating_sub(self.reached_at))
     }
 
-    /// Gives the Lease up, so that another replica leads within a second.
+    /// Releases the Lease, so that another replica leads within a second.
     pub async fn resign(&mut self) {
         if let Some(version) = self.held.take() {
             let given_up = timeout(ANSWER_WITHIN, self.write("", &version, 0)).await;
@@ -203,7 +203,7 @@ impl Election {
         }
     }
 
-    /// Writes the Lease if it is still at `version`. Returns its new version, or `None` if somebody else has written.
+    /// Writes the Lease if it is still at `version`. Returns its new version, or `None` if another replica has written it.
     async fn write(&self, holder: &str, version: &str, transitions: i32) -> Result<Option<String>, kube::Error> {
         let now = i64::try_from(self.clock.since_epoch().as_micros()).unwrap_or(i64::MAX);
         let now = MicroTime(Timestamp::from_microsecond(now).unwrap_or_default());

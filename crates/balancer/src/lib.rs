@@ -1,4 +1,4 @@
-//! The balancer: it asks the proxies of opted-in pods for their load, and tells each the mean of its workload.
+//! The balancer: it reads the load of opted-in pods from their proxies, and sends each the mean of its workload.
 //!
 //! ```text
 //! API server ── Pods, EndpointSlices ──▶ watching ──▶ driver ──▶ asking ──▶ proxies
@@ -9,7 +9,7 @@
 //!                                 └──▶ the page, /workloads
 //! ```
 //!
-//! [`planning`] decides, without I/O; [`driver`] is the one task that owns what it remembers.
+//! [`planning`] decides, without I/O; [`driver`] is the one task that owns its state.
 
 pub mod admin;
 pub mod arguments;

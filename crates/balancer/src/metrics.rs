@@ -1,4 +1,4 @@
-//! Prometheus metrics of the balancer. None has a workload in its labels: the proxies' own metrics tell of each.
+//! Prometheus metrics of the balancer. None has a workload in its labels: the proxies' own metrics cover each workload.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,7 @@ const LATENESS: [f64; 8] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
 /// The state of a workload that gets instructions.
 const INSTRUCTED: &str = "instructed";
 
-/// What is counted.
+/// The metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

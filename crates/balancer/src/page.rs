@@ -1,4 +1,4 @@
-//! The page that shows balancing live: three files that are part of the program, and the headers that keep them apart from all else.
+//! The live page of balancing: three files in the program, and the headers that isolate them from other origins.
 
 use axum::http::HeaderValue;
 use axum::http::header::{
@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 
-/// The page may load what comes from where it came from, and nothing else: no script or style of its own text, no other origin.
+/// The page may load from its own origin alone: no inline script or style, no other origin.
 pub const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 

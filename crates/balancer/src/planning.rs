@@ -1,15 +1,15 @@
-//! What the balancer decides, without I/O: changes of the cluster, reports and time in; whom to ask, and with which instruction, out.
+//! The decisions of the balancer, without I/O: changes of the cluster, reports and time in; requests to pods and instructions out.
 
-mod allowance;
+mod backoff;
 mod balancer;
 mod group;
 mod numbering;
 mod pace;
-mod patience;
 mod pod;
 mod roster;
 mod schedule;
 mod siblings;
+mod token_bucket;
 
 pub use balancer::{Asked, Balancer, Round, Taken};
 pub use group::{Group, Summary, Withheld};

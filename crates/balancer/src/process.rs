@@ -1,4 +1,4 @@
-//! The process as a whole: watches, the Lease, the keys, the port, and an orderly end.
+//! The process as a whole: watches, the Lease, the keys, the admin port, and the shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,24 +22,24 @@ use crate::recorder::Recorder;
 use crate::settings::{KeySettings, Settings};
 use crate::watching;
 
-/// Changes that wait to be taken in.
+/// The capacity of the channel of changes.
 const CHANGES: usize = 1024;
 
 /// Why the balancer cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The port cannot be had.
+    /// The port cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// There is no way to the API server.
+    /// No client for the API server can be created.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
 
-/// Returns the keys' place in the cluster.
+/// Returns the store of the keys in the cluster.
 ///
 /// # Errors
-/// No way to the API server.
+/// No client for the API server can be created.
 pub async fn key_store(settings: &KeySettings) -> Result<KeyStore, ClusterError> {
     let KeySettings { namespace, secret, config_map } = settings.clone();
     Ok(KeyStore::new(projection::client(&OBJECT).await?, &namespace, secret, config_map))
@@ -48,7 +48,7 @@ pub async fn key_store(settings: &KeySettings) -> Result<KeyStore, ClusterError>
 /// Balances until `shutdown`.
 ///
 /// # Errors
-/// A port that cannot be had, or no way to the API server.
+/// The port cannot be bound, or no client for the API server can be created.
 pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::new());
     let refused = |error| RunError::Listen(settings.admin, error);

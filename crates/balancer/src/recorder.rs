@@ -1,4 +1,4 @@
-//! Looks at the state once a second, and remembers what it sees.
+//! Records a view of the state once a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +10,11 @@ use crate::driver::Viewer;
 use crate::history::History;
 use crate::view::{PodsOf, View};
 
-/// How often the state is looked at: a wave is over within ten seconds or so. A look is a sum for each workload, without its pods.
+/// How often a view is recorded: load is level again some ten seconds after a scale event. A view has a sum for each workload, without its
+/// pods.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The last hour, and the way to the present.
+/// The history of the last hour, and the channel for views of the present.
 #[derive(Debug)]
 pub struct Recorder {
     viewers: mpsc::Sender<Viewer>,
@@ -22,12 +23,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Returns one that has seen nothing. `viewers` is where the state is asked for.
+    /// Returns a recorder without history. `viewers` takes requests for views.
     pub fn new(viewers: mpsc::Sender<Viewer>) -> Self {
         Self { viewers, history: Mutex::default(), start: Instant::now() }
     }
 
-    /// Records for as long as there is a state.
+    /// Records until the driver ends.
     pub async fn run(&self) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -46,7 +47,7 @@ impl Recorder {
         view.await.ok()
     }
 
-    /// Returns what `read` makes of the last hour and of the present time.
+    /// Returns the result of `read` on the history and the present time.
     pub fn history<T>(&self, read: impl FnOnce(&History, Duration) -> T) -> T {
         read(&self.history.lock().unwrap_or_else(PoisonError::into_inner), self.start.elapsed())
     }

@@ -8,7 +8,7 @@ use settings::{Fault, Faults, InvalidValue, LogLevel, ObjectName, SocketAddress}
 
 use crate::arguments::{KeyArguments, RunArguments};
 
-/// Everything that `evenkeel-balancer run` can be told.
+/// The settings of `evenkeel-balancer run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where metrics, health and workloads are shown.

@@ -31,7 +31,7 @@ const SLICES_IN_A_PAGE: u32 = 16;
 
 /// Reads Pods and `EndpointSlice`s for ever, and sends what changes.
 ///
-/// It needs `list` and `watch` on both. It logs failures, and begins a watch again that has failed.
+/// It needs `list` and `watch` on both. It logs failures, and restarts a watch that has failed.
 ///
 /// # Errors
 /// No client for the API server can be created.
@@ -50,7 +50,7 @@ pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(),
     Ok(())
 }
 
-/// Between two tries of a watch that fails: 0.8, 1.6, 3.2, and then 5 s.
+/// The pauses before a watch that failed starts again: 0.8, 1.6, 3.2, and then 5 s.
 ///
 /// The longest pause bounds how late the balancer learns of a scale event once the API server is available again. Other clients wait up
 /// to 30 s to protect a server from thousands of watches; the balancer has two replicas with two watches each.

@@ -56,7 +56,7 @@ struct Connection {
     marked: bool,
 }
 
-struct World<'a> {
+struct State<'a> {
     scenario: &'a Scenario,
     policy: Policy,
     random: Pcg64Mcg,
@@ -74,7 +74,7 @@ struct World<'a> {
 /// Panics if the scenario has [faults](Scenario::faults).
 pub fn simulate(scenario: &Scenario, policy: Policy, seed: u64) -> Run {
     assert!(scenario.faults().is_empty(), "the scenario cannot be run: {:?}", scenario.faults());
-    let mut world = World::new(scenario, policy, seed);
+    let mut state = State::new(scenario, policy, seed);
     let mut events = scenario.events.clone();
     events.sort_by_key(|event| event.at);
     let mut events = events.into_iter().peekable();
@@ -84,18 +84,18 @@ pub fn simulate(scenario: &Scenario, policy: Policy, seed: u64) -> Run {
         for step in 0..STEPS {
             let now = f64::from(second) + f64::from(step) / f64::from(STEPS);
             while let Some(event) = events.next_if(|event| event.at.as_secs_f64() <= now) {
-                world.change(event, now);
+                state.change(event, now);
             }
-            world.step(now);
+            state.step(now);
         }
-        seconds.push(world.end_second(f64::from(second) + 1.0));
+        seconds.push(state.end_second(f64::from(second) + 1.0));
     }
     Run { seconds }
 }
 
-impl<'a> World<'a> {
+impl<'a> State<'a> {
     fn new(scenario: &'a Scenario, policy: Policy, seed: u64) -> Self {
-        let mut world = Self {
+        let mut state = Self {
             scenario,
             policy,
             random: Pcg64Mcg::seed_from_u64(seed),
@@ -109,14 +109,14 @@ impl<'a> World<'a> {
         let mu = scenario.rate.ln() - scenario.sigma * scenario.sigma / 2.0;
         let rates = LogNormal::new(mu, scenario.sigma).ok();
         for _ in 0..scenario.clients {
-            let drawn = rates.map_or(scenario.rate, |rates| rates.sample(&mut world.random));
+            let drawn = rates.map_or(scenario.rate, |rates| rates.sample(&mut state.random));
             let rate = if scenario.sigma > 0.0 { drawn } else { scenario.rate };
             for _ in 0..scenario.pool_size() {
-                let connection = world.connect(rate / count(scenario.pool_size()), 0.0);
-                world.connections.push(connection);
+                let connection = state.connect(rate / count(scenario.pool_size()), 0.0);
+                state.connections.push(connection);
             }
         }
-        world
+        state
     }
 
     /// Returns a new connection: it lands on a random pod of those that take one.

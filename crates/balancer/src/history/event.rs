@@ -7,7 +7,7 @@ use crate::view::WorkloadView;
 
 /// The events that are remembered of a workload.
 pub(super) const MOST_EVENTS: usize = 64;
-/// Pods that settle within so long of each other are one event, as in a rollout or a scale-out of several pods.
+/// Pods that settle within this time of each other are one event, as in a rollout or a scale-out of several pods.
 const ONE_EVENT: Duration = Duration::from_secs(30);
 
 /// A change of the pods that take traffic: a scale-out, a scale-in, or a rollout.
@@ -27,7 +27,7 @@ pub struct ScaleEvent {
     pub before: usize,
     /// The settled pods after.
     pub after: usize,
-    /// The load of the busiest pod against the mean at its highest; `None` without load.
+    /// The highest peak-to-mean since then; `None` without load.
     pub peak_to_mean: Option<f64>,
     /// The connections that balancing retired until it was level.
     pub retired: u64,
@@ -40,7 +40,7 @@ pub struct ScaleEvent {
 pub struct Levelled {
     /// The time since the last of its pods changed.
     pub after: Duration,
-    /// The load of the busiest pod against the mean then.
+    /// The peak-to-mean at that time.
     pub peak_to_mean: f64,
 }
 
@@ -66,7 +66,7 @@ impl ScaleEvents {
     pub(super) fn record(&mut self, view: &WorkloadView, retired: u64, now: Duration) {
         let (settled, since_change) = (view.summary.settled, view.summary.since_change);
         let before = self.before.replace(Before { settled, since_change });
-        // What was there when this replica began to look is no event, nor are the first pods of all.
+        // The pods of the first view are no event, nor are the first pods of a workload.
         if let Some(before) = before.filter(|before| before.settled > 0)
             && (before.settled != settled || since_change < before.since_change)
         {

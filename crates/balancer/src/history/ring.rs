@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::view::WorkloadView;
 
-/// How long is remembered.
+/// The time that the ring spans.
 pub(super) const SPAN: Duration = Duration::from_hours(1);
 /// The time between two points.
 pub const RESOLUTION: Duration = Duration::from_secs(5);
 /// The points of an hour.
 pub const POINTS: usize = 720;
 
-/// What was so in one interval of [`RESOLUTION`]: the last of it, but for `retired`.
+/// The figures of one interval of [`RESOLUTION`]: the last ones in it, and the sum of `retired`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// The load of all pods that report, in requests per second.
@@ -62,7 +62,7 @@ impl Ring {
                 return;
             }
             Some(_) => {
-                // What nobody looked at stays empty.
+                // Intervals without a view stay empty.
                 let missed = (interval - self.newest - 1).min(POINTS as u64);
                 (0..missed).for_each(|_| self.push(None));
             }

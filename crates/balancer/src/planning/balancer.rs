@@ -1,4 +1,4 @@
-//! Changes, reports and time in; whom to ask, and with which instruction, out.
+//! Changes, reports and time in; requests to pods and instructions out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use balancing::{KeyId, Report, Workload, WorkloadInstruction};
 
-use super::allowance::Allowance;
+use super::backoff::Backoff;
 use super::group::{Group, Summary};
 use super::pace;
-use super::patience::Patience;
 use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
 use super::schedule::Schedule;
 use super::siblings::{FamilyName, Siblings};
+use super::token_bucket::TokenBucket;
 
-/// How often a pod is asked to which workload it belongs, while it does not say.
+/// How often a pod is asked for its workload until it has reported one.
 const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
-/// Questions a second to pods of workloads at rest. Workloads in a wave, and those that change, are asked beside them.
+/// Requests per second to pods of workloads at rest. Workloads that are uneven or have changed do not count.
 const QUESTIONS_AT_REST: u32 = 4_000;
-/// Questions a second to pods that have not said to which workload they belong.
+/// Requests per second to pods that have not reported their workload.
 const FIRST_QUESTIONS: u32 = 4_000;
 
 /// The balancer without its I/O. Times are measured from any point in the past.
@@ -31,27 +31,27 @@ const FIRST_QUESTIONS: u32 = 4_000;
 ///   └── restart(): what was known is forgotten ──────
 /// ```
 ///
-/// A look at what is due costs nothing for what is not. Rounds of workloads in a wave, and of those that have changed, are begun at
-/// their time. All others wait for their turn within a budget, a large workload's pod by pod.
+/// Finding what is due takes no time for what is not. Rounds of workloads that are uneven or have changed begin on time. All others share
+/// a budget of requests, and a large workload is asked pod by pod.
 #[derive(Debug)]
 pub struct Balancer {
     roster: Roster,
     groups: BTreeMap<Workload, Group>,
     pods: HashMap<Uid, Known>,
     siblings: Siblings,
-    /// Unknown pods that are to be asked.
+    /// Pods without a known workload, by the time of the next request.
     unknown: Schedule<Uid>,
-    first_questions: Allowance,
-    /// Workloads of which the next round must not wait.
+    first_questions: TokenBucket,
+    /// Workloads whose next round must be on time.
     urgent: Schedule<Workload>,
     /// All others.
     at_rest: Schedule<Workload>,
-    questions_at_rest: Allowance,
+    questions_at_rest: TokenBucket,
     /// The round of a workload at rest that has begun.
     begun: Option<Begun>,
 }
 
-/// A round of which some pods are still to be asked.
+/// A round with pods that are still to be asked.
 #[derive(Debug)]
 struct Begun {
     workload: Workload,
@@ -59,46 +59,46 @@ struct Begun {
     pods: VecDeque<Uid>,
 }
 
-/// What is remembered of a pod.
+/// The state of a pod.
 #[derive(Debug, Default)]
 struct Known {
     family: Option<FamilyName>,
     workload: Option<Workload>,
-    /// What a sibling has reported: until this one does, it is missing there.
+    /// The workload that a sibling has reported. Until this pod reports, it counts as missing there.
     is_expected_by: Option<Workload>,
-    patience: Patience,
-    /// An answer is still awaited: it is not asked again before.
+    backoff: Backoff,
+    /// A request is in flight, so that it is not asked again.
     is_asked: bool,
 }
 
-/// The pods that are to be told or asked the same.
+/// Pods that get the same request.
 #[derive(Debug, PartialEq)]
 pub struct Round {
-    /// What they are told; `None` if they are only asked.
+    /// The instruction for them; `None` if they are only asked for their reports.
     pub instruction: Option<WorkloadInstruction>,
-    /// Whom to ask.
+    /// The pods.
     pub pods: Vec<Asked>,
-    /// How long after its time the round is begun; `None` if it could wait.
+    /// How late the round begins; `None` if it was allowed to wait.
     pub late: Option<Duration>,
 }
 
 /// A pod that is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Its uid, to come back with the answer.
+    /// Its uid, for the answer.
     pub uid: Uid,
     /// Its own address.
     pub address: IpAddr,
-    /// Whether it has failed to answer lately, or never has answered: others must not wait for it.
+    /// Whether it failed to answer the last request, or never answered: other pods must not wait for it.
     pub is_doubtful: bool,
 }
 
-/// What came of an answer.
+/// The result of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// It is a report of the pod's workload.
     Report,
-    /// It is about a workload of another namespace, or of another controller, than the pod's.
+    /// It is for a workload of another namespace, or of another controller, than the pod's.
     ForeignWorkload,
     /// The pod is gone.
     Gone,
@@ -112,24 +112,24 @@ impl Default for Balancer {
             pods: HashMap::new(),
             siblings: Siblings::default(),
             unknown: Schedule::default(),
-            first_questions: Allowance::new(FIRST_QUESTIONS),
+            first_questions: TokenBucket::new(FIRST_QUESTIONS),
             urgent: Schedule::default(),
             at_rest: Schedule::default(),
-            questions_at_rest: Allowance::new(QUESTIONS_AT_REST),
+            questions_at_rest: TokenBucket::new(QUESTIONS_AT_REST),
             begun: None,
         }
     }
 }
 
 impl Balancer {
-    /// Takes a change of the cluster in.
+    /// Applies a change of the cluster.
     pub fn observe(&mut self, change: Change, now: Duration) {
         for uid in self.roster.observe(change, now) {
             self.look_at(&uid, now);
         }
     }
 
-    /// Forgets all reports, as somebody else has led in the meantime.
+    /// Drops all reports, because another replica may have led in the meantime.
     pub fn restart(&mut self, now: Duration) {
         self.groups.clear();
         self.pods.clear();
@@ -144,12 +144,12 @@ impl Balancer {
         }
     }
 
-    /// Returns whether both lists have been read: before that there is nobody to ask.
+    /// Returns whether both lists have been read. Before that, no pod is asked.
     pub const fn is_complete(&self) -> bool {
         self.roster.is_complete()
     }
 
-    /// Returns whom to ask now. `since_epoch` is the wall clock.
+    /// Returns the rounds that are due. `since_epoch` is the wall clock.
     pub fn due(&mut self, now: Duration, since_epoch: Duration) -> Vec<Round> {
         let mut rounds = Vec::new();
         while let Some((at, workload)) = self.urgent.pop(now) {
@@ -173,7 +173,7 @@ impl Balancer {
         let instruction = group.round(&self.roster, at_rest, now, since_epoch);
         let pods = group.members().cloned().collect();
         self.arrange(&workload);
-        // What has not been sent of an older instruction would be refused.
+        // Pods would refuse an older instruction that is still to be sent.
         self.begun.take_if(|begun| begun.workload == workload);
         Some(Begun { workload, instruction, pods })
     }
@@ -183,7 +183,7 @@ impl Balancer {
         self.begin(workload, now, since_epoch)
     }
 
-    /// Asks as many pods of a round as are allowed.
+    /// Asks as many pods of a round as the budget allows.
     fn go_on(&mut self, mut begun: Begun, now: Duration) -> Round {
         let mut pods = Vec::new();
         while self.questions_at_rest.is_left()
@@ -205,7 +205,7 @@ impl Balancer {
         while self.first_questions.is_left()
             && let Some((_, uid)) = self.unknown.pop(now)
         {
-            // It comes back with its answer.
+            // Its answer schedules it again.
             if let Some(asked) = ask(&mut self.pods, &self.roster, &uid, now) {
                 self.first_questions.take();
                 pods.push(asked);
@@ -214,7 +214,7 @@ impl Balancer {
         (!pods.is_empty()).then_some(Round { instruction: None, pods, late: None })
     }
 
-    /// Puts a workload in its place of the schedule.
+    /// Schedules the next round of a workload.
     fn arrange(&mut self, workload: &Workload) {
         match self.groups.get(workload).map(Group::next_round) {
             Some((at, true)) => {
@@ -232,7 +232,7 @@ impl Balancer {
         }
     }
 
-    /// Takes an answer in.
+    /// Applies the answer of a pod.
     pub fn answered(&mut self, uid: &Uid, report: Report, now: Duration) -> Taken {
         let (Some(pod), Some(known)) = (self.roster.pod(uid), self.pods.get_mut(uid)) else { return Taken::Gone };
         let is_of_controller = pod.controller.as_ref().is_none_or(|controller| controller.is_of(&report.workload));
@@ -241,7 +241,7 @@ impl Balancer {
             return Taken::ForeignWorkload;
         }
         known.is_asked = false;
-        known.patience = Patience::default();
+        known.backoff = Backoff::default();
         let before = known.workload.replace(report.workload.clone()).or(known.is_expected_by.take());
         let family = known.family.clone();
         if let Some(before) = before.filter(|before| *before != report.workload) {
@@ -267,18 +267,18 @@ impl Balancer {
         Taken::Report
     }
 
-    /// Takes in that a pod gave no answer, or none that is a report.
+    /// Notes that a pod gave no answer, or none that is a report.
     pub fn failed(&mut self, uid: &Uid, now: Duration) {
         let Some(known) = self.pods.get_mut(uid) else { return };
         known.is_asked = false;
-        known.patience = known.patience.failed(now);
+        known.backoff = known.backoff.failed(now);
         if known.workload.is_none() {
-            let at = known.patience.not_before().max(now + FIRST_ANSWER_EVERY);
+            let at = known.backoff.not_before().max(now + FIRST_ANSWER_EVERY);
             self.unknown.set(uid, at);
         }
     }
 
-    /// Returns every workload with what its last round found.
+    /// Returns every workload with the summary of its last round.
     pub fn summaries(&self) -> impl Iterator<Item = (&Workload, Option<&Summary>)> {
         self.groups.values().map(|group| (group.workload(), group.summary()))
     }
@@ -293,19 +293,19 @@ impl Balancer {
         self.roster.pod(uid)
     }
 
-    /// Returns how many pods are labelled, and how many of them have not said to which workload they belong.
+    /// Returns how many pods are labelled, and how many of them have not reported their workload.
     pub fn count_pods(&self) -> (usize, usize) {
-        // Who has said so is a member of that workload, and of no other.
+        // A pod that has reported is a member of that workload, and of no other.
         let known: usize = self.groups.values().map(|group| group.members().len()).sum();
         (self.pods.len(), self.pods.len() - known)
     }
 
-    /// Returns whether every pod that reports knows the key: only then can it sign.
+    /// Returns whether every pod that reports knows the key, which only then may sign.
     pub fn is_known_everywhere(&self, key: KeyId) -> bool {
         self.groups.values().flat_map(Group::reports).all(|(_, report)| report.keys.contains(&key))
     }
 
-    /// A pod is new, gone, or takes traffic otherwise than before.
+    /// Updates a pod that is new, gone, or whose readiness has changed.
     fn look_at(&mut self, uid: &Uid, now: Duration) {
         let Some(pod) = self.roster.pod(uid) else {
             self.forget(uid, now);
@@ -323,7 +323,7 @@ impl Balancer {
             }
             None if known.is_asked => {}
             None => {
-                known.patience = Patience::default();
+                known.backoff = Backoff::default();
                 if is_worth_asking {
                     self.unknown.set(uid, now + spread(uid));
                 } else {
@@ -337,7 +337,7 @@ impl Balancer {
         }
     }
 
-    /// A sibling of a pod has reported `workload`.
+    /// Notes that a sibling of a pod has reported `workload`.
     fn expect(&mut self, uid: &Uid, workload: &Workload) {
         let is_new = |known: &&mut Known| known.workload.is_none() && known.is_expected_by.is_none();
         if let Some(known) = self.pods.get_mut(uid).filter(is_new)
@@ -383,13 +383,13 @@ impl Known {
 
 fn ask(pods: &mut HashMap<Uid, Known>, roster: &Roster, uid: &Uid, now: Duration) -> Option<Asked> {
     let address = roster.address(uid)?;
-    let known = pods.get_mut(uid).filter(|known| !known.is_asked && known.patience.allows(now))?;
+    let known = pods.get_mut(uid).filter(|known| !known.is_asked && known.backoff.allows(now))?;
     known.is_asked = true;
-    let is_doubtful = known.patience.is_doubtful() || known.workload.is_none();
+    let is_doubtful = known.backoff.is_doubtful() || known.workload.is_none();
     Some(Asked { uid: uid.clone(), address, is_doubtful })
 }
 
-/// Up to half a second by uid, so that a new leader does not ask all pods in one moment.
+/// Returns up to half a second by uid, so that a new leader does not ask all pods at once.
 fn spread(uid: &str) -> Duration {
     let hash = uid.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
     Duration::from_millis(u64::from(hash % 500))

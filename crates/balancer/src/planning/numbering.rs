@@ -1,18 +1,18 @@
-//! Above which number the next instruction of a workload has to be.
+//! The lower bound of the next sequence number of a workload.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use balancing::Sequence;
 
-/// How far a number may be ahead of the leader's clock that few pods report. So far a clock may be set back without a refusal.
+/// How far a number that few pods report may be ahead of the leader's clock. A clock may be set back by as much without a refusal.
 const BELIEVED_AHEAD: Duration = Duration::from_hours(24);
 
 /// Returns the highest number that the pods of a workload have taken, as they report it, at the wall clock `since_epoch`.
 ///
-/// A pod reports what it wants, and takes only numbers above its last. Whoever had the leader tell the highest number would end all
-/// instructions of the workload, also those of later leaders. So a number that is more than a day ahead of the clock counts only if
-/// more than half of the pods report it or a higher one. They do so where the clock of an earlier leader was wrong.
+/// A pod can report any number, and takes only numbers above its last. A leader that sent the highest number could send no further
+/// instruction of the workload, nor could later leaders. So a number that is more than a day ahead of the clock counts only if more than
+/// half of the pods report it or a higher one. They do if the clock of an earlier leader was wrong.
 pub(super) fn last_taken(reported: impl Iterator<Item = Option<Sequence>>, since_epoch: Duration) -> Option<Sequence> {
     let mut numbers: Vec<Option<Sequence>> = reported.collect();
     if numbers.is_empty() {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use balancing::Interval;
 
-/// For so long after a change of the settled pods their workload is asked every second.
+/// How long after a change of the settled pods their workload is asked every second.
 const CHANGE_LASTS: Duration = Duration::from_mins(1);
 
-/// The questions a second by which intervals at rest are chosen: four fifths of those that are allowed, so that a queue gets shorter.
+/// The requests per second for which intervals at rest are chosen: four fifths of those that are allowed, so that a queue gets shorter.
 const AT_REST_QUESTIONS: u64 = 3_200;
-/// In an interval above 5 s a pod is asked first, and told a second later.
+/// In an interval above 5 s a pod is asked for its report first, and gets the instruction a second later.
 const QUESTIONS_IN_A_LONG_INTERVAL: u64 = 2;
 
-/// What the pace depends on.
+/// What the interval depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Activity {
     /// Whether any pod carries requests.
@@ -23,8 +23,8 @@ pub(super) struct Activity {
     pub since_change: Duration,
 }
 
-/// Returns how often a workload is asked: every second while it is uneven or has changed a minute ago, `at_rest` otherwise, and not
-/// more often than every 15 s without load.
+/// Returns the interval of a workload: a second while it is uneven or its pods changed less than a minute ago, `at_rest` otherwise, and
+/// at least 15 s without load.
 pub(super) fn interval(activity: Activity, at_rest: Interval) -> Interval {
     let Activity { has_load, is_uneven, since_change } = activity;
     if !has_load {
@@ -39,7 +39,7 @@ pub(super) fn interval(activity: Activity, at_rest: Interval) -> Interval {
 /// Returns the interval of workloads at rest where there are `pods` in all: 5 s, and from 16,000 pods on as much more as the budget
 /// of questions takes, to 60 s for 96,000 and more.
 ///
-/// What a longer interval costs is time until a skew is noticed that comes without a scale event.
+/// With a longer interval, a skew without a scale event is noticed later.
 pub(super) fn at_rest(pods: usize) -> Interval {
     let pods = u64::try_from(pods).unwrap_or(u64::MAX);
     if pods <= AT_REST_QUESTIONS * Interval::AT_REST.get().as_secs() {

@@ -1,4 +1,4 @@
-//! What is known of a Pod and of an EndpointSlice.
+//! Pods and `EndpointSlice`s, as far as the balancer uses them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct Pod {
     pub is_ready: bool,
 }
 
-/// The controller of a Pod, as its owner references name it. Whoever may create Pods can name any; a container of the Pod cannot.
+/// The controller of a Pod, as its owner references name it. An account that may create Pods can name any; a container of the Pod cannot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Controller {
     /// Its kind, such as ReplicaSet.
@@ -50,7 +50,7 @@ impl Controller {
     }
 }
 
-/// An EndpointSlice, as the API server has it. A tenant can write one: it says nothing of addresses.
+/// An EndpointSlice, as the API server has it. A tenant can write one, so no address of it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Its namespace: only Pods of this one count.

@@ -1,4 +1,4 @@
-//! Which pods there are, and since when each takes traffic.
+//! The labelled pods, and since when each takes traffic.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::pod::{Change, Pod, Slice, Uid};
 
-/// How long a pod must have been ready before it counts: ready in the API is not yet programmed on every node.
+/// How long a pod must have been ready before it counts: nodes need time to route traffic to it.
 pub(super) const SETTLING: Duration = Duration::from_secs(3);
 
 /// The labelled pods, by uid.
@@ -31,7 +31,7 @@ struct Member {
 }
 
 impl Roster {
-    /// Takes a change in at the time `now`. Returns the uids of pods that are new, gone or ready otherwise than before.
+    /// Applies a change at the time `now`. Returns the uids of pods that are new, gone, or whose readiness has changed.
     pub(super) fn observe(&mut self, change: Change, now: Duration) -> Vec<Uid> {
         match change {
             Change::Pod(pod) => self.put(pod, now).into_iter().collect(),
@@ -43,7 +43,7 @@ impl Roster {
         }
     }
 
-    /// Returns whether both lists have been read once: before that nothing is known of who takes traffic.
+    /// Returns whether both lists have been read once. Before that it is unknown which pods take traffic.
     pub(super) const fn is_complete(&self) -> bool {
         self.pods_listed && self.slices_listed
     }
@@ -145,7 +145,7 @@ impl Roster {
         }
     }
 
-    /// Puts right since when a pod takes traffic; returns it if that has changed.
+    /// Updates since when a pod takes traffic; returns it if that has changed.
     fn look_again(&mut self, uid: &Uid, now: Duration) -> Option<Uid> {
         let takes_traffic = self.takes_traffic(&self.pods.get(uid)?.pod);
         let start = self.since(now);

@@ -1,4 +1,4 @@
-//! What is due when.
+//! A queue by time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -26,14 +26,14 @@ impl<K: Clone + Ord + Hash> Schedule<K> {
         self.queue.insert((at, key.clone()));
     }
 
-    /// Takes a key off.
+    /// Removes a key.
     pub(super) fn remove(&mut self, key: &K) {
         if let Some(before) = self.times.remove(key) {
             self.queue.remove(&(before, key.clone()));
         }
     }
 
-    /// Takes the key off that has been due for longest at the time `now`, and returns it with its time.
+    /// Removes the key with the earliest time that is due at the time `now`, and returns both.
     pub(super) fn pop(&mut self, now: Duration) -> Option<(Duration, K)> {
         self.queue.first().filter(|(at, _)| *at <= now)?;
         let (at, key) = self.queue.pop_first()?;
@@ -41,7 +41,7 @@ impl<K: Clone + Ord + Hash> Schedule<K> {
         Some((at, key))
     }
 
-    /// Takes all keys off.
+    /// Removes all keys.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! Pods of one controller, such as a ReplicaSet: what one of them reports tells to which workload the others belong.
+//! Pods of one controller, such as a ReplicaSet: the workload that one of them reports is that of the others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use balancing::Workload;
 
 use super::pod::{Controller, Pod, Uid};
 
-/// The name of a family: a controller in its namespace.
+/// The name of the controller of siblings, with its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FamilyName {
     namespace: Arc<str>,
@@ -39,7 +39,7 @@ impl Siblings {
         family.workload.clone()
     }
 
-    /// Takes in that a pod has reported its workload. Returns its siblings if it is the first of them to do so.
+    /// Notes that a pod has reported its workload. Returns its siblings if it is the first of them.
     pub(super) fn report(&mut self, family: &FamilyName, pod: &Uid, workload: &Workload) -> Vec<Uid> {
         let family = self.0.get_mut(family).filter(|family| family.workload.is_none());
         let Some(family) = family else { return Vec::new() };

@@ -1,17 +1,17 @@
-//! How many questions may be asked that can wait.
+//! The rate limit of requests that can wait.
 
 use std::time::Duration;
 
-/// A token bucket: so many questions a second, and at most a quarter of a second's at once.
+/// A token bucket: a number of requests per second, and at most a quarter of that at once.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(super) struct TokenBucket {
     per_second: f64,
     left: f64,
     filled_at: Duration,
 }
 
-impl Allowance {
-    /// The part of a second that may be saved up. It is five of the driver's ticks, so that a late tick loses nothing.
+impl TokenBucket {
+    /// The capacity in seconds: five of the driver's ticks, so that a late tick loses nothing.
     const SAVED: f64 = 0.25;
 
     /// Returns a full one.
@@ -20,19 +20,19 @@ impl Allowance {
         Self { per_second, left: per_second * Self::SAVED, filled_at: Duration::ZERO }
     }
 
-    /// Adds what has become free until the time `now`.
+    /// Adds the tokens up to the time `now`.
     pub(super) fn fill(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
         self.left = (self.left + elapsed * self.per_second).min(self.per_second * Self::SAVED);
         self.filled_at = now;
     }
 
-    /// Returns whether a question may be asked.
+    /// Returns whether a request may be sent.
     pub(super) fn is_left(&self) -> bool {
         self.left >= 1.0
     }
 
-    /// Notes that a question is asked.
+    /// Takes a token for a request.
     pub(super) fn take(&mut self) {
         self.left -= 1.0;
     }
@@ -44,13 +44,13 @@ mod tests {
 
     #[test]
     fn no_more_is_allowed_than_its_rate_and_what_is_saved() {
-        let mut allowance = Allowance::new(1000);
+        let mut bucket = TokenBucket::new(1000);
         let mut taken = Vec::new();
         for millis in [0, 50, 100, 10_000] {
-            allowance.fill(Duration::from_millis(millis));
+            bucket.fill(Duration::from_millis(millis));
             let mut count = 0;
-            while allowance.is_left() {
-                allowance.take();
+            while bucket.is_left() {
+                bucket.take();
                 count += 1;
             }
             taken.push(count);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
-use crate::running::{World, until_some};
+use crate::running::{TestCluster, until_some};
 use crate::webdriver::Browser;
 
 const TAB: char = '\u{e004}';
@@ -87,9 +87,9 @@ async fn load_levels_before_the_browsers_eyes() {
 #[ignore = "needs chromedriver: make page"]
 async fn two_hundred_pods_fit_and_keys_reach_everything() {
     let loads: Vec<f64> = (0..200u32).map(|pod| f64::from(pod % 20) + 1.0).collect();
-    let world = World::with(2, &loads).await;
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
+    let cluster = TestCluster::with(2, &loads).await;
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
     let browser = Browser::start().await;
     for (scheme, width) in [("light", 1280), ("dark", 480)] {
         browser.prefer(scheme, [width, 1400]).await;

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::process::Balancer;
-use crate::running::{World, is, until_some};
+use crate::running::{TestCluster, is, until_some};
 
 /// What a request was answered.
 struct Answer {
@@ -37,10 +37,10 @@ async fn get(balancer: &Balancer, path: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_and_its_json_are_served_read_only() {
-    let mut world = World::with(50, &[30.0, 10.0]).await;
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
-    world.proxies[0].receives(is(20.0)).await;
+    let mut cluster = TestCluster::with(50, &[30.0, 10.0]).await;
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
+    cluster.proxies[0].receives(is(20.0)).await;
 
     for file in FILES {
         let answer = get(&balancer, file.path).await;
@@ -72,9 +72,9 @@ async fn the_page_and_its_json_are_served_read_only() {
     assert_eq!(pods, [("web-50", &json!(1.5)), ("web-51", &json!(0.5))]);
 
     // A third pod: the hour has the event, and points.
-    world.add(52, 5.0).await;
-    world.roll_out_keys(1).await;
-    world.proxies[0].receives(is(15.0)).await;
+    cluster.add(52, 5.0).await;
+    cluster.roll_out_keys(1).await;
+    cluster.proxies[0].receives(is(15.0)).await;
     let hour = until_some(async || {
         let hour = get(&balancer, "/workloads/shop/Deployment/web").await.json();
         (hour["scaleEvents"].as_array()?.len() == 1).then_some(hour)

@@ -15,20 +15,20 @@ use crate::process::Balancer;
 use crate::proxies::{PATIENCE, Proxy, slice_of};
 
 /// A cluster with `loads.len()` pods of one workload from 127.0.0.`first` on; all know the keys once they are published.
-pub(crate) struct World {
+pub(crate) struct TestCluster {
     pub(crate) api: ApiServer,
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) port: u16,
 }
 
-impl World {
+impl TestCluster {
     pub(crate) async fn with(first: u8, loads: &[f64]) -> Self {
         let (api, port) = (ApiServer::start(), free_port().await);
-        let mut world = Self { api, proxies: Vec::new(), port };
+        let mut cluster = Self { api, proxies: Vec::new(), port };
         for (last, load) in (first..).zip(loads) {
-            world.add(last, *load).await;
+            cluster.add(last, *load).await;
         }
-        world
+        cluster
     }
 
     pub(crate) async fn add(&mut self, last: u8, load: f64) {
@@ -119,21 +119,21 @@ pub(crate) fn is(mean: f64) -> impl Fn(&balancing::WorkloadInstruction) -> bool 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_are_told_their_mean_and_a_new_one_counts() {
-    let mut world = World::with(10, &[30.0, 10.0]).await;
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
-    for proxy in &world.proxies {
+    let mut cluster = TestCluster::with(10, &[30.0, 10.0]).await;
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
+    for proxy in &cluster.proxies {
         proxy.receives(is(20.0)).await;
     }
-    world.add(12, 5.0).await;
-    world.roll_out_keys(1).await;
-    let told = world.proxies[0].receives(is(15.0)).await;
+    cluster.add(12, 5.0).await;
+    cluster.roll_out_keys(1).await;
+    let told = cluster.proxies[0].receives(is(15.0)).await;
     assert!(told.since_change() < Duration::from_secs(2), "{told:?}");
-    world.proxies[2].receives(is(15.0)).await;
-    world.proxies[1].set_load(40.0);
-    world.proxies[2].receives(is(25.0)).await;
-    world.api.delete("pods", "web-12");
-    world.proxies[0].receives(is(35.0)).await;
+    cluster.proxies[2].receives(is(15.0)).await;
+    cluster.proxies[1].set_load(40.0);
+    cluster.proxies[2].receives(is(25.0)).await;
+    cluster.api.delete("pods", "web-12");
+    cluster.proxies[0].receives(is(35.0)).await;
 
     let (status, workloads) = get(&balancer, "/workloads").await;
     let workloads: Value = serde_json::from_str(&workloads).unwrap();
@@ -153,39 +153,39 @@ async fn pods_are_told_their_mean_and_a_new_one_counts() {
     {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    assert!(world.proxies.iter().all(|proxy| proxy.count_refusals() == 0));
+    assert!(cluster.proxies.iter().all(|proxy| proxy.count_refusals() == 0));
     assert_eq!(balancer.terminate(), Some(0));
-    assert_eq!(world.holder().as_deref(), Some(""), "the Lease is handed on");
+    assert_eq!(cluster.holder().as_deref(), Some(""), "the Lease is handed on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_replica_leads_when_the_leader_is_killed() {
-    let world = World::with(20, &[30.0, 10.0]).await;
-    let first = world.start("one");
-    until(|| world.holder().filter(|holder| holder == "one")).await;
-    let second = world.start("two");
-    world.roll_out_keys(1).await;
-    world.proxies[0].receives(is(20.0)).await;
+    let cluster = TestCluster::with(20, &[30.0, 10.0]).await;
+    let first = cluster.start("one");
+    until(|| cluster.holder().filter(|holder| holder == "one")).await;
+    let second = cluster.start("two");
+    cluster.roll_out_keys(1).await;
+    cluster.proxies[0].receives(is(20.0)).await;
     assert!(get(&second, "/metrics").await.1.contains("evenkeel_balancer_leader 0"));
     first.kill();
-    world.proxies[0].set_load(50.0);
-    world.proxies[1].receives(is(30.0)).await;
-    assert_eq!(world.holder().as_deref(), Some("two"));
-    let keys: Vec<_> = world.proxies.iter().map(Proxy::count_refusals).collect();
+    cluster.proxies[0].set_load(50.0);
+    cluster.proxies[1].receives(is(30.0)).await;
+    assert_eq!(cluster.holder().as_deref(), Some("two"));
+    let keys: Vec<_> = cluster.proxies.iter().map(Proxy::count_refusals).collect();
     assert_eq!(keys, [0, 0], "both sign with the same key, and numbers rise");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_key_signs_once_every_pod_knows_it() {
-    let world = World::with(40, &[30.0, 10.0]).await;
-    let _balancer = world.start("one");
-    let first = world.roll_out_keys(1).await;
-    let second = rotate(&world.api);
-    assert_eq!(rotate(&world.api), second, "a rotation that is under way goes on");
-    world.roll_out_keys(2).await;
-    assert_eq!(world.roll_out_keys(1).await, second);
+    let cluster = TestCluster::with(40, &[30.0, 10.0]).await;
+    let _balancer = cluster.start("one");
+    let first = cluster.roll_out_keys(1).await;
+    let second = rotate(&cluster.api);
+    assert_eq!(rotate(&cluster.api), second, "a rotation that is under way goes on");
+    cluster.roll_out_keys(2).await;
+    assert_eq!(cluster.roll_out_keys(1).await, second);
     assert_ne!(first, second);
-    for proxy in &world.proxies {
+    for proxy in &cluster.proxies {
         proxy.forget();
         proxy.receives(is(20.0)).await;
         assert_eq!(proxy.count_refusals(), 0);

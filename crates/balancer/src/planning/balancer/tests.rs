@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const EPOCH: Duration = Duration::from_secs(1_790_000_000);
 
 /// A cluster with some pods of one workload, which answer with a load each.
-struct World {
+struct TestCluster {
     balancer: Balancer,
     now: Duration,
     /// What the wall clock is ahead of `EPOCH + now`, in seconds.
@@ -42,7 +42,7 @@ struct Sent {
     to: Vec<Uid>,
 }
 
-impl World {
+impl TestCluster {
     fn new() -> Self {
         let mut balancer = Balancer::default();
         balancer.observe(Change::Pods(Vec::new()), Duration::ZERO);
@@ -51,11 +51,11 @@ impl World {
     }
 
     fn with(loads: &[f64]) -> Self {
-        let mut world = Self::new();
+        let mut cluster = Self::new();
         for (n, load) in loads.iter().enumerate() {
-            world.add(&n.to_string(), *load);
+            cluster.add(&n.to_string(), *load);
         }
-        world
+        cluster
     }
 
     /// A pod becomes ready.
@@ -146,8 +146,8 @@ fn means(sent: &[Sent]) -> Vec<f64> {
 
 #[test]
 fn the_pods_of_a_workload_are_told_their_mean() {
-    let mut world = World::with(&[30.0, 10.0, 20.0]);
-    let sent = world.run(10 * SECOND);
+    let mut cluster = TestCluster::with(&[30.0, 10.0, 20.0]);
+    let sent = cluster.run(10 * SECOND);
     let first = &sent[0];
     assert!((first.instruction.rule().mean() - 20.0).abs() < 1e-9);
     assert!((first.instruction.rule().connection_rate() - 2.0).abs() < 1e-9);
@@ -157,11 +157,11 @@ fn the_pods_of_a_workload_are_told_their_mean() {
 
 #[test]
 fn a_new_pod_counts_three_seconds_after_it_is_ready() {
-    let mut world = World::with(&[20.0, 20.0]);
-    world.run(20 * SECOND);
-    let ready_at = world.now;
-    world.add("new", 0.0);
-    let sent = world.run(5 * SECOND);
+    let mut cluster = TestCluster::with(&[20.0, 20.0]);
+    cluster.run(20 * SECOND);
+    let ready_at = cluster.now;
+    cluster.add("new", 0.0);
+    let sent = cluster.run(5 * SECOND);
     let (before, after): (Vec<_>, Vec<_>) = sent.into_iter().partition(|sent| sent.at < ready_at + 3 * SECOND);
     assert!(means(&before).iter().all(|mean| (mean - 20.0).abs() < 1e-9));
     assert!(means(&after).iter().all(|mean| (mean - 40.0 / 3.0).abs() < 1e-9), "{after:?}");
@@ -172,11 +172,11 @@ fn a_new_pod_counts_three_seconds_after_it_is_ready() {
 
 #[test]
 fn a_pod_that_is_gone_no_longer_counts() {
-    let mut world = World::with(&[20.0, 20.0, 80.0]);
-    world.run(20 * SECOND);
-    let gone_at = world.now;
-    world.remove("2");
-    let sent = world.run(2 * SECOND);
+    let mut cluster = TestCluster::with(&[20.0, 20.0, 80.0]);
+    cluster.run(20 * SECOND);
+    let gone_at = cluster.now;
+    cluster.remove("2");
+    let sent = cluster.run(2 * SECOND);
     assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
     assert!(sent[0].at <= gone_at + Duration::from_millis(100));
 }
@@ -190,9 +190,9 @@ fn the_pace_follows_the_workload() {
         ([31.0, 9.0], 90, 1),
         ([0.0, 0.0], 90, 15),
     ] {
-        let mut world = World::with(&loads);
-        world.run(settled_for * SECOND);
-        let sent = world.run(45 * SECOND);
+        let mut cluster = TestCluster::with(&loads);
+        cluster.run(settled_for * SECOND);
+        let sent = cluster.run(45 * SECOND);
         let gap = sent[1].at.saturating_sub(sent[0].at);
         assert_eq!(gap.as_secs(), apart, "{loads:?} {gap:?}");
         assert_eq!(sent[1].instruction.interval().get().as_secs(), apart);
@@ -201,18 +201,18 @@ fn the_pace_follows_the_workload() {
 
 #[test]
 fn one_pod_gets_no_instruction() {
-    let mut world = World::with(&[20.0]);
-    assert!(world.run(60 * SECOND).is_empty());
-    assert_eq!(world.summary().withheld, Some(Withheld::FewPods));
+    let mut cluster = TestCluster::with(&[20.0]);
+    assert!(cluster.run(60 * SECOND).is_empty());
+    assert_eq!(cluster.summary().withheld, Some(Withheld::FewPods));
 }
 
 #[test]
 fn another_workload_of_the_namespace_has_its_own_mean() {
-    let mut world = World::with(&[10.0, 30.0, 100.0, 300.0]);
+    let mut cluster = TestCluster::with(&[10.0, 30.0, 100.0, 300.0]);
     for uid in ["2", "3"] {
-        world.pod(uid).workload = "shop/Deployment/api";
+        cluster.pod(uid).workload = "shop/Deployment/api";
     }
-    let sent = world.run(10 * SECOND);
+    let sent = cluster.run(10 * SECOND);
     for sent in sent {
         let mean = if sent.instruction.workload().name() == "api" { 200.0 } else { 20.0 };
         assert!((sent.instruction.rule().mean() - mean).abs() < 1e-9, "{sent:?}");
@@ -222,45 +222,45 @@ fn another_workload_of_the_namespace_has_its_own_mean() {
 
 #[test]
 fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
-    let mut world = World::with(&[10.0, 10.0]);
-    world.run(10 * SECOND);
+    let mut cluster = TestCluster::with(&[10.0, 10.0]);
+    cluster.run(10 * SECOND);
     for skew in [3600, -3600, 0] {
-        world.skew = skew;
-        // The proxies in this world refuse what is not newer.
-        assert!(!world.run(10 * SECOND).is_empty());
+        cluster.skew = skew;
+        // The proxies in this cluster refuse what is not newer.
+        assert!(!cluster.run(10 * SECOND).is_empty());
     }
-    world.skew = -7200;
-    world.balancer.restart(world.now);
-    assert!(!world.run(10 * SECOND).is_empty());
+    cluster.skew = -7200;
+    cluster.balancer.restart(cluster.now);
+    assert!(!cluster.run(10 * SECOND).is_empty());
 }
 
 #[test]
 fn after_a_restart_all_is_as_before_within_three_seconds() {
-    let mut world = World::with(&[10.0, 30.0, 20.0]);
-    world.run(30 * SECOND);
-    world.balancer.restart(world.now);
-    let sent = world.run(3 * SECOND);
+    let mut cluster = TestCluster::with(&[10.0, 30.0, 20.0]);
+    cluster.run(30 * SECOND);
+    cluster.balancer.restart(cluster.now);
+    let sent = cluster.run(3 * SECOND);
     assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
     assert_eq!(sent[0].to.len(), 3);
 }
 
 #[test]
 fn an_answer_of_a_pod_that_is_gone_counts_for_nothing() {
-    let mut world = World::with(&[10.0, 10.0]);
-    world.run(10 * SECOND);
-    let report = report(world.pod("1"));
-    world.remove("1");
-    assert_eq!(world.balancer.answered(&"1".into(), report, world.now), Taken::Gone);
-    assert_eq!(world.balancer.count_pods(), (1, 0));
+    let mut cluster = TestCluster::with(&[10.0, 10.0]);
+    cluster.run(10 * SECOND);
+    let report = report(cluster.pod("1"));
+    cluster.remove("1");
+    assert_eq!(cluster.balancer.answered(&"1".into(), report, cluster.now), Taken::Gone);
+    assert_eq!(cluster.balancer.count_pods(), (1, 0));
 }
 
 #[test]
 fn a_pod_that_is_not_ready_is_not_asked_before() {
-    let mut world = World::new();
-    world.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of("1") }), world.now);
-    world.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), world.now);
-    world.now += 30 * SECOND;
-    assert_eq!(world.due(), []);
+    let mut cluster = TestCluster::new();
+    cluster.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of("1") }), cluster.now);
+    cluster.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), cluster.now);
+    cluster.now += 30 * SECOND;
+    assert_eq!(cluster.due(), []);
 }
 
 #[derive(Clone, Debug)]
@@ -293,39 +293,39 @@ proptest! {
     /// ever reported, and a workload has at least two pods.
     #[test]
     fn whatever_happens(steps in proptest::collection::vec(steps(), 1..40)) {
-        let mut world = World::new();
+        let mut cluster = TestCluster::new();
         let mut highest: f64 = 0.0;
         for step in steps {
             match step {
-                Step::Add(uid) => world.add(&uid.to_string(), 1.0),
-                Step::Remove(uid) => world.remove(&uid.to_string()),
+                Step::Add(uid) => cluster.add(&uid.to_string(), 1.0),
+                Step::Remove(uid) => cluster.remove(&uid.to_string()),
                 Step::Silence(uid, is_silent) => {
-                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.is_silent = is_silent }
+                    if let Some(pod) = cluster.pods.get_mut(&*uid.to_string()) { pod.is_silent = is_silent }
                 }
                 Step::Load(uid, load) => {
-                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.load = f64::from(load) }
+                    if let Some(pod) = cluster.pods.get_mut(&*uid.to_string()) { pod.load = f64::from(load) }
                     highest = highest.max(f64::from(load));
                 }
                 Step::Move(uid) => {
-                    if let Some(pod) = world.pods.get_mut(&*uid.to_string()) { pod.workload = "shop/Deployment/api" }
+                    if let Some(pod) = cluster.pods.get_mut(&*uid.to_string()) { pod.workload = "shop/Deployment/api" }
                 }
-                Step::Skew(skew) => world.skew = i64::from(skew),
-                Step::Restart => world.balancer.restart(world.now),
+                Step::Skew(skew) => cluster.skew = i64::from(skew),
+                Step::Restart => cluster.balancer.restart(cluster.now),
                 Step::Wait(seconds) => {
-                    let sent = world.run(u32::from(seconds) * SECOND);
+                    let sent = cluster.run(u32::from(seconds) * SECOND);
                     for Sent { instruction, to, .. } in sent {
                         prop_assert!(instruction.rule().mean() <= highest.max(1.0));
-                        prop_assert!(to.iter().all(|uid| world.pods.contains_key(uid)));
+                        prop_assert!(to.iter().all(|uid| cluster.pods.contains_key(uid)));
                     }
                 }
             }
-            let members: Vec<Uid> = world.balancer.groups().flat_map(|group| group.members().cloned()).collect();
+            let members: Vec<Uid> = cluster.balancer.groups().flat_map(|group| group.members().cloned()).collect();
             let mut once = members.clone();
             once.sort();
             once.dedup();
             prop_assert_eq!(once.len(), members.len(), "a pod belongs to one workload");
-            prop_assert!(world.balancer.unknown.len() <= world.balancer.pods.len());
-            prop_assert!(world.balancer.groups().all(|group| group.members().next().is_some()));
+            prop_assert!(cluster.balancer.unknown.len() <= cluster.balancer.pods.len());
+            prop_assert!(cluster.balancer.groups().all(|group| group.members().next().is_some()));
         }
     }
 }

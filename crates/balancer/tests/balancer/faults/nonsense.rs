@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::count;
 use crate::proxies::{Proxy, pod, pod_in, slice, slice_in};
-use crate::running::{World, is, until_some};
+use crate::running::{TestCluster, is, until_some};
 
 const LOAD: f64 = 20.0;
 
@@ -60,31 +60,31 @@ fn nonsense() -> Vec<String> {
 }
 
 /// Two pods of another workload.
-async fn pair(world: &World, workload: &str, name: &str, hosts: [u8; 2], loads: [f64; 2]) -> [Proxy; 2] {
+async fn pair(cluster: &TestCluster, workload: &str, name: &str, hosts: [u8; 2], loads: [f64; 2]) -> [Proxy; 2] {
     let (namespace, _) = workload.split_once('/').unwrap();
     let start = async |host: u8, load: f64| {
-        let address = SocketAddr::from(([127, 0, 0, host], world.port));
+        let address = SocketAddr::from(([127, 0, 0, host], cluster.port));
         let proxy = Proxy::of(workload, format!("{name}-{host}"), address, load).await;
-        world.api.put("pods", &pod_in(namespace, &proxy.name, proxy.address));
+        cluster.api.put("pods", &pod_in(namespace, &proxy.name, proxy.address));
         proxy
     };
     let pair = [start(hosts[0], loads[0]).await, start(hosts[1], loads[1]).await];
     let names: Vec<&str> = pair.iter().map(|proxy| &*proxy.name).collect();
-    world.api.put("endpointslices", &slice_in(namespace, &format!("{name}-abc"), &names));
+    cluster.api.put("endpointslices", &slice_in(namespace, &format!("{name}-abc"), &names));
     pair
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_reports_nonsense_harms_its_own_workload_at_most() {
-    let world = World::with(100, &[LOAD; 20]).await;
-    let api = pair(&world, "shop/Deployment/api", "api", [150, 151], [7.0, 9.0]).await;
-    let ledger = pair(&world, "bank/Deployment/ledger", "ledger", [152, 153], [5.0, 5.0]).await;
-    let mut names: Vec<String> = world.proxies.iter().map(|proxy| proxy.name.clone()).collect();
+    let cluster = TestCluster::with(100, &[LOAD; 20]).await;
+    let api = pair(&cluster, "shop/Deployment/api", "api", [150, 151], [7.0, 9.0]).await;
+    let ledger = pair(&cluster, "bank/Deployment/ledger", "ledger", [152, 153], [5.0, 5.0]).await;
+    let mut names: Vec<String> = cluster.proxies.iter().map(|proxy| proxy.name.clone()).collect();
     let mut add = |host: u8| {
         let name = format!("web-{host}");
-        world.api.put("pods", &pod(&name, IpAddr::from([127, 0, 0, host])));
+        cluster.api.put("pods", &pod(&name, IpAddr::from([127, 0, 0, host])));
         names.push(name);
-        SocketAddr::from(([127, 0, 0, host], world.port))
+        SocketAddr::from(([127, 0, 0, host], cluster.port))
     };
     for (host, answer) in (160..).zip(nonsense()) {
         say(add(host), move || answer.clone()).await;
@@ -99,11 +99,11 @@ async fn a_pod_that_reports_nonsense_harms_its_own_workload_at_most() {
         };
         say(add(host), answer).await;
     }
-    world.api.put("endpointslices", &slice(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    cluster.api.put("endpointslices", &slice(&names.iter().map(String::as_str).collect::<Vec<_>>()));
 
-    let one = world.start("one");
-    let keys = world.roll_out_keys(1).await;
-    let all: Vec<(&Proxy, f64)> = { world.proxies.iter().map(|proxy| (proxy, LOAD)) }
+    let one = cluster.start("one");
+    let keys = cluster.roll_out_keys(1).await;
+    let all: Vec<(&Proxy, f64)> = { cluster.proxies.iter().map(|proxy| (proxy, LOAD)) }
         .chain(api.iter().map(|proxy| (proxy, 8.0)))
         .chain(ledger.iter().map(|proxy| (proxy, 5.0)))
         .collect();
@@ -118,7 +118,7 @@ async fn a_pod_that_reports_nonsense_harms_its_own_workload_at_most() {
     })
     .await;
     // Another leader hears the same.
-    let two = world.start("two");
+    let two = cluster.start("two");
     one.kill();
     for (proxy, _) in &all {
         proxy.forget();

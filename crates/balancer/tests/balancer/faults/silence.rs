@@ -17,7 +17,7 @@ use super::count;
 use super::real_pods::{RealPods, is_in_force};
 use crate::process::Balancer;
 use crate::proxies::{pod, slice};
-use crate::running::{World, get, is, published_keys, until, until_some};
+use crate::running::{TestCluster, get, is, published_keys, until, until_some};
 
 /// Takes questions on a port for ever and answers none. Returns how many of them the asker gave up after `told` had grown.
 async fn hang(address: SocketAddr, told: impl Fn() -> usize + Clone + Send + 'static) -> Arc<AtomicUsize> {
@@ -60,21 +60,21 @@ async fn workload(balancer: &Balancer) -> Option<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_hangs_or_is_shut_is_left_out_and_nobody_waits_for_it() {
-    let world = World::with(60, &[30.0, 10.0, 20.0, 30.0, 10.0, 20.0]).await;
-    let address = |last: u8| SocketAddr::from(([127, 0, 0, last], world.port));
-    let counters: Vec<_> = world.proxies.iter().map(crate::proxies::Proxy::counter).collect();
+    let cluster = TestCluster::with(60, &[30.0, 10.0, 20.0, 30.0, 10.0, 20.0]).await;
+    let address = |last: u8| SocketAddr::from(([127, 0, 0, last], cluster.port));
+    let counters: Vec<_> = cluster.proxies.iter().map(crate::proxies::Proxy::counter).collect();
     let outlived = hang(address(66), move || counters.iter().map(|told| told()).sum()).await;
     let _swallowing = swallow(address(67)).await;
     // Nobody listens on the last one.
     for last in [66, 67, 68] {
-        world.api.put("pods", &pod(&format!("web-{last}"), IpAddr::from([127, 0, 0, last])));
+        cluster.api.put("pods", &pod(&format!("web-{last}"), IpAddr::from([127, 0, 0, last])));
     }
     let names: Vec<String> = (60..69).map(|last| format!("web-{last}")).collect();
-    world.api.put("endpointslices", &slice(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    cluster.api.put("endpointslices", &slice(&names.iter().map(String::as_str).collect::<Vec<_>>()));
 
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
-    for proxy in &world.proxies {
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
+    for proxy in &cluster.proxies {
         proxy.receives(is(20.0)).await;
     }
     until(|| (outlived.load(Ordering::Relaxed) >= 3).then_some(())).await;
@@ -86,7 +86,7 @@ async fn a_pod_that_hangs_or_is_shut_is_left_out_and_nobody_waits_for_it() {
         (is_left_out && late >= 3 && unreachable >= 1).then_some(())
     })
     .await;
-    for proxy in &world.proxies {
+    for proxy in &cluster.proxies {
         assert!(proxy.received().iter().all(is(20.0)) && proxy.count_refusals() == 0);
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::count;
 use crate::proxies::{pod, slice_in};
-use crate::running::{World, is, until, until_some};
+use crate::running::{TestCluster, is, until, until_some};
 
 /// In KiB. The program as it is built for tests takes 30 MiB with two pods; a container has 512 MiB.
 const MOST_MEMORY: u64 = 80 << 10;
@@ -34,14 +34,14 @@ async fn canary(address: SocketAddr) -> Arc<AtomicUsize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_the_own_address_of_a_labelled_pod_is_connected_to() {
-    let world = World::with(70, &[30.0, 10.0]).await;
+    let cluster = TestCluster::with(70, &[30.0, 10.0]).await;
     let at = |last: u8| IpAddr::from([127, 0, 0, last]);
     let mut canaries = Vec::new();
     let mut put = async |last: u8, change: &dyn Fn(&mut Value)| {
-        canaries.push(canary(SocketAddr::new(at(last), world.port)).await);
+        canaries.push(canary(SocketAddr::new(at(last), cluster.port)).await);
         let mut pod = pod(&format!("web-{last}"), at(last));
         change(&mut pod);
-        world.api.put("pods", &pod);
+        cluster.api.put("pods", &pod);
     };
     put(72, &|pod| pod["status"]["hostIP"] = pod["status"]["podIP"].clone()).await;
     put(73, &|pod| pod["status"]["phase"] = "Succeeded".into()).await;
@@ -51,11 +51,11 @@ async fn nothing_but_the_own_address_of_a_labelled_pod_is_connected_to() {
     let endpoint = |uid: &str| json!({"addresses": [at(75)], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "uid": uid}});
     let mut forged = slice_in("shop", "forged", &[]);
     forged["endpoints"] = ["uid-web-70", "uid-web-72", "uid-web-75", "uid-nobody"].map(endpoint).to_vec().into();
-    world.api.put("endpointslices", &forged);
+    cluster.api.put("endpointslices", &forged);
 
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
-    for proxy in &world.proxies {
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
+    for proxy in &cluster.proxies {
         until(|| (proxy.received().len() >= 5).then_some(())).await;
         assert!(proxy.received().iter().all(is(20.0)));
     }
@@ -88,8 +88,8 @@ async fn answer_without_end(mut stream: TcpStream, kind: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_pods_and_answers_without_end_take_no_memory_and_nobody_waits() {
-    let world = World::with(80, &[30.0, 10.0]).await;
-    let endless = SocketAddr::from(([127, 0, 0, 90], world.port));
+    let cluster = TestCluster::with(80, &[30.0, 10.0]).await;
+    let endless = SocketAddr::from(([127, 0, 0, 90], cluster.port));
     let listener = TcpListener::bind(endless).await.unwrap();
     tokio::spawn(async move {
         for kind in 0.. {
@@ -98,11 +98,11 @@ async fn large_pods_and_answers_without_end_take_no_memory_and_nobody_waits() {
         }
     });
     for number in 0..LARGE_PODS {
-        world.api.put("pods", &pod(&format!("large-{number:04}"), endless.ip()));
+        cluster.api.put("pods", &pod(&format!("large-{number:04}"), endless.ip()));
     }
-    world.api.pad_pods(LARGE);
-    let balancer = world.start("one");
-    world.roll_out_keys(1).await;
+    cluster.api.pad_pods(LARGE);
+    let balancer = cluster.start("one");
+    cluster.roll_out_keys(1).await;
     // Each has been asked once or more.
     until_some(async || {
         let (invalid, late, unreachable) = (
@@ -113,7 +113,7 @@ async fn large_pods_and_answers_without_end_take_no_memory_and_nobody_waits() {
         (invalid + late + unreachable >= LARGE_PODS as u64).then_some(())
     })
     .await;
-    for proxy in &world.proxies {
+    for proxy in &cluster.proxies {
         proxy.forget();
         proxy.receives(is(20.0)).await;
     }

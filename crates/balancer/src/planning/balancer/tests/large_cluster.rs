@@ -5,25 +5,25 @@ use std::sync::Arc;
 use super::*;
 
 /// So many pods that workloads at rest are asked every half minute; most are not ready, and cost no question.
-fn in_a_large_cluster(loads: &[f64]) -> World {
-    let mut world = World::with(loads);
+fn in_a_large_cluster(loads: &[f64]) -> TestCluster {
+    let mut cluster = TestCluster::with(loads);
     for n in 0..48_000 {
-        world.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of(&format!("idle-{n}")) }), world.now);
+        cluster.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of(&format!("idle-{n}")) }), cluster.now);
     }
-    world.run(90 * SECOND);
+    cluster.run(90 * SECOND);
     // Until it has just been told.
-    while world.run(Duration::from_millis(100)).is_empty() {}
-    world
+    while cluster.run(Duration::from_millis(100)).is_empty() {}
+    cluster
 }
 
 #[test]
 fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are_told() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    let told_at = world.now;
+    let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    let told_at = cluster.now;
     for uid in ["0", "1", "2"] {
-        world.pod(uid).load = 20.0;
+        cluster.pod(uid).load = 20.0;
     }
-    let sent = world.run(95 * SECOND);
+    let sent = cluster.run(95 * SECOND);
     let times: Vec<u64> = sent.iter().map(|sent| sent.at.saturating_sub(told_at).as_secs()).collect();
     assert_eq!(times, [30, 60, 90]);
     assert!(
@@ -35,21 +35,21 @@ fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are
 
 #[test]
 fn in_a_large_cluster_a_change_is_told_at_once() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    world.run(8 * SECOND);
-    let gone_at = world.now;
-    world.pod("0").load = 30.0;
-    world.remove("2");
-    let sent = world.run(2 * SECOND);
+    let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    cluster.run(8 * SECOND);
+    let gone_at = cluster.now;
+    cluster.pod("0").load = 30.0;
+    cluster.remove("2");
+    let sent = cluster.run(2 * SECOND);
     assert!(sent[0].at <= gone_at + Duration::from_millis(1200), "{:?}", sent[0].at);
     assert!((sent[0].instruction.rule().mean() - 20.0).abs() < 1e-9);
 
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    world.run(8 * SECOND);
-    let ready_at = world.now;
-    world.pod("0").load = 40.0;
-    world.add("new", 0.0);
-    let sent = world.run(5 * SECOND);
+    let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
+    cluster.run(8 * SECOND);
+    let ready_at = cluster.now;
+    cluster.pod("0").load = 40.0;
+    cluster.add("new", 0.0);
+    let sent = cluster.run(5 * SECOND);
     let settled = sent.iter().find(|sent| sent.at >= ready_at + 3 * SECOND).unwrap();
     assert!(settled.at <= ready_at + Duration::from_millis(3100), "{sent:?}");
     assert!((settled.instruction.rule().mean() - 15.0).abs() < 1e-9, "of four, as they are now");
@@ -58,9 +58,9 @@ fn in_a_large_cluster_a_change_is_told_at_once() {
 
 #[test]
 fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
-    let mut world = in_a_large_cluster(&[10.0, 10.0, 10.0, 10.0, 15.0]);
-    world.pod("4").is_silent = true;
-    let sent = world.run(95 * SECOND);
+    let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0, 10.0, 15.0]);
+    cluster.pod("4").is_silent = true;
+    let sent = cluster.run(95 * SECOND);
     let means = means(&sent);
     assert!((means[0] - 11.0).abs() < 1e-9 && means[1..].iter().all(|mean| (mean - 10.0).abs() < 1e-9), "{means:?}");
 }
@@ -68,7 +68,7 @@ fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
 /// A workload is in a wave beside a large one at rest.
 #[test]
 fn what_can_wait_is_asked_within_a_budget() {
-    let mut world = World::with(&[10.0, 2.0]);
+    let mut cluster = TestCluster::with(&[10.0, 2.0]);
     let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
     let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
     for pod in &pods[..20_000] {
@@ -79,16 +79,18 @@ fn what_can_wait_is_asked_within_a_budget() {
             sequence: None,
             false_sequence: None,
         };
-        world.pods.insert(Arc::clone(&pod.uid), state);
+        cluster.pods.insert(Arc::clone(&pod.uid), state);
     }
-    world.balancer.observe(Change::Pods(pods), world.now);
-    world.balancer.observe(Change::Slice(Slice { namespace: "shop".into(), name: "web-1".into(), ready }), world.now);
+    cluster.balancer.observe(Change::Pods(pods), cluster.now);
+    cluster
+        .balancer
+        .observe(Change::Slice(Slice { namespace: "shop".into(), name: "web-1".into(), ready }), cluster.now);
     // They have settled before anybody asks.
-    world.now += 10 * SECOND;
+    cluster.now += 10 * SECOND;
     let (mut told, mut in_second, mut small) = (0, 0, Vec::new());
     for tick in 1..=800 {
-        world.now += Duration::from_millis(50);
-        for round in world.due() {
+        cluster.now += Duration::from_millis(50);
+        for round in cluster.due() {
             in_second += round.pods.len();
             match &round.instruction {
                 Some(instruction) if instruction.workload().name() == "big" => told += round.pods.len(),
@@ -96,7 +98,7 @@ fn what_can_wait_is_asked_within_a_budget() {
                 None => {}
             }
             for asked in round.pods {
-                world.answer(&asked.uid, round.instruction.as_ref());
+                cluster.answer(&asked.uid, round.instruction.as_ref());
             }
         }
         if tick % 20 == 0 {
@@ -112,25 +114,25 @@ fn what_can_wait_is_asked_within_a_budget() {
 
 #[test]
 fn pods_that_come_and_go_do_not_multiply_questions() {
-    let mut world = World::with(&[10.0, 10.0, 10.0]);
-    world.run(90 * SECOND);
+    let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
+    cluster.run(90 * SECOND);
     let mut sent = 0;
     for n in 0..200 {
-        world.balancer.observe(Change::Pod(Pod { is_ready: n % 2 == 1, ..pod_of("2") }), world.now);
-        sent += world.run(Duration::from_millis(100)).len();
+        cluster.balancer.observe(Change::Pod(Pod { is_ready: n % 2 == 1, ..pod_of("2") }), cluster.now);
+        sent += cluster.run(Duration::from_millis(100)).len();
     }
     assert!((20..=41).contains(&sent), "{sent} rounds in 20 s");
 }
 
 #[test]
 fn a_new_leader_does_not_take_what_it_hears_for_a_change() {
-    let mut world = World::with(&[13.0, 7.0, 10.0]);
-    world.run(300 * SECOND);
-    world.balancer.restart(world.now);
-    world.pod("2").is_silent = true;
-    world.run(4 * SECOND);
-    world.pod("2").is_silent = false;
-    let sent = world.run(20 * SECOND);
+    let mut cluster = TestCluster::with(&[13.0, 7.0, 10.0]);
+    cluster.run(300 * SECOND);
+    cluster.balancer.restart(cluster.now);
+    cluster.pod("2").is_silent = true;
+    cluster.run(4 * SECOND);
+    cluster.pod("2").is_silent = false;
+    let sent = cluster.run(20 * SECOND);
     assert_eq!(sent.last().unwrap().to.len(), 3);
     assert!(sent.iter().all(|sent| sent.instruction.since_change() > 300 * SECOND), "{sent:?}");
 }

@@ -6,40 +6,40 @@ use crate::view::{PodsOf, View};
 
 #[test]
 fn a_pod_does_not_speak_for_another_namespace() {
-    let mut world = World::with(&[10.0, 10.0, 1000.0]);
-    world.pod("2").workload = "bank/Deployment/web";
-    let sent = world.run(20 * SECOND);
+    let mut cluster = TestCluster::with(&[10.0, 10.0, 1000.0]);
+    cluster.pod("2").workload = "bank/Deployment/web";
+    let sent = cluster.run(20 * SECOND);
     assert!(sent.iter().all(|sent| sent.instruction.workload().namespace() == "shop" && sent.to.len() == 2));
     assert!(means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
-    assert_eq!(world.balancer.summaries().count(), 1);
+    assert_eq!(cluster.balancer.summaries().count(), 1);
 }
 
 #[test]
 fn a_pod_does_not_speak_for_another_workload_than_that_of_its_controller() {
-    let mut world = World::with(&[10.0, 10.0, 1000.0]);
+    let mut cluster = TestCluster::with(&[10.0, 10.0, 1000.0]);
     let controller = Controller { kind: "ReplicaSet".into(), name: "api-5d4f8".into() };
-    world.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), world.now);
+    cluster.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), cluster.now);
     // Known pods keep what is known of their controller; this one is new.
-    world.balancer.restart(world.now);
-    let sent = world.run(20 * SECOND);
+    cluster.balancer.restart(cluster.now);
+    let sent = cluster.run(20 * SECOND);
     assert!(sent.iter().all(|sent| sent.to.len() == 2) && means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
-    world.pod("2").workload = "shop/Deployment/api";
-    world.run(20 * SECOND);
-    assert_eq!(world.balancer.summaries().count(), 2);
+    cluster.pod("2").workload = "shop/Deployment/api";
+    cluster.run(20 * SECOND);
+    assert_eq!(cluster.balancer.summaries().count(), 2);
 }
 
 /// The highest number ends all instructions, and the one below it all but one.
 #[test]
 fn a_false_number_of_one_pod_stops_nobody() {
     for (honest, number) in [(1, Sequence::MAX.get()), (1, Sequence::MAX.get() - 1), (2, Sequence::MAX.get() - 1)] {
-        let mut world = World::with(&vec![10.0; honest]);
-        world.add("liar", 10.0);
-        world.pod("liar").false_sequence = Some(Sequence::new(number).unwrap());
-        assert!(!world.run(10 * SECOND).is_empty());
-        world.balancer.restart(world.now);
-        let sent = world.run(10 * SECOND);
+        let mut cluster = TestCluster::with(&vec![10.0; honest]);
+        cluster.add("liar", 10.0);
+        cluster.pod("liar").false_sequence = Some(Sequence::new(number).unwrap());
+        assert!(!cluster.run(10 * SECOND).is_empty());
+        cluster.balancer.restart(cluster.now);
+        let sent = cluster.run(10 * SECOND);
         assert!(sent.len() > 5, "{sent:?}");
-        let clock = u64::try_from((EPOCH + world.now).as_millis()).unwrap();
+        let clock = u64::try_from((EPOCH + cluster.now).as_millis()).unwrap();
         let told = sent.last().unwrap().instruction.sequence().get();
         assert!(told <= clock, "who takes {told} takes none of a later leader's");
     }
@@ -48,15 +48,15 @@ fn a_false_number_of_one_pod_stops_nobody() {
 /// What pods report as retired is counted, and no sum of it ends the program, which is that of all workloads.
 #[test]
 fn no_count_of_a_pod_is_too_large() {
-    let mut world = World::with(&[10.0, 10.0, 10.0]);
-    world.run(10 * SECOND);
+    let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
+    cluster.run(10 * SECOND);
     let mut history = History::default();
-    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
+    history.record(&View::of(&cluster.balancer, &PodsOf::Nobody, true, cluster.now), cluster.now);
     for uid in ["0", "1"] {
-        let mut report = report(world.pod(uid));
+        let mut report = report(cluster.pod(uid));
         (report.retired, report.requests, report.connections, report.marked) = (u64::MAX, u64::MAX, u32::MAX, u32::MAX);
-        assert_eq!(world.balancer.answered(&uid.into(), report, world.now), Taken::Report);
+        assert_eq!(cluster.balancer.answered(&uid.into(), report, cluster.now), Taken::Report);
     }
-    history.record(&View::of(&world.balancer, &PodsOf::Nobody, true, world.now), world.now);
+    history.record(&View::of(&cluster.balancer, &PodsOf::Nobody, true, cluster.now), cluster.now);
     assert!(history.timeline(&"shop/Deployment/web".parse().unwrap()).is_some());
 }
