@@ -105,7 +105,7 @@ impl WorkloadInstruction {
     ) -> Result<Self, InvalidMessage> {
         let (mean, connection_rate) = (Quantity::new(mean)?.get(), Quantity::new(connection_rate)?.get());
         let since_change = whole_milliseconds(since_change);
-        let rule = Instruction::new(mean, connection_rate, Tolerance::after(since_change))?;
+        let rule = Instruction::new(mean, connection_rate, Tolerance::after(since_change, connection_rate))?;
         Ok(Self { workload, sequence, rule, since_change, interval })
     }
 

@@ -5,21 +5,31 @@ use std::time::Duration;
 
 /// How far above the mean a pod may be before it retires connections for it, as a fraction of the mean.
 ///
-/// 15 % for the first 10 s after the pods of a workload have changed, then one point more each second, up to 50 %. The
-/// widening ends a wave: with few and large connections no distribution of them is level, and without it they would
-/// reconnect for ever. A skew beyond 50 % is met at any time.
+/// 15 % at first after the pods of a workload have changed, then one point more each second, up to 50 %. The widening ends a
+/// wave: with few and large connections no distribution of them is level, and without it they would reconnect for ever. A
+/// skew beyond 50 % is met at any time.
+///
+/// It is narrow for 25 s and the time in which an average connection carries 5 requests, at most for 60 s. A wave comes in
+/// rounds: where connections land is random, and a pod that a large one has landed on knows so only once that has carried
+/// some requests. Each round takes the longer the rarer requests are. If the tolerance widens before the last round, an
+/// unlucky draw stays.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Tolerance(f64);
 
 impl Tolerance {
     const NARROW: f64 = 0.15;
-    const NARROW_FOR: f64 = 10.0;
+    const NARROW_FOR: f64 = 25.0;
+    const NARROW_FOR_REQUESTS: f64 = 5.0;
+    const NARROW_AT_MOST: f64 = 60.0;
     const WIDENING: f64 = 0.01;
     const WIDE: f64 = 0.5;
 
-    /// Returns the tolerance at a time after the last change of the pods.
-    pub fn after(change: Duration) -> Self {
-        let widening = (change.as_secs_f64() - Self::NARROW_FOR).max(0.0) * Self::WIDENING;
+    /// Returns the tolerance at a time after the last change of the pods. `connection_rate` is the mean rate of a connection
+    /// of the workload, in requests per second.
+    pub fn after(change: Duration, connection_rate: f64) -> Self {
+        // Without load it is infinite or no number, and the minimum takes the other.
+        let narrow_for = (Self::NARROW_FOR + Self::NARROW_FOR_REQUESTS / connection_rate).min(Self::NARROW_AT_MOST);
+        let widening = (change.as_secs_f64() - narrow_for).max(0.0) * Self::WIDENING;
         Self((Self::NARROW + widening).min(Self::WIDE))
     }
 
@@ -84,16 +94,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tolerance_widens_after_ten_seconds_and_stops_at_half() {
-        for (seconds, percent) in [(0, 15), (10, 15), (11, 16), (20, 25), (45, 50), (46, 50), (u64::MAX, 50)] {
-            let fraction = Tolerance::after(Duration::from_secs(seconds)).fraction();
-            assert!((fraction * 100.0 - f64::from(percent)).abs() < 1e-9, "{seconds} s: {fraction}");
+    fn the_tolerance_widens_after_some_rounds_and_stops_at_half() {
+        for (rate, seconds, percent) in [
+            (1.0, 0, 15),
+            (1.0, 30, 15),
+            (1.0, 31, 16),
+            (1.0, 40, 25),
+            (1.0, 65, 50),
+            (1.0, 66, 50),
+            (1.0, u64::MAX, 50),
+            // Each round is longer where requests are rare.
+            (0.2, 50, 15),
+            (0.2, 51, 16),
+            (0.01, 60, 15),
+            (0.01, 61, 16),
+            (0.0, 60, 15),
+            (0.0, 61, 16),
+            (f64::NAN, 61, 16),
+        ] {
+            let fraction = Tolerance::after(Duration::from_secs(seconds), rate).fraction();
+            assert!((fraction * 100.0 - f64::from(percent)).abs() < 1e-9, "{rate}/s, {seconds} s: {fraction}");
         }
     }
 
     #[test]
     fn a_number_that_is_no_rate_is_refused() {
-        let tolerance = Tolerance::after(Duration::ZERO);
+        let tolerance = Tolerance::after(Duration::ZERO, 1.0);
         for bad in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Instruction::new(bad, 1.0, tolerance).is_err());
             assert!(Instruction::new(1.0, bad, tolerance).is_err());

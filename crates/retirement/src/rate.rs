@@ -6,12 +6,12 @@ use std::time::Duration;
 const MEMORY: f64 = 30.0;
 
 /// The weight of the prior, in requests: an estimate is half its own once a connection has carried this many.
-const PRIOR_REQUESTS: f64 = 5.0;
+const PRIOR_REQUESTS: f64 = 3.0;
 
 /// The request rate of one connection, estimated from its own requests and the mean rate of its workload.
 ///
 /// `rate = (n + κ) / (t + κ/ρ)`: `n` requests in `t` seconds, both forgotten with a time constant of 30 s, and a gamma
-/// prior of κ = 5 requests at the rate ρ, the mean rate of a connection of the workload (empirical Bayes). A new
+/// prior of κ = 3 requests at the rate ρ, the mean rate of a connection of the workload (empirical Bayes). A new
 /// connection counts as an average one until it has shown what it is, and where requests are rare the rule falls back to
 /// counting connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -81,7 +81,7 @@ mod tests {
     use crate::rate::RateEstimate;
 
     fn instruction(mean: f64) -> Instruction {
-        Instruction::new(mean, 1.0, Tolerance::after(Duration::ZERO)).unwrap()
+        Instruction::new(mean, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap()
     }
 
     fn candidates(rates: &[f64]) -> Vec<Candidate<usize>> {

@@ -45,7 +45,7 @@ impl Balancer {
         let sum = |part: fn(&Report) -> f64| known.iter().map(part).sum::<f64>();
         let seconds = sum(|report| report.seconds);
         let rate = if seconds > 0.0 { sum(|report| report.requests) / seconds } else { 0.0 };
-        let tolerance = Tolerance::after(Duration::from_secs_f64((now - self.changed_at).max(0.0)));
+        let tolerance = Tolerance::after(Duration::from_secs_f64((now - self.changed_at).max(0.0)), rate);
         Instruction::new(sum(|report| report.load) / count(known.len()), rate, tolerance).ok()
     }
 }

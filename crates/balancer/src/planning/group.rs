@@ -295,10 +295,11 @@ impl Group {
         let mean = if reports.is_empty() { 0.0 } else { sum(|report| report.load.get()) / number(reports.len()) };
         let highest = reports.iter().map(|report| report.load.get()).fold(0.0, f64::max);
         let since_change = now.saturating_sub(self.changed_at);
+        let connection_rate = if seconds > 0.0 { requests / seconds } else { 0.0 };
         let withheld = self.withheld(reports.len(), now);
         let activity = Activity {
             has_load: requests >= LEAST_REQUESTS && self.count_settled() > 1,
-            is_uneven: highest > mean * (1.0 + Tolerance::after(since_change).fraction()),
+            is_uneven: highest > mean * (1.0 + Tolerance::after(since_change, connection_rate).fraction()),
             since_change,
         };
         Summary {
@@ -306,7 +307,7 @@ impl Group {
             reporting: reports.len(),
             mean,
             highest,
-            connection_rate: if seconds > 0.0 { requests / seconds } else { 0.0 },
+            connection_rate,
             connections: count(|report| report.connections),
             marked: count(|report| report.marked),
             since_change,

@@ -56,7 +56,7 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
 
 /// Marks connections for so much load, each of which is 1, the oldest first. Returns how many.
 fn mark(connections: &Connections, load: f64) -> usize {
-    let rule = Instruction::new(1.0, 1.0, Tolerance::after(Duration::ZERO)).unwrap();
+    let rule = Instruction::new(1.0, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap();
     connections.shed(Excess::of(load + 1.0, &rule).unwrap(), 1.0, |_| 0)
 }
 
