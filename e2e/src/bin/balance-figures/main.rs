@@ -3,6 +3,7 @@
 
 mod autoscale;
 mod course;
+mod disturbed;
 mod mode;
 mod phase;
 mod plot;
@@ -38,6 +39,9 @@ struct Args {
     /// Whose pods are rolled out three times and scaled in
     #[arg(long, value_enum, default_value_t = Again::All)]
     rollouts: Again,
+    /// A shell command that makes something fail in the midst of one more wave, such as one that kills the balancer's leader
+    #[arg(long, value_name = "COMMAND")]
+    disturb: Option<String>,
     /// What the rates of clients are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -51,12 +55,15 @@ enum Part {
     Http1,
     Grpc,
     Autoscaling,
+    /// A wave in which `--disturb` makes something fail
+    Disturbed,
     Tables,
 }
 
 const HTTP1: &str = "balance-http1";
 const GRPC: &str = "balance-grpc";
 const AUTOSCALING: &str = "balance-autoscaling";
+const DISTURBED: &str = "balance-disturbed";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -73,6 +80,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Autoscaling) {
         record(AUTOSCALING, &autoscale::run(&Mode::ALL).await?)?;
+    }
+    if let Some(command) = args.disturb.filter(|_| wanted(Part::Disturbed)) {
+        record(DISTURBED, &disturbed::run(Protocol::Http1, command, plan).await?)?;
     }
     show(&args.pictures)
 }

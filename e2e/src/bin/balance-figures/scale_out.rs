@@ -20,12 +20,12 @@ pub(crate) const RATE: f64 = 2.0;
 /// How much clients differ: σ of the log-normal distribution of their rates.
 pub(crate) const SIGMA: f64 = 0.8;
 const PODS: u32 = 4;
-const MORE_PODS: u32 = 8;
+pub(crate) const MORE_PODS: u32 = 8;
 const ROLLOUTS: u32 = 3;
 /// The time before the scale-out, in which proxies learn the rates.
-const BEFORE: Duration = Duration::from_secs(30);
+pub(crate) const BEFORE: Duration = Duration::from_secs(30);
 /// The time after the scale-out, as long as `evenkeel simulate` has by default.
-const AFTER: Duration = Duration::from_mins(2);
+pub(crate) const AFTER: Duration = Duration::from_mins(2);
 /// The time after a rollout or a scale-in.
 const AGAIN: Duration = Duration::from_mins(1);
 
@@ -115,8 +115,7 @@ async fn lane(
     intervals: Vec<Duration>,
     plan: Plan,
 ) -> anyhow::Result<Lane> {
-    let web = mode.annotate(Web::sample()?.replicas(PODS.try_into()?));
-    let address = namespace.deploy(&web).await?;
+    let address = namespace.deploy(&web(mode)?).await?;
     let fleet = Fleet::at_intervals(protocol, address, &intervals);
     fleet.observe(BEFORE).await;
     let scale_out = change(&namespace, &fleet, CLIENTS, Change::Scale(MORE_PODS), AFTER).await?;
@@ -136,6 +135,11 @@ async fn lane(
     let all = fleet.finish().await;
     let (answered, failed) = (all.answered, all.failures());
     Ok(Lane { mode: mode.to_string(), scale_out, simulated, rest, again, answered, failed, failures: all.examples })
+}
+
+/// Returns the workload before the scale-out.
+pub(crate) fn web(mode: Mode) -> anyhow::Result<Web> {
+    Ok(mode.annotate(Web::sample()?.replicas(PODS.try_into()?)))
 }
 
 async fn rest(namespace: &TestNamespace, fleet: &Fleet, time: Duration) -> anyhow::Result<Rest> {
