@@ -7,7 +7,7 @@ mod policies;
 mod scaled_objects;
 mod services;
 
-use super::finding::Finding;
+use super::finding::{Finding, FindingId};
 use super::objects::Objects;
 use super::scope::Scope;
 use super::workload::Workload;
@@ -23,6 +23,11 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
         let namespace = objects.namespaces.get(&workload.name.namespace);
         findings.extend(autoscalers::autoscalers(workload, &objects.autoscalers, namespace));
         findings.extend(scaled_objects::scaled_objects(workload, &objects.scalers_of_keda));
+    }
+    // A Service may lead to where the proxy will be: that is no good news while it is not there, nor ever in such a namespace.
+    let is_opted_out = findings.iter().any(|finding| finding.id == FindingId::NamespaceOptedOut);
+    if !workload.has_proxy && (scope.is_live || is_opted_out) {
+        findings.retain(|finding| finding.id != FindingId::ServiceReaches);
     }
     findings
 }
@@ -100,5 +105,38 @@ mod tests_support {
         let findings = super::of_workload(&workload(object, &objects, scope), &objects, scope);
         let bad = findings.into_iter().filter(|finding| finding.severity != crate::check::finding::Severity::Good);
         bad.map(|finding: Finding| finding.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::tests_support::{deployment, object, objects, workload};
+    use super::*;
+
+    #[test]
+    fn no_service_leads_to_a_proxy_that_is_not_there() {
+        let service = object(
+            "v1",
+            "Service",
+            &json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}),
+        );
+        let leads = |object: serde_json::Value, scope: &Scope, labels: serde_json::Value| {
+            let namespace =
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}});
+            let objects = objects([service.clone(), namespace]);
+            let findings = of_workload(&workload(object, &objects, scope), &objects, scope);
+            findings.iter().any(|finding| finding.id == FindingId::ServiceReaches)
+        };
+        let (files, live) = (Scope::default(), Scope { is_live: true, ..Scope::default() });
+        assert!(leads(deployment(|_| {}), &files, json!({})), "it would be injected");
+        assert!(!leads(deployment(|_| {}), &files, json!({"evenkeel.dev/inject": "disabled"})));
+        assert!(!leads(deployment(|_| {}), &live, json!({})), "it was not reviewed");
+        assert!(!leads(deployment(|object| object["kind"] = json!("StatefulSet")), &live, json!({})));
+        let injected = super::injected_workload(&[]);
+        let objects = objects([service]);
+        let findings = of_workload(&injected, &objects, &live);
+        assert!(findings.iter().any(|finding| finding.id == FindingId::ServiceReaches), "{findings:?}");
     }
 }

@@ -32,13 +32,25 @@ pub(crate) fn events(workload: &Workload, pods: &[LivePod], events: &[Event], no
     let mut quoted: Vec<_> = quoted.into_iter().collect();
     quoted.sort_by(|(_, (_, one)), (_, (_, other))| other.total_cmp(one));
     let lines = quoted.iter().take(MOST).map(|((reason, message), (count, last))| {
-        let message: String = message.escape_debug().take(LONGEST).collect();
+        let message = shown(message);
         format!("{reason}, {count} times, last {:.0} min ago: {message}", ((now - last) / 60.0).max(0.0))
     });
     let more = quoted.len().saturating_sub(MOST);
     let rest = if more > 0 { format!("; the last {MOST} are") } else { String::new() };
     let finding = FindingId::WarningEvents.says(format!("{} Warning Events in the last hour{rest}", quoted.len()));
     (!quoted.is_empty()).then(|| lines.fold(finding, Finding::detail))
+}
+
+/// Returns a message as it can be shown in a terminal; quotes stay as they are.
+fn shown(message: &str) -> String {
+    let mut shown = String::new();
+    for c in message.chars().take(LONGEST) {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }
 
 fn concerns(event: &Event, workload: &Workload, pods: &[LivePod]) -> bool {
@@ -119,6 +131,13 @@ mod tests {
         assert_eq!(found("Unhealthy", &of("recycling-proxy", "web-1")), None);
         assert_eq!(found("Failed", &of("app", "web-1")), None);
         assert_eq!(found("Failed", &of("recycling-proxy", "gone-1")), None);
+    }
+
+    #[test]
+    fn messages_are_quoted_for_a_terminal() {
+        assert_eq!(shown("pods \"web-1\" it's"), "pods \"web-1\" it's");
+        assert_eq!(shown("a\nb\u{1b}[2J\u{202e}"), "a\\nb\\u{1b}[2J\\u{202e}");
+        assert_eq!(shown(&"x".repeat(LONGEST + 1)).len(), LONGEST);
     }
 
     #[test]
