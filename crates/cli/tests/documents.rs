@@ -25,8 +25,11 @@ fn commands_in_documents_are_understood() {
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(kubeconfig.path(), KUBECONFIG).unwrap();
     let mut seen = 0;
-    for command in commands.iter().filter(|command| command.starts_with("evenkeel ")) {
-        let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+    for command in commands.iter().flat_map(|command| command.split(" | ")) {
+        let Some(arguments) = command.strip_prefix("kubectl ").unwrap_or(command).strip_prefix("evenkeel ") else {
+            continue;
+        };
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
         // What asks the cluster fails by that, after its arguments were read.
         let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
             .args(&arguments)
