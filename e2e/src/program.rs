@@ -1,6 +1,7 @@
 //! Programs that the users of a cluster run.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -25,12 +26,23 @@ pub fn evenkeel_finds(arguments: &[&str]) -> anyhow::Result<(i32, String)> {
     Ok((code, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Beside the tests: Cargo puts both below the same profile's folder.
-fn built(arguments: &[&str]) -> anyhow::Result<Command> {
+/// Runs a program with this input, and waits for it; what it printed.
+pub fn fed(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    finish(command, Some(input), &format!("{program} {}", arguments.join(" ")))
+}
+
+/// Where `evenkeel` is, as it is built from this workspace: beside the tests, since Cargo puts both below the same profile's folder.
+pub fn path_of_evenkeel() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let program = test.ancestors().nth(2).context("a test is below the folder of its profile")?.join("evenkeel");
     ensure!(program.exists(), "{} is missing: `make e2e` builds it before the tests", program.display());
-    let mut command = Command::new(program);
+    Ok(program)
+}
+
+fn built(arguments: &[&str]) -> anyhow::Result<Command> {
+    let mut command = Command::new(path_of_evenkeel()?);
     command.args(arguments);
     Ok(command)
 }
