@@ -71,6 +71,7 @@ kind: images ## a kind cluster with evenkeel and the sample workload of examples
 	@echo "Next: kubectl annotate deployment web evenkeel.dev/max-requests=1000"
 
 e2e: ## the end-to-end tests: in the cluster of KUBECONFIG if it is set, else in a kind cluster of their own
+	$(call need,prometheus,Debian's package is prometheus)
 ifdef KUBECONFIG
 	$(MAKE) install
 	cargo build --locked --workspace --bin evenkeel --test cluster --test life_cycle --test e2e

@@ -47,6 +47,13 @@ impl Web {
         self
     }
 
+    /// With another name for the Deployment.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.deployment.metadata.name = Some(name.to_owned());
+        self
+    }
+
     /// With an annotation on the Deployment itself.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
