@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use e2e::{TestNamespace, Web, Webhook, in_namespace, sidecar};
+use e2e::{TestNamespace, Web, Webhook, in_namespace, program, sidecar};
 use tokio::time::Instant;
 
 /// `timeoutSeconds` of the webhook configuration is at most 5; the API server needs a moment of its own.
@@ -41,5 +41,7 @@ async fn admit_annotated(namespace: &TestNamespace) -> anyhow::Result<()> {
         matches!(&warnings[..], [warning] if warning.contains("evenkeel's webhook was away")),
         "not what kubectl should print: {warnings:?}"
     );
+    let (_, report) = program::evenkeel_finds(&["check", "--namespace", namespace.name(), "--interval", "1"])?;
+    ensure!(report.contains("[webhook-unreached]") && report.contains("[not-reviewed]"), "not found: {report}");
     namespace.wait_for_rollout("web").await
 }

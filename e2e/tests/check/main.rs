@@ -1,0 +1,32 @@
+//! Promise: `evenkeel check` says why recycling is not there, or has no effect, and says nothing where all is well: what each test finds
+//! about one workload it does not find about the sound one beside it.
+
+mod broken;
+mod installation;
+mod live;
+mod report;
+mod unreviewed;
+
+use anyhow::ensure;
+use e2e::{Client, Web, in_namespace, program};
+
+/// As the pod's own proxy tells who may only exec.
+#[tokio::test]
+async fn a_proxy_tells_of_its_pod() -> anyhow::Result<()> {
+    in_namespace("check-exec", |namespace| async move {
+        let web = Web::sample()?.replicas(1).annotation("evenkeel.dev/max-requests", "10");
+        let mut client = Client::new(namespace.deploy(&web).await?);
+        client.get().await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let arguments = ["exec", "deployment/web", "--container=recycling-proxy", "--", "/recycling-proxy", "status"];
+        let report = program::run(namespace.name(), "kubectl", &arguments, None)?;
+        for line in [
+            "port 8080\n  app          listens at every address\n",
+            "\n  connections  1 open\n",
+            "  limits       10 requests\n",
+        ] {
+            ensure!(report.contains(line), "{line:?} is not in {report}");
+        }
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,68 @@
+//! Runs `evenkeel check`, and reads what it finds.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use e2e::{TestNamespace, program};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+pub(crate) const CLEAN: i32 = 0;
+pub(crate) const FOUND: i32 = 2;
+/// How long what is wrong may take to show: pods start, probes fail, Events are published.
+const FOUND_WITHIN: Duration = Duration::from_mins(2);
+
+/// Runs `evenkeel check` on the namespace, which must end with this code; its report.
+pub(crate) fn check(namespace: &TestNamespace, expected: i32) -> anyhow::Result<Value> {
+    let (code, report) = run(namespace)?;
+    ensure!(code == expected, "exit code {code} in place of {expected}: {report:#}");
+    Ok(report)
+}
+
+fn run(namespace: &TestNamespace) -> anyhow::Result<(i32, Value)> {
+    let arguments = ["check", "--namespace", namespace.name(), "--interval", "2", "--output", "json"];
+    let (code, report) = program::evenkeel_finds(&arguments)?;
+    Ok((code, serde_json::from_str(&report).context("the report is not JSON")?))
+}
+
+/// Waits until each of these findings has been in a report, each of the object with this name. Returns the last report.
+pub(crate) async fn once_found(namespace: &TestNamespace, awaited: &[(&str, &str)]) -> anyhow::Result<Value> {
+    let (started, mut missing) = (Instant::now(), awaited.to_vec());
+    loop {
+        let (_, report) = run(namespace)?;
+        missing.retain(|(name, id)| !bad(&report, name).iter().any(|it| it == id));
+        if missing.is_empty() {
+            return Ok(report);
+        }
+        println!("  awaited still: {missing:?}");
+        ensure!(started.elapsed() < FOUND_WITHIN, "not found: {missing:?} in {report:#}");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Returns the first report in which these objects are well.
+pub(crate) async fn once_well(namespace: &TestNamespace, names: &[&str]) -> anyhow::Result<Value> {
+    let started = Instant::now();
+    loop {
+        let (_, report) = run(namespace)?;
+        if names.iter().all(|name| bad(&report, name).is_empty()) {
+            return Ok(report);
+        }
+        ensure!(started.elapsed() < FOUND_WITHIN, "not well: {names:?} in {report:#}");
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Returns what is not well with the object of this name: problems, then warnings.
+pub(crate) fn bad(report: &Value, name: &str) -> Vec<String> {
+    [ids(report, name, "problem"), ids(report, name, "warning")].concat()
+}
+
+/// Returns the identifiers of what was found about the object with this name, so severe.
+pub(crate) fn ids(report: &Value, name: &str, severity: &str) -> Vec<String> {
+    let objects = report["objects"].as_array().into_iter().flatten();
+    let is_it = |object: &&Value| object["name"] == name || object["kind"] == name;
+    let findings = objects.filter(is_it).filter_map(|object| object["findings"].as_array());
+    let severe = findings.flatten().filter(|finding| finding["severity"] == severity);
+    severe.filter_map(|finding| finding["id"].as_str().map(str::to_owned)).collect()
+}
