@@ -61,9 +61,14 @@ impl Validity {
         self.left(self.not_before + Self::BACKDATED)
     }
 
-    /// Returns whether it has ended.
-    pub fn is_over(&self, now: SystemTime) -> bool {
-        self.left(now).is_zero()
+    /// Returns whether it has begun. It has not if the clock was set back since the issue.
+    pub fn has_begun(&self, now: SystemTime) -> bool {
+        now >= self.not_before
+    }
+
+    /// Returns whether it has begun and not ended.
+    pub fn is_valid(&self, now: SystemTime) -> bool {
+        self.has_begun(now) && !self.left(now).is_zero()
     }
 }
 
@@ -82,11 +87,11 @@ mod tests {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let validity = Validity::beginning(made, Duration::from_hours(24));
         assert_eq!(validity.life(), Duration::from_hours(24));
-        for (hours, age, left, over) in [(0, 0, 24, false), (23, 23, 1, false), (24, 24, 0, true), (99, 99, 0, true)] {
+        for (hours, age, left, valid) in [(0, 0, 24, true), (23, 23, 1, true), (24, 24, 0, false), (99, 99, 0, false)] {
             let now = made + Duration::from_hours(hours);
             assert_eq!(validity.age(now), Duration::from_hours(age), "{hours}");
             assert_eq!(validity.left(now), Duration::from_hours(left), "{hours}");
-            assert_eq!(validity.is_over(now), over, "{hours}");
+            assert_eq!(validity.is_valid(now), valid, "{hours}");
         }
     }
 
@@ -94,7 +99,11 @@ mod tests {
     fn a_clock_that_is_behind_sees_no_age() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let validity = Validity::beginning(made, Duration::from_hours(24));
-        assert_eq!(validity.age(made - Duration::from_hours(3)), Duration::ZERO);
+        for (behind, has_begun) in [(Duration::from_hours(3), false), (Validity::BACKDATED, true)] {
+            let now = made - behind;
+            assert_eq!(validity.age(now), Duration::ZERO);
+            assert_eq!((validity.has_begun(now), validity.is_valid(now)), (has_begun, has_begun));
+        }
     }
 
     #[test]

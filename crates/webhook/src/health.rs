@@ -26,6 +26,9 @@ pub enum NotReady {
     /// API servers do not trust its certificate.
     #[error("the caBundle of the webhook configuration is not published yet")]
     Untrusted,
+    /// The clock was set back, or the certificate is for a time to come.
+    #[error("the certificate is not valid yet by this machine's clock")]
+    NotYetValid,
     /// Renewal must have failed. Readiness fails before the certificate expires.
     #[error("the certificate expires soon and was not renewed")]
     Expiring,
@@ -63,6 +66,9 @@ impl Health {
             return Err(NotReady::Draining);
         }
         let certificate = self.certificate().ok_or(NotReady::NoCertificate)?;
+        if !certificate.has_begun(now) {
+            return Err(NotReady::NotYetValid);
+        }
         if Lifetimes::nears_expiry(certificate, now) {
             return Err(NotReady::Expiring);
         }
@@ -89,6 +95,7 @@ mod tests {
         health.trusted().set(true);
         assert_eq!(health.readiness(made), Ok(()));
         assert_eq!(health.readiness(made + Duration::from_hours(21)), Err(NotReady::Expiring));
+        assert_eq!(health.readiness(made - Duration::from_hours(2)), Err(NotReady::NotYetValid));
         health.trusted().set(false);
         assert_eq!(health.readiness(made), Err(NotReady::Untrusted));
         health.trusted().set(true);

@@ -17,6 +17,9 @@ use super::{Authority, CertificateError, Lifetimes};
 ///
 /// So a leaf is signed only by an authority that API servers have had time to trust, and an authority is trusted for as long as
 /// its leaves are valid.
+///
+/// An authority that has expired, or that is not valid yet because a clock was set back, signs nothing and is no reason for the
+/// other one to go: of two replicas whose clocks differ, each signs by the authority that its own clock allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authorities {
     newest: Arc<Authority>,
@@ -43,9 +46,10 @@ impl Authorities {
 
     /// Returns the one that signs leaves at `now`.
     pub fn signer(&self, now: SystemTime, lifetimes: &Lifetimes) -> &Authority {
-        let settled = self.newest.validity().age(now) >= lifetimes.settle;
+        let newest = self.newest.validity();
+        let settled = newest.is_valid(now) && newest.age(now) >= lifetimes.settle;
         match &self.previous {
-            Some(previous) if !settled && !previous.validity().is_over(now) => previous,
+            Some(previous) if !settled && previous.validity().is_valid(now) => previous,
             Some(_) | None => &self.newest,
         }
     }
@@ -58,12 +62,16 @@ impl Authorities {
     /// Returns the authorities that follow: without the previous one once its leaves have expired, with a successor once it is due.
     /// Returns `None` while nothing is to change. They must be stored before they are used.
     pub fn next(&self, now: SystemTime, lifetimes: &Lifetimes) -> Result<Option<Self>, CertificateError> {
-        let superseded = self.newest.validity().age(now) >= lifetimes.settle + lifetimes.leaf + lifetimes.settle;
-        let previous = self.previous.clone().filter(|previous| !superseded && !previous.validity().is_over(now));
-        let next = if previous.is_none() && Lifetimes::needs_successor(self.newest.validity(), now) {
-            let over = self.newest.validity().is_over(now);
-            let successor = Authority::generate(now, lifetimes.authority)?;
-            Self { newest: Arc::new(successor), previous: (!over).then(|| Arc::clone(&self.newest)) }
+        let newest = self.newest.validity();
+        let superseded =
+            newest.is_valid(now) && newest.age(now) >= lifetimes.settle + lifetimes.leaf + lifetimes.settle;
+        let previous = self.previous.clone().filter(|_| !superseded);
+        let usable = previous.as_ref().filter(|previous| !newest.is_valid(now) && previous.validity().is_valid(now));
+        let last = usable.unwrap_or(&self.newest);
+        let due = Lifetimes::needs_successor(last.validity(), now) || !last.validity().has_begun(now);
+        let next = if due && (previous.is_none() || !newest.is_valid(now)) {
+            let successor = Arc::new(Authority::generate(now, lifetimes.authority)?);
+            Self { newest: successor, previous: Some(Arc::clone(last)) }
         } else {
             Self { newest: Arc::clone(&self.newest), previous }
         };
@@ -137,7 +145,7 @@ mod tests {
                 authorities = next;
             }
             let signer = authorities.signer(now, &lifetimes());
-            assert!(!signer.validity().is_over(now));
+            assert!(signer.validity().is_valid(now));
             leaves.push((signer.certificate_pem().to_owned(), now + lifetimes().leaf));
             leaves.retain(|(_, until)| *until > now);
             let bundle = authorities.bundle_pem();
@@ -147,11 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn expired_authorities_are_replaced() {
-        let long_after = start() + 10_000 * HOUR;
-        let authorities = next(&first(), long_after).expect("a successor");
-        assert_eq!(authorities.previous, None);
-        assert_eq!(signer(&authorities, long_after), authorities.newest.certificate_pem());
+    fn authorities_that_are_not_valid_are_replaced() {
+        for now in [start() + 10_000 * HOUR, start() - 2 * HOUR, start() - 10_000 * HOUR] {
+            let one = first();
+            let two = next(&one, now).expect("a successor");
+            assert_eq!(signer(&two, now), two.newest.certificate_pem());
+            assert_eq!(two.previous, Some(Arc::clone(&one.newest)), "another replica's clock may call it valid");
+            assert_eq!(next(&two, now), None);
+            assert!(two.signer(start(), &lifetimes()).validity().is_valid(start()));
+            assert_eq!(next(&two, start()), None);
+        }
     }
 
     #[test]

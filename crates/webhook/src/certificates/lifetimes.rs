@@ -33,10 +33,10 @@ impl Lifetimes {
         validity.left(now) < validity.life() / 3
     }
 
-    /// Returns whether a leaf is to be renewed: less than two thirds of its lifetime are left. So renewal can fail for hours before
-    /// readiness does.
+    /// Returns whether a leaf is to be renewed: less than two thirds of its lifetime are left, so that renewal can fail for hours
+    /// before readiness does; or it is not valid yet, because the clock was set back.
     pub fn needs_renewal(validity: Validity, now: SystemTime) -> bool {
-        validity.left(now) < validity.life() / 3 * 2
+        !validity.has_begun(now) || validity.left(now) < validity.life() / 3 * 2
     }
 
     /// Returns whether renewal must have failed: less than a sixth of the lifetime is left, and less than four hours (certificates
@@ -66,6 +66,7 @@ mod tests {
             assert_eq!(Lifetimes::needs_renewal(leaf, now), renew, "{hours}");
             assert_eq!(Lifetimes::nears_expiry(leaf, now), red, "{hours}");
         }
+        assert!(Lifetimes::needs_renewal(leaf, made - Duration::from_hours(2)), "it is not valid yet");
     }
 
     #[test]

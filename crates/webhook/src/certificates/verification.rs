@@ -10,13 +10,19 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::Leaf;
+use super::{Leaf, Validity};
 
 /// Returns whether a client that trusts `bundle_pem` accepts `leaf` for the server name `name` at `time`.
 pub(super) fn is_trusted(leaf: &Leaf, bundle_pem: &str, name: &str, time: SystemTime) -> bool {
     let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_slice_iter(bundle_pem.as_bytes()) {
-        roots.add(root.unwrap()).unwrap();
+    for root in CertificateDer::pem_slice_iter(bundle_pem.as_bytes()).map(Result::unwrap) {
+        // As in Go, a root counts in its own time alone; rustls does not look.
+        if Validity::of_certificate(&root).unwrap().is_valid(time) {
+            roots.add(root).unwrap();
+        }
+    }
+    if roots.is_empty() {
+        return false;
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();

@@ -209,12 +209,41 @@ async fn expired_authorities_and_clock_jumps_are_repaired_at_once() {
         }
         assert!(replicas.iter().all(|replica| cluster.calls(replica)), "after {jump} hours");
     }
-    // Back again, by less than certificates are dated back.
-    cluster.set(|state| state.now -= HOUR / 2);
-    for replica in &mut replicas {
-        replica.reconcile().await.unwrap();
+    // And back again: by less than certificates are dated back, by hours, and by years.
+    for jump in [0.5, 5.0, 10_000.0] {
+        cluster.set(|state| state.now -= HOUR.mul_f64(jump));
+        for _ in 0..2 {
+            for replica in &mut replicas {
+                replica.reconcile().await.unwrap();
+            }
+        }
+        assert!(replicas.iter().all(|replica| cluster.calls(replica)), "after {jump} hours back");
     }
-    assert!(replicas.iter().all(|replica| cluster.calls(replica)), "half an hour before");
+}
+
+#[tokio::test]
+async fn a_replica_with_a_wrong_clock_costs_the_others_nothing() {
+    for wrong in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 500_000 * HOUR] {
+        let cluster = FakeCluster::new();
+        let begin = cluster.set(|state| state.now);
+        let mut right = cluster.replica();
+        right.reconcile().await.unwrap();
+        let right_clock = right.clock.clone();
+        let clock = Clock::new(move || wrong + right_clock.now().duration_since(begin).unwrap());
+        let mut replicas = [CertificateController { clock, ..cluster.replica() }, right];
+        for hour in 0..120 {
+            cluster.pass(HOUR);
+            let mut bundles = Vec::new();
+            for _ in 0..3 {
+                for replica in &mut replicas {
+                    replica.reconcile().await.unwrap();
+                }
+                assert!(cluster.calls(&replicas[1]), "hour {hour}");
+                bundles.push(cluster.set(|state| state.bundle.clone()));
+            }
+            assert_eq!(bundles[1], bundles[2], "one undoes what the other writes, hour {hour}");
+        }
+    }
 }
 
 #[tokio::test]
