@@ -3,8 +3,9 @@
 //! Except for its port, our hook has the defaults of Kubernetes. Every author of an `httpGet` writes a port: so if a
 //! `kubectl apply` merges theirs with ours and no webhook reviews it, nothing of ours is left.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
-use settings::HOLD_PORTS;
 
 use crate::additions::plan::Plan;
 use crate::json::empty_form::{EmptyForms, object, set_or_remove};
@@ -26,8 +27,8 @@ struct Hook {
     kind: &'static str,
     /// Returns the hook for a plan and the name of a container, `None` if the plan needs none.
     wanted: fn(&Plan, &str) -> Option<Value>,
-    /// Whether a hook was injected.
-    is_ours: fn(&Map<String, Value>) -> bool,
+    /// Whether a hook was injected, by an injection whose proxy has these ports for hooks.
+    is_ours: fn(&Map<String, Value>, &BTreeSet<u16>) -> bool,
     /// Removes what is left of ours in a hook of the author's in the container with this name.
     clean: fn(&mut Map<String, Value>, &str),
 }
@@ -63,18 +64,24 @@ pub(crate) fn injected(
     })
 }
 
-/// Returns the `lifecycle` of a container as its author wrote it.
-pub(crate) fn restored(lifecycle: Option<&Value>, container: &str, empty_forms: &EmptyForms) -> Option<Value> {
-    let repaired = repaired(lifecycle);
-    ADDITIONS.iter().fold(repaired, |now, addition| addition.removed(now, container, empty_forms))
+/// Returns the `lifecycle` of a container as its author wrote it. The proxy that was injected has the ports `holds` for hooks.
+pub(crate) fn restored(
+    lifecycle: Option<&Value>,
+    container: &str,
+    holds: &BTreeSet<u16>,
+    empty_forms: &EmptyForms,
+) -> Option<Value> {
+    let repaired = repaired(lifecycle, holds);
+    ADDITIONS.iter().fold(repaired, |now, addition| addition.removed(now, container, holds, empty_forms))
 }
 
 /// Returns the `lifecycle` without a handler of ours beside one of the author's.
-pub(crate) fn repaired(lifecycle: Option<&Value>) -> Option<Value> {
+pub(crate) fn repaired(lifecycle: Option<&Value>, holds: &BTreeSet<u16>) -> Option<Value> {
     let Some(Value::Object(members)) = lifecycle else { return lifecycle.cloned() };
     let mut members = members.clone();
     for Hook { kind, is_ours, .. } in ADDITIONS {
-        let doubled = hook(&members, kind).filter(|hook| is_ours(hook) && handler::has_other_handler(hook, "httpGet"));
+        let doubled =
+            hook(&members, kind).filter(|hook| is_ours(hook, holds) && handler::has_other_handler(hook, "httpGet"));
         if let Some(hook) = doubled {
             let own = handler::without(hook, "httpGet");
             members.insert((*kind).to_owned(), Value::Object(own));
@@ -92,9 +99,15 @@ impl Hook {
         Value::Object(members)
     }
 
-    fn removed(&self, lifecycle: Option<Value>, container: &str, empty_forms: &EmptyForms) -> Option<Value> {
+    fn removed(
+        &self,
+        lifecycle: Option<Value>,
+        container: &str,
+        holds: &BTreeSet<u16>,
+        empty_forms: &EmptyForms,
+    ) -> Option<Value> {
         let Some(Value::Object(mut members)) = lifecycle else { return lifecycle };
-        if hook(&members, self.kind).is_some_and(self.is_ours) {
+        if hook(&members, self.kind).is_some_and(|hook| (self.is_ours)(hook, holds)) {
             set_or_remove(&mut members, self.kind, empty_forms.form(&self.place(container)).value(json!({})));
             return empty_forms.or_empty(&lifecycle_of(container), members);
         }
@@ -118,12 +131,13 @@ fn hook<'a>(lifecycle: &'a Map<String, Value>, kind: &str) -> Option<&'a Map<Str
     lifecycle.get(kind)?.as_object()
 }
 
-/// Returns whether the hook is ours: [`hold`], or that of an earlier version. No other hook calls this port and path, and without the proxy it would fail.
-fn is_hold(hook: &Map<String, Value>) -> bool {
+/// Returns whether the hook is ours: [`hold`] at one of the ports `holds`, or that of an earlier version. A hook of the author's
+/// has no port that the proxy listens on: the proxy gets none that a hook or probe of theirs calls.
+fn is_hold(hook: &Map<String, Value>, holds: &BTreeSet<u16>) -> bool {
     let http = hook.get("httpGet").filter(|http| !handler::names_host(http));
     let port = http.and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
     let path = http.and_then(|http| http.get("path")?.as_str());
-    let is_of_today = port.is_some_and(|port| HOLD_PORTS.contains(&port)) && path == Some(PATH);
+    let is_of_today = port.is_some_and(|port| holds.contains(&port)) && path == Some(PATH);
     let below = handler::admin_path(hook).and_then(|path| path.strip_prefix(LEGACY_PATH));
     is_of_today || below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
 }
@@ -143,6 +157,10 @@ mod tests {
 
     use super::*;
 
+    fn after(lifecycle: &Value, empty_forms: &EmptyForms) -> Option<Value> {
+        restored(Some(lifecycle), "app", &BTreeSet::from([15_212]), empty_forms)
+    }
+
     #[test]
     fn a_lifecycle_comes_back_as_it_was() {
         for before in [
@@ -160,7 +178,7 @@ mod tests {
                 if let Some(path) = previous {
                     held["preStop"]["httpGet"] = json!({"path": path, "port": ADMIN_PORT, "scheme": "HTTP"});
                 }
-                let after = restored(Some(&held), "app", &empty_forms);
+                let after = after(&held, &empty_forms);
                 assert_eq!(serde_json::to_string(&after).unwrap(), serde_json::to_string(&before).unwrap());
             }
         }
@@ -170,14 +188,17 @@ mod tests {
     fn a_hook_of_the_authors_stays() {
         let own = json!({"preStop": {"exec": {"command": ["sleep", "5"]}}});
         assert!(has_pre_stop(Some(&own)));
-        assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+        assert_eq!(after(&own, &EmptyForms::default()), Some(own));
         for path in ["/drain", "/drained2", "drained/app", "/"] {
             let own = json!({"preStop": {"httpGet": {"path": path, "port": ADMIN_PORT}}});
-            assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+            assert_eq!(after(&own, &EmptyForms::default()), Some(own));
         }
+        // The API server adds the path if the author writes none.
+        let own = json!({"preStop": {"httpGet": {"path": "/", "port": 15_219, "scheme": "HTTP"}}});
+        assert_eq!(after(&own, &EmptyForms::default()), Some(own));
         for (path, port) in [("/", 15_212), ("/drained", ADMIN_PORT)] {
             let own = json!({"preStop": {"httpGet": {"path": path, "port": port, "host": "elsewhere"}}});
-            assert_eq!(restored(Some(&own), "app", &EmptyForms::default()), Some(own));
+            assert_eq!(after(&own, &EmptyForms::default()), Some(own));
         }
     }
 
@@ -193,10 +214,7 @@ mod tests {
         ];
         for (mut merged, left) in ours {
             merged["preStop"]["httpGet"]["port"] = json!("http");
-            assert_eq!(
-                restored(Some(&merged), "app", &EmptyForms::default()),
-                Some(json!({"preStop": {"httpGet": left}}))
-            );
+            assert_eq!(after(&merged, &EmptyForms::default()), Some(json!({"preStop": {"httpGet": left}})));
         }
     }
 
@@ -205,6 +223,6 @@ mod tests {
         let mut both = json!({"preStop": hold(15_212)});
         both["preStop"]["sleep"] = json!({"seconds": 3});
         let own = json!({"preStop": {"sleep": {"seconds": 3}}});
-        assert_eq!(restored(Some(&both), "app", &EmptyForms::default()), Some(own));
+        assert_eq!(after(&both, &EmptyForms::default()), Some(own));
     }
 }

@@ -1,7 +1,9 @@
 //! What an earlier injection left in a pod template.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
-use settings::{BalanceKeys, OptionSpec, ProxyOption, STATUS_KEY};
+use settings::{BalanceKeys, HOLD_PORTS, HoldPort, OptionSpec, ProxyOption, STATUS_KEY};
 
 use crate::additions::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};
 use crate::additions::entry::{List, Origin};
@@ -21,6 +23,8 @@ pub(crate) struct PreviousInjection {
     pub(crate) names: PortNames,
     /// The ports by which TCP probes bypass the proxy.
     pub(crate) probes: ProbePorts,
+    /// The ports of the proxy that hooks may call: those in its variables; if these are gone and the record is not, all there can be.
+    pub(crate) holds: BTreeSet<u16>,
     /// The keys by which the proxy knows a balancer.
     pub(crate) balance_keys: Option<BalanceKeys>,
     /// Whether the proxy's container sets its user; true if there was none.
@@ -40,10 +44,15 @@ impl PreviousInjection {
             None => container(PROXY_CONTAINER)?.map(PortNames::of_proxy).unwrap_or_default(),
         };
         let probes = container(REDIRECT_CONTAINER)?.map(ProbePorts::of_redirect).unwrap_or_default();
+        let holds = match container(PROXY_CONTAINER)?.filter(|proxy| has_variables(proxy)) {
+            Some(proxy) => hold_ports_of_proxy(proxy),
+            None if origin == Origin::Recorded => HOLD_PORTS.collect(),
+            None => BTreeSet::new(),
+        };
         let balance_keys = container(PROXY_CONTAINER)?.and_then(keys_of_proxy);
         let user = container(PROXY_CONTAINER)?.map(|proxy| proxy.pointer("/securityContext/runAsUser").is_some());
         let empty_forms = record.as_ref().map(|record| record.empty_forms.clone()).unwrap_or_default();
-        Ok(Self { origin, record, names, probes, balance_keys, has_own_user: user.unwrap_or(true), empty_forms })
+        Ok(Self { origin, record, names, probes, holds, balance_keys, has_own_user: user.unwrap_or(true), empty_forms })
     }
 
     /// Returns the fields that were null or empty rather than absent.
@@ -63,4 +72,15 @@ fn container<'a>(template: &Node<'a>, called: &str, origin: Origin) -> Result<Op
 /// Returns the keys that the injected `proxy` has.
 fn keys_of_proxy(proxy: &Value) -> Option<BalanceKeys> {
     named::variable(proxy, ProxyOption::BalanceKeys.env())?.parse().ok()
+}
+
+/// Returns the ports that the injected `proxy` has for hooks.
+fn hold_ports_of_proxy(proxy: &Value) -> BTreeSet<u16> {
+    let holds = named::variable(proxy, ProxyOption::Hold.env()).unwrap_or_default();
+    holds.split(',').filter_map(|hold| hold.parse::<HoldPort>().ok()).map(|hold| hold.port).collect()
+}
+
+/// Returns whether the variables of a container are still there.
+fn has_variables(container: &Value) -> bool {
+    container.get("env").and_then(Value::as_array).is_some_and(|env| !env.is_empty())
 }

@@ -69,7 +69,7 @@ impl ContainerFields {
             (ProbeRewrite::through_proxy(&previous.names), previous.names.restoring(self.ports.as_ref()));
         let bypass = ProbeRewrite::bypassing_proxy(&previous.probes);
         let probes = self.map_probes(|kind, probe| probe::restored(probe, recorded(record, name, kind)));
-        let lifecycle = hook::restored(self.lifecycle.as_ref(), name, previous.empty_forms());
+        let lifecycle = hook::restored(self.lifecycle.as_ref(), name, &previous.holds, previous.empty_forms());
         let restored = Self { lifecycle, probes, ..self.clone() }.map_handlers(|place, holder| {
             let recorded = record.and_then(|record| record.handler_port(name, place));
             bypass.restored(&through_proxy.restored(holder, recorded, &back), recorded, &back)
@@ -94,7 +94,8 @@ impl ContainerFields {
         let PreviousInjection { record, names, probes: ports, .. } = previous;
         let record = record.as_ref();
         let probes = self.map_probes(|kind, probe| probe::repaired(probe, recorded(record, &app.name, kind)));
-        let repaired = Self { lifecycle: hook::repaired(self.lifecycle.as_ref()), probes, ..self.clone() };
+        let repaired =
+            Self { lifecycle: hook::repaired(self.lifecycle.as_ref(), &previous.holds), probes, ..self.clone() };
         let rewritten = match record.filter(|record| !record.handler_ports.is_empty()) {
             Some(record) => {
                 let mut record = record.clone();
