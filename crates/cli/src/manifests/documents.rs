@@ -1,6 +1,13 @@
 //! A manifest taken apart into its documents, each with its text and its value.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
+use serde_saphyr::{DuplicateKeyPolicy, UserMessageFormatter};
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// How deep collections may be nested. Schemas of CRDs have some 60 levels, and JSON may have as many as this.
+const DEEPEST: usize = 128;
 
 /// The two forms of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,12 +65,35 @@ fn json(text: &str) -> Option<Vec<Document>> {
 
 /// Reads a document that begins at `first_line` of its manifest, of which an error's line counts.
 fn yaml(text: &str, first_line: usize) -> anyhow::Result<Value> {
-    // `0755` is an octal number to kubectl, and a file mode in many a manifest.
-    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text.trim_start_matches('\u{feff}'), as_kubectl).map_err(|error| {
+    let as_kubectl = serde_saphyr::options! {
+        // `0755` is an octal number to kubectl, and a file mode in many a manifest.
+        legacy_octal_numbers: true,
+        // Charts repeat labels.
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        // A list of all workloads of a cluster has millions of nodes. What aliases expand to stays bounded.
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+        },
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(&without_byte_order_marks(text), as_kubectl).map_err(|error| {
         let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(u64::MAX);
-        anyhow::anyhow!("{}", error.render_with_options(serde_saphyr::render_options! { line_offset: before }))
+        let options = serde_saphyr::render_options! { line_offset: before, formatter: &UserMessageFormatter };
+        anyhow::anyhow!("{}", error.render_with_options(options))
     })
+}
+
+/// Returns the text without the byte order marks at the beginning of lines. Files that were joined have them within, and
+/// kubectl ignores them there.
+fn without_byte_order_marks(text: &str) -> Cow<'_, str> {
+    if !text.contains(BYTE_ORDER_MARK) {
+        return text.into();
+    }
+    let lines = text.split_inclusive('\n').map(|line| line.trim_start_matches(BYTE_ORDER_MARK));
+    lines.collect::<String>().into()
 }
 
 /// The documents with the number of each one's first line. A line of `---` begins one, and belongs to it.
@@ -134,9 +164,30 @@ mod tests {
     }
 
     #[test]
+    fn keys_and_byte_order_marks_are_read_as_kubectl_reads_them() {
+        assert_eq!(values("a: 1\nb: {c: 2, c: 3}\na: 4\n"), [json!({"a": 4, "b": {"c": 3}})]);
+        let joined = "\u{feff}a: 1\n---\n# Source: b.yaml\n\u{feff}b: x\u{feff}\n";
+        assert_eq!(values(joined), [json!({"a": 1}), json!({"b": "x\u{feff}"})]);
+    }
+
+    #[test]
+    fn a_long_list_is_read() {
+        let list = format!("[{}1]", "1,".repeat(250_000));
+        assert_eq!(values(&list)[0].as_array().map(Vec::len), Some(250_001));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        // As much as the main thread has.
+        let thread = std::thread::Builder::new().stack_size(8 << 20);
+        let depths = || [100, 200, 100_000].map(|depth| read(&("- ".repeat(depth) + "x")).is_ok());
+        assert_eq!(thread.spawn(depths).unwrap().join().unwrap(), [true, false, false]);
+    }
+
+    #[test]
     fn faults_name_their_line_in_the_manifest() {
         for (text, line) in
-            [("a: 1\n---\nb: 1\nb: 2\n", 4), ("a: 1\n---\nb: ]\n", 3), ("a: 1\n---\nb: 1\n...\nc: 2\n", 5)]
+            [("a: 1\n---\nb: 1\n? [c]\n: 2\n", 4), ("a: 1\n---\nb: ]\n", 3), ("a: 1\n---\nb: 1\n...\nc: 2\n", 5)]
         {
             let error = read(text).map(|_| ()).unwrap_err();
             assert!(error.to_string().contains(&format!("line {line}")), "{error:#}");
