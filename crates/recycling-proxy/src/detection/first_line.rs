@@ -10,6 +10,12 @@ const LONGEST: u32 = 64 * 1024;
 /// What is kept of a word: enough for `https://`.
 const KEPT: usize = 8;
 
+/// How version 1 of the PROXY protocol begins; the words after it are the protocol.
+const HEADER_V1: &[u8] = b"PROXY";
+const HEADER_V1_PROTOCOLS: [&[u8]; 3] = [b"TCP4", b"TCP6", b"UNKNOWN"];
+/// How version 2 begins.
+const HEADER_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 /// What is known of the first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -32,20 +38,29 @@ pub enum Reading {
 ///                                    METHOD … HTTP/…              in any place, for some targets have spaces
 ///                                    any word HTTP/…              in the third place: some take every method
 ///                                    GET any                      and the line's end: HTTP/0.9
+///                                    PROXY TCP4, …                the PROXY protocol, version 1
 /// ```
+///
+/// Servers that accept a header of the PROXY protocol without demanding it serve the request behind it. That of version 2 begins with
+/// lines of its own: while it may be one, the line does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstLine {
     reading: Reading,
     length: u32,
     /// Words that have begun.
     words: u8,
+    /// The word that was read last.
     word: Word,
     in_word: bool,
     first_is_method: bool,
-    first_is_get: bool,
+    first: Word,
+    /// How much of [`HEADER_V2`] has come; `None` if something else has.
+    header: Option<usize>,
+    /// The line has ended, in what may be such a header.
+    ended: bool,
 }
 
-/// The beginning of the word that was read last.
+/// The beginning of a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Word {
     kept: [u8; KEPT],
@@ -61,7 +76,9 @@ impl Default for FirstLine {
             word: Word::default(),
             in_word: false,
             first_is_method: true,
-            first_is_get: false,
+            first: Word::default(),
+            header: Some(0),
+            ended: false,
         }
     }
 }
@@ -73,7 +90,7 @@ impl FirstLine {
             if self.reading != Reading::Open {
                 break;
             }
-            self.reading = self.after(*byte);
+            self.reading = self.in_stream(*byte);
         }
         self.reading
     }
@@ -86,7 +103,18 @@ impl FirstLine {
         self.reading
     }
 
-    fn after(&mut self, byte: u8) -> Reading {
+    fn in_stream(&mut self, byte: u8) -> Reading {
+        self.header =
+            self.header.filter(|matched| HEADER_V2.get(*matched) == Some(&byte)).map(|it| it.saturating_add(1));
+        if self.header == Some(HEADER_V2.len()) {
+            return Reading::Request;
+        }
+        let reading = if self.ended { Reading::Harmless } else { self.in_line(byte) };
+        self.ended |= reading == Reading::Harmless;
+        if self.ended && self.header.is_some() { Reading::Open } else { reading }
+    }
+
+    fn in_line(&mut self, byte: u8) -> Reading {
         self.length = self.length.saturating_add(1);
         match byte {
             b'\n' if self.words == 0 => return Reading::Open,
@@ -112,7 +140,7 @@ impl FirstLine {
         self.word.push(byte);
         if self.words == 1 {
             self.first_is_method &= byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
-            self.first_is_get = self.word.is(b"GET");
+            self.first = self.word;
         }
     }
 
@@ -121,12 +149,14 @@ impl FirstLine {
         let word = &self.word;
         let is_target = word.begins(b"/") || word.begins(b"http://") || word.begins(b"https://");
         let is_version = word.kept.starts_with(b"HTTP/");
+        let is_protocol = HEADER_V1_PROTOCOLS.iter().any(|protocol| word.is(protocol));
         (self.words == 2 && self.first_is_method && is_target)
             || (is_version && (self.words == 3 || (self.words > 1 && self.first_is_method)))
+            || (self.words == 2 && self.first.is(HEADER_V1) && is_protocol)
     }
 
-    const fn at_end(&self) -> Reading {
-        if self.first_is_get && self.words > 1 { Reading::Request } else { Reading::Harmless }
+    fn at_end(&self) -> Reading {
+        if self.words > 1 && self.first.is(b"GET") { Reading::Request } else { Reading::Harmless }
     }
 }
 
@@ -183,6 +213,9 @@ mod tests {
             b"9 <> HTTP/",
             b"GET k\n",
             b"\x20GET k l\r\n",
+            b"PROXY TCP4",
+            b"PROXY UNKNOWN",
+            b"\r\n\r\n\0\r\nQUIT\n",
         ] {
             assert_eq!(read(line), Reading::Request, "{}", line.escape_ascii());
             assert_eq!(read(&line[..line.len() - 1]), Reading::Open, "{}", line.escape_ascii());
@@ -202,6 +235,8 @@ mod tests {
             b"*1\r\n",
             b"INFO http: TLS handshake error\n",
             b"GET2 k\n",
+            b"PROXY udp\n",
+            b"\r\n\r\n\0\r\nQUIT\r",
         ] {
             assert_eq!(read(line), Reading::Harmless, "{}", line.escape_ascii());
             assert_eq!(read(&line[..line.len() - 1]), Reading::Open, "{}", line.escape_ascii());

@@ -16,6 +16,9 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 /// Beyond the time for which the beginning of a request is waited for.
 pub(crate) const LONG: Duration = Duration::from_millis(3500);
 
+/// With `forwarded-for` it is refused, as a request may follow (`hidden_requests`).
+const PROXY_PROTOCOL: &str = "PROXY protocol v2";
+
 /// Names of protocols, and the first bytes that their clients say and wait.
 fn others() -> Vec<(&'static str, Vec<u8>)> {
     let syslog = b"<34>1 2024-05-01T10:00:00Z web1 app - - - 10.0.0.1 \"GET / HTTP/1.1\" 200 ".as_slice();
@@ -54,7 +57,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
         ("MongoDB", b"A\0\0\0\x01\0\0\0\0\0\0\0\xd4\x07\0\0".to_vec()),
         ("LDAP", b"0\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\0\x80\0".to_vec()),
         ("Memcached in binary", b"\x80\x0b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
-        ("PROXY protocol v2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec()),
+        (PROXY_PROTOCOL, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec()),
         ("a word", b"hello".to_vec()),
     ]
 }
@@ -67,6 +70,9 @@ async fn other_protocols_wait_for_nothing() -> TestResult {
         let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::ForwardedFor, forwarded_for)]).await?;
         let mut running = JoinSet::new();
         for (name, first) in others() {
+            if forwarded_for == "on" && name == PROXY_PROTOCOL {
+                continue;
+            }
             let (mut client, mut app) = stage.pair().await?;
             running.spawn(async move {
                 let outcome = async {

@@ -109,6 +109,19 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
     for at in [1, 3, 8, 14, 16, 18, 20, 23] {
         all.push((vec![http2[..at].to_vec(), http2[at..].to_vec()], Pause::Long));
     }
+    // Headers of the PROXY protocol, which some servers accept and do not demand.
+    for header in [
+        &b"PROXY TCP4 6.6.6.6 10.0.0.1 1 2\r\n"[..],
+        b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x06\x06\x06\x06\x0a\0\0\x01\0\x01\0\x02",
+    ] {
+        all.push((vec![[header, rest("GET").as_bytes()].concat()], Pause::Short));
+        for at in [3, 5, 8, 11, header.len()] {
+            let pieces = vec![header[..at].to_vec(), [&header[at..], rest("GET").as_bytes()].concat()];
+            all.push((pieces.clone(), Pause::Short));
+            all.push((pieces, Pause::Long));
+        }
+    }
     // What begins as the preface of HTTP/2, and goes on as requests.
     for front in ["PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
         all.push((vec![front.into(), rest("GET").into()], Pause::Long));
