@@ -5,7 +5,7 @@ use e2e::{Client, CustomKind, Web, in_namespace, program};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
-use crate::report::{CLEAN, bad, check, ids, once_found};
+use super::report::{CLEAN, bad, check, ids, once_found};
 
 const REQUESTS: u32 = 20;
 

@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::json;
 
-use crate::report::once_found;
+use super::report::once_found;
 
 const NAME: &str = "check-release";
 /// The webhook is ready to the last four hours of its certificate, and `check` warns in the last eight.

@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{PostParams, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::broken::{deployment, set};
-use crate::report::{bad, once_found, once_well};
+use super::broken::{deployment, set};
+use super::report::{bad, once_found, once_well};
 
 /// More pods than a third of those that are ready: then no pod is instructed.
 const SILENT: usize = 2;

@@ -8,8 +8,8 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::broken::deployment;
-use crate::report::{CLEAN, FOUND, bad, check, once_found};
+use super::broken::deployment;
+use super::report::{CLEAN, FOUND, bad, check, once_found};
 
 const OPT_OUT: &str = "evenkeel.dev/inject";
 const MAX_REQUESTS: &str = "evenkeel.dev/max-requests";
