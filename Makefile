@@ -131,8 +131,10 @@ workflows: ## the workflows of .github are sound, and so is the shell in them
 fmt: ## the formatting is rustfmt's
 	cargo fmt --all --check
 
+# Not among all targets is what `cargo test` leaves out.
 clippy: ## no lint warns, in code and tests
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --test e2e -- -D warnings
 
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
