@@ -239,6 +239,10 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
             object["spec"]["replicas"] = json!(1);
             set(object, "/spec/template/spec/containers/0/args", json!(["--listen", "[::]:9999"]));
         })?)?);
+        objects.push(serde_json::to_value(deployment("no-image", |object| {
+            object["spec"]["replicas"] = json!(1);
+            set(object, "/metadata/annotations/evenkeel.dev~1proxy-image", json!("localhost/evenkeel-nosuch:dev"));
+        })?)?);
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         program::run(
             namespace.name(),
@@ -246,7 +250,7 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
             &["apply", "--server-side", "--filename", "-"],
             Some(&list.to_string()),
         )?;
-        let report = once_found(&namespace, &[("deaf", "app-unreachable")]).await?;
+        let report = once_found(&namespace, &[("deaf", "app-unreachable"), ("no-image", "proxy-not-ready")]).await?;
         drop(keda);
         for broken in BROKEN {
             let found = bad(&report, broken.name);

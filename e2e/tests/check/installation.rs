@@ -16,6 +16,10 @@ const NAME: &str = "check-release";
 /// The webhook is ready to the last four hours of its certificate, and `check` warns in the last eight.
 const LASTS: Duration = Duration::from_hours(6);
 
+/// The balancer's pod ends before the next one is there.
+const NO_IMAGE: &str = r#"{"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}, "template": {"spec": {
+    "containers": [{"name": "balancer", "image": "localhost/evenkeel-nosuch:dev"}]}}}}"#;
+
 #[tokio::test]
 async fn a_release_with_another_certificate_is_found() -> anyhow::Result<()> {
     in_labelled_namespace("check-release", &[(NAME, "on")], |namespace| async move {
@@ -23,16 +27,23 @@ async fn a_release_with_another_certificate_is_found() -> anyhow::Result<()> {
         let bundle = tempfile::NamedTempFile::new()?;
         std::fs::write(bundle.path(), trusted)?;
         let bundle = format!("--set-file=tls.existing.caBundle={}", bundle.path().display());
-        let values = ["--set=balancer.enabled=false,tls.mode=existing,tls.existing.secretName=served", &bundle];
+        let values = ["--set=balancer.replicas=1,tls.mode=existing,tls.existing.secretName=served", &bundle];
         let _release = Release::install(&namespace.client(), NAME, &values).await?;
         let label = format!("deployment/{NAME}-webhook");
         program::run(NAME, "kubectl", &["label", &label, "--overwrite", "app.kubernetes.io/version=0.0.1"], None)?;
         let awaited = ["replica-certificate", "certificate-expires", "version-skew"];
         once_found(&namespace, &awaited.map(|id| ("installation", id))).await?;
 
+        // The webhook's next pod has no Secret to mount, and the balancer's next one no image.
         program::run(NAME, "kubectl", &["delete", "secret", "served"], None)?;
+        let balancer = format!("deployment/{NAME}-balancer");
+        program::run(NAME, "kubectl", &["patch", &balancer, "--patch", NO_IMAGE], None)?;
         program::run(NAME, "kubectl", &["delete", "pods", "--all", "--wait=false"], None)?;
-        once_found(&namespace, &[("installation", "webhook-replicas")]).await.map(drop)
+        let no_bundle = r#"[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]"#;
+        let configuration = format!("mutatingwebhookconfiguration/{NAME}-webhook-existing");
+        program::run(NAME, "kubectl", &["patch", &configuration, "--type=json", "--patch", no_bundle], None)?;
+        let awaited = ["webhook-replicas", "balancer-replicas", "ca-bundle"];
+        once_found(&namespace, &awaited.map(|id| ("installation", id))).await.map(drop)
     })
     .await
 }
