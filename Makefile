@@ -20,6 +20,8 @@ FUZZ_SECONDS ?= 60
 # The packages whose programs the demo starts: those that are shipped but the balancer, and echo-app.
 PROGRAMS := --package recycling-proxy --package webhook --package cli --package test-support
 
+SUITE_TESTS := $(basename $(notdir $(wildcard conformance/tests/*.rs)))
+
 # $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
 need = @command -v $(1) >/dev/null || { echo "make $@: needs $(1), which is not installed: $(2)" >&2; exit 1; }
 
@@ -131,10 +133,10 @@ workflows: ## the workflows of .github are sound, and so is the shell in them
 fmt: ## the formatting is rustfmt's
 	cargo fmt --all --check
 
-# Not among all targets is what `cargo test` leaves out.
+# What `cargo test` leaves out is not among `--all-targets`.
 clippy: ## no lint warns, in code and tests
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --workspace --test e2e -- -D warnings
+	cargo clippy --locked --workspace $(addprefix --test ,e2e rendered cluster life_cycle $(SUITE_TESTS)) -- -D warnings
 
 doc: ## the documentation builds without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
@@ -162,8 +164,7 @@ bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of
 	cargo run --locked --release --package bench
 
 # Autobahn needs Python 2.7: without it, install.sh leaves it out.
-SUITES := $(addprefix --test ,$(filter-out autobahn,$(basename $(notdir $(wildcard conformance/tests/*.rs))))) \
-	$$([ ! -x target/conformance/wstest ] || echo --test autobahn)
+SUITES := $(addprefix --test ,$(filter-out autobahn,$(SUITE_TESTS))) $$([ ! -x target/conformance/wstest ] || echo --test autobahn)
 .PHONY: conformance
 conformance: ## suites that others wrote, direct and through the proxy: h2spec, grpc-go interop, http-cache-tests, Autobahn
 	conformance/install.sh
