@@ -6,7 +6,7 @@ use settings::ProxyOption;
 use test_support::{Cases, End, Peer, Process, TestResult, ensure, ensure_eq};
 use tokio::time::Instant;
 
-use crate::stage::{GET, OK, Stage, exchange};
+use crate::stage::{GET, OK, Stage, exchange, last_response};
 
 /// Endpoint removal takes time to reach every node, so a drain lasts at least this long.
 const SHORTEST: Duration = Duration::from_secs(3);
@@ -17,7 +17,7 @@ pub(crate) async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
     let drain = stage.proxy.drain()?;
     loop {
         let (mut client, mut app) = stage.pair().await?;
-        if last_exchange(&mut client, &mut app).await? {
+        if announced_exchange(&mut client, &mut app).await? {
             client.expect_end(End::Fin).await?;
             return Ok((drain, asked));
         }
@@ -25,8 +25,8 @@ pub(crate) async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
     }
 }
 
-/// An exchange; returns whether its response was announced.
-async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult<bool> {
+/// Plays one exchange. Returns whether its response announced the end of the connection.
+async fn announced_exchange(client: &mut Peer, app: &mut Peer) -> TestResult<bool> {
     client.send(GET).await?;
     app.expect(GET).await?;
     app.send(OK).await?;
@@ -41,11 +41,11 @@ async fn new_connections_are_served_and_every_response_is_announced() -> TestRes
     let (mut old, mut old_app) = stage.pair().await?;
     exchange(&mut old, &mut old_app).await?;
     let (mut drain, _) = begun(&stage).await?;
-    ensure!(last_exchange(&mut old, &mut old_app).await?);
+    ensure!(announced_exchange(&mut old, &mut old_app).await?);
     old.expect_end(End::Fin).await?;
     for _ in 0..5 {
         let (mut client, mut app) = stage.pair().await?;
-        ensure!(last_exchange(&mut client, &mut app).await?);
+        ensure!(announced_exchange(&mut client, &mut app).await?);
         client.expect_end(End::Fin).await?;
     }
     drop((old, old_app));
@@ -53,7 +53,7 @@ async fn new_connections_are_served_and_every_response_is_announced() -> TestRes
     ensure!(status.success(), "{status}");
     // Kube-proxy may send new connections for a while yet.
     let (mut client, mut app) = stage.pair().await?;
-    ensure!(last_exchange(&mut client, &mut app).await?);
+    ensure!(announced_exchange(&mut client, &mut app).await?);
     Ok(())
 }
 
@@ -77,10 +77,7 @@ async fn a_drain_ends_when_the_last_connection_does() -> TestResult {
     let (mut drain, asked) = begun(&stage).await?;
     tokio::time::sleep((asked + SHORTEST + Duration::from_millis(500)).saturating_duration_since(Instant::now())).await;
     ensure!(drain.is_running(), "the drain did not wait for the request in flight");
-    app.send(OK).await?;
-    ensure!(client.read_head().await?.announces_close());
-    client.expect("ok").await?;
-    client.expect_end(End::Fin).await?;
+    last_response(&mut client, &mut app).await?;
     drop((client, app));
     let (status, _) = drain.end().await?;
     ensure!(status.success(), "{status}");
@@ -98,7 +95,7 @@ async fn an_idle_connection_is_not_closed_by_a_drain() -> TestResult {
     ensure!(status.success(), "{status}");
     let lasted = asked.elapsed();
     ensure!((Duration::from_millis(3900)..Duration::from_secs(12)).contains(&lasted), "{lasted:?}");
-    ensure!(last_exchange(&mut idle, &mut idle_app).await?);
+    ensure!(announced_exchange(&mut idle, &mut idle_app).await?);
     idle.expect_end(End::Fin).await?;
     Ok(())
 }
@@ -259,7 +256,7 @@ async fn exchanges_under_way_are_finished() -> TestResult {
         downloading_app.send("half").await?;
         downloading.expect("half").await?;
         // Its head was out before the drain: the next response carries the announcement.
-        ensure!(last_exchange(&mut downloading, &mut downloading_app).await?);
+        ensure!(announced_exchange(&mut downloading, &mut downloading_app).await?);
         downloading.expect_end(End::Fin).await?;
         TestResult::Ok(())
     };

@@ -1,9 +1,9 @@
 //! Empty lines behind a body (RFC 9112 §2.2) are no byte of a request: the connection is as idle as without them.
 
-use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, Peer, TestResult, ensure_eq};
 
 use crate::drain;
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_response, part};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 const LINES: [&str; 4] = ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n", "\r\n\r"];
@@ -55,10 +55,7 @@ async fn a_connection_is_retired_and_drained_in_spite_of_them() -> TestResult {
             let outcome = async {
                 let (mut client, mut app) = stage.pair().await?;
                 post(&mut client, &mut app, lines, usize::MAX).await?;
-                app.send(OK).await?;
-                ensure!(client.read_head().await?.announces_close());
-                client.expect("ok").await?;
-                client.expect_end(End::Fin).await?;
+                last_response(&mut client, &mut app).await?;
                 TestResult::Ok(())
             };
             cases.note(format!("{lines:?} {name}"), outcome.await);

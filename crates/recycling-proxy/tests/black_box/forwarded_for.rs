@@ -14,8 +14,8 @@ use test_support::{Cases, End, LoopbackHost, RecyclingProxy, TestResult, ensure,
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::http2_clients::{Sender, connected};
 use crate::http2_stage::{END_HEADERS, HEADERS, frame, goaway, open};
+use crate::hyper_peers::{Sender, connected};
 use crate::stage::{BINARY, OK, Stage, part};
 
 /// Test clients connect from there.

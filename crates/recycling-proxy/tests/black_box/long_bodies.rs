@@ -1,9 +1,9 @@
 //! Long bodies, which the proxy need not look at: whichever way they take through it, they arrive as they were sent, and
 //! what comes behind them is looked at again.
 
-use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, TestResult, ensure, ensure_eq};
 
-use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange};
+use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, last_exchange};
 
 /// Around every size at which a body could take another way, and far beyond what a socket holds.
 const LENGTHS: [usize; 14] = [
@@ -58,22 +58,12 @@ async fn they_pass_both_ways_and_the_next_exchange_is_counted() -> TestResult {
                     tokio::try_join!(client.send(&request), app.expect(&request))?;
                     tokio::try_join!(app.send(&response), client.expect(&response))?;
                 }
-                announced_with_the_third(&mut client, &mut app).await
+                last_exchange(&mut client, &mut app).await
             };
             cases.note(format!("{name}, {length} bytes"), outcome.await);
         }
     }
     cases.verdict()
-}
-
-async fn announced_with_the_third(client: &mut Peer, app: &mut Peer) -> TestResult {
-    client.send(GET).await?;
-    app.expect(GET).await?;
-    app.send(OK).await?;
-    ensure!(client.read_head().await?.announces_close());
-    client.expect("ok").await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
 }
 
 /// Two long uploads and a short request at once: what lies behind a body is not taken for a part of it.

@@ -27,6 +27,7 @@ mod http2_frames;
 mod http2_graceful_shutdown;
 mod http2_slow_readers;
 mod http2_stage;
+mod hyper_peers;
 mod in_pod;
 mod leftovers;
 mod lingering;

@@ -7,7 +7,7 @@ use settings::ProxyOption;
 use test_support::{Cases, End, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_exchange, part};
 
 /// Plays exchanges until the proxy announces; returns how many there were.
 async fn requests_until_announced(client: &mut Peer, at_most: u32) -> TestResult<u32> {
@@ -39,12 +39,7 @@ async fn nth_response(limit: u32) -> TestResult {
             // `exchange` fails on any change to the response, so nothing is announced before its time.
             exchange(&mut client, &mut app).await?;
         }
-        client.send(GET).await?;
-        app.expect(GET).await?;
-        app.send(OK).await?;
-        ensure!(client.read_head().await?.announces_close());
-        client.expect("ok").await?;
-        client.expect_end(End::Fin).await?;
+        last_exchange(&mut client, &mut app).await?;
         app.expect_end(End::Fin).await?;
     }
     Ok(())
@@ -194,13 +189,7 @@ async fn age_retires_with_the_first_response_after_it() -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     // Long past its age the connection is still there: only a response retires it.
     client.expect_silence(std::time::Duration::from_millis(300)).await?;
-    client.send(GET).await?;
-    app.expect(GET).await?;
-    app.send(OK).await?;
-    ensure!(client.read_head().await?.announces_close());
-    client.expect("ok").await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
+    last_exchange(&mut client, &mut app).await
 }
 
 /// Whether the answer to one more request announces the end of the connection.

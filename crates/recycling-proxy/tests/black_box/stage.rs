@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use settings::ProxyOption;
-use test_support::{End, LoopbackHost, Peer, RecyclingProxy, ScriptedApp, TestResult, ensure_eq};
+use test_support::{End, LoopbackHost, Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_recycling-proxy");
@@ -57,13 +57,13 @@ impl Stage {
         Ok((client, self.app.accept().await?))
     }
 
-    /// The proxy is as healthy as it was: a whole exchange works.
+    /// Checks that the proxy still serves: one exchange succeeds.
     pub(crate) async fn still_serves(&self) -> TestResult {
         let (mut client, mut app) = self.pair().await?;
         client.send(GET).await?;
         app.expect(GET).await?;
         app.send(OK).await?;
-        // With a limit of 1 it is announced; that it comes is all that is asked here.
+        // With a limit of 1 the response is announced, otherwise not.
         ensure_eq!(client.read_head().await?.status(), Some(200));
         client.expect("ok").await?;
         Ok(())
@@ -79,7 +79,23 @@ pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
     Ok(())
 }
 
-/// Both ends have said everything, and nothing more comes at either.
+/// The response to a request that the app has received. It announces the end of the connection, and a FIN follows.
+pub(crate) async fn last_response(client: &mut Peer, app: &mut Peer) -> TestResult {
+    app.send(OK).await?;
+    ensure!(client.read_head().await?.announces_close());
+    client.expect("ok").await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// The last request of a connection, and its response.
+pub(crate) async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
+    client.send(GET).await?;
+    app.expect(GET).await?;
+    last_response(client, app).await
+}
+
+/// Both sides end their connections, and receive nothing more.
 pub(crate) async fn part(mut client: Peer, mut app: Peer) -> TestResult {
     client.half_close().await?;
     app.expect_end(End::Fin).await?;

@@ -1,9 +1,8 @@
-//! TLS that ends in the proxy, with clients and apps of another make (rustls, hyper): what passes inside is what passes without
-//! it, limits included.
+//! TLS that the proxy terminates, with clients and apps of rustls and hyper: what is inside is relayed as without TLS, limits
+//! included.
 
 mod alpn;
 mod certificate;
-mod clients;
 mod exchanges;
 mod handshakes;
 mod hidden_requests;

@@ -6,7 +6,7 @@ use settings::ProxyOption;
 use test_support::{Cases, End, PATIENCE, Peer, TestResult, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, exchange, part};
+use crate::stage::{GET, OK, Stage, exchange, last_response, part};
 
 /// Bytes both ways that an HTTP/1 parser would stumble over, and far more of them than any limit of requests.
 async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
@@ -160,10 +160,7 @@ async fn an_upgrade_that_is_not_taken_up() -> TestResult {
             client.send(GET).await?;
         }
         app.expect(GET).await?;
-        app.send(OK).await?;
-        ensure!(client.read_head().await?.announces_close());
-        client.expect("ok").await?;
-        client.expect_end(End::Fin).await?;
+        last_response(&mut client, &mut app).await?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use test_support::{
 };
 use tokio::net::TcpListener;
 
-use super::clients::serve_http2;
 use super::{Client, Files, Issued};
+use crate::hyper_peers::serve_http2;
 use crate::stage::OK;
 
 /// Offers, and what comes of each.
@@ -52,7 +52,8 @@ async fn an_app_that_speaks_http1_alone() -> TestResult {
 #[tokio::test]
 async fn an_app_that_speaks_http2() -> TestResult {
     let host = LoopbackHost::reserve()?;
-    let app = tokio::spawn(serve_http2(TcpListener::bind(host.port(8080)).await?, super::clients::Served::default()));
+    let app =
+        tokio::spawn(serve_http2(TcpListener::bind(host.port(8080)).await?, crate::hyper_peers::Served::default()));
     let issued = Issued::new()?;
     let files = Files::with(&issued)?;
     let proxy = files.proxy(host.port(8080), &[]).await?;

@@ -7,8 +7,8 @@ use settings::ProxyOption;
 use test_support::{Cases, LoopbackHost, TestResult, ensure, ensure_eq};
 use tokio::net::TcpListener;
 
-use super::clients::{Served, http2_over, round, serve_http2};
 use super::{Client, Files, Issued};
+use crate::hyper_peers::{Served, http2_over, round, serve_http2};
 
 const OFFERS: &[&str] = &["h2", "http/1.1"];
 

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 
-use super::clients::{Served, http2_over, round, serve_http2_on};
 use super::{Client, Files, Issued, connect_by, shows};
+use crate::hyper_peers::{Served, http2_over, round, serve_http2_on};
 use crate::stage::{GET, OK};
 
 /// A proxy between TLS and TLS.

@@ -1,6 +1,7 @@
-//! HTTP/2 with hyper on both ends.
+//! HTTP/2 clients and servers of hyper.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,39 +13,45 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use test_support::{TestResult, ensure, ensure_eq};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// How many requests an app has served.
-pub(super) type Served = Arc<AtomicUsize>;
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Served = Arc<AtomicUsize>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
 /// An app in plain text that speaks HTTP/2 to clients that begin with it.
-pub(super) async fn serve_http2(listener: TcpListener, served: Served) {
+pub(crate) async fn serve_http2(listener: TcpListener, served: Served) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve_http2_on(stream, Arc::clone(&served)));
     }
 }
 
-pub(super) async fn serve_http2_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
+pub(crate) async fn serve_http2_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, served: Served) {
     let service = service_fn(move |_| {
         served.fetch_add(1, Ordering::Relaxed);
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))) }
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    // How connections end is the client's to judge.
+    // The client checks how connections end.
     let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 
-pub(super) async fn http2_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> TestResult<Sender> {
+pub(crate) async fn http2_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> TestResult<Sender> {
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
 }
 
-/// Sends requests side by side; how many were answered. One that the client gives back unsent is no loss.
-pub(super) async fn round(sender: &mut Sender, requests: usize) -> TestResult<usize> {
+pub(crate) async fn connected(to: SocketAddr) -> TestResult<Sender> {
+    http2_over(TcpStream::connect(to).await?).await
+}
+
+/// Sends requests at the same time; returns how many were answered.
+///
+/// A request that the client did not send is not lost: the caller sends it on the next connection.
+pub(crate) async fn round(sender: &mut Sender, requests: usize) -> TestResult<usize> {
     let mut running = JoinSet::new();
     for _ in 0..requests {
         running.spawn(sender.try_send_request(Request::get("http://a/").body(Full::default())?));
