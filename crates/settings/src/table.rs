@@ -30,9 +30,9 @@ pub(crate) trait Source {
 
 settings! {
     option Listen: "listen", "EVENKEEL_LISTEN", "ADDRESS", Some("[::]:15210"), true,
-        "Where clients connect. `[::]` takes IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6. May repeat, in pairs with --app.";
+        "Address for clients. `[::]` accepts IPv4 too, and falls back to 0.0.0.0 on a machine without IPv6. May repeat, in pairs with --app.";
     option App: "app", "EVENKEEL_APP", "ADDRESS", None, true,
-        "Where the app listens, one for each --listen; :PORT is that port at whichever address of this machine the app has it. Left out, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
+        "Address of the app, one for each --listen; :PORT is that port at whichever address of this machine the app listens. Without it, every connection goes to the port that it was redirected from (see 'recycling-proxy redirect').";
     annotation MaxRequests: "max-requests", "1 to 4294967295", "required to opt in, unless balance is on", false,
         "Requests after which a client connection is retired.";
     option MaxRequests: "max-requests", "EVENKEEL_MAX_REQUESTS", "N", Some("1000"), false,
@@ -104,7 +104,7 @@ settings! {
     option ProbePorts: "probe-ports", "EVENKEEL_PROBE_PORTS", "PORTS", None, true,
         "App ports that /probe/tcp/PORT of the admin endpoints tries, and no others: numbers, separated by commas. The app ports of --app are always among them.";
     option Hold: "hold", "EVENKEEL_HOLD", "PORTS", None, true,
-        "Ports at the address of --admin whose / answers as /drained does or, for PORT=CONTAINER, as /drained/CONTAINER: for hooks of which nothing may stay in a merge. Separated by commas.";
+        "Ports at the address of --admin whose / answers as /drained does or, for PORT=CONTAINER, as /drained/CONTAINER: for injected hooks. Separated by commas.";
     option Control: "control", "EVENKEEL_CONTROL", "SOCKET", Some("@recycling-proxy"), false,
         "The Unix socket for 'recycling-proxy drain': an absolute path, or @NAME in the abstract namespace.";
     annotation ProxyImage: "proxy-image", "an image reference", "the installation's", true,
@@ -124,7 +124,7 @@ settings! {
         help: "The proxy's worker threads";
     }
     option MaxConnections: "max-connections", "EVENKEEL_MAX_CONNECTIONS", "N", Some("16384"), false,
-        "Client connections held at once, as far as memory (16 KiB each, 56 KiB with TLS that ends here) and descriptors go; more wait in the kernel's queue: 1 to 1000000.";
+        "Client connections held at once, as far as memory (16 KiB each, 56 KiB with terminated TLS) and descriptors go; more wait in the kernel's queue: 1 to 1000000.";
     option MemoryLimit: "memory-limit", "EVENKEEL_MEMORY_LIMIT", "SIZE", Some("auto"), false,
         "The memory that the process keeps within: 'auto', which is the limit of its control group, or a quarter of the machine's where there is none; or a smaller size such as 128Mi.";
     option HeadLimit: "head-limit", "EVENKEEL_HEAD_LIMIT", "SIZE", Some("128Ki"), false,
@@ -140,7 +140,7 @@ settings! {
     annotation Inject: "inject", "enabled or disabled", "enabled where max-requests or balance is there", false,
         "Switches injection off without losing the settings.";
     option Ports: "ports", "EVENKEEL_PORTS", "PORTS", None, true,
-        "The app ports that a redirection takes, for metrics: their series begin at zero. Numbers, separated by commas. The app ports of --app are always among them.";
+        "The app ports that are redirected, for metrics: their series begin at zero. Numbers, separated by commas. The app ports of --app are always among them.";
     option Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
         "The ports for probes of 'recycling-proxy redirect', each with the app's port. Where the pod uses its node's network, nothing is redirected, and the process listens on them itself while the app accepts connections. Pairs such as 15220=8080, separated by commas.";
     option PodIp: "pod-ip", "EVENKEEL_POD_IP", "IP", None, false,
@@ -165,7 +165,7 @@ options! {
         To: "to", "EVENKEEL_REDIRECT_TO", "PORT", Some("15210"), false,
             "The port on which the proxy listens.";
         Probes: "probes", "EVENKEEL_PROBES", "PORT=APP", None, true,
-            "Ports whose new inbound connections go to a port of the app, past the proxy, and can say nothing there: for probes that only connect. Pairs such as 15220=8080, separated by commas.";
+            "Ports whose new inbound connections go to a port of the app, past the proxy, and carry no data: for probes that only connect. Pairs such as 15220=8080, separated by commas.";
         PodIp: "pod-ip", "EVENKEEL_POD_IP", "IP", None, false,
             "The pod's address (status.podIP). Where it is the node's, or where the node's is an address of this network namespace, the pod uses its node's network (hostNetwork): no rule is written.";
         HostIp: "host-ip", "EVENKEEL_HOST_IP", "IP", None, false,

@@ -6,7 +6,7 @@ labels!(
     /// Why a workload that asked for the proxy does not get it, in the order of the checks. The sentences have no full stop.
     #[derive(PartialOrd, Ord)]
     pub SkipReason {
-        /// the pod uses the node's network, where a redirection would take the node's own ports
+        /// the pod uses the node's network, where a redirect would intercept the node's own ports
         HostNetwork = "host_network",
         /// the pod runs on Windows, and the recycling proxy on Linux alone
         Windows = "windows",
@@ -14,7 +14,7 @@ labels!(
         MeshProxy = "mesh_proxy",
         /// a container or volume of another origin has a name of the recycling proxy's own
         NameClash = "name_clash",
-        /// no container declares a port; evenkeel.dev/ports can name the one to take
+        /// no container declares a port; evenkeel.dev/ports can name the one to intercept
         NoPort = "no_port",
         /// every declared port is UDP or SCTP, and only TCP carries HTTP connections to recycle
         NoTcpPort = "no_tcp_port",
@@ -22,13 +22,13 @@ labels!(
         PortClash = "port_clash",
         /// two containers declare the same TCP port, so it is unclear which of them is the app
         PortOwners = "port_owners",
-        /// a taken port has a hostPort, by which the node would lead clients past the Service
+        /// an intercepted port has a hostPort, by which clients would bypass the Service
         HostPort = "host_port",
         /// the namespace's Pod Security admits no redirect; interception named-port needs no privilege
         PodSecurity = "pod_security",
         /// gVisor (runtimeClassName) cannot redirect; interception named-port works there
         Sandbox = "sandbox",
-        /// named-port moves the names of ports, and a port to take has none: name it
+        /// named-port moves the names of ports, and a port to intercept has none: name it
         UnnamedPort = "unnamed_port",
         /// named-port moves the names of ports: one is doubled, the proxy's own, or after UDP of its number
         PortNames = "port_names",
@@ -38,7 +38,7 @@ labels!(
         LimitRange = "limit_range",
         /// the namespace's ResourceQuota has no room for one pod with the recycling proxy
         Quota = "quota",
-        /// with the recycling proxy the object would be larger than API servers take
+        /// with the recycling proxy the object would be larger than API servers accept
         TooLarge = "too_large",
         /// the Rollout has no pod template of its own: annotate the workload that it refers to
         NoTemplate = "no_template",
