@@ -72,7 +72,7 @@ impl Fields {
     /// Returns the fields without what would make the API server refuse the object.
     ///
     /// This is for workloads with faulty settings: what runs stays. Of two handlers in one probe, the author's goes if
-    /// it is the one that injection replaced; ours goes if the author's is new.
+    /// it is the one that injection replaced; the injected one is removed if the author's is new.
     pub(crate) fn repaired(&self, pod: &Pod, previous: &PreviousInjection) -> Self {
         if !self.has_proxy(previous.origin) {
             // Without the proxy, probes of its ports would keep the pod from becoming ready.

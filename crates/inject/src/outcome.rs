@@ -51,7 +51,7 @@ pub enum Outcome {
     Invalid {
         /// Every fault.
         faults: Faults,
-        /// Repairs an object that the API server would refuse (a probe with the author's handler beside ours, for
+        /// Repairs an object that the API server would refuse (a probe with the author's handler beside the injected one, for
         /// example); mostly empty.
         patch: Patch,
     },

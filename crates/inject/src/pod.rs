@@ -30,13 +30,13 @@ pub(crate) struct Pod {
     pub(crate) grace_period_seconds: u64,
     /// The resources of the pod as a whole (`spec.resources`, KEP-2837).
     resources: [Requirements; 2],
-    /// What runs as long as the pod: the entries of `containers`, then the native sidecars that are not ours.
+    /// What runs as long as the pod: the entries of `containers`, then the native sidecars that were not injected.
     pub(crate) apps: Vec<Container>,
-    /// The names of its volumes, without ours.
+    /// The names of its volumes, without the injected ones.
     volumes: Vec<String>,
-    /// Init containers that are not ours and end before the apps start.
+    /// Init containers that were not injected and end before the apps start.
     pub(crate) init_containers: Vec<Container>,
-    /// For each entry of `initContainers` that is not ours, in order: whether it is a native sidecar, and its
+    /// For each entry of `initContainers` that was not injected, in order: whether it is a native sidecar, and its
     /// resources.
     start_order: Vec<(bool, [Requirements; 2])>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Port {
 }
 
 impl Pod {
-    /// Reads a pod template. `origin` decides which entries with our names are ours; `names` are the port names that
+    /// Reads a pod template. `origin` decides which entries with our names count as injected; `names` are the port names that
     /// have moved to the proxy.
     pub(crate) fn read(template: &Node<'_>, origin: Origin, names: &PortNames) -> Result<Self, Unreadable> {
         let metadata = template.member("metadata")?;
@@ -78,7 +78,7 @@ impl Pod {
         let (mut init_containers, mut start_order) = (Vec::new(), Vec::new());
         for node in spec.member(List::InitContainers.field())?.items()? {
             let container = read(&node)?;
-            if is_ours(List::InitContainers, &node, origin) {
+            if is_injected(List::InitContainers, &node, origin) {
                 continue;
             }
             start_order.push((container.is_sidecar, container.resources));
@@ -87,7 +87,7 @@ impl Pod {
         let mut volumes = Vec::new();
         for node in spec.member(List::Volumes.field())?.items()? {
             let name = node.member("name")?;
-            if !is_ours(List::Volumes, &node, origin) {
+            if !is_injected(List::Volumes, &node, origin) {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }
@@ -121,7 +121,7 @@ impl Pod {
         SANDBOXES.iter().any(|name| class.contains(name))
     }
 
-    /// Returns whether a list has an entry with this name that is not ours. The names of containers are unique in the
+    /// Returns whether a list has an entry with this name that was not injected. The names of containers are unique in the
     /// whole pod.
     pub(crate) fn has_entry(&self, list: List, name: &str) -> bool {
         match list {
@@ -203,12 +203,12 @@ impl Port {
     }
 }
 
-/// Returns whether an entry of `initContainers` is a native sidecar (KEP-753) that is not ours.
+/// Returns whether an entry of `initContainers` is a native sidecar (KEP-753) that was not injected.
 pub(crate) fn is_sidecar_of_others(node: &Node<'_>, origin: Origin) -> Result<bool, Unreadable> {
-    Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_ours(List::InitContainers, node, origin))
+    Ok(node.member("restartPolicy")?.text()? == Some("Always") && !is_injected(List::InitContainers, node, origin))
 }
 
-fn is_ours(list: List, node: &Node<'_>, origin: Origin) -> bool {
+fn is_injected(list: List, node: &Node<'_>, origin: Origin) -> bool {
     node.raw().is_some_and(|entry| list.is_ours(entry, origin))
 }
 

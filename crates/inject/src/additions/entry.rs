@@ -38,9 +38,9 @@ pub(crate) struct Entry {
 /// How to recognise our entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The pod template has the record of an injection: entries with our names are ours, however they have been edited.
+    /// The pod template has the record of an injection: entries with our names count as injected, however they have been edited.
     Recorded,
-    /// It did not, or somebody removed it: entries with our names are ours if they have the form of ours.
+    /// It did not, or somebody removed it: entries with our names count as injected if they have the form of an injected one.
     Guessed,
 }
 

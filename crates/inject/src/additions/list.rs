@@ -44,7 +44,7 @@ impl List {
 
     /// Returns the list with our entries up to date; `author` is the list without them.
     ///
-    /// Entries that are there keep their places. Others come before the next of ours, or at the end. Entries that are no longer wanted go.
+    /// Entries that are there keep their places. Others come before the next injected one, or at the end. Entries that are no longer wanted go.
     pub(crate) fn injected(
         self,
         now: Option<&Value>,
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// Returns the names of the entries that none of ours may follow.
+    /// Returns the names of the entries that no injected one may follow.
     ///
     /// A native sidecar that serves an intercepted port would start before there is a proxy, and its startup probe could not pass.
     fn followers(self, plan: &Plan) -> &BTreeSet<String> {

@@ -22,7 +22,7 @@ struct Member {
     value: fn(&Record) -> String,
     /// Whether authors may have a value of their own, which the record keeps.
     may_be_authors: bool,
-    /// Returns what the injection replaced by the value `now`, null if there was nothing. Returns `None` if the value is not ours.
+    /// Returns what the injection replaced by the value `now`, null if there was nothing. Returns `None` if the value was not injected.
     replaced: fn(now: &Value, &PreviousInjection) -> Option<Value>,
 }
 

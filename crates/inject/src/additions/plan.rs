@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     pub(crate) tls_secret: Option<SecretName>,
     /// The containers that are held during the drain, each with the proxy's port that its hook calls.
     pub(crate) held: BTreeMap<String, u16>,
-    /// Native sidecars that are not ours and serve an intercepted port. Their startup probes may need the proxy, which
+    /// Native sidecars that were not injected and serve an intercepted port. Their startup probes may need the proxy, which
     /// therefore comes before them.
     pub(crate) serving_sidecars: BTreeSet<String>,
     /// Whether the proxy's container sets its user. On OpenShift the namespace assigns it.

@@ -11,7 +11,7 @@ use crate::json::empty_form::set_or_remove;
 use crate::resources::quantity::Resource;
 use crate::status::Record;
 
-/// Fields that conflict with ours, and are removed where we do not set them: the API server refuses a second handler or
+/// Fields that conflict with injected ones, and are removed if injection does not set them: the API server refuses a second handler or
 /// value, and the others would change what runs and what it may do.
 const CONFLICTING: &[&str] = &[
     "add",
@@ -39,7 +39,7 @@ pub(crate) fn updated(now: &Value, wanted: &Value, previous: Option<&Record>) ->
         let present = now.get(key);
         let value = match key.as_str() {
             "env" => variables(present, value),
-            // Port names select the targets of Services, so only ours stay.
+            // Port names select the targets of Services, so only the injected ones stay.
             "ports" => merged_list(present, value, "containerPort", |_| false),
             "volumeMounts" => mounts(present, value),
             "resources" => resources(present, value, previous.map(|previous| &previous.resources)),

@@ -39,7 +39,7 @@ pub(crate) fn mount(volume: &Entry) -> Option<Value> {
     Some(json!({"name": volume.name, "mountPath": volume.mount_path?, "readOnly": true}))
 }
 
-/// Returns whether a mount is one of ours.
+/// Returns whether a mount is an injected one.
 pub(crate) fn is_our_mount(mount: &Value) -> bool {
     ADDITIONS.iter().any(|volume| name(mount) == Some(volume.name))
 }

@@ -30,7 +30,7 @@ pub(crate) fn restored(probe: &Value, recorded: Option<&Value>) -> Value {
     Value::Object(renamed(members, HTTP_GET, TCP_SOCKET, dialled_port.unwrap_or_else(|| json!({"port": port}))))
 }
 
-/// Returns the probe with one handler, if a `kubectl apply` has added the author's to ours: a handler that equals the
+/// Returns the probe with one handler, if a `kubectl apply` has added the author's to the injected one: a handler that equals the
 /// `recorded` one goes, a new one stays.
 pub(crate) fn repaired(probe: &Value, recorded: Option<&Value>) -> Value {
     let doubled = probe

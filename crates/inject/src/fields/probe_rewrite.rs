@@ -1,7 +1,7 @@
 //! Probe rewrite: probes and hooks that call another port of their pod, through the proxy or past it.
 //!
 //! A `tcpSocket` probe of a redirected port would reach the proxy's listener whether or not the app lives. It is
-//! changed to a port of ours, which the redirect forwards to the app itself. The kind of the handler and all else in
+//! changed to a port of the proxy, which the redirect forwards to the app itself. The kind of the handler and all else in
 //! the probe stay: a `kubectl apply` of the author's manifest then only puts the author's port back, and the API server
 //! accepts the object even if it does not call the webhook.
 //!

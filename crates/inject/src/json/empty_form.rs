@@ -63,7 +63,7 @@ impl EmptyForms {
         self.0.get(place).copied().unwrap_or_default()
     }
 
-    /// Returns an object whose last member of ours is gone; an empty one in its recorded form.
+    /// Returns an object whose last injected member is gone; an empty one in its recorded form.
     pub(crate) fn or_empty(&self, place: &str, left: Map<String, Value>) -> Option<Value> {
         if left.is_empty() { self.form(place).value(Value::Object(left)) } else { Some(Value::Object(left)) }
     }

@@ -19,7 +19,7 @@ pub(crate) fn without(object: &Map<String, Value>, key: &str) -> Map<String, Val
     rest
 }
 
-/// Returns whether a handler names the host that it calls. None of ours does.
+/// Returns whether a handler names the host that it calls. No injected handler does.
 pub(crate) fn names_host(handler: &Value) -> bool {
     handler.get("host").and_then(Value::as_str).is_some_and(|host| !host.is_empty())
 }

@@ -1,6 +1,6 @@
 //! Whether a service mesh puts a proxy of its own in front of a pod.
 //!
-//! A mesh balances by request already, and its redirect and ours would compete for the same connections: if ours came
+//! A mesh balances by request already, and its redirect and that of the proxy would compete for the same connections: if that of the proxy came
 //! first, mutual TLS would reach the app undecrypted. Each function follows the rules of its mesh, so that the result
 //! is what the mesh decides when the pod is created. A mesh that selects pods only by its own configuration (Consul's
 //! `connectInject.default`, Istio's `enableNamespacesByDefault`) cannot be seen in any object that we read.

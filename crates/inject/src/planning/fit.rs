@@ -47,7 +47,7 @@ struct Fitting<'a> {
     resource: Resource,
     default_limits: DefaultLimits,
     constraints: &'a Constraints,
-    /// The sum of the containers that are not ours.
+    /// The sum of the containers that were not injected.
     others: Requirements,
     /// The resources of the pod as a whole.
     pod: Requirements,

@@ -128,7 +128,7 @@ fn intercept(
             notes.push(Note::ByNameAlone);
             notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
             let names = PortNames::from(ports.names.clone());
-            // The app may listen on the ports of its probes and hooks, and one with a port of ours looks rewritten.
+            // The app may listen on the ports of its probes and hooks, and one with a port of the proxy looks rewritten.
             if names.listeners().any(|listener| used.contains(&listener.port)) {
                 return Err(SkipReason::PortClash.into());
             }

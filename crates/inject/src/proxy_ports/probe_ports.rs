@@ -8,7 +8,7 @@ use settings::{PROBE_PORTS, RawOptions, RedirectSettings};
 use crate::json::named;
 use crate::outcome::skip::SkipReason;
 
-/// Ports of ours, each with the app's port that the redirect forwards it to.
+/// Ports of the proxy, each with the app's port that the redirect forwards it to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbePorts(BTreeMap<u16, u16>);
 
@@ -33,7 +33,7 @@ impl ProbePorts {
             .map_or_else(|_| Self::default(), |it| Self(it.probes))
     }
 
-    /// Returns each port of ours with the app's.
+    /// Returns each port of the proxy with the app's.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u16, u16)> {
         self.0.iter().map(|(port, app)| (*port, *app))
     }
