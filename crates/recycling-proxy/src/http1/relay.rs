@@ -36,9 +36,9 @@ pub(crate) struct Relay<O> {
     pub(crate) app: Wire,
     pub(crate) from_client: Flow,
     pub(crate) from_app: Flow,
-    pub(crate) conversation: Conversation,
-    /// A box, and so what the task of an idle connection has is small: the allocator has gaps of this size between tasks.
-    pub(crate) observer: Box<O>,
+    /// A box, and so the task of an idle connection is small.
+    pub(crate) conversation: Box<Conversation>,
+    pub(crate) observer: O,
     patience: Patience<Awaited>,
     background: Background,
 }
@@ -54,8 +54,8 @@ impl<O: Observer> Relay<O> {
             app,
             from_client,
             from_app,
-            conversation,
-            observer: Box::new(observer),
+            conversation: Box::new(conversation),
+            observer,
             patience: Patience::default(),
             background: Background::default(),
         }
