@@ -19,6 +19,12 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
 }
 
+/// Returns the ticks that one thread of a process has used so far.
+pub(crate) fn ticks_of_thread(pid: u32, thread: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/task/{thread}/stat");
+    ticks_of(&read(&path)?).with_context(|| format!("{path} is not as proc(5) says"))
+}
+
 /// Returns the ticks that this process and its children, those that have ended, have used so far.
 pub(crate) fn ticks_with_ended_children() -> Result<u64> {
     let stat = read("/proc/self/stat")?;

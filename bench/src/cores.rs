@@ -32,6 +32,11 @@ impl Cores {
         Ok(Self { proxy, rest })
     }
 
+    /// Returns the cores that the benchmark may use.
+    pub(crate) fn all(&self) -> Vec<usize> {
+        self.rest.iter().copied().chain(self.proxy).collect()
+    }
+
     /// Returns how many cores there are in all.
     pub(crate) fn count(&self) -> usize {
         self.rest.len() + usize::from(self.proxy.is_some())

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -85,7 +86,7 @@ fn start_speaking(
     max_requests: Option<u32>,
 ) -> Result<Running> {
     let dir = bench.fresh_dir(&peer.to_string())?;
-    let setup = Setup { listen: free_port()?, app, protocol, max_requests, dir };
+    let setup = Setup { listen: free_port()?, app, admin: 0, protocol, max_requests, dir };
     let command = peer.command(bench.tools.path_of(peer)?, &setup)?;
     let mut command = match bench.cores.proxy {
         Some(core) => pinned(core, &command),
@@ -94,10 +95,53 @@ fn start_speaking(
     Running::start(&mut command, protocol, setup.listen, &setup.dir.join("output.log"))
 }
 
+/// Starts ours with more options than peers have, on the proxies' core. Its admin endpoints are at a port of loopback, 0 for any.
+pub(crate) fn start_ours(bench: &Bench, [app, admin]: [u16; 2], options: &[&str]) -> Result<Running> {
+    let mut command = ours(bench, [app, admin], options)?;
+    if let Some(core) = bench.cores.proxy {
+        command.command = pinned(core, &command.command);
+    }
+    command.start()
+}
+
+/// The same on all cores.
+pub(crate) fn start_ours_on_all_cores(bench: &Bench, app: u16, options: &[&str]) -> Result<Running> {
+    let mut command = ours(bench, [app, 0], options)?;
+    command.command = taskset(&bench.cores.all(), &command.command);
+    command.start()
+}
+
+/// A command that is ready to be started, and where it listens and logs.
+struct Ours {
+    command: Command,
+    listen: u16,
+    log: PathBuf,
+}
+
+fn ours(bench: &Bench, [app, admin]: [u16; 2], options: &[&str]) -> Result<Ours> {
+    let dir = bench.fresh_dir(&Peer::Evenkeel.to_string())?;
+    let log = dir.join("output.log");
+    let setup = Setup { listen: free_port()?, app, admin, protocol: Protocol::Http1, max_requests: None, dir };
+    let mut command = Peer::Evenkeel.command(bench.tools.path_of(Peer::Evenkeel)?, &setup)?;
+    command.args(options);
+    Ok(Ours { command, listen: setup.listen, log })
+}
+
+impl Ours {
+    fn start(mut self) -> Result<Running> {
+        Running::start(&mut self.command, Protocol::Http1, self.listen, &self.log)
+    }
+}
+
 /// `taskset` becomes the program it starts, so that the process's number stays the one that is accounted.
 pub(crate) fn pinned(core: usize, command: &Command) -> Command {
+    taskset(&[core], command)
+}
+
+fn taskset(cores: &[usize], command: &Command) -> Command {
+    let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
     let mut pinned = Command::new("taskset");
-    pinned.args(["-c", &core.to_string()]).arg(command.get_program()).args(command.get_args());
+    pinned.args(["-c", &cores.join(",")]).arg(command.get_program()).args(command.get_args());
     pinned
 }
 
@@ -109,7 +153,7 @@ pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
     for size in [64 * 1024, 1024 * 1024] {
         fs::write(bodies.join(size.to_string()), vec![b'x'; size])?;
     }
-    let setup = Setup { listen: free_port()?, app: 0, protocol: Protocol::Http1, max_requests: None, dir };
+    let setup = Setup { listen: free_port()?, app: 0, admin: 0, protocol: Protocol::Http1, max_requests: None, dir };
     let path = setup.write("nginx.conf", include_str!("../peers/app.nginx.conf"))?;
     let mut command = Command::new(&bench.tools.nginx);
     command.arg("-p").arg(&setup.dir).arg("-c").arg(path);
@@ -122,6 +166,7 @@ pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
 pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
     let dir = bench.fresh_dir("http2-app")?;
     fs::write(dir.join("index.html"), vec![b'x'; 128])?;
+    fs::write(dir.join("long"), vec![b'x'; 1024 * 1024])?;
     let port = free_port()?;
     let mut command = Command::new(&bench.tools.nghttpd);
     command.args(["--no-tls", "--address", "127.0.0.1", "--htdocs"]).arg(&dir).arg(port.to_string());

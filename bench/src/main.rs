@@ -32,7 +32,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use crate::bench::Bench;
 use crate::cores::Cores;
 use crate::report::Section;
-use crate::scenario::{Scenario, cpu, latency, memory, recycling, start, webhook};
+use crate::scenario::{Scenario, balancing, cpu, latency, memory, neighbours, recycling, start, threads, webhook};
 use crate::tools::{Tools, Webhook};
 
 /// Measures recycling-proxy against nginx, HAProxy, Envoy and a byte copy.
@@ -148,6 +148,9 @@ fn run(bench: &Bench, chosen: &[Scenario]) -> Result<Vec<Section>> {
             Scenario::Bodies => sections.extend(cpu::bodies(bench, app.port(), sink)),
             Scenario::Latency => sections.push(latency::measure(bench, app.port())?),
             Scenario::Recycling => sections.push(recycling::measure(bench, app.port())),
+            Scenario::Neighbours => sections.push(neighbours::measure(bench, app.port())?),
+            Scenario::Balancing => sections.push(balancing::measure(bench, app.port())?),
+            Scenario::Threads => sections.push(threads::measure(bench, app.port())?),
             Scenario::Memory => sections.push(memory::measure(bench, app.port())),
             Scenario::Start => sections.push(start::measure(bench, app.port())),
             Scenario::Webhook => sections.extend(webhook::measure(bench)?),

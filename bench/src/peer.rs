@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) listen: u16,
     /// Where the app listens, a port of loopback.
     pub(crate) app: u16,
+    /// Where ours answers its balancer, a port of loopback; 0 for any.
+    pub(crate) admin: u16,
     pub(crate) protocol: Protocol,
     /// Requests after which it retires a client connection; `None` for never.
     pub(crate) max_requests: Option<u32>,
@@ -60,9 +62,10 @@ impl Peer {
                 command.args(["byte-copy", "--listen", &listen, "--app", &app]);
             }
             Self::Evenkeel => {
-                let [listen, app] = [setup.listen, setup.app].map(|port| format!("127.0.0.1:{port}"));
+                let [listen, app, admin] =
+                    [setup.listen, setup.app, setup.admin].map(|port| format!("127.0.0.1:{port}"));
                 let control = setup.dir.join("control");
-                command.args(["run", "--listen", &listen, "--app", &app, "--admin", "127.0.0.1:0"]);
+                command.args(["run", "--listen", &listen, "--app", &app, "--admin", &admin]);
                 command.args(["--max-requests", &max_requests.to_string(), "--jitter", "0%"]);
                 command.arg("--control").arg(control);
             }
@@ -152,7 +155,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("evenkeel-bench-test-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let protocol = Protocol::Http2;
-        let setup = Setup { listen: 1111, app: 2222, protocol, max_requests: Some(10), dir: dir.clone() };
+        let setup = Setup { listen: 1111, app: 2222, admin: 0, protocol, max_requests: Some(10), dir: dir.clone() };
         for (name, template) in [
             ("app", include_str!("../peers/app.nginx.conf")),
             ("nginx", include_str!("../peers/nginx.conf")),

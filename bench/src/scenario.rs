@@ -1,10 +1,13 @@
 //! What is measured: one file for each question.
 
+pub(crate) mod balancing;
 pub(crate) mod cpu;
 pub(crate) mod latency;
 pub(crate) mod memory;
+pub(crate) mod neighbours;
 pub(crate) mod recycling;
 pub(crate) mod start;
+pub(crate) mod threads;
 pub(crate) mod webhook;
 
 use clap::ValueEnum;
@@ -27,6 +30,12 @@ pub(crate) enum Scenario {
     Latency,
     /// Throughput where connections are retired every ten requests.
     Recycling,
+    /// Latency of a quiet client beside others that make much work on its thread.
+    Neighbours,
+    /// CPU per request with a balancer and without.
+    Balancing,
+    /// Throughput and CPU per request with more threads.
+    Threads,
     /// Resident memory at rest and with idle clients.
     Memory,
     /// Time from the start to the first answer.

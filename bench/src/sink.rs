@@ -7,6 +7,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::load::http2;
+
 /// What one read takes at most, bytes.
 const BUFFER: usize = 256 * 1024;
 
@@ -21,6 +23,24 @@ pub(crate) fn start() -> Result<u16> {
         }
     });
     Ok(port)
+}
+
+/// An app that speaks HTTP/2, takes every frame and answers nothing but SETTINGS. Returns the port.
+pub(crate) fn start_http2() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding the sink of frames")?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || swallow(stream).ok());
+        }
+    });
+    Ok(port)
+}
+
+fn swallow(mut stream: TcpStream) -> Result<()> {
+    stream.write_all(&[http2::SETTINGS, http2::SETTINGS_ACK].concat())?;
+    std::io::copy(&mut stream, &mut std::io::sink())?;
+    Ok(())
 }
 
 fn serve(mut stream: TcpStream) -> Result<()> {

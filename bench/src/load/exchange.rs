@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::load::http2;
 use crate::peer::Protocol;
 
 /// The request of every client of ours.
@@ -48,13 +49,11 @@ pub(crate) fn once(protocol: Protocol, port: u16) -> Result<()> {
 
 /// Asks on a new connection, and reads up to the first fields of the answer.
 fn ask_http2(stream: &mut TcpStream) -> Result<()> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     // GET, http, /, and an authority; nothing follows on stream 1.
     const HEADERS: &[u8] = b"\x00\x00\x0a\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x05bench";
     // The indexed field `:status: 200`.
     const OK: u8 = 0x88;
-    stream.write_all(&[PREFACE, SETTINGS, HEADERS].concat())?;
+    stream.write_all(&[http2::PREFACE, http2::SETTINGS, HEADERS].concat())?;
     loop {
         let mut header = [0; 9];
         stream.read_exact(&mut header)?;
