@@ -94,7 +94,8 @@ e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBE
 balance-figures: ## what `balance: on` does beside thresholds and nothing, in the cluster of KUBECONFIG: tables and pictures of docs/BALANCING.md
 	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to measure in" >&2; exit 1; }
 	$(MAKE) install
-	cargo run --locked --profile tools --package e2e --bin balance-figures -- $(BALANCE_FIGURES)
+	cargo build --locked --profile tools --package cli --package e2e --bins
+	target/tools/balance-figures $(BALANCE_FIGURES)
 
 ##@ Before a change is proposed
 

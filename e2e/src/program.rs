@@ -33,12 +33,14 @@ pub fn fed(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<Str
     finish(command, Some(input), &format!("{program} {}", arguments.join(" ")))
 }
 
-/// Where `evenkeel` is, as it is built from this workspace: beside the tests, since Cargo puts both below the same profile's folder.
+/// Where `evenkeel` is, as it is built from this workspace: in the folder of the profile, where `balance-figures` is as well, and
+/// below which Cargo puts tests.
 pub fn path_of_evenkeel() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let program = test.ancestors().nth(2).context("a test is below the folder of its profile")?.join("evenkeel");
-    ensure!(program.exists(), "{} is missing: `make e2e` builds it before the tests", program.display());
-    Ok(program)
+    let own = std::env::current_exe()?;
+    let folders = own.ancestors().skip(1).take(2);
+    folders.map(|folder| folder.join("evenkeel")).find(|program| program.is_file()).with_context(|| {
+        format!("evenkeel is not beside {}: `make e2e` and `make balance-figures` build it", own.display())
+    })
 }
 
 fn built(arguments: &[&str]) -> anyhow::Result<Command> {
