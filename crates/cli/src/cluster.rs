@@ -1,6 +1,8 @@
 //! The cluster that a command uses.
 
+use std::error::Error;
 use std::io;
+use std::iter::successors;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -81,10 +83,18 @@ fn is_missing(error: &KubeconfigError) -> bool {
 pub(crate) fn said(error: kube::Error) -> anyhow::Error {
     match error {
         kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
-        error => {
-            let unreachable: anyhow::Result<()> =
-                Err(error).context("the cluster cannot be reached").or_blame(Blame::Cluster);
-            unreachable.unwrap_err()
-        }
+        // What is around the cause names parts of the HTTP client.
+        kube::Error::Service(error) => unreachable(anyhow::anyhow!("{}", root(&*error))),
+        kube::Error::HyperError(error) => unreachable(anyhow::anyhow!("{}", root(&error))),
+        error => unreachable(error.into()),
     }
+}
+
+fn unreachable(error: anyhow::Error) -> anyhow::Error {
+    let unreachable: anyhow::Result<()> = Err(error).context("the cluster cannot be reached").or_blame(Blame::Cluster);
+    unreachable.unwrap_err()
+}
+
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    successors(Some(error), |error| (*error).source()).last().unwrap_or(error)
 }

@@ -207,7 +207,7 @@ fn what_the_caller_can_mend_has_its_own_code() {
         (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "default jiter"),
         (&["inject", "-f", "/does/not/exist.yaml"], "", 66, "error: /does/not/exist.yaml: No such file"),
         (&["inject", "-f", "-"], "a: 1\n---\nb: [\n", 65, "error: stdin: "),
-        (&["uninject", "-f", "-"], "a: 1\na: 2\n", 65, "duplicate mapping key"),
+        (&["uninject", "-f", "-"], "a: [\n", 65, "unclosed bracket"),
         (&["inject", "-f", "https://example.com/web.yaml"], "", 64, "URLs are not fetched"),
         (
             &["uninject", "deployment/web", "--kubeconfig", "/does/not/exist"],
@@ -304,7 +304,7 @@ fn the_version_of_the_client_is_printed_without_a_cluster() {
     std::fs::write(&path, cluster).unwrap();
     let run = evenkeel(&["version", "--kubeconfig", path.to_str().unwrap()], "");
     assert_eq!((run.code, &run.stdout), (69, &client), "{}", run.stderr);
-    assert!(run.stderr.starts_with("error: the cluster cannot be reached: "), "{}", run.stderr);
+    assert_eq!(run.stderr, "error: the cluster cannot be reached: Connection refused (os error 111)\n");
 }
 
 #[test]
