@@ -17,9 +17,9 @@ CARGO_FUZZ_VERSION := 0.13.2
 MDBOOK_VERSION := 0.5.4
 # For how long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 60
+PROGRAMS_BUT_PROXY := --package webhook --package cli --package test-support
 # The packages whose programs the demo starts: those that are shipped but the balancer, and echo-app.
 PROGRAMS := --package recycling-proxy $(PROGRAMS_BUT_PROXY)
-PROGRAMS_BUT_PROXY := --package webhook --package cli --package test-support
 
 SUITE_TESTS := $(basename $(notdir $(wildcard conformance/tests/*.rs)))
 
