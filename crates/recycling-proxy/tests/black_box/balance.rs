@@ -17,8 +17,8 @@ use crate::stage::{BINARY, GET, OK};
 const WEB: &str = "shop/Deployment/web";
 /// A mean rate of a connection so small that the seconds of a test hardly matter beside the prior: the rule counts connections.
 const RARE: f64 = 0.0001;
-/// The estimated rate of a connection with one request then: its own and the five of the prior.
-const RATE: f64 = RARE * 6.0 / 5.0;
+/// The estimated rate of a connection with one request then: its own and the three of the prior.
+const RATE: f64 = RARE * 4.0 / 3.0;
 
 /// A proxy that knows a balancer, and that balancer's key.
 struct Pod {
@@ -139,8 +139,8 @@ async fn a_pod_above_the_mean_retires_as_many_connections_as_its_excess_is_worth
     let mut clients = pod.clients(20).await?;
     let before = pod.until("20 connections", |report| report.connections == 20).await?;
     ensure_eq!((before.requests, before.state), (20, BalanceState::NoInstruction));
-    // The pod is at the mean by what it reports: nothing happens.
-    let (status, _) = pod.instruct(&Told { sequence: 1, mean: 40.0, connection_rate: 2.0, ..Told::default() }).await?;
+    // The pod is below the mean, though each connection counts more than an average one at first: nothing happens.
+    let (status, _) = pod.instruct(&Told { sequence: 1, mean: 60.0, connection_rate: 2.0, ..Told::default() }).await?;
     ensure_eq!(status, 200);
     pod.until("in force", |report| report.state == BalanceState::InForce).await?;
     let told = Told { sequence: 2, mean: 10.0 * RATE, connection_rate: RARE, ..Told::default() };
