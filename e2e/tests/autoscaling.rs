@@ -86,8 +86,7 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     let address = namespace.deploy(&web).await?;
     let fleet = Fleet::start(address, LOAD);
     namespace.autoscale(&Web::autoscaler()?).await?;
-    let history = watch_scaling(&namespace).await?;
-    let pods = namespace.pod_names().await?;
+    let (pods, history) = watch_scaling(&namespace).await?;
     let figures = fleet.observe(WATCHED).await;
     let shares = pods.iter().map(|pod| (pod.clone(), figures.share(pod, pods.len()))).collect();
     let utilization = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
@@ -95,33 +94,32 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     Ok(Outcome { pods: pods.len(), history, utilization, shares, figures })
 }
 
-/// Until nothing changes any more: soon where there are enough pods, for they have to be reached as well.
-async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<Vec<(f64, i32)>> {
+/// Waits until nothing changes any more: less long where there are enough pods, for they have to be reached as well. Returns the pods, and
+/// how many were ready when.
+async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>, Vec<(f64, i32)>)> {
     let started = Instant::now();
     let mut changed = started;
     let mut history: Vec<(f64, i32)> = Vec::new();
-    while started.elapsed() < SCALING {
+    loop {
+        // Before the number that is wanted: what the autoscaler adds after that is not among them.
+        let pods = namespace.pod_names().await?;
         let deployment = namespace.deployment("web").await?;
+        let wanted = deployment.spec.and_then(|spec| spec.replicas);
         let ready = deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0);
         if history.last().is_none_or(|(_, last)| *last != ready) {
             changed = Instant::now();
             history.push((started.elapsed().as_secs_f64(), ready));
             println!("  {}: {ready} pods ready after {:.0} s", namespace.name(), started.elapsed().as_secs_f64());
         }
-        let enough = usize::try_from(ready)? >= RIGHT;
+        let enough = usize::try_from(ready)? >= RIGHT && wanted == Some(ready);
         let quiet = changed.elapsed();
-        if enough && quiet >= SETTLED {
-            break;
-        }
-        if quiet >= REST {
-            let seen = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
-            if seen.is_some_and(|seen| seen <= CONTENT) {
-                break;
-            }
+        let seen = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
+        let content = seen.is_some_and(|seen| seen <= CONTENT);
+        if (enough && quiet >= SETTLED) || (content && quiet >= REST) || started.elapsed() >= SCALING {
+            return Ok((pods, history));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    Ok(history)
 }
 
 fn utilization(autoscaler: &HorizontalPodAutoscaler) -> Option<i32> {
