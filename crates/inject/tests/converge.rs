@@ -230,6 +230,16 @@ fn containers_come_go_and_change_their_names() {
 }
 
 #[test]
+fn containers_without_a_usable_name() {
+    // The API server refuses them, but only after it has asked the webhook.
+    for name in ["", "a,9", "a=b"] {
+        let mut author = original();
+        app_mut(&mut author)["name"] = json!(name);
+        converges(&injected(&author), &author);
+    }
+}
+
+#[test]
 fn init_containers_of_others_come_and_go_around_ours() {
     let mut arrived = injected(&original());
     let list = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use settings::{
-    Interception, PROXY_PORT, PodNetwork, ProxySettings, RawOptions, RedirectSettings, Sidecar, Span, TLS_FOLDER,
-    TlsSettings, WorkloadSettings,
+    Interception, ObjectName, PROXY_PORT, PodNetwork, ProxySettings, RawOptions, RedirectSettings, Sidecar, Span,
+    TLS_FOLDER, TlsSettings, WorkloadSettings,
 };
 
 use crate::additions::hook;
@@ -159,12 +159,15 @@ fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Cont
 }
 
 /// Returns those of the containers that have no `preStop` hook.
+///
+/// The proxy is told a container by its name, among others. The API server refuses a pod whose containers have no usable names, but only
+/// after the webhooks.
 fn held(serving: &[(&Container, &ContainerFields)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for (app, fields) in serving {
         if hook::has_pre_stop(fields.lifecycle.as_ref()) {
             notes.push(Note::OwnHook { container: app.name.clone() });
-        } else {
+        } else if app.name.parse::<ObjectName>().is_ok() {
             held.insert(app.name.clone());
         }
     }
