@@ -4,7 +4,7 @@
 use anyhow::{Context as _, ensure};
 use e2e::{TestNamespace, Web, in_namespace, sidecar};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, ResourceExt as _};
 
 /// The field managers of Argo CD and of Flux.
 const MANAGERS: [&str; 2] = ["argocd-controller", "kustomize-controller"];
@@ -62,9 +62,13 @@ async fn applied(
     Ok(namespace.api().patch(name, &parameters, &Patch::Apply(deployment)).await?)
 }
 
-/// Returns what the controllers compare: not who wrote a field when, and not the status.
+/// What the Deployment controller writes into an object a moment after it was applied.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// Returns what the controllers compare: not who wrote a field when, and not what the Deployment controller tells of its work.
 fn compared(deployment: &Deployment) -> Deployment {
     let mut compared = deployment.clone();
+    compared.annotations_mut().remove(REVISION);
     compared.metadata.managed_fields = None;
     compared.metadata.resource_version = None;
     compared.status = None;
