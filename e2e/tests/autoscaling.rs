@@ -98,7 +98,7 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
 /// how many were ready when.
 async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>, Vec<(f64, i32)>)> {
     let started = Instant::now();
-    let mut changed = started;
+    let (mut changed, mut discontent) = (started, started);
     let mut history: Vec<(f64, i32)> = Vec::new();
     loop {
         // Before the number that is wanted: what the autoscaler adds after that is not among them.
@@ -114,8 +114,12 @@ async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>
         let enough = usize::try_from(ready)? >= RIGHT && wanted == Some(ready);
         let quiet = changed.elapsed();
         let seen = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
-        let content = seen.is_some_and(|seen| seen <= CONTENT);
-        if (enough && quiet >= SETTLED) || (content && quiet >= REST) || started.elapsed() >= SCALING {
+        // It may be content for a moment, while metrics of new pods are missing.
+        if seen.is_none_or(|seen| seen > CONTENT) {
+            discontent = Instant::now();
+        }
+        let at_rest = quiet.min(discontent.elapsed()) >= REST;
+        if (enough && quiet >= SETTLED) || at_rest || started.elapsed() >= SCALING {
             return Ok((pods, history));
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
