@@ -19,11 +19,11 @@ const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
 const MAX_REQUESTS: &str = "20";
 /// The number of pods that the load needs.
 const RIGHT: usize = 5;
-/// An autoscaler that is content and changes nothing for so long has come to rest: it looks every 5 s and scales up
+/// An autoscaler that sees no more than it tolerates and changes nothing for so long has come to rest: it looks every 5 s and scales up
 /// without delay.
 const REST: Duration = Duration::from_secs(45);
-/// Its target and a tenth, its tolerance: at most so much of what is requested contents it, in percent.
-const CONTENT: i32 = 66;
+/// Its target and a tenth, its tolerance: it does not scale up for so much of what is requested, in percent.
+const TOLERATED: i32 = 66;
 /// A client retires its connection every 16 s: so long after the last change each of them has landed anew.
 const SETTLED: Duration = Duration::from_secs(20);
 /// On a busy machine it may be a while without the metrics that it needs.
@@ -94,11 +94,11 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     Ok(Outcome { pods: pods.len(), history, utilization, shares, figures })
 }
 
-/// Waits until nothing changes any more: less long where there are enough pods, for they have to be reached as well. Returns the pods, and
-/// how many were ready when.
+/// Waits until nothing changes any more: less long where there are enough pods, for they have to be reached as well.
+/// Returns the pods, and how many were ready when.
 async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>, Vec<(f64, i32)>)> {
     let started = Instant::now();
-    let (mut changed, mut discontent) = (started, started);
+    let (mut changed, mut above_tolerated) = (started, started);
     let mut history: Vec<(f64, i32)> = Vec::new();
     loop {
         // Before the number that is wanted: what the autoscaler adds after that is not among them.
@@ -114,11 +114,11 @@ async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>
         let enough = usize::try_from(ready)? >= RIGHT && wanted == Some(ready);
         let quiet = changed.elapsed();
         let seen = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
-        // It may be content for a moment, while metrics of new pods are missing.
-        if seen.is_none_or(|seen| seen > CONTENT) {
-            discontent = Instant::now();
+        // It may see too little for a moment, while metrics of new pods are missing.
+        if seen.is_none_or(|seen| seen > TOLERATED) {
+            above_tolerated = Instant::now();
         }
-        let at_rest = quiet.min(discontent.elapsed()) >= REST;
+        let at_rest = quiet.min(above_tolerated.elapsed()) >= REST;
         if (enough && quiet >= SETTLED) || at_rest || started.elapsed() >= SCALING {
             return Ok((pods, history));
         }

@@ -160,8 +160,8 @@ fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Cont
 
 /// Returns those of the containers that have no `preStop` hook.
 ///
-/// The proxy is told a container by its name, among others. The API server refuses a pod whose containers have no usable names, but only
-/// after the webhooks.
+/// A container is left out if its name is none that Kubernetes allows: the list of hold ports, which has the names, could not
+/// be read. The API server refuses such a pod, but only after the webhooks.
 fn held(serving: &[(&Container, &ContainerFields)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for (app, fields) in serving {

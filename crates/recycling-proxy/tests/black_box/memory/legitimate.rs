@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use crate::stage::{GET, OK};
 
 const PAUSE: Duration = Duration::from_millis(5);
-/// Half of what the proxy leaves a silent connection when memory is short. A machine without time for this client may keep it silent for
-/// longer; it then takes another connection, as a pool does with one that has been idle too long.
+/// Half of what the proxy leaves a silent connection when memory is short. On a busy machine this client may be silent
+/// for longer; it then opens another connection, as a pool does for one that has been idle too long.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// Asks for as long as it lives.
