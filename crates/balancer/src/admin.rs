@@ -17,7 +17,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::page;
 use crate::recorder::Recorder;
-use crate::view::PodsOf;
+use crate::view::PodSelection;
 
 /// The sources of the endpoints.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub struct Admin {
     pub is_complete: watch::Receiver<bool>,
     /// Whether the keys have been read, for `/readyz`.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
-    /// Where `/workloads` comes from.
+    /// For the page and `/workloads`.
     pub recorder: Arc<Recorder>,
 }
 
@@ -47,7 +47,7 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// A replica that does not lead is ready, too: it takes over when the leader ends.
+/// Returns 200 on a replica that does not lead, too: it takes over when the leader ends.
 async fn readyz(State(admin): State<Admin>) -> Response {
     let reason = if admin.keys.borrow().is_none() {
         "no key yet\n"
@@ -67,22 +67,22 @@ async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     }
 }
 
-/// With their pods, or without by `?pods=false`: the page lists what may be hundreds.
+/// Returns all workloads with their pods. The page omits the pods by `?pods=false`, because there may be hundreds.
 async fn workloads(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let (pods, of) = match query.as_deref() {
-        Some("pods=false") => (Pods::Hidden, PodsOf::Nobody),
-        Some(_) | None => (Pods::Shown, PodsOf::Everybody),
+        Some("pods=false") => (Pods::Hidden, PodSelection::None),
+        Some(_) | None => (Pods::Shown, PodSelection::All),
     };
     let Some(view) = admin.recorder.view(of).await else { return shutting_down() };
     admin.recorder.history(|history, now| Json(List::of(&view, pods, history, now)).into_response())
 }
 
-/// One workload, with its pods and its last hour.
+/// Returns one workload, with its pods and its last hour.
 async fn hour(State(admin): State<Admin>, Path([namespace, kind, name]): Path<[String; 3]>) -> Response {
     let unknown =
         || (StatusCode::NOT_FOUND, "no such workload is balanced, or this replica does not lead\n").into_response();
     let Ok(workload) = Workload::new(&namespace, &kind, &name) else { return unknown() };
-    let Some(view) = admin.recorder.view(PodsOf::One(workload.clone())).await else { return shutting_down() };
+    let Some(view) = admin.recorder.view(PodSelection::One(workload.clone())).await else { return shutting_down() };
     let hour = |history: &_, now| Hour::of(&view, &workload, history, now).map(|hour| Json(hour).into_response());
     admin.recorder.history(hour).unwrap_or_else(unknown)
 }

@@ -19,8 +19,8 @@ Every flag has an environment variable; the flag wins. Exit code 64 means that a
 
 /// evenkeel's balancer: levels load over the pods of workloads that ask for it (annotation evenkeel.dev/balance: on).
 ///
-/// It reads the load of each pod from its proxy, and sends the pods of a workload their mean in a signed instruction. A pod above the
-/// mean retires as many connections as its excess is worth. One of several replicas leads.
+/// It reads the load of each pod from its proxy, and sends the pods of a workload their mean in a signed instruction. A
+/// pod above the mean retires as many connections as its excess is worth. One of several replicas leads.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-balancer", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -35,8 +35,8 @@ pub enum Command {
     /// Balance until SIGTERM or SIGINT.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArguments>),
-    /// Make a second key pair, and print its public key. It signs once every pod that reports knows it, which takes a rollout of each
-    /// balanced workload.
+    /// Make a second key pair, and print its public key. It signs once every pod that reports knows it, which takes a
+    /// rollout of each balanced workload.
     Rotate(KeyArguments),
     /// Print completions for a shell.
     Completions {
@@ -48,8 +48,8 @@ pub enum Command {
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
-    /// Address for /metrics, /livez, /readyz, /workloads and the page, in plain HTTP. The default accepts IPv4 too; port 0 is any free
-    /// port, which the log names.
+    /// Address for /metrics, /livez, /readyz, /workloads and the page, in plain HTTP. The default accepts IPv4 too;
+    /// port 0 is any free port, which the log names.
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_BALANCER_ADMIN", default_value = "[::]:8081")]
     pub admin: String,
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::history::{History, Point, RESOLUTION, ScaleEvent, Timeline};
 use crate::view::{PodView, View, WorkloadView};
 
-/// The answer of `/workloads`.
+/// The response of `/workloads`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List<'a> {
@@ -17,12 +17,12 @@ pub(crate) struct List<'a> {
     workloads: Vec<Present<'a>>,
 }
 
-/// The answer of `/workloads/NAMESPACE/KIND/NAME`.
+/// The response of `/workloads/NAMESPACE/KIND/NAME`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Hour<'a> {
     leads: bool,
-    /// Absent where the workload is gone.
+    /// Absent if the workload is gone.
     #[serde(flatten)]
     workload: Option<Present<'a>>,
     /// Seconds from one point to the next.
@@ -33,7 +33,7 @@ pub(crate) struct Hour<'a> {
     scale_events: Vec<Event>,
 }
 
-/// Whether the pods of a workload are in the answer.
+/// Whether the response includes the pods of a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pods {
     Shown,
@@ -124,7 +124,7 @@ impl<'a> List<'a> {
 }
 
 impl<'a> Hour<'a> {
-    /// Returns the hour of a workload; `None` where neither it nor its past is known.
+    /// Returns the hour of a workload; `None` if neither the view nor the history has it.
     pub(crate) fn of(view: &'a View, workload: &balancing::Workload, history: &History, now: Duration) -> Option<Self> {
         let (present, past) = (view.workload(workload), history.timeline(workload));
         (present.is_some() || past.is_some()).then(|| Self {

@@ -1,4 +1,5 @@
-//! The one task that owns the state. It receives changes, answers, ticks and requests for views.
+//! The task that owns the state of the balancer. It receives changes of the cluster, answers of proxies, ticks and
+//! requests for views.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +11,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info};
 
-use crate::asking::{Asker, NoReport};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::planning::{Asked, Balancer, Change, Round, Taken, Uid};
-use crate::view::{PodsOf, View};
+use crate::planning::{Balancer, Change, ReportOutcome, Round, Target, Uid};
+use crate::proxy_client::{ProxyClient, ReportError};
+use crate::view::{PodSelection, View};
 
-/// How often the task looks for rounds that are due.
+/// The interval at which the task begins the rounds that are due.
 const TICK: Duration = Duration::from_millis(50);
 /// How many ticks pass between two updates of gauges: a second.
 const TICKS_PER_UPDATE: u32 = 20;
-/// The time after which a new leader has the reports of all pods that answer: each is asked every 15 s at least.
-const ALL_REPORT_WITHIN: Duration = Duration::from_secs(20);
+/// The time after which a new leader has the reports of all pods that answer: it polls each at least every 15 s.
+const ALL_REPORTED_AFTER: Duration = Duration::from_secs(20);
 /// The capacity of the channel of answers.
 const ANSWERS: usize = 1024;
 
@@ -35,16 +36,16 @@ pub struct Inputs {
     /// The keys, once they have been read.
     pub keys: watch::Receiver<Option<Arc<Keys>>>,
     /// Requests for views of the workloads.
-    pub viewers: mpsc::Receiver<Viewer>,
+    pub view_requests: mpsc::Receiver<ViewRequest>,
 }
 
 /// A request for a view of the workloads.
 #[derive(Debug)]
-pub struct Viewer {
+pub struct ViewRequest {
     /// The workloads whose pods the view includes.
-    pub pods: PodsOf,
-    /// Where the view goes to.
-    pub view: oneshot::Sender<View>,
+    pub pods: PodSelection,
+    /// The sender of the response.
+    pub response: oneshot::Sender<View>,
 }
 
 /// The outputs of the task.
@@ -60,7 +61,7 @@ pub struct Outputs {
 #[derive(Debug)]
 pub struct Driver {
     balancer: Balancer,
-    asker: Asker,
+    proxy_client: ProxyClient,
     clock: Clock,
     metrics: Arc<Metrics>,
     start: Instant,
@@ -75,16 +76,16 @@ pub struct Driver {
 #[derive(Debug)]
 struct Answer {
     uid: Uid,
-    report: Result<Report, NoReport>,
+    report: Result<Report, ReportError>,
 }
 
-/// Balances for as long as there are inputs.
-pub async fn run(asker: Asker, clock: Clock, metrics: Arc<Metrics>, mut inputs: Inputs, outputs: Outputs) {
+/// Balances until the sender of changes is dropped.
+pub async fn run(proxy_client: ProxyClient, clock: Clock, metrics: Arc<Metrics>, mut inputs: Inputs, outputs: Outputs) {
     let (answers, mut answered) = mpsc::channel(ANSWERS);
     let (balancer, start) = (Balancer::default(), Instant::now());
     let mut driver = Driver {
         balancer,
-        asker,
+        proxy_client,
         clock,
         metrics,
         start,
@@ -103,19 +104,19 @@ pub async fn run(asker: Asker, clock: Clock, metrics: Arc<Metrics>, mut inputs: 
                 Some(change) => driver.observe(change),
                 None => return,
             },
-            Some(answer) = answered.recv() => driver.take(answer),
+            Some(answer) = answered.recv() => driver.receive(answer),
             _ = ticks.tick() => {
-                driver.lead(*inputs.leads.borrow_and_update());
+                driver.set_leads(*inputs.leads.borrow_and_update());
                 driver.keys.clone_from(&inputs.keys.borrow_and_update());
-                driver.ask_who_is_due();
+                driver.begin_due_rounds();
                 tick = (tick + 1) % TICKS_PER_UPDATE;
                 if tick == 0 {
                     driver.update_gauges();
                 }
             }
-            Some(Viewer { pods, view }) = inputs.viewers.recv() => {
-                // The receiver may be gone.
-                let _ = view.send(View::of(&driver.balancer, &pods, driver.leads, driver.now()));
+            Some(ViewRequest { pods, response }) = inputs.view_requests.recv() => {
+                // Sending fails if the receiver has been dropped, and then nobody needs the view.
+                let _ = response.send(View::of(&driver.balancer, &pods, driver.leads, driver.now()));
             }
         }
     }
@@ -130,9 +131,9 @@ impl Driver {
         }
     }
 
-    fn lead(&mut self, leads: bool) {
+    fn set_leads(&mut self, leads: bool) {
         if leads && !self.leads {
-            // The reports are from before another leader, or a time without one.
+            // The reports are from before the time in which another replica, or none, led.
             let now = self.now();
             self.balancer.restart(now);
             self.leads_since = now;
@@ -140,16 +141,16 @@ impl Driver {
         self.leads = leads;
     }
 
-    fn ask_who_is_due(&mut self) {
+    fn begin_due_rounds(&mut self) {
         let Some(keys) = self.keys.clone().filter(|_| self.leads && self.balancer.is_complete()) else { return };
         let (now, since_epoch) = (self.now(), self.clock.since_epoch());
         for round in self.balancer.due(now, since_epoch) {
-            self.begin(round, &keys);
+            self.begin_round(round, &keys);
         }
     }
 
-    /// One signature for all pods of a workload.
-    fn begin(&self, Round { instruction, pods, late }: Round, keys: &Keys) {
+    /// Signs the instruction once for all pods of the workload, and sends the requests of the round.
+    fn begin_round(&self, Round { instruction, pods, late }: Round, keys: &Keys) {
         if instruction.is_some() {
             self.metrics.instructed();
             if let Some(late) = late {
@@ -157,40 +158,40 @@ impl Driver {
             }
         }
         let body = instruction.as_ref().map(|instruction| Bytes::from(keys.signing().sign(instruction)));
-        for Asked { uid, address, is_doubtful } in pods {
-            let (asker, answers, body) = (self.asker.clone(), self.answers.clone(), body.clone());
+        for Target { uid, address, is_unresponsive } in pods {
+            let (proxy_client, answers, body) = (self.proxy_client.clone(), self.answers.clone(), body.clone());
             tokio::spawn(async move {
-                let report = asker.ask(address, body, is_doubtful).await;
-                // The task may have ended with the process.
+                let report = proxy_client.request_report(address, body, is_unresponsive).await;
+                // Sending fails while the process ends, and then nobody needs the answer.
                 let _ = answers.send(Answer { uid, report }).await;
             });
         }
         if let Some(instruction) = instruction {
-            tell(&instruction);
+            log_instruction(&instruction);
         }
     }
 
-    fn take(&mut self, Answer { uid, report }: Answer) {
+    fn receive(&mut self, Answer { uid, report }: Answer) {
         let now = self.now();
         match report {
             Ok(report) => {
                 if let Some(refusal) = report.refused {
                     self.metrics.refused(refusal);
-                    debug!(%uid, workload = %report.workload, %refusal, "a proxy refuses an instruction");
+                    debug!(%uid, workload = %report.workload, %refusal, "a proxy refused an instruction");
                 }
                 let foreign = report.workload.clone();
                 match self.balancer.answered(&uid, report, now) {
-                    Taken::Report => self.metrics.answered("report"),
-                    Taken::Gone => {}
-                    Taken::ForeignWorkload => {
+                    ReportOutcome::Accepted => self.metrics.answered("report"),
+                    ReportOutcome::PodGone => {}
+                    ReportOutcome::ForeignWorkload => {
                         self.metrics.answered("foreign_workload");
-                        debug!(%uid, workload = %foreign, "a pod reports for a workload that is not its own, and does not count");
+                        debug!(%uid, workload = %foreign, "a pod reported a workload that it does not belong to; the report is ignored");
                     }
                 }
             }
             Err(error) => {
                 self.metrics.answered(error.label());
-                debug!(%uid, %error, "a pod does not report");
+                debug!(%uid, %error, "a pod gave no report");
                 self.balancer.failed(&uid, now);
             }
         }
@@ -202,7 +203,7 @@ impl Driver {
         let states = self.balancer.groups().filter_map(|group| group.summary());
         self.metrics.workloads(states.map(|summary| summary.withheld));
         let next = self.keys.as_ref().and_then(|keys| keys.next());
-        let have_reported = self.leads && self.now().saturating_sub(self.leads_since) >= ALL_REPORT_WITHIN;
+        let have_reported = self.leads && self.now().saturating_sub(self.leads_since) >= ALL_REPORTED_AFTER;
         let is_known = have_reported && next.is_some_and(|key| self.balancer.is_known_everywhere(key.id()));
         self.outputs.next_is_known.send_if_modified(|before| std::mem::replace(before, is_known) != is_known);
     }
@@ -212,11 +213,11 @@ impl Driver {
     }
 }
 
-fn tell(instruction: &WorkloadInstruction) {
+fn log_instruction(instruction: &WorkloadInstruction) {
     debug!(
         workload = %instruction.workload(),
         mean = instruction.rule().mean(),
         sequence = instruction.sequence().get(),
-        "instructed"
+        "sending an instruction"
     );
 }

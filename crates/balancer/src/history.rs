@@ -1,7 +1,7 @@
-//! The last hour of every workload, in memory: views and times in, time lines out, without I/O.
+//! The last hour of every workload, in memory. Pure: no I/O, no clock.
 //!
-//! A workload takes [`BYTES_PER_WORKLOAD`], allocated when it is first seen, and at most [`MOST_WORKLOADS`] are remembered: 23 KB each, 24 MB in all.
-//! Nothing is stored. A new leader begins without a history.
+//! A workload takes [`BYTES_PER_WORKLOAD`], allocated when it is first seen, and at most [`MOST_WORKLOADS`] are
+//! remembered: 23 KB each, 24 MB in all. Nothing is stored. A new leader begins without a history.
 
 mod event;
 mod ring;
@@ -17,18 +17,18 @@ use event::{MOST_EVENTS, ScaleEvents};
 use ring::Ring;
 pub use ring::{POINTS, Point, RESOLUTION};
 
-/// The workloads whose hour is remembered. Further ones are shown as they are now, without a time line.
+/// The most workloads with a time line. Further workloads are shown with their present state alone.
 pub const MOST_WORKLOADS: usize = 1000;
-/// What the points and events of a workload take in memory, in bytes.
+/// The memory of the points and events of a workload, in bytes.
 pub const BYTES_PER_WORKLOAD: usize = POINTS * size_of::<Option<Point>>() + MOST_EVENTS * size_of::<ScaleEvent>();
 
-/// The hours of all workloads. Times are measured from any point in the past, and do not fall.
+/// The time lines of all workloads. Times are measured from any point in the past, and never decrease.
 #[derive(Debug, Default)]
 pub struct History {
     timelines: BTreeMap<Workload, Timeline>,
 }
 
-/// The hour of a workload.
+/// The last hour of a workload.
 #[derive(Debug)]
 pub struct Timeline {
     ring: Ring,
@@ -38,7 +38,7 @@ pub struct Timeline {
 }
 
 impl History {
-    /// Records a view at the time `now`. If this replica does not lead, the history is deleted: the leader has it.
+    /// Records a view at the time `now`. Deletes the history if this replica does not lead: the leader has one.
     pub fn record(&mut self, view: &View, now: Duration) {
         if view.leads {
             self.timelines.retain(|workload, timeline| view.workload(workload).is_some() || timeline.is_recent(now));
@@ -63,7 +63,7 @@ impl History {
         }
     }
 
-    /// Returns the hour of a workload.
+    /// Returns the time line of a workload.
     pub fn timeline(&self, workload: &Workload) -> Option<&Timeline> {
         self.timelines.get(workload)
     }
@@ -86,12 +86,14 @@ impl Timeline {
         self.events.record(view, retired, now);
     }
 
-    /// Returns whether anything was recorded within the hour: a workload keeps its time line during a short absence.
+    /// Returns whether anything was recorded within the last hour. A workload keeps its time line while it is absent
+    /// for less.
     fn is_recent(&self, now: Duration) -> bool {
         self.ring.newest_at().is_some_and(|at| now.saturating_sub(at) < ring::SPAN)
     }
 
-    /// Returns the points of the last hour, oldest first, one for each [`RESOLUTION`]; `None` where nothing was recorded.
+    /// Returns the points of the last hour, oldest first, one for each [`RESOLUTION`]; `None` where nothing was
+    /// recorded.
     pub fn points(&self, now: Duration) -> impl Iterator<Item = Option<Point>> {
         self.ring.points(now)
     }

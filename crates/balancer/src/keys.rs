@@ -30,7 +30,7 @@ const NEXT: &str = "next.pem";
 pub const PUBLIC: &str = "keys";
 const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The keys of an installation.
@@ -62,7 +62,7 @@ impl Keys {
     }
 }
 
-/// Where keys are kept.
+/// The Secret and the ConfigMap with the keys.
 #[derive(Clone)]
 pub struct KeyStore {
     secrets: Api<Secret>,
@@ -71,7 +71,7 @@ pub struct KeyStore {
     config_map: String,
 }
 
-/// Why there is no key.
+/// Why the keys cannot be read, made or published.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The Secret cannot be read or written.
@@ -80,18 +80,18 @@ pub enum KeyError {
     /// The ConfigMap cannot be read or written.
     #[error("cannot read or write ConfigMap {0}: {1}")]
     ConfigMap(String, #[source] Box<kube::Error>),
-    /// The Secret holds something else.
+    /// An entry of the Secret is not a private key.
     #[error("Secret {0} has no usable {1}: {2}")]
     Unusable(String, &'static str, #[source] SigningKeyError),
     /// No key can be made.
     #[error("cannot generate a key: {0}")]
     Making(#[from] SigningKeyError),
-    /// It has more keys than proxies take.
+    /// There are more keys than proxies accept.
     #[error(transparent)]
     Public(#[from] balancing::InvalidKeys),
 }
 
-/// What is in the Secret.
+/// The contents of the Secret.
 struct Stored {
     version: String,
     key: Option<String>,
@@ -99,14 +99,14 @@ struct Stored {
 }
 
 impl KeyStore {
-    /// Returns the store in these two objects. It needs `get`, `patch` and `create` on both.
+    /// Returns the store in these two objects. The account needs `get`, `patch` and `create` on both.
     pub fn new(client: Client, namespace: &str, secret: String, config_map: String) -> Self {
         let secrets = Api::namespaced(client.clone(), namespace);
         Self { secrets, config_maps: Api::namespaced(client, namespace), secret, config_map }
     }
 
-    /// Reads the keys repeatedly, makes the first, publishes the public keys, and ends a rotation once `next_is_known` says that
-    /// every pod knows the second key.
+    /// Reads the keys every 10 s, generates the first, publishes the public keys, and completes a rotation once
+    /// `next_is_known` is true: every pod has the second key.
     pub async fn run(self, keys: watch::Sender<Option<Arc<Keys>>>, next_is_known: watch::Receiver<bool>) {
         let mut is_told = false;
         loop {
@@ -114,11 +114,11 @@ impl KeyStore {
             let pause = match self.round(&keys, is_known).await {
                 Ok(()) => {
                     is_told = false;
-                    LOOK_EVERY
+                    INTERVAL
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_told, true) {
-                        warn!(error = in_one_sentence(&error), "the keys cannot be read or written");
+                        warn!(error = in_one_sentence(&error), "cannot read or write the keys");
                     }
                     RETRY_AFTER
                 }
@@ -148,7 +148,7 @@ impl KeyStore {
         let mut stored = self.read().await?;
         if stored.key.is_none() {
             let made = SigningKey::generate(&SystemRandom::new())?;
-            // If another replica was first, its key is read.
+            // If another replica was first, the next round reads its key.
             if self.write(&stored.version, json!({ KEY: bytes(&made) })).await? {
                 info!(secret = self.secret, "created the first key");
             }
@@ -156,7 +156,7 @@ impl KeyStore {
         }
         if let (Some(next), true) = (&stored.next, next_is_known) {
             if self.write(&stored.version, json!({ KEY: bytes(next), NEXT: null_value() })).await? {
-                info!(secret = self.secret, "every pod knows the second key, which signs from now on");
+                info!(secret = self.secret, "every pod has the second key; it signs from now on");
             }
             stored = self.read().await?;
         }
@@ -164,11 +164,11 @@ impl KeyStore {
         let found = Keys::new(signing, self.parse(NEXT, stored.next.as_deref())?);
         self.publish(&found.public()?).await?;
         keys.send_if_modified(|known| {
-            let same = known.as_ref().is_some_and(|known| {
-                known.signing.public() == found.signing.public() && known.next() == found.next()
-            });
+            let same = known
+                .as_ref()
+                .is_some_and(|known| known.signing.public() == found.signing.public() && known.next() == found.next());
             if !same {
-                info!(key = %found.signing.public().id(), next = ?found.next().map(|next| next.id()), "the keys are read");
+                info!(key = %found.signing.public().id(), next = ?found.next().map(|next| next.id()), "read the keys");
                 *known = Some(Arc::new(found));
             }
             !same
@@ -179,7 +179,7 @@ impl KeyStore {
     async fn read(&self) -> Result<Stored, KeyError> {
         let secret = match self.secrets.get(&self.secret).await {
             Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
-                // By server-side apply, as `create` can be allowed for one name with that alone.
+                // By server-side apply: RBAC cannot restrict `create` to a name, but it can restrict `patch`.
                 let empty =
                     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.secret}, "type": "Opaque"});
                 self.secrets.patch(&self.secret, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(empty)).await
@@ -228,7 +228,7 @@ impl KeyStore {
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         self.config_maps.patch(&self.config_map, &params, &Patch::Apply(patch)).await.map_err(failed)?;
-        info!(config_map = self.config_map, "the public keys are published");
+        info!(config_map = self.config_map, "published the public keys");
         Ok(())
     }
 }

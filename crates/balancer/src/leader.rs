@@ -1,4 +1,4 @@
-//! Which replica leads: the one that holds the Lease.
+//! Leader election: the replica that holds the Lease leads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +19,19 @@ use crate::metrics::Metrics;
 
 const FIELD_MANAGER: &str = "evenkeel-balancer";
 /// How often a leader renews the Lease, and other replicas read it.
-const EVERY: Duration = Duration::from_secs(1);
-/// After this time without a change the Lease is taken over. An instruction is in force for as long.
-const HELD_FOR: Duration = Duration::from_secs(3);
-/// How long a leader keeps leading that cannot reach the API server. No other replica can take over then, unless this one alone is cut
-/// off. Two leaders for a while do no harm, because proxies take only higher sequence numbers.
-const GOES_ON_FOR: Duration = Duration::from_mins(2);
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+/// The time without a change after which another replica takes the Lease. An instruction at the shortest interval is in
+/// force for as long.
+const LEASE_DURATION: Duration = Duration::from_secs(3);
+/// How long a leader that cannot reach the API server keeps leading. No other replica can take the Lease in the
+/// meantime, unless this replica alone is cut off. Two leaders for a while do no harm, because proxies accept only
+/// higher sequence numbers.
+const MAX_UNREACHED: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
 
-/// What a candidate does after it has seen the Lease.
+/// What a candidate does after it has read the Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// It holds the Lease, and renews it.
@@ -40,12 +42,12 @@ enum Step {
     Wait,
 }
 
-/// What a candidate has read of the Lease. It never compares clocks of two machines: a Lease is expired if it has not changed for a while
-/// by the candidate's own clock. Times in which the Lease could not be read do not count: the holder could not renew it either, and keeps
-/// leading.
+/// A candidate's view of the Lease. It never compares the clocks of two machines: the Lease is expired if it has not
+/// changed for 3 s by the candidate's own clock. Times in which the candidate could not read the Lease do not count:
+/// the holder could not renew it either, and keeps leading.
 ///
 /// ```text
-/// Wait ── unchanged for 3 s, or given up ──▶ Take ── written ──▶ Renew ── another holds it ──▶ Wait
+/// Wait ── unchanged for 3 s, or released ──▶ Take ── written ──▶ Renew ── another holds it ──▶ Wait
 /// ```
 #[derive(Debug)]
 struct Candidate {
@@ -66,20 +68,20 @@ impl Candidate {
         }
         if holder == self.identity {
             Step::Renew
-        } else if holder.is_empty() || now.saturating_sub(self.seen_at) >= HELD_FOR {
+        } else if holder.is_empty() || now.saturating_sub(self.seen_at) >= LEASE_DURATION {
             Step::Take
         } else {
             Step::Wait
         }
     }
 
-    /// Notes that the Lease cannot be read.
-    fn lose_sight(&mut self) {
+    /// Forgets the version that was read last, because the Lease cannot be read.
+    fn forget_version(&mut self) {
         self.version.clear();
     }
 }
 
-/// A candidate for as long as it is polled; [`resign`](Self::resign) releases the Lease.
+/// Takes part in the election while [`run`](Self::run) is polled; [`release`](Self::release) releases the Lease.
 pub struct Election {
     leases: Api<Lease>,
     name: String,
@@ -87,14 +89,14 @@ pub struct Election {
     clock: Clock,
     metrics: Arc<Metrics>,
     start: Instant,
-    /// The Lease as it was read or written last.
+    /// The version of the Lease that this replica wrote last; `None` if it does not hold the Lease.
     held: Option<String>,
     reached_at: Duration,
     is_unreachable: bool,
 }
 
 impl Election {
-    /// Returns the candidate `identity` for the Lease `name`. It needs `get`, `patch` and `create` on it.
+    /// Returns the candidate `identity` for the Lease `name`. The account needs `get`, `patch` and `create` on it.
     pub fn new(
         client: Client,
         namespace: &str,
@@ -116,13 +118,13 @@ impl Election {
         }
     }
 
-    /// Sends `leads` whether this replica leads. Cancel safe.
+    /// Takes or renews the Lease every second, and sends to `leads` whether this replica leads. Cancel safe.
     pub async fn run(&mut self, leads: &watch::Sender<bool>) {
-        let mut times = interval(EVERY);
+        let mut times = interval(RENEW_INTERVAL);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             times.tick().await;
-            let round = timeout(ANSWER_WITHIN, self.round()).await;
+            let round = timeout(TIMEOUT, self.round()).await;
             let leads_now = match round {
                 Ok(Ok(leads)) => {
                     self.reached();
@@ -149,23 +151,23 @@ impl Election {
     /// Returns whether this replica leads although it cannot reach the Lease.
     fn failed(&mut self, error: &str, led: bool) -> bool {
         if !std::mem::replace(&mut self.is_unreachable, true) {
-            warn!(lease = self.name, error, "the Lease cannot be read or written");
+            warn!(lease = self.name, error, "cannot read or write the Lease");
         }
         self.metrics.lease(false, 0.0);
-        self.candidate.lose_sight();
-        led && goes_on(self.start.elapsed().saturating_sub(self.reached_at))
+        self.candidate.forget_version();
+        led && keeps_leading(self.start.elapsed().saturating_sub(self.reached_at))
     }
 
     /// Releases the Lease, so that another replica leads within a second.
-    pub async fn resign(&mut self) {
+    pub async fn release(&mut self) {
         if let Some(version) = self.held.take() {
-            let given_up = timeout(ANSWER_WITHIN, self.write("", &version, 0)).await;
-            info!(given_up = matches!(given_up, Ok(Ok(Some(_)))), "the Lease is handed on");
+            let released = timeout(TIMEOUT, self.write("", &version, 0)).await;
+            info!(released = matches!(released, Ok(Ok(Some(_)))), "releasing the Lease");
         }
     }
 
     async fn round(&mut self) -> Result<bool, kube::Error> {
-        // A leader writes without reading first; a conflict says that another has written.
+        // A leader writes without reading first. A conflict means that another replica has written.
         if let Some(version) = self.held.take() {
             let identity = self.candidate.identity.clone();
             self.held = self.write(&identity, &version, 0).await?;
@@ -191,7 +193,7 @@ impl Election {
     async fn read(&self) -> Result<Lease, kube::Error> {
         match self.leases.get(&self.name).await {
             Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {
-                // By server-side apply, as `create` can be allowed for one name with that alone.
+                // By server-side apply: RBAC cannot restrict `create` to a name, but it can restrict `patch`.
                 let empty = json!({
                     "apiVersion": "coordination.k8s.io/v1",
                     "kind": "Lease",
@@ -203,13 +205,14 @@ impl Election {
         }
     }
 
-    /// Writes the Lease if it is still at `version`. Returns its new version, or `None` if another replica has written it.
+    /// Writes the Lease if it is still at `version`. Returns its new version, or `None` if another replica has written
+    /// it.
     async fn write(&self, holder: &str, version: &str, transitions: i32) -> Result<Option<String>, kube::Error> {
         let now = i64::try_from(self.clock.since_epoch().as_micros()).unwrap_or(i64::MAX);
         let now = MicroTime(Timestamp::from_microsecond(now).unwrap_or_default());
         let mut spec = json!({
             "holderIdentity": holder,
-            "leaseDurationSeconds": HELD_FOR.as_secs(),
+            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
             "renewTime": now,
         });
         if transitions > 0 {
@@ -226,9 +229,9 @@ impl Election {
     }
 }
 
-/// Returns whether a leader goes on that has not reached the API server for so long.
-fn goes_on(unreached_for: Duration) -> bool {
-    unreached_for < GOES_ON_FOR
+/// Returns whether a leader that has not reached the API server for this time keeps leading.
+fn keeps_leading(unreached_for: Duration) -> bool {
+    unreached_for < MAX_UNREACHED
 }
 
 #[cfg(test)]
@@ -261,11 +264,11 @@ mod tests {
     fn after_an_outage_its_holder_has_as_long_as_before() {
         let mut candidate = Candidate::new("me".to_owned());
         assert_eq!(candidate.step("other", "1", SECOND), Step::Wait);
-        candidate.lose_sight();
+        candidate.forget_version();
         let back = 61 * SECOND;
         assert_eq!(candidate.step("other", "1", back), Step::Wait);
         assert_eq!(candidate.step("other", "2", back + SECOND), Step::Wait, "it goes on");
-        candidate.lose_sight();
+        candidate.forget_version();
         assert_eq!(candidate.step("other", "2", 2 * back), Step::Wait);
         assert_eq!(candidate.step("other", "2", 2 * back + 3 * SECOND), Step::Take, "it has died meanwhile");
     }
@@ -273,7 +276,7 @@ mod tests {
     #[test]
     fn without_the_api_server_a_leader_goes_on_for_two_minutes() {
         for (seconds, expected) in [(0, true), (60, true), (119, true), (120, false)] {
-            assert_eq!(goes_on(seconds * SECOND), expected, "{seconds} s");
+            assert_eq!(keeps_leading(seconds * SECOND), expected, "{seconds} s");
         }
     }
 

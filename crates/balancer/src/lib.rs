@@ -1,19 +1,19 @@
-//! The balancer: it reads the load of opted-in pods from their proxies, and sends each the mean of its workload.
+//! The balancer: reads the load of pods with the annotation `balance` from their proxies, and sends each pod the mean
+//! load of its workload in a signed instruction.
 //!
 //! ```text
-//! API server ── Pods, EndpointSlices ──▶ watching ──▶ driver ──▶ asking ──▶ proxies
-//!     ▲                                               │    ▲                  │
-//!     ├── Lease ──── leader ──── leads? ──────────────┤    └───── reports ────┘
-//!     └── Secret ─── keys ────── what signs ──────────┘
-//!                              recorder ◀── views ───┘
-//!                                 └──▶ the page, /workloads
+//! API server ── Pods, EndpointSlices ──▶ watching ──▶ driver ──▶ proxy_client ──▶ proxies
+//!     ▲                                               │ │  ▲                        │
+//!     ├── Lease ──── leader ──── leads? ──────────────┤ │  └──────── reports ───────┘
+//!     └── Secret ─── keys ────── signing key ─────────┘ └──▶ recorder ──▶ the page, /workloads
 //! ```
 //!
-//! [`planning`] decides, without I/O; [`driver`] is the one task that owns its state.
+//! [`planning`] decides, without I/O; [`driver`] is the one task that owns its state. The proxies decide which
+//! connections they retire (crate `retirement`); messages and signatures are in crate `balancing`. The balancer changes
+//! no object but its own Secret, ConfigMap and Lease, and stores nothing but keys.
 
 pub mod admin;
 pub mod arguments;
-pub mod asking;
 mod documents;
 pub mod driver;
 pub mod history;
@@ -24,6 +24,7 @@ mod objects;
 pub mod page;
 pub mod planning;
 pub mod process;
+pub mod proxy_client;
 pub mod recorder;
 pub mod settings;
 pub mod view;

@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, Parser as _};
 use daemon::{Clock, Termination, in_one_sentence};
 use settings::{EXIT_USAGE, Faults};
 
-/// One for the state and signatures, one for the questions.
+/// One thread for the state and signatures, one for the requests to proxies.
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ fn rotate(arguments: &KeyArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One provider for the client of the API server, chosen here and not by what happens to be linked.
+/// Installs the TLS provider of the API server's client, so that the crates that happen to be linked do not choose it.
 fn choose_provider() -> anyhow::Result<()> {
     let provider = rustls::crypto::ring::default_provider().install_default();
     provider.map_err(|_| anyhow::anyhow!("another TLS provider was installed first"))

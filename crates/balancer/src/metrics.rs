@@ -12,10 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::asking::NoReport;
 use crate::planning::Withheld;
+use crate::proxy_client::ReportError;
 
-/// In seconds: the loop looks every 50 ms, and one second late is an alarm.
+/// The buckets of the delay, in seconds: rounds begin every 50 ms, and an alert fires at a delay of one second.
 const LATENESS: [f64; 8] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0];
 /// The state of a workload that gets instructions.
 const INSTRUCTED: &str = "instructed";
@@ -62,7 +62,7 @@ struct ResourceLabels {
 }
 
 impl Metrics {
-    /// Nothing is counted yet.
+    /// Returns the metrics, all at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("evenkeel_balancer");
         let metrics = Self {
@@ -125,7 +125,7 @@ impl Metrics {
     fn show_zeros(&self) {
         self.pods(0, 0);
         self.workloads(std::iter::empty());
-        for result in NoReport::LABELS {
+        for result in ReportError::LABELS {
             drop(self.reports.get_or_create(&ResultLabels { result }));
         }
         for reason in Refusal::ALL {
@@ -136,19 +136,19 @@ impl Metrics {
         }
     }
 
-    /// Notes whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
     }
 
-    /// Notes how many pods there are, and how many of them belong to no workload yet.
+    /// Sets how many pods there are, and how many of them have not reported their workload.
     pub fn pods(&self, all: usize, unknown: usize) {
         for (state, count) in [("reporting", all - unknown), ("unknown", unknown)] {
             self.pods.get_or_create(&PodLabels { state }).set(number(count));
         }
     }
 
-    /// Notes the state of every workload.
+    /// Sets the number of workloads by state; `None` is a workload that gets instructions.
     pub fn workloads(&self, states: impl Iterator<Item = Option<Withheld>>) {
         let mut counts = vec![0; Withheld::ALL.len() + 1];
         for state in states {
@@ -176,7 +176,7 @@ impl Metrics {
         self.refused.get_or_create(&ReasonLabels { reason: refusal.label() }).inc();
     }
 
-    /// Notes how late a round is begun, in seconds.
+    /// Observes the delay of a round, in seconds.
     pub fn late(&self, seconds: f64) {
         self.lateness.observe(seconds);
     }
@@ -186,7 +186,7 @@ impl Metrics {
         self.watch_failures.get_or_create(&ResourceLabels { resource }).inc();
     }
 
-    /// Notes whether the Lease could be read or written, at a time in seconds since the epoch.
+    /// Records whether the Lease could be read or written, at a time in seconds since the epoch.
     pub fn lease(&self, was_reached: bool, since_epoch: f64) {
         if was_reached {
             self.last_contact.set(since_epoch);
@@ -195,10 +195,10 @@ impl Metrics {
         }
     }
 
-    /// Returns all metrics as a scraper asks for them.
+    /// Returns all metrics in the format that `accept`, the header `Accept` of a scrape, prefers.
     ///
     /// # Errors
-    /// None that is known: the text is written to memory.
+    /// If formatting fails. Writing to memory does not fail.
     pub fn expose(&self, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
         daemon::expose(&self.registry, accept)
     }

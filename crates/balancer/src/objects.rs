@@ -1,4 +1,4 @@
-//! What is read of Pods and of `EndpointSlice`s.
+//! The parts of Pods and `EndpointSlice`s that the balancer reads.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::planning::{Controller, Pod, Slice};
 
-/// A uid has 36 characters, an address up to 45, and a name up to 253.
+/// The bound of a uid's length. The API server's uids have 36 characters.
 const UID: Rule = Rule::Scalar(64);
-/// What an API server takes in one slice.
+/// The most endpoints that an API server accepts in one slice.
 const MOST_ENDPOINTS: usize = 1000;
 
 /// The parts that are read of Pods: names, uid, addresses and readiness.
@@ -51,7 +51,7 @@ pub(crate) fn pod_of(object: &DynamicObject) -> Option<Pod> {
     let status = object.data.get("status").unwrap_or(&Value::Null);
     let text = |key| status.get(key).and_then(Value::as_str);
     let address = text("podIP").and_then(|address| address.parse::<IpAddr>().ok());
-    // The address of a Pod that has ended may be another's by now; that of a Pod in its node's network is the node's.
+    // The address of a Pod that has ended may be reused; that of a Pod in its node's network is the node's.
     let is_its_own = object.metadata.deletion_timestamp.is_none()
         && !matches!(text("phase"), Some("Succeeded" | "Failed"))
         && text("hostIP") != text("podIP");
@@ -71,7 +71,7 @@ pub(crate) fn pod_of(object: &DynamicObject) -> Option<Pod> {
     })
 }
 
-/// Reads an `EndpointSlice`. Readiness that is not told counts as ready, as its API has it.
+/// Reads an `EndpointSlice`. An endpoint without the condition `ready` counts as ready, as its API defines.
 pub(crate) fn slice_of(object: &DynamicObject) -> Option<Slice> {
     let endpoints = object.data.get("endpoints").and_then(Value::as_array).into_iter().flatten();
     let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] != false).filter_map(|endpoint| {

@@ -1,4 +1,4 @@
-//! The live page of balancing: three files in the program, and the headers that isolate them from other origins.
+//! The live page of balancing: files embedded in the program, and the headers that isolate them from other origins.
 
 use axum::http::HeaderValue;
 use axum::http::header::{
@@ -6,14 +6,14 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 
-/// The page may load from its own origin alone: no inline script or style, no other origin.
+/// The `Content-Security-Policy`: the page loads from its own origin alone, without inline scripts and styles.
 pub const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 /// A file of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
-    /// Its path. Links in the page are relative: behind the API server's proxy it is not at the root.
+    /// Its path. Links in the page are relative, because the API server's proxy serves it below another path.
     pub path: &'static str,
     content_type: &'static str,
     text: &'static str,
@@ -40,7 +40,7 @@ impl IntoResponse for File {
     }
 }
 
-/// Adds the headers that every answer of the port has.
+/// Adds the headers that every response of the port has.
 pub async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));

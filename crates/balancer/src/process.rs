@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::admin::{self, Admin};
-use crate::asking::Asker;
 use crate::driver::{self, Inputs, Outputs};
 use crate::keys::KeyStore;
 use crate::leader::Election;
 use crate::metrics::Metrics;
+use crate::proxy_client::ProxyClient;
 use crate::recorder::Recorder;
 use crate::settings::{KeySettings, Settings};
 use crate::watching;
@@ -25,7 +25,7 @@ use crate::watching;
 /// The capacity of the channel of changes.
 const CHANGES: usize = 1024;
 
-/// Why the balancer cannot run.
+/// Why the balancer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The port cannot be bound.
@@ -45,7 +45,7 @@ pub async fn key_store(settings: &KeySettings) -> Result<KeyStore, ClusterError>
     Ok(KeyStore::new(projection::client(&OBJECT).await?, &namespace, secret, config_map))
 }
 
-/// Balances until `shutdown`.
+/// Balances until `shutdown` completes.
 ///
 /// # Errors
 /// The port cannot be bound, or no client for the API server can be created.
@@ -60,17 +60,17 @@ pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output
     let (seen, changes) = mpsc::channel(CHANGES);
     let (leading, leads) = watch::channel(false);
     let (keys_read, keys) = watch::channel(None);
-    let (viewers, views) = mpsc::channel(1);
+    let (view_requests, views) = mpsc::channel(1);
     let (is_complete, listed) = watch::channel(false);
     let (next_is_known, known) = watch::channel(false);
-    let inputs = Inputs { changes, leads, keys: keys.clone(), viewers: views };
+    let inputs = Inputs { changes, leads, keys: keys.clone(), view_requests: views };
     let outputs = Outputs { is_complete, next_is_known };
-    let recorder = Arc::new(Recorder::new(viewers));
+    let recorder = Arc::new(Recorder::new(view_requests));
     let admin = Admin { metrics: Arc::clone(&metrics), is_complete: listed, keys, recorder: Arc::clone(&recorder) };
     let mut election = election(settings, client, clock.clone(), &metrics);
     info!(endpoint = "admin", %address, identity = settings.identity, "listening");
 
-    let balancing = driver::run(Asker::new(settings.proxy_port), clock, Arc::clone(&metrics), inputs, outputs);
+    let balancing = driver::run(ProxyClient::new(settings.proxy_port), clock, Arc::clone(&metrics), inputs, outputs);
     tokio::select! {
         () = balancing => {}
         watched = watching::watch(seen, metrics) => watched?,
@@ -80,7 +80,7 @@ pub async fn run(settings: &Settings, clock: Clock, shutdown: impl Future<Output
         () = serve(listener, admin) => {}
         () = shutdown => info!("shutting down"),
     }
-    election.resign().await;
+    election.release().await;
     Ok(())
 }
 

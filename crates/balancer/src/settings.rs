@@ -1,4 +1,4 @@
-//! The settings of the process: raw arguments become types here, and all faults are reported together.
+//! Parses the arguments of the process into types, and reports all faults at once.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -11,17 +11,17 @@ use crate::arguments::{KeyArguments, RunArguments};
 /// The settings of `evenkeel-balancer run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where metrics, health and workloads are shown.
+    /// The address of the admin port.
     pub admin: SocketAddr,
-    /// Where the keys are kept.
+    /// The objects of the keys.
     pub keys: KeySettings,
-    /// The Lease.
+    /// The name of the Lease.
     pub lease: String,
     /// The name of this replica.
     pub identity: String,
     /// The admin port of proxies.
     pub proxy_port: u16,
-    /// What is logged.
+    /// The level of the log.
     pub log_level: LogLevel,
 }
 
@@ -37,7 +37,7 @@ pub struct KeySettings {
 }
 
 impl Settings {
-    /// Parses arguments; `host` is the name of the machine, which is the default of the identity.
+    /// Parses arguments. `host` is the hostname, the default of the identity.
     ///
     /// # Errors
     /// Every fault at once.

@@ -1,4 +1,5 @@
-//! What people, the page, `evenkeel status` and the history see: every workload, and the pods of those that are asked for.
+//! Snapshots of the balancer's state for the page, `/workloads` and the history: every workload, and the pods of
+//! selected ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,25 +9,25 @@ use retirement::Tolerance;
 
 use crate::planning::{Balancer, Group, Summary, Uid};
 
-/// Of which workloads a view has the pods. To list all of a large cluster is work for the one task that owns the state.
+/// The workloads whose pods a view includes. All pods of a large cluster take time of the one task that owns the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodsOf {
-    /// Of none.
-    Nobody,
-    /// Of this one.
+pub enum PodSelection {
+    /// No pods.
+    None,
+    /// The pods of this workload.
     One(balancing::Workload),
-    /// Of all.
-    Everybody,
+    /// The pods of all workloads.
+    All,
 }
 
-/// The workloads, in the order of their names.
+/// A snapshot of all workloads.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// Whether this replica leads; one that does not knows no workload.
+    /// Whether this replica leads. A replica that does not lead has no workloads.
     pub leads: bool,
-    /// Pods with the label of balancing that have not said to which workload they belong.
+    /// The number of pods with the label of balancing that have not reported their workload.
     pub unknown_pods: usize,
-    /// The workloads whose pods have been asked at least once.
+    /// The workloads that have had a round, in the order of their names.
     pub workloads: Vec<WorkloadView>,
 }
 
@@ -35,11 +36,11 @@ pub struct View {
 pub struct WorkloadView {
     /// Its name.
     pub workload: balancing::Workload,
-    /// What the last round found.
+    /// The result of its last round.
     pub summary: Summary,
     /// The connections that balancing has retired in its pods since this replica leads.
     pub retired: u64,
-    /// Its pods, in the order of their uids; none unless they were asked for.
+    /// Its pods, in the order of their uids; empty unless they were selected.
     pub pods: Vec<PodView>,
 }
 
@@ -54,21 +55,21 @@ pub struct PodView {
     pub is_settled: bool,
     /// Whether its report counts.
     pub is_reporting: bool,
-    /// In requests per second.
+    /// Its load in requests per second.
     pub load: f64,
     /// Its client connections, marked ones included.
     pub connections: u32,
-    /// Those of them that are marked.
+    /// Its marked connections, which are retired with their next response.
     pub marked: u32,
     /// The connections that balancing has retired since the proxy started.
     pub retired: u64,
-    /// Whether balancing is in force there.
+    /// Whether balancing is in force in it.
     pub state: BalanceState,
 }
 
 impl View {
-    /// Returns what the balancer knows at the time `now`.
-    pub fn of(balancer: &Balancer, pods: &PodsOf, leads: bool, now: Duration) -> Self {
+    /// Returns the state of `balancer` at the time `now`.
+    pub fn of(balancer: &Balancer, pods: &PodSelection, leads: bool, now: Duration) -> Self {
         let workloads = balancer.groups().filter_map(|group| WorkloadView::of(balancer, group, pods, now)).collect();
         let (_, unknown_pods) = balancer.count_pods();
         Self { leads, unknown_pods, workloads }
@@ -82,11 +83,11 @@ impl View {
 }
 
 impl WorkloadView {
-    fn of(balancer: &Balancer, group: &Group, pods: &PodsOf, now: Duration) -> Option<Self> {
+    fn of(balancer: &Balancer, group: &Group, pods: &PodSelection, now: Duration) -> Option<Self> {
         let are_shown = match pods {
-            PodsOf::Nobody => false,
-            PodsOf::One(workload) => workload == group.workload(),
-            PodsOf::Everybody => true,
+            PodSelection::None => false,
+            PodSelection::One(workload) => workload == group.workload(),
+            PodSelection::All => true,
         };
         let pods = if are_shown { PodView::all(balancer, group, now) } else { Vec::new() };
         let (workload, summary) = (group.workload().clone(), group.summary()?.clone());
@@ -138,7 +139,7 @@ impl PodView {
         }
     }
 
-    /// Returns its load against the mean of its workload, 1 being level; `None` without load.
+    /// Returns its load divided by `mean`, the mean load of its workload; `None` if that is 0.
     pub fn share(&self, mean: f64) -> Option<f64> {
         (mean > 0.0).then(|| self.load / mean)
     }

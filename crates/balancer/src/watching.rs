@@ -25,13 +25,13 @@ use crate::planning::{Change, Pod, Slice};
 /// The label that injection puts on the pod template of a workload that is balanced.
 pub const LABEL: &str = "evenkeel.dev/balance";
 
-/// How many objects are read at once while all are listed: the client can read a page even of the largest objects.
+/// The page size of lists, in objects. The client can read a page of the largest objects.
 const PODS_IN_A_PAGE: u32 = 250;
 const SLICES_IN_A_PAGE: u32 = 16;
 
-/// Reads Pods and `EndpointSlice`s for ever, and sends what changes.
+/// Watches Pods and `EndpointSlice`s, and sends their changes until the receiver is dropped.
 ///
-/// It needs `list` and `watch` on both. It logs failures, and restarts a watch that has failed.
+/// The account needs `list` and `watch` on both. Failures are logged, and a failed watch is restarted.
 ///
 /// # Errors
 /// No client for the API server can be created.
@@ -50,10 +50,11 @@ pub async fn watch(changes: Sender<Change>, metrics: Arc<Metrics>) -> Result<(),
     Ok(())
 }
 
-/// The pauses before a watch that failed starts again: 0.8, 1.6, 3.2, and then 5 s.
+/// The delays before a failed watch is restarted: 0.8, 1.6, 3.2, and then 5 s.
 ///
-/// The longest pause bounds how late the balancer learns of a scale event once the API server is available again. Other clients wait up
-/// to 30 s to protect a server from thousands of watches; the balancer has two replicas with two watches each.
+/// The longest delay bounds how late the balancer detects a scale event once the API server is available again. Other
+/// clients wait up to 30 s to protect the API server from thousands of watches; the balancer has two replicas with two
+/// watches each.
 #[derive(Debug)]
 struct Retries {
     next: Duration,
@@ -80,17 +81,18 @@ impl Backoff for Retries {
     }
 }
 
-/// kube counts a watch that begins as a success, even if it fails at once. So pauses are reset only after a minute without a failure.
+/// kube counts the start of a watch as a success, even if it fails at once. So delays are reset only after a minute
+/// without a failure.
 fn retries() -> ResetTimerBackoff<Retries> {
     ResetTimerBackoff::new(Retries { next: Retries::FIRST }, Duration::from_mins(1))
 }
 
-/// What is watched.
+/// A kind of object that is watched.
 trait Watched: Sized {
     fn read(object: &DynamicObject) -> Option<Self>;
-    fn there(self) -> Change;
-    fn gone(object: &DynamicObject) -> Option<Change>;
-    fn all(listed: Vec<Self>) -> Change;
+    fn applied(self) -> Change;
+    fn deleted(object: &DynamicObject) -> Option<Change>;
+    fn listed(listed: Vec<Self>) -> Change;
 }
 
 impl Watched for Pod {
@@ -98,15 +100,15 @@ impl Watched for Pod {
         pod_of(object)
     }
 
-    fn there(self) -> Change {
+    fn applied(self) -> Change {
         Change::Pod(self)
     }
 
-    fn gone(object: &DynamicObject) -> Option<Change> {
+    fn deleted(object: &DynamicObject) -> Option<Change> {
         Some(Change::PodGone(object.uid()?.into()))
     }
 
-    fn all(listed: Vec<Self>) -> Change {
+    fn listed(listed: Vec<Self>) -> Change {
         Change::Pods(listed)
     }
 }
@@ -116,15 +118,15 @@ impl Watched for Slice {
         slice_of(object)
     }
 
-    fn there(self) -> Change {
+    fn applied(self) -> Change {
         Change::Slice(self)
     }
 
-    fn gone(object: &DynamicObject) -> Option<Change> {
+    fn deleted(object: &DynamicObject) -> Option<Change> {
         Some(Change::SliceGone { namespace: object.namespace()?.into(), name: object.name_any().into() })
     }
 
-    fn all(listed: Vec<Self>) -> Change {
+    fn listed(listed: Vec<Self>) -> Change {
         Change::Slices(listed)
     }
 }
@@ -135,7 +137,7 @@ where
     S: Stream<Item = Result<Event<DynamicObject>, Error>>,
 {
     let mut events = pin!(relisting(begin));
-    let (mut listed, mut retries, mut is_told) = (Vec::new(), retries(), false);
+    let (mut listed, mut retries, mut has_failed) = (Vec::new(), retries(), false);
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -146,12 +148,12 @@ where
                 listed.extend(W::read(&object));
                 None
             }
-            Ok(Event::InitDone) => Some(W::all(std::mem::take(&mut listed))),
-            Ok(Event::Apply(object)) => W::read(&object).map(W::there),
-            Ok(Event::Delete(object)) => W::gone(&object),
+            Ok(Event::InitDone) => Some(W::listed(std::mem::take(&mut listed))),
+            Ok(Event::Apply(object)) => W::read(&object).map(W::applied),
+            Ok(Event::Delete(object)) => W::deleted(&object),
             Err(error) => {
                 metrics.watch_failed(plural);
-                if !std::mem::replace(&mut is_told, true) {
+                if !std::mem::replace(&mut has_failed, true) {
                     warn!(error = in_one_sentence(&error), "cannot watch {plural}");
                 }
                 sleep(retries.next().unwrap_or(Retries::LONGEST)).await;
@@ -159,8 +161,8 @@ where
             }
         };
         if let Some(change) = change {
-            if std::mem::take(&mut is_told) {
-                info!("{plural} are being watched again");
+            if std::mem::take(&mut has_failed) {
+                info!("watching {plural} again");
             }
             if changes.send(change).await.is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! An instruction for one workload, as it travels.
+//! The instruction for the pods of one workload, and its JSON.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use crate::quantity::{InvalidQuantity, Quantity};
 use crate::sequence::Sequence;
 use crate::workload::Workload;
 
-/// The longest signed instruction, in bytes. The longest workload leaves room.
+/// The longest signed instruction that is read, in bytes. The longest name of a workload fits.
 pub const MAX_INSTRUCTION_BYTES: usize = 2048;
 
-/// How often the balancer sends an instruction: 0.1 s to 60 s.
+/// The interval between two instructions for a workload: 0.1 s to 60 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(Duration);
 
 impl Interval {
     const LEAST: Duration = Duration::from_millis(100);
     const MOST: Duration = Duration::from_mins(1);
-    /// Two instructions may be lost before the rule rests.
+    /// The validity of an instruction in intervals: two in a row may be lost.
     const VALID_FOR: u32 = 3;
 
-    /// While a workload levels, or has just changed.
-    pub const IN_A_WAVE: Self = Self(Duration::from_secs(1));
-    /// While a workload is level.
+    /// The interval while a workload is uneven, or its pods have changed.
+    pub const WHILE_LEVELLING: Self = Self(Duration::from_secs(1));
+    /// The interval while a workload is level.
     pub const AT_REST: Self = Self(Duration::from_secs(5));
-    /// While a workload has no load.
+    /// The interval while a workload has no load.
     pub const WITHOUT_LOAD: Self = Self(Duration::from_secs(15));
 
-    /// The longest.
+    /// The longest interval.
     pub const LONGEST: Self = Self(Self::MOST);
 
-    /// Returns the interval of a duration, in whole milliseconds; `None` outside of 0.1 s to 60 s.
+    /// Returns the interval, rounded down to milliseconds; `None` if it is outside of 0.1 s to 60 s.
     pub fn new(duration: Duration) -> Option<Self> {
         (Self::LEAST..=Self::MOST).contains(&duration).then(|| Self(whole_milliseconds(duration)))
     }
 
-    /// Returns its duration.
+    /// Returns the interval as a duration.
     pub const fn get(self) -> Duration {
         self.0
     }
@@ -49,7 +49,7 @@ impl Interval {
     }
 }
 
-/// What the balancer tells every pod of one workload.
+/// The instruction that the balancer sends to every pod of one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadInstruction {
     workload: Workload,
@@ -59,24 +59,25 @@ pub struct WorkloadInstruction {
     interval: Interval,
 }
 
-/// A payload that is no instruction.
+/// Why a payload is not an instruction.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMessage {
-    /// It is no JSON, or lacks a member, or has one of the wrong type or range.
+    /// It is not JSON, lacks a member, or has a member of the wrong type or range.
     #[error("expected an instruction in JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// It has a number that is no rate.
+    /// It has a rate that is negative, above 10¹² or not a number.
     #[error(transparent)]
     Quantity(#[from] InvalidQuantity),
-    /// It has a number that is no rate.
+    /// It has a rate that is negative, infinite or not a number.
     #[error(transparent)]
     Rate(#[from] InvalidInstruction),
-    /// A time without end would keep an instruction in force for ever.
+    /// Its interval, in milliseconds, is out of range. Too long an interval would keep an instruction in force for
+    /// ever.
     #[error("expected an interval from 100 to 60000 ms, found {0}")]
     Interval(u64),
 }
 
-/// The payload in JSON. An unknown member is ignored, so that a later balancer may add one.
+/// The payload in JSON. Unknown members are ignored, so that later versions of the balancer can add some.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Payload {
@@ -89,13 +90,14 @@ struct Payload {
 }
 
 impl WorkloadInstruction {
-    /// Returns the instruction that makes the pods of `workload` hold themselves against `mean`.
+    /// Returns an instruction for the pods of `workload`.
     ///
-    /// `mean` is the load of a pod, `connection_rate` that of a connection, both in requests per second; `since_change` is the
-    /// time since the settled pods of the workload changed, by which the tolerance widens.
+    /// `mean` is the mean load of a pod and `connection_rate` the mean rate of a connection, both in requests per
+    /// second. `since_change` is the time since the settled pods of the workload changed, with which the [`Tolerance`]
+    /// grows.
     ///
     /// # Errors
-    /// A rate that is negative, above 10¹² or no number.
+    /// If a rate is negative, above 10¹² or not a number.
     pub fn new(
         workload: Workload,
         sequence: Sequence,
@@ -109,7 +111,7 @@ impl WorkloadInstruction {
         Ok(Self { workload, sequence, rule, since_change, interval })
     }
 
-    /// Returns the workload that it is for.
+    /// Returns the workload whose pods it is for.
     pub const fn workload(&self) -> &Workload {
         &self.workload
     }
@@ -119,7 +121,7 @@ impl WorkloadInstruction {
         self.sequence
     }
 
-    /// Returns the interval at which instructions come.
+    /// Returns the interval until the next instruction.
     pub const fn interval(&self) -> Interval {
         self.interval
     }
@@ -129,12 +131,12 @@ impl WorkloadInstruction {
         self.since_change
     }
 
-    /// Returns the numbers for the rule of retirement.
+    /// Returns the parameters for the rule of retirement.
     pub const fn rule(&self) -> &Instruction {
         &self.rule
     }
 
-    /// Returns the bytes that are signed.
+    /// Returns the payload, in JSON.
     pub(crate) fn to_payload(&self) -> Vec<u8> {
         let payload = json!({
             "workload": self.workload.as_str(),
@@ -147,7 +149,7 @@ impl WorkloadInstruction {
         payload.to_string().into_bytes()
     }
 
-    /// Reads the bytes that were signed.
+    /// Parses a payload.
     pub(crate) fn from_payload(bytes: &[u8]) -> Result<Self, InvalidMessage> {
         let payload: Payload = serde_json::from_slice(bytes)?;
         let milliseconds = payload.interval_milliseconds;

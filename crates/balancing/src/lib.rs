@@ -1,8 +1,8 @@
-//! The contract between the balancer and the recycling proxy. Pure: no I/O, no clock.
+//! The messages between the balancer and the recycling proxy, and their signatures. Pure: no I/O, no clock.
 //!
-//! The balancer sends `POST /balance` to the admin port of a proxy. The body is a [signed instruction](SigningKey::sign);
-//! the answer is a [`Report`] in JSON, with status 200, or 403 if the proxy [refuses](Refusal) the instruction.
-//! `GET /balance` answers with the same report.
+//! The balancer sends `POST /balance` to the admin port of a proxy. The body is a [signed
+//! instruction](SigningKey::sign); the answer is a [`Report`] in JSON, with status 200, or 403 if the proxy
+//! [refuses](Refusal) the instruction. `GET /balance` answers with the same report.
 //!
 //! ```text
 //! balancer                                               proxy
@@ -10,8 +10,9 @@
 //!   Report ◀── Report::from_json ◀──────────── bytes ◀── Report::to_json ◀──── load, connections, state
 //! ```
 //!
-//! A signature authorises an instruction, not the connection that carries it: a proxy needs the public keys and nothing
-//! else. What travels is not secret; `/metrics` of the proxy shows the same figures.
+//! The signature authenticates an instruction, not its connection, so a proxy needs public keys and no TLS. Messages
+//! are not confidential: `/metrics` of the proxy has the same figures. What a proxy does with an instruction is in
+//! crate `retirement`, when the balancer sends one in crate `balancer`.
 #![cfg_attr(
     not(test),
     deny(

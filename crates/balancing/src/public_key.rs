@@ -1,4 +1,4 @@
-//! The public keys by which a proxy knows its balancer.
+//! The public keys with which a proxy verifies instructions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use ring::digest::{SHA256, digest};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
-/// What the DER of an Ed25519 public key begins with, before its 32 bytes (`SubjectPublicKeyInfo`, RFC 8410 §4).
+/// The DER of an Ed25519 public key before its 32 bytes (`SubjectPublicKeyInfo`, RFC 8410 §4).
 const DER_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 const KEY_BYTES: usize = 32;
@@ -19,18 +19,18 @@ const ID_BYTES: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; KEY_BYTES]);
 
-/// Text that is not what an Ed25519 public key looks like.
+/// Why a text is not a list of Ed25519 public keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeys {
-    /// One of the keys is none.
+    /// The key at this position, counted from 1, is malformed.
     #[error(
-        "key {0} is no Ed25519 public key: expected the base64 line of its PEM, 60 characters that begin with MCowBQYDK2VwAyEA"
+        "key {0} is not an Ed25519 public key: expected the base64 line of its PEM, 60 characters that begin with MCowBQYDK2VwAyEA"
     )]
     Key(usize),
-    /// There is none at all.
+    /// There is no key.
     #[error("expected at least one Ed25519 public key")]
     None,
-    /// There are more than a rotation needs.
+    /// There are more keys than [`PublicKeys::MOST`].
     #[error("expected at most {most} Ed25519 public keys, found {0}", most = PublicKeys::MOST)]
     TooMany(usize),
 }
@@ -40,7 +40,7 @@ impl PublicKey {
         Self(bytes)
     }
 
-    /// Returns its short name for logs, metrics and reports.
+    /// Returns its identifier in logs, metrics and reports.
     pub fn id(&self) -> KeyId {
         let hash = digest(&SHA256, &self.to_der());
         let mut id = [0; ID_BYTES];
@@ -116,18 +116,19 @@ impl TryFrom<String> for KeyId {
     }
 }
 
-/// The public keys that a proxy knows: one, or several while keys are rotated.
+/// The public keys of a proxy: one, or several during a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKeys(Vec<PublicKey>);
 
 impl PublicKeys {
-    /// The most keys of a list. A rotation needs two; each costs a verification for an instruction that none has signed.
+    /// The most keys of a list. A rotation needs two. An instruction without a valid signature costs one verification
+    /// per key.
     pub const MOST: usize = 4;
 
-    /// Returns the list of these keys, each of them once.
+    /// Returns the list of these keys, without duplicates.
     ///
     /// # Errors
-    /// No key, or more than four.
+    /// If there is no key, or more than four.
     pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Result<Self, InvalidKeys> {
         let mut list: Vec<PublicKey> = Vec::new();
         for key in keys {
@@ -142,12 +143,12 @@ impl PublicKeys {
         }
     }
 
-    /// Returns its keys, in their order.
+    /// Returns the keys in their order.
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
         self.0.iter()
     }
 
-    /// Returns whether one of the keys has signed `message`.
+    /// Returns whether `signature` is the signature of `message` by one of the keys.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.iter().any(|key| key.verifies(message, signature))
     }
@@ -156,7 +157,7 @@ impl PublicKeys {
 impl FromStr for PublicKeys {
     type Err = InvalidKeys;
 
-    /// Reads keys that commas or white space separate.
+    /// Parses keys that are separated by commas or white space.
     fn from_str(text: &str) -> Result<Self, InvalidKeys> {
         let words = text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|word| !word.is_empty());
         let keys: Result<Vec<_>, _> =

@@ -1,8 +1,9 @@
-//! A number that a report or an instruction may hold.
+//! The numbers in reports and instructions.
 
 use serde::{Deserialize, Serialize};
 
-/// The largest number that is believed: above what any pod can serve, and small enough for the sum of a million.
+/// The largest quantity: more than any pod can serve, and small enough that the sum of a million of them is exact
+/// enough.
 const MOST: f64 = 1e12;
 
 /// A finite number from 0 to 10¹²: a rate in requests per second, a time in seconds, a number of requests.
@@ -16,15 +17,15 @@ pub struct Quantity(f64);
 pub struct InvalidQuantity(f64);
 
 impl Quantity {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0.0);
 
-    /// Returns the quantity of a number.
+    /// Returns a number as a quantity.
     ///
     /// # Errors
-    /// A number outside of the range, or none.
+    /// If the number is outside of the range or not a number.
     pub fn new(number: f64) -> Result<Self, InvalidQuantity> {
-        // -0.0 is in the range, and is not to be shown.
+        // -0.0 is in the range; `abs` makes it 0.0, which is printed without a sign.
         if (0.0..=MOST).contains(&number) { Ok(Self(number.abs())) } else { Err(InvalidQuantity(number)) }
     }
 

@@ -1,4 +1,4 @@
-//! What a proxy does with an instruction: it verifies before it reads, and takes only what is newer.
+//! Verifies and parses instructions in a proxy. It accepts only instructions that are newer than the last.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use crate::sequence::Sequence;
 use crate::signing_key::HEADER;
 use crate::workload::Workload;
 
-/// The sequence number of the last instruction that was received.
+/// The sequence number of the last accepted instruction. It only rises, which prevents replays.
 ///
 /// ```text
 /// none ──1──▶ 1 ──5──▶ 5 ──6──▶ 6      a number that is not higher is refused
@@ -19,7 +19,7 @@ use crate::workload::Workload;
 pub struct LastSequence(Option<Sequence>);
 
 impl LastSequence {
-    /// No instruction has come yet.
+    /// The state before the first instruction.
     pub const NONE: Self = Self(None);
 
     /// Returns the number; `None` before the first instruction.
@@ -30,13 +30,13 @@ impl LastSequence {
     /// Returns the state after an instruction with this number.
     ///
     /// # Errors
-    /// A number that is not higher.
+    /// If the number is not higher than the last.
     pub fn advance(self, sequence: Sequence) -> Result<Self, Refusal> {
         if self.0.is_none_or(|last| sequence > last) { Ok(Self(Some(sequence))) } else { Err(Refusal::OldSequence) }
     }
 }
 
-/// Whose instructions a proxy takes, and for which workload.
+/// Accepts the instructions for one workload that are signed by one of several keys.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     keys: PublicKeys,
@@ -44,12 +44,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Returns the receiver of a pod.
+    /// Returns the receiver of a pod of `workload`.
     pub const fn new(keys: PublicKeys, workload: Workload) -> Self {
         Self { keys, workload }
     }
 
-    /// Returns the keys that it knows.
+    /// Returns its keys.
     pub const fn keys(&self) -> &PublicKeys {
         &self.keys
     }
@@ -59,11 +59,12 @@ impl Receiver {
         &self.workload
     }
 
-    /// Reads a signed instruction; returns it with the sequence number to hold the next one against.
+    /// Verifies and parses a signed instruction. Returns it with its sequence number, which is `last` for the next
+    /// call.
     ///
     /// # Errors
-    /// What is malformed, not signed by a known key, for another workload, or not newer than the last, in this order:
-    /// nothing of the payload is looked at before its signature is verified.
+    /// If it is malformed, not signed by one of the keys, for another workload, or not newer than the last. The checks
+    /// are in this order, so that the payload is not parsed before its signature is verified.
     pub fn receive(&self, body: &[u8], last: LastSequence) -> Result<(LastSequence, WorkloadInstruction), Refusal> {
         let instruction = self.open(body)?;
         if *instruction.workload() != self.workload {
@@ -80,7 +81,7 @@ impl Receiver {
         let (signed, signature) = text.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-        // There is one header: to read an algorithm from it would let the sender choose.
+        // The header is a constant. Reading the algorithm from it would let the sender choose one (RFC 8725 §3.1).
         if header != HEADER {
             return Err(Refusal::Malformed);
         }

@@ -1,10 +1,10 @@
-//! Why a proxy refuses an instruction.
+//! The reasons for which a proxy refuses an instruction.
 
 use labels::labels;
 use serde::{Deserialize, Serialize};
 
 labels!(
-    /// Why a proxy refuses an instruction: a metric label, and a field of the report that it answers with.
+    /// The reason for which a proxy refuses an instruction: a metric label, and a member of the report in its response.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub Refusal {

@@ -1,4 +1,4 @@
-//! What a proxy answers.
+//! The report of a proxy, and its JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use crate::workload::Workload;
 /// The longest report that is read, in bytes.
 pub const MAX_REPORT_BYTES: usize = 4096;
 
-/// The version of the report. Another one is no report; members may be added within a version.
+/// The version of the report. Other versions are rejected; members may be added within a version.
 const VERSION: u32 = 1;
 
-/// What a proxy reports of its pod. Every number is finite and not negative.
+/// The figures of a pod. Every number is finite and not negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -24,36 +24,36 @@ pub struct Report {
     pub workload: Workload,
     /// The sum of the estimated rates of its connections, marked ones included, in requests per second.
     pub load: Quantity,
-    /// Its client connections that carry requests, marked ones included.
+    /// Its HTTP client connections, marked ones included.
     pub connections: u32,
-    /// Those of them that are marked: they are retired with their next response.
+    /// Its marked connections, which are retired with their next response.
     pub marked: u32,
-    /// Requests and seconds that the estimates remember. Their quotient over all pods of a workload is the mean rate of a
-    /// connection.
+    /// The sums of the decayed requests and seconds of its estimates. Their quotient over all pods of a workload is the
+    /// mean rate of a connection.
     pub recent: Recent,
-    /// The requests so far, since the proxy started.
+    /// The number of requests since the proxy started.
     pub requests: u64,
-    /// The connections that balancing has retired so far.
+    /// The number of connections that balancing has retired since the proxy started.
     pub retired: u64,
     /// Whether balancing is in force, and why not.
     pub state: BalanceState,
-    /// The sequence number of the last instruction that was taken. The next leader begins above it.
+    /// The sequence number of the last accepted instruction. The next leader continues above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<Sequence>,
-    /// Why the instruction that this report answers was refused.
+    /// Why the instruction in the request was refused; `None` if it was accepted, or there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refusal>,
-    /// The keys that the proxy knows: a rotation is over for it once it knows the new one.
+    /// The public keys of the proxy. A rotation is complete once every proxy has the new one.
     #[serde(default)]
     pub keys: Vec<KeyId>,
 }
 
-/// What the rate estimates of all connections remember, in sum ([`retirement::RateEstimate`]).
+/// The sums of the decayed requests and seconds of all connections ([`retirement::RateEstimate`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recent {
-    /// Remembered requests.
+    /// Decayed requests.
     pub requests: Quantity,
-    /// Remembered time in seconds.
+    /// Decayed time in seconds.
     pub seconds: Quantity,
 }
 
@@ -62,21 +62,21 @@ pub struct Recent {
 #[serde(try_from = "u32", into = "u32")]
 struct Version;
 
-/// An answer that is no report.
+/// Why a response is not a report.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidReport {
     /// It is too long.
     #[error("expected at most {MAX_REPORT_BYTES} bytes, found {0}")]
     Long(usize),
-    /// It is no JSON, or lacks a member, or has one of the wrong type, range or version.
+    /// It is not JSON, lacks a member, or has a member of the wrong type, range or version.
     #[error("expected a report in JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// More connections are marked than there are.
+    /// It has more marked connections than connections.
     #[error("expected at most {connections} marked connections, found {marked}")]
     Marked {
         /// All connections.
         connections: u32,
-        /// Those said to be marked.
+        /// Marked connections.
         marked: u32,
     },
 }
@@ -100,17 +100,17 @@ impl Report {
         }
     }
 
-    /// Returns it as JSON, in one line.
+    /// Returns the report as JSON in one line.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string(self);
         debug_assert!(text.is_ok(), "text, integers and finite numbers have a JSON text: {text:?}");
         text.unwrap_or_default()
     }
 
-    /// Reads a report.
+    /// Parses a report.
     ///
     /// # Errors
-    /// Whatever is none, with what was expected.
+    /// If it is too long, or not a valid report; the error says what was expected.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidReport> {
         if bytes.len() > MAX_REPORT_BYTES {
             return Err(InvalidReport::Long(bytes.len()));

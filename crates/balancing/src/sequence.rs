@@ -4,38 +4,38 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The largest integer that every JSON parser reads exactly (RFC 8259 §6).
+/// The largest integer that all JSON implementations read exactly (RFC 8259 §6).
 const MOST: u64 = (1 << 53) - 1;
 
 /// The sequence number of an instruction: 1 to 2⁵³ − 1.
 ///
-/// A proxy takes only a higher one than the last of its workload. The balancer draws it from its clock, in milliseconds
-/// since the epoch, so that the next leader's numbers are higher than the last leader's with nothing kept between them.
+/// A proxy accepts only a number higher than its last. The balancer takes the number from its clock, in milliseconds
+/// since the epoch, so that the numbers of the next leader are higher than those of the last without stored state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Sequence(u64);
 
-/// A number that is no sequence number.
+/// A number that is out of the range of sequence numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected an integer from 1 to 2^53 - 1, found {0}")]
 pub struct InvalidSequence(u64);
 
 impl Sequence {
-    /// The first.
+    /// The lowest number.
     pub const MIN: Self = Self(1);
-    /// The last: no instruction can follow it.
+    /// The highest number: no instruction can follow it.
     pub const MAX: Self = Self(MOST);
 
     /// Returns the sequence number with this value.
     ///
     /// # Errors
-    /// 0, or a value above 2⁵³ − 1.
+    /// If it is 0 or above 2⁵³ − 1.
     pub const fn new(number: u64) -> Result<Self, InvalidSequence> {
         if number >= 1 && number <= MOST { Ok(Self(number)) } else { Err(InvalidSequence(number)) }
     }
 
-    /// Returns the number for the next instruction: the clock's, or the one after `last` if that is higher, as it is after a
-    /// clock was set back. Returns `None` if there is no higher one.
+    /// Returns the number of the next instruction: that of the clock, or `last` + 1 if that is higher, as after a clock
+    /// was set back. Returns `None` if `last` is [`MAX`](Self::MAX).
     pub fn next(since_epoch: Duration, last: Option<Self>) -> Option<Self> {
         let clock = u64::try_from(since_epoch.as_millis()).unwrap_or(MOST).clamp(1, MOST);
         let after = last.map_or(1, |last| last.0.saturating_add(1));

@@ -1,4 +1,4 @@
-//! The private key of the balancer, and the form of what it signs.
+//! The private key of the balancer, and the format of signed instructions.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use crate::instruction::WorkloadInstruction;
 use crate::public_key::PublicKey;
 
-/// The header of a signed instruction. A signature by the same key over anything else is no instruction (RFC 8725 §3.11),
-/// and the name changes with every version that an older proxy would misread.
+/// The header of a signed instruction. Its `typ` keeps signatures of the same key over other data from being taken for
+/// instructions (RFC 8725 §3.11). It changes with every version that an older proxy would misread.
 pub(crate) const HEADER: &[u8] = br#"{"alg":"EdDSA","typ":"evenkeel-instruction-v1"}"#;
 
 const LABEL: &str = "PRIVATE KEY";
@@ -23,50 +23,50 @@ pub struct SigningKey {
     public: PublicKey,
 }
 
-/// A private key that cannot be read or made.
+/// Why a private key cannot be parsed or generated.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// It is no PEM.
+    /// It is not PEM.
     #[error("expected a private key in PEM: {0}")]
     Pem(#[from] pem::PemError),
-    /// It is another PEM.
+    /// It is PEM with another label.
     #[error("expected a PEM with the label {LABEL:?}, found {0:?}")]
     Label(String),
-    /// It is another kind of key, or damaged.
+    /// It is not an Ed25519 private key, or is damaged.
     #[error("expected an Ed25519 private key in PKCS #8: {0}")]
     Key(ring::error::KeyRejected),
-    /// The operating system gave no random numbers.
-    #[error("the system has no random numbers for a key")]
+    /// The operating system returned no random numbers.
+    #[error("cannot get random numbers for a key from the operating system")]
     Random,
 }
 
 impl SigningKey {
-    /// Makes a key, and returns it as PEM.
+    /// Generates a key, and returns it as PEM.
     ///
     /// # Errors
-    /// A source of random numbers that fails.
+    /// If the source of random numbers fails.
     pub fn generate(random: &dyn SecureRandom) -> Result<String, SigningKeyError> {
         let document = Ed25519KeyPair::generate_pkcs8(random).map_err(|_| SigningKeyError::Random)?;
         Ok(pem::encode(&Pem::new(LABEL, document.as_ref())))
     }
 
-    /// Reads a key in PEM, as [`generate`](Self::generate) or `openssl genpkey -algorithm ed25519` makes it.
+    /// Parses a key in PEM, as [`generate`](Self::generate) or `openssl genpkey -algorithm ed25519` writes it.
     ///
     /// # Errors
-    /// Anything else, with what was expected.
+    /// If it is anything else; the error says what was expected.
     pub fn from_pem(text: &str) -> Result<Self, SigningKeyError> {
         let pem = pem::parse(text)?;
         if pem.tag() != LABEL {
             return Err(SigningKeyError::Label(pem.tag().to_owned()));
         }
-        // Unchecked: OpenSSL leaves the public half out.
+        // "Unchecked" means that the public key may be absent, as OpenSSL leaves it out.
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pem.contents()).map_err(SigningKeyError::Key)?;
         let mut public = [0; 32];
         public.iter_mut().zip(pair.public_key().as_ref()).for_each(|(to, from)| *to = *from);
         Ok(Self { pair, public: PublicKey::of_bytes(public) })
     }
 
-    /// Returns the public half.
+    /// Returns the public key.
     pub const fn public(&self) -> PublicKey {
         self.public
     }

@@ -1,13 +1,13 @@
-//! Which workload a report or an instruction is about.
+//! The name of the workload that a report or an instruction is for.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest label of a DNS name (RFC 1123 §2.1): a namespace. Kinds are shorter, too.
+/// The longest label of a DNS name (RFC 1123 §2.1), the bound of namespaces and kinds.
 const LONGEST_LABEL: usize = 63;
-/// The longest DNS name: the name of an object.
+/// The longest DNS name, the bound of object names.
 const LONGEST_NAME: usize = 253;
 
 /// A workload: `NAMESPACE/KIND/NAME`, such as `shop/Deployment/web`.
@@ -15,7 +15,7 @@ const LONGEST_NAME: usize = 253;
 #[serde(try_from = "String", into = "String")]
 pub struct Workload(String);
 
-/// Text that names no workload.
+/// Text that is not the name of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected NAMESPACE/KIND/NAME, such as shop/Deployment/web")]
 pub struct InvalidWorkload;
@@ -24,8 +24,8 @@ impl Workload {
     /// Returns the workload with this namespace, kind and name.
     ///
     /// # Errors
-    /// A namespace that is no DNS label, a kind that is no word of ASCII letters and digits, or a name that is no DNS name
-    /// in lower case (RFC 1123).
+    /// If the namespace is not a DNS label, the kind is not a word of ASCII letters and digits, or the name is not a
+    /// DNS name in lower case (RFC 1123).
     pub fn new(namespace: &str, kind: &str, name: &str) -> Result<Self, InvalidWorkload> {
         format!("{namespace}/{kind}/{name}").parse()
     }
@@ -45,7 +45,7 @@ impl Workload {
         self.part(2)
     }
 
-    /// Returns the whole text.
+    /// Returns it as `NAMESPACE/KIND/NAME`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -105,7 +105,8 @@ fn is_kind(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Returns whether `text` is a DNS subdomain name as Kubernetes has them: a label of it may be as long as the whole.
+/// Returns whether `text` is a DNS subdomain name by the rule of Kubernetes, which does not limit the length of its
+/// labels.
 fn is_name(text: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= LONGEST_NAME

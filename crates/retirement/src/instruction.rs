@@ -1,18 +1,19 @@
-//! What a balancer tells the pods of a workload.
+//! The parameters that a balancer sends to the pods of a workload: their mean load and the tolerance above it.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How far above the mean a pod may be before it retires connections for it, as a fraction of the mean.
+/// The load above the mean at which a pod starts to retire connections, as a fraction of the mean.
 ///
-/// 15 % at first after the pods of a workload have changed, then one point more each second, up to 50 %. The widening ends a
-/// wave: with few and large connections no distribution of them is level, and without it they would reconnect for ever. A
-/// skew beyond 50 % is met at any time.
+/// After a change of the workload's pods it is 15 %, then it grows by one percentage point per second, to 50 %. Growth
+/// bounds the number of reconnects: with few connections of large rates no distribution is level, and they would
+/// reconnect for ever. The price is that a pod with up to 1.5 times the mean stays as it is; a greater load is reduced
+/// at any time.
 ///
-/// It is narrow for 25 s and the time in which an average connection carries 5 requests, at most for 60 s. A wave comes in
-/// rounds: where connections land is random, and a pod that a large one has landed on knows so only once that has carried
-/// some requests. Each round takes the longer the rarer requests are. If the tolerance widens before the last round, an
-/// unlucky draw stays.
+/// It stays at 15 % for 25 s plus the time in which an average connection carries 5 requests, at most for 60 s.
+/// Connections move in several rounds: a retired connection lands on a random pod, and that pod can estimate its rate
+/// only after some requests. The rarer requests are, the longer a round takes. If the tolerance grew before the last
+/// round, an uneven distribution would remain.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Tolerance(f64);
 
@@ -24,22 +25,22 @@ impl Tolerance {
     const WIDENING: f64 = 0.01;
     const WIDE: f64 = 0.5;
 
-    /// Returns the tolerance at a time after the last change of the pods. `connection_rate` is the mean rate of a connection
-    /// of the workload, in requests per second.
+    /// Returns the tolerance at the time `change` after the last change of the pods. `connection_rate` is the mean rate
+    /// of a connection of the workload, in requests per second.
     pub fn after(change: Duration, connection_rate: f64) -> Self {
-        // Without load it is infinite or no number, and the minimum takes the other.
+        // Without load the quotient is infinite or NaN, and `min` returns the bound.
         let narrow_for = (Self::NARROW_FOR + Self::NARROW_FOR_REQUESTS / connection_rate).min(Self::NARROW_AT_MOST);
         let widening = (change.as_secs_f64() - narrow_for).max(0.0) * Self::WIDENING;
         Self((Self::NARROW + widening).min(Self::WIDE))
     }
 
-    /// Returns it as a fraction of the mean.
+    /// Returns the tolerance as a fraction of the mean, 0.15 to 0.5.
     pub const fn fraction(self) -> f64 {
         self.0
     }
 }
 
-/// The mean that the pods of one workload hold themselves against.
+/// The mean load of the pods of one workload, and the tolerance above it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Instruction {
     mean: f64,
@@ -47,23 +48,24 @@ pub struct Instruction {
     tolerance: Tolerance,
 }
 
-/// A number of an instruction that is no rate: negative, infinite or not a number.
+/// A number that cannot be a rate: negative, infinite or not a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InvalidInstruction(f64);
 
 impl fmt::Display for InvalidInstruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no rate: expected a finite number of requests per second, 0 or more", self.0)
+        write!(f, "{} is not a rate: expected a finite number of requests per second, 0 or more", self.0)
     }
 }
 
 impl std::error::Error for InvalidInstruction {}
 
 impl Instruction {
-    /// Returns the instruction for a mean load of a pod and a mean rate of a connection, both in requests per second.
+    /// Returns an instruction. `mean` is the mean load of a pod and `connection_rate` the mean rate of a connection,
+    /// both in requests per second.
     ///
     /// # Errors
-    /// A rate that is negative, infinite or not a number.
+    /// If one of them is negative, infinite or not a number.
     pub fn new(mean: f64, connection_rate: f64, tolerance: Tolerance) -> Result<Self, InvalidInstruction> {
         for rate in [mean, connection_rate] {
             if !rate.is_finite() || rate < 0.0 {
@@ -78,12 +80,13 @@ impl Instruction {
         self.mean
     }
 
-    /// Returns the mean rate of a connection of the workload, in requests per second: the prior of every estimate.
+    /// Returns the mean rate of a connection of the workload, in requests per second. It is the prior of every
+    /// estimate.
     pub const fn connection_rate(&self) -> f64 {
         self.connection_rate
     }
 
-    /// Returns the load above which a pod retires connections, in requests per second.
+    /// Returns the load above which a pod retires connections, in requests per second: the mean and the tolerance.
     pub fn threshold(&self) -> f64 {
         self.mean * (1.0 + self.tolerance.fraction())
     }

@@ -1,12 +1,14 @@
-//! The rule of retirement: when a client connection is retired, and which connections leave a pod that has more than its
-//! share of the load.
+//! The rule of retirement: decides when a client connection is retired, and which connections a pod retires because its
+//! load is above the mean of its workload.
 //!
-//! Pure: no clock, no I/O, no metrics library; time and randomness are parameters. The recycling proxy and
-//! `evenkeel simulate` call the same functions.
+//! Pure: no clock, no I/O, no metrics library; time and randomness are parameters. The recycling proxy and `evenkeel
+//! simulate` call the same functions. It does not close connections, and does not know their protocol: that is the
+//! proxy's work.
 //!
-//! - [`Limits`]: the limits of one connection, asked once per request.
-//! - [`RateEstimate`]: the rate of one connection, updated at an interval.
-//! - [`Instruction`] and [`shed()`]: whether a pod is above the mean of its workload, and whom it retires for it.
+//! - [`Limits`]: the limits of one connection, checked once per request.
+//! - [`RateEstimate`]: the estimated request rate of one connection, updated at an interval.
+//! - [`Instruction`], [`Excess`] and [`shed()`]: the load of a pod above the mean, and the connections that it retires
+//!   for it.
 
 mod instruction;
 mod limits;

@@ -1,7 +1,7 @@
-//! The limits of one connection: after which request, and at which age, it is retired.
+//! The limits of one connection: the number of requests and the age at which it is retired.
 //!
-//! Pure: counts, ages and random samples come in, a verdict comes out. It is asked once per request, just before the
-//! final response head is written, which is the only moment at which a connection can be retired without a loss.
+//! They are checked once per request, just before the final response head is written. Only then can a connection be
+//! retired without losing a request: the head can carry `Connection: close` or precede a GOAWAY.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use settings::{Jitter, MaxRequests, Span};
 
 use crate::reason::RetireReason;
 
-/// What the rule needs to know at the moment of decision.
+/// The state of a connection and its pod when the limits are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// How long the connection has existed; zero where its limits do not watch it.
+    /// The age of the connection; zero if its limits have no [age](Limits::has_age).
     pub age: Duration,
     /// Whether the pod is draining.
     pub draining: bool,
-    /// Whether the connection was marked, so that the pod's load comes down.
+    /// Whether balancing has marked the connection to reduce the pod's load.
     pub marked: bool,
-    /// Requests of the connection that do not count towards its limit: those before balancing ceased to be in force, for a
-    /// workload whose limit holds only without it.
+    /// The requests of the connection that do not count towards its limit. If the limit of a workload applies only
+    /// while balancing is not in force, these are the requests before balancing ceased to be.
     pub uncounted: u32,
 }
 
@@ -28,37 +28,36 @@ pub struct Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     requests: u32,
-    /// Nanoseconds: as a `Duration` it would be twice as large, and every connection has it.
+    /// Nanoseconds, to save memory per connection: a `Duration` is twice as large.
     age: Option<NonZero<u64>>,
 }
 
 impl Limits {
-    /// Draws limits from [N·(1−jitter), N] and [age·(1−jitter), age]; `sample` is uniform over all of `u32`.
-    ///
-    /// One sample for both: a connection that lives a little shorter by count may as well by age.
+    /// Draws limits from [N·(1−jitter), N] and [age·(1−jitter), age]. `sample` is uniform over all of `u32`, and used
+    /// for both.
     pub fn draw(max_requests: MaxRequests, max_age: Option<Span>, jitter: Jitter, sample: u32) -> Self {
         let most = u64::from(max_requests.get());
         let width = most.saturating_mul(u64::from(jitter.percent())) / 100;
-        // Multiply-shift: maps the sample onto 0..=width without a bias that matters at 32 bits.
+        // Multiply-shift maps the sample to 0..=width. Its bias is at most width / 2^32.
         let below = width.saturating_add(1).saturating_mul(u64::from(sample)) >> 32;
         let requests = u32::try_from(most.saturating_sub(below)).unwrap_or(u32::MAX);
         Self { requests, age: max_age.map(|age| nanoseconds(draw_age(age, jitter, sample))) }
     }
 
-    /// The number of requests after which the connection is retired.
+    /// Returns the number of requests after which the connection is retired.
     pub fn requests(self) -> u32 {
         self.requests
     }
 
-    /// Whether the age of a connection matters at all; where it does not, nobody needs to ask the clock.
-    pub fn watch_age(self) -> bool {
+    /// Returns whether there is a limit of age. Without one, the caller need not read the clock.
+    pub fn has_age(self) -> bool {
         self.age.is_some()
     }
 
-    /// Whether a connection is retired with the response that is about to be sent, and why.
+    /// Returns why the connection is retired with the response that is about to be sent; `None` if it is not.
     ///
-    /// Of several reasons the first in this order is given: a drain, which spares none; the connection's own limits; and
-    /// last its mark, so that what is told of balancing is what would not have happened without it.
+    /// Of several reasons it returns the first in this order: drain, the connection's own limits, its mark. So the
+    /// metrics of balancing count only connections that nothing else would have retired.
     pub fn verdict(self, requests_started: u32, moment: Moment) -> Option<RetireReason> {
         let Moment { age, draining, marked, uncounted } = moment;
         if draining {
@@ -75,13 +74,13 @@ impl Limits {
     }
 }
 
-/// From one nanosecond to 584 years.
+/// Converts to nanoseconds, within one nanosecond and 584 years.
 fn nanoseconds(time: Duration) -> NonZero<u64> {
     let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     NonZero::new(nanoseconds).unwrap_or(NonZero::<u64>::MIN)
 }
 
-/// Draws an age from [age·(1−jitter), age]; `sample` is uniform over all of `u32`.
+/// Draws an age from [most·(1−jitter), most]. `sample` is uniform over all of `u32`.
 pub fn draw_age(most: Span, jitter: Jitter, sample: u32) -> Duration {
     let shortening = f64::from(jitter.percent()) / 100.0 * f64::from(sample) / f64::from(u32::MAX);
     most.get().mul_f64(1.0 - shortening)
@@ -123,7 +122,7 @@ mod tests {
     #[test]
     fn age_counts_with_the_first_response_after_it() {
         let limits = limits(1000, Some("10s"), "0%", 7);
-        assert!(limits.watch_age());
+        assert!(limits.has_age());
         assert_eq!(limits.verdict(1, at(Duration::from_millis(9_999), false)), None);
         assert_eq!(limits.verdict(1, at(Duration::from_secs(10), false)), Some(RetireReason::MaxAge));
     }

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-/// The time constant with which requests and time are forgotten, in seconds.
+/// The time constant of the exponential decay of requests and time, in seconds.
 const MEMORY: f64 = 30.0;
 
-/// The weight of the prior, in requests: an estimate is half its own once a connection has carried this many.
+/// The weight of the prior, in requests. Once a connection has carried this many, prior and observation have the same
+/// weight.
 const PRIOR_REQUESTS: f64 = 3.0;
 
 /// The request rate of one connection, estimated from its own requests and the mean rate of its workload.
 ///
-/// `rate = (n + κ) / (t + κ/ρ)`: `n` requests in `t` seconds, both forgotten with a time constant of 30 s, and a gamma
-/// prior of κ = 3 requests at the rate ρ, the mean rate of a connection of the workload (empirical Bayes). A new
-/// connection counts as an average one until it has shown what it is, and where requests are rare the rule falls back to
-/// counting connections.
+/// `rate = (n + κ) / (t + κ/ρ)`: `n` requests in `t` seconds, both decaying exponentially with a time constant of 30 s,
+/// and a gamma prior of κ = 3 requests at the rate ρ, the mean rate of a connection of the workload (empirical Bayes).
+/// So a new connection counts as an average one, and if requests are rare, load is nearly the number of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RateEstimate {
     requests: f64,
     seconds: f64,
 }
 
-/// A time that has passed, and what an estimate keeps of what it remembers after it. One is enough for many estimates: the
-/// exponential costs more than the rest of them.
+/// An elapsed time and its decay factor. It is computed once for all estimates, because the exponential costs more than
+/// the rest of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Elapsed {
     seconds: f64,
@@ -29,7 +29,7 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
-    /// Returns the time.
+    /// Returns the elapsed time with its decay factor.
     pub fn new(time: Duration) -> Self {
         let seconds = time.as_secs_f64();
         Self { seconds, kept: (-seconds / MEMORY).exp() }
@@ -37,7 +37,7 @@ impl Elapsed {
 }
 
 impl RateEstimate {
-    /// Takes in that the connection carried `requests` more requests during the time that has `elapsed`.
+    /// Adds `requests` that the connection carried during the time `elapsed`.
     pub fn advance(&mut self, requests: u32, elapsed: Elapsed) {
         let Elapsed { seconds, kept } = elapsed;
         self.requests = self.requests * kept + f64::from(requests);
@@ -46,7 +46,7 @@ impl RateEstimate {
 
     /// Returns the rate in requests per second, with the workload's mean rate of a connection as the prior.
     ///
-    /// Returns 0 if the prior is 0 or no finite number: a workload without requests has no load.
+    /// Returns 0 if the prior is 0, infinite or not a number: a workload without requests has no load.
     pub fn rate(&self, prior: f64) -> f64 {
         if prior > 0.0 && prior.is_finite() {
             (self.requests + PRIOR_REQUESTS) / (self.seconds + PRIOR_REQUESTS / prior)
@@ -55,12 +55,13 @@ impl RateEstimate {
         }
     }
 
-    /// Returns the remembered requests; their sum over a workload, by that of [`seconds`](Self::seconds), is its prior.
+    /// Returns the decayed number of requests. The prior of a workload is the sum of these divided by the sum of
+    /// [`seconds`](Self::seconds).
     pub const fn requests(&self) -> f64 {
         self.requests
     }
 
-    /// Returns the remembered time in seconds.
+    /// Returns the decayed time in seconds.
     pub const fn seconds(&self) -> f64 {
         self.seconds
     }

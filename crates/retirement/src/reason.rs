@@ -1,9 +1,9 @@
-//! Why a connection is retired.
+//! The reasons for which a connection is retired.
 
 use labels::labels;
 
 labels!(
-    /// Why a connection was retired: log field and metric label.
+    /// The reason for which a connection was retired: a log field and a metric label.
     pub RetireReason {
         /// It has reached its limit of requests.
         MaxRequests = "max_requests",

@@ -1,51 +1,53 @@
-//! Which connections a pod retires because it has more than its share.
+//! Selects the connections that a pod retires because its load is above the mean.
 
 use crate::instruction::Instruction;
 
-/// The least number of connections that a pod may mark in one second.
+/// The number of connections that any pod may mark in one second.
 const CAP_AT_LEAST: usize = 5;
 
-/// The part of a pod's connections that it may mark in one second: one in this many.
+/// A pod with more connections may mark one in this many in one second.
 const CAP_ONE_IN: usize = 5;
 
-/// A connection that can be retired and is not marked yet.
+/// A connection that can be retired and is not marked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate<Id> {
-    /// Which connection it is.
+    /// Its identifier.
     pub id: Id,
     /// Its estimated rate, in requests per second.
     pub rate: f64,
 }
 
-/// The load of a pod above the mean of its workload, in requests per second; there is none within the tolerance.
+/// The load of a pod above the mean of its workload, in requests per second. It exists only if the load is above the
+/// tolerance.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Excess(f64);
 
 impl Excess {
-    /// Returns the excess of a pod, or nothing if it is within the tolerance or the workload has no load.
+    /// Returns the excess of a pod; `None` if its load is within the tolerance or the workload has no load.
     ///
-    /// `unmarked` is the load of its connections that are not marked: those that are marked are on their way already.
+    /// `unmarked` is the load of its connections that are not marked, because marked ones are about to leave.
     pub fn of(unmarked: f64, instruction: &Instruction) -> Option<Self> {
         let above = instruction.mean() > 0.0 && unmarked.is_finite() && unmarked > instruction.threshold();
         above.then(|| Self(unmarked - instruction.mean()))
     }
 
-    /// Returns it in requests per second.
+    /// Returns the excess in requests per second.
     pub const fn get(self) -> f64 {
         self.0
     }
 }
 
-/// Returns how many of its connections a pod may mark in one second: a fifth of them, and at least five.
+/// Returns how many of its connections a pod may mark in one second: a fifth of them, or 5 if that is more. The cap
+/// bounds the reconnects that one wrong mean can cause.
 pub const fn cap(connections: usize) -> usize {
     let part = connections / CAP_ONE_IN;
     if part > CAP_AT_LEAST { part } else { CAP_AT_LEAST }
 }
 
-/// Returns the connections to mark: drawn at random until the excess is used up or `cap` of them are drawn.
+/// Returns the connections to mark, drawn at random until their rates use up the excess or `cap` of them are drawn.
 ///
-/// A connection whose rate is above the excess that is left stays: to move it would move the hot spot. `below(n)` is a
-/// random number, uniform over `0..n`. The order of `candidates` is changed, and does not matter in distribution.
+/// A connection whose rate is greater than the rest of the excess is not drawn, because it would only overload another
+/// pod. `below(n)` returns a random number, uniform over `0..n`. The function reorders `candidates`.
 pub fn shed<Id: Copy>(
     candidates: &mut [Candidate<Id>],
     excess: Excess,
@@ -55,7 +57,7 @@ pub fn shed<Id: Copy>(
     let mut left = excess.get();
     let mut drawn = Vec::new();
     let mut rest = candidates;
-    // A partial shuffle: each round moves one candidate to the front of the rest, and looks at it.
+    // A partial Fisher-Yates shuffle: each iteration swaps a random candidate to the front of the rest.
     while left > 0.0 && drawn.len() < cap && !rest.is_empty() {
         let pick = below(rest.len());
         debug_assert!(pick < rest.len(), "a random number below {} was {pick}", rest.len());

@@ -1,4 +1,4 @@
-//! The balancer of a run: reports in, an instruction out, once a second.
+//! A model of the balancer: computes an instruction from reports once a second.
 
 use std::time::Duration;
 
@@ -7,20 +7,21 @@ use retirement::{Instruction, RateEstimate, Tolerance};
 use crate::pods::Pods;
 use crate::scenario::count;
 
-/// For how long a pod must have been ready before it counts: ready in the API is not yet programmed on every node.
+/// How long a pod must have been ready before it counts, in seconds: nodes need time to route traffic to it.
 const SETTLING: f64 = 3.0;
 
-/// What the proxy of one pod reports.
+/// The report of one pod's proxy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {
-    /// The estimates of its connections, those that are marked included: requests and seconds in sum.
+    /// The sum of the decayed requests of its connections, marked ones included.
     pub(crate) requests: f64,
+    /// The sum of their decayed seconds.
     pub(crate) seconds: f64,
-    /// Its load by the connection rate of the last instruction.
+    /// The load in requests per second, with the connection rate of the last instruction as the prior.
     pub(crate) load: f64,
 }
 
-/// What the balancer remembers from one second to the next.
+/// The state of the balancer.
 #[derive(Debug, Default)]
 pub(crate) struct Balancer {
     settled: Vec<usize>,
@@ -29,7 +30,8 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// Returns the instruction from the reports of a second ago, and keeps the present ones for the next.
+    /// Returns the instruction that follows from the reports of the last second, and stores `reports` for the next
+    /// call. Returns `None` with fewer than two settled pods.
     pub(crate) fn instruct(&mut self, pods: &Pods, reports: Vec<Report>, now: f64) -> Option<Instruction> {
         let settled: Vec<usize> =
             pods.serving().iter().copied().filter(|pod| now - pods.get(*pod).ready_at >= SETTLING).collect();
@@ -51,6 +53,7 @@ impl Balancer {
 }
 
 impl Report {
+    /// Adds a connection to the report.
     pub(crate) fn add(&mut self, estimate: &RateEstimate, prior: f64) {
         self.requests += estimate.requests();
         self.seconds += estimate.seconds();

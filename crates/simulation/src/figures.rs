@@ -1,19 +1,20 @@
-//! What many runs of a scenario say.
+//! The figures of many runs of a scenario.
 
 use crate::policy::Policy;
 use crate::run::{Run, simulate};
 use crate::scenario::{Scenario, count};
 
-/// The ratio of the busiest pod to the mean pod up to which load counts as level.
+/// The peak-to-mean ratio up to which load counts as level.
 pub const LEVEL: f64 = 1.2;
 
-/// The seconds over which it is averaged: a moment of luck is not level.
+/// The number of seconds over which the ratio is averaged, so that one even second does not count as level.
 const WINDOW: usize = 5;
 
-/// The last seconds of a run, in which it is asked whether connections are at rest.
+/// The last seconds of a run, which are the period at rest.
 const REST: usize = 60;
 
-/// The median and the 90th percentile of a figure over all runs; infinite where so many runs never had it.
+/// The median and the 90th percentile of a figure over all runs. A run in which the figure is never reached counts as
+/// infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The median.
@@ -27,13 +28,13 @@ pub struct Spread {
 pub struct Figures {
     /// The seconds from the last event until the load is level ([`LEVEL`]) in the mean of five seconds.
     pub level_after: Spread,
-    /// The busiest pod by the mean pod, averaged over the last minute.
+    /// The peak-to-mean ratio, averaged over the last minute.
     pub peak_to_mean: Spread,
-    /// The reconnects of a connection from the last event to the end.
+    /// The reconnects per connection from the last event to the end.
     pub reconnects: Spread,
-    /// The reconnects of a connection in the last minute.
+    /// The reconnects per connection in the last minute.
     pub at_rest: Spread,
-    /// The busiest pod by the mean pod, second by second, in the median of the runs.
+    /// The median peak-to-mean ratio of the runs for each second.
     pub course: Vec<f64>,
 }
 
@@ -46,7 +47,7 @@ impl Spread {
 }
 
 impl Figures {
-    /// Runs a scenario under a policy `runs` times, each with a seed of its own that follows from `seed`.
+    /// Runs a scenario `runs` times with the seeds `seed`, `seed` + 1 and so on, and returns the figures.
     pub fn of(scenario: &Scenario, policy: Policy, seed: u64, runs: u32) -> Self {
         let runs: Vec<Run> =
             (0..runs).map(|run| simulate(scenario, policy, seed.wrapping_add(u64::from(run)))).collect();
@@ -66,8 +67,8 @@ impl Figures {
         }
     }
 
-    /// Returns the seconds from `event`, a second of the run, until the busiest pod has `target` times the mean or less, in
-    /// the mean of five seconds of the median run.
+    /// Returns the seconds from `event`, a second of the run, until the median peak-to-mean ratio, averaged over five
+    /// seconds, is at most `target`; `None` if it never is.
     pub fn reaches(&self, target: f64, event: usize) -> Option<usize> {
         reaches(&self.course, target, event)
     }

@@ -1,9 +1,9 @@
-//! A model of a Service whose clients keep their connections: how level the load of its pods is, and what that costs in
-//! reconnects.
+//! Simulates a Service whose clients keep their connections: how even the load of its pods is, and how many reconnects
+//! that costs. `evenkeel simulate` runs it.
 //!
-//! A new connection lands on a ready pod at random, as kube-proxy places it, and stays until it is retired. When, is
-//! decided by the functions that the recycling proxy calls (crate [`retirement`]). Pure: the same [`Scenario`],
-//! [`Policy`] and seed give the same [`Run`].
+//! Each new connection lands on a random ready pod, as with kube-proxy, and stays until it is retired. The functions
+//! that the recycling proxy calls decide when (crate [`retirement`]). Pure: the same [`Scenario`], [`Policy`] and seed
+//! give the same [`Run`].
 //!
 //! Not modelled: latency, lost packets, clients that open more connections when responses are slow.
 

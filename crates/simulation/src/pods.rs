@@ -1,4 +1,4 @@
-//! The pods of a workload through scale events and rollouts.
+//! The pods of a workload during scale events and rollouts.
 
 /// A pod.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,12 +9,12 @@ pub(crate) struct Pod {
     pub(crate) draining: bool,
 }
 
-/// Every pod that there was, by its number; a pod keeps its number after it has left.
+/// All pods of a run, by index. A pod keeps its index after it has terminated.
 #[derive(Debug)]
 pub(crate) struct Pods {
     all: Vec<Pod>,
     serving: Vec<usize>,
-    /// Old pods that a rollout has yet to replace, the next one last.
+    /// The old pods that a rollout has not replaced yet; it pops the next from the end.
     to_replace: Vec<usize>,
 }
 
@@ -32,12 +32,13 @@ impl Pods {
         self.all.len()
     }
 
-    /// Returns the numbers of the pods that take new connections.
+    /// Returns the indices of the pods that accept new connections.
     pub(crate) fn serving(&self) -> &[usize] {
         &self.serving
     }
 
-    /// New pods are ready now, or the newest leave: a ReplicaSet controller prefers to keep old pods.
+    /// Scales to `count` pods. New pods are ready at once; the newest terminate first, as a ReplicaSet controller
+    /// chooses them.
     pub(crate) fn scale(&mut self, count: usize, now: f64) {
         while self.serving.len() < count {
             self.add(now);
@@ -53,7 +54,7 @@ impl Pods {
         self.to_replace = self.serving.iter().rev().copied().collect();
     }
 
-    /// Replaces one old pod of a rollout, if there is one left.
+    /// Replaces one old pod during a rollout.
     pub(crate) fn replace_one(&mut self, now: f64) {
         while let Some(old) = self.to_replace.pop() {
             if let Some(place) = self.serving.iter().position(|pod| *pod == old) {

@@ -1,4 +1,4 @@
-//! What retires connections in a run.
+//! The settings under which connections are retired in a run.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Connections stay where they are.
+    /// Nothing retires connections.
     pub const NOTHING: Self = Self { max_requests: None, jitter: Jitter::NONE, max_age: None, balance: false };
 
     /// Draws the limits of a new connection; `sample` is uniform over all of `u32`.

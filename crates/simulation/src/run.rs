@@ -12,37 +12,37 @@ use crate::pods::Pods;
 use crate::policy::Policy;
 use crate::scenario::{Change, Event, Scenario, count};
 
-/// The steps of a second.
+/// The simulated steps per second.
 const STEPS: u32 = 10;
 
 /// One run, second by second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// Every second of it.
+    /// Its seconds in order.
     pub seconds: Vec<Second>,
 }
 
 /// A second of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Second {
-    /// The load that clients ask of the busiest pod by that of the mean pod, at the end of the second; 1 is level.
+    /// The offered load of the busiest pod divided by the mean, at the end of the second; 1 is level.
     pub peak_to_mean: f64,
-    /// The requests that were served.
+    /// The number of served requests.
     pub requests: u64,
-    /// The connections that were retired, by reason, in the order of [`RetireReason::ALL`].
+    /// The number of retired connections by reason, in the order of [`RetireReason::ALL`].
     pub retired: [u32; 4],
-    /// The pods that take new connections.
+    /// The number of pods that accept new connections.
     pub pods: usize,
 }
 
 impl Second {
-    /// Returns how many connections were retired for any reason: each reconnects.
+    /// Returns how many connections were retired for any reason. Each reconnects.
     pub fn reconnects(&self) -> u32 {
         self.retired.iter().sum()
     }
 }
 
-/// A connection of a client, and those that follow it.
+/// A client connection. When it is retired, its reconnect takes its place.
 #[derive(Debug)]
 struct Connection {
     rate: f64,
@@ -50,8 +50,8 @@ struct Connection {
     opened_at: f64,
     limits: Limits,
     requests: u32,
-    /// Requests since the estimate was advanced last.
-    fresh: u32,
+    /// The requests since the estimate was last updated.
+    recent: u32,
     estimate: RateEstimate,
     marked: bool,
 }
@@ -63,7 +63,7 @@ struct State<'a> {
     pods: Pods,
     connections: Vec<Connection>,
     balancer: Balancer,
-    /// The mean rate of a connection as the last instruction had it; 0 before the first.
+    /// The mean rate of a connection in the last instruction; 0 before the first.
     prior: f64,
     second: Second,
 }
@@ -119,7 +119,7 @@ impl<'a> State<'a> {
         state
     }
 
-    /// Returns a new connection: it lands on a random pod of those that take one.
+    /// Returns a new connection to a random pod that accepts connections.
     fn connect(&mut self, rate: f64, now: f64) -> Connection {
         let serving = self.pods.serving();
         let pod = serving[self.random.random_range(0..serving.len())];
@@ -129,7 +129,7 @@ impl<'a> State<'a> {
             opened_at: now,
             limits: self.policy.draw(self.random.next_u32()),
             requests: 0,
-            fresh: 0,
+            recent: 0,
             estimate: RateEstimate::default(),
             marked: false,
         }
@@ -148,8 +148,8 @@ impl<'a> State<'a> {
         }
     }
 
-    /// The requests of a tenth of a second. Those of a connection arrive at random (Poisson); a pod that is asked for
-    /// more than its capacity serves an equal part of what each connection asks.
+    /// Serves the requests of a tenth of a second. They arrive as a Poisson process; a pod whose offered load is above
+    /// its capacity serves the same fraction of each connection's requests.
     fn step(&mut self, now: f64) {
         let served = self.served_fractions();
         for i in 0..self.connections.len() {
@@ -169,25 +169,25 @@ impl<'a> State<'a> {
 
     fn served_fractions(&self) -> Vec<f64> {
         let Some(capacity) = self.scenario.capacity else { return vec![1.0; self.pods.len()] };
-        let asked = self.asked();
-        asked.iter().map(|asked| if *asked > capacity { capacity / asked } else { 1.0 }).collect()
+        let offered = self.offered();
+        offered.iter().map(|offered| if *offered > capacity { capacity / offered } else { 1.0 }).collect()
     }
 
-    /// Returns the load that clients ask of each pod, in requests per second.
-    fn asked(&self) -> Vec<f64> {
-        let mut asked = vec![0.0; self.pods.len()];
+    /// Returns the offered load of each pod, in requests per second.
+    fn offered(&self) -> Vec<f64> {
+        let mut offered = vec![0.0; self.pods.len()];
         for connection in &self.connections {
-            asked[connection.pod] += connection.rate;
+            offered[connection.pod] += connection.rate;
         }
-        asked
+        offered
     }
 
-    /// One request and its response, at which the connection may be retired; its client then connects anew.
+    /// Serves a request. Its response may retire the connection; then the client reconnects.
     fn serve(&mut self, i: usize, now: f64) {
         self.second.requests += 1;
         let connection = &mut self.connections[i];
         connection.requests += 1;
-        connection.fresh += 1;
+        connection.recent += 1;
         let moment = Moment {
             age: Duration::from_secs_f64((now - connection.opened_at).max(0.0)),
             draining: self.pods.get(connection.pod).draining,
@@ -208,21 +208,21 @@ impl<'a> State<'a> {
         if self.policy.balance {
             self.balance(now);
         }
-        let asked = self.asked();
-        let loads: Vec<f64> = self.pods.serving().iter().map(|pod| asked[*pod]).collect();
+        let offered = self.offered();
+        let loads: Vec<f64> = self.pods.serving().iter().map(|pod| offered[*pod]).collect();
         let mean = loads.iter().sum::<f64>() / count(loads.len());
         let peak = loads.iter().copied().fold(0.0, f64::max);
         self.second.peak_to_mean = if mean > 0.0 { peak / mean } else { 1.0 };
         self.second.pods = loads.len();
-        let fresh = Second { peak_to_mean: 1.0, requests: 0, retired: [0; 4], pods: loads.len() };
-        std::mem::replace(&mut self.second, fresh)
+        let next = Second { peak_to_mean: 1.0, requests: 0, retired: [0; 4], pods: loads.len() };
+        std::mem::replace(&mut self.second, next)
     }
 
-    /// Once a second every proxy estimates, reports, and acts on the instruction, which is as old as the last reports.
+    /// Updates every proxy's estimates, and applies the instruction that follows from the reports of the last second.
     fn balance(&mut self, now: f64) {
         let mut reports = vec![Report::default(); self.pods.len()];
         for connection in &mut self.connections {
-            connection.estimate.advance(std::mem::take(&mut connection.fresh), Elapsed::new(Duration::from_secs(1)));
+            connection.estimate.advance(std::mem::take(&mut connection.recent), Elapsed::new(Duration::from_secs(1)));
             reports[connection.pod].add(&connection.estimate, self.prior);
         }
         let Some(instruction) = self.balancer.instruct(&self.pods, reports, now) else { return };

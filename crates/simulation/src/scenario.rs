@@ -1,37 +1,37 @@
-//! What happens in a run: clients, pods and events.
+//! The parameters of a run: clients, pods and events.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// How a client of several requests at once uses connections.
+/// How a client distributes concurrent requests over connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/1.1: a pool of connections, of which each carries an equal part of the client's requests.
+    /// HTTP/1.1: a pool of connections; each carries the same share of the client's requests.
     Http1,
-    /// HTTP/2, gRPC among it: one connection carries all requests of a client, as streams.
+    /// HTTP/2 and gRPC: one connection carries all requests of a client as streams.
     Http2,
 }
 
-/// A Service, its clients, and what happens to them.
+/// A Service, its clients and the events of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// The clients, 1 to 1,000,000.
+    /// The number of clients, 1 to 1,000,000.
     pub clients: usize,
-    /// The connections of a client over HTTP/1.1, 1 to 10,000; over HTTP/2 it has one.
+    /// The number of connections per client over HTTP/1.1, 1 to 10,000. Over HTTP/2 a client has one.
     pub pool: usize,
     /// The protocol of all clients.
     pub protocol: Protocol,
     /// The mean rate of a client in requests per second, above 0.
     pub rate: f64,
-    /// How much clients differ: σ of a log-normal distribution of their rates, 0 to 3; 0 makes all equal.
+    /// σ of the log-normal distribution of the clients' rates, 0 to 3. With 0 all rates are equal.
     pub sigma: f64,
-    /// The ready pods at the start, 1 to 10,000.
+    /// The number of ready pods at the start, 1 to 10,000.
     pub pods: usize,
-    /// The most requests per second that a pod serves; the clients of a pod that is asked for more wait for it.
+    /// The most requests per second that a pod serves; `None` is unlimited. Clients of an overloaded pod wait.
     pub capacity: Option<f64>,
-    /// What happens, in any order.
+    /// The events, in any order.
     pub events: Vec<Event>,
     /// The simulated time, 1 s to 24 h.
     pub duration: Duration,
@@ -40,24 +40,24 @@ pub struct Scenario {
 /// A change at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// When, from the start of the run.
+    /// The time since the start of the run.
     pub at: Duration,
-    /// What changes.
+    /// The change.
     pub change: Change,
 }
 
-/// What changes.
+/// A change of the pods or the clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// The workload has this many pods: new ones are ready at once, of the old ones the newest leave.
+    /// The workload is scaled to this many pods. New pods are ready at once; the newest terminate first.
     Scale(usize),
-    /// Every pod is replaced: one new pod is ready each second, and one old pod leaves.
+    /// Every pod is replaced: each second one new pod becomes ready, and one old pod terminates.
     Rollout,
-    /// One client in ten, and at least one, multiplies its rate.
+    /// The rate of one client in ten, and of at least one, is multiplied by this factor.
     Rate(f64),
 }
 
-/// An impossible number of a scenario.
+/// A parameter of a scenario that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what} is {value}: expected {expected}")]
 pub struct Invalid {
@@ -84,7 +84,7 @@ impl Scenario {
         self.events.iter().map(|event| event.at).max().unwrap_or_default()
     }
 
-    /// Returns a fault for each number that is impossible; none where the scenario can be run.
+    /// Returns an error for each parameter that is out of range; none if the scenario can be run.
     pub fn faults(&self) -> Vec<Invalid> {
         let within = |what, value: f64, low: f64, high: f64, expected| {
             let valid = value.is_finite() && value >= low && value <= high;

@@ -1,8 +1,8 @@
 //! What the balancer costs with ten thousand pods, and how late its instructions are.
 //!
 //! `cargo bench --package balancer --bench fleet` starts the balancer, an API server that serves generated Pods and
-//! `EndpointSlice`s, endpoints that answer as proxies do, each on an address of the loopback network, and some real proxies.
-//! It prints the table of `bench/BALANCER.md`.
+//! `EndpointSlice`s, endpoints that answer as proxies do, each on an address of the loopback network, and some real
+//! proxies. It prints the table of `bench/BALANCER.md`.
 
 #[expect(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/balancer/api_server.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::view::WorkloadView;
 
-/// The events that are remembered of a workload.
+/// The most events that are kept per workload.
 pub(super) const MOST_EVENTS: usize = 64;
 /// Pods that settle within this time of each other are one event, as in a rollout or a scale-out of several pods.
 const ONE_EVENT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub(super) struct ScaleEvents {
     before: Option<Before>,
 }
 
-/// What the last view said.
+/// The figures of the last view.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     settled: usize,
@@ -66,7 +66,7 @@ impl ScaleEvents {
     pub(super) fn record(&mut self, view: &WorkloadView, retired: u64, now: Duration) {
         let (settled, since_change) = (view.summary.settled, view.summary.since_change);
         let before = self.before.replace(Before { settled, since_change });
-        // The pods of the first view are no event, nor are the first pods of a workload.
+        // The first view is no event, and neither are the first pods of a workload.
         if let Some(before) = before.filter(|before| before.settled > 0)
             && (before.settled != settled || since_change < before.since_change)
         {

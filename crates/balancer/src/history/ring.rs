@@ -28,7 +28,7 @@ pub struct Point {
 }
 
 impl Point {
-    #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a picture shows")]
+    #[expect(clippy::cast_possible_truncation, reason = "f32 has seven digits, more than a chart shows")]
     pub(super) fn of(view: &WorkloadView, retired: u64) -> Self {
         Self {
             load: view.load() as f32,
@@ -44,7 +44,7 @@ impl Point {
 #[derive(Debug)]
 pub(super) struct Ring {
     points: VecDeque<Option<Point>>,
-    /// The number of the interval of the newest point, counted from the start of time.
+    /// The number of the interval of the newest point, counted from the time zero.
     newest: u64,
 }
 

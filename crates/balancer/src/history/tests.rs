@@ -37,7 +37,7 @@ fn workload(name: &str, loads: &[f64], since_change: Duration) -> WorkloadView {
             connections: 10 * loads.len() as u64,
             marked: 0,
             since_change,
-            interval: Interval::IN_A_WAVE,
+            interval: Interval::WHILE_LEVELLING,
             withheld: None,
         },
         retired: 0,

@@ -1,4 +1,4 @@
-//! Changes, reports and time in; requests to pods and instructions out.
+//! Schedules requests to pods, and applies changes of the cluster and reports.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -7,53 +7,54 @@ use std::time::Duration;
 use balancing::{KeyId, Report, Workload, WorkloadInstruction};
 
 use super::backoff::Backoff;
+use super::controllers::{ControllerKey, PodsByController};
 use super::group::{Group, Summary};
 use super::pace;
 use super::pod::{Change, Pod, Uid};
 use super::roster::Roster;
 use super::schedule::Schedule;
-use super::siblings::{FamilyName, Siblings};
 use super::token_bucket::TokenBucket;
 
-/// How often a pod is asked for its workload until it has reported one.
-const FIRST_ANSWER_EVERY: Duration = Duration::from_secs(1);
+/// How often a pod is polled until it has reported its workload.
+const UNKNOWN_POD_INTERVAL: Duration = Duration::from_secs(1);
 /// Requests per second to pods of workloads at rest. Workloads that are uneven or have changed do not count.
-const QUESTIONS_AT_REST: u32 = 4_000;
+const AT_REST_REQUESTS_PER_SECOND: u32 = 4_000;
 /// Requests per second to pods that have not reported their workload.
-const FIRST_QUESTIONS: u32 = 4_000;
+const UNKNOWN_POD_REQUESTS_PER_SECOND: u32 = 4_000;
 
-/// The balancer without its I/O. Times are measured from any point in the past.
+/// The state of the balancer, without I/O. Times are measured from any point in the past.
 ///
 /// ```text
 ///              first report                  report for another workload
 /// unknown pod ───────────────▶ pod of a workload ───┐
-///   ▲  asked for its report        asked in rounds ◀┘
-///   └── restart(): what was known is forgotten ──────
+///   ▲  polled alone               polled in rounds ◀┘
+///   └────────── restart() drops all reports ─────────
 /// ```
 ///
-/// Finding what is due takes no time for what is not. Rounds of workloads that are uneven or have changed begin on time. All others share
-/// a budget of requests, and a large workload is asked pod by pod.
+/// The cost of a tick depends on the number of due pods and workloads alone. Rounds of workloads that are uneven or
+/// have changed begin on time. All others share a budget of requests, so that a round of a large workload takes several
+/// ticks.
 #[derive(Debug)]
 pub struct Balancer {
     roster: Roster,
     groups: BTreeMap<Workload, Group>,
-    pods: HashMap<Uid, Known>,
-    siblings: Siblings,
+    pods: HashMap<Uid, PodState>,
+    by_controller: PodsByController,
     /// Pods without a known workload, by the time of the next request.
     unknown: Schedule<Uid>,
-    first_questions: TokenBucket,
-    /// Workloads whose next round must be on time.
+    unknown_budget: TokenBucket,
+    /// Workloads whose next round must begin on time.
     urgent: Schedule<Workload>,
-    /// All others.
+    /// All other workloads.
     at_rest: Schedule<Workload>,
-    questions_at_rest: TokenBucket,
-    /// The round of a workload at rest that has begun.
-    begun: Option<Begun>,
+    at_rest_budget: TokenBucket,
+    /// The round of a workload at rest that has round and has pods left.
+    active: Option<ActiveRound>,
 }
 
-/// A round with pods that are still to be asked.
+/// A round with pods that have not been sent their request yet.
 #[derive(Debug)]
-struct Begun {
+struct ActiveRound {
     workload: Workload,
     instruction: Option<WorkloadInstruction>,
     pods: VecDeque<Uid>,
@@ -61,47 +62,48 @@ struct Begun {
 
 /// The state of a pod.
 #[derive(Debug, Default)]
-struct Known {
-    family: Option<FamilyName>,
+struct PodState {
+    controller: Option<ControllerKey>,
     workload: Option<Workload>,
-    /// The workload that a sibling has reported. Until this pod reports, it counts as missing there.
-    is_expected_by: Option<Workload>,
+    /// The workload that another pod of its controller has reported. Until this pod reports, it counts as missing
+    /// there.
+    expected_by: Option<Workload>,
     backoff: Backoff,
-    /// A request is in flight, so that it is not asked again.
-    is_asked: bool,
+    /// Whether a request to it is in flight, so that it gets no second one.
+    is_in_flight: bool,
 }
 
-/// Pods that get the same request.
+/// Pods of a workload that get the same request, or pods without a known workload.
 #[derive(Debug, PartialEq)]
 pub struct Round {
-    /// The instruction for them; `None` if they are only asked for their reports.
+    /// The instruction for them; `None` if they are only polled.
     pub instruction: Option<WorkloadInstruction>,
     /// The pods.
-    pub pods: Vec<Asked>,
-    /// How late the round begins; `None` if it was allowed to wait.
+    pub pods: Vec<Target>,
+    /// The delay of the round; `None` if it need not be on time.
     pub late: Option<Duration>,
 }
 
-/// A pod that is to be asked.
+/// A pod to which a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct Target {
     /// Its uid, for the answer.
     pub uid: Uid,
-    /// Its own address.
+    /// Its address.
     pub address: IpAddr,
-    /// Whether it failed to answer the last request, or never answered: other pods must not wait for it.
-    pub is_doubtful: bool,
+    /// Whether it did not answer the last request, or has never answered. Requests to other pods must not wait for it.
+    pub is_unresponsive: bool,
 }
 
-/// The result of an answer.
+/// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It is a report of the pod's workload.
-    Report,
-    /// It is for a workload of another namespace, or of another controller, than the pod's.
+pub enum ReportOutcome {
+    /// It was stored.
+    Accepted,
+    /// It was ignored: its workload has another namespace or another controller than the pod.
     ForeignWorkload,
-    /// The pod is gone.
-    Gone,
+    /// It was ignored: the pod no longer exists.
+    PodGone,
 }
 
 impl Default for Balancer {
@@ -110,13 +112,13 @@ impl Default for Balancer {
             roster: Roster::default(),
             groups: BTreeMap::new(),
             pods: HashMap::new(),
-            siblings: Siblings::default(),
+            by_controller: PodsByController::default(),
             unknown: Schedule::default(),
-            first_questions: TokenBucket::new(FIRST_QUESTIONS),
+            unknown_budget: TokenBucket::new(UNKNOWN_POD_REQUESTS_PER_SECOND),
             urgent: Schedule::default(),
             at_rest: Schedule::default(),
-            questions_at_rest: TokenBucket::new(QUESTIONS_AT_REST),
-            begun: None,
+            at_rest_budget: TokenBucket::new(AT_REST_REQUESTS_PER_SECOND),
+            active: None,
         }
     }
 }
@@ -125,7 +127,7 @@ impl Balancer {
     /// Applies a change of the cluster.
     pub fn observe(&mut self, change: Change, now: Duration) {
         for uid in self.roster.observe(change, now) {
-            self.look_at(&uid, now);
+            self.update_pod(&uid, now);
         }
     }
 
@@ -133,89 +135,89 @@ impl Balancer {
     pub fn restart(&mut self, now: Duration) {
         self.groups.clear();
         self.pods.clear();
-        self.siblings.clear();
+        self.by_controller.clear();
         self.unknown.clear();
         self.urgent.clear();
         self.at_rest.clear();
-        self.begun = None;
+        self.active = None;
         let all: Vec<Uid> = self.roster.pods().map(|pod| pod.uid.clone()).collect();
         for uid in all {
-            self.look_at(&uid, now);
+            self.update_pod(&uid, now);
         }
     }
 
-    /// Returns whether both lists have been read. Before that, no pod is asked.
+    /// Returns whether both kinds have been listed. Before that, no request is to be sent.
     pub const fn is_complete(&self) -> bool {
         self.roster.is_complete()
     }
 
-    /// Returns the rounds that are due. `since_epoch` is the wall clock.
+    /// Returns the rounds that are due at the time `now`. `since_epoch` is the wall clock.
     pub fn due(&mut self, now: Duration, since_epoch: Duration) -> Vec<Round> {
         let mut rounds = Vec::new();
         while let Some((at, workload)) = self.urgent.pop(now) {
-            let Some(Begun { instruction, pods, .. }) = self.begin(workload, now, since_epoch) else { continue };
-            let pods = pods.iter().filter_map(|uid| ask(&mut self.pods, &self.roster, uid, now)).collect();
+            let Some(ActiveRound { instruction, pods, .. }) = self.begin(workload, now, since_epoch) else { continue };
+            let pods = pods.iter().filter_map(|uid| target(&mut self.pods, &self.roster, uid, now)).collect();
             rounds.push(Round { instruction, pods, late: Some(now.saturating_sub(at)) });
         }
-        rounds.extend(self.ask_unknown(now));
-        self.questions_at_rest.fill(now);
-        while self.questions_at_rest.is_left() {
-            let Some(begun) = self.begun.take().or_else(|| self.begin_at_rest(now, since_epoch)) else { break };
-            rounds.push(self.go_on(begun, now));
+        rounds.extend(self.poll_unknown(now));
+        self.at_rest_budget.fill(now);
+        while self.at_rest_budget.has_token() {
+            let Some(round) = self.active.take().or_else(|| self.begin_at_rest(now, since_epoch)) else { break };
+            rounds.push(self.continue_round(round, now));
         }
         rounds
     }
 
     /// Begins a round of a workload.
-    fn begin(&mut self, workload: Workload, now: Duration, since_epoch: Duration) -> Option<Begun> {
+    fn begin(&mut self, workload: Workload, now: Duration, since_epoch: Duration) -> Option<ActiveRound> {
         let at_rest = pace::at_rest(self.pods.len());
         let group = self.groups.get_mut(&workload)?;
         let instruction = group.round(&self.roster, at_rest, now, since_epoch);
         let pods = group.members().cloned().collect();
-        self.arrange(&workload);
+        self.schedule(&workload);
         // Pods would refuse an older instruction that is still to be sent.
-        self.begun.take_if(|begun| begun.workload == workload);
-        Some(Begun { workload, instruction, pods })
+        self.active.take_if(|round| round.workload == workload);
+        Some(ActiveRound { workload, instruction, pods })
     }
 
-    fn begin_at_rest(&mut self, now: Duration, since_epoch: Duration) -> Option<Begun> {
+    fn begin_at_rest(&mut self, now: Duration, since_epoch: Duration) -> Option<ActiveRound> {
         let (_, workload) = self.at_rest.pop(now)?;
         self.begin(workload, now, since_epoch)
     }
 
-    /// Asks as many pods of a round as the budget allows.
-    fn go_on(&mut self, mut begun: Begun, now: Duration) -> Round {
+    /// Sends requests to as many pods of a round as the budget allows.
+    fn continue_round(&mut self, mut round: ActiveRound, now: Duration) -> Round {
         let mut pods = Vec::new();
-        while self.questions_at_rest.is_left()
-            && let Some(uid) = begun.pods.pop_front()
+        while self.at_rest_budget.has_token()
+            && let Some(uid) = round.pods.pop_front()
         {
-            if let Some(asked) = ask(&mut self.pods, &self.roster, &uid, now) {
-                self.questions_at_rest.take();
-                pods.push(asked);
+            if let Some(target) = target(&mut self.pods, &self.roster, &uid, now) {
+                self.at_rest_budget.take();
+                pods.push(target);
             }
         }
-        let instruction = begun.instruction.clone();
-        self.begun = Some(begun).filter(|begun| !begun.pods.is_empty());
+        let instruction = round.instruction.clone();
+        self.active = Some(round).filter(|round| !round.pods.is_empty());
         Round { instruction, pods, late: None }
     }
 
-    fn ask_unknown(&mut self, now: Duration) -> Option<Round> {
-        self.first_questions.fill(now);
+    fn poll_unknown(&mut self, now: Duration) -> Option<Round> {
+        self.unknown_budget.fill(now);
         let mut pods = Vec::new();
-        while self.first_questions.is_left()
+        while self.unknown_budget.has_token()
             && let Some((_, uid)) = self.unknown.pop(now)
         {
             // Its answer schedules it again.
-            if let Some(asked) = ask(&mut self.pods, &self.roster, &uid, now) {
-                self.first_questions.take();
-                pods.push(asked);
+            if let Some(target) = target(&mut self.pods, &self.roster, &uid, now) {
+                self.unknown_budget.take();
+                pods.push(target);
             }
         }
         (!pods.is_empty()).then_some(Round { instruction: None, pods, late: None })
     }
 
     /// Schedules the next round of a workload.
-    fn arrange(&mut self, workload: &Workload) {
+    fn schedule(&mut self, workload: &Workload) {
         match self.groups.get(workload).map(Group::next_round) {
             Some((at, true)) => {
                 self.at_rest.remove(workload);
@@ -232,20 +234,22 @@ impl Balancer {
         }
     }
 
-    /// Applies the answer of a pod.
-    pub fn answered(&mut self, uid: &Uid, report: Report, now: Duration) -> Taken {
-        let (Some(pod), Some(known)) = (self.roster.pod(uid), self.pods.get_mut(uid)) else { return Taken::Gone };
+    /// Applies the report of a pod.
+    pub fn answered(&mut self, uid: &Uid, report: Report, now: Duration) -> ReportOutcome {
+        let (Some(pod), Some(known)) = (self.roster.pod(uid), self.pods.get_mut(uid)) else {
+            return ReportOutcome::PodGone;
+        };
         let is_of_controller = pod.controller.as_ref().is_none_or(|controller| controller.is_of(&report.workload));
         if report.workload.namespace() != &*pod.namespace || !is_of_controller {
             self.failed(uid, now);
-            return Taken::ForeignWorkload;
+            return ReportOutcome::ForeignWorkload;
         }
-        known.is_asked = false;
+        known.is_in_flight = false;
         known.backoff = Backoff::default();
-        let before = known.workload.replace(report.workload.clone()).or(known.is_expected_by.take());
-        let family = known.family.clone();
+        let before = known.workload.replace(report.workload.clone()).or(known.expected_by.take());
+        let controller = known.controller.clone();
         if let Some(before) = before.filter(|before| *before != report.workload) {
-            self.leave(&before, uid);
+            self.remove_from(&before, uid);
         }
         let workload = report.workload.clone();
         let is_first = !self.groups.contains_key(&workload);
@@ -254,26 +258,26 @@ impl Balancer {
         group.report(uid.clone(), report, now);
         let settles = self.roster.settles_at(uid).filter(|at| *at > now);
         if let Some(at) = settles {
-            group.hasten(at, now);
+            group.bring_forward(at, now);
         }
         if is_first || settles.is_some() {
-            self.arrange(&workload);
+            self.schedule(&workload);
         }
-        if let Some(family) = family {
-            for sibling in self.siblings.report(&family, uid, &workload) {
-                self.expect(&sibling, &workload);
+        if let Some(controller) = controller {
+            for other in self.by_controller.report(&controller, uid, &workload) {
+                self.expect(&other, &workload);
             }
         }
-        Taken::Report
+        ReportOutcome::Accepted
     }
 
-    /// Notes that a pod gave no answer, or none that is a report.
+    /// Records that a pod gave no valid report.
     pub fn failed(&mut self, uid: &Uid, now: Duration) {
         let Some(known) = self.pods.get_mut(uid) else { return };
-        known.is_asked = false;
+        known.is_in_flight = false;
         known.backoff = known.backoff.failed(now);
         if known.workload.is_none() {
-            let at = known.backoff.not_before().max(now + FIRST_ANSWER_EVERY);
+            let at = known.backoff.not_before().max(now + UNKNOWN_POD_INTERVAL);
             self.unknown.set(uid, at);
         }
     }
@@ -300,97 +304,98 @@ impl Balancer {
         (self.pods.len(), self.pods.len() - known)
     }
 
-    /// Returns whether every pod that reports knows the key, which only then may sign.
+    /// Returns whether every pod that has reported has the key. Only then may the key sign.
     pub fn is_known_everywhere(&self, key: KeyId) -> bool {
         self.groups.values().flat_map(Group::reports).all(|(_, report)| report.keys.contains(&key))
     }
 
     /// Updates a pod that is new, gone, or whose readiness has changed.
-    fn look_at(&mut self, uid: &Uid, now: Duration) {
+    fn update_pod(&mut self, uid: &Uid, now: Duration) {
         let Some(pod) = self.roster.pod(uid) else {
-            self.forget(uid, now);
+            self.remove(uid, now);
             return;
         };
-        // Until it is ready, its proxy may not have started.
-        let is_worth_asking = pod.is_ready && pod.address.is_some();
-        let known = self.pods.entry(uid.clone()).or_insert_with(|| Known::in_family(FamilyName::of(pod)));
-        let family = known.family.clone();
+        // The proxy may not have started before the pod is ready.
+        let may_answer = pod.is_ready && pod.address.is_some();
+        let known = self.pods.entry(uid.clone()).or_insert_with(|| PodState::of_controller(ControllerKey::of(pod)));
+        let controller = known.controller.clone();
         match &known.workload {
             Some(workload) => {
                 let at = self.roster.settles_at(uid).filter(|at| *at > now).unwrap_or(now);
                 let workload = workload.clone();
-                self.hasten(&workload, at, now);
+                self.bring_forward(&workload, at, now);
             }
-            None if known.is_asked => {}
+            None if known.is_in_flight => {}
             None => {
                 known.backoff = Backoff::default();
-                if is_worth_asking {
-                    self.unknown.set(uid, now + spread(uid));
+                if may_answer {
+                    self.unknown.set(uid, now + first_delay(uid));
                 } else {
                     self.unknown.remove(uid);
                 }
             }
         }
-        let workload = family.and_then(|family| self.siblings.add(family, uid.clone()));
+        let workload = controller.and_then(|controller| self.by_controller.add(controller, uid.clone()));
         if let Some(workload) = workload {
             self.expect(uid, &workload);
         }
     }
 
-    /// Notes that a sibling of a pod has reported `workload`.
+    /// Records that another pod of the same controller has reported `workload`.
     fn expect(&mut self, uid: &Uid, workload: &Workload) {
-        let is_new = |known: &&mut Known| known.workload.is_none() && known.is_expected_by.is_none();
+        let is_new = |known: &&mut PodState| known.workload.is_none() && known.expected_by.is_none();
         if let Some(known) = self.pods.get_mut(uid).filter(is_new)
             && let Some(group) = self.groups.get_mut(workload)
         {
-            known.is_expected_by = Some(workload.clone());
+            known.expected_by = Some(workload.clone());
             group.expect(uid.clone());
         }
     }
 
-    fn forget(&mut self, uid: &Uid, now: Duration) {
+    fn remove(&mut self, uid: &Uid, now: Duration) {
         self.unknown.remove(uid);
-        let Some(Known { family, workload, is_expected_by, .. }) = self.pods.remove(uid) else { return };
-        if let Some(family) = family {
-            self.siblings.remove(&family, uid);
+        let Some(PodState { controller, workload, expected_by, .. }) = self.pods.remove(uid) else { return };
+        if let Some(controller) = controller {
+            self.by_controller.remove(&controller, uid);
         }
-        if let Some(workload) = workload.or(is_expected_by) {
-            self.leave(&workload, uid);
-            self.hasten(&workload, now, now);
+        if let Some(workload) = workload.or(expected_by) {
+            self.remove_from(&workload, uid);
+            self.bring_forward(&workload, now, now);
         }
     }
 
-    fn leave(&mut self, workload: &Workload, uid: &Uid) {
+    fn remove_from(&mut self, workload: &Workload, uid: &Uid) {
         if self.groups.get_mut(workload).is_some_and(|group| !group.remove(uid)) {
             self.groups.remove(workload);
-            self.arrange(workload);
+            self.schedule(workload);
         }
     }
 
-    fn hasten(&mut self, workload: &Workload, at: Duration, now: Duration) {
+    fn bring_forward(&mut self, workload: &Workload, at: Duration, now: Duration) {
         if let Some(group) = self.groups.get_mut(workload) {
-            group.hasten(at, now);
-            self.arrange(workload);
+            group.bring_forward(at, now);
+            self.schedule(workload);
         }
     }
 }
 
-impl Known {
-    fn in_family(family: Option<FamilyName>) -> Self {
-        Self { family, ..Self::default() }
+impl PodState {
+    fn of_controller(controller: Option<ControllerKey>) -> Self {
+        Self { controller, ..Self::default() }
     }
 }
 
-fn ask(pods: &mut HashMap<Uid, Known>, roster: &Roster, uid: &Uid, now: Duration) -> Option<Asked> {
+fn target(pods: &mut HashMap<Uid, PodState>, roster: &Roster, uid: &Uid, now: Duration) -> Option<Target> {
     let address = roster.address(uid)?;
-    let known = pods.get_mut(uid).filter(|known| !known.is_asked && known.backoff.allows(now))?;
-    known.is_asked = true;
-    let is_doubtful = known.backoff.is_doubtful() || known.workload.is_none();
-    Some(Asked { uid: uid.clone(), address, is_doubtful })
+    let known = pods.get_mut(uid).filter(|known| !known.is_in_flight && known.backoff.allows(now))?;
+    known.is_in_flight = true;
+    let is_unresponsive = known.backoff.is_unresponsive() || known.workload.is_none();
+    Some(Target { uid: uid.clone(), address, is_unresponsive })
 }
 
-/// Returns up to half a second by uid, so that a new leader does not ask all pods at once.
-fn spread(uid: &str) -> Duration {
+/// Returns the delay of the first request to a pod: up to half a second by its uid, so that a new leader does not poll
+/// all pods at once.
+fn first_delay(uid: &str) -> Duration {
     let hash = uid.bytes().fold(0u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
     Duration::from_millis(u64::from(hash % 500))
 }

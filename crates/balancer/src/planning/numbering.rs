@@ -5,21 +5,24 @@ use std::time::Duration;
 
 use balancing::Sequence;
 
-/// How far a number that few pods report may be ahead of the leader's clock. A clock may be set back by as much without a refusal.
-const BELIEVED_AHEAD: Duration = Duration::from_hours(24);
+/// How far a number that only few pods report may be ahead of the leader's clock. If a clock is set back by less, no
+/// instruction is refused.
+const MAX_AHEAD_OF_CLOCK: Duration = Duration::from_hours(24);
 
-/// Returns the highest number that the pods of a workload have taken, as they report it, at the wall clock `since_epoch`.
+/// Returns the highest number that the pods of a workload have accepted, as they report it, at the wall clock
+/// `since_epoch`.
 ///
-/// A pod can report any number, and takes only numbers above its last. A leader that sent the highest number could send no further
-/// instruction of the workload, nor could later leaders. So a number that is more than a day ahead of the clock counts only if more than
-/// half of the pods report it or a higher one. They do if the clock of an earlier leader was wrong.
+/// A pod accepts only numbers above its last, and can report any number. If one reported the highest possible number
+/// and the leader followed it, no leader could send another instruction to the workload. So a number that is more than
+/// a day ahead of the clock counts only if more than half of the pods report it or a higher one, as they do if the
+/// clock of an earlier leader was wrong.
 pub(super) fn last_taken(reported: impl Iterator<Item = Option<Sequence>>, since_epoch: Duration) -> Option<Sequence> {
     let mut numbers: Vec<Option<Sequence>> = reported.collect();
     if numbers.is_empty() {
         return None;
     }
-    let believed = Sequence::next(since_epoch.saturating_add(BELIEVED_AHEAD), None);
-    let of_any = numbers.iter().copied().filter(|number| *number <= believed).max().flatten();
+    let plausible = Sequence::next(since_epoch.saturating_add(MAX_AHEAD_OF_CLOCK), None);
+    let of_any = numbers.iter().copied().filter(|number| *number <= plausible).max().flatten();
     let middle = numbers.len() / 2;
     let (_, of_most, _) = numbers.select_nth_unstable_by_key(middle, |number| Reverse(*number));
     of_any.max(*of_most)

@@ -1,51 +1,50 @@
-//! How often the pods of a workload are asked.
+//! The interval at which the pods of a workload are polled.
 
 use std::time::Duration;
 
 use balancing::Interval;
 
-/// How long after a change of the settled pods their workload is asked every second.
+/// How long after a change of its settled pods a workload is polled every second.
 const CHANGE_LASTS: Duration = Duration::from_mins(1);
 
-/// The requests per second for which intervals at rest are chosen: four fifths of those that are allowed, so that a queue gets shorter.
-const AT_REST_QUESTIONS: u64 = 3_200;
-/// In an interval above 5 s a pod is asked for its report first, and gets the instruction a second later.
-const QUESTIONS_IN_A_LONG_INTERVAL: u64 = 2;
+/// The requests per second for which intervals at rest are chosen: four fifths of the budget, so that a queue shrinks.
+const AT_REST_TARGET: u64 = 3_200;
+/// In an interval above 5 s a pod gets a poll and, a second later, the instruction.
+const REQUESTS_IN_A_LONG_INTERVAL: u64 = 2;
 
-/// What the interval depends on.
+/// The figures of a workload that determine its interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Activity {
     /// Whether any pod carries requests.
     pub has_load: bool,
     /// Whether some settled pod is above the tolerance.
     pub is_uneven: bool,
-    /// The time since the settled pods have changed.
+    /// The time since the settled pods changed.
     pub since_change: Duration,
 }
 
-/// Returns the interval of a workload: a second while it is uneven or its pods changed less than a minute ago, `at_rest` otherwise, and
-/// at least 15 s without load.
+/// Returns the interval of a workload: a second while it is uneven or its pods changed less than a minute ago,
+/// `at_rest` otherwise, and at least 15 s without load.
 pub(super) fn interval(activity: Activity, at_rest: Interval) -> Interval {
     let Activity { has_load, is_uneven, since_change } = activity;
     if !has_load {
         at_rest.max(Interval::WITHOUT_LOAD)
     } else if is_uneven || since_change < CHANGE_LASTS {
-        Interval::IN_A_WAVE
+        Interval::WHILE_LEVELLING
     } else {
         at_rest
     }
 }
 
-/// Returns the interval of workloads at rest where there are `pods` in all: 5 s, and from 16,000 pods on as much more as the budget
-/// of questions takes, to 60 s for 96,000 and more.
-///
-/// With a longer interval, a skew without a scale event is noticed later.
+/// Returns the interval of workloads at rest in a cluster with `pods` balanced pods: 5 s up to 16,000 pods, then in
+/// proportion to their number, and 60 s from 96,000 pods on. The price of a long interval is that skew without a scale
+/// event is detected later.
 pub(super) fn at_rest(pods: usize) -> Interval {
     let pods = u64::try_from(pods).unwrap_or(u64::MAX);
-    if pods <= AT_REST_QUESTIONS * Interval::AT_REST.get().as_secs() {
+    if pods <= AT_REST_TARGET * Interval::AT_REST.get().as_secs() {
         return Interval::AT_REST;
     }
-    let milliseconds = pods.saturating_mul(QUESTIONS_IN_A_LONG_INTERVAL * 1000) / AT_REST_QUESTIONS;
+    let milliseconds = pods.saturating_mul(REQUESTS_IN_A_LONG_INTERVAL * 1000) / AT_REST_TARGET;
     Interval::new(Duration::from_millis(milliseconds)).unwrap_or(Interval::LONGEST)
 }
 
@@ -84,6 +83,6 @@ mod tests {
         let activity = Activity { has_load: false, is_uneven: false, since_change: Duration::ZERO };
         assert_eq!(interval(activity, at_rest(50_000)), at_rest(50_000));
         let wave = Activity { has_load: true, ..activity };
-        assert_eq!(interval(wave, at_rest(50_000)), Interval::IN_A_WAVE);
+        assert_eq!(interval(wave, at_rest(50_000)), Interval::WHILE_LEVELLING);
     }
 }

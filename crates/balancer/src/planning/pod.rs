@@ -1,4 +1,4 @@
-//! Pods and `EndpointSlice`s, as far as the balancer uses them.
+//! The parts of Pods and `EndpointSlice`s that the balancer uses.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,14 +19,15 @@ pub struct Pod {
     pub name: Arc<str>,
     /// Its controller, such as a ReplicaSet, if it has one.
     pub controller: Option<Controller>,
-    /// Its own address from its status, which the kubelet writes. `None` while it has none, shares that of its node, has ended or
-    /// is being deleted: then nobody connects to it.
+    /// Its address from its status, which the kubelet writes. `None` while it has none, uses its node's network, has
+    /// ended or is being deleted: then the balancer does not connect to it.
     pub address: Option<IpAddr>,
     /// Whether its condition `Ready` is true.
     pub is_ready: bool,
 }
 
-/// The controller of a Pod, as its owner references name it. An account that may create Pods can name any; a container of the Pod cannot.
+/// The controller of a Pod, from its owner references. An account that may create Pods can write any; a container of
+/// the Pod cannot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Controller {
     /// Its kind, such as ReplicaSet.
@@ -35,11 +36,11 @@ pub struct Controller {
     pub name: Arc<str>,
 }
 
-/// The workloads whose Pods are those of a ReplicaSet: its name is theirs, a hyphen, and a hash of letters and digits.
+/// The kinds whose Pods belong to `ReplicaSet`s. The name of a `ReplicaSet` is that of its owner, a hyphen, and a hash.
 const THROUGH_REPLICA_SETS: [&str; 2] = ["Deployment", "Rollout"];
 
 impl Controller {
-    /// Returns whether its Pods are those of this workload of its namespace.
+    /// Returns whether it is this workload, or a ReplicaSet of it. Both are in the same namespace.
     pub fn is_of(&self, workload: &Workload) -> bool {
         if *self.kind == *workload.kind() {
             return *self.name == *workload.name();
@@ -50,36 +51,36 @@ impl Controller {
     }
 }
 
-/// An EndpointSlice, as the API server has it. A tenant can write one, so no address of it is used.
+/// An EndpointSlice. Its addresses are not used, because a tenant can write any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// Its namespace: only Pods of this one count.
     pub namespace: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// The uids of the Pods that are ready in it.
+    /// The uids of its ready endpoints.
     pub ready: Vec<Uid>,
 }
 
-/// A change of what the API server has.
+/// A change of the watched objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A Pod is there, or has changed.
+    /// A Pod was created or changed.
     Pod(Pod),
-    /// A Pod is gone, or has lost its label.
+    /// A Pod was deleted, or lost its label.
     PodGone(Uid),
-    /// All Pods have been listed; those that were not named since the list began are gone.
+    /// All Pods were listed; others no longer exist.
     Pods(Vec<Pod>),
-    /// An EndpointSlice is there, or has changed.
+    /// An EndpointSlice was created or changed.
     Slice(Slice),
-    /// An EndpointSlice is gone.
+    /// An EndpointSlice was deleted.
     SliceGone {
         /// Its namespace.
         namespace: Arc<str>,
         /// Its name.
         name: Arc<str>,
     },
-    /// All of the kind EndpointSlice have been listed.
+    /// All `EndpointSlice`s were listed; others no longer exist.
     Slices(Vec<Slice>),
 }
 

@@ -1,4 +1,4 @@
-//! The labelled pods, and since when each takes traffic.
+//! The labelled pods, and the times since which they have received traffic.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ pub(super) const SETTLING: Duration = Duration::from_secs(3);
 pub(super) struct Roster {
     pods: HashMap<Uid, Member>,
     slices: HashMap<SliceKey, Vec<Uid>>,
-    /// In how many slices of its own namespace a uid is ready.
+    /// The number of slices of a namespace in which a uid is ready.
     ready_in: HashMap<(Arc<str>, Uid), u32>,
     pods_listed: bool,
     slices_listed: bool,
@@ -26,7 +26,7 @@ type SliceKey = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 struct Member {
     pod: Pod,
-    /// Since when it is ready, and ready in a slice.
+    /// The time since which it has been ready and in a slice.
     takes_traffic_since: Option<Duration>,
 }
 
@@ -43,12 +43,12 @@ impl Roster {
         }
     }
 
-    /// Returns whether both lists have been read once. Before that it is unknown which pods take traffic.
+    /// Returns whether both kinds have been listed once. Before that it is unknown which pods receive traffic.
     pub(super) const fn is_complete(&self) -> bool {
         self.pods_listed && self.slices_listed
     }
 
-    /// Returns a pod.
+    /// Returns a labelled pod by its uid.
     pub(super) fn pod(&self, uid: &str) -> Option<&Pod> {
         self.pods.get(uid).map(|member| &member.pod)
     }
@@ -58,12 +58,12 @@ impl Roster {
         self.pods.values().map(|member| &member.pod)
     }
 
-    /// Returns the address to connect to.
+    /// Returns the address of a pod's admin port.
     pub(super) fn address(&self, uid: &str) -> Option<IpAddr> {
         self.pods.get(uid)?.pod.address
     }
 
-    /// Returns when a pod has settled, or will have: [`SETTLING`] after it has become ready in the API and in a slice.
+    /// Returns the time at which a pod settles or settled: [`SETTLING`] after it was ready in the API and in a slice.
     pub(super) fn settles_at(&self, uid: &str) -> Option<Duration> {
         Some(self.pods.get(uid)?.takes_traffic_since?.saturating_add(SETTLING))
     }
@@ -84,7 +84,8 @@ impl Roster {
         pod.is_ready && pod.address.is_some() && self.ready_in.contains_key(&key)
     }
 
-    /// Returns the start of the settling time: what was ready when all was listed for the first time has been so for longer than we know.
+    /// Returns the start of the settling time. A pod that was ready in the first list may have been ready for long, so
+    /// it counts at once.
     fn since(&self, now: Duration) -> Duration {
         if self.is_complete() { now } else { Duration::ZERO }
     }
@@ -109,13 +110,13 @@ impl Roster {
         }
         let before = self.slices.insert((Arc::clone(&namespace), name), ready.clone()).unwrap_or_default();
         self.release(&namespace, &before);
-        before.iter().chain(&ready).filter_map(|uid| self.look_again(uid, now)).collect()
+        before.iter().chain(&ready).filter_map(|uid| self.update_traffic(uid, now)).collect()
     }
 
     fn remove_slice(&mut self, key: &SliceKey, now: Duration) -> Vec<Uid> {
         let before = self.slices.remove(key).unwrap_or_default();
         self.release(&key.0, &before);
-        before.iter().filter_map(|uid| self.look_again(uid, now)).collect()
+        before.iter().filter_map(|uid| self.update_traffic(uid, now)).collect()
     }
 
     fn replace_slices(&mut self, slices: Vec<Slice>, now: Duration) -> Vec<Uid> {
@@ -126,7 +127,8 @@ impl Roster {
             .filter(|(namespace, name)| !listed.contains(&(&**namespace, &**name)))
             .cloned()
             .collect();
-        // Those that are there first: a pod that moves from one slice to another takes traffic all the while.
+        // Listed slices are applied before others are removed: a pod that moves between slices receives traffic all the
+        // time.
         let mut changed: Vec<Uid> = slices.into_iter().flat_map(|slice| self.put_slice(slice, now)).collect();
         changed.extend(gone.iter().flat_map(|key| self.remove_slice(key, now)));
         self.slices_listed = true;
@@ -145,8 +147,8 @@ impl Roster {
         }
     }
 
-    /// Updates since when a pod takes traffic; returns it if that has changed.
-    fn look_again(&mut self, uid: &Uid, now: Duration) -> Option<Uid> {
+    /// Updates whether a pod receives traffic. Returns its uid if that has changed.
+    fn update_traffic(&mut self, uid: &Uid, now: Duration) -> Option<Uid> {
         let takes_traffic = self.takes_traffic(&self.pods.get(uid)?.pod);
         let start = self.since(now);
         let since = &mut self.pods.get_mut(uid)?.takes_traffic_since;

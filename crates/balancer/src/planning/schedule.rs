@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Keys in the order of their times; each has one time at most. All costs are logarithmic in the number of keys.
+/// A priority queue of keys by time. Each key has at most one time. All operations are logarithmic in the number of
+/// keys.
 #[derive(Debug)]
 pub(super) struct Schedule<K> {
     times: HashMap<K, Duration>,
@@ -46,7 +47,7 @@ impl<K: Clone + Ord + Hash> Schedule<K> {
         *self = Self::default();
     }
 
-    /// Returns how many keys have a time.
+    /// Returns the number of keys.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         debug_assert_eq!(self.times.len(), self.queue.len());

@@ -2,39 +2,39 @@
 
 use std::time::Duration;
 
-/// A token bucket: a number of requests per second, and at most a quarter of that at once.
+/// A token bucket of a number of requests per second, with a burst of a quarter of that.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
     per_second: f64,
-    left: f64,
+    tokens: f64,
     filled_at: Duration,
 }
 
 impl TokenBucket {
-    /// The capacity in seconds: five of the driver's ticks, so that a late tick loses nothing.
-    const SAVED: f64 = 0.25;
+    /// The burst in seconds: five of the driver's ticks, so that a late tick loses no tokens.
+    const BURST: f64 = 0.25;
 
-    /// Returns a full one.
+    /// Returns a full bucket.
     pub(super) fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
-        Self { per_second, left: per_second * Self::SAVED, filled_at: Duration::ZERO }
+        Self { per_second, tokens: per_second * Self::BURST, filled_at: Duration::ZERO }
     }
 
     /// Adds the tokens up to the time `now`.
     pub(super) fn fill(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.filled_at).as_secs_f64();
-        self.left = (self.left + elapsed * self.per_second).min(self.per_second * Self::SAVED);
+        self.tokens = (self.tokens + elapsed * self.per_second).min(self.per_second * Self::BURST);
         self.filled_at = now;
     }
 
-    /// Returns whether a request may be sent.
-    pub(super) fn is_left(&self) -> bool {
-        self.left >= 1.0
+    /// Returns whether there is a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.tokens >= 1.0
     }
 
-    /// Takes a token for a request.
+    /// Removes a token.
     pub(super) fn take(&mut self) {
-        self.left -= 1.0;
+        self.tokens -= 1.0;
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
         for millis in [0, 50, 100, 10_000] {
             bucket.fill(Duration::from_millis(millis));
             let mut count = 0;
-            while bucket.is_left() {
+            while bucket.has_token() {
                 bucket.take();
                 count += 1;
             }

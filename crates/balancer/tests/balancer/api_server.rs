@@ -186,7 +186,8 @@ async fn read(Path(path): Path<BTreeMap<String, String>>, State(objects): State<
     }
 }
 
-/// Server-side apply or a merge patch: members of maps are put in place, and a version that is named must be the present one.
+/// Server-side apply or a merge patch: members of maps are put in place, and a version that is named must be the
+/// present one.
 async fn write(
     Path(path): Path<BTreeMap<String, String>>,
     State(objects): State<Arc<Objects>>,

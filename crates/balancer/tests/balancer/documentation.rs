@@ -1,4 +1,5 @@
-//! The metrics that docs/METRICS.md has are those that the program shows, and the tests that docs/BALANCING.md names are there.
+//! The metrics that docs/METRICS.md has are those that the program shows, and the tests that docs/BALANCING.md names
+//! are there.
 
 use std::fs;
 use std::path::Path;

@@ -37,8 +37,8 @@ struct ProxyState {
 }
 
 impl Proxy {
-    /// Starts one of `shop/Deployment/web` on 127.0.0.`last` with a load in requests per second. It takes no instruction before it has
-    /// keys.
+    /// Starts one of `shop/Deployment/web` on 127.0.0.`last` with a load in requests per second. It takes no
+    /// instruction before it has keys.
     pub(crate) async fn start(last: u8, port: u16, load: f64) -> Self {
         let address = SocketAddr::from(([127, 0, 0, last], port));
         Self::of("shop/Deployment/web", format!("web-{last}"), address, load).await

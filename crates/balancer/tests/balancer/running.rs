@@ -14,7 +14,8 @@ use crate::api_server::ApiServer;
 use crate::process::Balancer;
 use crate::proxies::{PATIENCE, Proxy, slice_of};
 
-/// A cluster with `loads.len()` pods of one workload from 127.0.0.`first` on; all know the keys once they are published.
+/// A cluster with `loads.len()` pods of one workload from 127.0.0.`first` on; all know the keys once they are
+/// published.
 pub(crate) struct TestCluster {
     pub(crate) api: ApiServer,
     pub(crate) proxies: Vec<Proxy>,

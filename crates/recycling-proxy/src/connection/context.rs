@@ -55,7 +55,7 @@ impl Context {
     ) -> (Self, Limits) {
         let limits = service.policy.draw_limits(fastrand::u32(..));
         let retirable = service.shared.connections.retirable(born);
-        (Self { service, held, protocol, unread, watches_age: limits.watch_age(), retirable }, limits)
+        (Self { service, held, protocol, unread, watches_age: limits.has_age(), retirable }, limits)
     }
 
     /// What every connection is served with.

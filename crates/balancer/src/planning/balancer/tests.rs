@@ -250,7 +250,7 @@ fn an_answer_of_a_pod_that_is_gone_counts_for_nothing() {
     cluster.run(10 * SECOND);
     let report = report(cluster.pod("1"));
     cluster.remove("1");
-    assert_eq!(cluster.balancer.answered(&"1".into(), report, cluster.now), Taken::Gone);
+    assert_eq!(cluster.balancer.answered(&"1".into(), report, cluster.now), ReportOutcome::PodGone);
     assert_eq!(cluster.balancer.count_pods(), (1, 0));
 }
 
@@ -289,8 +289,8 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: numbers rise, nobody is told who is gone or asked twice at once, a mean lies within the loads that were
-    /// ever reported, and a workload has at least two pods.
+    /// Whatever happens: numbers rise, nobody is told who is gone or asked twice at once, a mean lies within the loads
+    /// that were ever reported, and a workload has at least two pods.
     #[test]
     fn whatever_happens(steps in proptest::collection::vec(steps(), 1..40)) {
         let mut cluster = TestCluster::new();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use balancer::asking::Asker;
 use balancer::driver::{self, Inputs, Outputs};
 use balancer::keys::Keys;
 use balancer::metrics::Metrics;
 use balancer::planning::{Change, Pod, Slice};
+use balancer::proxy_client::ProxyClient;
 use balancing::{Refusal, SigningKey};
 use daemon::Clock;
 use ring::rand::SystemRandom;
@@ -49,11 +49,12 @@ impl Leader {
         let (leads, leading) = watch::channel(true);
         let keys = Arc::new(Keys::new(SigningKey::from_pem(key).unwrap(), None));
         let (_, keys) = watch::channel(Some(keys));
-        let (_, viewers) = mpsc::channel(1);
-        let inputs = Inputs { changes, leads: leading, keys, viewers };
+        let (_, view_requests) = mpsc::channel(1);
+        let inputs = Inputs { changes, leads: leading, keys, view_requests };
         let outputs = Outputs { is_complete: watch::Sender::new(false), next_is_known: watch::Sender::new(false) };
         let metrics = Arc::new(Metrics::new());
-        let running = tokio::spawn(driver::run(Asker::new(ADMIN_PORT), clock, Arc::clone(&metrics), inputs, outputs));
+        let running =
+            tokio::spawn(driver::run(ProxyClient::new(ADMIN_PORT), clock, Arc::clone(&metrics), inputs, outputs));
         let uid = |name: &str| format!("uid-{name}").into();
         let pod = |(name, proxy): (&String, &test_support::RecyclingProxy)| Pod {
             uid: uid(name),

@@ -7,8 +7,8 @@ use super::real_pods::RealPods;
 use crate::process::Balancer;
 use crate::running::{published_keys, rotate};
 
-/// In milliseconds of the leader's clock, of which the numbers of instructions are: longer than it waits for the reports of all pods,
-/// and looks at its keys again.
+/// In milliseconds of the leader's clock, of which the numbers of instructions are: longer than it waits for the
+/// reports of all pods, and looks at its keys again.
 const WOULD_HAVE_ROTATED: u64 = 32_000;
 
 #[tokio::test(flavor = "multi_thread")]

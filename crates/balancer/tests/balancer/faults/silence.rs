@@ -19,7 +19,8 @@ use crate::process::Balancer;
 use crate::proxies::{pod, slice};
 use crate::running::{TestCluster, get, is, published_keys, until, until_some};
 
-/// Takes questions on a port for ever and answers none. Returns how many of them the asker gave up after `told` had grown.
+/// Takes questions on a port for ever and answers none. Returns how many of them the balancer gave up after `told` had
+/// grown.
 async fn hang(address: SocketAddr, told: impl Fn() -> usize + Clone + Send + 'static) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind(address).await.unwrap();
     let outlived = Arc::new(AtomicUsize::new(0));

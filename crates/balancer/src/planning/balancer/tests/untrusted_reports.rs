@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::history::History;
-use crate::view::{PodsOf, View};
+use crate::view::{PodSelection, View};
 
 #[test]
 fn a_pod_does_not_speak_for_another_namespace() {
@@ -51,12 +51,12 @@ fn no_count_of_a_pod_is_too_large() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
     cluster.run(10 * SECOND);
     let mut history = History::default();
-    history.record(&View::of(&cluster.balancer, &PodsOf::Nobody, true, cluster.now), cluster.now);
+    history.record(&View::of(&cluster.balancer, &PodSelection::None, true, cluster.now), cluster.now);
     for uid in ["0", "1"] {
         let mut report = report(cluster.pod(uid));
         (report.retired, report.requests, report.connections, report.marked) = (u64::MAX, u64::MAX, u32::MAX, u32::MAX);
-        assert_eq!(cluster.balancer.answered(&uid.into(), report, cluster.now), Taken::Report);
+        assert_eq!(cluster.balancer.answered(&uid.into(), report, cluster.now), ReportOutcome::Accepted);
     }
-    history.record(&View::of(&cluster.balancer, &PodsOf::Nobody, true, cluster.now), cluster.now);
+    history.record(&View::of(&cluster.balancer, &PodSelection::None, true, cluster.now), cluster.now);
     assert!(history.timeline(&"shop/Deployment/web".parse().unwrap()).is_some());
 }
