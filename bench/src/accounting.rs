@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_parentheses_shifts_nothing() {
+    fn ticks_are_read_after_a_process_name_with_parentheses() {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194304 100 0 0 0 700 35 9 9 20 0 1 0 12345 0 0";
         assert_eq!(ticks_of(stat), Some(735));
         assert_eq!(fields_of(stat, 14..=17), Some(vec![700, 35, 9, 9]));
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_found_among_its_neighbours() {
+    fn resident_memory_is_read_from_the_status_file() {
         let status = "Name:\tnginx\nVmHWM:\t    9000 kB\nVmRSS:\t    1234 kB\nRssAnon:\t     100 kB\n";
         assert_eq!(kib_of(status, "VmRSS:"), Some(1234));
         assert_eq!(kib_of(status, "VmSwap:"), None);
     }
 
     #[test]
-    fn this_very_process_is_resident_and_has_used_time() {
+    fn this_process_has_resident_memory_and_cpu_time() {
         assert!(resident(std::process::id()).unwrap() > 100_000);
         cpu_time(std::process::id()).unwrap();
     }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_ticks_and_all_of_them() {
+    fn idle_and_total_ticks_are_read_from_proc_stat() {
         let stat = "cpu  100 5 50 800 20 0 5 20 7 0\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
         assert_eq!(parse(stat), Some((820, 1000)));
         assert_eq!(parse("cpu  100 5\n"), None);

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_template_is_filled_without_a_rest() {
+    fn every_placeholder_of_a_peers_configuration_is_filled() {
         let dir = std::env::temp_dir().join(format!("evenkeel-bench-test-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let protocol = Protocol::Http2;

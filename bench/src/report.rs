@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_decides_and_the_limit_itself_still_counts() {
+    fn a_goal_is_met_if_the_median_is_at_its_limit() {
         let measured = Summary::of([1.0, 1.1, 9.0]);
         let standing = |limit| Verdict::at_most(String::new(), limit, measured, "").standing;
         assert_eq!((standing(1.1), standing(1.09)), (Standing::Met, Standing::Missed));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_follow_the_size() {
+    fn numbers_have_fewer_decimals_the_larger_they_are() {
         let text = |value| with_range(Summary::of([value]).unwrap(), "µs");
         assert_eq!(text(1.234), "1.23 µs (1.23–1.23)");
         assert_eq!(text(12.34), "12.3 µs (12.3–12.3)");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_lines_up() {
+    fn the_columns_of_a_table_are_aligned() {
         let table = Table { columns: vec!["", "µs"], rows: vec![vec!["byte copy".into(), "1".into()]] };
         assert_eq!(table.to_string(), "|           | µs |\n|-----------|----|\n| byte copy | 1  |\n");
     }

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cycle_has_the_sizes_that_are_told() {
+    fn a_cycle_of_reviews_has_the_documented_sizes() {
         let sizes: Vec<usize> = cycle().iter().map(Bytes::len).collect();
         let count = |kib: std::ops::Range<usize>| sizes.iter().filter(|size| kib.contains(&(*size / 1024))).count();
         assert_eq!([count(14..17), count(28..32), count(990..1060)], [120, 79, 1], "{sizes:?}");

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
+    fn ratios_compare_figures_of_the_same_round() {
         // Twice as slow a machine in the second round changes no ratio.
         let outcomes = vec![(Peer::ByteCopy, Ok(vec![10.0, 20.0])), (Peer::Evenkeel, Ok(vec![11.0, 22.0]))];
         let figures = Figures::take(&outcomes, |figure| *figure);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_peer_has_a_reason_and_no_figures() {
+    fn a_failed_peer_has_a_reason_in_place_of_figures() {
         let outcome: Outcome<f64> = Err("not installed; do this".to_owned());
         assert_eq!(row(Peer::Envoy, &outcome, || unreachable!("no cells of a failure")), ["Envoy", "not installed"]);
         assert_eq!(Figures::take(&[(Peer::Envoy, outcome)], |figure| *figure).summary(Peer::Envoy), None);

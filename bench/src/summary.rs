@@ -34,14 +34,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_odd_and_even_numbers_of_rounds() {
+    fn the_median_is_that_of_odd_and_even_numbers_of_rounds() {
         assert_eq!(Summary::of([]), None);
         assert_eq!(Summary::of([3.0, 1.0, 2.0]), Some(Summary { median: 2.0, lowest: 1.0, highest: 3.0 }));
         assert_eq!(Summary::of([4.0, 1.0, 2.0, 3.0]).map(|summary| summary.median), Some(2.5));
     }
 
     #[test]
-    fn quantiles_by_rank() {
+    fn quantiles_are_nearest_ranks() {
         let mut samples: Vec<u32> = (1..=100).rev().collect();
         assert_eq!(quantile(&mut samples, 500), Some(50));
         assert_eq!(quantile(&mut samples, 990), Some(99));

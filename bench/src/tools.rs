@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_in_the_words_of_each_peer() {
+    fn the_version_is_read_from_the_output_of_each_peer() {
         for (text, version) in [
             ("nginx version: nginx/1.22.1\n", "1.22.1"),
             ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n", "2.6.12"),

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_case_has_its_verdict() {
+    fn each_case_of_a_report_has_its_verdict() {
         let report = r#"<testsuites><testsuite name="3.5. Preface">
             <testcase package="http2/3.5" classname="a"></testcase>
             <testcase package="http2/3.5" classname="b"><error>reset</error></testcase>
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_an_error() {
+    fn ambiguous_or_empty_reports_are_errors() {
         let twice = r#"<s><testcase package="1" classname="a"/><testcase package="1" classname="a"/></s>"#;
         assert!(verdicts(twice).is_err());
         assert!(verdicts("<s><testcase/></s>").is_err());

@@ -45,7 +45,7 @@ struct Verdict {
 type Verdicts = BTreeMap<String, Verdict>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_has_the_same_verdicts() -> anyhow::Result<()> {
+async fn a_websocket_server_has_the_same_verdicts_through_the_proxy() -> anyhow::Result<()> {
     let mut server = Process::spawn("echo-server", node("autobahn/echo-server.mjs")?)?;
     let line = server.line_with("listening on ").await?;
     let port = line.rsplit(' ').next().and_then(|port| port.parse::<u16>().ok());
@@ -54,7 +54,7 @@ async fn a_server_has_the_same_verdicts() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_has_the_same_verdicts() -> anyhow::Result<()> {
+async fn a_websocket_client_has_the_same_verdicts_through_the_proxy() -> anyhow::Result<()> {
     // The suite listens on a port that it is given, and on every address.
     let free = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port();
     same_verdicts(Judge::Server, (Ipv4Addr::LOCALHOST, free).into()).await

@@ -26,7 +26,7 @@ type Outcome = BTreeMap<String, BTreeMap<String, u64>>;
 type Served = BTreeMap<String, u64>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_call_ends_well_and_is_served_once() -> anyhow::Result<()> {
+async fn every_call_succeeds_and_is_served_once() -> anyhow::Result<()> {
     for limit in [1, 2, 10, 100] {
         calls_at(limit).await.with_context(|| format!("limit {limit}"))?;
     }

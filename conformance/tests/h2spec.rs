@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const RETAKES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_on_gos_net_http() -> anyhow::Result<()> {
+async fn h2spec_has_the_same_verdicts_on_gos_net_http_through_the_proxy() -> anyhow::Result<()> {
     let host = LoopbackHost::reserve()?;
     let address = host.port(8080);
     let mut command = tool("h2app")?;
@@ -40,7 +40,7 @@ async fn an_app_on_gos_net_http() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_on_hyper() -> anyhow::Result<()> {
+async fn h2spec_has_the_same_verdicts_on_hyper_through_the_proxy() -> anyhow::Result<()> {
     let host = LoopbackHost::reserve()?;
     let address = host.port(8080);
     let listener = TcpListener::bind(address).await?;

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_answers_failures_and_connections() {
+    fn responses_failures_and_connections_are_counted() {
         let lost = Err(Failure { kind: FailureKind::Answer, detail: "reset".to_owned() });
         let outcomes = [Ok(answer("a", 1)), Ok(answer("a", 2)), Ok(answer("b", 1)), lost, Ok(answer("a", 3))];
         let figures = Figures::of(outcomes.iter(), Duration::from_secs(1));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_values_that_were_measured() {
+    fn percentiles_are_measured_values() {
         let values: Vec<_> = (1..=100).map(Duration::from_millis).collect();
         for (percent, expected) in [(1, 1), (50, 50), (99, 99), (100, 100)] {
             assert_eq!(percentile(&values, percent), Duration::from_millis(expected));

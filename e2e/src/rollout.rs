@@ -98,7 +98,7 @@ mod tests {
     const DONE: Progress = Progress { observed: true, wanted: 2, updated: 2, available: 2, all: 2, leaving: 0 };
 
     #[test]
-    fn is_finished_only_when_nothing_old_is_left() {
+    fn a_rollout_is_finished_when_no_old_pod_is_left() {
         assert!(DONE.is_finished());
         for progress in [
             Progress { observed: false, ..DONE },

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_parse_and_fit_together() {
+    fn the_sample_manifests_parse_and_agree() {
         let web = Web::sample().unwrap();
         let autoscaler = Web::autoscaler().unwrap();
         let target = autoscaler.spec.scale_target_ref;

@@ -13,14 +13,14 @@ const MAX_REQUESTS: u32 = 5;
 const REQUESTS: u32 = 50;
 
 #[tokio::test]
-async fn a_redirect_takes_every_way() -> anyhow::Result<()> {
+async fn redirect_recycles_connections_at_every_address() -> anyhow::Result<()> {
     let seen = in_namespace("addresses", |namespace| ways(namespace, "redirect")).await?;
     ensure!(seen.iter().all(|way| way.recycled), "a way around the proxy");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_port_taken_by_its_name_is_reached_by_name() -> anyhow::Result<()> {
+async fn named_port_recycles_connections_by_target_port_name() -> anyhow::Result<()> {
     let seen = in_namespace("addresses", |namespace| ways(namespace, "named-port")).await?;
     for way in seen {
         ensure!(way.recycled == (way.target == "http"), "targetPort {} at {}", way.target, way.address);

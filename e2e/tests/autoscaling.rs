@@ -45,7 +45,7 @@ struct Outcome {
 }
 
 #[tokio::test]
-async fn the_autoscaler_reaches_the_right_number_of_pods() -> anyhow::Result<()> {
+async fn with_recycling_the_autoscaler_reaches_the_right_number_of_pods() -> anyhow::Result<()> {
     let plain = Web::sample()?.replicas(1).args(&["--burn", "6ms"]).cpu("100m", "150m");
     let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
     let (without, with) = join!(

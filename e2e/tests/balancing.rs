@@ -43,7 +43,7 @@ struct Outcome {
 }
 
 #[tokio::test]
-async fn load_becomes_even_and_then_connections_stay() -> anyhow::Result<()> {
+async fn balancing_levels_load_and_then_keeps_connections() -> anyhow::Result<()> {
     let plain = Web::sample()?.replicas(4);
     let balanced = plain.clone().annotation("evenkeel.dev/balance", "on");
     let (without, with) = join!(

@@ -12,7 +12,7 @@ use e2e::{Client, Web, in_namespace, program};
 
 /// As the pod's own proxy tells who may only exec.
 #[tokio::test]
-async fn a_proxy_tells_of_its_pod() -> anyhow::Result<()> {
+async fn status_in_the_proxys_container_reports_its_pod() -> anyhow::Result<()> {
     in_namespace("check-exec", |namespace| async move {
         let web = Web::sample()?.replicas(1).annotation("evenkeel.dev/max-requests", "10");
         let mut client = Client::new(namespace.deploy(&web).await?);

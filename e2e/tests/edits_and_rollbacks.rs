@@ -15,12 +15,12 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_deployment_with_redirect_stays_injected() -> anyhow::Result<()> {
+async fn edits_and_rollbacks_keep_an_injection_with_redirect() -> anyhow::Result<()> {
     in_namespace("edits-and-rollbacks", |namespace| stays_injected(namespace, "redirect")).await
 }
 
 #[tokio::test]
-async fn a_deployment_with_named_port_stays_injected() -> anyhow::Result<()> {
+async fn edits_and_rollbacks_keep_an_injection_with_named_port() -> anyhow::Result<()> {
     in_namespace("edits-and-rollbacks", |namespace| stays_injected(namespace, "named-port")).await
 }
 

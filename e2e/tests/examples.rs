@@ -51,7 +51,7 @@ fn apply_all(namespace: &TestNamespace) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn the_examples_of_grpc_and_of_a_restricted_namespace_come_up() -> anyhow::Result<()> {
+async fn the_examples_of_grpc_and_of_a_restricted_namespace_become_ready() -> anyhow::Result<()> {
     const RESTRICTED: (&str, &str) = ("pod-security.kubernetes.io/enforce", "restricted");
     let grpc =
         in_namespace("example-grpc", |namespace| async move { come_up(&namespace, "grpc.yaml", "greeter").await });

@@ -29,12 +29,12 @@ enum Failing {
 }
 
 #[tokio::test]
-async fn an_app_that_refuses_connections_is_not_held() -> anyhow::Result<()> {
+async fn the_restart_of_an_app_that_refuses_connections_is_not_delayed() -> anyhow::Result<()> {
     Box::pin(restarts_are_as_fast_as_without(Failing::RefusesConnections, "failing_app")).await
 }
 
 #[tokio::test]
-async fn an_app_that_fails_its_probe_is_not_held_though_it_answers_clients() -> anyhow::Result<()> {
+async fn the_restart_of_an_app_that_fails_its_probe_is_not_delayed() -> anyhow::Result<()> {
     Box::pin(restarts_are_as_fast_as_without(Failing::FailsProbe, "failing_app_that_answers")).await
 }
 

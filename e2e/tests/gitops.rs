@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams, ResourceExt as _};
 const MANAGERS: [&str; 2] = ["argocd-controller", "kustomize-controller"];
 
 #[tokio::test]
-async fn what_was_injected_is_no_difference() -> anyhow::Result<()> {
+async fn an_injection_is_no_difference_for_gitops_controllers() -> anyhow::Result<()> {
     in_namespace("gitops", |namespace| async move {
         for manager in MANAGERS {
             for (name, web) in cases()? {

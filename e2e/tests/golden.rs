@@ -16,7 +16,7 @@ use serde_json::Value;
 const OPTED_OUT: (&str, &str) = ("evenkeel.dev/inject", "disabled");
 
 #[tokio::test]
-async fn every_golden_result_is_accepted() -> anyhow::Result<()> {
+async fn the_api_server_accepts_every_golden_result() -> anyhow::Result<()> {
     in_labelled_namespace("golden", &[OPTED_OUT], |namespace| async move {
         await_condition(namespace.api::<ServiceAccount>(), "default", exists()).await?;
         let (mut tried, mut refused) = (0, Vec::new());

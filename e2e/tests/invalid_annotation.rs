@@ -9,7 +9,7 @@ const FAULTS: [(&str, &str); 3] =
     [("evenkeel.dev/max-requests", "many"), ("evenkeel.dev/jitter", "90%"), ("evenkeel.dev/drain-timout", "20s")];
 
 #[tokio::test]
-async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() -> anyhow::Result<()> {
+async fn an_invalid_annotation_is_admitted_with_a_warning_for_each_fault() -> anyhow::Result<()> {
     in_namespace("invalid", |namespace| async move {
         let web = FAULTS.iter().fold(Web::sample()?, |web, (key, value)| web.annotation(key, value));
         let (admitted, warnings) = namespace.create(web.deployment()).await?;

@@ -23,7 +23,7 @@ const REACHABLE: Duration = Duration::from_mins(1);
 const READY: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn every_kind_is_recycled() -> anyhow::Result<()> {
+async fn connections_of_every_kind_of_workload_are_recycled() -> anyhow::Result<()> {
     let client = kube::Client::try_default().await?;
     let kinds = "--set=webhook.kinds={StatefulSet,DaemonSet,ReplicaSet,Pod,Rollout}";
     let _release = Release::install(&client, RELEASE, &[kinds]).await?;

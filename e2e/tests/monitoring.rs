@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn a_prometheus_finds_what_dashboard_and_alerts_ask_for() -> anyhow::Result<()> {
+async fn prometheus_scrapes_what_dashboard_and_alerts_use() -> anyhow::Result<()> {
     in_namespace("monitoring", |namespace| async move {
         let web = Web::sample()?.replicas(2).annotation("evenkeel.dev/balance", "on");
         let address = namespace.deploy(&web).await?;

@@ -10,7 +10,7 @@ const MAX_REQUESTS: u32 = 5;
 const REQUESTS: u32 = 200;
 
 #[tokio::test]
-async fn a_restricted_namespace_takes_the_proxy_by_the_ports_name() -> anyhow::Result<()> {
+async fn named_port_recycles_connections_in_a_restricted_namespace() -> anyhow::Result<()> {
     in_labelled_namespace("restricted", &[ENFORCED], |namespace| async move {
         let limit = MAX_REQUESTS.to_string();
         let web = Web::sample()?.restricted().replicas(2);

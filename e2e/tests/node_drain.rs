@@ -20,7 +20,7 @@ const WITHOUT: ShutdownCase = ShutdownCase { on_term: OnTerm::Exit, mitigation: 
 
 #[tokio::test]
 #[ignore = "needs two nodes that take pods: make e2e-nodes"]
-async fn emptying_nodes_loses_no_request() -> anyhow::Result<()> {
+async fn draining_nodes_loses_no_request() -> anyhow::Result<()> {
     let nodes = workers(&Client::try_default().await?).await?;
     ensure!(nodes.len() >= 2, "{nodes:?}: two nodes that take pods are needed, as e2e/kind/two-workers.yaml has them");
     let mut apps = ShutdownCase::with_each(&[Mitigation::Redirect, Mitigation::NamedPort]);

@@ -17,7 +17,7 @@ const NOTICED_WITHIN: Duration = Duration::from_mins(1);
 const STARTED_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test]
-async fn a_tcp_probe_does_not_take_the_proxy_for_the_app() -> anyhow::Result<()> {
+async fn a_tcp_probe_fails_while_the_app_does_not_listen() -> anyhow::Result<()> {
     in_namespace("probes", |namespace| async move {
         let elsewhere = probed()?.args(&["--listen", "[::]:9999"]);
         namespace.create(elsewhere.deployment()).await?;
@@ -34,7 +34,7 @@ async fn a_tcp_probe_does_not_take_the_proxy_for_the_app() -> anyhow::Result<()>
 /// The apps of a living pod stop listening one after the other, as an app does that hangs or has lost its way. An app that
 /// insists on a header of the PROXY protocol would refuse a probe that comes without one, and never be ready.
 #[tokio::test]
-async fn an_app_that_has_died_is_not_ready() -> anyhow::Result<()> {
+async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
     tokio::try_join!(
         become_unready("redirect", false),
         become_unready("named-port", false),

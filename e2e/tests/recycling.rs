@@ -12,7 +12,7 @@ const CLIENTS: u32 = 4;
 const REQUESTS: u32 = 100;
 
 #[tokio::test]
-async fn the_annotation_recycles_at_exactly_that_request_until_it_is_removed() -> anyhow::Result<()> {
+async fn the_annotation_recycles_at_exactly_its_limit_until_it_is_removed() -> anyhow::Result<()> {
     in_namespace("recycling", |namespace| async move {
         let address = namespace.deploy(&Web::sample()?).await?;
         let before = namespace.deployment("web").await?;

@@ -14,7 +14,7 @@ use serde_json::json;
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_limit_range_that_comes_later() -> anyhow::Result<()> {
+async fn pods_refused_by_a_later_limit_range_get_an_event() -> anyhow::Result<()> {
     in_namespace("refused", |namespace| async move {
         let web = Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100");
         namespace.apply(web.deployment()).await?;

@@ -24,7 +24,7 @@ struct Outcome {
 }
 
 #[tokio::test]
-async fn new_pods_get_their_share() -> anyhow::Result<()> {
+async fn new_pods_get_their_share_of_the_load() -> anyhow::Result<()> {
     let plain = Web::sample()?.replicas(2);
     let recycled = plain.clone().annotation("evenkeel.dev/max-requests", MAX_REQUESTS);
     let (without, with) = join!(

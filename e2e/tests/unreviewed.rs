@@ -19,7 +19,7 @@ const REACHABLE: Duration = Duration::from_mins(1);
 const WAYS: [&[&str]; 2] = [&["apply"], &["apply", "--server-side"]];
 
 #[tokio::test]
-async fn a_namespace_that_has_opted_out_can_be_applied_to() -> anyhow::Result<()> {
+async fn manifests_can_be_applied_to_an_opted_out_namespace() -> anyhow::Result<()> {
     in_namespace("unreviewed", |namespace| async move {
         let author = Author { namespace };
         for way in WAYS {
@@ -43,7 +43,7 @@ async fn a_namespace_that_has_opted_out_can_be_applied_to() -> anyhow::Result<()
 }
 
 #[tokio::test]
-async fn after_the_webhook_is_uninstalled_workloads_can_be_applied() -> anyhow::Result<()> {
+async fn manifests_can_be_applied_after_the_webhook_is_uninstalled() -> anyhow::Result<()> {
     let client = kube::Client::try_default().await?;
     let release = Release::install(&client, RELEASE, &[]).await?;
     in_labelled_namespace("unreviewed", &[(RELEASE, "on"), ("evenkeel.dev/inject", "on")], |namespace| async move {
@@ -63,7 +63,7 @@ async fn after_the_webhook_is_uninstalled_workloads_can_be_applied() -> anyhow::
 }
 
 #[tokio::test]
-async fn the_way_back_keeps_the_replicas_of_an_autoscaler() -> anyhow::Result<()> {
+async fn removing_the_annotation_keeps_the_replicas_of_an_autoscaler() -> anyhow::Result<()> {
     in_namespace("unreviewed", |namespace| async move {
         let author = Author { namespace };
         for way in WAYS {

@@ -46,7 +46,7 @@ async fn workloads_without_their_proxy_get_warnings_and_events() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_removal_and_services_that_lead_elsewhere_are_told_of() -> anyhow::Result<()> {
+async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Result<()> {
     const ELSEWHERE: i32 = 9999;
     in_namespace("told-later", |namespace| async move {
         let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
@@ -72,7 +72,7 @@ async fn a_removal_and_services_that_lead_elsewhere_are_told_of() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn an_opted_out_namespace_is_told_of() -> anyhow::Result<()> {
+async fn workloads_of_an_opted_out_namespace_get_warnings_and_events() -> anyhow::Result<()> {
     in_labelled_namespace("told-out", &[("evenkeel.dev/inject", "disabled")], |namespace| async move {
         let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
         let (_, warnings) = namespace.create(asking.deployment()).await?;

@@ -16,7 +16,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn workloads_are_admitted_whatever_the_webhook_does_wrong() -> anyhow::Result<()> {
+async fn workloads_are_admitted_whatever_fault_the_webhook_has() -> anyhow::Result<()> {
     in_labelled_namespace("webhook-faults", &[OPTED_OUT], |namespace| async move {
         let configuration = Configuration::for_namespace(&namespace).await?;
         // Only its metadata matters: no pod is needed.

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 const INTERVAL: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn a_replica_takes_no_injection_along() -> anyhow::Result<()> {
+async fn replacing_a_webhook_replica_misses_no_injection() -> anyhow::Result<()> {
     in_namespace("webhook-replica", |namespace| async move {
         let webhook = Webhook::of(&namespace).await?;
         let web = Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100");

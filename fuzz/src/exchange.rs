@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_have_an_opinion() {
+    fn proxy_and_hyper_read_the_same_messages() {
         let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n";
         let all = [&request[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
         let seen = |what: &str, fields, body: &[u8]| Message {
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "to hyper")]
-    fn another_opinion_is_noticed() {
+    fn a_different_reading_is_noticed() {
         let (mut seen, _) = requests(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         seen[0].fields += 1;
         agree(&seen, &hyper_server::requests(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), b"");

@@ -20,7 +20,7 @@ macro_rules! corpus {
         $(#[test] fn $target() { replay(stringify!($target), fuzz::$target::check); })+
 
         #[test]
-        fn every_folder_has_its_target() {
+        fn every_folder_of_the_corpus_has_a_fuzz_target() {
             let folders = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")).unwrap();
             for folder in folders {
                 let name = folder.unwrap().file_name();

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_a_place_for_the_table() {
+    fn clients_and_goaway_md_has_a_place_for_the_table() {
         let page = std::fs::read_to_string(PAGE).unwrap();
         let written = with_section(&page, "a table\n").unwrap();
         assert_eq!(with_section(&written, "a table\n"), Some(written.clone()));

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hands_out_every_instant_once() {
+    async fn every_instant_is_handed_out_once() {
         let pace = Pace::new(1000, Duration::from_millis(20));
         let mut last = None;
         let mut all = 0;

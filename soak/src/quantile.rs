@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_a_hundred_may_be_slower() {
+    fn the_99th_percentile_ignores_one_in_a_hundred() {
         let mut latencies: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
         assert_eq!(p99(&mut latencies), Some(Duration::from_millis(99)));
         assert_eq!(p99(&mut [Duration::from_millis(7)]), Some(Duration::from_millis(7)));

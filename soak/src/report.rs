@@ -143,14 +143,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_apart() {
+    fn thousands_are_separated_by_commas() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(count(number), text);
         }
     }
 
     #[tokio::test]
-    async fn one_missed_goal_is_enough() {
+    async fn one_missed_goal_fails_the_report() {
         let mut report = Report::of("clients", Instant::now(), "All.".to_owned());
         report.verdicts.push(Verdict::new("0 lost", "0", true));
         assert!(report.goals_are_met());

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_complete_at_its_last_byte_and_not_before() {
+    fn a_response_is_complete_only_at_its_last_byte() {
         let answer = [b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n".as_slice(), &[b'x'; BODY]].concat();
         for cut in 0..answer.len() {
             assert!(!is_complete(&answer[..cut]).unwrap(), "cut at {cut}");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_status_is_an_error_at_once() {
+    fn a_status_other_than_200_is_an_error() {
         assert!(is_complete(b"HTTP/1.1 5").is_err());
         assert!(is_complete(b"HTTP/1.1 400 Bad Request\r\n\r\n").is_err());
     }

@@ -50,12 +50,12 @@ traffic: 26.90MB (28206752) total, 1.78MB (1868460) headers (space savings 90.00
 ";
 
     #[test]
-    fn a_good_report() {
+    fn requests_and_rate_are_read_from_a_report() {
         assert_eq!(parse(GOOD).unwrap(), Completed { requests: 169_860, per_second: 84_930.0 });
     }
 
     #[test]
-    fn failed_requests_spoil_the_round() {
+    fn a_report_with_failed_requests_is_an_error() {
         for (good, bad) in
             [("0 failed", "1 failed"), ("0 errored", "2 errored"), ("0 timeout", "1 timeout"), ("0 5xx", "3 5xx")]
         {

@@ -72,12 +72,12 @@ Transfer/sec:     10.27MB
 ";
 
     #[test]
-    fn a_good_report() {
+    fn requests_and_rate_are_read_from_a_report() {
         assert_eq!(parse(GOOD).unwrap(), Completed { requests: 114_296, per_second: 38_070.07 });
     }
 
     #[test]
-    fn failed_requests_spoil_the_round() {
+    fn a_report_with_failed_requests_is_an_error() {
         let errors =
             GOOD.replace("Requests/sec", "  Socket errors: connect 0, read 3, write 0, timeout 0\nRequests/sec");
         assert!(parse(&errors).unwrap_err().to_string().contains("read 3"));

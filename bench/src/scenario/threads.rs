@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_thread_beside_the_mean() {
+    fn the_busiest_thread_is_compared_with_the_mean() {
         assert!((busiest(&[1, 1], &[31, 11]) - 1.5).abs() < 1e-9);
         assert!((busiest(&[5], &[9]) - 1.0).abs() < 1e-9);
     }

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_fields_and_wrong_types_are_faults() {
+    fn unknown_fields_and_wrong_types_are_errors() {
         let service = |port: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"ports": [port]}});
         assert_eq!(judge(&service(json!({"port": 1}))), Some(Ok(())));
         assert!(judge(&service(json!({"port": 1, "targetport": 2}))).unwrap().is_err());

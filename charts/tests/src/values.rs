@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_defaults_and_groups() {
+    fn values_have_their_comments_defaults_and_groups() {
         let yaml = "\
 # Of the file.
 

@@ -10,7 +10,7 @@ use chart_tests::strict;
 use serde_json::{Value, json};
 
 #[test]
-fn the_api_server_accepts_every_part() {
+fn the_api_server_accepts_every_rendered_object() {
     assert!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names the cluster to ask; `make e2e` makes one");
     for part in PARTS {
         let rendered = rendered(part);
@@ -23,7 +23,7 @@ fn the_api_server_accepts_every_part() {
 }
 
 #[test]
-fn the_api_server_would_refuse_an_unknown_field() {
+fn the_api_server_refuses_an_unknown_field() {
     let mut service = rendered(&[]).one("Service").clone();
     service["spec"]["selectors"] = json!({});
     let (accepted, said) = dry_run(&service);

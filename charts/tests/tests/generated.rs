@@ -10,18 +10,18 @@ fn values() -> Vec<Entry> {
 }
 
 #[test]
-fn the_schema_is_that_of_the_values() {
+fn the_schema_is_generated_from_the_values() {
     let schema = serde_json::to_string_pretty(&schema::schema(&values())).unwrap();
     generated("charts/evenkeel/values.schema.json", &format!("{schema}\n"));
 }
 
 #[test]
-fn the_reference_is_that_of_the_values() {
+fn the_readme_of_the_chart_is_generated_from_the_values() {
     generated("charts/evenkeel/README.md", &reference::page(&values()));
 }
 
 #[test]
-fn every_value_is_explained() {
+fn every_value_has_a_comment() {
     // Their group says it.
     let of_itself = |entry: &Entry| entry.path.last().is_some_and(|key| key == "enabled");
     for entry in values() {
@@ -30,7 +30,7 @@ fn every_value_is_explained() {
 }
 
 #[test]
-fn no_object_takes_what_nobody_described() {
+fn the_schema_allows_no_undescribed_keys() {
     fn check(schema: &Value, at: &str) {
         let Value::Object(keys) = schema else { return };
         if schema["type"] == "object" && !["/properties/global"].contains(&at) && !of_kubernetes(at) {

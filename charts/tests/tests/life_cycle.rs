@@ -17,7 +17,7 @@ use serde_json::Value;
 const TRIES: usize = 60;
 
 #[test]
-fn by_every_helm() {
+fn every_helm_installs_upgrades_and_uninstalls_the_chart() {
     assert!(std::env::var_os("KUBECONFIG").is_some(), "KUBECONFIG names the cluster to use; `make e2e` makes one");
     thread::scope(|scope| {
         for helm in programs() {

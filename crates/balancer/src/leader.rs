@@ -241,7 +241,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_holder_that_renews_keeps_it() {
+    fn a_holder_that_renews_keeps_the_lease() {
         let mut candidate = Candidate::new("me".to_owned());
         for second in 0..60 {
             let step = candidate.step("other", &second.to_string(), second * SECOND);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_falls_silent_loses_it_after_three_seconds() {
+    fn a_holder_that_does_not_renew_loses_the_lease_after_three_seconds() {
         let mut candidate = Candidate::new("me".to_owned());
         let start = 1000 * SECOND;
         assert_eq!(candidate.step("other", "1", start), Step::Wait, "it may have been renewed just now");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_outage_its_holder_has_as_long_as_before() {
+    fn after_an_outage_the_holder_has_the_full_time_to_renew() {
         let mut candidate = Candidate::new("me".to_owned());
         assert_eq!(candidate.step("other", "1", SECOND), Step::Wait);
         candidate.forget_version();
@@ -274,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn without_the_api_server_a_leader_goes_on_for_two_minutes() {
+    fn a_leader_without_the_api_server_leads_for_two_minutes() {
         for (seconds, expected) in [(0, true), (60, true), (119, true), (120, false)] {
             assert_eq!(keeps_leading(seconds * SECOND), expected, "{seconds} s");
         }
     }
 
     #[test]
-    fn what_nobody_holds_is_taken_at_once() {
+    fn a_lease_without_a_holder_is_acquired_at_once() {
         let mut candidate = Candidate::new("me".to_owned());
         assert_eq!(candidate.step("", "1", SECOND), Step::Take);
     }

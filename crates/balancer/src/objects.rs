@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_asked_at_its_own_address_alone() {
+    fn a_pod_has_no_address_but_its_own() {
         let own = Some(IpAddr::from([10, 0, 0, 7]));
         let none = json!({});
         for (metadata, status, address, is_ready) in [
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ready_in_a_slice() {
+    fn the_ready_pods_of_an_endpoint_slice_are_read() {
         let endpoint = |ready: Value, kind: &str, uid: &str| {
             json!({
                 "addresses": ["169.254.169.254"],
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_object_takes_little() {
+    fn a_large_object_takes_little_memory() {
         let large = json!({
             "kind": "Pod",
             "apiVersion": "v1",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_of_the_largest_slices_is_within_what_is_read() {
+    fn a_full_page_of_the_largest_endpoint_slices_is_within_the_read_limit() {
         let endpoint = json!({
             "conditions": {"ready": false},
             "targetRef": {"kind": "Pod", "uid": "00000000-0000-0000-0000-000000000000"},

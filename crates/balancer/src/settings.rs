@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_at_once() {
+    fn all_faults_are_reported_at_once() {
         let flags = [
             "--admin=8081",
             "--namespace=a/b",

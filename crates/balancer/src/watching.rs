@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_is_tried_again_within_five_seconds() {
+    async fn a_failed_watch_is_retried_within_five_seconds() {
         let mut retries = retries();
         let pauses: Vec<u128> = retries.by_ref().take(6).map(|pause| pause.as_millis()).collect();
         assert_eq!(pauses, [800, 1600, 3200, 5000, 5000, 5000]);

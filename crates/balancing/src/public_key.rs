@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_line_of_its_pem() {
+    fn a_key_is_written_as_its_pem_without_armor() {
         // RFC 8410 §10.1.
         let text = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
         let key: PublicKey = text.parse().unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_by_its_place() {
+    fn an_unusable_key_is_reported_by_its_position() {
         let good = key(1).to_string();
         // The key type of RSA, a key cut short, one too long, and text.
         for bad in ["MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A", &good[..56], &format!("{good}AAAA"), "ssh-ed25519"] {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_as_it_was_written_and_has_each_key_once() {
+    fn a_list_of_keys_survives_a_round_trip_without_duplicates() {
         let keys = PublicKeys::new([key(1), key(2), key(1)]).unwrap();
         assert_eq!(keys.iter().count(), 2);
         assert_eq!(keys.to_string().parse(), Ok(keys.clone()));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_16_digits() {
+    fn a_key_id_has_16_digits() {
         for bad in ["", "+123456789abcdef", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0"] {
             assert!(KeyId::try_from(bad.to_owned()).is_err(), "{bad}");
         }

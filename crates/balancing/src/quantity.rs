@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_added_up_is_taken_and_nothing_else() {
+    fn only_finite_bounded_quantities_are_accepted() {
         for good in [0.0, -0.0, f64::MIN_POSITIVE, 0.1, 1e12] {
             assert!(Quantity::new(good).is_ok_and(|quantity| quantity.get().is_sign_positive()), "{good}");
         }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_as_it_travels() {
+    fn a_report_has_the_documented_json() {
         let expected = json!({
             "version": 1,
             "workload": "shop/Deployment/web",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_report() {
+    fn unusable_reports_are_refused() {
         let cases = [
             ("version", json!(2)),
             ("version", Value::Null),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_bounded_and_the_longest_one_fits() {
+    fn the_longest_report_is_within_the_limit_of_its_size() {
         let longest = Workload::new(&"a".repeat(63), &"K".repeat(63), &"a".repeat(253)).unwrap();
         let keys = vec![PublicKey::of_bytes([1; 32]).id(); 4];
         let text = Report { keys, workload: longest, ..full() }.to_json();
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_later_proxy_may_say_more() {
+    fn unknown_fields_of_a_report_are_ignored() {
         let more = full().to_json().replacen('{', "{\"cpu\":0.5,", 1);
         assert_eq!(Report::from_json(more.as_bytes()).unwrap(), full());
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again(
+        fn a_report_survives_a_round_trip(
             load: u32, requests: u32, seconds: u32,
             connections: u32, marked: u32, count: u64, sequence in proptest::option::of(1u64..1 << 53),
         ) {
@@ -256,7 +256,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_much(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_parsing_a_report_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Report::from_json(&bytes);
         }
     }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_the_range() {
+    fn sequence_numbers_have_a_lowest_and_a_highest() {
         assert!(Sequence::new(0).is_err());
         assert_eq!(Sequence::new(1), Ok(Sequence::MIN));
         assert_eq!(Sequence::new(MOST), Ok(Sequence::MAX));
@@ -81,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_rise_whatever_the_clock_says(clocks in proptest::collection::vec(0u64..1 << 45, 1..50)) {
+        fn sequence_numbers_rise_whatever_the_clock_says(clocks in proptest::collection::vec(0u64..1 << 45, 1..50)) {
             let mut last = None;
             for clock in clocks {
                 let next = Sequence::next(Duration::from_millis(clock), last);

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_found_again() {
+    fn a_workload_survives_a_round_trip() {
         let longest = "a".repeat(253);
         for (namespace, kind, name) in [("shop", "Deployment", "web"), ("0", "a1", "x.y-z.0"), ("a-b", "K", &longest)] {
             let workload = Workload::new(namespace, kind, name).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_would_not_take_is_refused() {
+    fn names_that_kubernetes_would_refuse_are_refused() {
         let too_long = format!("a/B/{}", "a".repeat(254));
         for text in [
             "",

@@ -48,7 +48,7 @@ fn raw_key() -> (SigningKey, Ed25519KeyPair) {
 }
 
 #[test]
-fn an_instruction_arrives_as_it_was_sent() {
+fn a_signed_instruction_survives_a_round_trip() {
     let key = key();
     let sent = instruction("shop/Deployment/web", 7);
     let (last, received) = receiver(&[&key]).receive(key.sign(&sent).as_bytes(), LastSequence::NONE).unwrap();
@@ -61,7 +61,7 @@ fn an_instruction_arrives_as_it_was_sent() {
 }
 
 #[test]
-fn a_replay_is_refused_and_a_newer_one_is_not() {
+fn replayed_and_older_instructions_are_refused() {
     let key = key();
     let receiver = receiver(&[&key]);
     let at = |sequence| key.sign(&instruction("shop/Deployment/web", sequence));
@@ -73,7 +73,7 @@ fn a_replay_is_refused_and_a_newer_one_is_not() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_signs_for_nobody() {
+fn an_instruction_signed_by_an_unknown_key_is_refused() {
     let (known, unknown) = (key(), key());
     let body = unknown.sign(&instruction("shop/Deployment/web", 7));
     assert_eq!(receiver(&[&known]).receive(body.as_bytes(), LastSequence::NONE), Err(Refusal::BadSignature));
@@ -81,7 +81,7 @@ fn a_key_that_nobody_knows_signs_for_nobody() {
 }
 
 #[test]
-fn another_workload_is_refused_whatever_its_number() {
+fn an_instruction_for_another_workload_is_refused() {
     let key = key();
     for workload in ["shop/Deployment/web2", "shop/StatefulSet/web", "shop2/Deployment/web"] {
         let body = key.sign(&instruction(workload, 7));
@@ -91,7 +91,7 @@ fn another_workload_is_refused_whatever_its_number() {
 }
 
 #[test]
-fn what_is_signed_and_no_instruction_is_malformed() {
+fn a_signed_text_that_is_no_instruction_is_malformed() {
     let (key, pair) = raw_key();
     let receiver = receiver(&[&key]);
     let good = r#"{"workload":"shop/Deployment/web","sequence":1,"mean":2.5,"connectionRate":0.5,"sinceChangeMilliseconds":0,"intervalMilliseconds":1000}"#;
@@ -126,7 +126,7 @@ fn what_is_signed_and_no_instruction_is_malformed() {
 }
 
 #[test]
-fn what_is_no_signed_text_is_malformed() {
+fn a_body_that_is_no_signed_text_is_malformed() {
     let key = key();
     let receiver = receiver(&[&key]);
     let body = key.sign(&instruction("shop/Deployment/web", 7));
@@ -141,14 +141,14 @@ fn what_is_no_signed_text_is_malformed() {
 }
 
 #[test]
-fn the_longest_instruction_fits() {
+fn the_longest_instruction_is_within_the_limit_of_its_size() {
     let key = key();
     let workload = format!("{}/{}/{}", "a".repeat(63), "K".repeat(63), "a".repeat(253));
     assert!(key.sign(&instruction(&workload, (1 << 53) - 1)).len() < MAX_INSTRUCTION_BYTES / 2);
 }
 
 #[test]
-fn a_key_of_openssl_is_read() {
+fn a_private_key_of_openssl_is_read() {
     // RFC 8410 §10.3, without attributes: what `openssl genpkey -algorithm ed25519` writes.
     let text = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
     let key = SigningKey::from_pem(text).unwrap();
@@ -161,7 +161,7 @@ fn a_key_of_openssl_is_read() {
 }
 
 #[test]
-fn what_is_no_private_key_is_told() {
+fn the_error_says_why_a_private_key_is_unusable() {
     for (text, part) in [
         ("", "PEM"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "PRIVATE KEY"),
@@ -175,7 +175,7 @@ fn what_is_no_private_key_is_told() {
 
 proptest! {
     #[test]
-    fn no_changed_byte_passes(position: prop::sample::Index, change in 1u8..) {
+    fn an_instruction_with_a_changed_byte_is_refused(position: prop::sample::Index, change in 1u8..) {
         let key = key();
         let mut body = key.sign(&instruction("shop/Deployment/web", 7)).into_bytes();
         let position = position.index(body.len());
@@ -184,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn the_last_number_never_falls(numbers in proptest::collection::vec(1u64..20, 1..40)) {
+    fn the_last_sequence_number_never_falls(numbers in proptest::collection::vec(1u64..20, 1..40)) {
         let mut last = LastSequence::NONE;
         for number in numbers {
             let sequence = Sequence::new(number).unwrap();

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_get_for_the_printed_address_passes() {
+    fn the_dashboard_forwards_only_get_requests_for_its_own_address() {
         for (method, host, status) in [
             (Method::GET, Some("127.0.0.1:8081"), None),
             (Method::GET, Some("localhost:8081"), None),

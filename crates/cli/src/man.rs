@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_a_page_by_the_name_that_was_called() {
+    fn every_command_has_a_man_page_under_the_programs_name() {
         for (name, page, says) in [
             (Name::Own, "evenkeel-status.1", "evenkeel status"),
             (Name::Plugin, "kubectl-evenkeel-status.1", "kubectl evenkeel status"),

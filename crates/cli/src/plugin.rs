@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_is_that_of_the_file() {
+    fn the_command_has_the_name_of_its_file() {
         for (program, name) in [
             ("kubectl-evenkeel", Name::Plugin),
             ("/home/me/.krew/bin/kubectl-evenkeel", Name::Plugin),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn help_says_what_is_typed() {
+    fn help_shows_the_command_as_it_is_typed() {
         let mut command = Name::Plugin.command();
         command.build();
         assert!(command.render_help().to_string().contains("Usage: kubectl evenkeel <COMMAND>"));

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_fault_an_answer_is() {
+    fn errors_of_the_api_server_say_what_to_mend() {
         let answer = |code| {
             let status = Status { code, message: "why".to_owned(), ..Status::default() };
             of_answer(kube::Error::Api(Box::new(status)), 15_211).to_string()

@@ -41,7 +41,7 @@ fn code(args: &[&str], input: &str) -> Option<i32> {
 }
 
 #[test]
-fn exit_codes_say_what_was_found() {
+fn the_exit_code_tells_the_worst_finding() {
     let sticky = format!("{DEPLOYMENT}  sessionAffinity: ClientIP\n");
     let past = DEPLOYMENT.replace("targetPort: http", "targetPort: 9090");
     assert_eq!(code(&["-f", "-"], DEPLOYMENT), Some(0));
@@ -67,7 +67,7 @@ fn json_names_each_finding() {
 }
 
 #[test]
-fn lines_have_no_colour_in_a_pipe() {
+fn output_to_a_pipe_has_no_colour() {
     let text = String::from_utf8(check(&["-f", "-"], DEPLOYMENT).stdout).unwrap();
     let expected = "\
 deployment/web in the namespace shop: ok

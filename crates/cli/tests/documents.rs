@@ -19,7 +19,7 @@ users: [{name: none, user: {}}]
 ";
 
 #[test]
-fn commands_in_documents_are_understood() {
+fn commands_of_evenkeel_in_documents_parse() {
     let commands: Vec<String> =
         blocks().iter().filter(|block| block.language == "sh").flat_map(Block::commands).collect();
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();

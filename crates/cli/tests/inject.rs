@@ -65,7 +65,7 @@ fn values(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn the_annotated_workload_alone_is_written_anew() {
+fn only_the_annotated_workload_is_rewritten() {
     let run = inject(&format!("{SERVICE}---\n{DEPLOYMENT}---\n{SERVICE}"));
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(
@@ -86,7 +86,7 @@ fn the_annotated_workload_alone_is_written_anew() {
 }
 
 #[test]
-fn twice_is_once_and_uninject_gives_every_byte_back() {
+fn a_second_injection_changes_nothing_and_uninject_restores_every_byte() {
     let manifest = format!("{SERVICE}---\n{DEPLOYMENT}");
     let once = inject(&manifest);
     let twice = inject(&once.stdout);
@@ -100,7 +100,7 @@ fn twice_is_once_and_uninject_gives_every_byte_back() {
 }
 
 #[test]
-fn what_nobody_asked_for_passes_byte_for_byte() {
+fn a_manifest_without_annotations_is_passed_verbatim() {
     let manifest = DEPLOYMENT.replace("max-requests", "max-requests.not") + "\n\n---\n# the end";
     let manifest = manifest.replace("evenkeel.dev/", "example.dev/");
     let run = inject(&manifest);
@@ -109,7 +109,7 @@ fn what_nobody_asked_for_passes_byte_for_byte() {
 }
 
 #[test]
-fn lists_and_json_go_through_as_json() {
+fn json_lists_are_injected_as_json() {
     let deployment = &values(DEPLOYMENT)[0];
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service"}, deployment]});
     let run = inject(&list.to_string());
@@ -122,7 +122,7 @@ fn lists_and_json_go_through_as_json() {
 }
 
 #[test]
-fn yaml_becomes_json_where_that_is_asked_for() {
+fn output_json_converts_yaml() {
     let run =
         evenkeel(&["inject", "-f", "-", "--output", "json"], &format!("{SERVICE}---\n# nothing\n---\n{DEPLOYMENT}"));
     let mut values = serde_json::Deserializer::from_str(&run.stdout).into_iter::<Value>();
@@ -132,7 +132,7 @@ fn yaml_becomes_json_where_that_is_asked_for() {
 }
 
 #[test]
-fn defaults_hold_where_the_workload_is_silent() {
+fn defaults_apply_where_the_workload_has_no_annotation() {
     let args = ["inject", "-f", "-", "--default", "jitter=0%", "--default", "proxy-image=localhost/evenkeel-proxy:dev"];
     let run = evenkeel(&args, DEPLOYMENT);
     let proxy = &values(&run.stdout)[0]["spec"]["template"]["spec"]["initContainers"][1];
@@ -141,7 +141,7 @@ fn defaults_hold_where_the_workload_is_silent() {
 }
 
 #[test]
-fn a_workload_that_asks_and_does_not_get_it_is_an_error() {
+fn a_workload_that_asks_for_the_proxy_and_does_not_get_it_is_an_error() {
     for (from, to, said) in [
         ("\"1000\"", "\"-5\"", r#"evenkeel.dev/max-requests: "-5" is not usable: expected a whole number"#),
         ("    spec:\n", "    spec:\n      hostNetwork: true\n", "not injected: the pod uses the node's network"),
@@ -157,7 +157,7 @@ fn a_workload_that_asks_and_does_not_get_it_is_an_error() {
 
 /// As kustomize's `commonAnnotations` annotate: everything, and each place of it.
 #[test]
-fn what_has_no_pods_is_told_once_and_is_no_error() {
+fn annotated_objects_without_pods_are_reported_once_without_an_error() {
     let annotated = |kind: &str| {
         format!(
             "apiVersion: v1\nkind: {kind}\nmetadata:\n  name: web\n  annotations:\n    evenkeel.dev/max-requests: \"9\"\n"
@@ -176,7 +176,7 @@ fn what_has_no_pods_is_told_once_and_is_no_error() {
 
 /// A workload of a kind that is not injected is told of one by one, wherever its pods stand in it.
 #[test]
-fn what_has_pods_of_another_kind_is_an_error() {
+fn annotated_workloads_of_other_kinds_are_errors() {
     let pod = "spec: {containers: [{name: web, image: a}]}";
     for (kind, spec) in [
         ("Job", format!("template: {{{pod}}}")),
@@ -191,7 +191,7 @@ fn what_has_pods_of_another_kind_is_an_error() {
 }
 
 #[test]
-fn every_fault_is_told() {
+fn every_invalid_annotation_is_reported() {
     let manifest =
         DEPLOYMENT.replacen("\"1000\"", "\"-5\"\n    evenkeel.dev/jiter: 10%\n    evenkeel.dev/hold-app: maybe", 1);
     let run = inject(&manifest);
@@ -199,7 +199,7 @@ fn every_fault_is_told() {
 }
 
 #[test]
-fn what_the_caller_can_mend_has_its_own_code() {
+fn usage_errors_and_unreadable_files_have_their_exit_codes() {
     for (args, input, code, said) in [
         (&["inject"][..], "", 64, "--filename <FILE|FOLDER>"),
         (&["inject", "-f", "-", "--default", "jitter"], "", 64, "expected NAME=VALUE"),
@@ -224,7 +224,7 @@ fn what_the_caller_can_mend_has_its_own_code() {
 }
 
 #[test]
-fn files_follow_one_another() {
+fn several_files_are_written_as_one_stream() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -237,7 +237,7 @@ fn files_follow_one_another() {
 }
 
 #[test]
-fn a_folder_is_read_by_name() {
+fn the_files_of_a_folder_are_read_in_the_order_of_names() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("more")).unwrap();
     for name in ["b.yaml", "a.yml", "c.json", "notes.txt", "more/d.yaml"] {
@@ -260,7 +260,7 @@ fn a_folder_is_read_by_name() {
 
 /// As a failed `helm template` pipes it.
 #[test]
-fn an_empty_input_is_told() {
+fn an_empty_input_is_reported() {
     for input in ["", "\n", "# nothing\n---\n"] {
         let run = evenkeel(&["inject", "-f", "-"], input);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, input, "stdin: no object is in it\n"));
@@ -268,7 +268,7 @@ fn an_empty_input_is_told() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     for args in [&["completion", "bash"][..], &["simulate", "--clients", "20", "--runs", "1", "--json"]] {
         let mut program = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
             .args(args)
@@ -283,7 +283,7 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 #[test]
-fn what_is_there_already_is_brought_up_to_date() {
+fn an_earlier_injection_is_updated() {
     let injected = inject(DEPLOYMENT).stdout;
     let run = evenkeel(&["inject", "-f", "-", "--default", "jitter=0%"], &injected);
     assert_eq!(run.code, 0, "{}", run.stderr);

@@ -19,7 +19,7 @@ fn status(folder: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Out
 }
 
 #[test]
-fn what_is_wrong_with_a_kubeconfig_is_said_once() {
+fn a_faulty_kubeconfig_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -94,7 +94,7 @@ fn kubectl_completes_commands_flags_and_values() {
 }
 
 #[test]
-fn kubectl_completes_files_where_they_are_meant() {
+fn kubectl_completes_file_names_for_file_arguments() {
     let (files, directive) = complete(&["check", "--kubeconfig", ""]);
     let words: Vec<&str> = files.iter().filter_map(|line| line.split('\t').next()).collect();
     assert!(words.contains(&"web.yaml") && words.contains(&"manifests/"), "{files:?}");

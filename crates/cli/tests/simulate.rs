@@ -16,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
 const SMALL: &[&str] = &["--clients", "60", "--rate", "5", "--pods", "2", "--scale-to", "4", "--runs", "3"];
 
 #[test]
-fn the_same_arguments_print_the_same_bytes() {
+fn the_same_arguments_print_the_same_output() {
     let args = [SMALL, &["--balance"]].concat();
     let (first, second) = (simulate(&args), simulate(&args));
     assert!(first.status.success(), "{}", text(&first.stderr));
@@ -26,7 +26,7 @@ fn the_same_arguments_print_the_same_bytes() {
 }
 
 #[test]
-fn a_comparison_recommends_a_threshold_and_says_what_balancing_changes() {
+fn a_comparison_recommends_a_threshold_and_shows_the_effect_of_balancing() {
     let output = simulate(SMALL);
     let said = text(&output.stdout);
     assert!(output.status.success());
@@ -64,7 +64,7 @@ fn the_plot_is_an_svg_with_a_line_for_each_policy() {
 }
 
 #[test]
-fn every_impossible_number_is_said_in_a_sentence() {
+fn every_impossible_number_is_reported_in_a_sentence() {
     let output = simulate(&["--clients", "0", "--rate", "-1", "--pods", "0", "--event", "10s:scale=0"]);
     assert_eq!(output.status.code(), Some(64));
     let said = text(&output.stderr);

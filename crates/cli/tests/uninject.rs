@@ -165,7 +165,7 @@ fn managed_fields(server: &ApiServer) -> &Value {
 }
 
 #[tokio::test]
-async fn the_author_gets_every_field_back_whatever_was_refused_before() {
+async fn uninject_returns_fields_to_their_manager_despite_conflicts() {
     for (of_removal, of_managed_fields) in [
         (vec![], vec![]),
         (vec![], vec![409]),
@@ -183,7 +183,7 @@ async fn the_author_gets_every_field_back_whatever_was_refused_before() {
 }
 
 #[tokio::test]
-async fn fields_that_somebody_else_has_changed_since_are_theirs() {
+async fn uninject_leaves_fields_to_managers_that_changed_them_since() {
     let refusals = Refusals { of_managed_fields: vec![409], changes_spec: true, ..Refusals::default() };
     let (server, output) = uninject(refusals).await;
     assert!(output.status.success(), "{output:?}");
@@ -192,7 +192,7 @@ async fn fields_that_somebody_else_has_changed_since_are_theirs() {
 }
 
 #[tokio::test]
-async fn a_server_that_always_refuses_ends_it() {
+async fn uninject_stops_after_repeated_conflicts() {
     let of_managed_fields = vec![409; 100];
     let (server, output) = uninject(Refusals { of_managed_fields, ..Refusals::default() }).await;
     assert!(output.status.success(), "the injection is gone: {output:?}");

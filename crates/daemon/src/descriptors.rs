@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_becomes_the_hard_one() {
+    fn the_soft_limit_of_descriptors_is_raised_to_the_hard_limit() {
         raise_descriptor_limit();
         assert_eq!(descriptor_limit(), getrlimit(Resource::Nofile).maximum);
     }

@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_of_an_error_is_written_once() {
         let refused = || Some(Box::new(Cause("refused", None)));
         for (error, told) in [
             (Cause("cannot listen", None), "cannot listen"),

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn prometheus_own_format_is_the_default() {
+    fn the_prometheus_text_format_is_the_default() {
         for accept in [None, Some("*/*"), Some("text/plain;version=0.0.4")] {
             let exposition = expose(&registry(), accept).unwrap();
             assert_eq!(exposition.content_type, CLASSIC);
@@ -134,7 +134,7 @@ a_sizes_bucket{le=\"+Inf\"} 0
     }
 
     #[test]
-    fn series_are_in_the_order_of_their_labels() {
+    fn series_are_sorted_by_their_labels() {
         let mut registry = Registry::default();
         let family = Family::<[(&str, &str); 1], Counter>::default();
         for port in ["9", "3", "7", "1", "5"] {
@@ -153,7 +153,7 @@ a_sizes_bucket{le=\"+Inf\"} 0
     }
 
     #[test]
-    fn openmetrics_is_for_who_asks_for_it() {
+    fn openmetrics_is_served_if_the_client_accepts_it() {
         let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
         let exposition = expose(&registry(), Some(accept)).unwrap();
         assert_eq!(exposition.content_type, OPENMETRICS);
@@ -162,7 +162,7 @@ a_sizes_bucket{le=\"+Inf\"} 0
     }
 
     #[test]
-    fn the_process_is_measured() {
+    fn metrics_of_the_process_are_exposed() {
         let text = expose(&Registry::default(), None).unwrap().text;
         let value = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));

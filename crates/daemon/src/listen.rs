@@ -76,14 +76,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_address_takes_ipv4_too() {
+    async fn the_unspecified_ipv6_address_accepts_ipv4() {
         let listener = listen("[::]:0".parse().unwrap()).unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_port_is_shared_by_those_who_agree() {
+    async fn a_port_is_shared_only_by_sockets_that_ask_for_it() {
         let first = listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = first.local_addr().unwrap();
         listen_shared(address).unwrap();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_is_in_use_is_refused() {
+    async fn a_port_in_use_is_an_error() {
         let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let second = listen(first.local_addr().unwrap());
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);

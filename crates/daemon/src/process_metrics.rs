@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_counted_behind_the_name() {
+    fn process_metrics_are_read_after_a_name_with_parentheses() {
         let text =
             "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1234 9000000 300 18446744073709551615\n";
         let stat = Stat::parse(text, 100.0, 4096).unwrap();

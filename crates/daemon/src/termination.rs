@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_signal_is_told_once() {
+    async fn each_termination_signal_is_delivered_once() {
         let mut termination = Termination::watch().unwrap();
         for number in [Number::TERM, Number::INT] {
             kill_process(getpid(), number).unwrap();

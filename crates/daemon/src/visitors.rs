@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_those_who_are_most_leaves() {
+    fn the_oldest_connection_of_the_most_frequent_address_is_evicted() {
         for (visitors, first) in [
             (&[][..], None),
             (&[1, 2, 2], Some(1)),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_keeps_nobody_else_out() {
+    async fn a_flood_from_one_address_evicts_no_other_address() {
         let visitors = Visitors::default();
         let kubelet = tokio::spawn(pending::<()>());
         visitors.enter(address(1), kubelet.abort_handle());

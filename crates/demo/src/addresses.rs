@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_demos_do_not_meet() {
+    fn two_demos_have_distinct_addresses() {
         let one = Addresses::claim(4).unwrap();
         let other = Addresses::claim(4).unwrap();
         assert_ne!(one.pod(0), other.pod(0));

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_as_long_as_the_share() {
+    fn the_length_of_a_bar_is_the_share() {
         assert_eq!(bar(1, 1), "█".repeat(40));
         assert_eq!(bar(1, 2), "█".repeat(20) + &" ".repeat(20));
         assert_eq!(bar(1, 64), "▋".to_owned() + &" ".repeat(39));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pod_has_its_line_from_the_start() {
+    fn every_pod_has_a_line_from_the_start() {
         let names = names();
         let lines = frame(&names, 2, vec![500, 501, 0, 0]).bars(false);
         assert_eq!(lines.len(), 5);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colour_there_is_no_escape() {
+    fn output_without_colour_has_no_escape_sequence() {
         let names = names();
         let frame = frame(&names, 4, vec![1, 2, 3, 4]);
         assert!(!frame.bars(false).concat().contains('\x1b'));
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_for_logs() {
+    fn output_to_a_file_has_one_line_a_frame() {
         let names = names();
         assert_eq!(
             frame(&names, 2, vec![500, 500, 0, 0]).line(),

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_all_that_is_missing_and_how_to_build_it() {
+    fn missing_programs_are_named_with_the_command_that_builds_them() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("recycling-proxy"), "").unwrap();
         let error = Binaries::find_in(&[dir.path().to_owned()]).unwrap_err().to_string();
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_place_wins() {
+    fn the_first_folder_with_a_program_is_used() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for dir in [&one, &other] {
             for name in ["evenkeel-webhook", "recycling-proxy", "echo-app"] {

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn port_and_replicas_are_what_was_asked_for() {
+    fn the_manifest_has_the_given_port_and_replicas() {
         let object = Manifest::new(8083, 3).object().unwrap();
         assert_eq!(object["spec"]["replicas"], 3);
         let container = &object["spec"]["template"]["spec"]["containers"][0];
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_go_to_the_workload() {
+    fn annotations_are_put_on_the_workload() {
         let object = Manifest::new(8080, 2).object().unwrap();
         let annotated = annotated(&object, &[(Annotation::MaxRequests, "20".into())]);
         assert_eq!(annotated["metadata"]["annotations"], json!({"evenkeel.dev/max-requests": "20"}));

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_are_the_shares() {
+    fn the_bands_of_the_picture_are_the_shares() {
         let columns = columns(&outcome(true));
         assert_eq!(columns.len(), 24);
         assert_eq!(columns[0], (Duration::ZERO, vec![0.0, 0.5, 1.0, 1.0, 1.0]));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pod_is_named_with_its_share() {
+    fn the_picture_names_every_pod_with_its_share() {
         let svg = picture(&outcome(false), &outcome(true), ["off", "on"], &["a < b".to_owned()]);
         for name in [">web-1 50 %<", ">web-3 0 %, web-4 0 %<", ">web-1 25 %<", ">web-4 25 %<"] {
             assert_eq!(svg.matches(name).count(), 1, "{name} in {svg}");

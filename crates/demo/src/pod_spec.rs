@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_not_injected_is_entered_at_its_app() {
+    fn clients_reach_the_app_of_a_pod_without_the_proxy() {
         let spec = PodSpec::of_deployment(&Manifest::new(8081, 2).object().unwrap()).unwrap();
         assert!(spec.injected.is_none());
         assert_eq!(spec.entered_at().unwrap(), 8081);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_injected_pod_is_entered_at_its_proxy() {
+    fn clients_reach_the_proxy_of_an_injected_pod() {
         let object = injected(&[(Annotation::MaxRequests, "7".into())]);
         let spec = PodSpec::of_deployment(&object).unwrap();
         assert_eq!(spec.entered_at().unwrap(), settings::PROXY_PORT);
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_taken_is_entered_at_the_app() {
+    fn clients_reach_the_app_at_a_port_that_is_not_intercepted() {
         let object = injected(&[(Annotation::MaxRequests, "7".into()), (Annotation::Ports, "9090".into())]);
         assert_eq!(PodSpec::of_deployment(&object).unwrap().entered_at().unwrap(), 8081);
     }
 
     #[test]
-    fn half_an_injection_is_an_error() {
+    fn an_incomplete_injection_is_an_error() {
         let mut object = injected(&[(Annotation::MaxRequests, "7".into())]);
         object["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap().remove(0);
         let error = PodSpec::of_deployment(&object).unwrap_err().to_string();

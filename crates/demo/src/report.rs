@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn both_acts_side_by_side() {
+    fn the_table_has_both_runs_side_by_side() {
         let table = table(&outcome([50, 50, 0, 0], 0), &outcome([24, 26, 25, 25], 0), 20);
         let expected = "
                               recycling off    every 20 requests
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_act_without_a_loss_is_all_that_is_asked() {
+    fn the_demo_fails_unless_load_levels_without_failed_requests() {
         let off = outcome([50, 50, 0, 0], 0);
         assert_eq!(complaints(&off, &outcome([25, 25, 25, 25], 0), 20, 25), Vec::<String>::new());
         for (shares, failures, words) in [
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_threshold_is_named() {
+    fn an_unreachable_threshold_is_reported() {
         let uneven = outcome([50, 50, 0, 0], 0);
         let hint = &complaints(&uneven, &uneven, 1000, 25)[0];
         assert!(hint.contains("reaches 1000 after 40 s, but only 4 s pass"), "{hint}");

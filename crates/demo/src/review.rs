@@ -178,21 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn the_patch_is_applied() {
+    fn the_patch_of_a_review_is_applied() {
         let patch = BASE64_STANDARD.encode(r#"[{"op": "replace", "path": "/spec", "value": 2}]"#);
         let patched = review(&json!({"uid": UID, "allowed": true, "patchType": "JSONPatch", "patch": patch})).unwrap();
         assert_eq!((patched.object, patched.patch.len()), (json!({"spec": 2}), 1));
     }
 
     #[test]
-    fn no_patch_leaves_the_object() {
+    fn a_review_without_a_patch_leaves_the_object() {
         let review = review(&json!({"uid": UID, "allowed": true, "warnings": ["w"]})).unwrap();
         assert_eq!((review.object, review.patch.len()), (json!({"spec": 1}), 0));
         assert_eq!(review.warnings, ["w"]);
     }
 
     #[test]
-    fn what_cannot_be_used_is_said() {
+    fn unusable_review_responses_are_errors() {
         let unfit = BASE64_STANDARD.encode(r#"[{"op": "remove", "path": "/absent"}]"#);
         for (response, words) in [
             (json!({"uid": "other", "allowed": true}), "another question"),

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_connection_is_drawn_anew_from_the_ready_pods() {
+    fn each_connection_gets_a_random_ready_pod() {
         let mut random = fastrand::Rng::with_seed(7);
         let service = Service::default();
         assert_eq!(service.pick(&mut random), None);

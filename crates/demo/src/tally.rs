@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_those_of_the_window() {
+    fn shares_count_the_requests_of_the_window() {
         let tally = tally(&[(0, 100, 1), (0, 900, 1), (1, 1_000, 1), (1, 1_100, 1), (0, 1_050, 1), (1, 2_000, 1)]);
         assert_eq!(tally.shares(3, &(ms(0)..ms(1_000))), Shares(vec![2, 0, 0]));
         assert_eq!(tally.shares(3, &(ms(1_000)..ms(2_000))), Shares(vec![1, 2, 0]));
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_by_nearest_rank() {
+    fn percentiles_are_nearest_ranks() {
         let tally = tally(&[(0, 0, 30), (0, 0, 10), (0, 0, 20), (0, 0, 40)]);
         assert_eq!((tally.percentile(50), tally.percentile(99), tally.percentile(1)), (ms(20), ms(40), ms(10)));
         assert_eq!(Tally::default().percentile(99), Duration::ZERO);
     }
 
     #[test]
-    fn level_is_one() {
+    fn level_shares_have_a_ratio_of_one() {
         let level = Shares(vec![5, 5, 5, 5]);
         let two_of_four = Shares(vec![10, 10, 0, 0]);
         for (value, is) in [
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_count_as_requests() {
+    fn failed_requests_count_as_requests() {
         let mut tally = tally(&[(0, 0, 1)]);
         tally.note(Event::Connected);
         tally.note(Event::Failed("reset".into()));

@@ -144,7 +144,7 @@ p_sizes_bucket{le="+Inf"} NaN
 
     #[test]
     #[expect(clippy::float_cmp, reason = "small whole numbers")]
-    fn samples_are_found_by_name_and_labels() {
+    fn samples_are_selected_by_name_and_labels() {
         let metrics = Metrics::parse(TEXT).unwrap();
         assert_eq!(metrics.sum("p_requests_total", &[]), 12.0);
         assert_eq!(metrics.sum("p_tunnels_total", &[]), 7.0);
@@ -160,7 +160,7 @@ p_sizes_bucket{le="+Inf"} NaN
     }
 
     #[test]
-    fn what_is_no_sample_is_named() {
+    fn a_line_that_is_no_sample_is_an_error_with_that_line() {
         for odd in ["<html>", "p_a", "p_a{", r#"p_a{b="c} 1"#, "p_a{b} 1", "p_a x", "{} 1", "404 page not found"] {
             let text = format!("p_b 1\n{odd}\n");
             let read = Metrics::parse(&text);

@@ -86,26 +86,26 @@ mod tests {
     const PAGE: &str = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n";
 
     #[test]
-    fn the_rest_of_the_page_stays() {
+    fn replacing_a_part_keeps_the_rest_of_the_page() {
         let with_x = "a\n<!-- x -->\nnew\n<!-- end of x -->\nb\n<!-- y -->\n<!-- end of y -->\n";
         assert_eq!(with_part(PAGE, "x", "new\n").as_deref(), Some(with_x));
         assert_eq!(with_part(PAGE, "x", "old\n").as_deref(), Some(PAGE));
     }
 
     #[test]
-    fn a_part_that_is_not_marked_is_not_found() {
+    fn a_part_without_markers_is_not_found() {
         assert_eq!(with_part(PAGE, "z", ""), None);
         assert_eq!(with_part("<!-- x -->\n", "x", ""), None);
     }
 
     #[test]
-    fn a_file_of_the_repository_is_as_it_is() {
+    fn a_file_that_is_up_to_date_passes() {
         file("Cargo.toml", &read("Cargo.toml"), "nothing");
     }
 
     #[test]
     #[should_panic(expected = "run: UPDATE_DOCS=1 cargo test")]
-    fn what_is_out_of_date_says_what_to_run() {
+    fn a_file_that_is_out_of_date_fails_with_the_command_to_run() {
         assert!(std::env::var_os("UPDATE_DOCS").is_none(), "this test would write");
         file("Cargo.toml", "", "cargo test");
     }

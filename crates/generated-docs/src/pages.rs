@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_have_their_language_and_place() {
+    fn code_blocks_have_their_language_and_line() {
         let page = "# x\n\n```sh\na \\\n  b # c\n\n# d\ne '# f' \"#\"#g\n```\n\n    plain\n";
         let blocks = blocks_of("x.md", page);
         let [shell, plain] = <[Block; 2]>::try_from(blocks).unwrap();

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_label_is_read_as_the_admission_controller_reads_it() {
+    fn the_pod_security_label_is_read_as_the_admission_controller_does() {
         for (label, level) in [
             (None, PodSecurity::Privileged),
             (Some("privileged"), PodSecurity::Privileged),

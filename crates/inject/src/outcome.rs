@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_faults_is_counted() {
+    fn warnings_for_many_faults_end_with_their_number() {
         let faults = (0..1000).map(|n| Fault::missing(format!("evenkeel.dev/{n}"), "x")).collect();
         let faults = Faults::none_or(faults).unwrap_err();
         let warnings = Outcome::Invalid { faults, patch: Patch::default() }.warnings();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reason_is_cut() {
+    fn no_skip_reason_is_truncated() {
         for reason in SkipReason::ALL {
             let outcome = Outcome::Skip { reason: *reason, patch: Patch::default() };
             assert_eq!(outcome.warnings(), [format!("evenkeel: not injected: {}", reason.sentence())]);

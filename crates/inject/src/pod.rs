@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn our_containers_are_left_out() {
+    fn injected_containers_are_left_out() {
         let proxy = json!({"name": "recycling-proxy", "args": ["run"]});
         let template = json!({"spec": {"containers": [{"name": "web"}], "initContainers": [proxy, {"name": "other"}]}});
         let pod = read(&template).unwrap();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_that_are_guaranteed() {
+    fn pods_of_the_guaranteed_class_are_recognized() {
         for (resources, guaranteed) in [
             (json!(null), false),
             (json!({"limits": {"cpu": "1"}}), false),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_no_api_server_accepts_are_unreadable() {
+    fn pods_that_the_api_server_refuses_are_unreadable() {
         for (spec, error) in [
             (json!({}), "/spec/containers: expected at least one container"),
             (json!({"containers": [{}]}), "/spec/containers/0/name: expected a name"),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_counts_sidecars_and_the_largest_init_container() {
+    fn resources_of_a_pod_count_sidecars_and_the_largest_init_container() {
         let container = |name: &str, cpu: &str| json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
         let mut sidecar = container("log", "50m");
         sidecar["restartPolicy"] = json!("Always");

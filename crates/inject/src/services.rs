@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_give_a_port() {
+    fn services_reach_or_bypass_the_proxy_by_their_target_port() {
         let redirect = report(&[8080], Interception::Redirect, false);
         let by_name = report(&[8080], Interception::NamedPort, false);
         let bypass =
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_are_left_out_on_purpose() {
+    fn ports_that_are_excluded_on_purpose_have_no_note() {
         let metrics = || service("metrics", |spec| spec["ports"] = json!([{"port": 9102, "targetPort": "metrics"}]));
         let chosen = report(&[8080], Interception::Redirect, true);
         assert_eq!(routes(&chosen, &[to(&json!("http")), metrics()]), [Route::Proxy], "by a Service of their own, too");
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn services_of_other_pods_and_other_protocols() {
+    fn services_of_other_pods_and_protocols_are_ignored() {
         let report = report(&[8080], Interception::Redirect, false);
         let both = service("web", |spec| spec["selector"] = json!({"app": "web", "tier": "front"}));
         assert_eq!(routes(&report, &[both]), [Route::Proxy]);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_and_their_warnings() {
+    fn each_route_past_the_proxy_has_its_warning() {
         let longest = "s".repeat(63);
         let services = [
             service(&longest, |spec| spec["ports"] = json!([{"port": 65_535, "targetPort": 8080}])),

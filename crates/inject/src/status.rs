@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_status_record_survives_a_round_trip() {
         let mut record = Record::new(json!({"limits": {"cpu": "1"}}), "proxy:1".to_owned(), PortNames::default());
         assert_eq!(record.text(), r#"{"version":1,"resources":{"limits":{"cpu":"1"}},"image":"proxy:1"}"#);
         record.sockets.entry("web".into()).or_default().insert("livenessProbe".into(), json!({"port": "http"}));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_counts_as_lost() {
+    fn an_unreadable_status_counts_as_absent() {
         for text in ["", "{}", "[]", "null", r#"{"version":2,"resources":{}}"#, &"[".repeat(10_000)] {
             assert_eq!(Record::parse(text), None);
         }

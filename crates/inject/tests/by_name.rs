@@ -20,7 +20,7 @@ fn by_name() -> Value {
 }
 
 #[test]
-fn a_port_taken_by_its_name_converges() {
+fn an_injection_by_port_name_converges() {
     let live = injected(&by_name());
     assert_sound(&live);
     assert_eq!(app(&live)["ports"][0]["name"], "app-8080");
@@ -39,7 +39,7 @@ fn a_port_taken_by_its_name_converges() {
 }
 
 #[test]
-fn names_outlive_their_record() {
+fn port_names_are_restored_without_the_status() {
     for status in [None, Some(json!("{"))] {
         let mut arrived = injected(&by_name());
         let metadata = &mut arrived["spec"]["template"]["metadata"];
@@ -52,7 +52,7 @@ fn names_outlive_their_record() {
 }
 
 #[test]
-fn one_interception_after_the_other() {
+fn a_change_of_interception_converges() {
     let with = |mut object: Value, word: &str| {
         object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!(word);
         object
@@ -72,7 +72,7 @@ fn one_interception_after_the_other() {
 }
 
 #[test]
-fn an_author_who_renames_the_port() {
+fn a_port_renamed_by_the_author_converges() {
     let renamed = |mut object: Value, probe: &str| {
         app_mut(&mut object)["ports"][0]["name"] = json!("web");
         app_mut(&mut object)["livenessProbe"]["tcpSocket"]["port"] = json!(probe);
@@ -87,7 +87,7 @@ fn an_author_who_renames_the_port() {
 }
 
 #[test]
-fn a_fault_leaves_a_name_where_it_is() {
+fn an_invalid_annotation_changes_no_port_name() {
     let fault = |mut object: Value| {
         object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
         object
@@ -109,7 +109,7 @@ fn with_header() -> Value {
 }
 
 #[test]
-fn what_an_app_would_refuse_without_a_header_goes_by_way_of_the_proxy() {
+fn probes_of_an_app_that_expects_a_proxy_header_go_through_the_proxy() {
     let live = injected(&with_header());
     assert_sound(&live);
     for place in ["/startupProbe/httpGet", "/readinessProbe/grpc", "/lifecycle/postStart/httpGet"] {
@@ -122,7 +122,7 @@ fn what_an_app_would_refuse_without_a_header_goes_by_way_of_the_proxy() {
 }
 
 #[test]
-fn without_a_header_probes_go_straight_again() {
+fn probes_are_restored_when_the_proxy_header_is_switched_off() {
     let off = |mut object: Value| {
         object["metadata"]["annotations"]["evenkeel.dev/proxy-protocol"] = json!("off");
         object
@@ -131,7 +131,7 @@ fn without_a_header_probes_go_straight_again() {
 }
 
 #[test]
-fn a_fault_leaves_probes_on_their_way() {
+fn an_invalid_annotation_changes_no_rewritten_probe() {
     let fault = |mut object: Value| {
         object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
         object
@@ -143,7 +143,7 @@ fn a_fault_leaves_probes_on_their_way() {
 }
 
 #[test]
-fn the_proxys_ports_move_and_probes_with_them() {
+fn probes_follow_the_ports_of_the_proxy() {
     let earlier = |mut object: Value| {
         let port = json!({"name": "admin", "containerPort": 7000});
         app_mut(&mut object)["ports"].as_array_mut().unwrap().push(port);
@@ -156,7 +156,7 @@ fn the_proxys_ports_move_and_probes_with_them() {
 }
 
 #[test]
-fn a_rewritten_probe_is_restored_to_the_present_name() {
+fn a_rewritten_probe_is_restored_to_the_ports_present_name() {
     let mut arrived = injected(&with_header());
     app_mut(&mut arrived)["ports"][0]["name"] = json!("web");
     let mut author = with_header();

@@ -36,7 +36,7 @@ fn what_the_api_server_fills_in_changes_nothing() {
 }
 
 #[test]
-fn defaults_of_a_liveness_probe_are_told_to_nobody() {
+fn defaults_of_a_liveness_probe_change_no_variable() {
     let mut author = original();
     app_mut(&mut author)["livenessProbe"] = json!({"httpGet": {"port": "http", "httpHeaders": [{"name": "A"}]}});
     let defaults = json!({"path": "/", "scheme": "HTTP", "httpHeaders": [{"name": "A", "value": ""}], "port": "http"});
@@ -52,7 +52,7 @@ fn defaults_of_a_liveness_probe_are_told_to_nobody() {
 
 /// As an earlier version injected it: without a word of the app's probe.
 #[test]
-fn what_waits_without_asking_is_brought_up_to_date() {
+fn a_hold_hook_of_an_earlier_version_is_updated() {
     let mut arrived = injected(&original());
     let earlier = json!({"path": "/drained", "port": 15211, "scheme": "HTTP"});
     app_mut(&mut arrived)["lifecycle"]["preStop"]["httpGet"] = earlier;
@@ -76,7 +76,7 @@ fn fill(object: &mut Value, defaults: &Value) {
 }
 
 #[test]
-fn the_same_manifest_applied_again() {
+fn the_same_manifest_applied_again_converges() {
     let arrived = client_side_apply(&injected(&original()), &original());
     assert_eq!(app(&arrived)["livenessProbe"], app(&original())["livenessProbe"]);
     converges(&arrived, &original());
@@ -85,7 +85,7 @@ fn the_same_manifest_applied_again() {
 }
 
 #[test]
-fn a_changed_manifest_applied() {
+fn a_changed_manifest_applied_converges() {
     let mut author = original();
     let edited = app_mut(&mut author);
     edited["ports"] = json!([{"name": "http", "containerPort": 9090}]);
@@ -107,7 +107,7 @@ fn a_changed_manifest_applied() {
 }
 
 #[test]
-fn an_author_who_took_up_what_we_had_written() {
+fn an_exported_injection_applied_as_a_manifest_converges() {
     // `kubectl get -o yaml`, the status cut out, applied as one's own.
     let mut arrived = injected(&original());
     arrived["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
@@ -117,7 +117,7 @@ fn an_author_who_took_up_what_we_had_written() {
 }
 
 #[test]
-fn containers_that_are_gone_come_back() {
+fn removed_containers_of_ours_are_restored() {
     for name in ["recycling-proxy", "recycling-proxy-redirect"] {
         let mut arrived = injected(&original());
         let list = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
@@ -133,7 +133,7 @@ fn containers_that_are_gone_come_back() {
 }
 
 #[test]
-fn a_status_that_nobody_can_read() {
+fn an_unreadable_status_is_replaced() {
     for status in ["", "{", "{\"version\":9}", "null"] {
         let mut arrived = injected(&original());
         arrived["spec"]["template"]["metadata"]["annotations"]["evenkeel.dev/status"] = json!(status);
@@ -144,7 +144,7 @@ fn a_status_that_nobody_can_read() {
 }
 
 #[test]
-fn what_is_ours_is_restored() {
+fn edited_fields_of_ours_are_restored() {
     for (place, value) in [
         ("/args", json!(["run", "--max-requests=1"])),
         ("/command", json!(["sh"])),
@@ -194,7 +194,7 @@ fn an_image_that_another_webhook_rewrites_is_kept() {
 }
 
 #[test]
-fn an_edited_annotation_is_one_operation() {
+fn an_edited_annotation_results_in_one_operation() {
     let mut arrived = injected(&original());
     arrived["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("7");
     let Outcome::Inject { patch, .. } = outcome(&arrived) else { panic!("expected a patch") };
@@ -205,7 +205,7 @@ fn an_edited_annotation_is_one_operation() {
 }
 
 #[test]
-fn containers_come_go_and_change_their_names() {
+fn added_removed_and_renamed_containers_converge() {
     let mut author = original();
     let containers =
         |object: &mut Value| object["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().clone();
@@ -230,7 +230,7 @@ fn containers_come_go_and_change_their_names() {
 }
 
 #[test]
-fn containers_without_a_usable_name() {
+fn containers_without_a_usable_name_are_not_held() {
     // The API server refuses them, but only after it has asked the webhook.
     for name in ["", "a,9", "a=b"] {
         let mut author = original();
@@ -240,7 +240,7 @@ fn containers_without_a_usable_name() {
 }
 
 #[test]
-fn init_containers_of_others_come_and_go_around_ours() {
+fn init_containers_of_others_may_be_added_around_ours() {
     let mut arrived = injected(&original());
     let list = arrived["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap();
     list.remove(0);
@@ -253,7 +253,7 @@ fn init_containers_of_others_come_and_go_around_ours() {
 }
 
 #[test]
-fn a_fault_leaves_running_what_runs() {
+fn an_invalid_annotation_leaves_an_injection_unchanged() {
     let fault = |mut object: Value| {
         object["metadata"]["annotations"]["evenkeel.dev/max-requests"] = json!("1e3");
         object
@@ -280,7 +280,7 @@ fn a_fault_leaves_running_what_runs() {
 }
 
 #[test]
-fn a_workload_that_can_no_longer_have_it_is_given_back() {
+fn a_workload_that_can_no_longer_have_the_proxy_is_restored() {
     let mut arrived = injected(&original());
     let mut author = original();
     for object in [&mut arrived, &mut author] {
@@ -291,7 +291,7 @@ fn a_workload_that_can_no_longer_have_it_is_given_back() {
 }
 
 #[test]
-fn opting_out_while_the_manifest_is_applied() {
+fn opting_out_by_applying_a_manifest_removes_the_proxy() {
     let mut author = original();
     author["metadata"].as_object_mut().unwrap().remove("annotations");
     let mut arrived = client_side_apply(&injected(&original()), &original());
@@ -301,7 +301,7 @@ fn opting_out_while_the_manifest_is_applied() {
 }
 
 #[test]
-fn what_others_wrote_by_hand_is_not_ours_to_remove() {
+fn a_proxy_written_by_hand_is_not_removed() {
     let mut by_hand = injected(&original());
     by_hand["metadata"].as_object_mut().unwrap().remove("annotations");
     by_hand["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
@@ -332,7 +332,7 @@ fn an_unknown_namespace_changes_no_interception() {
 
 /// The volume and its mount, whatever the API server has filled in.
 #[test]
-fn a_certificate_comes_and_goes() {
+fn the_certificate_volume_is_added_and_removed() {
     let mut author = original();
     author["metadata"]["annotations"]["evenkeel.dev/tls-secret"] = json!("web-tls");
     let come = injected(&with_annotations_of(injected(&original()), &author));
@@ -357,7 +357,7 @@ fn with_annotations_of(mut object: Value, author: &Value) -> Value {
 }
 
 #[test]
-fn what_would_become_too_large_is_left_as_it_is() {
+fn a_workload_that_would_become_too_large_is_left_unchanged() {
     let annotated = |length: usize| {
         let mut object = original();
         object["spec"]["template"]["metadata"]["annotations"] = json!({"k": "x".repeat(length - 1)});
@@ -377,7 +377,7 @@ fn what_would_become_too_large_is_left_as_it_is() {
 
 /// A native sidecar of another origin that serves, before and after ours, fresh and earlier than ours.
 #[test]
-fn a_sidecar_that_serves_is_an_app() {
+fn a_sidecar_that_serves_an_intercepted_port_is_an_app() {
     let gateway = json!({"name": "gateway", "image": "a", "restartPolicy": "Always",
         "ports": [{"name": "https", "containerPort": 8443}], "startupProbe": {"tcpSocket": {"port": "https"}}});
     let with_gateway = |mut object: Value, place: usize| {

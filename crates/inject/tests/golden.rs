@@ -125,7 +125,7 @@ fn yaml(value: &Value) -> String {
 }
 
 #[test]
-fn every_case_comes_out_as_recorded() {
+fn every_case_has_the_recorded_outcome() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = Vec::new();
     for case in Case::all() {
@@ -146,7 +146,7 @@ fn every_case_comes_out_as_recorded() {
 }
 
 #[test]
-fn no_file_is_stale() {
+fn every_golden_file_belongs_to_a_case() {
     let files = ["input.yaml", "defaults.yaml", "balancer.yaml", "outcome.yaml", "output.yaml"];
     let known: BTreeSet<String> = files.into_iter().chain(NAMESPACE_FILES).map(String::from).collect();
     for case in Case::all() {
@@ -170,7 +170,7 @@ fn every_reason_and_every_decision_has_a_case() {
 }
 
 #[test]
-fn what_comes_out_goes_in_again_unchanged() {
+fn a_second_injection_changes_nothing() {
     for case in Case::all() {
         let again = case.outcome_of(&case.output());
         assert_eq!(again.patch(), None, "{}", case.name);
@@ -178,7 +178,7 @@ fn what_comes_out_goes_in_again_unchanged() {
 }
 
 #[test]
-fn removal_gives_every_byte_back() {
+fn removal_restores_every_byte() {
     for case in Case::all().iter().filter(|case| !case.was_injected_before()) {
         let output = case.output();
         let restored = patched(&output, &remove(&output, case.kind));
@@ -188,7 +188,7 @@ fn removal_gives_every_byte_back() {
 
 /// What an earlier version injected comes to the same as what this one does, and leads back to the same.
 #[test]
-fn an_earlier_injection_is_brought_up_to_date_and_taken_back() {
+fn an_injection_of_an_earlier_version_is_updated_and_removed() {
     let cases = Case::all();
     let named = |name: &str| cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no case {name}"));
     for case in cases.iter().filter(|case| case.name.starts_with("upgraded-")) {
@@ -202,7 +202,7 @@ fn an_earlier_injection_is_brought_up_to_date_and_taken_back() {
 }
 
 #[test]
-fn opting_out_gives_every_byte_back_too() {
+fn opting_out_restores_every_byte() {
     let of_injection = |case: &&Case| case.outcome().decision() == Decision::Injected && !case.was_injected_before();
     for case in Case::all().iter().filter(of_injection).filter(|case| case.kind.can_change()) {
         let output = opted_out(case.output());

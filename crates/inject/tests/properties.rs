@@ -11,7 +11,7 @@ use workload::{DEPLOYMENT, applied, assert_sound, injected, original, outcome};
 
 proptest! {
     #[test]
-    fn twice_is_once(workload in workload()) {
+    fn a_second_injection_changes_nothing(workload in workload()) {
         let outcome = outcome(&workload);
         prop_assert_ne!(outcome.decision(), Decision::Unreadable);
         let once = applied(&workload, &outcome);
@@ -22,14 +22,14 @@ proptest! {
     }
 
     #[test]
-    fn removal_gives_every_byte_back(workload in workload()) {
+    fn removal_restores_every_byte(workload in workload()) {
         let injected = injected(&workload);
         let restored = applied(&injected, &remove(&injected, DEPLOYMENT));
         prop_assert_eq!(restored.to_string(), workload.to_string());
     }
 
     #[test]
-    fn opting_out_gives_every_byte_back(workload in workload()) {
+    fn opting_out_restores_every_byte(workload in workload()) {
         let mut off = injected(&workload);
         off["metadata"]["annotations"]["evenkeel.dev/inject"] = json!("disabled");
         let mut restored = applied(&off, &outcome(&off));
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn fields_that_this_build_does_not_know_survive(workload in workload(), place: prop::sample::Index, value in any_json()) {
+    fn unknown_fields_survive(workload in workload(), place: prop::sample::Index, value in any_json()) {
         let (mut workload, mut places) = (workload, Vec::new());
         objects(&workload, "", &mut places);
         let place = place.get(&places);
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn any_edit_of_an_injected_workload_settles(workload in workload(), edit in edit()) {
+    fn any_edit_of_an_injected_workload_converges(workload in workload(), edit in edit()) {
         let mut arrived = injected(&workload);
         edit.make(&mut arrived);
         let settled = applied(&arrived, &outcome(&arrived));
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_is_survived(json in any_json(), annotation in "[a-z-]{0,12}", value in ".{0,12}") {
+    fn no_json_makes_the_injection_panic(json in any_json(), annotation in "[a-z-]{0,12}", value in ".{0,12}") {
         let _ = inject(&json, DEPLOYMENT, None, &std::collections::BTreeMap::from([(annotation, value)]).into());
         let _ = remove(&json, DEPLOYMENT);
     }

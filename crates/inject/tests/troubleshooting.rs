@@ -52,7 +52,7 @@ const fn id(note: &Note) -> &'static str {
 }
 
 #[test]
-fn every_reason_to_skip_has_an_entry() {
+fn troubleshooting_md_has_an_entry_for_every_skip_reason() {
     let page = page();
     for reason in SkipReason::ALL {
         let entry = format!("| {}`{}` | {} |", anchor(reason.label()), reason.label(), reason.sentence());
@@ -63,7 +63,7 @@ fn every_reason_to_skip_has_an_entry() {
 }
 
 #[test]
-fn every_note_has_an_entry() {
+fn troubleshooting_md_has_an_entry_for_every_note() {
     let page = page();
     for note in notes() {
         let said = note.to_string();

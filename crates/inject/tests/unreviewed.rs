@@ -92,7 +92,7 @@ fn sorted(object: &Value) -> Map<String, Value> {
 }
 
 #[test]
-fn nothing_of_ours_is_left_in_what_the_author_applies() {
+fn an_unreviewed_apply_leaves_no_field_of_ours_in_the_authors_fields() {
     for settings in [
         json!({}),
         json!({"evenkeel.dev/interception": "named-port"}),
@@ -122,7 +122,7 @@ fn nothing_of_ours_is_left_in_what_the_author_applies() {
 
 /// What cannot be mended, as it stands in docs/INSTALL.md: an author's first hook of a kind that cannot wait.
 #[test]
-fn a_hook_of_another_kind_stands_beside_ours_until_a_review() {
+fn an_unreviewed_hook_of_another_kind_stays_beside_ours_until_a_review() {
     let author = edited(original(), &json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}));
     let arrived = apply_over(&injected(&original()), &original(), &author);
     let hook = app(&arrived)["lifecycle"]["preStop"].as_object().unwrap();

@@ -374,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_rule_keeps_is_kept_however_the_text_is_cut(
+        fn the_projection_does_not_depend_on_how_the_text_is_cut(
             value in values(), pretty: bool, cuts in prop::collection::vec(1..9_usize, 1..50),
         ) {
             for rule in [&SOME, &OBJECT, &ANSWER] {
@@ -391,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_is_sent_is_too_strange(text: Vec<u8>, json in "[\\[\\]{}\",:a\\\\ \n]{0,64}") {
+        fn no_text_makes_the_projector_panic(text: Vec<u8>, json in "[\\[\\]{}\",:a\\\\ \n]{0,64}") {
             for text in [&text[..], json.as_bytes()] {
                 Projector::project(&SOME, text);
             }
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn of_lists_and_watch_events_what_is_read_of_each_object_is_kept() {
+    fn lists_and_watch_events_keep_the_selected_fields_of_each_object() {
         static ANSWER: Rule =
             Rule::Answer(&[("metadata", &Rule::Metadata(&[("uid", &Rule::Keep)])), ("spec", &Rule::Keep)]);
         let object = json!({"metadata": {"name": "web", "uid": "1", "labels": {"a": "b"}}, "spec": {"x": 1}});
@@ -419,13 +419,13 @@ mod tests {
     }
 
     #[test]
-    fn documents_follow_one_another_on_lines() {
+    fn documents_on_successive_lines_are_projected_one_by_one() {
         let lines = "{\"name\":\"abcdef\",\"x\":[1]}\n {\"x\":{}}\n7\n\n";
         assert_eq!(Projector::project(&SOME, lines.as_bytes()), b"{\"name\":\"abc\"}\n{}\n7\n\n");
     }
 
     #[test]
-    fn each_document_may_have_so_much() {
+    fn each_document_has_the_limit_of_size_for_itself() {
         let mut projector = Projector::new(&SOME, 16);
         let mut kept = Vec::new();
         for _ in 0..10 {
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_any_length_needs_no_more_memory() {
+    fn memory_does_not_grow_with_the_length_of_a_name() {
         let mut projector = Projector::new(&OBJECT, usize::MAX);
         let mut kept = Vec::new();
         projector.push(b"{\"", &mut kept).unwrap();

@@ -54,7 +54,7 @@ fn table() -> String {
 }
 
 #[test]
-fn every_label_value_is_explained() {
+fn metrics_md_explains_every_label_value() {
     let command = "cargo test -p recycling-proxy documentation";
     generated_docs::part("docs/METRICS.md", "label values of recycling-proxy", &table(), command);
 }

@@ -249,7 +249,7 @@ mod tests {
 
     /// Other tasks of the thread get their turn before the rest of a large batch of bytes.
     #[tokio::test(start_paused = true)]
-    async fn bulk_moves_in_turns() {
+    async fn bulk_data_is_relayed_in_several_turns() {
         let (client, _app, pair) = Pair::with_far_ends().await;
         let mut sent = 0;
         while let Ok(count) = client.try_write(&[b'x'; 8192]) {

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_is_never_shown_as_ipv6() {
+    fn the_original_destination_in_ipv4_is_not_shown_as_ipv6() {
         for (given, shown) in [
             ("[::ffff:10.0.0.1]:80", "10.0.0.1:80"),
             ("10.0.0.1:80", "10.0.0.1:80"),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_come_back_to_us_is_direct() {
+    fn a_destination_that_is_the_proxy_is_direct() {
         let local = address("10.0.0.1:15210");
         assert_eq!(destination(address("10.0.0.1:80"), local), Destination::Redirected(address("10.0.0.1:80")));
         assert_eq!(destination(local, local), Destination::Direct);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_nobody_redirected_are_direct() {
+    fn connections_that_were_not_redirected_are_direct() {
         // The kernel may track loopback connections here or not; the answer is the same.
         for (listen, dial) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "[::1]"), ("[::]:0", "127.0.0.1")] {
             let listener = TcpListener::bind(listen).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sockets_are_refused() {
+    fn sockets_other_than_tcp_are_refused() {
         let (unix, _peer) = UnixStream::pair().unwrap();
         assert_eq!(original_destination(&unix).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }

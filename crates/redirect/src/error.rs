@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_names_what_is_missing() {
+    fn errors_name_the_missing_capability_module_or_kernel_option() {
         for (step, errno, words) in [
             (Step::Begin, Errno::PERM, "NET_ADMIN"),
             (Step::CreateNatChain, Errno::PERM, "NET_ADMIN"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_netfilter_is_named() {
+    fn a_kernel_without_netfilter_is_reported() {
         assert!(RedirectError::of_socket(Errno::PROTONOSUPPORT).to_string().contains("CONFIG_NF_TABLES"));
         assert!(RedirectError::of_socket(Errno::MFILE).to_string().contains("over netlink"));
     }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shared_address_is_enough() {
+    fn a_shared_pod_and_host_address_means_the_host_network() {
         let ip = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
         for (pod_ip, host_ip, expected) in [
             ("", "", false),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_this_namespace_is_enough() {
+    fn a_host_address_in_this_namespace_means_the_host_network() {
         let told = PodNetwork { pod_ip: None, host_ip: "127.0.0.1".parse().ok() };
         assert!(is_host_network(told));
         assert!(!is_host_network(PodNetwork::default()));

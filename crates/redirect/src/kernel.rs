@@ -107,26 +107,26 @@ mod tests {
     const ABSENT: i32 = -Errno::NOENT.raw_os_error();
 
     #[test]
-    fn every_step_acknowledged_is_success() {
+    fn the_batch_succeeds_if_every_step_is_acknowledged() {
         assert_eq!(said(&[(1, DONE), (2, DONE)]), Ok(()));
         assert_eq!(said(&[(0, DONE), (1, DONE), (2, DONE), (3, DONE)]), Ok(()), "newer kernels acknowledge the frame");
     }
 
     #[test]
-    fn the_first_refusal_is_the_cause() {
+    fn the_first_refusal_of_the_kernel_is_the_error() {
         assert!(said(&[(2, ABSENT), (1, NO_MEMORY)]).unwrap_err().contains("create the table"));
         assert!(said(&[(0, NOT_PERMITTED)]).unwrap_err().contains("NET_ADMIN"));
         assert!(said(&[(1, DONE), (2, DONE), (3, NO_MEMORY)]).unwrap_err().contains("commit"));
     }
 
     #[test]
-    fn silence_is_no_success() {
+    fn a_missing_acknowledgement_is_an_error() {
         assert!(said(&[]).unwrap_err().contains("create the table"));
         assert!(said(&[(1, DONE)]).unwrap_err().contains("create the nat chain"));
     }
 
     #[test]
-    fn an_answer_that_makes_no_sense_is_a_refusal() {
+    fn an_invalid_acknowledgement_is_an_error() {
         for nonsense in [1, i32::MAX, i32::MIN, -4096] {
             assert!(said(&[(1, nonsense), (2, DONE)]).unwrap_err().contains("refused to create the table"));
         }

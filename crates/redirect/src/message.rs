@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_numbered_and_come_apart_again() {
+    fn numbered_messages_survive_a_round_trip() {
         let bytes = two_messages();
         let received: Vec<_> = messages(&bytes).map(|message| (message.kind, message.sequence)).collect();
         assert_eq!(received, [(0x0a06, 0), (0x0a06, 1)]);
     }
 
     #[test]
-    fn a_datagram_cut_anywhere_gives_whole_messages_only() {
+    fn a_truncated_datagram_gives_only_whole_messages() {
         let bytes = two_messages();
         let whole: Vec<_> = messages(&bytes).collect();
         for cut in 0..bytes.len() {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_end() {
+    fn a_wrong_length_ends_the_messages() {
         for lie in [0, 3, 15, u32::MAX] {
             let mut bytes = two_messages();
             set(&mut bytes, 0, &u32::to_ne_bytes(lie));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_cut_short() {
+    fn an_attribute_that_is_too_long_is_not_truncated() {
         let mut bytes = Vec::new();
         Attributes { bytes: &mut bytes }.bytes(1, &vec![0; 65_533]);
         assert_eq!(bytes[..2], u16::MAX.to_ne_bytes());

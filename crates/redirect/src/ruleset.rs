@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_for_each_step_numbered_by_its_place() {
+    fn each_step_has_one_message_numbered_by_its_position() {
         let batch = batch([8080, 9090]);
         let messages: Vec<_> = messages(batch.bytes()).map(|message| (message.kind, message.sequence)).collect();
         let steps: Vec<_> = (0..).zip(batch.steps()).map(|(place, step)| (header(*step).kind, place)).collect();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earlier_table_goes_and_the_new_one_comes_in_one_batch() {
+    fn the_table_is_replaced_in_one_batch() {
         let expected = [
             Step::Begin,
             Step::EnsureTable,
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_port_for_probes_has_a_rule_for_each_family() {
+    fn each_probe_port_has_a_rule_for_each_family() {
         let probes = BTreeMap::from([(15_220, 8080), (15_221, 9090)]);
         let batch =
             Batch::of(&RedirectSettings { ports: [8080].into(), to: 15210, probes, network: PodNetwork::default() });
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_port_is_in_the_set_in_network_order() {
+    fn every_port_is_in_the_set_in_network_byte_order() {
         let ports = [1, 80, 8080, 65535].into_iter().chain(20_000..25_000);
         let batch = batch(ports.clone());
         let mut found = Vec::new();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_the_same_for_any_number_of_ports() {
+    fn the_rules_do_not_depend_on_the_number_of_ports() {
         for step in [Step::CreateRedirectRule, Step::CreateDropRule] {
             assert_eq!(bodies(&batch([80]), step), bodies(&batch(1..=5000), step));
         }

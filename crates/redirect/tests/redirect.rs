@@ -26,7 +26,7 @@ fn from_outside(pod: &Pod, address: &str, port: u16) -> String {
 }
 
 #[test]
-fn new_connections_from_outside_reach_the_proxy_which_knows_where_they_were_going() {
+fn new_connections_from_outside_reach_the_proxy_with_their_original_destination() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect(&[8080, 9090]).unwrap();
@@ -76,7 +76,7 @@ fn a_pod_without_ipv6_is_redirected_too() {
 }
 
 #[test]
-fn applied_twice_is_applied_once() {
+fn applying_the_rules_twice_changes_nothing() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect(&[8080, 9090]).unwrap();
@@ -95,7 +95,7 @@ fn documented(block: usize) -> String {
 }
 
 #[test]
-fn other_settings_replace_the_earlier_and_nothing_else() {
+fn new_settings_replace_our_rules_and_no_others() {
     as_root(|| {
         let pod = Pod::new();
         pod.inside.command("nftables", "nft add table inet others");
@@ -108,7 +108,7 @@ fn other_settings_replace_the_earlier_and_nothing_else() {
 }
 
 #[test]
-fn thousands_of_ports_are_taken() {
+fn thousands_of_ports_are_redirected() {
     as_root(|| {
         let pod = Pod::new();
         let ports: Vec<u16> = (5000..10_000).collect();
@@ -137,7 +137,7 @@ fn established_connections_survive() {
 }
 
 #[test]
-fn no_connection_meets_an_interval_without_rules() {
+fn replacing_the_rules_leaves_no_gap() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect(&[8080]).unwrap();
@@ -162,7 +162,7 @@ fn no_connection_meets_an_interval_without_rules() {
 }
 
 #[test]
-fn without_the_capability_the_error_names_it() {
+fn without_net_admin_the_error_names_the_capability() {
     as_root(|| {
         let pod = Pod::new();
         let refused = pod.inside.run(|| {

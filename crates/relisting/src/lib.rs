@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_whose_version_is_unknown_begins_anew() {
+    async fn a_watch_with_an_expired_resource_version_lists_again() {
         for code in [410, 504] {
             assert_eq!(items(|| refused(code)).await, ["listed", "error", "listed again"], "{code}");
         }
     }
 
     #[tokio::test]
-    async fn after_other_errors_the_watch_goes_on() {
+    async fn a_watch_resumes_after_other_errors() {
         for code in [403, 429, 500] {
             assert_eq!(items(|| refused(code)).await, ["listed", "error", "the same watch"], "{code}");
         }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_no_rate_is_refused() {
+    fn negative_and_non_finite_rates_are_refused() {
         let tolerance = Tolerance::after(Duration::ZERO, 1.0);
         for bad in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Instruction::new(bad, 1.0, tolerance).is_err());

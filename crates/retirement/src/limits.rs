@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_the_range_are_drawn() {
+    fn limits_are_drawn_from_the_whole_range_of_the_jitter() {
         assert_eq!(limits(1000, None, "10%", 0).requests(), 1000);
         assert_eq!(limits(1000, None, "10%", u32::MAX).requests(), 900);
         assert_eq!(limits(1, None, "50%", u32::MAX).requests(), 1);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn age_counts_with_the_first_response_after_it() {
+    fn max_age_retires_with_the_first_response_after_it() {
         let limits = limits(1000, Some("10s"), "0%", 7);
         assert!(limits.has_age());
         assert_eq!(limits.verdict(1, at(Duration::from_millis(9_999), false)), None);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_do_not_count_begin_the_limit_anew() {
+    fn forgiven_requests_do_not_count_towards_the_limit() {
         let limits = limits(10, Some("10s"), "0%", 0);
         for (requests, uncounted, reason) in [
             (10, 0, Some(RetireReason::MaxRequests)),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_retires_what_nothing_else_would() {
+    fn a_marked_connection_is_retired() {
         let limits = limits(2, Some("10s"), "0%", 0);
         for (requests, seconds, draining, reason) in [
             (1, 0, false, RetireReason::Balance),
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn limits_stay_in_their_range(n in 1u32.., percent in 0u8..=50, sample: u32, age in 1u64..1_000_000_000) {
+        fn drawn_limits_stay_in_the_range_of_the_jitter(n in 1u32.., percent in 0u8..=50, sample: u32, age in 1u64..1_000_000_000) {
             let limits = limits(n, Some(&format!("{age}ms")), &format!("{percent}%"), sample);
             let lowest = f64::from(n) * (1.0 - f64::from(percent) / 100.0);
             prop_assert!(limits.requests() >= 1 && limits.requests() <= n);

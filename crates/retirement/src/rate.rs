@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_counts_as_an_average_one() {
+    fn a_new_connection_has_the_mean_rate() {
         for prior in [0.01, 1.0, 250.0] {
             assert!((RateEstimate::default().rate(prior) - prior).abs() < 1e-9 * prior);
         }
     }
 
     #[test]
-    fn a_connection_with_many_requests_shows_its_own_rate() {
+    fn the_estimate_of_a_busy_connection_approaches_its_own_rate() {
         let mut estimate = RateEstimate::default();
         (0..120).for_each(|_| estimate.advance(50, second()));
         let rate = estimate.rate(1.0);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_falls_but_never_to_zero() {
+    fn the_estimate_of_an_idle_connection_falls_but_never_to_zero() {
         let mut estimate = RateEstimate::default();
         (0..600).for_each(|_| estimate.advance(0, second()));
         let rate = estimate.rate(1.0);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn without_load_in_the_workload_there_is_no_rate() {
+    fn without_a_positive_prior_the_rate_is_zero() {
         for prior in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(RateEstimate::default().rate(prior).abs() < f64::EPSILON);
         }
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_rate_lies_between_the_prior_and_what_was_seen(
+        fn the_estimate_lies_between_the_prior_and_the_observed_rate(
             requests in proptest::collection::vec(0u32..1000, 1..60),
             prior in 0.001f64..1000.0,
         ) {

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_at_or_below_the_tolerance() {
+    fn there_is_no_excess_within_the_tolerance() {
         for (own, excess) in [(0.0, None), (10.0, None), (11.5, None), (11.6, Some(1.6)), (f64::NAN, None)] {
             let found = Excess::of(own, &instruction(10.0)).map(Excess::get);
             assert_eq!(found.is_some(), excess.is_some(), "{own}");
@@ -106,19 +106,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_where_nobody_has_load() {
+    fn there_is_no_excess_without_load() {
         assert_eq!(Excess::of(5.0, &instruction(0.0)), None);
     }
 
     #[test]
-    fn a_fifth_may_leave_in_a_second_and_at_least_five() {
+    fn at_most_a_fifth_or_five_connections_are_marked_in_a_second() {
         for (connections, most) in [(0, 5), (5, 5), (29, 5), (30, 6), (100, 20), (10_000, 2_000)] {
             assert_eq!(cap(connections), most);
         }
     }
 
     #[test]
-    fn the_one_large_connection_stays() {
+    fn a_connection_larger_than_the_excess_is_kept() {
         let mut two = candidates(&[9.0, 1.0]);
         let excess = Excess::of(10.0, &instruction(5.0)).unwrap();
         for first in 0..2 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_is_as_likely_as_the_next_wherever_it_stands() {
+    fn each_connection_is_equally_likely_to_be_marked() {
         let mut state = 1u32;
         let mut below = |n: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_excess_or_the_cap(
+        fn never_more_than_the_excess_or_the_cap_is_marked(
             rates in proptest::collection::vec(0.001f64..100.0, 0..200),
             mean in 0.001f64..1000.0,
             cap in 0usize..50,

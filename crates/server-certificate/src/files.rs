@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn new_files_are_served_and_damaged_ones_are_not() {
+    fn a_changed_certificate_is_served_and_a_damaged_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         let served = Arc::new(ServedLeaf::default());

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_behind_sees_no_age() {
+    fn an_age_is_never_negative() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let validity = Validity::beginning(made, Duration::from_hours(24));
         for (behind, has_begun) in [(Duration::from_hours(3), false), (Validity::BACKDATED, true)] {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn other_data_is_refused() {
+    fn data_that_is_no_certificate_is_refused() {
         assert!(Validity::of_certificate(b"x").is_err());
     }
 }

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_carry_the_prefix_and_are_found_again() {
+    fn annotation_keys_have_the_prefix_and_survive_a_round_trip() {
         for annotation in Annotation::ALL {
             assert_eq!(annotation.key(), format!("{PREFIX}{}", annotation.name()));
             assert_eq!(Annotation::of_key(annotation.key()), Some(*annotation));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_is_what_was_meant() {
+    fn the_nearest_annotation_of_a_misspelt_key_is_found() {
         for (typed, meant) in [
             ("evenkeel.dev/max-request", Annotation::MaxRequests),
             ("evenkeel.dev/maxrequests", Annotation::MaxRequests),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_resembles_nothing_gets_no_hint() {
+    fn a_key_that_resembles_no_annotation_has_no_hint() {
         for key in [
             "evenkeel.dev/",
             "evenkeel.dev/x",

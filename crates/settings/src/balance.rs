@@ -186,7 +186,7 @@ mod tests {
     const OTHER: &str = "MCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
     #[test]
-    fn keys_are_lines_of_pem() {
+    fn balance_keys_are_pem_without_armor() {
         for (text, expected) in [
             (KEY.to_owned(), Some(KEY.to_owned())),
             (format!("{KEY}, {OTHER}\n"), Some(format!("{KEY},{OTHER}"))),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_is_a_kind_and_a_name() {
+    fn a_workload_is_written_as_kind_and_name() {
         for good in ["Deployment/web", "Rollout/web.v2", "X1/0"] {
             assert_eq!(good.parse::<WorkloadRef>().unwrap().to_string(), good);
         }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_need_a_workload_and_its_namespace() {
+    fn balance_keys_require_a_workload_and_its_namespace() {
         use ProxyOption::{BalanceKeys, MaxRequests, Workload};
         let web = (Workload, "Deployment/web");
         assert_eq!(parsed(&[], None), Ok(None));

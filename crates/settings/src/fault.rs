@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_key_value_and_expectation() {
+    fn a_fault_says_key_value_and_expectation() {
         let fault = Fault::invalid("evenkeel.dev/jitter", "90%", "0% to 50%");
         assert_eq!(fault.to_string(), r#"evenkeel.dev/jitter: "90%" is not usable: expected 0% to 50%"#);
         let fault = Fault::missing("--app", "an address");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_values_are_cut_and_escaped() {
+    fn hostile_values_are_truncated_and_escaped() {
         let fault = Fault::invalid("k", format!("a\n\u{1b}[31m{}", "x".repeat(1 << 20)), "y");
         let sentence = fault.to_string();
         assert!(sentence.len() < 120, "{sentence}");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_ok() {
+    fn an_empty_list_of_faults_is_ok() {
         assert_eq!(Faults::none_or(vec![]), Ok(()));
     }
 }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_come_back() {
+    fn hold_ports_survive_a_round_trip() {
         for text in ["15212", "15213=web"] {
             assert_eq!(text.parse::<HoldPort>().unwrap().to_string(), text);
         }

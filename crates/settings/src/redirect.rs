@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn parses_and_gives_back() {
+    fn redirect_settings_survive_a_round_trip() {
         let settings = parse(&[("EVENKEEL_PORTS", "9090,8080,8080")]).unwrap();
         assert_eq!((settings.ports.iter().copied().collect::<Vec<_>>(), settings.to), (vec![8080, 9090], 15210));
         assert_eq!(settings.to_env(), [("EVENKEEL_PORTS", "8080,9090".into())]);
     }
 
     #[test]
-    fn ports_for_probes_are_given_back() {
+    fn probe_ports_survive_a_round_trip() {
         let env = [
             ("EVENKEEL_PORTS", "8080"),
             ("EVENKEEL_PROBES", "15220=8080,15221=9090"),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_for_probes_is_nobody_elses() {
+    fn a_probe_port_must_have_no_other_use() {
         for (probes, word) in [
             ("15220", "pairs such as"),
             ("15220=http", "pairs such as"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_none_and_the_proxys_own() {
+    fn no_port_and_the_proxys_own_port_are_refused() {
         assert!(parse(&[]).unwrap_err().to_string().contains("at least one port"));
         assert!(parse(&[("EVENKEEL_PORTS", "80,15210")]).unwrap_err().to_string().contains("proxy's own"));
         assert_eq!(parse(&[("EVENKEEL_PORTS", "x"), ("EVENKEEL_REDIRECT_TO", "y")]).unwrap_err().iter().count(), 2);

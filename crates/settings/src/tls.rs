@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn both_files_or_neither() {
+    fn certificate_and_key_must_be_given_together() {
         use ProxyOption::{TlsCert, TlsKey, TlsToApp};
         assert_eq!(parsed(&[]), Ok(None));
         assert_eq!(parsed(&[(TlsToApp, "off")]), Ok(None));

@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asked() {
+    fn without_an_annotation_nothing_is_asked_for() {
         assert_eq!(resolve(&[]), Ok(None));
         assert_eq!(resolve(&[("app.kubernetes.io/name", "web"), (STATUS_KEY, "{}")]), Ok(None));
     }
 
     #[test]
-    fn one_annotation_is_enough() {
+    fn max_requests_alone_opts_in() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1000")]).unwrap().unwrap();
         assert_eq!(settings.max_requests, MaxRequests::new(1000));
         assert_eq!(settings.balance, Switch::Off);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn balance_alone_is_enough_and_off_asks_for_nothing() {
+    fn balance_on_opts_in_and_off_does_not() {
         let balance = |value| ("evenkeel.dev/balance", value);
         let settings = resolve(&[balance("on")]).unwrap().unwrap();
         assert_eq!((settings.max_requests, settings.balance), (None, Switch::On));
@@ -195,13 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn enabled_alone_lacks_the_limit() {
+    fn inject_enabled_alone_lacks_a_limit() {
         let faults = resolve(&[("evenkeel.dev/inject", "enabled")]).unwrap_err();
         assert!(faults.to_string().starts_with("evenkeel.dev/max-requests is missing"), "{faults}");
     }
 
     #[test]
-    fn later_layers_win() {
+    fn later_layers_take_precedence() {
         let installation = map(&[("jitter", "0%"), ("proxy-cpu-request", "5m")]);
         let own = map(&[("evenkeel.dev/max-requests", "10"), ("evenkeel.dev/jitter", "20%")]);
         let template = map(&[("evenkeel.dev/max-requests", "7")]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_chooses_no_image() {
+    fn a_namespace_must_not_choose_the_image() {
         let image = map(&[("evenkeel.dev/proxy-image", "example.com/proxy:2")]);
         let own = map(&[("evenkeel.dev/max-requests", "1")]);
         let faults = WorkloadSettings::resolve(&[Layer::Namespace(&image), Layer::Workload(&own)]).unwrap_err();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_long_unknown_keys_costs_little() {
+    fn many_long_unknown_keys_take_little_time() {
         let flood = (0..20_000).map(|n| (format!("evenkeel.dev/{n}{}", "x".repeat(35)), String::new())).collect();
         let faults = WorkloadSettings::resolve(&[Layer::Workload(&flood)]).unwrap_err();
         assert_eq!(faults.iter().len(), 20_001);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_together_with_hints() {
+    fn all_faults_are_reported_at_once_with_hints() {
         let faults = resolve(&[
             ("evenkeel.dev/max-requests", "-5"),
             ("evenkeel.dev/jiter", "10%"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_towards_the_app_needs_tls_that_is_ended() {
+    fn tls_to_app_requires_tls_secret() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1"), ("evenkeel.dev/tls-secret", "web-tls")]);
         let tls = settings.unwrap().unwrap().tls.unwrap();
         assert_eq!((tls.secret.as_str(), tls.towards_app), ("web-tls", Switch::Off));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_the_one_that_is_documented() {
+    fn defaults_are_those_of_the_documentation() {
         let settings = resolve(&[("evenkeel.dev/max-requests", "1")]).unwrap().unwrap();
         for (annotation, value) in [
             (Annotation::Balance, settings.balance.to_string()),

@@ -55,7 +55,7 @@ fn readme_has_every_annotation() {
 }
 
 #[test]
-fn the_reference_has_every_place_and_option() {
+fn reference_md_has_every_option_and_place_of_annotations() {
     for (part, now) in [
         ("places of annotations", places()),
         ("options of recycling-proxy run", options::<ProxyOption>()),

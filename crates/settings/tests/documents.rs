@@ -57,7 +57,7 @@ fn annotations_in_examples_are_usable() {
 }
 
 #[test]
-fn annotations_are_found() {
+fn annotations_are_extracted_from_text() {
     let text = "kubectl annotate deployment web evenkeel.dev/jitter=5% evenkeel.dev/max-age-\n  evenkeel.dev/balance: \"on\"\n";
     let found =
         [("jitter", "5%"), ("balance", "on")].map(|(name, value)| (format!("{PREFIX}{name}"), value.to_owned()));

@@ -47,7 +47,7 @@ fn the_same_seed_gives_the_same_run_and_another_does_not() {
 }
 
 #[test]
-fn without_retirement_a_new_pod_gets_nothing() {
+fn without_recycling_a_new_pod_gets_no_load() {
     let run = simulate(&scenario(200, 2.0, 2, vec![at(10, Change::Scale(4))]), Policy::NOTHING, 1);
     assert_eq!(run.seconds.iter().map(simulation::Second::reconnects).sum::<u32>(), 0);
     assert!(last(&run) >= 2.0, "two of four pods serve everything: {}", last(&run));
@@ -64,7 +64,7 @@ fn a_limit_without_jitter_is_exact() {
 }
 
 #[test]
-fn balancing_levels_after_a_scale_out_and_then_rests() {
+fn balancing_levels_load_after_a_scale_out_and_then_rests() {
     let scenario = scenario(400, 2.0, 4, vec![at(30, Change::Scale(8))]);
     let figures = Figures::of(&Scenario { duration: Duration::from_secs(150), ..scenario }, BALANCE, 1, 5);
     assert!(figures.level_after.median <= 15.0, "{figures:?}");
@@ -73,19 +73,19 @@ fn balancing_levels_after_a_scale_out_and_then_rests() {
 }
 
 #[test]
-fn one_pod_has_nobody_to_balance_with() {
+fn a_single_pod_does_not_balance() {
     let run = simulate(&scenario(50, 5.0, 1, Vec::new()), BALANCE, 1);
     assert_eq!(retired(&run, RetireReason::Balance), 0);
 }
 
 #[test]
-fn clients_without_requests_are_left_alone() {
+fn clients_without_requests_are_not_retired() {
     let run = simulate(&scenario(50, 0.000_01, 4, vec![at(10, Change::Scale(8))]), BALANCE, 1);
     assert_eq!(run.seconds.iter().map(simulation::Second::reconnects).sum::<u32>(), 0);
 }
 
 #[test]
-fn a_pod_that_leaves_hands_all_its_connections_on() {
+fn a_terminating_pod_drains_all_its_connections() {
     for policy in [Policy::NOTHING, BALANCE, limit(1000)] {
         let run = simulate(&scenario(100, 10.0, 4, vec![at(10, Change::Scale(2))]), policy, 5);
         let drained = retired(&run, RetireReason::Drain);
@@ -118,7 +118,7 @@ fn a_client_of_http2_has_one_connection() {
 }
 
 #[test]
-fn every_impossible_number_is_named() {
+fn every_impossible_number_is_reported() {
     let bad = Scenario {
         clients: 0,
         pool: 0,
@@ -135,7 +135,7 @@ fn every_impossible_number_is_named() {
 }
 
 #[test]
-fn jitter_belongs_to_a_limit() {
+fn jitter_requires_a_limit() {
     let jitter: Jitter = "50%".parse().unwrap();
     let run = simulate(&scenario(20, 5.0, 2, Vec::new()), Policy { jitter, ..Policy::NOTHING }, 1);
     assert_eq!(retired(&run, RetireReason::MaxRequests), 0);

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_grow_on_and_gauges_stay() {
+    fn series_continue_counters_and_repeat_gauges() {
         let scraped = Scraped {
             labels: &[("pod", "a")],
             before: "# HELP x\nx_total 1\nopen{port=\"80\"} 3".to_owned(),

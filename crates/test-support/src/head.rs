@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_a_head_apart() {
+    fn a_head_is_parsed_into_its_fields() {
         let head = Head::parse(b"HTTP/1.1 200 Fine\r\nConnection: a, Close\r\nX:y\r\nconnection:b\r\n\r\n").unwrap();
         assert_eq!(head.start_line(), "HTTP/1.1 200 Fine");
         assert_eq!(head.status(), Some(200));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn close_is_a_token_and_not_a_part_of_one() {
+    fn close_is_matched_as_a_token() {
         for silent in ["Connection: closed", "Connection: x-close", "X: close", "Connection-X: close"] {
             let head = Head::parse(format!("HTTP/1.1 200 OK\r\n{silent}\r\n\r\n").as_bytes()).unwrap();
             assert!(!head.announces_close(), "{silent}");

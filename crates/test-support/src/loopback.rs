@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_address_is_given_twice() {
+    fn no_loopback_address_is_reserved_twice() {
         let hosts: Vec<_> = (0..600).map(|_| LoopbackHost::reserve().unwrap()).collect();
         let different: HashSet<_> = hosts.iter().map(|host| host.port(80)).collect();
         assert_eq!(different.len(), hosts.len());

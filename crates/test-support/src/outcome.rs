@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_name_their_place() {
+    fn failures_name_their_line() {
         fn failing() -> TestResult {
             Err(std::io::Error::other("no"))?;
             Ok(())
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ensured_is_looked_at() {
+    fn ensure_fails_if_its_condition_does() {
         fn at_least_two(n: u32) -> TestResult {
             ensure!(n > 1, "{n} is too few");
             Ok(())
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_fails_with_any_of_its_cases_and_without_any() {
+    fn cases_fail_with_any_failed_case_and_without_any_case() {
         assert!(Cases::default().verdict().is_err());
         let mut cases = Cases::default();
         cases.note("good", Ok(()));

@@ -158,21 +158,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_what_a_process_says_and_how_it_ends() {
+    async fn output_and_exit_status_of_a_process_are_kept() {
         let (status, output) = shell("echo out; echo err >&2; exit 3").end().await.unwrap();
         assert_eq!(status.code(), Some(3));
         assert!(output.contains("out\n") && output.contains("err\n"), "{output}");
     }
 
     #[tokio::test]
-    async fn a_process_that_ends_without_the_line_is_no_wait() {
+    async fn waiting_for_a_line_fails_as_soon_as_the_process_ends() {
         let mut process = shell("echo other");
         assert_eq!(process.line_with("the").await.unwrap(), "other");
         assert!(process.line_with("missing").await.is_err());
     }
 
     #[tokio::test]
-    async fn signals_arrive() {
+    async fn signals_reach_the_process() {
         let mut process = shell("trap 'echo caught; exit 0' TERM; echo ready; while :; do sleep 0.05; done");
         process.line_with("ready").await.unwrap();
         assert!(process.is_running());

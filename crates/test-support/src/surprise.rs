@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_difference_is_one() {
+    fn every_different_byte_is_reported() {
         assert!(Surprise::unless_equal("x", b"abc", b"abc").is_ok());
         for (expected, got, first) in
             [("abc", "abd", 2), ("abc", "ab", 2), ("ab", "abc", 2), ("", "a", 0), ("a", "", 0), ("Host", "host", 0)]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_shown_where_they_differ() {
+    fn long_messages_are_shown_around_their_difference() {
         let expected = vec![b'x'; 100_000];
         let mut got = expected.clone();
         got[77_777] = b'y';

@@ -31,7 +31,7 @@ async fn asked(client: &mut Peer, request: &str, body: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn answers_as_its_table_says() -> TestResult {
+async fn echo_app_answers_its_documented_paths() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
     asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
@@ -43,7 +43,7 @@ async fn answers_as_its_table_says() -> TestResult {
 }
 
 #[tokio::test]
-async fn keeps_running_after_it_stops_accepting() -> TestResult {
+async fn echo_app_keeps_running_after_it_stops_accepting() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
     asked(&mut client, "POST /stop-accepting HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
@@ -57,7 +57,7 @@ async fn keeps_running_after_it_stops_accepting() -> TestResult {
 }
 
 #[tokio::test]
-async fn fails_its_health_check_and_answers_other_requests() -> TestResult {
+async fn echo_app_fails_its_health_check_and_answers_other_requests() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
     asked(&mut client, "POST /fail-health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
@@ -68,7 +68,7 @@ async fn fails_its_health_check_and_answers_other_requests() -> TestResult {
 }
 
 #[tokio::test]
-async fn exits_at_once_in_the_middle_of_a_request() -> TestResult {
+async fn echo_app_exits_on_sigterm_in_the_middle_of_a_request() -> TestResult {
     let (mut app, address) = started(&["--burn", "1h"]).await?;
     let mut client = Peer::connect(address).await?;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
@@ -81,7 +81,7 @@ async fn exits_at_once_in_the_middle_of_a_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn finishes_what_is_in_flight_when_told_to() -> TestResult {
+async fn echo_app_finishes_requests_in_flight_when_told_to() -> TestResult {
     let (mut app, address) = started(&["--on-term", "graceful"]).await?;
     let mut client = Peer::connect(address).await?;
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await?;
@@ -97,7 +97,7 @@ async fn finishes_what_is_in_flight_when_told_to() -> TestResult {
 }
 
 #[tokio::test]
-async fn burns_cpu_time() -> TestResult {
+async fn echo_app_burns_cpu_time() -> TestResult {
     let (app, address) = started(&["--burn", "200ms"]).await?;
     let mut client = Peer::connect(address).await?;
     let before = cpu_ticks(app.id())?;
@@ -109,7 +109,7 @@ async fn burns_cpu_time() -> TestResult {
 }
 
 #[tokio::test]
-async fn tells_grpc_clients_that_it_is_serving() -> TestResult {
+async fn echo_app_answers_grpc_health_checks() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
@@ -124,7 +124,7 @@ async fn tells_grpc_clients_that_it_is_serving() -> TestResult {
 }
 
 #[tokio::test]
-async fn expects_a_header_where_it_was_told_so() -> TestResult {
+async fn echo_app_expects_a_proxy_header_when_told_to() -> TestResult {
     let (_app, address) = started(&["--proxy-protocol"]).await?;
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut client = Peer::connect(address).await?;
@@ -138,7 +138,7 @@ async fn expects_a_header_where_it_was_told_so() -> TestResult {
 }
 
 #[tokio::test]
-async fn checks_another() -> TestResult {
+async fn echo_app_checks_another_echo_app() -> TestResult {
     for arguments in [&[][..], &["--proxy-protocol"]] {
         let (app, address) = started(arguments).await?;
         let check =
@@ -160,7 +160,7 @@ fn cpu_ticks(pid: u32) -> TestResult<u64> {
 }
 
 #[tokio::test]
-async fn speaks_http2_with_who_begins_so() -> TestResult {
+async fn echo_app_speaks_http2_with_prior_knowledge() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
@@ -176,7 +176,7 @@ async fn speaks_http2_with_who_begins_so() -> TestResult {
 }
 
 #[tokio::test]
-async fn answers_grpc_calls() -> TestResult {
+async fn echo_app_answers_grpc_calls() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;

@@ -167,7 +167,7 @@ fn faults(source: &Path) -> Vec<String> {
 }
 
 #[test]
-fn no_import_runs_back_up() {
+fn no_module_imports_run_in_circles() {
     let sources = sources();
     assert!(sources.len() > 10, "{sources:?}");
     for source in &sources {
@@ -191,7 +191,7 @@ fn paths_and_groups_are_read() {
 }
 
 #[test]
-fn a_circle_is_found_and_a_line_is_not() {
+fn a_circle_of_imports_is_found() {
     let arrow = |from: &str, to: &str| ((from.to_owned(), to.to_owned()), BTreeSet::new());
     let line: Arrows = [arrow("a", "b"), arrow("b", "c"), arrow("a", "c")].into();
     assert!(circular(&line).is_empty());

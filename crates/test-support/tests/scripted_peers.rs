@@ -12,7 +12,7 @@ async fn connected() -> TestResult<(Peer, Peer)> {
 }
 
 #[tokio::test]
-async fn equal_bytes_are_expected_bytes() -> TestResult {
+async fn equal_bytes_meet_an_expectation() -> TestResult {
     let (mut client, mut app) = connected().await?;
     client.send_in_pieces([&b"GE"[..], b"T / HTTP/1.1\r\n\r", b"\nrest"]).await?;
     assert_eq!(app.read_head().await?.start_line(), "GET / HTTP/1.1");
@@ -23,7 +23,7 @@ async fn equal_bytes_are_expected_bytes() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_other_byte_is_a_surprise() -> TestResult {
+async fn a_different_byte_is_reported() -> TestResult {
     for (sent, expected) in [("abc", "abd"), ("abc", "ABC"), ("abc", "abcd"), ("a c", "a  c")] {
         let (mut client, mut app) = connected().await?;
         client.send(sent).await?;
@@ -35,7 +35,7 @@ async fn one_other_byte_is_a_surprise() -> TestResult {
 }
 
 #[tokio::test]
-async fn bytes_too_many_are_a_surprise() -> TestResult {
+async fn a_surplus_byte_is_reported() -> TestResult {
     let (mut client, mut app) = connected().await?;
     client.send("abc").await?;
     app.expect("ab").await?;
@@ -45,7 +45,7 @@ async fn bytes_too_many_are_a_surprise() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_reset_is_not_an_end_in_order() -> TestResult {
+async fn a_reset_is_told_apart_from_a_fin() -> TestResult {
     let (client, mut app) = connected().await?;
     client.reset()?;
     assert!(matches!(app.expect_end(End::Fin).await, Err(Surprise::Ended { end: End::Reset, .. })));
@@ -56,7 +56,7 @@ async fn a_reset_is_not_an_end_in_order() -> TestResult {
 }
 
 #[tokio::test]
-async fn silence_is_broken_by_bytes_and_by_an_end() -> TestResult {
+async fn bytes_and_a_fin_break_silence() -> TestResult {
     let moment = Duration::from_millis(50);
     let (mut client, mut app) = connected().await?;
     app.expect_silence(moment).await?;
@@ -69,7 +69,7 @@ async fn silence_is_broken_by_bytes_and_by_an_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever() -> TestResult {
+async fn waiting_for_a_peer_times_out() -> TestResult {
     let (_client, mut app) = connected().await?;
     tokio::time::pause();
     assert!(matches!(app.read_head().await, Err(Surprise::Silence { .. })));
@@ -77,7 +77,7 @@ async fn nobody_waits_for_ever() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_responder_remembers_the_requests_of_each_connection() -> TestResult {
+async fn a_responder_records_the_requests_of_each_connection() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     let address = app.address();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_added_and_removed_and_invalid_ones_change_nothing() {
+    fn balance_keys_are_added_and_removed_and_invalid_ones_ignored() {
         let installation = CurrentInstallation::new(BTreeMap::from([("jitter".to_owned(), "0%".to_owned())]));
         let shared = installation.clone();
         for (config_map, expected) in [

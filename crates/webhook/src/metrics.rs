@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_what_dashboards_ask_for() {
+    fn metrics_have_the_names_that_dashboards_use() {
         let metrics = Metrics::new();
         metrics.reviewed(Verdict::Decided(Decision::Skipped, Some(SkipReason::HostNetwork)), Duration::from_millis(2));
         metrics.event_published(EventReason::Missed);

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reads_at_once_are_bounded() {
+    async fn concurrent_reads_are_bounded() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let namespaces = Namespaces::reading(Box::new(move |_| {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_cluster_nothing_is_known() {
+    async fn without_a_cluster_no_namespace_is_known() {
         assert_eq!(Namespaces::unknown().get("a").await, None);
     }
 }

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn punctuation_in_strings_costs_nothing() {
+    fn punctuation_in_strings_does_not_count_as_values() {
         let of = |json: &str| {
             let text = ObjectText::of(format!(r#"{{"x":{json}}}"#).as_bytes());
             text.cost() - text.0.len() - VALUE - OBJECT_COST

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_large_or_too_deep_is_not_looked_at() {
+    async fn objects_that_are_too_large_or_too_deep_are_not_parsed() {
         let budget = ParseBudget::new(1 << 20);
         let look = |_: &Value| panic!("not to be looked at");
         assert_eq!(budget.with_parsed(&object(10_000), look).await, Err::<(), _>(ParseError::TooLarge(1 << 20)));

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_at_once() {
+    fn all_faults_are_reported_at_once() {
         let faults = parse(&[
             "--listen=8443",
             "--admin=localhost:1",
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_in_a_config_map_of_the_namespace() {
+    fn balance_keys_are_read_from_a_config_map_of_the_namespace() {
         assert_eq!(parse(&[]).unwrap().balance_keys, None);
         let found = parse(&["--namespace=tools", "--balance-keys-config-map=keys"]).unwrap().balance_keys.unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("tools", "keys"));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn files_need_both_paths_and_self_neither() {
+    fn tls_files_requires_both_paths_and_tls_self_neither() {
         let faults = parse(&["--tls=files"]).unwrap_err();
         assert_eq!(faults.iter().count(), 2, "{faults}");
         let faults = parse(&["--tls-cert=a"]).unwrap_err();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_about_kinds_and_namespaces_that_can_be() {
+    fn kinds_and_namespace_selectors_of_events_are_checked() {
         let settings = parse(&["--events=Deployment,Rollout", "--namespace-selector={\"matchLabels\":{\"a\":\"b\"}}"]);
         let settings = settings.unwrap();
         assert_eq!(settings.events, [WorkloadKind::Deployment, WorkloadKind::Rollout]);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_named_once_and_are_usable() {
+    fn installation_defaults_must_be_distinct_and_usable() {
         let settings = parse(&["--default=jitter=0%", "--default", "proxy-image=reg:5000/p:1"]).unwrap();
         assert_eq!(settings.defaults["proxy-image"], "reg:5000/p:1");
         let faults = parse(&["--default=jitter=0%", "--default=jitter=5%"]).unwrap_err();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_leave_their_place() {
+    fn object_names_cannot_contain_path_segments() {
         for bad in ["", "a/b", "..", "A", "a b", "-a", "a\n"] {
             assert!(parse(&[&format!("--secret-name={bad}")]).is_err() || bad.trim() != bad, "{bad:?}");
         }

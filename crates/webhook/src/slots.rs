@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_comes_from_connections_that_use_some() {
+    async fn memory_is_freed_only_from_connections_that_use_some() {
         let slots = Slots::new(3, 10);
         let [mut silent, mut first, mut second] =
             [(); 3].map(|()| slots.acquire().now_or_never().expect("a slot is free").unwrap());

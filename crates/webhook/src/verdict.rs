@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_verdicts_share_their_labels() {
+    fn labels_of_verdicts_are_distinct() {
         let decided = Decision::ALL.iter().map(|decision| Verdict::Decided(*decision, None));
         let skipped = SkipReason::ALL.iter().map(|reason| Verdict::Decided(Decision::Skipped, Some(*reason)));
         let passed = Passed::ALL.iter().map(|reason| Verdict::Passed(*reason));

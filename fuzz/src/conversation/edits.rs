@@ -171,19 +171,19 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a response's head")]
-    fn an_announcement_that_nobody_decided_is_noticed() {
+    fn an_undue_announcement_is_noticed() {
         check_responses(RESPONSE, ANNOUNCED, &[0], false);
     }
 
     #[test]
     #[should_panic(expected = "became")]
-    fn an_offer_that_passed_is_noticed() {
+    fn an_upgrade_offer_that_passed_is_noticed() {
         check_requests(REQUEST, REQUEST, &[0]);
     }
 
     #[test]
     #[should_panic(expected = "became")]
-    fn white_space_that_a_request_lost_is_noticed() {
+    fn space_removed_from_a_request_is_noticed() {
         let sent = replaced(REQUEST, "h2c", "websocket");
         check_requests(&sent, &replaced(&sent, "X :", "X:"), &[0]);
     }

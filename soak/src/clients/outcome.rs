@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_each_client() {
+    fn the_output_of_each_client_is_read() {
         let wrk = "Running 1s test\n  1 threads\n  5189 requests in 1.10s, 0.87MB read\nRequests/sec: 4716.58\n";
         assert_eq!(read(Says::Wrk, wrk), (5189, vec![]));
         let wrk = "  100 requests in 1.10s, 0.87MB read\n  Socket errors: connect 0, read 7, write 0, timeout 0\n";
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_no_success() {
+    fn a_client_without_output_is_no_success() {
         for says in [Says::Json, Says::Wrk, Says::Ab, Says::H2load] {
             assert!(Outcome::read(says, "").is_err(), "{says:?}");
         }

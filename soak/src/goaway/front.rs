@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_template_is_filled_without_a_rest() {
+    fn every_placeholder_of_a_servers_configuration_is_filled() {
         let host = LoopbackHost::reserve().unwrap();
         for server in [Server::Nginx, Server::Envoy] {
             let text = fill(server, &host, "127.0.0.1:8080".parse().unwrap(), 10, Path::new("/tmp")).unwrap();

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_tells_lost_and_repeated_requests_apart() {
+    fn a_cell_shows_lost_and_repeated_requests() {
         for (tally, cell) in [
             (tally(1_000, 0, 1_000), "0 of 1,000"),
             (tally(990, 10, 1_000), "**10** of 1,000"),

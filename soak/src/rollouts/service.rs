@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn every_node_hears_of_a_change_in_time() {
+    async fn every_node_learns_of_a_change_in_time() {
         let [old, new] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let service = Service::of(&[old]);
         service.lead_to(&[new]);

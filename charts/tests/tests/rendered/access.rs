@@ -15,7 +15,7 @@ fn rules(rendered: &Rendered) -> Vec<(&Value, &Value)> {
 }
 
 #[test]
-fn no_rule_takes_everything_and_none_finds_secrets() {
+fn no_role_has_a_wildcard_or_lists_secrets() {
     for part in PARTS {
         let rendered = rendered(part);
         for (role, rule) in rules(&rendered) {
@@ -42,7 +42,7 @@ fn prefix(part: &[&str]) -> &'static str {
 }
 
 #[test]
-fn what_is_written_is_named() {
+fn roles_that_write_name_their_objects() {
     let rendered = rendered(&[]);
     for (role, rule) in rules(&rendered) {
         let writes = ["create", "update", "patch"].iter().any(|verb| words(rule, "verbs").contains(verb));
@@ -53,7 +53,7 @@ fn what_is_written_is_named() {
 }
 
 #[test]
-fn secrets_are_read_for_certificates_of_its_own_alone() {
+fn secrets_are_read_only_for_self_managed_certificates() {
     for part in &PARTS[1..4] {
         let rendered = rendered(&[*part, &["--set=balancer.enabled=false"]].concat());
         assert!(rendered.all("Secret").is_empty(), "{part:?}");
@@ -73,7 +73,7 @@ fn secrets_are_read_for_certificates_of_its_own_alone() {
 }
 
 #[test]
-fn workloads_are_read_for_events_alone_and_of_the_kinds_that_are_injected() {
+fn workloads_are_watched_only_for_events_and_only_of_injected_kinds() {
     let watched = |flags: &[&str]| -> Vec<String> {
         let rendered = rendered(flags);
         let rules = rules(&rendered);
@@ -94,7 +94,7 @@ fn workloads_are_read_for_events_alone_and_of_the_kinds_that_are_injected() {
 }
 
 #[test]
-fn events_are_about_the_namespaces_that_reviews_come_from() {
+fn events_cover_the_namespaces_of_the_webhook_configuration() {
     let rendered = rendered(&["--set-string=namespaces.matchLabels.team=x"]);
     let arguments = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
     let mut arguments = arguments.as_array().unwrap().iter().filter_map(Value::as_str);
@@ -105,7 +105,7 @@ fn events_are_about_the_namespaces_that_reviews_come_from() {
 }
 
 #[test]
-fn every_binding_leads_from_its_program_to_a_role_that_is_there() {
+fn every_role_binding_refers_to_an_existing_role_and_service_account() {
     let rendered = rendered(&[]);
     for (binding, role) in [("RoleBinding", "Role"), ("ClusterRoleBinding", "ClusterRole")] {
         let bound: Vec<&Value> = rendered.all(binding).iter().map(|binding| &binding["roleRef"]["name"]).collect();

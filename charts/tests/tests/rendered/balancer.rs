@@ -15,7 +15,7 @@ fn rights(role: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn nothing_of_it_is_left_where_it_is_off() {
+fn a_disabled_balancer_leaves_no_object() {
     let rendered = rendered(&["--set=balancer.enabled=false", POLICY, "--set=metrics.serviceMonitor.enabled=true"]);
     for object in rendered.objects() {
         assert!(!object["metadata"]["name"].as_str().unwrap().contains("balancer"), "{object}");
@@ -23,7 +23,7 @@ fn nothing_of_it_is_left_where_it_is_off() {
 }
 
 #[test]
-fn it_writes_three_objects_and_reads_two_kinds() {
+fn the_balancer_may_write_three_objects_and_read_two_kinds() {
     let rendered = rendered(&[]);
     let write = json!(["get", "patch", "create"]);
     let expected = [
@@ -38,7 +38,7 @@ fn it_writes_three_objects_and_reads_two_kinds() {
 }
 
 #[test]
-fn what_it_is_told_to_write_is_there_and_empty() {
+fn the_objects_that_the_balancer_writes_are_rendered_empty() {
     for flags in [&[][..], &["--set=fullnameOverride=other"]] {
         let rendered = rendered(flags);
         let arguments = container(&rendered)["args"].to_string();
@@ -54,7 +54,7 @@ fn what_it_is_told_to_write_is_there_and_empty() {
 }
 
 #[test]
-fn the_webhook_reads_the_public_keys_that_it_publishes() {
+fn the_webhook_reads_the_public_keys_of_the_balancer() {
     for mode in &chart_tests::parts::PARTS[..4] {
         let rendered = rendered(mode);
         let keys = rendered.of_balancer("ConfigMap")["metadata"]["name"].as_str().unwrap();
@@ -67,7 +67,7 @@ fn the_webhook_reads_the_public_keys_that_it_publishes() {
 }
 
 #[test]
-fn it_reaches_proxies_of_balanced_pods_and_api_servers() {
+fn the_network_policy_lets_the_balancer_reach_proxies_and_api_servers() {
     let rendered = rendered(&[POLICY]);
     let egress = &rendered.of_balancer("NetworkPolicy")["spec"]["egress"];
     assert_eq!(egress[0]["ports"], rendered.one("NetworkPolicy")["spec"]["egress"][0]["ports"]);
@@ -78,7 +78,7 @@ fn it_reaches_proxies_of_balanced_pods_and_api_servers() {
 }
 
 #[test]
-fn selectors_find_its_pods_and_no_others() {
+fn selectors_of_the_balancer_select_its_pods_alone() {
     let rendered = rendered(&[POLICY, "--set=metrics.serviceMonitor.enabled=true"]);
     let deployment = &rendered.of_balancer("Deployment")["spec"];
     let selector = &deployment["selector"]["matchLabels"];
@@ -92,7 +92,7 @@ fn selectors_find_its_pods_and_no_others() {
 }
 
 #[test]
-fn it_is_of_the_image_of_the_control_plane() {
+fn the_balancer_runs_from_the_control_plane_image() {
     let rendered = rendered(&["--set=balancer.logLevel=debug"]);
     let webhook = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container(&rendered)["image"], webhook["image"]);

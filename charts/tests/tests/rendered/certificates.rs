@@ -16,7 +16,7 @@ fn client_config(rendered: &Rendered) -> &Value {
 }
 
 #[test]
-fn its_own_are_in_no_manifest() {
+fn self_managed_certificates_are_in_no_manifest() {
     let rendered = rendered(&[]);
     assert_eq!(client_config(&rendered).get("caBundle"), None);
     let secret = rendered.one("Secret");
@@ -48,7 +48,7 @@ fn cert_manager_issues_for_the_name_by_which_api_servers_call() {
 }
 
 #[test]
-fn an_issuer_of_the_users_is_the_only_one() {
+fn a_given_issuer_replaces_the_charts_own() {
     let rendered = rendered(&[PARTS[2], &["--set=tls.certManager.issuerRef.kind=ClusterIssuer"]].concat());
     assert!(rendered.all("Issuer").is_empty());
     let reference = &rendered.one("Certificate")["spec"]["issuerRef"];
@@ -57,7 +57,7 @@ fn an_issuer_of_the_users_is_the_only_one() {
 }
 
 #[test]
-fn an_existing_secret_is_mounted_and_its_authority_trusted() {
+fn an_existing_secret_is_mounted_and_its_ca_trusted() {
     let rendered = rendered(PARTS[3]);
     let bundle = client_config(&rendered)["caBundle"].as_str().unwrap();
     assert!(bundle.starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"), "{bundle} is no PEM in base64");
@@ -66,7 +66,7 @@ fn an_existing_secret_is_mounted_and_its_authority_trusted() {
 }
 
 #[test]
-fn each_mode_has_a_configuration_of_its_own() {
+fn each_certificate_mode_has_its_own_webhook_configuration() {
     let name = |part| rendered(part).one("MutatingWebhookConfiguration")["metadata"]["name"].clone();
     let names = ["evenkeel-webhook", "evenkeel-webhook-cert-manager", "evenkeel-webhook-existing"];
     assert_eq!([name(PARTS[0]), name(PARTS[1]), name(PARTS[3])], names);

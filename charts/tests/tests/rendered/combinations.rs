@@ -7,7 +7,7 @@ use chart_tests::render::{NAMESPACE, Rendered, rendered};
 use chart_tests::strict;
 
 #[test]
-fn each_part_alone_and_each_with_each_certificate() {
+fn every_part_renders_with_every_certificate_mode() {
     let certificates = &PARTS[..4];
     let mut kinds = BTreeSet::new();
     for part in PARTS {

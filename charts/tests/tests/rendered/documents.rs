@@ -32,7 +32,7 @@ fn assert_valid(at: &str, object: &Value) {
 const OTHERS: [&str; 3] = ["keda.sh/v1alpha1", "argoproj.io/v1alpha1", "cert-manager.io/v1"];
 
 #[test]
-fn commands_of_helm_give_values_that_the_chart_takes() {
+fn helm_commands_in_documents_set_values_of_the_chart() {
     let commands: Vec<String> = of_language("sh").iter().flat_map(Block::commands).collect();
     let mut seen = 0;
     for command in commands.iter().filter(|command| command.starts_with("helm ")) {
@@ -106,7 +106,7 @@ fn examples_are_valid() {
 
 /// KEDA would never scale a workload that is not there, or by a series that nobody exposes.
 #[test]
-fn the_example_of_keda_scales_the_sample_by_a_metric_that_there_is() {
+fn the_keda_example_scales_the_sample_by_an_existing_metric() {
     let read = |name: &str| documents(name, &fs::read_to_string(path(name)).unwrap());
     let scaled = read("examples/keda.yaml").remove(0);
     let web = read("examples/web.yaml").remove(0);
@@ -118,7 +118,7 @@ fn the_example_of_keda_scales_the_sample_by_a_metric_that_there_is() {
 
 /// What pages tell people to ask Prometheus for.
 #[test]
-fn queries_in_documents_ask_for_metrics_that_there_are() {
+fn queries_in_documents_use_existing_metrics() {
     let queries = of_language("promql");
     assert!(queries.len() > 2, "{queries:?}");
     for query in queries {

@@ -8,7 +8,7 @@ fn said(flags: &[&str]) -> String {
 }
 
 #[test]
-fn a_sentence_for_each() {
+fn unusable_values_fail_with_a_sentence() {
     let cases: &[(&[&str], &str)] = &[
         (&["--set=webhook.replicas=0"], "webhook.replicas is 0: nobody would answer"),
         (&["--set=webhook.timeoutSeconds=0"], "webhook.timeoutSeconds is 0: Kubernetes allows 1 to 30"),
@@ -37,7 +37,7 @@ fn a_sentence_for_each() {
 }
 
 #[test]
-fn the_schema_names_what_it_refuses() {
+fn the_schema_names_the_value_that_it_refuses() {
     let cases: &[(&str, &str)] = &[
         ("--set=replicas=2", "replicas"),
         ("--set=webhook.replica=2", "replica"),

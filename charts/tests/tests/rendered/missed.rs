@@ -14,7 +14,7 @@ fn named<'a>(rendered: &'a Rendered, kind: &str, end: &str) -> Option<&'a Value>
 }
 
 #[test]
-fn it_warns_and_never_refuses() {
+fn the_admission_policies_warn_and_never_deny() {
     let rendered = rendered(&[]);
     for end in ["-missed-workloads", "-misplaced-annotations"] {
         let [policy, binding] = [POLICY, BINDING].map(|kind| named(&rendered, kind, end).unwrap());
@@ -25,7 +25,7 @@ fn it_warns_and_never_refuses() {
 }
 
 #[test]
-fn it_looks_at_what_the_webhook_is_asked_about() {
+fn the_policy_for_missed_workloads_matches_what_the_webhook_reviews() {
     for part in PARTS {
         let rendered = rendered(part);
         let Some(policy) = named(&rendered, POLICY, "-missed-workloads") else { continue };
@@ -39,7 +39,7 @@ fn it_looks_at_what_the_webhook_is_asked_about() {
 }
 
 #[test]
-fn it_can_be_left_out() {
+fn the_admission_policies_can_be_disabled() {
     let rendered = rendered(&["--set=missedWarning.enabled=false"]);
     for kind in [POLICY, BINDING] {
         assert!(rendered.all(kind).is_empty(), "{kind}");
@@ -48,7 +48,7 @@ fn it_can_be_left_out() {
 
 /// Of all kinds that could be meant, and in every namespace: it is about what the webhook is not asked about.
 #[test]
-fn misplaced_annotations_are_looked_for_beyond_the_webhooks_rules() {
+fn the_policy_for_misplaced_annotations_matches_kinds_beyond_the_webhooks_rules() {
     let rendered =
         rendered(&["--set=webhook.kinds={Deployment,StatefulSet}", "--set=namespaces.matchLabels.evenkeel=on"]);
     let policy = &named(&rendered, POLICY, "-misplaced-annotations").unwrap()["spec"];

@@ -87,7 +87,7 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn a_label_that_no_metric_has_is_found() {
+fn a_query_by_an_unknown_label_is_refused() {
     assert_labels("sum by (reason) (rate(evenkeel_proxy_connections_retired_total{namespace=\"x\"}[5m]))");
     for query in [
         "sum by (colour) (evenkeel_proxy_connections_retired_total)",
@@ -98,7 +98,7 @@ fn a_label_that_no_metric_has_is_found() {
 }
 
 #[test]
-fn none_unless_asked_for() {
+fn no_monitoring_object_is_rendered_by_default() {
     let rendered = rendered(&[]);
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
         assert!(rendered.all(kind).is_empty(), "{kind}");
@@ -107,7 +107,7 @@ fn none_unless_asked_for() {
 }
 
 #[test]
-fn alerts_ask_for_metrics_that_there_are() {
+fn alerts_use_existing_metrics() {
     let rendered = rendered(PARTS.last().unwrap());
     let groups = rendered.one("PrometheusRule")["spec"]["groups"].as_array().unwrap();
     let documented = documented();
@@ -138,7 +138,7 @@ fn every_alert_has_an_entry_in_its_runbook() {
 }
 
 #[test]
-fn the_dashboard_is_json_that_asks_for_metrics_that_there_are() {
+fn the_dashboard_uses_existing_metrics() {
     let rendered = rendered(PARTS.last().unwrap());
     let config = rendered.one("ConfigMap");
     assert_eq!(config["metadata"]["labels"]["grafana_dashboard"], "1");
@@ -159,7 +159,7 @@ fn the_dashboard_is_json_that_asks_for_metrics_that_there_are() {
 }
 
 #[test]
-fn proxies_are_found_by_the_port_that_is_injected() {
+fn the_pod_monitor_scrapes_the_injected_port() {
     let rendered = rendered(PARTS.last().unwrap());
     let port = rendered.one("PodMonitor")["spec"]["podMetricsEndpoints"][0]["port"].as_str().unwrap().to_owned();
     let injected = text("crates/inject/tests/golden/minimal/output.yaml");

@@ -4,7 +4,7 @@ use chart_tests::parts::PARTS;
 use chart_tests::render::notes;
 
 #[test]
-fn the_next_commands_and_no_warning() {
+fn the_notes_of_a_default_release_have_next_commands_and_no_warning() {
     let notes = notes(&[]);
     for command in ["helm test evenkeel --namespace evenkeel", "kubectl annotate deployment NAME", "logs --selector"] {
         assert!(notes.contains(command), "{command} is not in {notes}");
@@ -14,7 +14,7 @@ fn the_next_commands_and_no_warning() {
 }
 
 #[test]
-fn a_warning_for_each_risk() {
+fn the_notes_warn_of_each_risk() {
     for (flag, warning) in [
         ("--set=webhook.replicas=1", "with one replica"),
         ("--set=webhook.timeoutSeconds=6", "takes that long"),
@@ -27,7 +27,7 @@ fn a_warning_for_each_risk() {
 }
 
 #[test]
-fn the_name_for_a_certificate_of_the_users() {
+fn the_notes_name_the_host_of_a_given_certificate() {
     let notes = notes(PARTS[3]);
     assert!(
         notes.contains("Secret mine must have a certificate for the name evenkeel-webhook.evenkeel.svc"),

@@ -11,7 +11,7 @@ fn pods(rendered: &Rendered) -> Vec<&Value> {
 }
 
 #[test]
-fn all_are_fit_for_the_standard_restricted() {
+fn all_pods_satisfy_the_restricted_pod_security_standard() {
     for part in PARTS {
         let rendered = rendered(part);
         let pods = pods(&rendered);
@@ -39,7 +39,7 @@ fn all_are_fit_for_the_standard_restricted() {
 }
 
 #[test]
-fn two_replicas_apart_of_which_one_may_be_away() {
+fn replicas_are_spread_and_one_may_be_unavailable() {
     let rendered = rendered(&[]);
     let deployment = &rendered.one("Deployment")["spec"];
     assert_eq!(deployment["replicas"], 2);
@@ -51,13 +51,13 @@ fn two_replicas_apart_of_which_one_may_be_away() {
 }
 
 #[test]
-fn a_budget_for_one_replica_would_hold_up_every_drain() {
+fn a_single_replica_has_no_disruption_budget() {
     let both = "--set=webhook.replicas=1,balancer.replicas=1";
     assert!(rendered(&[both]).all("PodDisruptionBudget").is_empty());
 }
 
 #[test]
-fn selectors_find_the_webhooks_pods_and_no_others() {
+fn selectors_of_the_webhook_select_its_pods_alone() {
     let rendered = rendered(&["--set=networkPolicy.enabled=true", "--set=metrics.serviceMonitor.enabled=true"]);
     let deployment = &rendered.one("Deployment")["spec"];
     let selector = &deployment["selector"]["matchLabels"];
@@ -73,7 +73,7 @@ fn selectors_find_the_webhooks_pods_and_no_others() {
 }
 
 #[test]
-fn ports_are_led_to_by_names_that_are_there() {
+fn services_and_policies_name_existing_ports() {
     let rendered = rendered(&["--set=networkPolicy.enabled=true", "--set=metrics.serviceMonitor.enabled=true"]);
     let ports = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"];
     let names: Vec<&Value> = ports.as_array().unwrap().iter().map(|port| &port["name"]).collect();
@@ -88,7 +88,7 @@ fn ports_are_led_to_by_names_that_are_there() {
 }
 
 #[test]
-fn api_servers_are_reached_at_the_ports_that_they_have() {
+fn the_network_policy_allows_the_ports_of_the_api_servers() {
     let egress = |rendered: &Rendered| rendered.one("NetworkPolicy")["spec"]["egress"].clone();
     let ports =
         |numbers: &[u16]| -> Value { numbers.iter().map(|port| json!({"port": port, "protocol": "TCP"})).collect() };
@@ -99,7 +99,7 @@ fn api_servers_are_reached_at_the_ports_that_they_have() {
 }
 
 #[test]
-fn images_are_of_the_charts_version_unless_another_is_named() {
+fn images_have_the_version_of_the_chart_unless_another_is_given() {
     let image = |rendered: &Rendered| rendered.one("Pod")["spec"]["containers"][0]["image"].clone();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(image(&rendered(&[])), format!("ghcr.io/evenkeel/control-plane:{version}"));

@@ -8,7 +8,7 @@ fn webhook(flags: &[&str]) -> Value {
 }
 
 #[test]
-fn pods_always_start() {
+fn the_webhook_configuration_fails_open() {
     let webhook = webhook(&[]);
     assert_eq!(webhook["failurePolicy"], "Ignore");
     assert!((2..=5).contains(&webhook["timeoutSeconds"].as_u64().unwrap()));
@@ -17,7 +17,7 @@ fn pods_always_start() {
 }
 
 #[test]
-fn it_is_asked_about_the_kinds_that_are_wanted() {
+fn the_webhook_reviews_the_configured_kinds() {
     let asked = |flags: &[&str]| -> Vec<(Value, Value, Value)> {
         let webhook = webhook(flags);
         let rules = webhook["rules"].as_array().unwrap().iter();
@@ -37,7 +37,7 @@ fn it_is_asked_about_the_kinds_that_are_wanted() {
 }
 
 #[test]
-fn neither_its_own_namespace_nor_one_that_opted_out() {
+fn its_own_and_opted_out_namespaces_are_not_reviewed() {
     let webhook = webhook(&["--set=namespaces.excluded={kube-system,other}"]);
     let expected = json!([
         {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "other", "evenkeel"]},
@@ -47,14 +47,14 @@ fn neither_its_own_namespace_nor_one_that_opted_out() {
 }
 
 #[test]
-fn at_first_a_few_namespaces() {
+fn reviews_can_be_limited_to_selected_namespaces() {
     let webhook = webhook(&["--set-string=namespaces.matchLabels.team=x"]);
     assert_eq!(webhook["namespaceSelector"]["matchLabels"], json!({"team": "x"}));
     assert_eq!(webhook["namespaceSelector"]["matchExpressions"].as_array().unwrap().len(), 2);
 }
 
 #[test]
-fn only_objects_that_carry_an_annotation_of_ours() {
+fn only_objects_with_an_evenkeel_annotation_are_reviewed() {
     let webhook = webhook(&[]);
     let conditions = webhook["matchConditions"].as_array().unwrap();
     assert_eq!(conditions.len(), 1);
@@ -62,7 +62,7 @@ fn only_objects_that_carry_an_annotation_of_ours() {
 }
 
 #[test]
-fn the_service_is_that_of_the_release() {
+fn the_webhook_configuration_refers_to_the_releases_service() {
     let rendered = rendered(&[]);
     let service = &rendered.one("MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]["service"];
     assert_eq!(service["name"], rendered.one("Service")["metadata"]["name"]);

@@ -58,7 +58,7 @@ fn timeline(history: &History) -> &Timeline {
 }
 
 #[test]
-fn a_point_is_the_last_of_five_seconds_and_counts_all_retired() {
+fn a_point_has_the_last_load_of_five_seconds_and_the_sum_of_retirements() {
     let mut history = History::default();
     let mut retired = 0;
     for second in 0..10u32 {
@@ -75,7 +75,7 @@ fn a_point_is_the_last_of_five_seconds_and_counts_all_retired() {
 }
 
 #[test]
-fn an_hour_is_kept_and_no_more() {
+fn history_is_kept_for_one_hour() {
     let mut history = History::default();
     for second in (0..7200u32).step_by(5) {
         history.record(&view(vec![web(&[f64::from(second)], seconds(60))]), START + seconds(second.into()));
@@ -93,7 +93,7 @@ fn an_hour_is_kept_and_no_more() {
 }
 
 #[test]
-fn what_nobody_looked_at_stays_empty() {
+fn intervals_without_a_sample_stay_empty() {
     let mut history = History::default();
     history.record(&view(vec![web(&[1.0], seconds(60))]), START);
     history.record(&view(vec![web(&[2.0], seconds(60))]), START + seconds(20));
@@ -103,7 +103,7 @@ fn what_nobody_looked_at_stays_empty() {
 }
 
 #[test]
-fn a_scale_out_is_an_event_until_load_is_level() {
+fn a_scale_out_is_recorded_until_load_is_level() {
     let mut history = History::default();
     history.record(&view(vec![web(&[10.0, 10.0], seconds(300))]), START);
     assert_eq!(timeline(&history).last_event(), None, "what is there at the start is no event");
@@ -134,7 +134,7 @@ fn a_scale_out_is_an_event_until_load_is_level() {
 }
 
 #[test]
-fn the_first_pods_are_no_event() {
+fn the_first_pods_are_not_recorded_as_a_scale_event() {
     let mut history = History::default();
     let mut none = web(&[10.0], seconds(0));
     none.summary.settled = 0;
@@ -144,7 +144,7 @@ fn the_first_pods_are_no_event() {
 }
 
 #[test]
-fn pods_that_are_replaced_are_an_event() {
+fn replaced_pods_are_recorded_as_a_scale_event() {
     let mut history = History::default();
     history.record(&view(vec![web(&[10.0, 10.0], seconds(300))]), START);
     history.record(&view(vec![web(&[20.0, 0.0], seconds(1))]), START + seconds(1));
@@ -153,7 +153,7 @@ fn pods_that_are_replaced_are_an_event() {
 }
 
 #[test]
-fn without_load_nothing_is_level_or_uneven() {
+fn a_scale_event_without_load_is_neither_level_nor_uneven() {
     let mut history = History::default();
     history.record(&view(vec![web(&[0.0], seconds(300))]), START);
     history.record(&view(vec![web(&[0.0, 0.0], seconds(0))]), START + seconds(1));
@@ -162,7 +162,7 @@ fn without_load_nothing_is_level_or_uneven() {
 }
 
 #[test]
-fn events_are_bounded() {
+fn the_number_of_scale_events_is_bounded() {
     let mut history = History::default();
     for change in 0..200u64 {
         let loads = [1.0, 1.0];
@@ -174,7 +174,7 @@ fn events_are_bounded() {
 }
 
 #[test]
-fn only_so_many_workloads_are_remembered() {
+fn the_number_of_workloads_with_history_is_bounded() {
     let mut history = History::default();
     let names: Vec<String> = (0..MOST_WORKLOADS + 10).map(|place| format!("shop/Deployment/web-{place:05}")).collect();
     let all: Vec<WorkloadView> = names.iter().map(|name| workload(name, &[1.0], seconds(60))).collect();
@@ -190,7 +190,7 @@ fn only_so_many_workloads_are_remembered() {
 }
 
 #[test]
-fn who_does_not_lead_knows_nothing() {
+fn a_replica_that_does_not_lead_keeps_no_history() {
     let mut history = History::default();
     history.record(&view(vec![web(&[1.0], seconds(60))]), START);
     history.record(&View::default(), START + seconds(1));

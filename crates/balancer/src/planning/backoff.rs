@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_fifteen_seconds_and_end_with_an_answer() {
+    fn pauses_grow_to_fifteen_seconds_until_a_pod_answers() {
         let mut backoff = Backoff::default();
         let mut pauses = Vec::new();
         for _ in 0..8 {

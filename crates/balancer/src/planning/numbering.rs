@@ -37,7 +37,7 @@ mod tests {
     const MAX: u64 = Sequence::MAX.get();
 
     #[test]
-    fn every_case() {
+    fn the_last_number_is_the_highest_that_enough_pods_report() {
         let now = 1_800_000_000_000;
         for (reported, last) in [
             (&[][..], 0),

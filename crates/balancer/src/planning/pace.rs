@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_case() {
+    fn the_interval_depends_on_load_unevenness_and_time_since_a_change() {
         let long = Duration::from_mins(1);
         for (has_load, is_uneven, since_change, seconds) in [
             (true, true, Duration::ZERO, 1),

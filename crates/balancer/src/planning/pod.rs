@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_pods_a_controller_has() {
+    fn a_controllers_name_tells_its_workload() {
         for (kind, name, workload, is_of) in [
             ("ReplicaSet", "web-5d4f8c7b9", "Deployment/web", true),
             ("ReplicaSet", "web-5d4f8c7b9", "Rollout/web", true),

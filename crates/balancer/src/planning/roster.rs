@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_settles_three_seconds_after_it_is_ready_in_both() {
+    fn a_pod_settles_three_seconds_after_it_and_its_endpoint_are_ready() {
         let mut roster = complete();
         roster.observe(Change::Slice(slice("a", &["1"])), NOW);
         assert_eq!(roster.observe(Change::Pod(pod("1")), NOW), ["1".into()]);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_at_the_start_has_settled() {
+    fn pods_of_the_first_lists_have_settled() {
         let mut roster = Roster::default();
         roster.observe(Change::Pods(vec![pod("1")]), NOW);
         roster.observe(Change::Slices(vec![slice("a", &["1"])]), NOW);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_ready_in_either_takes_no_traffic() {
+    fn a_pod_without_readiness_address_or_endpoint_has_not_settled() {
         for without in [
             Pod { is_ready: false, ..pod("1") },
             Pod { address: None, ..pod("1") },
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_may_move_between_slices_without_a_pause() {
+    fn a_pod_that_moves_between_endpoint_slices_stays_settled() {
         let mut roster = complete();
         roster.observe(Change::Pod(pod("1")), NOW);
         roster.observe(Change::Slice(slice("a", &["1"])), NOW);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_removes_who_is_not_in_it() {
+    fn a_list_removes_pods_and_slices_that_it_does_not_have() {
         let mut roster = complete();
         roster.observe(Change::Pod(pod("1")), NOW);
         assert_eq!(roster.observe(Change::Pods(vec![pod("2")]), NOW), ["1".into(), "2".into()]);
@@ -270,7 +270,7 @@ mod tests {
     proptest! {
         /// Whatever came before, what counts is what is there now.
         #[test]
-        fn the_way_does_not_matter(changes in proptest::collection::vec(changes(), 0..60)) {
+        fn settled_pods_depend_only_on_the_present_objects(changes in proptest::collection::vec(changes(), 0..60)) {
             let mut roster = complete();
             let mut pods = BTreeMap::new();
             let mut slices = BTreeMap::new();

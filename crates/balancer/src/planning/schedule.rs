@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_in_the_order_of_their_times_and_once() {
+    fn each_key_is_due_once_in_the_order_of_times() {
         let second = Duration::from_secs;
         let mut schedule = Schedule::default();
         for (key, at) in [("a", 3), ("b", 1), ("c", 2), ("b", 5), ("d", 2)] {

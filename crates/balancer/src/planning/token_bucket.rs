@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_allowed_than_its_rate_and_what_is_saved() {
+    fn no_more_is_allowed_than_the_rate_and_the_burst() {
         let mut bucket = TokenBucket::new(1000);
         let mut taken = Vec::new();
         for millis in [0, 50, 100, 10_000] {

@@ -41,7 +41,7 @@ async fn save(browser: &Browser, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs chromedriver: make page"]
-async fn load_levels_before_the_browsers_eyes() {
+async fn the_page_shows_how_load_levels() {
     let mut fleet = Fleet::start(4).await;
     let browser = Browser::start().await;
     browser.prefer("light", [1280, 1400]).await;
@@ -85,7 +85,7 @@ async fn load_levels_before_the_browsers_eyes() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs chromedriver: make page"]
-async fn two_hundred_pods_fit_and_keys_reach_everything() {
+async fn the_page_fits_two_hundred_pods_and_is_usable_by_keyboard() {
     let loads: Vec<f64> = (0..200u32).map(|pod| f64::from(pod % 20) + 1.0).collect();
     let cluster = TestCluster::with(2, &loads).await;
     let balancer = cluster.start("one");

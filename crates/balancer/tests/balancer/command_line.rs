@@ -7,7 +7,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn unusable_settings_are_all_told_at_once() {
+fn unusable_settings_are_all_reported_at_once() {
     let output = run(&["run", "--admin=x", "--proxy-port=0", "--log-level=loud"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{told}");
@@ -20,7 +20,7 @@ fn unusable_settings_are_all_told_at_once() {
 }
 
 #[test]
-fn help_teaches() {
+fn help_has_an_example_and_environment_names() {
     for (arguments, part) in [
         (&["--help"][..], "evenkeel-balancer run --namespace evenkeel"),
         (&["run", "--help"], "EVENKEEL_BALANCER_PROXY_PORT"),

@@ -7,7 +7,7 @@ use std::path::Path;
 use balancer::metrics::Metrics;
 
 #[test]
-fn the_page_has_every_metric() {
+fn metrics_md_has_every_metric_of_the_balancer() {
     let table = generated_docs::metrics(&Metrics::new().expose(None).unwrap().text);
     let command = "cargo test -p balancer --test balancer documentation";
     generated_docs::part("docs/METRICS.md", "metrics of evenkeel-balancer", &table, command);
@@ -30,7 +30,7 @@ fn functions(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_page_names_the_test_of_each_fault() {
+fn balancing_md_names_an_existing_test_for_each_fault() {
     let page = fs::read_to_string(generated_docs::root().join("docs/BALANCING.md")).unwrap();
     let (_, section) = page.split_once("\n## When something fails\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();

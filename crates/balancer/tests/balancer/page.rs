@@ -94,7 +94,7 @@ async fn the_page_and_its_json_are_served_read_only() {
 
 /// What the policy forbids would not work, and nobody would be told.
 #[test]
-fn the_page_has_nothing_inline_and_asks_no_other_origin() {
+fn the_page_has_no_inline_script_or_style_and_requests_no_other_origin() {
     for file in FILES {
         let text = file.text();
         for forbidden in

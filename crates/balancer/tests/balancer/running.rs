@@ -119,7 +119,7 @@ pub(crate) fn is(mean: f64) -> impl Fn(&balancing::WorkloadInstruction) -> bool 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pods_are_told_their_mean_and_a_new_one_counts() {
+async fn pods_receive_their_mean_and_a_new_pod_becomes_part_of_it() {
     let mut cluster = TestCluster::with(10, &[30.0, 10.0]).await;
     let balancer = cluster.start("one");
     cluster.roll_out_keys(1).await;
@@ -177,7 +177,7 @@ async fn another_replica_leads_when_the_leader_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_key_signs_once_every_pod_knows_it() {
+async fn a_second_key_signs_as_soon_as_every_pod_knows_it() {
     let cluster = TestCluster::with(40, &[30.0, 10.0]).await;
     let _balancer = cluster.start("one");
     let first = cluster.roll_out_keys(1).await;

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_is_that_of_the_worst() {
+    fn the_exit_code_is_that_of_the_worst_finding() {
         let of = |findings: Vec<Finding>| Checked {
             sections: vec![Section { name: None, findings, peak_to_mean: None }],
             ..Checked::default()

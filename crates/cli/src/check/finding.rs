@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finding_has_an_entry() {
+    fn troubleshooting_md_has_an_entry_for_every_finding() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TROUBLESHOOTING.md");
         let page = fs::read_to_string(page).unwrap();
         for finding in FindingId::ALL {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_are_distinct() {
+    fn identifiers_of_findings_are_distinct() {
         let mut ids: Vec<_> = FindingId::ALL.iter().map(|finding| finding.id()).collect();
         assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
         ids.sort_unstable();

@@ -225,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_a_sound_one() {
+    fn a_sound_installation_has_no_finding() {
         assert_eq!(found(|_| {}), []);
         assert!(installation(&sound())[0].message.contains("2 ready"));
     }
 
     #[test]
-    fn what_an_installation_can_lack() {
+    fn each_missing_part_of_an_installation_has_its_finding() {
         assert_eq!(found(|facts| facts.kubernetes = Some((1, 32))), [FindingId::ClusterTooOld]);
         assert_eq!(found(|facts| facts.configuration = None), [FindingId::NotInstalled]);
         assert_eq!(found(|facts| facts.webhook = None), [FindingId::NotInstalled]);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn replicas_are_ready_and_apart() {
+    fn unready_or_co_located_replicas_have_a_finding() {
         let ready = |ready: i32| {
             found(|facts| facts.webhook.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(ready))
         };

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_service_leads_to_a_proxy_that_is_not_there() {
+    fn services_of_a_workload_without_the_proxy_have_no_finding() {
         let service = object(
             "v1",
             "Service",

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_given_back_to_who_applies_them() {
+    fn changed_fields_are_owned_by_the_manager_that_applied_them() {
         let entry = |manager: &str, operation: &str, fields: &str| json!({"manager": manager, "operation": operation, "fieldsV1": {fields: {}}});
         let object = |entries: Vec<Value>| json!({"metadata": {"managedFields": entries}});
         let status = json!({"manager": "controller", "operation": "Update", "subresource": "status", "fieldsV1": {}});

@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_change_stays_as_it_is() {
+    fn unchanged_documents_are_written_verbatim() {
         for text in ["", "# a\na:   1 # b\n---\n\n--- # c\n{b: 2}", "{\"a\":   1}\n\n{}"] {
             assert_eq!(rewritten(text, None), text);
         }
     }
 
     #[test]
-    fn comments_before_the_content_stay() {
+    fn comments_before_a_changed_document_are_kept() {
         let text = "a:   1\n---\n# Source: web.yaml\n\nx:   2 # gone\n---\nb: 3\n";
         assert_eq!(rewritten(text, None), "a:   1\n---\n# Source: web.yaml\n\nx: 2\n---\nb: 3\n");
         assert_eq!(rewritten("--- {x: 1} # gone", None), "---\nx: 1\n");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_exchanged() {
+    fn documents_are_converted_between_yaml_and_json() {
         assert_eq!(rewritten("{\"x\": 1} {\"b\": 2}", Some(Form::Yaml)), "x: 1\n---\nb: 2\n");
         assert_eq!(
             rewritten("x: 1\n---\n# nothing\n---\nb: 2\n", Some(Form::Json)),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_looks_like_something_else_comes_back() {
+    fn strings_that_look_like_other_types_survive_a_round_trip() {
         let texts = [
             "on",
             "yes",

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_keep_their_order() {
+    fn a_patch_keeps_the_order_of_keys() {
         let mut object = json!({"a": 1, "b/~": 2, "c": 3, "d": 4, "list": [1, 2]});
         let patch = json!([
             {"op": "remove", "path": "/b~1~0"},

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_are_the_manifest() {
+    fn the_texts_of_the_documents_make_up_the_manifest() {
         for text in [
             "",
             "a: 1",
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_have_their_values() {
+    fn each_document_has_its_value() {
         assert_eq!(values("a: 1\n---\n# nothing\n---\nb: 2\n"), [json!({"a": 1}), json!(null), json!({"b": 2})]);
         assert_eq!(values("{\"a\": 1} {\"b\": 2}"), [json!({"a": 1}), json!({"b": 2})]);
         assert_eq!(values("a: |\n  ---\n  x\n"), [json!({"a": "---\nx\n"})]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded() {
+    fn the_depth_of_a_document_is_bounded() {
         // As much as the main thread has.
         let thread = std::thread::Builder::new().stack_size(8 << 20);
         let depths = || [100, 200, 100_000].map(|depth| read(&("- ".repeat(depth) + "x")).is_ok());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_their_line_in_the_manifest() {
+    fn syntax_errors_name_their_line_in_the_manifest() {
         for (text, line) in
             [("a: 1\n---\nb: 1\n? [c]\n: 2\n", 4), ("a: 1\n---\nb: ]\n", 3), ("a: 1\n---\nb: 1\n...\nc: 2\n", 5)]
         {

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_a_deployment() {
+    fn a_pod_of_a_replica_set_belongs_to_its_deployment() {
         let facts = pod(|_| {}).unwrap();
         let owner = Owner { namespace: "shop".to_owned(), kind: "Deployment".to_owned(), name: "web".to_owned() };
         assert_eq!((facts.owner, facts.ready), (owner, (2, 3)), "as kubectl counts: without init containers that end");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_other_kinds() {
+    fn pods_of_other_kinds_belong_to_their_controller() {
         let kind = |change: fn(&mut Value)| {
             let owner = pod(change).unwrap().owner;
             format!("{}/{}", owner.kind, owner.name)
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_have_ended_are_left_out() {
+    fn completed_pods_are_left_out() {
         assert_eq!(pod(|pod| pod["status"]["phase"] = json!("Failed")), None);
         let without = pod(|pod| pod["spec"]["initContainers"] = Value::Null).unwrap();
         assert!(!without.has_proxy);

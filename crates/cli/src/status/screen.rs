@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_said() {
+    fn the_screen_says_how_many_lines_do_not_fit() {
         assert_eq!(fitted("abc\nde", 80, 24), "abc\x1b[K\r\nde\x1b[K\r\n");
         assert_eq!(fitted("abcdef", 3, 24), "abc\x1b[K\r\n");
         let long = fitted("1\n2\n3\n4\n5\n6", 80, 5);

@@ -18,7 +18,7 @@ fn compare(program: &str, metrics: &str) {
 }
 
 #[tokio::test]
-async fn metrics_of_proxy_and_webhook() {
+async fn metrics_md_has_every_metric_of_proxy_and_webhook() {
     let app = TcpListener::bind(LoopbackHost::reserve().unwrap().port(8080)).unwrap();
     let balancing = [
         // Of RFC 8410 §10.1.

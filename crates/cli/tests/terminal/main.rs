@@ -89,7 +89,7 @@ fn interrupt(mut terminal: Terminal) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watched_status_is_drawn_in_place_and_ends_with_ctrl_c() {
+async fn a_watched_status_is_redrawn_in_place_until_ctrl_c() {
     let (folder, server) = (tempfile::tempdir().unwrap(), api_server(false).await);
     let mut terminal = watch(folder.path(), server, "1");
     terminal.wait_until("two tables", |it| it.matches("web-1").count() >= 2);
@@ -100,7 +100,7 @@ async fn a_watched_status_is_drawn_in_place_and_ends_with_ctrl_c() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_is_given_back_before_the_first_answer() {
+async fn ctrl_c_restores_the_terminal_before_the_first_answer() {
     let (folder, server) = (tempfile::tempdir().unwrap(), api_server(true).await);
     let mut terminal = watch(folder.path(), server, LONG);
     terminal.wait_until("the terminal is taken over", |it| it.contains(TAKEN));
@@ -118,7 +118,7 @@ async fn the_screen_follows_the_size_of_the_terminal() {
 }
 
 #[test]
-fn colours_are_for_terminals_unless_unwanted() {
+fn colours_are_for_terminals_without_no_color() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("web.yaml");
     let object = json!({

@@ -8,7 +8,7 @@ use generated_docs::{clean, root};
 
 #[test]
 #[ignore = "make book builds the site, and runs this"]
-fn links_of_the_site_lead_somewhere() {
+fn links_of_the_site_have_targets() {
     let site = root().join("target/book");
     let mut pages = BTreeMap::new();
     read(&site, &mut pages);
@@ -48,7 +48,7 @@ fn attributes<'a>(html: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 }
 
 #[test]
-fn attributes_are_found() {
+fn attributes_are_read_from_html() {
     let html = r#"<p id="one"><a class="x" href="y.html#z">x</a><a href="w">"#;
     assert_eq!(attributes(html, "href").collect::<BTreeSet<_>>(), BTreeSet::from(["w", "y.html#z"]));
     assert_eq!(attributes(html, "id").collect::<Vec<_>>(), ["one"]);

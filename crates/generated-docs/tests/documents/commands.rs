@@ -19,7 +19,7 @@ const LOOKED_AT: [&str; 4] = ["make", "evenkeel", "helm", "kubectl"];
 const OTHERS: [&str; 8] = ["curl", "cosign", "gh", "ln", "sha256sum", "cargo", "bench/install-peers.sh", "fuzz/run"];
 
 #[test]
-fn every_block_says_what_it_is() {
+fn every_code_block_has_a_known_language() {
     let unknown: Vec<Block> =
         blocks().into_iter().filter(|block| !LANGUAGES.contains(&block.language.as_str())).collect();
     assert!(unknown.is_empty(), "expected a fence with one of {LANGUAGES:?}: {unknown:#?}");
@@ -36,7 +36,7 @@ fn commands() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_command_is_of_a_known_kind() {
+fn every_command_has_a_test_that_looks_at_it() {
     let commands = commands();
     assert!(commands.len() > 50, "{} commands", commands.len());
     for (at, command) in commands {
@@ -58,7 +58,7 @@ fn program(command: &str) -> &str {
 }
 
 #[test]
-fn targets_of_make_are_there() {
+fn make_targets_in_documents_exist() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut seen = 0;
     for (at, command) in commands() {

@@ -8,7 +8,7 @@ use generated_docs::{clean, pages, root};
 use crate::page::Page;
 
 #[test]
-fn links_lead_somewhere() {
+fn links_of_the_documents_have_targets() {
     let pages: BTreeMap<PathBuf, Page> =
         pages().iter().map(|(path, text)| (root().join(path), Page::read(text))).collect();
     let mut broken = Vec::new();

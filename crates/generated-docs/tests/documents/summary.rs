@@ -10,7 +10,7 @@ use crate::page::Page;
 
 /// That a listed page exists is what the test of all links says.
 #[test]
-fn every_page_is_listed_once() {
+fn summary_md_lists_every_page_once() {
     let docs = root().join("docs");
     let summary = docs.join("SUMMARY.md");
     let listed = Page::read(&fs::read_to_string(&summary).unwrap()).links;

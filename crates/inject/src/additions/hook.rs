@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lifecycle_comes_back_as_it_was() {
+    fn removing_our_hook_restores_the_lifecycle() {
         for before in [
             None,
             Some(json!(null)),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_of_the_authors_stays() {
+    fn a_hook_of_the_author_is_kept() {
         let own = json!({"preStop": {"exec": {"command": ["sleep", "5"]}}});
         assert!(has_pre_stop(Some(&own)));
         assert_eq!(after(&own, &EmptyForms::default()), Some(own));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authors_http_get_keeps_nothing_of_ours() {
+    fn an_http_get_that_the_author_adds_keeps_no_field_of_our_hook() {
         let ours = [
             (json!({"preStop": hold(15_212)}), json!({"port": "http", "path": "/", "scheme": "HTTP"})),
             // By an earlier version.
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_beside_ours_wins() {
+    fn a_hook_of_the_author_beside_ours_replaces_it() {
         let mut both = json!({"preStop": hold(15_212)});
         both["preStop"]["sleep"] = json!({"seconds": 3});
         let own = json!({"preStop": {"sleep": {"seconds": 3}}});

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_others_rewrite_stays_until_the_settings_change() {
+    fn a_rewritten_image_is_kept_until_the_settings_change() {
         let mut now = wanted();
         now["image"] = json!("mirror.example.com/proxy:1");
         let image = |now: &Value, previous: Option<&Record>| updated(now, &wanted(), previous)["image"].clone();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_of_others_stay() {
+    fn fields_that_others_add_are_kept() {
         let edit = |container: &mut Value| {
             container["terminationMessagePath"] = json!("/dev/termination-log");
             container["readinessProbe"]["failureThreshold"] = json!(3);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn conflicting_fields_go() {
+    fn conflicting_fields_are_removed() {
         for (pointer, rival) in [
             ("", json!({"command": ["sh"]})),
             ("/readinessProbe", json!({"exec": {"command": ["true"]}})),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_that_are_no_longer_wanted_go() {
+    fn variables_that_are_no_longer_injected_are_removed() {
         let edited = after(|container| {
             let env = container["env"].as_array_mut().unwrap();
             env.insert(0, json!({"name": "EVENKEEL_OLD", "value": "1"}));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts_come_and_go_and_those_of_others_stay() {
+    fn our_mounts_are_updated_and_others_kept() {
         let other = json!({"name": "kube-api-access", "mountPath": "/var/run/secrets"});
         let ours = volume::mount(&volume::ADDITIONS[0]).unwrap();
         let with = |mounts: Value| {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_set_by_hand_stay_until_the_settings_change() {
+    fn resources_set_by_hand_are_kept_until_the_settings_change() {
         let by_hand = json!({"requests": {"cpu": "50m", "memory": "16Mi"}, "limits": {"memory": "1Gi"}});
         let edit = |container: &mut Value| container["resources"] = by_hand.clone();
         assert_eq!(after(edit)["resources"], by_hand);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_no_longer_wanted_goes() {
+    fn a_limit_that_is_no_longer_injected_is_removed() {
         let mut now = wanted();
         now["resources"]["limits"]["ephemeral-storage"] = json!("1Gi");
         let mut unlimited = wanted();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_never_goes() {
+    fn a_missing_request_is_restored() {
         for by_hand in [json!({}), json!({"requests": {}}), json!({"requests": null}), json!({"requests": 7})] {
             let edited = after(|container| container["resources"] = by_hand.clone());
             assert_eq!(edited["resources"]["requests"], wanted()["resources"]["requests"]);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_replaced() {
+    fn an_unreadable_container_is_replaced() {
         for nonsense in [json!(null), json!(7), json!([]), json!({"env": 7, "ports": {}, "resources": "x"})] {
             let container = updated(&nonsense, &wanted(), Some(&previous()));
             assert_eq!(container, wanted());

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_tcp_probes_of_intercepted_ports() {
+    fn tcp_probes_of_intercepted_ports_are_found() {
         let is_intercepted = |port| port == 8080;
         for (socket, port) in [
             (json!({"port": 8080}), Some(8080)),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_comes_back_with_every_byte() {
+    fn a_rewritten_probe_is_restored_byte_for_byte() {
         for text in [
             r#"{"initialDelaySeconds":3,"tcpSocket":{"port":"http"},"periodSeconds":7}"#,
             r#"{"httpGet":null,"tcpSocket":{"port":8080},"periodSeconds":7}"#,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_record_costs_the_ports_name() {
+    fn without_a_record_a_probe_is_restored_by_number() {
         let probe = asking(&json!({"tcpSocket": {"port": "http"}}), 8080);
         for recorded in [None, Some(&json!("nonsense"))] {
             assert_eq!(restored(&probe, recorded), json!({"tcpSocket": {"port": 8080}}));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_beside_ours_wins() {
+    fn a_handler_of_the_author_beside_ours_replaces_it() {
         let mut probe = asking(&json!({"tcpSocket": {"port": 8080}, "periodSeconds": 7}), 8080);
         probe["tcpSocket"] = json!({"port": 9090});
         let own = json!({"tcpSocket": {"port": 9090}, "periodSeconds": 7});
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn one_handler_is_left() {
+    fn a_restored_probe_has_one_handler() {
         let recorded = json!({"port": "http"});
         let ours = asking(&json!({"tcpSocket": recorded}), 8080);
         let beside = |kind: &str, handler: &Value| {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authors_http_get_keeps_no_path_of_ours() {
+    fn an_http_get_that_the_author_adds_keeps_no_path_of_ours() {
         let merged = json!({"httpGet": {"path": "/probe/tcp/8080", "port": "http", "scheme": "HTTP"}});
         let healed = json!({"httpGet": {"port": "http", "scheme": "HTTP"}});
         assert_eq!(restored(&merged, Some(&json!({"port": 8080}))), healed);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn other_probes_are_not_touched() {
+    fn other_probes_are_not_changed() {
         for probe in [json!(null), json!({"httpGet": {"path": "/probe/tcp/8080", "port": 8080}}), json!({"exec": {}})] {
             assert_eq!(restored(&probe, None), probe);
         }

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_has_not_moved_stays() {
+    fn a_port_name_that_was_not_renamed_is_kept() {
         for (name, protocol) in [("quic", "TCP"), ("http", "UDP")] {
             let udp = Port { name: Some(name.to_owned()), number: 8080, tcp: false, on_host: false };
             let app = Container { ports: vec![udp], ..app() };
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_record_costs_the_ports_name() {
+    fn without_a_record_a_handler_is_restored_by_number() {
         let (_, rewritten) = rewrites().apply(&json!({"httpGet": {"port": "http"}}), &app()).unwrap();
         assert_eq!(rewrites().restored(&rewritten, None, &back("TCP")), json!({"httpGet": {"port": 8080}}));
     }

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn annotations_up_to_the_limit() {
+    fn annotations_are_accepted_up_to_their_limit() {
         let metadata = |length: usize| json!({"annotations": {"k": "x".repeat(length), "n": null}});
         let is_too_large = |length| is_too_large(&json!({}), &Patch::default(), Some(&metadata(length)));
         assert!(!is_too_large(MAX_ANNOTATION_BYTES - 2));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_its_patch() {
+    fn an_object_is_measured_with_its_patch() {
         let object = |length: usize| json!("x".repeat(length - 2));
         let patch: Patch = serde_json::from_value(json!([{"op": "remove", "path": "/a"}])).unwrap();
         let added = bytes(&patch);

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_restored() {
+    fn an_absent_null_or_empty_field_is_restored_as_it_was() {
         for value in [None, Some(Value::Null), Some(json!({}))] {
             let mut empty_forms = EmptyForms::default();
             empty_forms.record("x", value.as_ref());

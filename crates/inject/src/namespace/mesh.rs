@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn istio_takes_a_pod_by_namespace_revision_or_label() {
+    fn istio_injects_a_pod_by_namespace_revision_or_label() {
         let (inject, namespace, revision) = (ISTIO_INJECT, ISTIO_NAMESPACE, ISTIO_REVISION);
         assert_follows(
             istio_sidecar,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn istio_takes_a_pod_without_a_sidecar() {
+    fn istio_ambient_mode_captures_a_pod_without_a_sidecar() {
         let mode = ISTIO_DATAPLANE;
         assert_follows(
             istio_ambient,
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn linkerd_takes_a_pod_that_does_not_object() {
+    fn linkerd_injects_a_pod_unless_it_opts_out() {
         assert_follows(
             linkerd,
             &[
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pod_decides_before_its_namespace() {
+    fn labels_of_the_pod_take_precedence_over_its_namespace() {
         let (kuma_key, consul_key) = (KUMA, CONSUL);
         for yes in ["enabled", "true", "yes"] {
             assert_follows(
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn meshes_that_are_no_longer_developed() {
+    fn discontinued_meshes_are_recognized() {
         assert_follows(
             open_service_mesh,
             &[

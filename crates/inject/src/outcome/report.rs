@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_fit_with_the_longest_names() {
+    fn warnings_with_the_longest_names_are_not_truncated() {
         let longest: Span = "31535999999ms".parse().unwrap();
         for note in [
             Note::DrainCut { asked: longest, cut: longest },
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_cut_by_characters() {
+    fn warnings_are_truncated_at_a_character() {
         let longest = "é".repeat(MAX_CHARS - "evenkeel: ".len());
         assert_eq!(warning(&longest), format!("evenkeel: {longest}"));
         assert_eq!(warning(&format!("{longest}é")).chars().count(), MAX_CHARS);
     }
 
     #[test]
-    fn an_annotation_says_whose_it_is() {
+    fn a_warning_about_an_annotation_has_no_second_prefix() {
         assert_eq!(warning("evenkeel.dev/jitter is missing"), "evenkeel.dev/jitter is missing");
     }
 }

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_cannot_have_the_proxy() {
+    fn pods_that_cannot_have_the_proxy_are_skipped() {
         for (spec, reason) in [
             (json!({}), None),
             (json!({"hostNetwork": false, "os": {"name": "linux"}}), None),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mesh_that_is_asked_for() {
+    fn a_pod_that_a_mesh_injects_is_skipped() {
         let facts = |labels: &[(&str, &str)]| {
             let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             NamespaceFacts::of(&labels, BTreeMap::new())

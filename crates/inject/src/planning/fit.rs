@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn without_constraints_the_settings_hold() {
+    fn without_constraints_resources_are_those_of_the_settings() {
         let no = ResourceConstraints::default();
         assert_eq!(fitted(&[], &spec(), &no).unwrap(), ["10m-off", "16Mi-128Mi"]);
         let asked = [("proxy-cpu-request", "20m"), ("proxy-cpu-limit", "2"), ("proxy-memory-limit", "1Gi")];
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_bounds_of_a_container() {
+    fn cpu_is_fitted_to_the_limit_range_of_containers() {
         let cpu = |bounds: Value| {
             let item = |(key, value): (&String, &Value)| (key.clone(), json!({"cpu": value}));
             let mut item: Value = bounds.as_object().unwrap().iter().map(item).collect();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_within_the_bounds_of_a_container() {
+    fn memory_is_fitted_to_the_limit_range_of_containers() {
         let memory = |item: Value| Ok::<_, SkipReason>(fitted(&[], &spec(), &limits(&json!([item])))?[1].clone());
         let item = |key: &str, value: &str| json!({"type": "Container", key: {"memory": value}});
         assert_eq!(memory(item("max", "64Mi")).as_deref(), Ok("16Mi-64Mi"));
@@ -317,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn resources_of_annotations_are_fitted_too() {
+    fn resources_of_annotations_are_fitted() {
         let asked = [("proxy-cpu-request", "2"), ("proxy-cpu-limit", "4")];
         let item = json!({"type": "Container", "max": {"cpu": "1"}});
         assert_eq!(fitted(&asked, &spec(), &limits(&json!([item]))).unwrap()[0], "1-1");
     }
 
     #[test]
-    fn within_the_bounds_of_a_pod() {
+    fn resources_are_fitted_to_the_limit_range_of_pods() {
         // The others request 400m and may use 1200m.
         let cpu = |bounds: Value| {
             let mut item = bounds.clone();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn within_quotas() {
+    fn resources_are_fitted_to_quotas() {
         for (hard, expected) in [
             (json!({"limits.cpu": "2"}), Ok("10m-100m")),
             (json!({"limits.cpu": "1250m"}), Ok("10m-50m")),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_resources_of_the_pod_as_a_whole() {
+    fn resources_are_fitted_to_pod_level_resources() {
         let with = |resources: Value| {
             let mut spec = spec();
             spec["resources"] = resources;

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn no_redirection_in_a_sandbox_without_nftables() {
+    fn a_sandbox_without_nftables_gets_named_ports() {
         let chosen = |setting, class| choose(&settings(setting), None, &pod(class), false);
         for class in ["gvisor", "runsc", "team-gVisor"] {
             let by_itself = Ok((Interception::NamedPort, Some(Note::NamedPortInSandbox)));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn no_redirection_by_itself_where_users_are_assigned() {
+    fn openshift_gets_named_ports_unless_redirect_is_chosen() {
         let facts = NamespaceFacts { assigns_users: true, ..NamespaceFacts::default() };
         let chosen = |setting| choose(&settings(setting), Some(&facts), &pod(None), false);
         assert_eq!(chosen(None), Ok((Interception::NamedPort, Some(Note::NamedPortOnOpenShift))));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_default_and_namespace_choose() {
+    fn the_interception_follows_annotation_default_and_namespace() {
         use Interception::{NamedPort, Redirect};
         let privileged = Some(PodSecurity::Privileged);
         let restricted = Some(PodSecurity::Restricted);

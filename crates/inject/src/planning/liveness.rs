@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_that_the_proxy_can_send() {
+    fn only_liveness_probes_that_the_proxy_can_send_are_injected() {
         for (probe, parsed) in [
             (json!({"httpGet": {"port": "http", "path": "/a"}}), r#"{"httpGet":{"path":"/a","port":8080}}"#),
             (json!({"httpGet": {"port": 7000, "host": ""}, "exec": null}), r#"{"httpGet":{"port":7000}}"#),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_app_is_asked_as_the_proxy_would_ask_it() {
+    fn liveness_probes_use_the_tls_and_header_that_the_app_expects() {
         let tls = [("tls-secret", "web-tls")];
         let anew = [("tls-secret", "web-tls"), ("tls-to-app", "on")];
         let opaque = [("tls-secret", "web-tls"), ("opaque-ports", "raw")];
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_environment_is_too_long() {
+    fn the_injected_liveness_probes_are_bounded_in_length() {
         let long = json!({"httpGet": {"port": 8080, "path": format!("/{}", "$".repeat(1000))}});
         let app = |number| json!({"name": format!("app-{number}"), "livenessProbe": long});
         let mut apps: Vec<Value> = (0..100).map(app).collect();

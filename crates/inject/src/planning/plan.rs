@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_drain_leaves_the_app_a_third() {
+    fn the_drain_leaves_the_app_a_third_of_the_grace_period() {
         for (asked, grace, expected) in [
             ("20s", 30, "20s"),
             ("20s", 29, "19s"),

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names_numbers_and_everything() {
+    fn ports_are_selected_by_name_number_or_default() {
         for (asked, intercepted) in [("8080", vec![8080]), ("http", vec![8080, 8081]), ("7777,8081", vec![7777, 8081])]
         {
             assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn skip_reasons_concern_intercepted_ports() {
+    fn only_intercepted_ports_are_reasons_to_skip() {
         assert_eq!(skipped(&[("ports", "http")], &spec()), None);
         assert_eq!(skipped(&[], &spec()), Some(SkipReason::PortOwners));
         let mut one = spec();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_needs_a_port_of_the_proxys() {
+    fn every_named_port_gets_a_port_of_the_proxy() {
         let spec = |other: u16| {
             let ports = [("a", 8080), ("b", 9090), ("c", other)];
             let ports: Value = ports.iter().map(|(name, port)| json!({"name": name, "containerPort": port})).collect();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_both_annotations_come_together() {
+    fn faults_of_ports_and_opaque_ports_are_reported_together() {
         let faults = |annotations: &[(&str, &str)]| match choose(annotations, &spec()) {
             Err(Refusal::Invalid(faults)) => faults.iter().map(ToString::to_string).collect(),
             Err(Refusal::Skip(_)) | Ok(_) => Vec::new(),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_undeclared_port_may_be_served_by_any_container() {
+    fn an_undeclared_port_belongs_to_every_container() {
         let pod = pod(&spec());
         let ports = |intercepted| Ports {
             intercepted: BTreeSet::from([intercepted]),

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn by_name_and_by_selector() {
+    fn windows_is_recognized_by_os_name_and_node_selector() {
         for (spec, expected) in [
             (json!({}), false),
             (json!({"os": {"name": "linux"}}), false),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn by_required_affinity() {
+    fn windows_is_recognized_by_required_node_affinity() {
         let on = |key: &str, operator: &str, values: Value| json!({"key": key, "operator": operator, "values": values});
         let os = |operator: &str, values: Value| on("kubernetes.io/os", operator, values);
         let term = |expressions: &[Value]| json!({"matchExpressions": expressions});
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn by_options_where_linux_is_not_selected() {
+    fn windows_is_recognized_by_windows_options_unless_linux_is_selected() {
         let options = json!({"windowsOptions": {"runAsUserName": "ContainerUser"}});
         let linux = affinity(&json!([{"matchExpressions": [
             {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]},

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_probe_is_known_has_a_port_of_its_own() {
+    fn a_container_with_a_known_probe_has_a_hold_port_of_its_own() {
         let many: Vec<String> = (0..9).map(|number| format!("A{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         for (containers, used, to_settings) in [

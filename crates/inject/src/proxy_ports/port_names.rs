@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_comes_back_with_every_byte() {
+    fn renamed_ports_are_restored_byte_for_byte() {
         let ports = json!([
             {"containerPort": 8080, "name": "http", "protocol": "TCP"},
             {"containerPort": 8080, "name": "quic", "protocol": "UDP"},
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn later_edits_stay() {
+    fn later_edits_of_port_names_are_kept() {
         for name in ["http", "web", "app-9090"] {
             let ports = json!([{"name": name, "containerPort": 8080}]);
             let back = names().restoring(Some(&ports));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_itself_remembers() {
+    fn port_names_are_read_from_the_proxys_container() {
         let proxy = json!({
             "env": [
                 {"name": "EVENKEEL_LISTEN", "value": "[::]:15220,[::]:15221"},

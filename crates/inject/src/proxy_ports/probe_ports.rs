@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_probed_port_has_one_that_nobody_else_has() {
+    fn each_probed_port_gets_an_unused_port_of_the_proxy() {
         let probed = BTreeSet::from([80, 8080, 9090]);
         for (used, expected) in [
             (&[][..], [(15_220, 80), (15_221, 8080), (15_222, 9090)]),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_redirect_remembers() {
+    fn probe_ports_are_read_from_the_redirect_container() {
         let container = json!({"env": [
             {"name": "EVENKEEL_PORTS", "value": "8080"},
             {"name": "EVENKEEL_PROBES", "value": "15220=8080"},

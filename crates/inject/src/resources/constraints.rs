@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_limit_ranges_the_narrowest_holds() {
+    fn of_several_limit_ranges_the_narrowest_applies() {
         let wide = json!({"spec": {"limits": [
             {"type": "Container", "min": {"cpu": "10m"}, "max": {"cpu": "2", "memory": "1Gi"}, "default": {"cpu": "1"}},
             {"type": "Pod", "max": {"cpu": "4"}},
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn quotas_by_resource_and_scope() {
+    fn quotas_apply_by_resource_and_scope() {
         let quota = |spec: Value, used: Value| json!({"spec": spec, "status": {"used": used}});
         let hard = json!({"hard": {"cpu": "4", "limits.cpu": "2", "pods": "10"}});
         let used = json!({"cpu": "1", "limits.cpu": "500m"});

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_read_as_api_servers_read_them() {
+    fn quantities_are_read_as_the_api_server_does() {
         for (value, thousandths) in [
             (json!("0"), Some(0)),
             (json!("0.0"), Some(0)),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_written_shortly() {
+    fn quantities_are_written_in_their_shortest_form() {
         for (text, resource, written) in [
             ("1000m", Resource::Cpu, "1"),
             ("10m", Resource::Cpu, "10m"),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_holds_both_ways() {
+    fn a_ratio_bounds_limit_and_request() {
         let ratio = |text: &str| Ratio(Quantity::parse(text).unwrap());
         assert_eq!(Quantity(10).times(ratio("10")), Quantity(100));
         assert_eq!(Quantity(10).times(ratio("1.5")), Quantity(15));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_comes_in_mebibytes() {
+    fn memory_is_rounded_to_mebibytes() {
         let memory = Quantity::parse("100M").unwrap();
         assert_eq!(memory.rounded_down(Resource::Memory).written(Resource::Memory), "95Mi");
         assert_eq!(memory.rounded_up(Resource::Memory).written(Resource::Memory), "96Mi");

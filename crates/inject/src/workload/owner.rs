@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_that_are_left_to_their_controller() {
+    fn objects_with_a_controller_are_not_injected() {
         let owned = json!({"metadata": {"ownerReferences": [{"kind": "X"}, {"kind": "Y", "controller": true}]}});
         let kept = json!({"metadata": {"ownerReferences": [{"kind": "X", "controller": false}]}});
         for (kind, has_status, left) in [

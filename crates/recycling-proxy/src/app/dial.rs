@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn finds_an_app_at_either_loopback_address_and_remembers() {
+    async fn an_app_is_found_at_either_loopback_address_and_remembered() {
         let pod = IpAddr::V4(Ipv4Addr::new(127, 9, 9, 9));
         for place in ["127.0.0.1:0", "[::1]:0", "127.9.9.9:0"] {
             let listener = TcpListener::bind(place).await.unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_have_kinds() {
+    fn connect_errors_are_classified() {
         for (error, kind) in [
             (io::Error::from(Errno::CONNREFUSED), Unreachable::Refused),
             (Errno::TIMEDOUT.into(), Unreachable::Timeout),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_that_moves_is_found_again_and_a_dead_one_is_refused() {
+    async fn an_app_that_changes_its_address_is_found_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let app = App::OfPod { port, pod: IpAddr::V4(Ipv4Addr::LOCALHOST) };

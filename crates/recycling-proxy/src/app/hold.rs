@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_is_given_more_time_while_the_app_is_well() {
+    async fn a_healthy_app_is_held_longer_than_one_without_signs() {
         for (sign, expected) in [
             (Box::new(|_: &Hold| {}) as Box<dyn Fn(&Hold)>, SILENT),
             (Box::new(Hold::app_refused), SILENT),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_that_begins_late_is_waited_for_while_the_app_is_well() {
+    async fn a_healthy_app_is_held_for_a_drain_that_begins_late() {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
         let begun = Instant::now();
         let answering = async {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dead_app_is_not_kept_and_one_that_is_alive_is() {
+    async fn an_app_is_held_only_if_its_probe_passes() {
         let millis = Duration::from_millis;
         for (health, answer, expected) in [
             (Health::Dead, 0, FAILING),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_app_that_answers_others_is_not_dead() {
+    async fn a_slow_probe_does_not_fail_an_app_that_answers_clients() {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
         let asked = Instant::now();
         let slow = async {
@@ -247,7 +247,7 @@ mod tests {
 
     /// Before the app is asked, while it is, and after its answer.
     #[tokio::test(start_paused = true)]
-    async fn a_drain_that_begins_is_waited_for() {
+    async fn the_hold_waits_for_a_drain_that_begins_around_the_probe() {
         let millis = Duration::from_millis;
         for (health, answer, beginning) in [
             (Health::Dead, 0, 0),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_asked_once_a_drain_has_begun() {
+    async fn no_probe_is_sent_once_a_drain_has_begun() {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
         drain.begin();
         let asked = AtomicBool::new(false);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_a_drain_that_does_not_begin() {
+    async fn the_hold_ends_if_no_drain_begins() {
         let (drain, hold, connections) = start(Duration::from_secs(20));
         let begun = Instant::now();
         hold.until_drained().await;

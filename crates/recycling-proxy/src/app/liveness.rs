@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_is_the_kubelets() {
+    fn the_probe_request_is_the_kubelets() {
         let pod = "[fd00::1]:8080".parse().unwrap();
         let plain = request(&get(&[]), pod).unwrap();
         assert_eq!((plain.method().as_str(), plain.uri().to_string()), ("GET", "/a?b=%20".to_owned()));

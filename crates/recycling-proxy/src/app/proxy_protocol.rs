@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_specification() {
+    fn headers_are_those_of_the_specifications_examples() {
         let tcp4 = ends("255.255.255.255:65535", "255.255.255.255:65535");
         assert_eq!(tcp4.line(), "PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n");
         let tcp4 = ends("10.0.0.1:4660", "10.0.0.2:80");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_is_never_shown_as_ipv6_unless_the_other_end_is() {
+    fn ipv4_is_written_as_ipv6_only_beside_an_ipv6_address() {
         for (client, meant, line) in [
             ("[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.2]:2", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
             ("[::ffff:10.0.0.1]:1", "10.0.0.2:2", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn off_is_nothing() {
+    fn no_header_is_written_if_the_proxy_protocol_is_off() {
         assert_eq!(ends("10.0.0.1:1", "10.0.0.2:2").header(ProxyProtocol::Off), b"");
     }
 
     proptest! {
         /// As a parser that others wrote reads it, with the client's first bytes right behind.
         #[test]
-        fn others_read_what_we_write(
+        fn an_independent_parser_reads_our_headers(
             client: SocketAddr, meant: SocketAddr, version in prop::sample::select(&[ProxyProtocol::V1, ProxyProtocol::V2][..]),
         ) {
             let ends = Ends { client, meant };

@@ -126,7 +126,7 @@ mod tests {
     use crate::connection::protocol::Protocol;
 
     #[test]
-    fn ports_are_bounded_and_their_series_begin_at_zero() {
+    fn port_labels_are_bounded_and_their_series_begin_at_zero() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, [8080]);
         let text = |registry: &Registry| {

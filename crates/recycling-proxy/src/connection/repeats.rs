@@ -72,7 +72,7 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_first_is_said_at_once_and_the_others_are_counted() {
+    fn the_first_warning_is_logged_at_once_and_repetitions_are_counted() {
         let begun = Instant::now();
         let mut repeats = Repeats::default();
         assert!(repeats.count("a", begun));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_quiet_for_an_interval_is_said_at_once_again() {
+    fn a_warning_is_logged_at_once_again_after_an_interval_without_it() {
         let begun = Instant::now();
         let mut repeats = Repeats::default();
         assert!(repeats.count("a", begun));

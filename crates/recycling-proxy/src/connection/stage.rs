@@ -56,14 +56,14 @@ mod tests {
 
     /// The runtime adds 104 bytes to the task of a connection, and rounds up to the next 128: one byte more costs 128.
     #[test]
-    fn an_idle_connection_has_three_units_of_memory() {
+    fn the_task_of_a_connection_fits_into_three_allocation_units() {
         assert!(size_of::<Stage>() <= 3 * 128 - 104, "{}", size_of::<Stage>());
     }
 
     /// The runtime aligns what it has of each connection to 128 bytes, in three places. Before each, glibc's allocator leaves 104 bytes
     /// free, which it gives to whoever asks for as much, or for up to 15 bytes less, and to nobody else.
     #[test]
-    fn what_is_not_in_the_task_fills_the_gaps_between_tasks() {
+    fn allocations_of_a_connection_fit_into_the_gaps_between_tasks() {
         let counts_of_an_arc = 2 * size_of::<usize>();
         for size in [size_of::<Conversation>(), counts_of_an_arc + size_of::<Account>()] {
             assert!((89..=104).contains(&size), "{size}");

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_server_takes_is_a_request_and_not_before_it_is_one() {
+    fn first_lines_that_some_server_accepts_are_requests() {
         for line in [
             &b"GET /"[..],
             b"get /",
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_takes_is_harmless() {
+    fn first_lines_that_no_server_accepts_are_not_requests() {
         for line in [
             &b"EHLO example.org\r\n"[..],
             b"GET\r\n",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_bytes_ends_the_line() {
+    fn the_end_of_the_stream_ends_the_first_line() {
         for (line, reading) in [
             (&b""[..], Reading::Harmless),
             (b"\r\n", Reading::Harmless),

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_not_http_ends_the_watch_however_it_arrives() {
+    fn a_response_that_is_not_http_ends_the_guard() {
         for (pieces, reading) in [
             (&["+PONG"][..], Reading::Harmless),
             (&["HT", "+"], Reading::Harmless),

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn close_is_put_in_and_its_contrary_taken_out() {
+    fn announcing_adds_close_and_removes_keep_alive() {
         for (head, edited) in [
             ("HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\nConnection: close\n\n"),
             ("HTTP/1.1 200 OK\nA: b\nc:D\n\n", "HTTP/1.1 200 OK\nA: b\nc:D\nConnection: close\n\n"),

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_counted_down() {
+    fn a_body_with_a_length_ends_at_its_length() {
         let mut body = Body::length(5);
         assert_eq!(body.advance(b"abc"), Ok(3));
         assert!(!body.is_done());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_unseen_counts_as_what_is_seen() {
+    fn spliced_bytes_count_towards_the_length() {
         let mut body = Body::length(10);
         assert_eq!(body.advance(b"abc"), Ok(3));
         assert_eq!(body.unseen(), 7);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_done_and_the_end_of_the_connection_never_comes_by_itself() {
+    fn an_empty_body_is_done_and_one_until_the_end_of_the_connection_is_not() {
         assert!(Body::none().is_done());
         let mut body = Body::until_end_of_connection();
         assert_eq!(body.advance(b"abc"), Ok(3));

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_what_is_well_formed_and_stops_at_its_end() {
+    fn well_formed_chunked_bodies_pass_up_to_their_end() {
         for body in [
             "0\r\n\r\n",
             "5\r\nhello\r\n0\r\n\r\n",
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_bad_chunks_at_the_byte_of_the_offence() {
+    fn malformed_chunks_are_refused_at_the_offending_byte() {
         for (bytes, passed) in [
             ("\r\n", 0),
             (";a\r\n", 0),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_may_follow_a_size_in_a_response() {
+    fn white_space_may_follow_a_chunk_size_in_a_response() {
         for body in ["5  \r\nhello\r\n0 \r\n\r\n", "5\t\r\nhello\r\n0\t \r\nA: b\r\n\r\n", "5 ;a\r\nhello\r\n0\r\n\r\n"]
         {
             for step in [1, body.len()] {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_bad_trailers() {
+    fn malformed_and_forbidden_trailers_are_refused() {
         for trailer in [
             "Content-Length: 5\r\n\r\n",
             "transfer-encoding: chunked\r\n\r\n",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn side_text_is_bounded() {
+    fn chunk_extensions_and_trailers_are_bounded() {
         let most = usize::from(LONGEST_SIDE_TEXT);
         assert_eq!(read(format!("0;{}\r\n\r\n", "a".repeat(most)).as_bytes()).1, Ok(true));
         assert_eq!(read(format!("0;{}\r\n\r\n", "a".repeat(most + 1)).as_bytes()).1, Err(Fault::BadChunk));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn names_longer_than_what_is_kept_are_not_the_forbidden_ones() {
+    fn long_trailer_names_are_not_taken_for_forbidden_ones() {
         assert_eq!(read(b"0\r\ntransfer-encoding-x: a\r\ncontent-length-: b\r\n\r\n").1, Ok(true));
     }
 }

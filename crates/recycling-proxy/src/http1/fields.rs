@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn content_length_is_one_plain_number() {
+    fn content_length_must_be_one_decimal_number() {
         assert_eq!(read(&[("Content-Length", b"5")]).unwrap().length, Some(5));
         assert_eq!(read(&[("content-LENGTH", b" 007\t")]).unwrap().length, Some(7));
         for bad in [
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn transfer_encoding_ends_in_one_chunked() {
+    fn transfer_encoding_must_end_with_one_chunked() {
         for good in ["chunked", "Chunked", " chunked\t", "gzip, chunked", "gzip;q=1,chunked"] {
             assert!(read(&[("Transfer-Encoding", good.as_bytes())]).unwrap().chunked, "{good:?}");
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_and_lookalikes_are_refused() {
+    fn contradictory_and_lookalike_framing_fields_are_refused() {
         let both = [("Content-Length", &b"5"[..]), ("Transfer-Encoding", b"chunked")];
         assert_eq!(read(&both), Err(Fault::LengthAndEncoding));
         assert_eq!(read(&[both[1], both[0]]), Err(Fault::LengthAndEncoding));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_is_a_list_of_tokens() {
+    fn connection_is_read_as_a_list_of_tokens() {
         let fields = read(&[("Connection", b"Upgrade, CLOSE"), ("connection", b",keep-alive ,")]).unwrap();
         assert!(fields.close && fields.keep_alive);
         let fields = read(&[("Connection", b"closed, not-close"), ("X-Connection", b"close")]).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_one_and_well_formed() {
+    fn host_must_be_single_and_well_formed() {
         for good in [&b"a"[..], b"", b"a.b-c_d:80", b"[::1]:80", b" 10.0.0.1 "] {
             assert_eq!(read(&[("Host", good)]).unwrap().check_host(true), Ok(()));
         }

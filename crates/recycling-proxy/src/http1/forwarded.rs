@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_appended_and_nothing_else_changes() {
+    fn the_clients_address_is_appended_and_nothing_else_changes() {
         for (head, expected) in [
             ("GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\nHost: a\nX-Forwarded-For: 10.0.0.1\n\n"),
             ("\nGET / HTTP/1.0\n\n", "\nGET / HTTP/1.0\nX-Forwarded-For: 10.0.0.1\n\n"),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_element_is_empty() {
+    fn the_appended_list_has_no_empty_element() {
         for (value, expected) in [
             ("", " fd00::1"),
             (" ", " fd00::1"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_program_takes_for_ours_is_refused() {
+    fn fields_that_some_program_takes_for_x_forwarded_for_are_refused() {
         let client = ForwardedFor::new("10.0.0.1".parse().unwrap());
         for field in [
             "X_Forwarded_For: a",
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_that_requests_arrive_changes_nothing() {
+    fn the_appended_address_does_not_depend_on_how_requests_are_split() {
         let first = "PUT / HTTP/1.1\r\nHost: a\r\nx-forwarded-for: b\r\nContent-Length: 2\r\n\r\n\r\n";
         let second = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let told =

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn request_heads_tell_method_persistence_and_body() {
         for (head, method, persistent, body) in [
             ("GET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
             ("\nGET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_beyond_ascii() {
+    fn targets_beyond_ascii_are_accepted() {
         for target in [&b"/caf\xc3\xa9"[..], b"/caf\xe9", b"http://a/\xff?\x85\xa0", b"\xe2\x82\xac"] {
             for empty_line in [&b""[..], b"\r\n"] {
                 let head = [empty_line, b"GET ", target, b" HTTP/1.1\r\nHost: a\r\nX: \xe9\r\n\r\n"].concat();
@@ -256,13 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn offers_of_other_protocols() {
+    fn an_upgrade_field_is_an_offer() {
         assert!(request("GET / HTTP/1.1\nHost: a\nuPGRADE: a\n\n").unwrap().offers_upgrade);
         assert!(!request("GET / HTTP/1.1\nHost: a\nConnection: Upgrade\n\n").unwrap().offers_upgrade);
     }
 
     #[test]
-    fn requests_that_are_refused() {
+    fn malformed_request_heads_are_refused() {
         for (head, fault) in [
             ("GET /\n\n", Fault::MalformedHead),
             ("GET / HTTP/1.1 \n\n", Fault::MalformedHead),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn responses() {
+    fn response_heads_tell_what_follows() {
         let other = Method::Other;
         assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
         assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_and_tunnels() {
+    fn interim_responses_and_tunnels_are_told_by_status_and_method() {
         for code in [100, 102, 103, 199] {
             assert_eq!(response(&format!("HTTP/1.1 {code} x\n\n"), Method::Other), Ok(ResponseHead::Interim));
         }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_that_are_refused() {
+    fn malformed_response_heads_are_refused() {
         for (head, fault) in [
             ("HTTP/1.1 20 OK\n\n", Fault::MalformedHead),
             ("HTTP/1.1 2000 OK\n\n", Fault::MalformedHead),
@@ -336,7 +336,7 @@ mod tests {
 
     /// They end with their head for everybody.
     #[test]
-    fn the_framing_of_a_response_without_a_body_is_not_judged() {
+    fn framing_fields_of_a_response_without_a_body_are_not_checked() {
         for fields in [
             "Content-Length: 5\nTransfer-Encoding: chunked\n",
             "Content-Length: 5\nContent-Length: 6\n",
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn space_before_colons_is_removed_and_nothing_else() {
+    fn only_space_before_colons_is_removed() {
         let edit =
             |head: &str| without_space_before_colons(head.as_bytes()).map(|head| String::from_utf8(head).unwrap());
         for (head, edited) in [
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_fields() {
+    fn heads_may_have_any_number_of_fields() {
         for count in [63, 64, 65, 512, 513, 10_000] {
             let fields = "x: y\n".repeat(count - 2);
             let head = format!("POST / HTTP/1.1\nHost: a\n{fields}Content-Length: 9\n\n");

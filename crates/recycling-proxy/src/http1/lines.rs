@@ -104,7 +104,7 @@ mod tests {
     const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     #[test]
-    fn finds_the_end_at_every_split() {
+    fn the_end_of_a_head_is_found_at_every_split() {
         for cut in 0..=HEAD.len() {
             let mut end = HeadEnd::new();
             let first = end.find(&HEAD[..cut]);
@@ -116,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn stops_at_the_end_of_the_head() {
+    fn bytes_after_the_head_are_not_read() {
         assert_eq!(HeadEnd::new().find(&[HEAD, b"\n\n\r\r"].concat()), Ok(Some(HEAD.len())));
     }
 
     #[test]
-    fn an_empty_line_is_no_part_of_a_head() {
+    fn an_empty_line_is_an_empty_head() {
         assert_eq!(HeadEnd::new().find(b"\r\nHTTP"), Ok(Some(2)), "an empty head, which does not parse");
     }
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_line_ends_are_faults_at_every_position_and_split() {
+    fn bare_cr_and_lf_are_refused_at_every_position_and_split() {
         for at in 0..HEAD.len() {
             for bare in [b'\r', b'\n'] {
                 let mut bytes = HEAD.to_vec();

@@ -83,7 +83,7 @@ mod tests {
     use super::Phase::*;
 
     #[test]
-    fn every_pair() {
+    fn every_event_in_every_phase_leads_to_the_documented_phase() {
         let events = [RequestBegun, LastAnnounced, ExchangeDone, Upgraded, AppEnded, ClientEnded];
         for (phase, after) in [
             (Idle, [Serving, Closed, Closed, Closed, Lingering, Closed]),

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_of_http_are_taken_out_and_nothing_else() {
+    fn only_upgrade_offers_of_http_are_removed() {
         for (fields, left, others) in [
             ("Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABk\n", "", false),
             ("upgrade:H2C\nhttp2-settings:\nCONNECTION:http2-SETTINGS,UPGRADE\n", "", false),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_without_such_an_offer_are_left_alone() {
+    fn heads_without_an_upgrade_offer_of_http_are_not_edited() {
         for fields in [
             "",
             "Connection: Upgrade\nUpgrade: websocket\n",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_left_only_where_nobody_relies_on_us() {
+    fn an_upgrade_offer_of_tls_is_removed_only_with_forwarded_for() {
         let fields = "Connection: Upgrade\nUpgrade: TLS/1.2, websocket\n";
         let left = "Connection: Upgrade\nUpgrade: websocket\n".to_owned();
         assert_eq!(edit(fields, Offers::Plain), None);

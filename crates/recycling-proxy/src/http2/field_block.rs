@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_end_where_they_end_and_nowhere_before() {
+    fn the_end_of_a_field_is_found_and_not_before() {
         for field in &FIELDS[..9] {
             for length in 1..field.len() {
                 assert_eq!(read(&[&field[..length]]), Ok(false), "{} of {}", length, field.escape_ascii());
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_that_a_block_arrives_changes_nothing() {
+    fn a_field_block_is_read_at_every_split() {
         let long = [&b"\x00\x7f\xff\x00"[..], &[b'n'; 254], b"\x7f\x81\x01", &[b'v'; 256]].concat();
         let block = [&FIELDS.concat()[..], &long].concat();
         for cut in 0..=block.len() {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_nobody_could_send_is_a_fault() {
+    fn an_impossible_length_is_an_error() {
         assert_eq!(read(&[b"\x00\x7f\xff\xff\xff\x7f"]), Ok(false));
         let faulty = b"\x82\x00\x7f\xff\xff\xff\xff\x00\x82";
         for cut in 0..=faulty.len() {

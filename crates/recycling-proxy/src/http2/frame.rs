@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_read_whole_or_not_at_all() {
+    fn frame_headers_are_read_only_when_complete() {
         let bytes = [0x01, 0x02, 0x03, 0x1, 0x5, 0x80, 0, 0, 0x07, 0xff];
         for length in 0..HEADER {
             assert_eq!(FrameHeader::read(&bytes[..length]), None);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_mean_what_the_type_says() {
+    fn the_meaning_of_a_flag_depends_on_the_frame_type() {
         let header = |kind, flags| FrameHeader::read(&[0, 0, 0, kind, flags, 0, 0, 0, 0]).unwrap();
         assert!(header(0x0, 1).ends_stream() && !header(0x6, 1).ends_stream());
         assert!(header(0x6, 1).is_ack() && header(0x4, 1).is_ack() && !header(0x0, 1).is_ack());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn promised_streams_are_read_behind_the_padding() {
+    fn promised_streams_are_read_after_the_pad_length() {
         let promised = |frame: &[u8]| FrameHeader::read(frame).unwrap().promised(frame);
         assert_eq!(promised(b"\0\0\x05\x05\x04\0\0\0\x01\x80\0\0\x02x"), Some(2));
         assert_eq!(promised(b"\0\0\x06\x05\x0c\0\0\0\x01\x01\0\0\0\x04\0"), Some(4));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn our_frames_read_back() {
+    fn goaway_and_ping_frames_are_well_formed() {
         let frame = goaway(u32::MAX, ErrorCode::FrameSizeError);
         assert_eq!(frame, [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 6]);
         assert_eq!(FrameHeader::read(&frame).unwrap().kind, Kind::GoAway);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_entries() {
+    fn settings_entries_are_read() {
         assert_eq!(setting(&[1, 2, 0, 0, 1, 0]), Some((258, 256)));
         assert_eq!(max_frame_size(&[0, 5, 0, 1, 0, 0]), Some(65_536));
         assert_eq!(max_frame_size(&[0, 4, 0, 1, 0, 0]), None);

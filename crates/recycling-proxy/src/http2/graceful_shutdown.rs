@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn graces_fill_their_range() {
+    fn grace_periods_are_drawn_from_their_whole_range() {
         assert_eq!(draw_grace(0), LONGEST_GRACE);
         assert_eq!(draw_grace(u32::MAX), LONGEST_GRACE / 2);
     }

@@ -71,7 +71,7 @@ mod tests {
 
     /// What each client was seen to send.
     #[test]
-    fn clients_are_told_by_their_settings() {
+    fn clients_that_abandon_streams_are_recognized_by_their_settings() {
         for (client, abandons, entries) in [
             ("JDK 17.0.9, 21.0.4", true, &[(1, 16_384), (2, 1), (3, 100), (4, 16_777_216), (5, 16_384)][..]),
             ("JDK 17.0.15", true, &[(1, 16_384), (2, 0), (3, 0), (4, 16_777_216), (5, 16_384), (6, 393_216)]),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn later_settings_change_nothing() {
+    fn only_the_first_settings_are_considered() {
         let mut known = profile(&[(1, 16_384), (2, 1), (3, 100), (4, 16_777_216), (5, 16_384)]);
         known.frame_begins();
         known.setting(4, 1);

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_ends_when_both_have_ended_it() {
+    fn a_stream_ends_when_both_sides_have_ended_it() {
         for client_first in [true, false] {
             let mut streams = Streams::default();
             streams.open(1);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promised_stream_is_the_apps_to_end() {
+    fn a_promised_stream_ends_when_the_app_ends_it() {
         for reset in [true, false] {
             let mut streams = Streams::default();
             streams.open(1);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_ends_it_at_once_and_unknown_streams_change_nothing() {
+    fn a_reset_ends_a_stream_at_once_and_unknown_streams_are_ignored() {
         let mut streams = Streams::default();
         streams.open(1);
         streams.reset(3);

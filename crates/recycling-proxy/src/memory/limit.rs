@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_numbers() {
+    fn memory_limits_are_read_as_numbers() {
         for (text, bytes) in [("134217728\n", Some(134_217_728)), ("max\n", None), ("", None), ("-1\n", None)] {
             assert_eq!(limit(text), bytes, "{text:?}");
         }
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn buffers_of_sockets_are_a_line_of_the_statistics() {
+    fn socket_memory_is_read_from_memory_stat() {
         assert_eq!(sock("anon 1\nkernel 2\nsock 381222912\nsocket 3\n"), Some(381_222_912));
         assert_eq!(sock("cache 1\nrss 2\n"), None);
     }
 
     #[test]
-    fn there_is_always_a_limit() {
+    fn the_system_has_a_memory_limit() {
         assert!(of_system() > 0);
     }
 }

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_use_has_its_ceiling_and_what_is_given_back_can_be_taken_again() {
+    fn every_use_has_a_ceiling_and_returned_memory_can_be_taken_again() {
         for (of, most) in [
             (Use::Kernel, 300),
             (Use::Buffer, 400),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_takes_is_taken() {
+    fn socket_memory_of_the_kernel_counts_towards_the_pool() {
         let pool = Pool::new(800);
         pool.note_kernel(300);
         assert!(!pool.take(101, Use::Buffer) && pool.take(100, Use::Buffer));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_for_the_kernel_is_not_counted_twice() {
+    fn memory_reserved_for_the_kernel_is_not_counted_twice() {
         let pool = Pool::new(800);
         assert!(pool.take(300, Use::Kernel));
         pool.reserved_for_kernel(300);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_takes_nothing() {
+    fn a_refused_request_takes_no_memory() {
         let pool = Pool::new(800);
         assert!(!pool.take(401, Use::Buffer) && pool.take(400, Use::Buffer));
         assert!(!pool.take(usize::MAX, Use::Unfinished));

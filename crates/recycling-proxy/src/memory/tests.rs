@@ -22,7 +22,7 @@ fn is_asked(place: &Place) -> bool {
 }
 
 #[test]
-fn the_pool_follows_the_limit() {
+fn the_size_of_the_pool_follows_the_memory_limit() {
     for (limit, threads, pool) in [
         (128 * MIB, 1, 101 * MIB),
         (128 * MIB, 4, 92 * MIB),
@@ -38,7 +38,7 @@ fn the_pool_follows_the_limit() {
 }
 
 #[test]
-fn the_defaults_do_not_contradict_each_other() {
+fn the_defaults_fit_into_the_default_memory_limit() {
     let limit = 128 * MIB;
     let memory = Memory::with(limit, pool_within(limit, 1), 16_384, &mut Registry::default());
     let most = memory.most_connections();
@@ -49,7 +49,7 @@ fn the_defaults_do_not_contradict_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_free_again_when_its_connection_ends() {
+async fn a_slot_is_free_again_when_its_connection_ends() {
     let memory = memory(2);
     let mut held = places(&memory, 2);
     assert!(memory.place().is_none());
@@ -63,7 +63,7 @@ async fn a_place_is_free_again_when_its_connection_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_that_has_said_nothing_useful_is_evicted() {
+async fn the_oldest_connection_without_a_request_is_evicted() {
     let memory = memory(3);
     let mut held = places(&memory, 3);
     held[0].account().is_useful();
@@ -83,7 +83,7 @@ async fn the_oldest_that_has_said_nothing_useful_is_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stands_still_makes_room_when_all_are_useful() {
+async fn stalled_connections_are_evicted_when_all_have_had_requests() {
     let memory = memory(3);
     let held = places(&memory, 3);
     for place in &held {
@@ -104,7 +104,7 @@ async fn who_stands_still_makes_room_when_all_are_useful() {
 }
 
 #[test]
-fn unfinished_messages_make_room_for_others_the_oldest_first() {
+fn the_oldest_unfinished_messages_are_evicted_for_others() {
     let memory = memory(4);
     let held = places(&memory, 4);
     let most = 4 * OF_A_CONNECTION;
@@ -125,7 +125,7 @@ fn unfinished_messages_make_room_for_others_the_oldest_first() {
 }
 
 #[test]
-fn who_leaves_gives_everything_back() {
+fn an_ended_connection_returns_all_its_memory() {
     let memory = memory(8);
     let place = memory.place().unwrap();
     assert!(place.account().keep(10));
@@ -139,7 +139,7 @@ fn who_leaves_gives_everything_back() {
 }
 
 #[test]
-fn who_lingers_is_evicted_first() {
+fn lingering_connections_are_evicted_first() {
     let memory = memory(3);
     let held = places(&memory, 3);
     held[2].account().is_useful();
@@ -152,7 +152,7 @@ fn who_lingers_is_evicted_first() {
 }
 
 #[test]
-fn streams_are_paid_for_beyond_those_that_every_connection_has() {
+fn streams_take_memory_beyond_the_number_included_in_a_connection() {
     let memory = memory(8);
     let place = memory.place().unwrap();
     let used = || memory.pool.taken() - OF_A_CONNECTION;
@@ -166,7 +166,7 @@ fn streams_are_paid_for_beyond_those_that_every_connection_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stands_still_leaves_what_the_kernel_has_taken_for_it() {
+async fn a_stalled_connection_returns_its_socket_memory() {
     let memory = memory(4);
     let held = places(&memory, 4);
     for place in &held {

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_belong_to_labels_in_their_order() {
+    fn counter_values_belong_to_labels_in_their_order() {
         let mut registry = Registry::default();
         let counters = Counters::register(&mut registry, "faults", "Faults", ["side", "reason"]);
         let counters = counters.zeroed([["app", "slow"]]);

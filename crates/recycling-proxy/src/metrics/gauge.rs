@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gauges_show_what_is_at_each_scrape() {
+    fn gauges_are_read_at_each_scrape() {
         let mut registry = Registry::with_prefix("p");
         let value = Arc::new(AtomicU64::new(0));
         let read = Arc::clone(&value);

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_lines() {
+    fn control_commands_survive_a_round_trip() {
         for command in
             [Command::Drain, Command::Metrics, Command::LogLevel(LogLevel::Debug), Command::LogLevel(LogLevel::Error)]
         {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_heard() {
+    fn control_commands_are_accepted_only_from_permitted_peers() {
         const OWN: u32 = 15_210;
         for (user, is_ours, in_pod, heard) in [
             (OWN, true, true, true),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_of_the_same_namespace_is_ours() {
+    async fn a_peer_of_the_same_pid_namespace_is_recognized() {
         let (one, _other) = UnixStream::pair().unwrap();
         let peer = Peer::of(&one.peer_cred().unwrap());
         assert!(peer.is_ours && peer.user == rustix::process::geteuid().as_raw(), "{peer:?}");

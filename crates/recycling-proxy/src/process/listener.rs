@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_accepted_has_the_options_of_the_listening_socket() {
+    async fn accepted_sockets_have_the_options_of_the_listening_socket() {
         let listener = Listener::bind("[::1]:0".parse().unwrap(), None).unwrap();
         let _client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
         let (accepted, _) = listener.socket.accept().await.unwrap();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gateways_are_those_of_default_routes() {
+    fn gateways_are_read_from_default_routes() {
         let hex = |address: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(address));
         let (none, gateway, other) = (hex([0; 4]), hex([10, 244, 0, 1]), hex([10, 244, 0, 0]));
         let routes = format!(
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nodes_address_is_among_them() {
+    fn the_nodes_address_is_known() {
         let network = PodNetwork { pod_ip: None, host_ip: Some("::ffff:10.0.0.1".parse().unwrap()) };
         assert!(addresses(network).contains(&IpAddr::from([10, 0, 0, 1])));
     }

@@ -207,7 +207,7 @@ evenkeel_proxy_connections_bypassing{port="9102"} 0
     }
 
     #[test]
-    fn a_report_tells_each_port() {
+    fn the_status_lists_each_port() {
         let expected = "\
 recycling-proxy 1.2.3: serving (No drain has begun)
 balancing: not asked for: connections are retired at their limits alone
@@ -234,13 +234,13 @@ other ports of the pod that are listened on: 9100
     }
 
     #[test]
-    fn what_the_kernel_does_not_tell_is_unknown() {
+    fn a_listen_address_that_cannot_be_read_is_unknown() {
         let text = of(METRICS);
         assert!(text.contains("  app          unknown") && !text.contains("NOT"), "{text}");
     }
 
     #[test]
-    fn balancing_is_in_force_or_why_not() {
+    fn the_status_says_whether_balancing_is_in_force_or_why_not() {
         for (state, said) in [
             ("in_force", "balancing: in_force (An instruction is in force"),
             ("expired", "balancing: expired (The last instruction is older"),

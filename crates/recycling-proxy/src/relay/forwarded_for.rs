@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_as_other_proxies_write_them() {
+    fn addresses_are_written_as_other_proxies_write_them() {
         for (client, shown) in
             [("10.0.0.1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("fd00::1", "fd00::1"), ("::1", "::1")]
         {

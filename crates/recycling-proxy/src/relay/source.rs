@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_agents_name_probes_and_scrapes() {
+    fn probes_and_scrapes_are_recognized_by_user_agent() {
         for (value, source) in [
             ("kube-probe/1.36", Source::Probe),
             ("kube-probe/1.36+", Source::Probe),

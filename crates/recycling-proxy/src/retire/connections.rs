@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_for_the_last_one() {
+    fn the_wait_ends_with_the_last_connection() {
         let connections = Arc::new(Connections::default());
         assert_ready!(task::spawn(connections.none_left()).poll());
         let (first, second) = (connections.open(), connections.open());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_or_leaves_is_not_marked() {
+    fn ended_and_retiring_connections_are_not_marked() {
         let connections = Arc::new(Connections::default());
         let all: Vec<Retirable> = (0..3).map(|_| connections.retirable(Instant::now())).collect();
         let [first, second, third] = <[Retirable; 3]>::try_from(all).unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lasts_the_shortest_time_where_there_is_no_connection() {
+    async fn a_drain_without_connections_lasts_the_shortest_time() {
         let (drain, _connections) = start(Duration::from_secs(20));
         assert!(!drain.is_announcing());
         drain.begin();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ends_with_the_last_connection() {
+    async fn a_drain_ends_with_the_last_connection() {
         let (drain, connections) = start(Duration::from_secs(20));
         let open = connections.open();
         drain.begin();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn is_bounded() {
+    async fn a_drain_ends_at_its_timeout() {
         for bound in [Duration::from_secs(20), Duration::from_millis(500)] {
             let (drain, connections) = start(bound);
             let _open = connections.open();

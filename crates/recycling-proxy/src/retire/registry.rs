@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_load_is_that_of_the_connections_that_there_are() {
+    async fn the_load_is_the_sum_of_open_connections() {
         let mut stage = Stage::with(4);
         (0..120).for_each(|_| stage.second(|_| 10));
         let load = stage.registry.load(Some(10.0));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_prior_it_is_that_of_these_connections() {
+    async fn without_a_prior_the_load_is_estimated_from_these_connections_alone() {
         let mut stage = Stage::with(3);
         assert!(stage.registry.load(None).all.abs() < f64::EPSILON, "nobody has asked for anything");
         (0..60).for_each(|_| stage.second(|i| [1, 2, 6][i]));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_counts_from_its_beginning() {
+    async fn a_connection_counts_from_its_opening() {
         let mut stage = Stage::with(0);
         stage.second(|_| 0);
         stage.now += SECOND / 2;
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn marked_ones_count_until_they_have_left_and_are_not_marked_again() {
+    async fn marked_connections_count_until_they_close_and_are_not_marked_again() {
         let mut stage = Stage::with(10);
         (0..60).for_each(|_| stage.second(|_| 1));
         let before = stage.registry.load(Some(1.0));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_forgiven_is_what_was_carried_so_far() {
+    async fn forgiven_requests_are_those_served_so_far() {
         let handle = Handle::new(0, Instant::now());
         assert_eq!(handle.uncounted(), 0);
         (0..3).for_each(|_| handle.request());
@@ -269,7 +269,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counters_may_wrap(start in any::<u32>(), more in 0u32..1000) {
+        fn request_counters_may_wrap(start in any::<u32>(), more in 0u32..1000) {
             let (mut registry, now) = (Registry::default(), Instant::now());
             let handle = registry.insert(now);
             handle.requests.store(start, Ordering::Relaxed);

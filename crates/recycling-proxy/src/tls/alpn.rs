@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn alpn_names_are_matched_exactly() {
         assert_eq!(Alpn::of_name(b"h2"), Some(Http2));
         assert_eq!(Alpn::of_name(b"http/1.1"), Some(Http1));
         for other in [&b"h2c"[..], b"http/1.0", b"HTTP/1.1", b""] {
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_promised_that_the_app_does_not_speak() {
+    fn alpn_agrees_only_on_what_the_app_speaks() {
         for (offers, http2, told) in [
             (&[][..], true, None),
             (&[Http2], false, None),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_is_asked_once() {
+    async fn an_app_is_asked_once_whether_it_speaks_http2() {
         for (answer, speaks) in [
             (&b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"[..], true),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", false),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_that_does_not_listen_is_asked_again() {
+    async fn an_app_that_does_not_listen_yet_is_asked_again() {
         let (address, asked) = app(b"\0\0\0\x04\0\0\0\0\0").await;
         let knowledge = PriorKnowledge::default();
         let refused = || async { Err(io::ErrorKind::ConnectionRefused.into()) };

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_what_has_lasted_for_long_waits() {
+    async fn only_long_exchanges_wait_for_turns() {
         let mut background = Background::default();
         assert!(is_at_once(&mut background));
         background.note(Some(1));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_exchange_begins_anew() {
+    async fn the_next_exchange_does_not_wait_for_turns() {
         for next in [Some(2), None] {
             let mut background = long().await;
             background.note(next);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_again_meanwhile_waits_for_the_same_turn() {
+    async fn asking_again_does_not_lose_the_turn() {
         let mut background = long().await;
         assert!(!is_at_once(&mut background));
         assert!(!is_at_once(&mut background));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_in_between_waits_for_one_round() {
+    async fn a_newcomer_waits_for_at_most_one_round() {
         let had_turns = Arc::new(AtomicUsize::new(0));
         let mut due = Vec::new();
         for _ in 0..ROUNDS * AT_ONCE {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_way_has_the_next_turn_in_a_round() {
+    async fn a_task_that_yields_has_its_turn_in_the_next_round() {
         let mut background = Background::default();
         poll_fn(|cx| {
             background.give_way(cx);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_holds_nobody_up() {
+    async fn a_task_that_ends_does_not_delay_others() {
         for _ in 0..ROUNDS * AT_ONCE {
             let mut background = long().await;
             assert!(!is_at_once(&mut background));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_given_on_the_next_runtime_of_a_thread() {
+    fn turns_are_given_on_a_second_runtime_of_the_thread() {
         for _ in 0..2 {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_examined_cleared_and_written() {
+    fn bytes_are_examined_then_cleared_then_written() {
         let mut buffer = Buffer::default();
         put(&mut buffer, b"headbody");
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b""[..], &b"headbody"[..]));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn long_streams_get_larger_chunks_for_as_long_as_they_fill_them() {
+    fn long_streams_get_larger_chunks_while_they_fill_them() {
         let mut buffer = Buffer::default();
         for (room, read) in [(CHUNK, CHUNK), (LARGE_CHUNK, LARGE_CHUNK), (LARGE_CHUNK, 100), (CHUNK, 100)] {
             assert_eq!(buffer.room().len(), room);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_expected_is_read_with_little_behind_it() {
+    fn a_head_is_read_into_a_small_room() {
         let mut buffer = Buffer::default();
         buffer.expect_head();
         assert_eq!(buffer.room().len(), HEAD_ROOM);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_found_again_by_moving_and_growing() {
+    fn room_is_made_by_moving_and_growing() {
         let mut buffer = Buffer::default();
         let first: Vec<u8> = (0..=250).cycle().take(CHUNK).collect();
         put(&mut buffer, &first);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_leaves_no_trace() {
+    fn removed_bytes_are_not_written() {
         let mut buffer = Buffer::default();
         put(&mut buffer, b"aXXbXcd");
         buffer.clear(1);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_room() {
+    fn a_gap_is_reused_as_room() {
         let mut buffer = Buffer::default();
         put(&mut buffer, &[b'a'; CHUNK]);
         buffer.clear(10);
@@ -402,7 +402,7 @@ mod tests {
 
     /// Each insertion must not move what is behind it: the work would grow with the square of the bytes.
     #[test]
-    fn many_insertions_move_each_byte_a_few_times() {
+    fn many_insertions_move_each_byte_only_a_few_times() {
         let mut buffer = Buffer::default();
         let (mut expected, mut moves) = (Vec::new(), 0);
         buffer.was_filled = true;
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn insertions_before_and_behind_other_bytes() {
+    fn bytes_are_inserted_before_and_after_others() {
         for (cleared, written, at, count, text) in [
             (0, 0, 4, 0, "xx"),
             (3, 0, 3, 2, "xxxxxx"),

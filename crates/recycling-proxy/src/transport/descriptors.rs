@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_left_for_what_else_is_open() {
+    fn descriptors_are_left_for_other_uses() {
         for (limit, threads, room) in [
             (1_048_576, 1, (1_048_576 - 64 - 144) / 2),
             (1_048_576, 4, (1_048_576 - 64 - 4 * 144) / 2),
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_no_shortage() {
+    fn a_refused_connection_is_not_a_shortage_of_descriptors() {
         assert!(is_shortage(&Errno::MFILE.into()) && is_shortage(&Errno::NOMEM.into()));
         assert!(!is_shortage(&Errno::CONNREFUSED.into()) && !is_shortage(&io::ErrorKind::TimedOut.into()));
     }

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_peer_has_not_acknowledged_is_told_in_every_address_family() {
+    async fn unacknowledged_bytes_are_reported_in_every_address_family() {
         for (listening, connecting) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")] {
             let (mut far, mut near, _listener) = connected(listening, connecting).await;
             let queue = SendQueue::of(&near).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_is_gone_owes_nothing() {
+    async fn a_closed_connection_has_no_unacknowledged_bytes() {
         let (far, near, listener) = connected("127.0.0.1:0", "127.0.0.1").await;
         let queue = SendQueue::of(&near).unwrap();
         far.set_zero_linger().unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_asks_by_one_socket_and_takes_no_answer_to_another_question() {
+    async fn a_thread_uses_one_socket_and_ignores_replies_to_other_queries() {
         let (_far, mut near, _listener) = connected("127.0.0.1:0", "127.0.0.1").await;
         let (_other_far, other, _other_listener) = connected("127.0.0.1:0", "127.0.0.1").await;
         let [queue, other] = [&near, &other].map(|socket| SendQueue::of(socket).unwrap());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_short_or_an_error_tells_nothing() {
+    fn a_truncated_reply_or_an_error_is_ignored() {
         let answer = [
             &88_u32.to_ne_bytes()[..],
             &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),

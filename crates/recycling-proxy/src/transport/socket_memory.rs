@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn short_bodies_have_small_buffers() {
+    async fn short_bodies_have_a_small_receive_buffer() {
         let mut connection = Connection::within(ROOM).await;
         for _ in 0..1000 {
             assert_eq!(connection.expects(LONG - 1), ReceiveBuffer::New { read: 0 });
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_body_gets_a_large_one_which_is_reserved_until_the_connection_ends() {
+    async fn a_long_body_reserves_a_large_receive_buffer_until_the_connection_ends() {
         let mut connection = Connection::within(ROOM).await;
         assert_eq!(connection.expects(LONG), ReceiveBuffer::Growing);
         assert_eq!(connection.reserved(), LARGE - SMALL);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_room_in_the_budget_it_stays_small() {
+    async fn without_memory_the_receive_buffer_stays_small() {
         let mut connection = Connection::within(NO_ROOM).await;
         assert_eq!(connection.expects(LONG), ReceiveBuffer::Fixed { large: false });
         for _ in 0..100 {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_one_is_enlarged_once_the_budget_has_room() {
+    async fn a_small_receive_buffer_grows_once_there_is_memory() {
         let mut connection = Connection::within(ROOM).await;
         connection.buffer = ReceiveBuffer::Fixed { large: false };
         assert_eq!(connection.reads(STEP - 1), ReceiveBuffer::Fixed { large: false });
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_waits_for_an_app_with_a_long_body_that_is_reserved_for() {
+    async fn a_reserved_long_body_may_queue_more_for_the_app() {
         for (pool, unsent, reserved) in [
             (ROOM, MOST_UNSENT_TO_APP, LARGE - SMALL + (MOST_UNSENT_TO_APP - UNSENT_TO_APP) as usize),
             (NO_ROOM, UNSENT_TO_APP, 0),

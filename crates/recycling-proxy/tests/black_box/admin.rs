@@ -6,7 +6,7 @@ use test_support::{Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure
 use crate::stage::{BINARY, Stage, exchange, part};
 
 #[tokio::test]
-async fn ready_and_live() -> TestResult {
+async fn readyz_and_livez_answer_200() -> TestResult {
     let stage = Stage::with(&[]).await?;
     ensure_eq!(stage.proxy.admin("/readyz").await?.0, 200);
     ensure_eq!(stage.proxy.admin("/livez").await?.0, 200);
@@ -17,7 +17,7 @@ async fn ready_and_live() -> TestResult {
 
 /// A probe answers for the app, as the kubelet's own would have done.
 #[tokio::test]
-async fn a_probe_answers_for_the_app() -> TestResult {
+async fn the_tcp_probe_path_answers_for_the_app() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
     let proxy = RecyclingProxy::start(BINARY, app.address(), &[]).await?;
     let path = format!("/probe/tcp/{}", app.address().port());
@@ -29,7 +29,7 @@ async fn a_probe_answers_for_the_app() -> TestResult {
 
 /// The kubelet asks at the pod's address, and there the app may be alone.
 #[tokio::test]
-async fn a_probe_finds_an_app_at_the_address_of_the_pod() -> TestResult {
+async fn the_tcp_probe_path_finds_an_app_at_the_address_of_the_pod() -> TestResult {
     let port = ScriptedApp::bind("127.0.0.1:0".parse()?).await?.address().port();
     let options = [(ProxyOption::ProbePorts, &*port.to_string())];
     let proxy = RecyclingProxy::start(BINARY, "127.0.0.1:9".parse()?, &options).await?;
@@ -41,7 +41,7 @@ async fn a_probe_finds_an_app_at_the_address_of_the_pod() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_probe_of_no_port_is_an_error_of_its_author() -> TestResult {
+async fn the_tcp_probe_path_without_a_valid_port_is_a_client_error() -> TestResult {
     let stage = Stage::with(&[]).await?;
     for port in ["0", "65536", "-1", "http", "", "80/x", "080"] {
         let (status, _) = stage.proxy.admin(&format!("/probe/tcp/{port}")).await?;
@@ -52,7 +52,7 @@ async fn a_probe_of_no_port_is_an_error_of_its_author() -> TestResult {
 
 /// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods off.
 #[tokio::test]
-async fn nothing_changes_state() -> TestResult {
+async fn no_admin_path_changes_state() -> TestResult {
     let stage = Stage::with_limit(1000).await?;
     for path in ["/drain", "/drained", "/quitquitquit", "/readyz", "/metrics", "/log-level"] {
         for method in ["POST", "PUT", "DELETE", "PATCH"] {

@@ -38,7 +38,7 @@ async fn announced(client: &mut Peer, original: &[u8]) -> TestResult {
 }
 
 #[tokio::test]
-async fn connection_options_other_than_keep_alive_stay() -> TestResult {
+async fn connection_options_other_than_keep_alive_are_kept() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
     for fields in [
@@ -86,7 +86,7 @@ async fn at_limit(stage: &Stage, head: &str) -> TestResult {
 
 /// Every kind of exchange at a limit of 1: the request verbatim, the final head announced, the body verbatim.
 #[tokio::test]
-async fn every_kind_of_exchange_can_be_the_last() -> TestResult {
+async fn every_kind_of_exchange_can_be_announced_as_the_last() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
     for exchange in short().into_iter().chain(long()) {
@@ -145,7 +145,7 @@ fn parts(response: &[u8]) -> (&[u8], &[u8], &[u8]) {
 }
 
 #[tokio::test]
-async fn an_old_client_that_asked_for_keep_alive_is_told_too() -> TestResult {
+async fn close_is_announced_to_an_http_1_0_client_with_keep_alive() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let request = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
@@ -161,7 +161,7 @@ async fn an_old_client_that_asked_for_keep_alive_is_told_too() -> TestResult {
 
 /// The announcement needs room where there is none left.
 #[tokio::test]
-async fn the_longest_head_can_be_announced() -> TestResult {
+async fn close_is_announced_in_a_head_at_the_limit() -> TestResult {
     for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {
         let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::HeadLimit, setting)]).await?;
         let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nX: ", "\r\n\r\n");

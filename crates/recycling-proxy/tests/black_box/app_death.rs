@@ -48,7 +48,7 @@ fn states() -> Vec<State> {
 }
 
 #[tokio::test]
-async fn in_every_state_of_http1() -> TestResult {
+async fn an_app_that_dies_ends_the_connection_in_every_state_of_http1() -> TestResult {
     let mut cases = Cases::default();
     for state in states() {
         let stage = Stage::with_limit(state.limit).await?;
@@ -98,7 +98,7 @@ fn end(app: Peer, by: End) -> TestResult {
 
 /// As in HTTP/1: what the app had sent, and then the end.
 #[tokio::test]
-async fn in_every_state_of_http2() -> TestResult {
+async fn an_app_that_dies_ends_the_connection_in_every_state_of_http2() -> TestResult {
     let mut cases = Cases::default();
     let half = http2::frame(http2::HEADERS, http2::END_HEADERS, 1, http2::STATUS);
     for by in [End::Fin, End::Reset] {
@@ -149,7 +149,7 @@ async fn ends(mut client: Peer, app: Peer, by: End) -> TestResult {
 
 /// A queue that is full: the kernel drops what connects, and tries again a second later. The client's patience decides.
 #[tokio::test]
-async fn an_app_that_is_slow_to_accept_is_waited_for() -> TestResult {
+async fn clients_wait_for_an_app_that_is_slow_to_accept() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let at = stage.app.address();
     let Stage { proxy, app, app_host: _host } = stage;

@@ -178,7 +178,7 @@ async fn a_pod_at_the_mean_retires_none() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_nobody_has_signed_is_refused_and_changes_nothing() -> TestResult {
+async fn unsigned_instructions_are_refused_and_change_nothing() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let _clients = pod.clients(20).await?;
     let calm = Told { sequence: 5, mean: 1000.0, ..Told::default() };
@@ -224,7 +224,7 @@ async fn an_instruction_expires_after_three_intervals() -> TestResult {
 /// Without `--max-requests` there is a limit of 1000 where there is no balancing, and none where there is. When balancing
 /// ends, the limit begins anew, so that not all connections are retired at once.
 #[tokio::test]
-async fn balancing_takes_the_place_of_a_limit_that_nobody_has_set() -> TestResult {
+async fn balancing_replaces_the_default_limit() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let [mut unbalanced, mut balanced] =
         <[Peer; 2]>::try_from(pod.clients(2).await?).map_err(|_| Failure::new("two clients"))?;
@@ -248,7 +248,7 @@ async fn balancing_takes_the_place_of_a_limit_that_nobody_has_set() -> TestResul
 }
 
 #[tokio::test]
-async fn a_limit_that_somebody_has_set_is_kept() -> TestResult {
+async fn balancing_keeps_a_limit_that_was_set() -> TestResult {
     let pod = Pod::start(&[(ProxyOption::MaxRequests, "3")]).await?;
     pod.instruct(&Told { mean: 1e9, ..Told::default() }).await?;
     let mut client = pod.clients(1).await?.remove(0);
@@ -257,7 +257,7 @@ async fn a_limit_that_somebody_has_set_is_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_keys_there_is_no_balancing() -> TestResult {
+async fn without_keys_the_balance_path_is_not_found() -> TestResult {
     let app_host = LoopbackHost::reserve()?;
     let proxy = RecyclingProxy::start(BINARY, app_host.port(8080), &[]).await?;
     for (method, body) in [("GET", ""), ("POST", "x"), ("PUT", "x")] {

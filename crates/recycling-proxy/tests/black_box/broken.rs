@@ -84,7 +84,7 @@ async fn happens(event: Event, mut client: Peer, mut app: Peer) -> TestResult<(O
 }
 
 #[tokio::test]
-async fn exchanges_of_http1() -> TestResult {
+async fn broken_exchanges_of_http1_are_counted_by_side_and_phase() -> TestResult {
     let mut cases = Cases::default();
     let stage = Stage::with_limit(UNREACHED).await?;
     for (name, request, response, event, side, phase) in [
@@ -118,7 +118,7 @@ async fn exchanges_of_http1() -> TestResult {
 
 /// A tunnel that is reset, and streams of HTTP/2.
 #[tokio::test]
-async fn tunnels_and_streams() -> TestResult {
+async fn broken_tunnels_and_streams_are_counted_by_side() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for (event, side) in [(Event::AppResets, "app"), (Event::ClientResets, "client")] {
         let before = broken(&stage.proxy).await?;
@@ -149,7 +149,7 @@ async fn tunnels_and_streams() -> TestResult {
 
 /// What ends as it should is not counted; nor is an early response, or a connection that nobody uses.
 #[tokio::test]
-async fn whole_exchanges_are_not_counted() -> TestResult {
+async fn complete_exchanges_are_not_counted_as_broken() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -184,7 +184,7 @@ async fn whole_exchanges_are_not_counted() -> TestResult {
 
 /// Whose fault it was that a retired connection broke: the one question that decides whether the sidecar stays.
 #[tokio::test]
-async fn retired_connections_are_told_apart_and_the_log_names_the_side() -> TestResult {
+async fn broken_retired_connections_are_counted_and_logged_with_the_side() -> TestResult {
     let options = [(ProxyOption::MaxRequests, "1"), (ProxyOption::LogLevel, "debug")];
     let mut stage = Stage::with(&options).await?;
     let (mut client, mut app) = stage.pair().await?;

@@ -24,7 +24,7 @@ fn names_fault(output: &str, key: &str, value: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_flags_is_told_at_once() -> TestResult {
+async fn all_unusable_flags_are_reported_at_once() -> TestResult {
     let bad = [
         ("--listen", "8080"),
         ("--max-requests", "0"),
@@ -50,7 +50,7 @@ async fn every_fault_of_the_flags_is_told_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_environment_is_told_by_its_variable() -> TestResult {
+async fn unusable_variables_are_reported_by_name() -> TestResult {
     let bad = [("EVENKEEL_MAX_REQUESTS", "many"), ("EVENKEEL_JITTER", "10"), ("EVENKEEL_APP", "localhost")];
     let (code, output) = run(&["run"], &bad).await?;
     ensure_eq!(code, Some(i32::from(EXIT_USAGE)));
@@ -61,7 +61,7 @@ async fn every_fault_of_the_environment_is_told_by_its_variable() -> TestResult 
 }
 
 #[tokio::test]
-async fn faults_of_redirect_too() -> TestResult {
+async fn unusable_flags_of_redirect_are_reported() -> TestResult {
     let (code, output) = run(&["redirect", "--ports", "http", "--to", "0"], &[]).await?;
     ensure_eq!(code, Some(i32::from(EXIT_USAGE)));
     names_fault(&output, "--ports", "http")?;
@@ -70,7 +70,7 @@ async fn faults_of_redirect_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_no_option_is_a_usage_error() -> TestResult {
+async fn unknown_flags_and_commands_are_usage_errors() -> TestResult {
     for arguments in [&["run", "--max-request", "5"][..], &["walk"], &["run", "5"], &[]] {
         let (code, output) = run(arguments, &[]).await?;
         ensure_eq!(code, Some(i32::from(EXIT_USAGE)), "{arguments:?}: {output}");
@@ -104,7 +104,7 @@ async fn help_has_every_option_its_variable_and_its_default() -> TestResult {
 }
 
 #[tokio::test]
-async fn version() -> TestResult {
+async fn version_prints_the_version() -> TestResult {
     let (code, output) = run(&["--version"], &[]).await?;
     ensure_eq!(code, Some(0));
     ensure_eq!(output.trim(), format!("recycling-proxy {}", env!("CARGO_PKG_VERSION")));
@@ -112,7 +112,7 @@ async fn version() -> TestResult {
 }
 
 #[tokio::test]
-async fn completions() -> TestResult {
+async fn completion_prints_a_script_for_each_shell() -> TestResult {
     for shell in ["bash", "zsh", "fish"] {
         let (code, output) = run(&["completion", shell], &[]).await?;
         ensure_eq!(code, Some(0));
@@ -122,7 +122,7 @@ async fn completions() -> TestResult {
 }
 
 #[tokio::test]
-async fn drain_says_so_where_no_proxy_runs() -> TestResult {
+async fn drain_without_a_running_proxy_fails_with_the_socket() -> TestResult {
     for socket in ["@evenkeel-test-nobody", "/nonexistent/proxy.sock"] {
         let (code, output) = run(&["drain", "--control", socket], &[]).await?;
         ensure!(code.is_some_and(|code| code != 0), "{code:?}");
@@ -132,7 +132,7 @@ async fn drain_says_so_where_no_proxy_runs() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() -> TestResult {
+async fn an_address_in_use_is_reported() -> TestResult {
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     for flag in ["--listen", "--admin"] {

@@ -10,7 +10,7 @@ use test_support::{
 use crate::stage::{BINARY, Stage, exchange, part};
 
 #[tokio::test]
-async fn a_socket_file_outlives_a_crash_and_hinders_nobody() -> TestResult {
+async fn a_socket_file_left_by_a_crash_is_replaced() -> TestResult {
     let folder = tempfile::tempdir()?;
     let socket = folder.path().join("proxy.sock").display().to_string();
     let host = LoopbackHost::reserve()?;
@@ -26,7 +26,7 @@ async fn a_socket_file_outlives_a_crash_and_hinders_nobody() -> TestResult {
 
 /// Two proxies with one socket: a drain would reach one of them, and nobody could say which.
 #[tokio::test]
-async fn a_socket_that_is_in_use_is_named() -> TestResult {
+async fn a_control_socket_in_use_is_reported() -> TestResult {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("proxy.sock").display().to_string();
     let host = LoopbackHost::reserve()?;
@@ -72,7 +72,7 @@ async fn the_log_level_is_changed_while_the_proxy_runs() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_status_is_for_people() -> TestResult {
+async fn status_prints_a_summary_for_people() -> TestResult {
     let stage = Stage::with_limit(7).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -94,7 +94,7 @@ async fn the_status_is_for_people() -> TestResult {
 
 /// What a stranger says on the socket does no harm.
 #[tokio::test]
-async fn noise_on_the_socket_is_survived() -> TestResult {
+async fn malformed_commands_on_the_control_socket_are_refused() -> TestResult {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let folder = tempfile::tempdir()?;

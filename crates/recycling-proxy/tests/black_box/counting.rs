@@ -38,7 +38,7 @@ async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
 }
 
 #[tokio::test]
-async fn requests_per_connection_are_those_of_connections_that_have_ended() -> TestResult {
+async fn requests_per_connection_are_observed_when_connections_end() -> TestResult {
     let stage = Stage::with_limit(3).await?;
     let mut kept = stage.pair().await?;
     exchange(&mut kept.0, &mut kept.1).await?;
@@ -79,7 +79,7 @@ async fn requests_per_connection_are_those_of_connections_that_have_ended() -> T
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_after_the_announcement_is_counted() -> TestResult {
+async fn a_client_that_ignores_the_announcement_is_counted() -> TestResult {
     let metric = "evenkeel_proxy_announcements_ignored_total ";
     let stage = Stage::with_limit(1).await?;
     for sends in [true, false] {
@@ -170,7 +170,7 @@ async fn every_kind_of_tunnel_is_counted() -> TestResult {
 }
 
 #[tokio::test]
-async fn reasons_and_the_phase_of_the_drain_are_shown() -> TestResult {
+async fn metrics_show_retire_reasons_and_the_phase_of_the_drain() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxAge, "1ms")]).await?;
     let phase = |phase: &str| format!("evenkeel_proxy_drain_phase{{phase=\"{phase}\"}}");
     ensure_eq!(sum(&stage.proxy, &phase("serving")).await?.to_string(), "1");
@@ -196,7 +196,7 @@ async fn reasons_and_the_phase_of_the_drain_are_shown() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_version_is_told() -> TestResult {
+async fn metrics_show_the_version() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let version = env!("CARGO_PKG_VERSION");
     ensure_eq!(
@@ -208,7 +208,7 @@ async fn the_version_is_told() -> TestResult {
 
 /// Clients wait in the kernel's queue meanwhile, and it ends with the want.
 #[tokio::test]
-async fn pauses_for_want_of_descriptors_are_counted() -> TestResult {
+async fn pauses_for_lack_of_descriptors_are_counted() -> TestResult {
     let Stage { mut proxy, app, app_host: _host } = Stage::with(&[]).await?;
     let _responder = Responder::start(app, answer_everything_with(OK));
     let pid = Pid::from_raw(proxy.process().id().try_into()?);

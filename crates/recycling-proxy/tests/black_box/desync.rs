@@ -104,7 +104,7 @@ const EXCEPTIONS: &[Exception] = &[
 ];
 
 #[tokio::test]
-async fn every_case_passes_verbatim_or_is_refused_whole() -> TestResult {
+async fn every_case_passes_verbatim_or_is_refused() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let mut severe = 0;
@@ -125,7 +125,7 @@ async fn every_case_passes_verbatim_or_is_refused_whole() -> TestResult {
 }
 
 #[test]
-fn exceptions_are_cases_with_a_reason() -> TestResult {
+fn every_exception_is_a_case_and_has_a_reason() -> TestResult {
     let corpus = corpus()?;
     for Exception { case, as_first, later, reason } in EXCEPTIONS {
         let found = corpus.iter().find(|known| known.name == *case);

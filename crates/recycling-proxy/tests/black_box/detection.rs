@@ -64,7 +64,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 
 /// With `forwarded-for` as well: what no server takes for a request is not looked at for long.
 #[tokio::test]
-async fn other_protocols_wait_for_nothing() -> TestResult {
+async fn first_bytes_of_other_protocols_pass_without_delay() -> TestResult {
     let mut cases = Cases::default();
     for forwarded_for in ["off", "on"] {
         let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::ForwardedFor, forwarded_for)]).await?;
@@ -98,7 +98,7 @@ async fn other_protocols_wait_for_nothing() -> TestResult {
 
 /// Nobody can tell it from the beginning of a request: it arrives late, and whole.
 #[tokio::test]
-async fn what_stays_in_doubt_passes_late() -> TestResult {
+async fn undecided_first_bytes_pass_after_a_delay() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut running = JoinSet::new();
     for first in ["GE", "HELLO", "GET /", "MAGIC /a b", "\r\n", "P", "PRI * HT"] {
@@ -125,7 +125,7 @@ async fn what_stays_in_doubt_passes_late() -> TestResult {
 
 /// Whatever the method and the kind of target, where the line comes at once.
 #[tokio::test]
-async fn requests_are_counted_from_the_first() -> TestResult {
+async fn the_first_request_is_counted() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
     for start in [
@@ -156,7 +156,7 @@ async fn requests_are_counted_from_the_first() -> TestResult {
 
 /// What the JDK's client sends with the first request of every connection, and what is left of it.
 #[tokio::test]
-async fn an_offer_of_http2_is_declined_in_the_apps_place() -> TestResult {
+async fn an_upgrade_offer_of_h2c_is_removed() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = stage.pair().await?;
     let offer = "GET /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: app\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\nUpgrade: h2c\r\n\r\n";
@@ -180,7 +180,7 @@ async fn an_offer_of_http2_is_declined_in_the_apps_place() -> TestResult {
 
 /// Clients send targets beyond ASCII, in UTF-8 and in Latin-1, and servers serve them.
 #[tokio::test]
-async fn targets_beyond_ascii_pass() -> TestResult {
+async fn request_targets_beyond_ascii_pass() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     for target in [b"/caf\xc3\xa9?q=\xe2\x82\xac".as_slice(), b"/caf\xe9"] {
         let (mut client, mut app) = stage.pair().await?;
@@ -198,7 +198,7 @@ async fn targets_beyond_ascii_pass() -> TestResult {
 
 /// The client can say what is wrong, and nothing that it says further reaches an app that would take it for requests.
 #[tokio::test]
-async fn an_answer_in_http1_to_the_preface_of_http2_passes() -> TestResult {
+async fn an_http1_response_to_the_http2_preface_passes() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::ForwardedFor, "on")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     let hello = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();

@@ -36,7 +36,7 @@ async fn announced_exchange(client: &mut Peer, app: &mut Peer) -> TestResult<boo
 }
 
 #[tokio::test]
-async fn new_connections_are_served_and_every_response_is_announced() -> TestResult {
+async fn during_a_drain_new_connections_are_served_and_every_response_announces_close() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut old, mut old_app) = stage.pair().await?;
     exchange(&mut old, &mut old_app).await?;
@@ -102,7 +102,7 @@ async fn an_idle_connection_is_not_closed_by_a_drain() -> TestResult {
 
 /// The order of the kubelet: drain, perhaps more than once, then SIGTERM.
 #[tokio::test]
-async fn draining_twice_is_draining_once_and_sigterm_ends_it() -> TestResult {
+async fn a_second_drain_joins_the_first_and_sigterm_ends_the_process() -> TestResult {
     let mut stage = Stage::with(&[]).await?;
     let asked = Instant::now();
     let mut drains = [stage.proxy.drain()?, stage.proxy.drain()?];
@@ -122,7 +122,7 @@ async fn draining_twice_is_draining_once_and_sigterm_ends_it() -> TestResult {
 
 /// A tunnel cannot be announced; the drain waits for it as long as it may, and does not cut it.
 #[tokio::test]
-async fn a_tunnel_is_waited_for_and_not_cut() -> TestResult {
+async fn a_drain_waits_for_tunnels() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "4s")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send("\0").await?;
@@ -163,7 +163,7 @@ async fn drained_answers_when_the_drain_is_done() -> TestResult {
 
 /// The kubelet runs the hook also when it restarts the app alone: a failing app is not held.
 #[tokio::test]
-async fn drained_answers_soon_where_no_drain_begins() -> TestResult {
+async fn drained_answers_soon_if_no_drain_begins() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -176,7 +176,7 @@ async fn drained_answers_soon_where_no_drain_begins() -> TestResult {
 }
 
 #[tokio::test]
-async fn sigterm_alone_waits_for_what_is_in_flight() -> TestResult {
+async fn sigterm_without_a_drain_waits_for_exchanges_in_flight() -> TestResult {
     let mut stage = Stage::with(&[]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(GET).await?;
@@ -210,7 +210,7 @@ async fn sigterm_with_an_idle_connection_ends_the_process_in_time() -> TestResul
 
 /// Pipelined requests are served during a drain as at a limit: the last of them is announced.
 #[tokio::test]
-async fn a_pipelining_client_loses_nothing_to_a_drain() -> TestResult {
+async fn a_drain_loses_no_pipelined_request() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -228,7 +228,7 @@ async fn a_pipelining_client_loses_nothing_to_a_drain() -> TestResult {
 
 /// Bodies in both directions that are under way when the drain begins arrive whole.
 #[tokio::test]
-async fn exchanges_under_way_are_finished() -> TestResult {
+async fn a_drain_waits_for_bodies_in_both_directions() -> TestResult {
     let mut cases = Cases::default();
     let stage = Stage::with(&[]).await?;
     let request_head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n";

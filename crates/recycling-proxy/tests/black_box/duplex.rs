@@ -5,7 +5,7 @@ use test_support::{Cases, End, TestResult, ensure, ensure_eq};
 use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_exchange, last_response, part};
 
 #[tokio::test]
-async fn a_response_may_overtake_the_body_of_its_request() -> TestResult {
+async fn a_response_may_complete_before_the_body_of_its_request() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
@@ -22,7 +22,7 @@ async fn a_response_may_overtake_the_body_of_its_request() -> TestResult {
 
 /// What follows an early response is still the body, however much it looks like a request.
 #[tokio::test]
-async fn a_body_that_looks_like_a_request_is_none() -> TestResult {
+async fn a_body_that_looks_like_requests_is_a_body() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = stage.pair().await?;
     let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", GET.len() * 3);
@@ -37,7 +37,7 @@ async fn a_body_that_looks_like_a_request_is_none() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_body_arrives_whole_after_an_early_announcement() -> TestResult {
+async fn the_request_body_arrives_whole_after_an_early_announcement() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -57,7 +57,7 @@ async fn the_body_arrives_whole_after_an_early_announcement() -> TestResult {
 
 /// Questions and answers within one exchange, as bidirectional streaming over HTTP/1.1 does.
 #[tokio::test]
-async fn both_bodies_stream_at_the_same_time() -> TestResult {
+async fn both_bodies_are_streamed_at_the_same_time() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let head = "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -82,7 +82,7 @@ async fn both_bodies_stream_at_the_same_time() -> TestResult {
 
 /// The app refuses a body that it does not want and closes: the client can read why.
 #[tokio::test]
-async fn an_early_refusal_reaches_a_client_that_is_still_sending() -> TestResult {
+async fn an_early_error_response_reaches_a_client_that_is_still_sending() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, UNREACHED] {
         let stage = Stage::with_limit(limit).await?;
@@ -107,7 +107,7 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() -> TestResult
 /// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only once it has sent everything
 /// gets the answer.
 #[tokio::test]
-async fn an_upload_goes_on_behind_the_apps_end() -> TestResult {
+async fn an_upload_goes_on_after_the_apps_fin() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, UNREACHED] {
         let stage = Stage::with_limit(limit).await?;
@@ -145,7 +145,7 @@ async fn refused_upload(stage: &Stage, fields: &str, chunked: bool) -> TestResul
 }
 
 #[tokio::test]
-async fn a_client_may_end_an_upload_behind_the_apps_end() -> TestResult {
+async fn a_client_may_abort_an_upload_after_the_apps_fin() -> TestResult {
     let mut cases = Cases::default();
     let stage = Stage::with_limit(UNREACHED).await?;
     for status in ["401 Unauthorized", "417 Expectation Failed", "413 Content Too Large"] {
@@ -177,7 +177,7 @@ const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nC
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 #[tokio::test]
-async fn expect_answered_by_100() -> TestResult {
+async fn expect_100_continue_is_answered_by_100() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..2 {
@@ -194,7 +194,7 @@ async fn expect_answered_by_100() -> TestResult {
 }
 
 #[tokio::test]
-async fn expect_answered_by_100_at_the_limit() -> TestResult {
+async fn expect_100_continue_is_answered_by_100_at_the_limit() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(EXPECTING).await?;
@@ -208,7 +208,7 @@ async fn expect_answered_by_100_at_the_limit() -> TestResult {
 
 /// Without an answer the client sends the body after a while (RFC 9110 §10.1.1).
 #[tokio::test]
-async fn expect_never_answered() -> TestResult {
+async fn expect_100_continue_is_never_answered_and_the_body_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(EXPECTING).await?;
@@ -221,7 +221,7 @@ async fn expect_never_answered() -> TestResult {
 }
 
 #[tokio::test]
-async fn expect_answered_by_a_refusal_and_the_body_never_sent() -> TestResult {
+async fn expect_100_continue_is_refused_and_the_body_is_not_sent() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(EXPECTING).await?;
@@ -239,7 +239,7 @@ async fn expect_answered_by_a_refusal_and_the_body_never_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn expect_answered_early_and_the_body_sent_all_the_same() -> TestResult {
+async fn expect_100_continue_is_answered_early_and_the_body_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(EXPECTING).await?;
@@ -253,7 +253,7 @@ async fn expect_answered_early_and_the_body_sent_all_the_same() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_still_gets_its_response() -> TestResult {
+async fn a_half_closed_client_gets_its_response() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, UNREACHED] {
         let stage = Stage::with_limit(limit).await?;

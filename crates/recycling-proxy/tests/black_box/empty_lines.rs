@@ -22,7 +22,7 @@ fn rest(lines: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn requests_go_on_behind_them() -> TestResult {
+async fn requests_after_empty_lines_are_served() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let hundred = "\r\n".repeat(100);
@@ -46,7 +46,7 @@ async fn requests_go_on_behind_them() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_connection_is_retired_and_drained_in_spite_of_them() -> TestResult {
+async fn a_connection_with_empty_lines_is_retired_and_drained() -> TestResult {
     let (limited, draining) = (Stage::with_limit(1).await?, Stage::with_limit(UNREACHED).await?);
     let _drain = drain::begun(&draining).await?;
     let mut cases = Cases::default();
@@ -65,7 +65,7 @@ async fn a_connection_is_retired_and_drained_in_spite_of_them() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_end_of_the_client_is_seen_behind_them() -> TestResult {
+async fn a_clients_fin_after_empty_lines_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for lines in LINES {
@@ -94,7 +94,7 @@ async fn the_end_of_the_client_is_seen_behind_them() -> TestResult {
 
 /// More of them than a head may be long are refused as one would be.
 #[tokio::test]
-async fn they_are_bounded() -> TestResult {
+async fn empty_lines_are_bounded() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -108,7 +108,7 @@ async fn they_are_bounded() -> TestResult {
 
 /// A CR alone ends no line.
 #[tokio::test]
-async fn a_bare_cr_is_none() -> TestResult {
+async fn a_bare_cr_is_not_an_empty_line() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;

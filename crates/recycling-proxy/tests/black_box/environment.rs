@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::stage::{BINARY, GET, OK};
 
 #[tokio::test]
-async fn the_environment_is_as_good_as_flags_and_a_flag_wins() -> TestResult {
+async fn options_come_from_the_environment_unless_a_flag_is_given() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     for (arguments, limit) in [(&["run"][..], 2), (&["run", "--max-requests", "3"], 3)] {

@@ -23,7 +23,7 @@ async fn nobody_is_there(proxy: &RecyclingProxy) -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_is_down_and_comes_back() -> TestResult {
+async fn connections_are_reset_while_the_app_is_down_and_served_when_it_is_back() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
     for _ in 0..3 {
@@ -41,7 +41,7 @@ async fn an_app_that_is_down_and_comes_back() -> TestResult {
 
 /// A client that has said nothing must not wait for a dead app either: its protocol may be one where the app begins.
 #[tokio::test]
-async fn a_silent_client_learns_that_the_app_is_down() -> TestResult {
+async fn the_connection_of_a_silent_client_ends_if_the_app_is_down() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
     match proxy.connect().await {
@@ -52,7 +52,7 @@ async fn a_silent_client_learns_that_the_app_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_resets_within_a_response() -> TestResult {
+async fn a_reset_by_the_app_within_a_response_reaches_the_client() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, UNREACHED] {
         let stage = Stage::with_limit(limit).await?;
@@ -80,7 +80,7 @@ async fn an_app_that_resets_within_a_response() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_ends_within_a_response() -> TestResult {
+async fn a_fin_by_the_app_within_a_response_truncates_it_for_the_client() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for start in [
         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
@@ -102,7 +102,7 @@ async fn an_app_that_ends_within_a_response() -> TestResult {
 /// The race of every keep-alive connection: the app closes while the next request is on its way. Clients repeat such a
 /// request by themselves, so they must see what they would see without us: an end, and no answer.
 #[tokio::test]
-async fn an_app_that_closes_without_an_answer() -> TestResult {
+async fn an_app_that_closes_without_a_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for earlier in [0, 1] {
@@ -130,7 +130,7 @@ async fn an_app_that_closes_without_an_answer() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_closes_an_idle_connection() -> TestResult {
+async fn an_app_that_closes_an_idle_connection_closes_the_clients() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -140,7 +140,7 @@ async fn an_app_that_closes_an_idle_connection() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_speaks_out_of_turn() -> TestResult {
+async fn an_unsolicited_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for unsolicited in [OK, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", "noise"] {
         let (mut client, mut app) = stage.pair().await?;
@@ -155,7 +155,7 @@ async fn an_app_that_speaks_out_of_turn() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_within_a_response() -> TestResult {
+async fn a_client_that_leaves_within_a_response_ends_the_apps_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for reset in [true, false] {
         let (mut client, mut app) = stage.pair().await?;
@@ -187,7 +187,7 @@ async fn a_client_that_leaves_within_a_response() -> TestResult {
 
 /// What the app has of the request must not look like a whole one.
 #[tokio::test]
-async fn a_client_that_leaves_within_a_request() -> TestResult {
+async fn a_truncated_request_does_not_look_complete_to_the_app() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for start in [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
@@ -210,7 +210,7 @@ async fn a_client_that_leaves_within_a_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_within_a_head() -> TestResult {
+async fn no_part_of_a_truncated_head_reaches_the_app() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for reset in [true, false] {
         let (mut client, mut app) = stage.pair().await?;
@@ -227,7 +227,7 @@ async fn a_client_that_leaves_within_a_head() -> TestResult {
 }
 
 #[tokio::test]
-async fn connections_without_a_word_come_and_go() -> TestResult {
+async fn connections_without_a_byte_open_and_close() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     for _ in 0..50 {
         let (client, mut app) = stage.pair().await?;
@@ -239,7 +239,7 @@ async fn connections_without_a_word_come_and_go() -> TestResult {
 
 /// An idle connection carries no load and is never closed: not by its limit, however near, and not by time.
 #[tokio::test]
-async fn an_idle_connection_stays() -> TestResult {
+async fn an_idle_connection_is_never_closed() -> TestResult {
     let stage = Stage::with_limit(3).await?;
     let (mut silent, mut silent_app) = stage.pair().await?;
     let (mut client, mut app) = stage.pair().await?;
@@ -257,7 +257,7 @@ async fn an_idle_connection_stays() -> TestResult {
 
 /// Neither end reads: what waits in between is bounded, so a sender has to stop.
 #[tokio::test]
-async fn a_receiver_that_does_not_read_slows_the_sender() -> TestResult {
+async fn a_receiver_that_does_not_read_applies_backpressure() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let length = 200_000_000;

@@ -33,7 +33,7 @@ fn told(head: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_address_is_the_last_of_the_list() -> TestResult {
+async fn the_clients_address_is_the_last_element_of_x_forwarded_for() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let mut cases = Cases::default();
     for (name, sent, expected) in [
@@ -77,7 +77,7 @@ async fn the_address_is_the_last_of_the_list() -> TestResult {
 
 /// Also of those that were sent before the answers came, and on every connection that follows a retired one.
 #[tokio::test]
-async fn every_request_of_every_connection_is_told() -> TestResult {
+async fn every_request_of_every_connection_has_the_clients_address() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::MaxRequests, "3")]).await?;
     let (sent, expected) = told("GET /a HTTP/1.1\nX-Forwarded-For: b\nHost: app\n\n");
     let expected = expected.replace(": b", &format!(": b, {CLIENT}"));
@@ -97,7 +97,7 @@ async fn every_request_of_every_connection_is_told() -> TestResult {
 
 /// Many pipelined requests fill the proxy's buffer, which each addition makes a little fuller.
 #[tokio::test]
-async fn a_full_pipeline_is_told_request_by_request() -> TestResult {
+async fn every_pipelined_request_has_the_clients_address() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let (mut client, mut app) = stage.pair().await?;
     let (client_hears, client_says) = client.split();
@@ -117,7 +117,7 @@ async fn a_full_pipeline_is_told_request_by_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn no_cut_changes_what_is_told() -> TestResult {
+async fn x_forwarded_for_does_not_depend_on_how_the_head_is_split() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let sent = "PUT / HTTP/1.1\r\nX-Forwarded-For: b \r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
     let expected = sent.replace(": b ", &format!(": b, {CLIENT} "));
@@ -140,7 +140,7 @@ async fn no_cut_changes_what_is_told() -> TestResult {
 
 /// What we add is not the client's, and must not push a request over the limit.
 #[tokio::test]
-async fn a_head_at_the_limit_is_told_and_one_beyond_is_refused() -> TestResult {
+async fn a_head_at_the_limit_gets_the_address_and_a_longer_one_is_refused() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::HeadLimit, "1Ki")]).await?;
     let head = |length: usize| {
         let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
@@ -158,7 +158,7 @@ async fn a_head_at_the_limit_is_told_and_one_beyond_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_tunnel_is_told_nothing() -> TestResult {
+async fn a_tunnel_gets_no_address() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::OpaquePorts, "8080")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     let (sent, _) = told("GET / HTTP/1.1\nHost: a\n\n");
@@ -182,7 +182,7 @@ async fn a_request_that_would_swallow_the_address_is_refused() -> TestResult {
 
 /// A real client and a real app, whose tables of header compression would part at the first entry that only one has.
 #[tokio::test]
-async fn header_compression_stays_between_client_and_app() -> TestResult {
+async fn adding_the_address_keeps_header_compression_in_step() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let listener = TcpListener::bind(host.port(8080)).await?;
     let app = tokio::spawn(serve(listener));

@@ -155,7 +155,7 @@ async fn say(client: &mut Peer, pieces: &[Vec<u8>], pause: Pause) {
 }
 
 #[tokio::test]
-async fn no_request_passes_unseen() -> TestResult {
+async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::MaxRequests, &UNREACHED.to_string())]).await?;
     let mut running = JoinSet::new();
     for Evasion { pieces, pause } in evasions() {
@@ -176,7 +176,7 @@ async fn no_request_passes_unseen() -> TestResult {
 
 /// Programs that make variables of names take these for the field, and proxies drop what `Connection` names.
 #[tokio::test]
-async fn fields_that_some_program_reads_in_place_of_ours_are_refused() -> TestResult {
+async fn fields_that_some_program_takes_for_x_forwarded_for_are_refused() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let mut cases = Cases::default();
     for field in [
@@ -203,7 +203,7 @@ async fn fields_that_some_program_reads_in_place_of_ours_are_refused() -> TestRe
 
 /// HTTP inside of TLS that the app ends would be unseen, too (RFC 2817); what else the app takes up is its word.
 #[tokio::test]
-async fn an_offer_of_tls_is_declined() -> TestResult {
+async fn an_upgrade_offer_of_tls_is_removed() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send("OPTIONS * HTTP/1.1\r\nHost: a\r\nUpgrade: TLS/1.2, websocket\r\nConnection: Upgrade\r\n\r\n").await?;

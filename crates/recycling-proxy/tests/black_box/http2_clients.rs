@@ -16,7 +16,7 @@ use crate::stage::BINARY;
 const STREAMS: usize = 5;
 
 #[tokio::test]
-async fn every_request_is_answered_at_every_limit() -> TestResult {
+async fn an_http2_client_loses_no_request_at_any_limit() -> TestResult {
     let mut cases = Cases::default();
     for limit in ["1", "2", "10"] {
         cases.note(format!("limit {limit}"), many_clients(limit, 3, 60).await);

@@ -17,7 +17,7 @@ const GROWTH: u64 = 4 * 1024 * 1024;
 
 /// CVE-2023-44487: streams that are opened and reset at once, so that no number of open streams bounds them.
 #[tokio::test]
-async fn a_million_rapid_resets_cost_no_memory() -> TestResult {
+async fn a_million_rapid_resets_take_no_memory() -> TestResult {
     const IN_ONE_GO: u32 = 1_000;
     const TIMES: u32 = 1_000;
     let mut stage = Stage::with_limit(2 * UNREACHED).await?;
@@ -48,7 +48,7 @@ async fn a_million_rapid_resets_cost_no_memory() -> TestResult {
 
 /// CVE-2024-27316: a field block that never ends. Nothing of ours waits for its end.
 #[tokio::test]
-async fn a_field_block_without_end_passes_until_the_app_ends_it() -> TestResult {
+async fn an_endless_field_block_passes_until_the_app_ends_the_connection() -> TestResult {
     let mut stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = open(&stage).await?;
     let before = use_of(&mut stage)?;
@@ -72,7 +72,7 @@ async fn a_field_block_without_end_passes_until_the_app_ends_it() -> TestResult 
 }
 
 #[tokio::test]
-async fn floods_of_settings_and_pings_pass() -> TestResult {
+async fn floods_of_settings_and_pings_pass_without_taking_memory() -> TestResult {
     let mut stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = open(&stage).await?;
     let before = use_of(&mut stage)?;
@@ -96,7 +96,7 @@ async fn floods_of_settings_and_pings_pass() -> TestResult {
 /// A client that asks and does not read: what the app cannot send it does not send, and what the app does not read the
 /// client cannot send. Nothing piles up in between.
 #[tokio::test]
-async fn a_flood_that_nobody_reads_stands_still() -> TestResult {
+async fn a_flood_that_is_not_read_stops_by_backpressure() -> TestResult {
     let mut stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = open(&stage).await?;
     let before = use_of(&mut stage)?;
@@ -121,7 +121,7 @@ async fn stands_still(peer: &mut Peer, bytes: &[u8]) -> TestResult<usize> {
 
 /// Of a client that goes on after the last stream was named: what belongs to the connection passes, the rest does not.
 #[tokio::test]
-async fn frames_behind_the_last_stream_are_dropped_from_among_others() -> TestResult {
+async fn frames_of_streams_after_the_last_are_dropped_and_others_pass() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;

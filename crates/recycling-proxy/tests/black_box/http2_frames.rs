@@ -9,7 +9,7 @@ use crate::http2_stage::{
 use crate::stage::{Stage, UNREACHED, part};
 
 #[tokio::test]
-async fn frames_pass_verbatim_wherever_they_are_cut() -> TestResult {
+async fn frames_pass_verbatim_at_every_split() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let from_client = [
         frame(HEADERS, 0, 1, &REQUEST[..3]),
@@ -46,7 +46,7 @@ async fn frames_pass_verbatim_wherever_they_are_cut() -> TestResult {
 
 /// The connection ends with an error of ours, and the app sees nothing of the frame.
 #[tokio::test]
-async fn frames_against_the_law_end_the_connection() -> TestResult {
+async fn frames_that_rfc_9113_forbids_end_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for (name, bad) in [

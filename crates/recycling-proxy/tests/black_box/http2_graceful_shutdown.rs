@@ -48,7 +48,7 @@ async fn shutdown_at(limit: u32) -> TestResult {
 
 /// Long past its age an idle connection is left alone, since its client may be opening a stream at that very moment.
 #[tokio::test]
-async fn age_retires_with_the_next_response() -> TestResult {
+async fn max_age_begins_the_graceful_shutdown_with_the_next_response() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxAge, "1ms")]).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.expect_silence(Duration::from_millis(300)).await?;
@@ -66,7 +66,7 @@ async fn age_retires_with_the_next_response() -> TestResult {
 
 /// A GOAWAY before the app's own SETTINGS would be the first frame that the client sees, and most clients give up.
 #[tokio::test]
-async fn the_settings_of_the_app_come_before_any_goaway() -> TestResult {
+async fn the_apps_settings_precede_any_goaway() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, b""), &request(1)].concat();
@@ -114,7 +114,7 @@ async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_stream_that_lasts_outlives_the_graceful_shutdown() -> TestResult {
+async fn a_long_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let more = frame(DATA, 0, 1, b"more");
@@ -130,7 +130,7 @@ async fn a_stream_that_lasts_outlives_the_graceful_shutdown() -> TestResult {
 
 /// Fields at the end of a stream that began before the graceful shutdown: what compresses them is the connection's own.
 #[tokio::test]
-async fn trailers_of_both_sides_follow_the_graceful_shutdown() -> TestResult {
+async fn trailers_of_both_sides_pass_after_the_goaway() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let trailers =
@@ -147,7 +147,7 @@ async fn trailers_of_both_sides_follow_the_graceful_shutdown() -> TestResult {
 /// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last is
 /// named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat it.
 #[tokio::test]
-async fn a_client_that_ignores_the_goaway_loses_nothing_that_was_served() -> TestResult {
+async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_sent() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let begun = Instant::now();
@@ -172,7 +172,7 @@ async fn a_client_that_ignores_the_goaway_loses_nothing_that_was_served() -> Tes
 
 /// After ten seconds it is told the last stream all the same.
 #[tokio::test]
-async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult {
+async fn a_client_that_never_acknowledges_our_ping_gets_the_last_goaway() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;
@@ -190,7 +190,7 @@ async fn a_client_that_never_answers_our_ping_is_not_waited_for() -> TestResult 
 
 /// A pushed stream is open like any other: the last stream that is named is the client's all the same.
 #[tokio::test]
-async fn a_pushed_stream_outlives_the_graceful_shutdown() -> TestResult {
+async fn a_pushed_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;
@@ -218,7 +218,7 @@ async fn a_pushed_stream_outlives_the_graceful_shutdown() -> TestResult {
 
 /// gRPC answers a failed call with nothing but trailers: the one HEADERS of the stream is its first and its last.
 #[tokio::test]
-async fn an_answer_of_trailers_alone_begins_the_graceful_shutdown() -> TestResult {
+async fn a_response_of_trailers_only_begins_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
     client.send(request(1)).await?;
@@ -235,7 +235,7 @@ async fn an_answer_of_trailers_alone_begins_the_graceful_shutdown() -> TestResul
 
 /// Padding and priority are before and behind the field block: such a HEADERS is a request as any other.
 #[tokio::test]
-async fn padded_and_prioritized_headers_are_counted() -> TestResult {
+async fn requests_with_padding_and_priority_are_counted() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = open(&stage).await?;
     exchange(&mut client, &mut app, 1).await?;
@@ -253,7 +253,7 @@ async fn padded_and_prioritized_headers_are_counted() -> TestResult {
 /// An app that sends GOAWAY ends the connection itself: ours is not said any more, or not to its end. A last stream of
 /// ours above the one that the app has named would be a lie.
 #[tokio::test]
-async fn a_goaway_of_the_apps_own_passes_and_ends_ours() -> TestResult {
+async fn the_apps_goaway_passes_and_replaces_ours() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = open(&stage).await?;
     exchange(&mut client, &mut app, 1).await?;
@@ -281,7 +281,7 @@ async fn a_goaway_of_the_apps_own_passes_and_ends_ours() -> TestResult {
 
 /// A gibibyte, most of which is on its way when its connection sends GOAWAY.
 #[tokio::test]
-async fn an_upload_of_a_gibibyte_goes_on_across_the_graceful_shutdown() -> TestResult {
+async fn an_upload_of_a_gibibyte_passes_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = lasting(&stage).await?;
     let mebibyte: Vec<Vec<u8>> =
@@ -324,7 +324,7 @@ async fn a_drain_sends_goaway() -> TestResult {
 /// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's pool
 /// does not repeat on a connection that was never used. It is told with its first response; one that stays silent, soon.
 #[tokio::test]
-async fn a_connection_that_comes_during_a_drain_is_told_with_its_first_response() -> TestResult {
+async fn a_connection_opened_during_a_drain_gets_goaway_with_its_first_response() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut drain, _) = begun(&stage).await?;
     let (mut client, mut app) = open(&stage).await?;

@@ -28,7 +28,7 @@ enum Ends {
 }
 
 #[tokio::test]
-async fn the_last_response_reaches_a_client_that_pauses() -> TestResult {
+async fn a_client_that_pauses_gets_its_whole_last_response() -> TestResult {
     let mut cases = Cases::default();
     let (little, plenty, trailers, reset, app_leaves) = tokio::join!(
         paused(true, Ends::EndStream),

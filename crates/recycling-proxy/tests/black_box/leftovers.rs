@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use crate::stage::{GET, OK, Stage, exchange, part};
 
 #[tokio::test]
-async fn no_descriptor_is_left_behind() -> TestResult {
+async fn no_descriptor_leaks() -> TestResult {
     let mut stage = Stage::with_limit(2).await?;
     let id = stage.proxy.process().id();
     all_kinds(&stage).await?;

@@ -36,7 +36,7 @@ async fn a_client_that_keeps_sending_can_read_its_last_response() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_client_that_sends_after_the_end_meets_no_reset() -> TestResult {
+async fn a_client_that_sends_after_our_fin_gets_no_reset() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app, body) = retired(&stage, 10).await?;
     ensure!(client.read_head().await?.announces_close());
@@ -74,7 +74,7 @@ async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
 
 /// Everything is written, most of it waits in the proxy's kernel, and the client says and reads nothing for longer than any bound.
 #[tokio::test]
-async fn a_last_response_outlasts_every_bound() -> TestResult {
+async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_response() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut client = Peer::connect_with_little_room(stage.proxy.address()).await?;
     let mut app = stage.app.accept().await?;
@@ -97,7 +97,7 @@ async fn a_last_response_outlasts_every_bound() -> TestResult {
 
 /// A client that never stops is not listened to for ever.
 #[tokio::test]
-async fn lingering_has_an_end() -> TestResult {
+async fn a_lingering_close_is_bounded() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, _app, body) = retired(&stage, 10).await?;
     ensure!(client.read_head().await?.announces_close());
@@ -116,7 +116,7 @@ async fn lingering_has_an_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_lingering_connection_holds_no_app_connection() -> TestResult {
+async fn a_lingering_connection_has_closed_its_app_connection() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (client, mut app, _body) = retired(&stage, 10).await?;
     // The client neither reads nor closes.

@@ -99,7 +99,7 @@ fn is_let_go(held: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn an_app_that_fails_its_probe_is_let_go_although_it_answers_its_clients() -> TestResult {
+async fn an_app_that_fails_its_probe_is_not_held_although_it_answers_clients() -> TestResult {
     let mut cases = Cases::default();
     for (what, answer) in [
         ("unavailable", UNAVAILABLE),
@@ -139,7 +139,7 @@ async fn an_app_that_is_alive_is_held_however_late_its_drain_begins() -> TestRes
 }
 
 #[tokio::test]
-async fn an_app_that_accepts_connections_is_alive_where_that_is_its_probe() -> TestResult {
+async fn an_app_with_a_tcp_probe_is_held_if_it_accepts_connections() -> TestResult {
     // The very address of the pod is the last that is tried.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let probe = format!(r#"{{"tcpSocket":{{"port":{}}}}}"#, listener.local_addr()?.port());
@@ -149,7 +149,7 @@ async fn an_app_that_accepts_connections_is_alive_where_that_is_its_probe() -> T
 
 /// Nobody knows how to ask it, and it shows nothing.
 #[tokio::test]
-async fn an_unknown_container_is_held_by_signs() -> TestResult {
+async fn a_container_without_a_known_probe_is_held_by_signs_of_life() -> TestResult {
     let app = Answering::with(UNAVAILABLE).await?;
     let asked = Instant::now();
     ensure_eq!(app.proxy.admin("/drained/another").await?.0, 200);
@@ -161,7 +161,7 @@ async fn an_unknown_container_is_held_by_signs() -> TestResult {
 
 /// Its probe would fail without the header, as it would of the kubelet's.
 #[tokio::test]
-async fn an_app_that_expects_a_header_gets_it() -> TestResult {
+async fn the_probe_has_the_proxy_header_that_the_app_expects() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
     let port = app.address().port();
     for (introduced, header) in [(true, "PROXY TCP4 "), (false, "GET /healthz ")] {
@@ -194,7 +194,7 @@ async fn an_app_that_expects_a_header_gets_it() -> TestResult {
 
 /// What is injected asks for the default path of Kubernetes at a port of its own, which alone tells whose hook it is.
 #[tokio::test]
-async fn a_port_of_its_own_tells_whose_hook_it_is() -> TestResult {
+async fn a_hold_port_identifies_the_container_of_the_hook() -> TestResult {
     let options = [(ProxyOption::Hold, "15212=web,15219")];
     let app = Answering::and_probe(
         UNAVAILABLE,

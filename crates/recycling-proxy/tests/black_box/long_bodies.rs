@@ -42,7 +42,7 @@ const REQUEST: &str = "POST /long HTTP/1.1\r\nHost: a\r\n";
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\n";
 
 #[tokio::test]
-async fn they_pass_both_ways_and_the_next_exchange_is_counted() -> TestResult {
+async fn long_bodies_pass_both_ways_and_the_next_exchange_is_counted() -> TestResult {
     let stage = Stage::with_limit(3).await?;
     let mut cases = Cases::default();
     for length in LENGTHS {
@@ -68,7 +68,7 @@ async fn they_pass_both_ways_and_the_next_exchange_is_counted() -> TestResult {
 
 /// Two long uploads and a short request at once: what lies behind a body is not taken for a part of it.
 #[tokio::test]
-async fn pipelined_requests_behind_them_are_requests() -> TestResult {
+async fn requests_pipelined_after_long_bodies_are_served() -> TestResult {
     let stage = Stage::with_limit(3).await?;
     let long = with_length(REQUEST, &body(200_001));
     let (mut client, mut app) = stage.pair().await?;
@@ -90,7 +90,7 @@ async fn pipelined_requests_behind_them_are_requests() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_that_only_the_end_of_the_connection_ends() -> TestResult {
+async fn a_long_body_until_the_end_of_the_connection_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     for length in [16_384, 1_000_003] {
         let response = [b"HTTP/1.1 200 OK\r\n\r\n", body(length).as_slice()].concat();
@@ -106,7 +106,7 @@ async fn one_that_only_the_end_of_the_connection_ends() -> TestResult {
 
 /// Both directions at once, each far more than the sockets on the way can hold.
 #[tokio::test]
-async fn an_echo_of_a_long_body_does_not_lock_up() -> TestResult {
+async fn an_echo_of_a_long_body_does_not_deadlock() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let body = body(20_000_001);
     let (request, response) = (with_length(REQUEST, &body), with_length(RESPONSE, &body));
@@ -127,7 +127,7 @@ async fn an_echo_of_a_long_body_does_not_lock_up() -> TestResult {
 
 /// The client must see that it is not whole, and the app as well.
 #[tokio::test]
-async fn one_that_breaks_off_is_no_whole_one() -> TestResult {
+async fn a_truncated_long_body_does_not_look_complete() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let half = body(500_000);
     let response = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", half.as_slice()].concat();
@@ -157,7 +157,7 @@ async fn one_that_breaks_off_is_no_whole_one() -> TestResult {
 
 /// The app refuses in the middle and closes: what is still on its way is dropped, and the client can read why.
 #[tokio::test]
-async fn an_upload_that_is_refused_half_way() -> TestResult {
+async fn a_client_can_read_why_its_long_upload_was_refused() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let refusal = "HTTP/1.1 413 Too Much\r\nConnection: close\r\nContent-Length: 4\r\n\r\nmuch";
     let (mut client, mut app) = stage.pair().await?;

@@ -36,47 +36,47 @@ const ENOUGH: usize = 5;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
-async fn silent_clients() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_silent_clients() -> TestResult {
     beside(Attack::Silence).await
 }
 
 #[tokio::test]
-async fn unfinished_heads() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_unfinished_heads() -> TestResult {
     beside(Attack::UnfinishedHead).await
 }
 
 #[tokio::test]
-async fn half_a_client_hello() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_unfinished_client_hellos() -> TestResult {
     beside(Attack::HalfClientHello).await
 }
 
 #[tokio::test]
-async fn readers_that_pause() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_paused_readers() -> TestResult {
     beside(Attack::PausedReader).await
 }
 
 #[tokio::test]
-async fn http2_peers_that_do_not_read() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_http2_peers_that_do_not_read() -> TestResult {
     beside(Attack::Http2Unread).await
 }
 
 #[tokio::test]
-async fn open_streams() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_many_open_streams() -> TestResult {
     beside(Attack::OpenStreams).await
 }
 
 #[tokio::test]
-async fn trailers_that_never_end() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_endless_trailers() -> TestResult {
     beside(Attack::Trailers).await
 }
 
 #[tokio::test]
-async fn uploads_that_the_app_does_not_read() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_uploads_that_the_app_does_not_read() -> TestResult {
     beside(Attack::StalledUpload).await
 }
 
 #[tokio::test]
-async fn unfinished_heads_at_the_admin_port() -> TestResult {
+async fn memory_is_bounded_and_clients_are_served_beside_unfinished_heads_at_the_admin_port() -> TestResult {
     beside(Attack::AdminHead).await
 }
 

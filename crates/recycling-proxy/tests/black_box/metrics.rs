@@ -17,7 +17,7 @@ fn is_sample(line: &str) -> bool {
 }
 
 #[tokio::test]
-async fn metrics_are_prometheus_text() -> TestResult {
+async fn metrics_are_in_the_prometheus_text_format() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -43,7 +43,7 @@ async fn metrics_are_prometheus_text() -> TestResult {
 
 /// The exposition is one of Prometheus' two, and says so.
 #[tokio::test]
-async fn metrics_name_their_format() -> TestResult {
+async fn metrics_have_the_content_type_of_their_format() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let mut client = Peer::connect(stage.proxy.admin_address()).await?;
     client.send("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
@@ -112,7 +112,7 @@ async fn metrics_count_what_happened() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_limits_in_force_are_shown_by_port() -> TestResult {
+async fn metrics_show_the_limits_in_force_by_port() -> TestResult {
     for (opaque, shown) in [("1", ["7", "90"]), ("8080", ["0", "0"])] {
         let options =
             [(ProxyOption::MaxRequests, "7"), (ProxyOption::MaxAge, "90s"), (ProxyOption::OpaquePorts, opaque)];
@@ -127,7 +127,7 @@ async fn the_limits_in_force_are_shown_by_port() -> TestResult {
 
 /// Also those that no answer of ours tells the client about, since another answer has gone before.
 #[tokio::test]
-async fn faults_without_an_answer_are_counted() -> TestResult {
+async fn protocol_errors_without_a_response_are_counted() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;

@@ -4,9 +4,9 @@
 //! | way | kubectl | Event | log | metric | alert |
 //! |---|---|---|---|---|---|
 //! | `named-port`, and a Service with a number | warns | webhook | webhook | webhook; [`nothing_passes`] | webhook; [`nothing_passes`] |
-//! | `sessionAffinity: ClientIP` | warns | webhook | webhook | [`one_pod_works_though_connections_are_retired`] | the same |
-//! | the port carries TLS | – | –: it sees no traffic | [`clients_speak_tls`] | the same | the same |
-//! | the limit is never reached | – | `ProxyInjected` names it | names it at the start | [`one_pod_works_and_the_limit_is_not_reached`] | the same |
+//! | `sessionAffinity: ClientIP` | warns | webhook | webhook | [`an_idle_pod_raises_alerts_though_connections_are_retired`] | the same |
+//! | the port carries TLS | – | –: it sees no traffic | [`tls_that_is_not_terminated_raises_an_alert`] | the same | the same |
+//! | the limit is never reached | – | `ProxyInjected` names it | names it at the start | [`an_idle_pod_raises_alerts_if_the_limit_is_not_reached`] | the same |
 //! | a Service that leads to a port that is not taken | warns | webhook | webhook | as the first | as the first |
 //! | an opted-out namespace | warns (policy: `e2e/tests/warnings_and_events.rs`) | webhook | webhook | webhook | webhook |
 //! | applied without a review, then scaled | warns (policy) | webhook | webhook | webhook | webhook |
@@ -75,13 +75,13 @@ async fn metrics(proxy: &RecyclingProxy) -> TestResult<String> {
 
 #[tokio::test]
 #[ignore = "needs promtool: make alerts"]
-async fn nothing_passes() -> TestResult {
+async fn pods_without_connections_raise_an_alert() -> TestResult {
     Pods::start("1000").await?.expect_alerts(&[("EvenkeelNoConnections", 1)]).await
 }
 
 #[tokio::test]
 #[ignore = "needs promtool: make alerts"]
-async fn one_pod_works_though_connections_are_retired() -> TestResult {
+async fn an_idle_pod_raises_alerts_though_connections_are_retired() -> TestResult {
     let pods = Pods::start("10").await?;
     pods.load().await?;
     ensure!(sum(&pods.proxies[0], "evenkeel_proxy_connections_retired_total").await? > 50.0);
@@ -91,7 +91,7 @@ async fn one_pod_works_though_connections_are_retired() -> TestResult {
 
 #[tokio::test]
 #[ignore = "needs promtool: make alerts"]
-async fn one_pod_works_and_the_limit_is_not_reached() -> TestResult {
+async fn an_idle_pod_raises_alerts_if_the_limit_is_not_reached() -> TestResult {
     let mut pods = Pods::start("100000").await?;
     pods.proxies[0].process().line_with("max_requests=100000").await?;
     pods.load().await?;
@@ -103,7 +103,7 @@ async fn one_pod_works_and_the_limit_is_not_reached() -> TestResult {
 
 #[tokio::test]
 #[ignore = "needs promtool: make alerts"]
-async fn clients_speak_tls() -> TestResult {
+async fn tls_that_is_not_terminated_raises_an_alert() -> TestResult {
     const CLIENTS: u8 = 10;
     const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     let mut pods = Pods::start("1000").await?;

@@ -8,7 +8,7 @@ use test_support::{TestResult, ensure, ensure_eq};
 const PAGE: &str = include_str!("../../../../docs/ODD-INPUTS.md");
 
 #[test]
-fn every_promise_has_its_test() -> TestResult {
+fn every_row_of_odd_inputs_md_names_an_existing_test() -> TestResult {
     let listed = Command::new(std::env::current_exe()?).args(["--list", "--format=terse"]).output()?;
     let listed = String::from_utf8(listed.stdout)?;
     let tests: BTreeSet<&str> = listed.lines().filter_map(|line| line.strip_suffix(": test")).collect();

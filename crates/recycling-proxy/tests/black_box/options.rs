@@ -9,7 +9,7 @@ use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult, ensure}
 use crate::stage::{BINARY, GET, OK, Stage, exchange, part};
 
 #[tokio::test]
-async fn an_opaque_port_is_not_looked_into() -> TestResult {
+async fn connections_of_an_opaque_port_are_not_parsed() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxRequests, "1"), (ProxyOption::OpaquePorts, "9,8080")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..3 {
@@ -22,7 +22,7 @@ async fn an_opaque_port_is_not_looked_into() -> TestResult {
 }
 
 #[tokio::test]
-async fn every_listener_leads_to_its_own_app() -> TestResult {
+async fn every_listener_has_its_own_app() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let apps = [ScriptedApp::bind(host.port(8080)).await?, ScriptedApp::bind(host.port(8081)).await?];
     let listen = [PROXY_PORT, PROXY_PORT + 10].map(|port| host.port(port).to_string());
@@ -43,7 +43,7 @@ async fn every_listener_leads_to_its_own_app() -> TestResult {
 
 /// An app that listens on the address of its pod alone, which nobody could know beforehand.
 #[tokio::test]
-async fn an_app_that_is_given_by_its_port_is_found() -> TestResult {
+async fn an_app_given_by_port_is_found_at_the_pods_address() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(0)).await?;
     let listen = host.port(PROXY_PORT).to_string();
@@ -59,7 +59,7 @@ async fn an_app_that_is_given_by_its_port_is_found() -> TestResult {
 
 /// Beyond the cap, clients wait; none is refused.
 #[tokio::test]
-async fn more_connections_than_allowed_wait_for_their_turn() -> TestResult {
+async fn connections_beyond_max_connections_wait() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxConnections, "2")]).await?;
     let (first, first_app) = stage.pair().await?;
     let (mut second, mut second_app) = stage.pair().await?;
@@ -76,7 +76,7 @@ async fn more_connections_than_allowed_wait_for_their_turn() -> TestResult {
 }
 
 #[tokio::test]
-async fn several_threads_serve_as_one_does() -> TestResult {
+async fn several_threads_serve_requests_and_retire_connections() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::Threads, "4"), (ProxyOption::MaxRequests, "2")]).await?;
     let mut pairs = Vec::new();
     for _ in 0..16 {

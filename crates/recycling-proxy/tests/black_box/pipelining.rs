@@ -57,7 +57,7 @@ async fn pipelined_requests_are_answered_in_order() -> TestResult {
 
 /// Far more than any buffer holds: what waits, waits in the sockets.
 #[tokio::test]
-async fn a_long_pipeline_is_answered_to_its_end() -> TestResult {
+async fn every_request_of_a_long_pipeline_is_answered() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let upload = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n{}", "b".repeat(40_000));
@@ -82,7 +82,7 @@ async fn a_long_pipeline_is_answered_to_its_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_request_waits_until_the_one_before_it_is_answered() -> TestResult {
+async fn a_pipelined_request_waits_for_the_response_before_it() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send([request(0), request(1)].concat()).await?;
@@ -97,7 +97,7 @@ async fn a_request_waits_until_the_one_before_it_is_answered() -> TestResult {
 
 /// Whatever the limit, a client that pipelines loses nothing: what it had sent by then is served on this connection.
 #[tokio::test]
-async fn nothing_pipelined_is_lost_at_the_limit() -> TestResult {
+async fn no_pipelined_request_is_lost_at_the_limit() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
         let stage = Stage::with_limit(limit).await?;
@@ -125,7 +125,7 @@ async fn pipelined(stage: &Stage, limit: usize, count: usize) -> TestResult {
 
 /// A second request that arrives while the first is being served is pipelined too.
 #[tokio::test]
-async fn a_request_sent_before_the_answer_is_not_lost() -> TestResult {
+async fn a_request_sent_before_the_last_response_is_not_lost() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(request(0)).await?;
@@ -144,7 +144,7 @@ async fn a_request_sent_before_the_answer_is_not_lost() -> TestResult {
 
 /// A client that sends its requests and its FIN in one go still gets every answer.
 #[tokio::test]
-async fn a_client_that_is_done_sending_gets_every_answer() -> TestResult {
+async fn a_half_closed_pipelining_client_gets_every_response() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, UNREACHED] {
         let stage = Stage::with_limit(limit).await?;
@@ -165,7 +165,7 @@ async fn a_client_that_is_done_sending_gets_every_answer() -> TestResult {
 
 /// The wait for the last pipelined request is bounded: a client that always has one more on its way is retired too.
 #[tokio::test]
-async fn a_client_that_pipelines_without_end_is_retired_all_the_same() -> TestResult {
+async fn a_client_that_pipelines_endlessly_is_retired() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     let (mut sent, mut answered) = (0, 0);

@@ -30,7 +30,7 @@ async fn expect_header(app: &mut Peer, client: &Peer, stage: &Stage, version: &s
 }
 
 #[tokio::test]
-async fn the_header_comes_first_on_every_kind_of_connection() -> TestResult {
+async fn the_proxy_header_comes_first_on_every_kind_of_connection() -> TestResult {
     let mut cases = Cases::default();
     for version in ["v1", "v2"] {
         let stage = stage(version).await?;
@@ -50,7 +50,7 @@ async fn the_header_comes_first_on_every_kind_of_connection() -> TestResult {
 
 /// Once for each connection, not for each request; recycled connections included.
 #[tokio::test]
-async fn every_connection_is_introduced_once() -> TestResult {
+async fn every_connection_has_the_proxy_header_once() -> TestResult {
     let stage = stage("v2").await?;
     for _ in 0..3 {
         let (mut client, mut app) = stage.pair().await?;
@@ -69,7 +69,7 @@ async fn every_connection_is_introduced_once() -> TestResult {
 
 /// The app need not wait for the client, nor the header for its first byte.
 #[tokio::test]
-async fn an_app_that_speaks_first_is_told_first() -> TestResult {
+async fn an_app_that_sends_first_gets_the_proxy_header_first() -> TestResult {
     let stage = stage("v1").await?;
     let (mut client, mut app) = stage.pair().await?;
     expect_header(&mut app, &client, &stage, "v1").await?;
@@ -80,7 +80,7 @@ async fn an_app_that_speaks_first_is_told_first() -> TestResult {
 
 /// A probe is a connection and nothing more, as the kubelet's own would be: it speaks for no client.
 #[tokio::test]
-async fn a_probe_says_nothing() -> TestResult {
+async fn a_probe_sends_no_proxy_header() -> TestResult {
     let stage = stage("v1").await?;
     let path = format!("/probe/tcp/{}", stage.app.address().port());
     ensure_eq!(stage.proxy.admin(&path).await?.0, 200);

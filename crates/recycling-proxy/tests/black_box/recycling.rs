@@ -23,7 +23,7 @@ async fn requests_until_announced(client: &mut Peer, at_most: u32) -> TestResult
 }
 
 #[tokio::test]
-async fn exactly_the_nth_response_is_announced() -> TestResult {
+async fn close_is_announced_in_exactly_the_nth_response() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
         cases.note(format!("limit {limit}"), nth_response(limit).await);
@@ -46,7 +46,7 @@ async fn nth_response(limit: u32) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_connection_below_its_limit_stays_as_long_as_its_client_wants() -> TestResult {
+async fn a_connection_below_its_limit_is_kept_open() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..9 {
@@ -83,7 +83,7 @@ async fn one_too_many(limit: u32) -> TestResult {
 }
 
 #[tokio::test]
-async fn every_limit_lies_within_the_jitter() -> TestResult {
+async fn every_drawn_limit_lies_within_the_jitter() -> TestResult {
     for (jitter, lowest) in [("10%", 18), ("50%", 10)] {
         let options = [(ProxyOption::MaxRequests, "20"), (ProxyOption::Jitter, jitter)];
         let Stage { proxy, app, app_host: _host } = Stage::with(&options).await?;
@@ -103,7 +103,7 @@ async fn every_limit_lies_within_the_jitter() -> TestResult {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_connection() -> TestResult {
+async fn requests_are_counted_per_connection() -> TestResult {
     let Stage { proxy, app, app_host: _host } = Stage::with_limit(10).await?;
     let responder = Responder::start(app, answer_everything_with(OK));
     let mut clients = Vec::new();
@@ -124,7 +124,7 @@ async fn requests_are_counted_by_connection() -> TestResult {
 
 /// Interim responses are not requests, and a body is none either.
 #[tokio::test]
-async fn only_request_heads_count() -> TestResult {
+async fn only_requests_count_towards_the_limit() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = stage.pair().await?;
     let request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}", GET.len() * 5, GET.repeat(5));
@@ -141,7 +141,7 @@ async fn only_request_heads_count() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_app_closes_first_ends_as_the_app_says() -> TestResult {
+async fn an_announcement_of_the_app_ends_the_connection_before_the_limit() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     for request_count in [1, 3, 9] {
         let (mut client, mut app) = stage.pair().await?;
@@ -162,7 +162,7 @@ async fn a_connection_that_the_app_closes_first_ends_as_the_app_says() -> TestRe
 }
 
 #[tokio::test]
-async fn a_client_that_closes_first_is_served_to_its_end() -> TestResult {
+async fn a_client_that_announces_close_gets_its_response() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -178,7 +178,7 @@ async fn a_client_that_closes_first_is_served_to_its_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn age_retires_with_the_first_response_after_it() -> TestResult {
+async fn max_age_retires_with_the_first_response_after_it() -> TestResult {
     let unreached = UNREACHED.to_string();
     let stage = Stage::with(&[(ProxyOption::MaxRequests, &unreached), (ProxyOption::MaxAge, "1h")]).await?;
     let (mut client, mut app) = stage.pair().await?;
@@ -202,7 +202,7 @@ async fn announced(client: &mut Peer) -> TestResult<bool> {
 
 /// Connections that were opened together do not end together: each draws its own age from the upper half.
 #[tokio::test]
-async fn ages_are_jittered() -> TestResult {
+async fn every_drawn_age_lies_within_the_jitter() -> TestResult {
     const OLDEST: Duration = Duration::from_secs(4);
     const YOUNGEST: Duration = Duration::from_secs(2);
     let options = [(ProxyOption::MaxAge, "4s"), (ProxyOption::Jitter, "50%")];
@@ -244,7 +244,7 @@ async fn ages_are_jittered() -> TestResult {
 
 /// Clients that use a connection for as long as it lasts, and then the next: every request is answered once.
 #[tokio::test]
-async fn no_request_is_lost_while_connections_come_and_go() -> TestResult {
+async fn clients_lose_no_request_at_any_limit() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
         cases.note(format!("limit {limit}"), many_clients(limit, 8, 100).await);

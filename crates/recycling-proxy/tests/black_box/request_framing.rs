@@ -42,7 +42,7 @@ fn with_fields(start: &[u8], fields: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn ambiguous_fields() -> TestResult {
+async fn a_request_with_ambiguous_framing_fields_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let only_requests: &[BadFields] = &[
@@ -59,7 +59,7 @@ async fn ambiguous_fields() -> TestResult {
 }
 
 #[tokio::test]
-async fn ambiguous_heads() -> TestResult {
+async fn a_request_with_an_ambiguous_head_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let heads: &[(&str, &[u8])] = &[
@@ -92,7 +92,7 @@ async fn ambiguous_heads() -> TestResult {
 
 /// On a connection that speaks HTTP/1 already: in the first line, some of these make another protocol.
 #[tokio::test]
-async fn bare_line_ends_in_every_position() -> TestResult {
+async fn a_request_with_a_bare_cr_or_lf_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     // Empty lines before a request are none of them (RFC 9112 §2.2), and a CR before a CRLF is behind the loop's end.
@@ -119,7 +119,7 @@ async fn bare_line_ends_in_every_position() -> TestResult {
 
 /// On a connection that speaks HTTP/1 already: as first bytes some of these are another protocol's.
 #[tokio::test]
-async fn what_is_no_request_line_after_a_request() -> TestResult {
+async fn a_malformed_request_line_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for line in [
@@ -161,7 +161,7 @@ async fn what_is_no_request_line_after_a_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn faults_within_a_chunked_body() -> TestResult {
+async fn a_malformed_chunked_request_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for chunks in bad_chunks() {
@@ -197,7 +197,7 @@ async fn in_a_body(stage: &Stage, chunks: &BadChunks, before: &str, cut: bool) -
 
 /// Once the final head is out no 400 can follow it; the connections still end, and the app's by a reset.
 #[tokio::test]
-async fn a_fault_after_an_early_response() -> TestResult {
+async fn a_malformed_body_after_an_early_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let start = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
@@ -221,7 +221,7 @@ fn head_of(length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn heads_up_to_the_limit_pass() -> TestResult {
+async fn request_heads_up_to_the_limit_pass() -> TestResult {
     for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {
         let stage = Stage::with(&[(ProxyOption::HeadLimit, setting)]).await?;
         for length in [limit - 1, limit] {
@@ -242,7 +242,7 @@ async fn heads_up_to_the_limit_pass() -> TestResult {
 
 /// Memory comes in pieces of these sizes: no head stalls where one of them ends.
 #[tokio::test]
-async fn heads_around_the_sizes_of_buffers_pass() -> TestResult {
+async fn request_heads_around_the_sizes_of_buffers_pass() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     for size in [4, 8, 16, 20, 32, 64, 128].map(|size| size * 1024) {
@@ -261,7 +261,7 @@ async fn heads_around_the_sizes_of_buffers_pass() -> TestResult {
 
 /// A head that never ends is refused when it is too long, not when its end comes.
 #[tokio::test]
-async fn a_head_without_end_is_refused() -> TestResult {
+async fn an_endless_request_head_becomes_431() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HeadLimit, "1Ki")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(&head_of(4096)[..2048]).await?;
@@ -272,7 +272,7 @@ async fn a_head_without_end_is_refused() -> TestResult {
 
 /// A fault in a pipelined request costs that request alone: the one before it is answered first.
 #[tokio::test]
-async fn a_fault_waits_for_the_answer_before_it() -> TestResult {
+async fn a_malformed_pipelined_request_is_refused_after_the_response_before_it() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(format!("{GET}GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")).await?;
@@ -286,7 +286,7 @@ async fn a_fault_waits_for_the_answer_before_it() -> TestResult {
 
 /// A refusal is a last response: a client that is still sending can read it.
 #[tokio::test]
-async fn a_refused_client_that_keeps_sending_can_read_why() -> TestResult {
+async fn a_client_that_keeps_sending_can_read_its_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, _app) = stage.pair().await?;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\nContent-Length: 900001\r\n\r\n").await?;

@@ -29,7 +29,7 @@ async fn becomes_502(stage: &Stage, response: &[u8]) -> TestResult {
 }
 
 #[tokio::test]
-async fn ambiguous_fields() -> TestResult {
+async fn a_response_with_ambiguous_framing_fields_becomes_502() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
@@ -42,7 +42,7 @@ async fn ambiguous_fields() -> TestResult {
 
 /// As RFC 9112 §5.1 has a proxy do it.
 #[tokio::test]
-async fn space_before_a_colon_is_removed() -> TestResult {
+async fn space_before_a_colon_is_removed_from_a_response() -> TestResult {
     let mut cases = Cases::default();
     for (limit, announcement) in [(1, "Connection: close\r\n"), (UNREACHED, "")] {
         let stage = Stage::with_limit(limit).await?;
@@ -72,7 +72,7 @@ async fn space_before_a_colon_is_removed() -> TestResult {
 }
 
 #[tokio::test]
-async fn ambiguous_heads() -> TestResult {
+async fn a_response_with_an_ambiguous_head_becomes_502() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let heads: &[(&str, &[u8])] = &[
@@ -100,7 +100,7 @@ async fn ambiguous_heads() -> TestResult {
 }
 
 #[tokio::test]
-async fn faults_within_a_chunked_body() -> TestResult {
+async fn a_malformed_chunked_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     for chunks in bad_chunks() {
@@ -138,7 +138,7 @@ async fn in_a_body(stage: &Stage, chunks: &BadChunks, before: &str, cut: bool) -
 }
 
 #[tokio::test]
-async fn heads_up_to_the_limit_pass() -> TestResult {
+async fn response_heads_up_to_the_limit_pass() -> TestResult {
     let head_of = |length: usize| {
         let (start, end) = ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ", "\r\n\r\n");
         format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())).into_bytes()
@@ -159,7 +159,7 @@ async fn heads_up_to_the_limit_pass() -> TestResult {
 
 /// A length of the app's that is not what it sends, body by body.
 #[tokio::test]
-async fn bytes_past_the_end_never_reach_the_client() -> TestResult {
+async fn bytes_after_a_response_never_reach_the_client() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
     let head = "HEAD /a HTTP/1.1\r\nHost: app\r\n\r\n";

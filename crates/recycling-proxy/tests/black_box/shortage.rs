@@ -14,7 +14,7 @@ const DESCRIPTORS: u32 = 100;
 const CLIENTS: usize = 80;
 
 #[tokio::test]
-async fn clients_beyond_the_descriptors_wait_and_none_is_sent_away() -> TestResult {
+async fn connections_beyond_the_descriptors_wait_and_none_is_refused() -> TestResult {
     let mut stage = Stage::with_descriptors(DESCRIPTORS, &[]).await?;
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {

@@ -14,7 +14,7 @@ type Pair = (Peer, Peer);
 
 /// Side by side, for both take more than ten seconds.
 #[tokio::test]
-async fn only_a_head_that_stalls_is_given_up() -> TestResult {
+async fn only_a_stalled_request_head_times_out() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let stalling = [stage.pair().await?, stage.pair().await?];
     let slow = Slow {

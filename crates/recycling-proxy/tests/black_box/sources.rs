@@ -36,7 +36,7 @@ async fn compare(stage: &Stage, expected: &[(&str, u64)]) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_pod_that_nobody_uses_shows_no_request_of_a_client() -> TestResult {
+async fn probes_and_scrapes_do_not_count_as_clients() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HostIp, NODE)]).await?;
     for agent in ["kube-probe/1.36", "Prometheus/3.5.0"] {
         let (client, app) = get(&stage, agent).await?;
@@ -81,7 +81,7 @@ async fn a_pod_that_nobody_uses_shows_no_request_of_a_client() -> TestResult {
 
 /// What goes on after one stream is no probe; nor is TLS from elsewhere.
 #[tokio::test]
-async fn clients_are_counted_as_clients() -> TestResult {
+async fn requests_of_clients_count_as_clients() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HostIp, NODE)]).await?;
     let (mut client, mut app) = get(&stage, "curl/8.14.1").await?;
     exchange(&mut client, &mut app).await?;

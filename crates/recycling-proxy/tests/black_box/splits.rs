@@ -23,7 +23,7 @@ struct Cut {
 }
 
 #[tokio::test]
-async fn every_single_cut_gives_the_same_bytes() -> TestResult {
+async fn exchanges_pass_verbatim_at_every_split() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let cuts = short().into_iter().map(Arc::new).flat_map(|exchange| {
         let (request, response) = (exchange.request.len(), exchange.response.len());
@@ -37,7 +37,7 @@ async fn every_single_cut_gives_the_same_bytes() -> TestResult {
 }
 
 #[tokio::test]
-async fn every_pair_of_cuts_gives_the_same_bytes() -> TestResult {
+async fn an_exchange_passes_verbatim_at_every_pair_of_splits() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let shortest = Exchange::new(
         "two cuts",
@@ -57,7 +57,7 @@ async fn every_pair_of_cuts_gives_the_same_bytes() -> TestResult {
 
 /// The announcement is the same wherever the head that it goes into was cut.
 #[tokio::test]
-async fn no_cut_changes_the_announcement() -> TestResult {
+async fn the_announcement_does_not_depend_on_how_the_head_is_split() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let mut conversations = JoinSet::new();
     for exchange in short().into_iter().filter(|exchange| exchange.ends == Ends::Open).map(Arc::new) {

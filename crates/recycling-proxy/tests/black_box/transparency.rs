@@ -30,7 +30,7 @@ async fn alone(stage: &Stage, exchange: &Exchange) -> TestResult {
 }
 
 #[tokio::test]
-async fn exchanges_follow_one_another_on_one_connection() -> TestResult {
+async fn every_exchange_passes_verbatim_on_one_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     for exchange in short().into_iter().chain(long()).filter(|exchange| exchange.ends == Ends::Open) {
@@ -70,7 +70,7 @@ async fn conversation(seed: u64, mut client: Peer, mut app: Peer) -> TestResult 
 }
 
 #[tokio::test]
-async fn one_byte_at_a_time() -> TestResult {
+async fn messages_that_arrive_byte_by_byte_pass_verbatim() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let request = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n";
@@ -84,7 +84,7 @@ async fn one_byte_at_a_time() -> TestResult {
 
 /// A body is passed on while it comes: neither end waits for a whole message.
 #[tokio::test]
-async fn bytes_are_passed_on_as_they_come() -> TestResult {
+async fn bytes_are_forwarded_as_they_arrive() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     for piece in ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n", "a", "bc", "d"] {
@@ -106,7 +106,7 @@ async fn bytes_are_passed_on_as_they_come() -> TestResult {
 
 /// The check itself: what passes through the proxy passes between two sockets too, and an altered byte is noticed.
 #[tokio::test]
-async fn the_exchanges_are_sound_and_a_changed_byte_is_noticed() -> TestResult {
+async fn the_test_notices_a_changed_byte() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     for exchange in short().into_iter().chain(long()) {

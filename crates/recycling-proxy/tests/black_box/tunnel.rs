@@ -31,7 +31,7 @@ async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
 }
 
 #[tokio::test]
-async fn first_bytes_of_other_protocols() -> TestResult {
+async fn first_bytes_of_other_protocols_pass_through_a_tunnel() -> TestResult {
     // Limit 1: a tunnel that were counted would be announced or closed.
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
@@ -60,7 +60,7 @@ async fn first_bytes_of_other_protocols() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_speaks_first() -> TestResult {
+async fn an_app_that_sends_first_gets_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     app.send("220 mail.example ESMTP\r\n").await?;
@@ -79,7 +79,7 @@ const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[tokio::test]
-async fn switching_protocols() -> TestResult {
+async fn a_101_response_begins_a_tunnel() -> TestResult {
     let mut cases = Cases::default();
     for limit in [1, 2, 10] {
         let stage = Stage::with_limit(limit).await?;
@@ -99,7 +99,7 @@ async fn switching_protocols() -> TestResult {
 }
 
 #[tokio::test]
-async fn frames_in_the_segment_of_the_101() -> TestResult {
+async fn bytes_after_the_101_in_one_segment_pass() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(UPGRADE).await?;
@@ -113,7 +113,7 @@ async fn frames_in_the_segment_of_the_101() -> TestResult {
 
 /// A client may send its first frames before it has read the 101: they wait for it.
 #[tokio::test]
-async fn frames_in_the_segment_of_the_request() -> TestResult {
+async fn bytes_after_the_upgrade_request_in_one_segment_wait_for_the_101() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send([UPGRADE.as_bytes(), b"\x81\x85\0\r\n\x04hello"].concat()).await?;
@@ -126,7 +126,7 @@ async fn frames_in_the_segment_of_the_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_upgrade_after_other_requests() -> TestResult {
+async fn an_upgrade_may_follow_other_requests() -> TestResult {
     let stage = Stage::with_limit(10).await?;
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..3 {
@@ -144,7 +144,7 @@ async fn an_upgrade_after_other_requests() -> TestResult {
 
 /// The request's word makes no tunnel: answered by anything but 101 it was a request, and what follows is the next.
 #[tokio::test]
-async fn an_upgrade_that_is_not_taken_up() -> TestResult {
+async fn an_upgrade_without_a_101_is_an_ordinary_request() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     for pipelined in [true, false] {
         let (mut client, mut app) = stage.pair().await?;
@@ -168,7 +168,7 @@ async fn an_upgrade_that_is_not_taken_up() -> TestResult {
 const CONNECT: &str = "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n";
 
 #[tokio::test]
-async fn connect() -> TestResult {
+async fn a_2xx_response_to_connect_begins_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     // Length and coding of a 2xx to CONNECT mean nothing (RFC 9112 §6.3).
     for response in ["HTTP/1.1 200 Connected\r\n\r\n", "HTTP/1.1 204 Fine\r\nContent-Length: 5\r\n\r\n"] {
@@ -184,7 +184,7 @@ async fn connect() -> TestResult {
 }
 
 #[tokio::test]
-async fn connect_refused() -> TestResult {
+async fn a_refused_connect_is_an_ordinary_request() -> TestResult {
     let stage = Stage::with_limit(2).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(CONNECT).await?;
@@ -200,7 +200,7 @@ async fn connect_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn half_closes_are_kept() -> TestResult {
+async fn a_half_close_passes_through_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(b"\0question").await?;
@@ -225,7 +225,7 @@ async fn half_closes_are_kept() -> TestResult {
 
 /// A cut connection must not look like one that ended.
 #[tokio::test]
-async fn resets_are_kept() -> TestResult {
+async fn a_reset_passes_through_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send(b"\0").await?;
@@ -243,7 +243,7 @@ async fn resets_are_kept() -> TestResult {
 
 /// Both sides get a FIN: idle, or in the middle of a message that the proxy cannot know to be one.
 #[tokio::test]
-async fn a_tunnel_is_cut_at_its_greatest_age() -> TestResult {
+async fn a_tunnel_is_closed_at_max_tunnel_age() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "400ms")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send("\0").await?;
@@ -274,7 +274,7 @@ async fn a_tunnel_is_cut_at_its_greatest_age() -> TestResult {
 
 /// An exchange that is not a tunnel has no age of this kind.
 #[tokio::test]
-async fn only_tunnels_are_cut() -> TestResult {
+async fn max_tunnel_age_closes_only_tunnels() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "100ms")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;

@@ -15,7 +15,7 @@ fn the_line(output: &str, with: &[&str]) -> TestResult<String> {
 }
 
 #[tokio::test]
-async fn an_app_whose_responses_are_not_forwarded_is_warned_of_once() -> TestResult {
+async fn refused_responses_of_the_app_are_logged_once() -> TestResult {
     let app = ScriptedApp::bind(LoopbackHost::reserve()?.port(8080)).await?;
     let mut proxy = RecyclingProxy::start(BINARY, app.address(), &[]).await?;
     let _responder = Responder::start(app, answer_everything_with("HTTP/1.1 200 OK\nContent-Length: 0\n\n"));
@@ -31,7 +31,7 @@ async fn an_app_whose_responses_are_not_forwarded_is_warned_of_once() -> TestRes
 }
 
 #[tokio::test]
-async fn clients_whose_requests_are_refused_are_warned_of_once_for_each_fault() -> TestResult {
+async fn refused_requests_are_logged_once_for_each_reason() -> TestResult {
     let app = ScriptedApp::bind(LoopbackHost::reserve()?.port(8080)).await?;
     let mut proxy = RecyclingProxy::start(BINARY, app.address(), &[]).await?;
     for _ in 0..3 {
@@ -49,7 +49,7 @@ async fn clients_whose_requests_are_refused_are_warned_of_once_for_each_fault() 
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_listen_is_warned_of_once() -> TestResult {
+async fn an_app_that_does_not_listen_is_logged_once() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let mut proxy = RecyclingProxy::start(BINARY, host.port(8081), &[]).await?;
     for _ in 0..9 {

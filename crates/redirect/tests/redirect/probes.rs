@@ -18,7 +18,7 @@ fn refused(pod: &Pod, to: &str) -> bool {
 }
 
 #[test]
-fn a_probe_finds_the_app_where_clients_find_the_proxy() {
+fn probe_ports_reach_the_app_and_not_the_proxy() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect_with_probe(8080);
@@ -36,7 +36,7 @@ fn a_probe_finds_the_app_where_clients_find_the_proxy() {
 /// As it would without the proxy: of an app on loopback the kubelet learns nothing, and of one on an address of the pod what is
 /// asked at that address.
 #[test]
-fn a_probe_finds_nobody_where_nobody_listens() {
+fn a_probe_port_fails_if_the_app_does_not_listen() {
     as_root(|| {
         for (listens, found) in [
             (None, None),
@@ -57,7 +57,7 @@ fn a_probe_finds_nobody_where_nobody_listens() {
 }
 
 #[test]
-fn nothing_can_be_said_past_the_proxy() {
+fn no_data_reaches_the_app_through_a_probe_port() {
     as_root(|| {
         let pod = Pod::with_ipv4_alone();
         // Without timestamps a segment that was written by hand is as good as the kernel's.
@@ -88,7 +88,7 @@ fn nothing_can_be_said_past_the_proxy() {
 }
 
 #[test]
-fn the_rules_are_those_that_are_documented() {
+fn the_rules_are_those_of_the_documentation() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect_with_probe(8080);

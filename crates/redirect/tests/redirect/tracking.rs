@@ -27,7 +27,7 @@ fn pod_at(port: u16) -> SocketAddrV4 {
 }
 
 #[test]
-fn a_segment_from_the_client_that_the_kernel_cannot_place_ends_no_connection() {
+fn an_invalid_segment_from_the_client_resets_no_connection() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect(&[8080]).unwrap();
@@ -44,7 +44,7 @@ fn a_segment_from_the_client_that_the_kernel_cannot_place_ends_no_connection() {
 }
 
 #[test]
-fn a_segment_from_the_proxy_that_the_kernel_cannot_place_ends_no_connection() {
+fn an_invalid_segment_from_the_proxy_resets_no_connection() {
     as_root(|| {
         let pod = Pod::new();
         pod.redirect(&[8080]).unwrap();
@@ -63,7 +63,7 @@ fn a_segment_from_the_proxy_that_the_kernel_cannot_place_ends_no_connection() {
 }
 
 #[test]
-fn a_connection_that_the_kernel_has_forgotten_is_led_to_the_proxy_again() {
+fn a_connection_dropped_from_conntrack_reaches_the_proxy_again() {
     as_root(|| {
         let pod = Pod::new();
         pod.inside.set("net/netfilter/nf_conntrack_tcp_timeout_established", "1");
@@ -80,7 +80,7 @@ fn a_connection_that_the_kernel_has_forgotten_is_led_to_the_proxy_again() {
 }
 
 #[test]
-fn a_client_that_has_half_closed_is_answered_though_it_takes_long() {
+fn a_half_closed_client_gets_a_late_response() {
     as_root(|| {
         let pod = Pod::new();
         for state in ["close_wait", "fin_wait"] {

@@ -31,7 +31,7 @@ fn the_ports_of_the_contract_are_the_defaults() {
 }
 
 #[test]
-fn all_faults_at_once() {
+fn all_faults_are_reported_at_once() {
     let faults = ProxySettings::from_raw(&raw(&[
         (ProxyOption::Listen, "8080"),
         (ProxyOption::MaxRequests, "0"),
@@ -45,7 +45,7 @@ fn all_faults_at_once() {
 }
 
 #[test]
-fn listeners_and_apps_come_in_pairs() {
+fn listeners_and_apps_must_be_pairs() {
     let settings = ProxySettings::from_raw(&raw(&[
         (ProxyOption::Listen, "127.0.0.1:1,127.0.0.1:2"),
         (ProxyOption::App, "127.0.0.1:3,:4"),

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_or_a_port() {
+    fn an_app_is_given_by_address_or_port() {
         for good in ["127.0.0.1:1", "[::1]:8080", ":8080", ":65535"] {
             assert_eq!(good.parse::<AppAddress>().unwrap().to_string(), good);
         }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_reference_characters() {
+    fn image_references_have_only_permitted_characters() {
         for good in ["localhost/evenkeel-proxy:dev", "a", "r.io:5000/a/b@sha256:0a1b"] {
             assert_eq!(good.parse::<ImageReference>().unwrap().as_str(), good);
         }

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn max_requests_at_its_limits() {
+    fn max_requests_is_accepted_up_to_its_limits() {
         for good in ["1", "2", "1000", "4294967295"] {
             assert_eq!(good.parse::<MaxRequests>().unwrap().to_string(), good);
         }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_at_its_limits() {
+    fn jitter_is_accepted_up_to_its_limits() {
         for good in ["0%", "1%", "10%", "50%"] {
             assert_eq!(good.parse::<Jitter>().unwrap().to_string(), good);
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_connections_and_sizes_at_their_limits() {
+    fn threads_connections_and_sizes_are_accepted_up_to_their_limits() {
         for (good, bad) in [("1", "0"), ("64", "65")] {
             assert!(good.parse::<Threads>().is_ok() && bad.parse::<Threads>().is_err());
         }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_are_said_change_nothing() {
+    fn explicit_defaults_of_a_probe_change_nothing() {
         for (said, short) in [
             (
                 r#"{"httpGet":{"port":80,"path":"/","scheme":"HTTP","host":""},"timeoutSeconds":1}"#,
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_as_it_is_written_is_refused() {
+    fn probes_that_the_proxy_cannot_send_are_refused() {
         for probe in [
             "{}",
             r#"{"httpGet":{"port":80},"tcpSocket":{"port":80}}"#,
@@ -298,7 +298,7 @@ mod tests {
 
     /// The kubelet would put the value of `HOSTNAME` there.
     #[test]
-    fn no_variable_is_named() {
+    fn a_written_probe_refers_to_no_variable() {
         let probe = r#"{"web":{"httpGet":{"path":"/$(HOSTNAME)$$","port":80}}}"#;
         let written = text(probe).unwrap();
         assert!(!written.contains('$'), "{written}");

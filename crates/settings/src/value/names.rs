@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_parse_back_and_nothing_else_does() {
+    fn words_of_settings_survive_a_round_trip() {
         for level in LogLevel::ALL {
             assert_eq!(level.word().parse(), Ok(*level));
         }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn ports() {
+    fn ports_are_numbers_or_names() {
         assert_eq!("8080".parse(), Ok(PortRef::Number(8080)));
         assert_eq!("http-2".parse(), Ok(PortRef::Name("http-2".into())));
         for bad in ["", "0", "080", "65536", "-1", "HTTP", "a--b", "-a", "a-", "a_b", "abcdefghijklmnop", "12-34-", "½"]
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_files() {
+    fn names_of_secrets_and_paths_of_files_are_checked() {
         for good in ["web-tls", "a", "1", "web.example.com", &"a".repeat(253)] {
             assert_eq!(good.parse::<SecretName>().unwrap().to_string(), good);
         }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn control_sockets() {
+    fn control_sockets_are_paths_or_abstract_names() {
         for good in ["/run/proxy.sock", "@recycling-proxy"] {
             assert_eq!(good.parse::<ControlSocket>().unwrap().to_string(), good);
         }

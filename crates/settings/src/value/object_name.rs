@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_leave_their_place() {
+    fn object_names_cannot_contain_path_segments() {
         for good in ["web", "1", "web.v2", "a-b", &"a".repeat(253)] {
             assert_eq!(good.parse::<ObjectName>().unwrap().to_string(), good);
         }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu() {
+    fn cpu_quantities_are_whole_millicores() {
         for (text, shown) in [("1m", "1m"), ("10m", "10m"), ("1000m", "1"), ("64", "64")] {
             assert_eq!(text.parse::<CpuQuantity>().unwrap().to_string(), shown);
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn memory() {
+    fn memory_quantities_are_whole_mebibytes() {
         for (text, shown) in [("1Mi", "1Mi"), ("1024Mi", "1Gi"), ("64Gi", "64Gi")] {
             assert_eq!(text.parse::<MemoryQuantity>().unwrap().to_string(), shown);
         }

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_and_shows() {
+    fn spans_survive_a_round_trip() {
         for (text, shown) in [("20s", "20s"), ("500ms", "500ms"), ("1h30m", "90m"), ("120s", "2m"), ("365d", "8760h")] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), shown);
             assert_eq!(shown.parse::<Span>(), text.parse::<Span>());
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_has_no_unit_or_no_length() {
+    fn spans_without_a_unit_or_length_are_refused() {
         for bad in ["", "0", "0s", "20", "-1s", "1.5s", "20 s", "s", "366d", "99999999999999999999s", "20S", "1us"] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }

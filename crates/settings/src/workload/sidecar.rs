@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_limit_with_which_the_proxy_does_not_start_is_a_fault() {
+    fn a_memory_limit_too_small_to_start_is_refused() {
         let resolve = |request: &str, limit: &str| {
             let own = [("evenkeel.dev/proxy-memory-request", request), ("evenkeel.dev/proxy-memory-limit", limit)];
             sidecar(&own).map(|sidecar| sidecar.memory_limit)
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_need_memory() {
+    fn more_threads_require_more_memory() {
         let limit = |own: &[(&str, &str)]| sidecar(own).map(|sidecar| sidecar.memory_limit.to_string());
         let threads = ("evenkeel.dev/proxy-threads", "64");
         assert_eq!(limit(&[threads]).as_deref(), Ok("205Mi"), "the default grows with the threads");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_is_limited_where_it_is_asked_for() {
+    fn cpu_is_limited_only_on_request() {
         for (limit, expected) in [("off", None), ("500m", Some(500))] {
             let sidecar = sidecar(&[("evenkeel.dev/proxy-cpu-limit", limit)]).unwrap();
             assert_eq!(sidecar.cpu_limit.map(CpuQuantity::millicpus), expected, "{limit}");

@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_signs_at_once() {
+    fn the_first_authority_signs_at_once() {
         let authorities = first();
         assert_eq!(signer(&authorities, start()), authorities.newest.certificate_pem());
     }
 
     #[test]
-    fn a_whole_rotation() {
+    fn a_new_authority_signs_after_it_is_published_and_the_old_one_expires() {
         let one = first();
         let old = one.newest.certificate_pem();
         assert_eq!(next(&one, start() + 200 * HOUR), None);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_one_or_two() {
+    fn there_are_one_or_two_authorities() {
         let authority = || Authority::generate(start(), HOUR).unwrap();
         assert_eq!(Authorities::from_newest_first(vec![]), None);
         assert_eq!(Authorities::from_newest_first(vec![authority(), authority()]).unwrap().iter().count(), 2);

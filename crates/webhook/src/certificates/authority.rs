@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_chains_to_its_authority_under_its_name_and_in_its_time() {
+    fn a_leaf_is_valid_for_its_name_and_time_alone() {
         let authority = Authority::generate(now(), 1000 * HOUR).unwrap();
         let leaf = authority.sign(NAME, now(), 24 * HOUR).unwrap();
         assert_eq!(leaf.validity().life(), 24 * HOUR);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_ends_with_its_authority() {
+    fn a_leaf_expires_no_later_than_its_authority() {
         let authority = Authority::generate(now(), 10 * HOUR).unwrap();
         let leaf = authority.sign(NAME, now() + HOUR, 24 * HOUR).unwrap();
         assert_eq!(leaf.validity().not_after(), authority.validity().not_after());

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_authorities_are_read_back() {
+    fn stored_authorities_survive_a_round_trip() {
         let (old, new) = (data(), data());
         for stored in [
             old.clone(),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_never_shown() {
+    fn debug_output_has_no_private_key() {
         let data = data();
         assert!(!format!("{data:?}").contains("PRIVATE"), "{data:?}");
         let authorities = Authorities::try_from(&data).unwrap();

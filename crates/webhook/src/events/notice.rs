@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_has_a_notice_if_there_was_a_proxy() {
+    fn the_removal_of_a_proxy_has_a_notice() {
         let switched_off = json!({"evenkeel.dev/max-requests": "5", "evenkeel.dev/inject": "disabled"});
         for annotations in [json!({}), switched_off] {
             let workload = workload(&annotations, &json!({}));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_in_a_namespace_that_has_opted_out() {
+    fn workloads_of_an_opted_out_namespace_have_their_own_notice() {
         let asks = json!({"evenkeel.dev/max-requests": "5"});
         let plain = workload(&asks, &json!({}));
         let mut left = injected(&plain);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_by_outcome() {
+    fn each_outcome_has_its_notice() {
         let asks = json!({"evenkeel.dev/max-requests": "5"});
         let plain = workload(&asks, &json!({}));
         let mut named =
@@ -321,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_cut_to_what_api_servers_accept() {
+    fn notes_are_truncated_to_the_length_that_api_servers_accept() {
         let note = truncated("ä".repeat(600));
         assert!(note.len() <= LONGEST_NOTE && note.ends_with("ä…"), "{note}");
         assert_eq!(truncated("short".to_owned()), "short");
     }
 
     #[test]
-    fn names_are_distinct() {
+    fn names_of_event_reasons_are_distinct() {
         let names: std::collections::BTreeSet<_> =
             EventReason::ALL.iter().flat_map(|reason| [reason.label(), reason.name()]).collect();
         assert_eq!(names.len(), 2 * EventReason::ALL.len());

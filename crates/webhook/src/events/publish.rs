@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_is_too_long() {
+    fn names_of_events_are_bounded() {
         let long = object(&format!("{}-{}", "a".repeat(235), "b".repeat(17)));
         assert_eq!(name(&long, "x", 1).len(), 252);
     }

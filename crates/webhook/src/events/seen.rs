@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_injection_is_new_when_it_happens() {
+    fn an_injection_is_published_once_when_it_happens() {
         let mut seen = SeenWorkloads::default();
         let mut is_new = |uid, version, reason, is_old| {
             let notices = vec![notice(reason), notice(EventReason::Bypassed)];
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_seen_once_and_lists_remove_deleted_workloads() {
+    fn a_resource_version_is_considered_once_and_lists_remove_deleted_workloads() {
         let mut seen = SeenWorkloads::default();
         for uid in ["stays", "goes"] {
             assert!(!seen.contains(uid, 1));

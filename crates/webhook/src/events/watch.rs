@@ -286,7 +286,7 @@ mod tests {
     use projection::Projector;
 
     #[test]
-    fn annotations_on_the_workload_or_its_template_ask() {
+    fn annotations_on_the_workload_or_its_template_opt_in() {
         for (annotations, of_template, asking) in [
             (json!({}), json!({}), false),
             (json!({"other/x": "1"}), json!({"other/x": "1"}), false),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_pods_is_read() {
+    fn a_replica_failure_condition_is_read() {
         let conditions = json!([
             {"type": "Progressing", "status": "True", "message": "x"},
             {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no"},
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_found_where_api_servers_have_them() {
+    fn kinds_are_watched_at_their_api_paths() {
         for (kind, path) in [
             (WorkloadKind::Deployment, "apps/v1/deployments"),
             (WorkloadKind::Pod, "v1/pods"),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_counts_once_and_one_that_is_too_large_is_not_kept() {
+    fn a_replaced_entry_counts_once_and_one_that_is_too_large_is_not_kept() {
         let now = Instant::now();
         let mut cache = Cache::default();
         cache.insert("a", known(1000), now);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_names_is_bounded() {
+    fn the_cache_is_bounded_for_any_number_of_names() {
         let now = Instant::now();
         let mut cache = Cache::default();
         for number in 0..2 * CAPACITY / ENTRY {

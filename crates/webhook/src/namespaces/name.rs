@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_alone_are_names() {
+    fn a_namespace_name_is_a_dns_label() {
         let longest = "a".repeat(63);
         for name in ["a", "0", "kube-system", "a--b", &longest] {
             assert!(is_name(name), "{name}");

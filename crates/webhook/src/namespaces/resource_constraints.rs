@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn every_constraint_is_read() {
+    fn limit_ranges_and_quotas_are_read() {
         let limits = json!({"spec": {"limits": [{
             "type": "Container", "min": {"cpu": "20m"}, "max": {"cpu": "1", "memory": "1Gi"}, "default": {"cpu": "500m"},
             "defaultRequest": {"cpu": "100m"}, "maxLimitRequestRatio": {"cpu": "10"},

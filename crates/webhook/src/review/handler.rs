@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_other_than_workloads_pass() {
+    fn objects_other_than_workloads_are_admitted() {
         let handler = Handler::new(Box::new(|_, _, _| panic!("not to be called")));
         for (change, passed) in [
             (json!({"operation": "DELETE", "object": null}), Passed::Operation),
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_nested_too_deep_passes() {
+    fn an_object_that_is_nested_too_deep_is_admitted() {
         let handler = Handler::with_defaults(BTreeMap::new());
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = String::from_utf8(review(&request())).unwrap().replace("80", &deep);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_passes_for_lack_of_resources_gets_a_warning() {
+    fn an_object_admitted_for_lack_of_resources_gets_a_warning() {
         for passed in Passed::ALL {
             let admission = Admission::passed(*passed);
             let is_asked_for = matches!(passed, Passed::Unparsable | Passed::Busy);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_cut_for_the_log() {
+    fn names_are_truncated_for_the_log() {
         assert_eq!((cut("web"), cut(&"é".repeat(1000)).chars().count()), ("web", LONGEST_NAME));
     }
 
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn more_values_than_any_workload_has_pass() {
+    fn an_object_with_too_many_values_is_admitted() {
         let handler = Handler::new(Box::new(|_, _, _| panic!("not to be called")));
         let many = format!("[{}0]", "[0],".repeat(500_000));
         let body = String::from_utf8(review(&request())).unwrap().replace("80", &many);
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_reach_the_decision() {
+    fn defaults_of_the_installation_apply_to_the_decision() {
         let annotated = |annotations: Value| {
             let mut request = request();
             request["object"]["metadata"] = json!({"annotations": annotations});
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_limited() {
+    fn the_number_of_warnings_is_bounded() {
         let warnings = truncated((0..1000).map(|n| n.to_string()).collect());
         assert_eq!(warnings.len(), MOST_WARNINGS);
         assert_eq!(warnings.last().unwrap(), "evenkeel: and 985 more");

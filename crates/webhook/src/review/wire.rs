@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_an_api_server_sends() {
+    fn a_review_of_the_api_server_is_read() {
         let body = body(
             r#"{"uid":"u-1","kind":{"group":"apps","version":"v1","kind":"Deployment"},"resource":{"group":"apps"},
                 "requestKind":null,"name":"web","namespace":"shop","operation":"UPDATE","userInfo":{"username":"x"},
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_without_an_object() {
+    fn operations_without_an_object_are_read() {
         for (operation, read) in
             [("CREATE", Operation::Create), ("DELETE", Operation::Other), ("CONNECT", Operation::Other)]
         {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_review_gets_a_sentence() {
+    fn a_body_that_is_no_review_is_refused_with_a_sentence() {
         let no_uid = body(r#"{"kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE"}"#);
         let empty_uid = body(r#"{"uid":"","kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE"}"#);
         for (body, sentence) in [
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_travel_as_base64_text() {
+    fn patches_are_encoded_in_base64() {
         let review: serde_json::Value =
             serde_json::from_slice(&admitted("u".into(), Some(b"[1]".to_vec()), vec!["w".into()]).unwrap()).unwrap();
         let response = serde_json::json!(

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_services_is_bounded() {
+    fn the_memory_for_services_is_bounded() {
         let mut index = Index::default();
         for number in 0..2 * CAPACITY / ENTRY {
             index.insert("shop", service(&number.to_string(), 80));

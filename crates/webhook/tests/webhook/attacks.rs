@@ -49,7 +49,7 @@ async fn memory_until_last_event(mut contents: Contents) -> (u64, ApiServer) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_deployments_that_ask_for_nothing() {
+async fn memory_is_bounded_with_large_deployments_without_annotations() {
     let container = variables();
     let deployments = numbered(25, |name| deployment(name, "{}", &container));
     let (memory, _) = memory_until_last_event(Contents { deployments, ..Contents::default() }).await;
@@ -57,7 +57,7 @@ async fn large_deployments_that_ask_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_deployments_that_ask() {
+async fn memory_is_bounded_with_large_annotated_deployments() {
     let container = variables();
     let deployments = numbered(25, |name| deployment(name, ASKS, &container));
     let (memory, _) = memory_until_last_event(Contents { deployments, ..Contents::default() }).await;
@@ -65,7 +65,7 @@ async fn large_deployments_that_ask() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_metadata() {
+async fn memory_is_bounded_with_large_metadata() {
     let names: Vec<String> = (0..5_000).map(|number| format!("evenkeel.dev/x{number}")).collect();
     let annotations: Value = names.iter().map(|name| (name.clone(), json!("y".repeat(30)))).collect();
     let fields: Value = names.iter().map(|name| (format!("f:{name}"), json!({"f:a": {}, "f:b": {}}))).collect();
@@ -82,7 +82,7 @@ async fn large_metadata() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_services_than_are_kept() {
+async fn memory_is_bounded_with_many_services() {
     let selector: Value = (0..4).map(|n| (format!("app.kubernetes.io/label-{n}"), json!("x".repeat(40)))).collect();
     let ports: Value = (0..3).map(|n| json!({"name": "p", "port": 80 + n, "targetPort": "http"})).collect();
     let spec = json!({"selector": selector, "ports": ports});
@@ -93,7 +93,7 @@ async fn more_services_than_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_changes() {
+async fn memory_is_bounded_with_large_watch_events() {
     let change = |object: &str| format!(r#"{{"type":"MODIFIED","object":{object}}}"#);
     let large =
         variables().replace(r#""name":"app""#, &format!(r#""name":"app","args":[{}"<"]"#, r#""<","#.repeat(700_000)));
@@ -109,7 +109,7 @@ async fn large_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_reviews_at_once() {
+async fn memory_is_bounded_with_large_concurrent_reviews() {
     let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let small = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"})).to_string();
@@ -138,7 +138,7 @@ async fn large_reviews_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn namespaces_that_are_paths() {
+async fn a_namespace_that_is_a_path_is_not_requested() {
     let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let mut review = review_of_deployment(&json!({"evenkeel.dev/max-requests": "5"}));

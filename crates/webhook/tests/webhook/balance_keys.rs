@@ -36,7 +36,7 @@ async fn published_keys_are_injected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_keys_there_is_a_warning() {
+async fn without_keys_a_balanced_workload_gets_a_warning() {
     let cluster = ApiServer::start(Contents::default()).await;
     let webhook = Process::start(&cluster).await;
     let warnings = review(&webhook).await["warnings"].to_string();

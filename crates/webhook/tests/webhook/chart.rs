@@ -25,7 +25,7 @@ fn list_after(line: &str, manifest: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_rendered_command_line_parses() {
+fn the_webhooks_rendered_command_line_parses() {
     let manifest = read("manifests/evenkeel.yaml");
     let is_ours = |object: &&str| object.contains("kind: Deployment\n") && object.contains("- name: webhook\n");
     let deployment = manifest.split("\n---\n").find(is_ours).expect("the webhook's Deployment");
@@ -65,7 +65,7 @@ fn the_rendered_command_line_parses() {
 }
 
 #[test]
-fn the_values_accept_every_default_of_an_installation() {
+fn the_charts_schema_accepts_every_installation_default() {
     let schema: Value = serde_json::from_str(&read("charts/evenkeel/values.schema.json")).unwrap();
     let named: BTreeSet<&str> =
         schema["properties"]["defaults"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -74,7 +74,7 @@ fn the_values_accept_every_default_of_an_installation() {
 }
 
 #[test]
-fn the_values_accept_every_kind() {
+fn the_charts_schema_accepts_every_kind() {
     let schema: Value = serde_json::from_str(&read("charts/evenkeel/values.schema.json")).unwrap();
     let named = &schema["properties"]["webhook"]["properties"]["kinds"]["items"]["enum"];
     let known: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();
@@ -82,7 +82,7 @@ fn the_values_accept_every_kind() {
 }
 
 #[test]
-fn chart_and_program_have_one_version() {
+fn chart_and_program_have_the_same_version() {
     let chart = read("charts/evenkeel/Chart.yaml");
     for key in ["version", "appVersion"] {
         let line = format!("{key}: {}", env!("CARGO_PKG_VERSION"));

@@ -16,7 +16,7 @@ fn ended(arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn bad_settings_are_all_named_and_end_with_64() {
+fn unusable_settings_are_all_reported_and_exit_with_64() {
     let arguments = ["run", "--listen=x", "--tls=files", "--default=jitter=99%", "--default=nothing=1"];
     let output = program().args(arguments).env("EVENKEEL_WEBHOOK_LOG_LEVEL", "loud").output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -27,14 +27,14 @@ fn bad_settings_are_all_named_and_end_with_64() {
 }
 
 #[test]
-fn an_unknown_flag_ends_with_64() {
+fn an_unknown_flag_exits_with_64() {
     let (output, errors) = ended(&["run", "--listn=x"]);
     assert_eq!(output.status.code(), Some(64));
     assert!(errors.contains("--listen"), "the nearest flag is named: {errors}");
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named() {
+fn unusable_certificate_files_are_reported() {
     let (output, errors) = ended(&["run", "--tls=files", "--tls-cert=/nowhere/tls.crt", "--tls-key=/nowhere/tls.key"]);
     assert_eq!(output.status.code(), Some(64), "{errors}");
     assert_eq!(errors, "evenkeel-webhook: cannot read /nowhere/tls.crt: No such file or directory (os error 2)\n");
@@ -65,7 +65,7 @@ fn help_names_flags_variables_and_exit_codes() {
 }
 
 #[test]
-fn it_logs_its_addresses_and_ends_on_sigterm() {
+fn the_webhook_logs_its_addresses_and_exits_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     crate::running::certificate(folder.path());
     let path = |name| folder.path().join(name).into_os_string();

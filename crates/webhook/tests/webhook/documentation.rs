@@ -13,13 +13,13 @@ fn table() -> String {
 }
 
 #[test]
-fn the_page_lists_every_reason() {
+fn install_md_lists_every_event_reason() {
     let command = "cargo test -p webhook --test webhook documentation";
     generated_docs::part("docs/INSTALL.md", "reasons of Events", &table(), command);
 }
 
 #[test]
-fn every_reason_of_an_event_has_an_entry() {
+fn troubleshooting_md_has_an_entry_for_every_event_reason() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TROUBLESHOOTING.md");
     let page = fs::read_to_string(page).unwrap();
     for reason in EventReason::ALL {

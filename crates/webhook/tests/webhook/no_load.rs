@@ -71,7 +71,7 @@ fn ways() -> Vec<Way> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs promtool: make alerts"]
-async fn each_cause_is_reported_everywhere() {
+async fn each_cause_is_reported_in_warning_event_log_and_metric() {
     for way in ways() {
         let deployments = vec![way.deployment.to_string()];
         let services = way.service.iter().map(|spec| service("web", spec)).collect();

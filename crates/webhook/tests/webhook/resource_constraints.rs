@@ -7,7 +7,7 @@ use crate::process::Process;
 use crate::running::review_of_deployment;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_range_of_the_namespace_is_followed() {
+async fn resources_follow_the_limit_range_of_the_namespace() {
     let item = json!({
         "type": "Container",
         "min": {"cpu": "20m"}, "max": {"cpu": "500m"}, "maxLimitRequestRatio": {"cpu": "10"},

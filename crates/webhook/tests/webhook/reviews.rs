@@ -55,7 +55,7 @@ async fn a_deployment_without_our_annotations_is_admitted_unchanged() {
 }
 
 #[tokio::test]
-async fn a_bad_annotation_is_admitted_with_a_warning_for_each_fault() {
+async fn an_invalid_annotation_is_admitted_with_a_warning_for_each_fault() {
     let webhook = Running::injecting().await;
     let annotations = json!({"evenkeel.dev/max-requests": "-5", "evenkeel.dev/jiter": "\u{1b}[31m".repeat(1000)});
     let response = webhook.review(&review_of_deployment(&annotations)).await;
@@ -180,7 +180,7 @@ async fn malformed_deployments_are_admitted() {
 }
 
 #[tokio::test]
-async fn the_largest_body_passes_and_one_byte_more_does_not() {
+async fn the_limit_of_a_reviews_body_is_exact() {
     let webhook = Running::injecting().await;
     let review = review_of_deployment(&json!({})).to_string();
     let padded = |length: usize| review.clone() + &" ".repeat(length - review.len());

@@ -112,7 +112,7 @@ impl TimeProvider for ClusterTime {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_rotations_under_load_fail_no_call() {
+async fn no_call_fails_during_a_thousand_rotations_under_load() {
     let cluster = FakeCluster::new();
     let mut replicas = [Replica::start(&cluster).await, Replica::start(&cluster).await];
     let [one, two] = &mut replicas;

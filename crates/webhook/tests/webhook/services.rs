@@ -60,7 +60,7 @@ async fn a_service_with_another_target_gets_a_warning_and_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_comes_after_the_deployment_gets_an_event() {
+async fn a_service_created_after_the_deployment_gets_an_event() {
     let deployments = vec![injected("web", &asking()).to_string(), stored("missed", &asking()).to_string()];
     let cluster = ApiServer::start(Contents { deployments, ..Contents::default() }).await;
     let _webhook = Process::start(&cluster).await;
@@ -75,7 +75,7 @@ async fn a_service_that_comes_after_the_deployment_gets_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn watches_that_cannot_begin_list_again() {
+async fn a_watch_with_an_expired_resource_version_lists_again() {
     let deployments = vec![injected("web", &asking()).to_string()];
     let contents = Contents { deployments, forgets_first_list: true, ..Contents::default() };
     let cluster = ApiServer::start(contents).await;
@@ -87,7 +87,7 @@ async fn watches_that_cannot_begin_list_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn removals_get_events() {
+async fn the_removal_of_a_proxy_gets_an_event() {
     let names = ["goes", "switched-off", "stays"];
     let mut deployments: Vec<String> = names.iter().map(|name| injected(name, &asking()).to_string()).collect();
     deployments.push(stored("last", &asking()).to_string());
@@ -110,7 +110,7 @@ async fn removals_get_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_opted_out_namespace_is_named_as_the_cause() {
+async fn warnings_and_events_name_an_opted_out_namespace_as_the_cause() {
     let mut left = injected("left", &asking());
     left["metadata"]["annotations"] = json!({});
     let deployments = vec![stored("web", &asking()).to_string(), left.to_string()];

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_quantities_of_the_metrics_api() {
+    fn quantities_of_the_metrics_api_are_read_as_millicores() {
         let value = |text: &str| {
             let average_value = Some(Quantity(text.to_owned()));
             millicores(&MetricValueStatus { average_value, ..MetricValueStatus::default() })

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_the_busiest_pod_with_the_mean_of_all() {
+    fn the_busiest_pod_is_compared_with_the_mean_of_all() {
         let pods = ["a".to_owned(), "b".to_owned()];
         let of_one: Vec<_> = (0..4).map(|second| answered(f64::from(second), "a")).collect();
         let of_both: Vec<_> =
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn ignores_pods_that_have_left() {
+    fn deleted_pods_are_ignored() {
         let course = course(&[answered(0.5, "a"), answered(1.5, "gone")], &["a".to_owned()], 5);
         assert_eq!(course, [1.0]);
     }
 
     #[test]
-    fn is_level_never_or_at_once() {
+    fn load_may_be_level_at_once_or_never() {
         assert_eq!(level_after(&[2.0, 1.3]), None);
         assert_eq!(level_after(&[1.2]), Some(0));
     }

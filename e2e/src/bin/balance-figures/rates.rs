@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn have_the_mean_that_was_asked_for_and_differ() {
+    fn request_rates_have_the_given_mean_and_differ() {
         let intervals = intervals(200, 2.0, 0.8, 1).unwrap();
         let rates: Vec<f64> = intervals.iter().map(|interval| 1.0 / interval.as_secs_f64()).collect();
         let mean = crate::course::mean(rates.iter().copied());

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_keep_the_time_between_readinesses() {
+    fn simulated_scale_events_keep_the_times_of_readiness() {
         let ready = [(-20.0, 4), (-2.5, 6), (0.0, 8)];
         assert_eq!(events(&ready), ["--event", "30000ms:scale=6", "--event", "32500ms:scale=8"]);
         assert!(events(&ready[..1]).is_empty(), "no pod was added");

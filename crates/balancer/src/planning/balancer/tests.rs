@@ -145,7 +145,7 @@ fn means(sent: &[Sent]) -> Vec<f64> {
 }
 
 #[test]
-fn the_pods_of_a_workload_are_told_their_mean() {
+fn the_pods_of_a_workload_receive_their_mean() {
     let mut cluster = TestCluster::with(&[30.0, 10.0, 20.0]);
     let sent = cluster.run(10 * SECOND);
     let first = &sent[0];
@@ -171,7 +171,7 @@ fn a_new_pod_counts_three_seconds_after_it_is_ready() {
 }
 
 #[test]
-fn a_pod_that_is_gone_no_longer_counts() {
+fn a_deleted_pod_is_no_part_of_the_mean() {
     let mut cluster = TestCluster::with(&[20.0, 20.0, 80.0]);
     cluster.run(20 * SECOND);
     let gone_at = cluster.now;
@@ -182,7 +182,7 @@ fn a_pod_that_is_gone_no_longer_counts() {
 }
 
 #[test]
-fn the_pace_follows_the_workload() {
+fn the_interval_follows_load_and_changes_of_the_workload() {
     for (loads, settled_for, apart) in [
         ([20.0, 20.0], 20, 1),
         ([20.0, 20.0], 90, 5),
@@ -200,7 +200,7 @@ fn the_pace_follows_the_workload() {
 }
 
 #[test]
-fn one_pod_gets_no_instruction() {
+fn a_workload_of_one_pod_gets_no_instruction() {
     let mut cluster = TestCluster::with(&[20.0]);
     assert!(cluster.run(60 * SECOND).is_empty());
     assert_eq!(cluster.summary().withheld, Some(Withheld::FewPods));
@@ -221,7 +221,7 @@ fn another_workload_of_the_namespace_has_its_own_mean() {
 }
 
 #[test]
-fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
+fn sequence_numbers_rise_though_the_clock_is_set_back_and_another_replica_has_led() {
     let mut cluster = TestCluster::with(&[10.0, 10.0]);
     cluster.run(10 * SECOND);
     for skew in [3600, -3600, 0] {
@@ -235,7 +235,7 @@ fn numbers_rise_though_the_clock_is_set_back_and_another_has_led() {
 }
 
 #[test]
-fn after_a_restart_all_is_as_before_within_three_seconds() {
+fn a_restarted_balancer_sends_instructions_within_three_seconds() {
     let mut cluster = TestCluster::with(&[10.0, 30.0, 20.0]);
     cluster.run(30 * SECOND);
     cluster.balancer.restart(cluster.now);
@@ -245,7 +245,7 @@ fn after_a_restart_all_is_as_before_within_three_seconds() {
 }
 
 #[test]
-fn an_answer_of_a_pod_that_is_gone_counts_for_nothing() {
+fn the_report_of_a_deleted_pod_is_ignored() {
     let mut cluster = TestCluster::with(&[10.0, 10.0]);
     cluster.run(10 * SECOND);
     let report = report(cluster.pod("1"));
@@ -255,7 +255,7 @@ fn an_answer_of_a_pod_that_is_gone_counts_for_nothing() {
 }
 
 #[test]
-fn a_pod_that_is_not_ready_is_not_asked_before() {
+fn an_unready_pod_is_not_asked() {
     let mut cluster = TestCluster::new();
     cluster.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of("1") }), cluster.now);
     cluster.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), cluster.now);
@@ -292,7 +292,7 @@ proptest! {
     /// Whatever happens: numbers rise, nobody is told who is gone or asked twice at once, a mean lies within the loads
     /// that were ever reported, and a workload has at least two pods.
     #[test]
-    fn whatever_happens(steps in proptest::collection::vec(steps(), 1..40)) {
+    fn invariants_hold_for_any_sequence_of_changes(steps in proptest::collection::vec(steps(), 1..40)) {
         let mut cluster = TestCluster::new();
         let mut highest: f64 = 0.0;
         for step in steps {

@@ -91,7 +91,7 @@ impl Drop for Leader {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_set_back_and_forth_by_an_hour_stops_no_instruction() {
+async fn a_clock_that_jumps_by_an_hour_stops_no_instruction() {
     let mut pods = RealPods::none().await;
     let key = SigningKey::generate(&SystemRandom::new()).unwrap();
     let public = SigningKey::from_pem(&key).unwrap().public().to_string();

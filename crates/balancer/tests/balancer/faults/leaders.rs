@@ -11,7 +11,7 @@ use crate::running::{published_keys, until_some};
 
 /// Each has an API server of its own, as a replica has that alone is cut off and goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_leaders_do_no_harm_and_one_is_enough() {
+async fn two_leaders_at_once_send_consistent_instructions() {
     let mut pods = RealPods::none().await;
     let names = ["web-1", "web-2", "web-3"];
     let one = Balancer::start(pods.api.kubeconfig(), "one", ADMIN_PORT);

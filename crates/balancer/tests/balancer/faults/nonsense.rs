@@ -75,7 +75,7 @@ async fn pair(cluster: &TestCluster, workload: &str, name: &str, hosts: [u8; 2],
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_reports_nonsense_harms_its_own_workload_at_most() {
+async fn a_pod_that_reports_nonsense_affects_no_other_workload() {
     let cluster = TestCluster::with(100, &[LOAD; 20]).await;
     let api = pair(&cluster, "shop/Deployment/api", "api", [150, 151], [7.0, 9.0]).await;
     let ledger = pair(&cluster, "bank/Deployment/ledger", "ledger", [152, 153], [5.0, 5.0]).await;

@@ -4,7 +4,7 @@ use super::{count, sample};
 use crate::running::{TestCluster, get, is, until_some};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_api_server_the_leader_goes_on_and_leads_afterwards() {
+async fn a_leader_survives_an_outage_of_the_api_server() {
     let mut cluster = TestCluster::with(30, &[30.0, 10.0]).await;
     let one = cluster.start("one");
     until_some(async || (count(&one, "leader").await == 1).then_some(())).await;

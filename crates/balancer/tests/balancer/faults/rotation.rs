@@ -12,7 +12,7 @@ use crate::running::{published_keys, rotate};
 const WOULD_HAVE_ROTATED: u64 = 32_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_key_waits_for_the_last_pod_that_knows_the_first_alone() {
+async fn a_rotation_waits_for_the_last_pod_that_knows_only_the_first_key() {
     let mut pods = RealPods::none().await;
     let _balancer = Balancer::start(pods.api.kubeconfig(), "one", ADMIN_PORT);
     let first = published_keys(&pods.api, 1).await;

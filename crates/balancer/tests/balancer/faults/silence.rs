@@ -60,7 +60,7 @@ async fn workload(balancer: &Balancer) -> Option<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_hangs_or_is_shut_is_left_out_and_nobody_waits_for_it() {
+async fn a_pod_that_hangs_or_refuses_is_left_out_without_delay() {
     let cluster = TestCluster::with(60, &[30.0, 10.0, 20.0, 30.0, 10.0, 20.0]).await;
     let address = |last: u8| SocketAddr::from(([127, 0, 0, last], cluster.port));
     let counters: Vec<_> = cluster.proxies.iter().map(crate::proxies::Proxy::counter).collect();
@@ -93,7 +93,7 @@ async fn a_pod_that_hangs_or_is_shut_is_left_out_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_thirty_percent_silent_the_others_are_told_and_with_forty_nobody_is() {
+async fn instructions_continue_with_thirty_percent_of_pods_missing_and_stop_with_forty() {
     let mut pods = RealPods::none().await;
     let balancer = Balancer::start(pods.api.kubeconfig(), "one", ADMIN_PORT);
     let keys = published_keys(&pods.api, 1).await;

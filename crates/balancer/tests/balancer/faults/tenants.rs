@@ -33,7 +33,7 @@ async fn canary(address: SocketAddr) -> Arc<AtomicUsize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_but_the_own_address_of_a_labelled_pod_is_connected_to() {
+async fn the_balancer_connects_only_to_the_own_address_of_labelled_pods() {
     let cluster = TestCluster::with(70, &[30.0, 10.0]).await;
     let at = |last: u8| IpAddr::from([127, 0, 0, last]);
     let mut canaries = Vec::new();
@@ -87,7 +87,7 @@ async fn answer_without_end(mut stream: TcpStream, kind: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_pods_and_answers_without_end_take_no_memory_and_nobody_waits() {
+async fn large_pods_and_endless_reports_take_little_memory_and_delay_nobody() {
     let cluster = TestCluster::with(80, &[30.0, 10.0]).await;
     let endless = SocketAddr::from(([127, 0, 0, 90], cluster.port));
     let listener = TcpListener::bind(endless).await.unwrap();

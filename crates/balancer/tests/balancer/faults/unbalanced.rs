@@ -7,7 +7,7 @@ use crate::process::Balancer;
 use crate::running::published_keys;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_balancer_the_threshold_holds_and_a_metric_says_so() {
+async fn without_a_balancer_the_limit_is_in_force_and_a_metric_reports_it() {
     let mut pods = RealPods::none().await;
     let balancer = Balancer::start(pods.api.kubeconfig(), "one", settings::ADMIN_PORT);
     let keys = published_keys(&pods.api, 1).await;

@@ -177,14 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_probe_is_one_that_is_injected() {
+    fn the_workload_of_the_dry_run_would_be_injected() {
         let outcome = inject::inject(&probe_deployment(), WorkloadKind::Deployment, None, &Installation::default());
         assert!(matches!(outcome, Outcome::Inject { .. }), "{outcome:?}");
         serde_json::from_value::<Deployment>(probe_deployment()).unwrap();
     }
 
     #[test]
-    fn versions_of_providers() {
+    fn kubernetes_versions_of_cloud_providers_are_read() {
         assert_eq!((number("33+"), number("36"), number("x")), (Some(33), Some(36), None));
     }
 }

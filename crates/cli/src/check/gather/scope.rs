@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_those_of_the_rules() {
+    fn reviewed_kinds_are_those_of_the_webhooks_rules() {
         let rules = json!([{"apiGroups": ["apps"], "resources": ["deployments"]}, {"resources": ["statefulsets"]}]);
         let webhook = json!({"name": "x", "clientConfig": {}, "sideEffects": "None", "admissionReviewVersions": [], "rules": rules});
         let configuration = serde_json::from_value(json!({"metadata": {}, "webhooks": [webhook]})).unwrap();

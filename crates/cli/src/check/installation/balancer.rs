@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_report() {
+    fn missing_reports_of_pods_have_a_finding() {
         let found_of = |settled, reporting, is_withheld| {
             let finding =
                 reports(&[Reports { workload: "shop/Deployment/web".to_owned(), settled, reporting, is_withheld }]);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_leads() {
+    fn a_missing_leader_or_replica_has_a_finding() {
         assert_eq!(with_lease("a", "2029-12-31T23:59:50.000000Z", 2), []);
         assert_eq!(with_lease("a", "2029-12-31T23:00:00.000000Z", 2), [FindingId::BalancerNoLeader]);
         assert_eq!(with_lease("", "2029-12-31T23:59:50.000000Z", 2), [FindingId::BalancerNoLeader]);

@@ -104,7 +104,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn api_servers_know_whom_to_trust() {
+    fn an_unusable_ca_bundle_has_a_finding() {
         assert_eq!(found(|facts| with_bundle(facts, "")), [FindingId::CaBundle]);
         assert_eq!(found(|facts| with_bundle(facts, "no certificate")), [FindingId::CaBundle]);
         assert_eq!(found(|facts| with_bundle(facts, &pem(2029))), [FindingId::CaBundle]);
@@ -112,7 +112,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_replica_is_trusted() {
+    fn a_replica_whose_certificate_is_not_trusted_has_a_finding() {
         let with = |results: [Result<(), String>; 2]| {
             found(|facts| facts.trusted = ["a", "b"].map(str::to_owned).into_iter().zip(results).collect())
         };
@@ -121,7 +121,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_served_certificate_lasts() {
+    fn a_certificate_that_expires_soon_has_a_finding() {
         assert_eq!(found(|facts| facts.served_until = Some(NOW + 3600.0)), [FindingId::CertificateExpires]);
         assert_eq!(found(|facts| facts.served_until = Some(0.0)), [FindingId::CertificateExpires]);
         assert_eq!(found(|facts| facts.served_until = None), []);

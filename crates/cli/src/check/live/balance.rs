@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_force_or_why_not() {
+    fn pods_whose_balancing_is_not_in_force_are_reported_with_the_reason() {
         let state = |state: &str| format!("evenkeel_proxy_balance_state{{state=\"{state}\"}} 1");
         let found = |states: &[&str]| {
             let pods: Vec<LivePod> = states.iter().map(|it| pod("a", &state(it), &state(it))).collect();

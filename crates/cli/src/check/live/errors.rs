@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_that_refuses() {
+    fn an_app_that_refuses_connections_has_a_finding() {
         let refused = |count: u32| format!("evenkeel_proxy_app_unreachable_total{{reason=\"refused\"}} {count}");
         assert_eq!(found(&refused(0), &refused(0)), []);
         assert_eq!(found(&refused(3), &refused(3)), [], "while it started");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_by_side() {
+    fn protocol_errors_have_a_finding_by_side() {
         let faults = |side: &str, count: u32| {
             format!(
                 "evenkeel_proxy_requests_total 1000\nevenkeel_proxy_faults_total{{side=\"{side}\",reason=\"bad_chunk\"}} {count}"
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_that_breaks_off() {
+    fn an_app_that_breaks_connections_has_a_finding() {
         let broken = |count: u32| {
             let labels = r#"side="app",phase="response_body",port="8080""#;
             format!("evenkeel_proxy_requests_total 1000\nevenkeel_proxy_exchanges_broken_total{{{labels}}} {count}")
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_is_not_there() {
+    fn a_missing_or_expired_certificate_has_a_finding() {
         let expiry = |at: u32| {
             format!(
                 "{EXPIRY} {at}\nevenkeel_proxy_connections_opened_total 10\nevenkeel_proxy_tunnels_total{{kind=\"tls\"}} 9"
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_passes() {
+    fn tls_that_is_not_terminated_has_a_finding() {
         let tunnels = |tunnels: u32| {
             format!(
                 "evenkeel_proxy_connections_opened_total 10\nevenkeel_proxy_tunnels_total{{kind=\"tls\"}} {tunnels}"

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_the_workload_and_its_replica_sets() {
+    fn events_of_the_workload_and_of_its_replica_sets_are_reported() {
         let of = |kind: &str, name: &str| json!({"kind": kind, "name": name});
         let finding = found("PodsRefused", &of("Deployment", "web")).unwrap();
         assert_eq!(finding.details, ["PodsRefused, 2 times, last 12 min ago: why"]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_pods_are_of_interest_if_they_are_about_the_proxy() {
+    fn events_of_pods_are_reported_only_if_they_are_about_the_proxy() {
         let of = |container: &str, pod: &str| json!({"kind": "Pod", "name": pod, "fieldPath": format!("spec.initContainers{{{container}}}")});
         assert!(found("Failed", &of("recycling-proxy", "web-1")).is_some());
         assert!(found("Failed", &of("recycling-proxy-redirect", "web-1")).is_some());
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_quoted_for_a_terminal() {
+    fn messages_of_events_are_escaped_for_a_terminal() {
         assert_eq!(shown("pods \"web-1\" it's"), "pods \"web-1\" it's");
         assert_eq!(shown("a\nb\u{1b}[2J\u{202e}"), "a\\nb\\u{1b}[2J\\u{202e}");
         assert_eq!(shown(&"x".repeat(LONGEST + 1)).len(), LONGEST);
     }
 
     #[test]
-    fn the_same_is_quoted_once_and_few_in_all() {
+    fn repeated_events_are_reported_once_and_their_number_is_bounded() {
         let involved = json!({"kind": "Deployment", "name": "web"});
         let event = |reason: &str| Event { reporting_component: None, ..event(reason, &involved) };
         let many: Vec<Event> = (0..9).map(|n| event(&format!("Reason{}", n / 2))).collect();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pod_has_a_ready_proxy_of_the_version() {
+    fn pods_without_a_ready_proxy_of_the_version_have_a_finding() {
         let good = || pod("a", METRICS, METRICS);
         assert_eq!(found(&[good(), good()], Some("0.1.0")), []);
         assert_eq!(found(&[good()], Some("0.2.0")), [FindingId::ProxyVersion]);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_port_on_which_nothing_listens() {
+    fn a_declared_port_on_which_nothing_listens_has_a_finding() {
         let found = |before: &str, after: &str| sockets(&[pod("a", before, after)]);
         let (none, any) = (listening(8080, "none"), listening(8080, "any"));
         assert_eq!(ids(&found("", "")), [], "an earlier version");
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_go_past_the_proxy() {
+    fn connections_that_bypass_the_proxy_have_a_finding() {
         let found = |before: &str, after: &str| sockets(&[pod("a", before, after), pod("b", "", "")]);
         assert_eq!(ids(&found(&past(0, 5), &past(0, 5))), []);
         assert_eq!(ids(&found(&past(0, 5), &past(3, 5))), [], "a probe");

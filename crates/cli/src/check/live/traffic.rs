@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_takes_hours() {
+    fn a_limit_that_takes_hours_to_reach_has_a_finding() {
         assert_eq!(found("100000", &pods(&[20, 20])), [FindingId::LimitNotReached]);
         assert_eq!(found("1000", &pods(&[20, 20])), []);
         assert_eq!(found("100000", &pods(&[1, 1])), [], "probes alone");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_reached_or_need_not_be() {
+    fn a_limit_that_is_reached_or_not_needed_has_no_finding() {
         let mut retiring = pods(&[20]);
         let reading = retiring[0].proxy.as_mut().unwrap().reading.as_mut().unwrap();
         let more = "evenkeel_proxy_requests_total 207\nevenkeel_proxy_connections_open 4\n\
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_no_clients() {
+    fn requests_of_probes_do_not_count_as_those_of_clients() {
         let text = |probes: u32| {
             format!(
                 "evenkeel_proxy_requests_total{{source=\"probe\"}} {probes}\n\
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_against_the_mean() {
+    fn an_uneven_load_has_a_finding() {
         assert_eq!(found("10", &pods(&[20, 22, 18])), []);
         assert_eq!(found("10", &pods(&[60, 0, 0])), [FindingId::LoadUneven]);
         assert_eq!(found("10", &pods(&[60])), [], "of one pod there is no share");

@@ -66,7 +66,7 @@ mod tests {
     use crate::check::finding::FindingId;
 
     #[test]
-    fn fields_have_their_names() {
+    fn the_json_report_has_the_documented_fields() {
         let findings = vec![FindingId::NotInjected.says("no").fix("yes")];
         let section = Section { name: None, findings, peak_to_mean: None };
         let checked = Checked { sections: vec![section], not_checked: vec![] };

@@ -60,7 +60,7 @@ mod tests {
     use crate::check::objects::ObjectName;
 
     #[test]
-    fn each_object_has_its_verdict() {
+    fn each_object_has_a_row_with_its_verdict() {
         let name = |name: &str| {
             Some(ObjectName { namespace: "shop".to_owned(), kind: "deployment".to_owned(), name: name.to_owned() })
         };

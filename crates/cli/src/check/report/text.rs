@@ -64,7 +64,7 @@ mod tests {
     use crate::check::objects::ObjectName;
 
     #[test]
-    fn the_worst_comes_first_under_its_object() {
+    fn findings_are_sorted_by_severity_under_their_object() {
         let name = ObjectName { namespace: "shop".to_owned(), kind: "deployment".to_owned(), name: "web".to_owned() };
         let findings = vec![
             FindingId::Injected.says("all is well"),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apps_container_is_what_to_scale_by() {
+    fn an_autoscaler_by_the_apps_container_has_no_finding() {
         assert_eq!(found(deployment(|_| {}), [hpa("autoscaling/v2", &by_container("app"))]), []);
         for other in ["recycling-proxy", "ap"] {
             assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_pod_is_not() {
+    fn an_autoscaler_by_the_whole_pod_has_a_finding() {
         let target = json!({"type": "Utilization", "averageUtilization": 60});
         let by_pod = json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
         assert_eq!(found(deployment(|_| {}), [hpa("autoscaling/v2", &by_pod)]), [FindingId::HpaByPod]);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn utilization_needs_a_request() {
+    fn an_autoscaler_by_utilization_needs_a_request_of_the_container() {
         let without =
             || deployment(|object| object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({}));
         let hpa = || hpa("autoscaling/v2", &by_container("app"));

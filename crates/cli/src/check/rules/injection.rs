@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_about_a_sound_workload() {
+    fn a_sound_workload_has_no_finding() {
         assert_eq!(found(deployment(|_| {}), []), []);
         assert_eq!(found_in(&live(), injected(deployment(|_| {})), []), []);
     }
 
     #[test]
-    fn faults_and_reasons_to_skip() {
+    fn invalid_annotations_and_reasons_to_skip_have_findings() {
         assert_eq!(found(annotated("jiter", "1%"), []), [FindingId::InvalidAnnotations]);
         let no_port = deployment(|object| object["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([]));
         assert_eq!(found(no_port, []), [FindingId::NotInjected]);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_and_kinds_that_are_not_reviewed() {
+    fn workloads_that_the_webhook_does_not_review_have_a_finding() {
         let out = namespace(&json!({"evenkeel.dev/inject": "disabled"}));
         assert_eq!(found(deployment(|_| {}), [out.clone()]), [FindingId::NamespaceOptedOut]);
         assert_eq!(found(injected(deployment(|_| {})), [out]), []);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_in_a_cluster_is_injected_already() {
+    fn a_stored_workload_without_the_proxy_has_a_finding() {
         assert_eq!(found_in(&live(), deployment(|_| {}), []), [FindingId::NotReviewed]);
         let not_installed = Scope { is_live: true, ..Scope::default() };
         assert_eq!(found_in(&not_installed, deployment(|_| {}), []), [FindingId::NotReviewed]);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_alone_ask_for_nothing() {
+    fn settings_without_an_opt_in_have_a_finding() {
         let only = |annotations: Value| deployment(|object| object["metadata"]["annotations"] = annotations);
         assert_eq!(found(only(json!({"evenkeel.dev/jitter": "1%"})), []), [FindingId::NoOptIn]);
         assert_eq!(found(only(json!({"evenkeel.dev/jitter": "1%", "evenkeel.dev/inject": "disabled"})), []), []);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_findings() {
+    fn each_note_of_the_injection_is_a_finding() {
         let spec =
             |key: &'static str, value: Value| deployment(|object| object["spec"]["template"]["spec"][key] = value);
         assert_eq!(found(spec("terminationGracePeriodSeconds", json!(9)), []), [FindingId::DrainCut]);

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn where_annotations_are_read() {
+    fn annotations_where_the_webhook_does_not_read_them_have_a_finding() {
         let with = |place: &str, key: &str| json!({"kind": "X", "metadata": {place: {key: "1"}}});
         let key = "evenkeel.dev/max-requests";
         for (object, workload, id) in [

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_port_is_open_or_not() {
+    fn a_network_policy_that_closes_the_admin_port_has_a_finding() {
         assert_eq!(found(deployment(|_| {}), [policy(&json!([{"port": "http"}]))]), [FindingId::AdminPortClosed]);
         for open in [
             json!([]),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_not_enough_with_named_port() {
+    fn a_network_policy_by_number_has_a_finding_with_named_port() {
         let by_number = policy(&json!([{"port": 8080}, {"port": 15_211}]));
         assert_eq!(found(by_name(), [by_number.clone()]), [FindingId::PolicyByNumber]);
         assert_eq!(found(deployment(|_| {}), [by_number]), []);

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apps_container_is_what_to_scale_by() {
+    fn a_scaled_object_by_the_apps_container_has_no_finding() {
         for resource in ["cpu", "memory"] {
             let by =
                 |metadata| found_of(&json!({"type": resource, "metricType": "AverageValue", "metadata": metadata}));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_choose_among_containers() {
+    fn a_query_that_does_not_select_a_container_has_a_finding() {
         let by = |query: &str| found_of(&json!({"type": "prometheus", "metadata": {"query": query}}));
         for query in [
             r#"sum(rate(evenkeel_proxy_requests_total{workload="web"}[1m]))"#,
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_none_of_its_business() {
+    fn scaled_objects_of_other_workloads_have_no_finding() {
         let trigger = json!({"type": "cpu", "metadata": {"value": "1"}});
         for target in [json!({"name": "other"}), json!({"kind": "StatefulSet", "name": "web"})] {
             let spec = json!({"scaleTargetRef": target, "triggers": [trigger]});

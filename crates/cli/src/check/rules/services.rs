@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_the_proxy_either_way() {
+    fn a_target_port_by_name_reaches_the_proxy_by_either_interception() {
         assert_eq!(found(deployment(|_| {}), [service(|_| {})]), []);
         assert_eq!(found(by_name(), [service(|_| {})]), []);
     }
 
     #[test]
-    fn a_number_leads_past_it_with_named_port() {
+    fn a_target_port_by_number_bypasses_the_proxy_with_named_port() {
         let numbers = [json!(8080), json!(null)];
         for number in numbers {
             let service = || service(|spec| spec["ports"] = json!([{"port": 8080, "targetPort": number}]));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_that_are_not_taken() {
+    fn target_ports_that_are_not_intercepted_have_a_finding() {
         let to = |port: Value| service(|spec| spec["ports"][0]["targetPort"] = port);
         assert_eq!(found(deployment(|_| {}), [to(json!(9090))]), [FindingId::ServicePortNotTaken]);
         assert_eq!(found(deployment(|_| {}), [to(json!("htpp"))]), [FindingId::ServicePortUnknown]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_reconnects_where_they_were() {
+    fn settings_that_keep_clients_on_their_pod_have_a_finding() {
         for (key, value, id) in [
             ("sessionAffinity", json!("ClientIP"), Some(FindingId::SessionAffinity)),
             ("sessionAffinity", json!("None"), None),
@@ -231,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn a_headless_service_beside_another_is_for_names() {
+    fn a_headless_service_has_a_finding_only_without_another_service() {
         let headless = service(|spec| spec["clusterIP"] = json!("None"));
         assert_eq!(found(deployment(|_| {}), [service(|_| {}), headless.clone()]), []);
         assert_eq!(found(by_name(), [headless]), [FindingId::ServiceBypasses, FindingId::HeadlessService]);
     }
 
     #[test]
-    fn other_pods_services_are_none_of_ours() {
+    fn services_of_other_pods_have_no_finding() {
         let of_others = service(|spec| {
             spec["selector"] = json!({"app": "db"});
             spec["sessionAffinity"] = json!("ClientIP");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ingress_is_told_of() {
+    fn an_ingress_that_bypasses_the_service_has_a_finding() {
         let ingress = |service: &str| {
             let backend = json!({"service": {"name": service, "port": {"number": 80}}});
             object(

@@ -41,7 +41,7 @@ fn reading(pods: &[(&str, Result<Metrics, String>)], is_balanced: bool) -> Readi
 }
 
 #[test]
-fn rates_are_what_was_counted_between_two_readings() {
+fn rates_are_differences_of_two_readings() {
     let before = reading(&[("web-a", Ok(metrics(1, 1000, 10))), ("web-b", Ok(metrics(1, 500, 5)))], false);
     let after = reading(&[("web-a", Ok(metrics(1, 1300, 14))), ("web-b", Ok(metrics(1, 600, 5)))], false);
     let expected = "\
@@ -58,7 +58,7 @@ web-b  2/2     10.0     50 %      5  0                  no_instruction  0       
 }
 
 #[test]
-fn a_pod_without_figures_says_why() {
+fn a_pod_without_figures_shows_the_reason() {
     let refused = || Err("its metrics may not be read".to_owned());
     let before = reading(&[("web-a", Ok(metrics(1, 10, 0))), ("web-d", refused())], true);
     let mut after = reading(
@@ -109,7 +109,7 @@ fn from_balancer(state: &str, retired: u32) -> Reading {
 }
 
 #[test]
-fn the_balancer_tells_load_and_scale_events() {
+fn load_and_scale_events_come_from_the_balancer() {
     let expected = "\
 deployment/web in namespace shop: load is uneven, peak/mean 1.75, 80.0 requests/s
   balancing   in force in 2 of 3 pods
@@ -125,7 +125,7 @@ web-new  2/2        -        -      -  -             -          has not reported
 }
 
 #[test]
-fn why_balancing_is_not_in_force() {
+fn status_says_why_balancing_is_not_in_force() {
     for (state, said) in [
         ("few_pods", "not in force (few_pods): fewer than two pods take traffic"),
         ("reports_missing", "not in force (reports_missing): more than a third of the pods do not report"),
@@ -138,7 +138,7 @@ fn why_balancing_is_not_in_force() {
 }
 
 #[test]
-fn documents_have_the_same_figures() {
+fn the_json_document_has_the_figures_of_the_text() {
     let status = compare(&from_balancer("instructed", 3), &from_balancer("instructed", 8), AFTER);
     let json = super::super::document::json(&status).unwrap();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -152,7 +152,7 @@ fn documents_have_the_same_figures() {
 }
 
 #[test]
-fn without_pods_nothing_is_made_up() {
+fn without_pods_there_are_no_figures() {
     let status = compare(&Reading::default(), &Reading::default(), AFTER);
     assert_eq!(text(&status, Width::Narrow), "no pod has the recycling proxy here\n");
     assert!(!status.has_figures());

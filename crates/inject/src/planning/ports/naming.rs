@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_one_port() {
+    fn a_port_name_must_refer_to_one_port() {
         let http = || json!({"name": "http", "containerPort": 8080});
         for (apps, init, expected) in [
             (vec![json!([http()])], json!([]), Ok("http")),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_without_a_name_are_left_out() {
+    fn unnamed_ports_are_left_out() {
         let pod = pod(&[json!([{"name": "http", "containerPort": 8080}, {"containerPort": 9090}])], &json!([]));
         let sets = (BTreeSet::from([8080]), BTreeSet::from([9090]));
         assert_eq!(named_ones(BTreeSet::from([8080, 9090]), &pod), Ok(sets));

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_judged_as_the_kubelet_does() {
+    fn probe_statuses_pass_or_fail_as_for_the_kubelet() {
         for (status, health) in [
             (100, Health::Dead),
             (199, Health::Dead),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_of_the_apps_says_nothing() {
+    fn errors_that_are_not_the_apps_leave_its_health_unknown() {
         for (kind, health) in [
             (io::ErrorKind::ConnectionRefused, Health::Dead),
             (io::ErrorKind::TimedOut, Health::Slow),

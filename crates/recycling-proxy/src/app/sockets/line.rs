@@ -97,7 +97,7 @@ pub(super) mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn lines_of_a_kernel() {
+    fn lines_of_proc_net_tcp_are_read() {
         let socket = |line: &str| {
             let socket = Socket::parse(line).unwrap();
             (socket.local.to_string(), socket.remote.to_string(), socket.state)
@@ -113,7 +113,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_line() {
+    fn malformed_lines_are_refused() {
         for odd in [
             "",
             "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
@@ -131,7 +131,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn every_address_is_read_as_it_was_written(local: [u8; 16], remote: [u8; 16], ports: [u16; 2], is_v4: bool) {
+        fn addresses_survive_a_round_trip(local: [u8; 16], remote: [u8; 16], ports: [u16; 2], is_v4: bool) {
             let of = |octets: [u8; 16], port| {
                 let [a, b, c, d, ..] = octets;
                 let ip = if is_v4 { IpAddr::from([a, b, c, d]) } else { IpAddr::from(octets) };
@@ -144,7 +144,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn no_text_is_too_odd(text: String) {
+        fn no_text_makes_the_parser_panic(text: String) {
             let _ = Socket::parse(&text);
         }
     }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn where_an_app_listens() {
+    fn the_listen_address_of_the_app_is_found() {
         let v4 = |ip| (ip, "0.0.0.0:0", LISTEN);
         let v6 = |ip| (ip, "[::]:0", LISTEN);
         assert_eq!(address_of(&[]), ListenAddress::None);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_the_pod_itself_go_past_nobody() {
+    fn connections_from_within_the_pod_do_not_bypass_the_proxy() {
         let past = |remote| {
             let seen = seen(&[("10.0.0.2:8080", remote, 1)]);
             seen.ports().map(|(_, known)| known.bypassing).sum::<u64>()
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ports_matter_while_one_of_the_app_is_missed() {
+    fn other_ports_are_reported_while_a_port_of_the_app_is_missing() {
         let listens = |ip| (ip, "0.0.0.0:0", LISTEN);
         let sockets = ["0.0.0.0:9102", "0.0.0.0:8081", "127.0.0.1:6060", "0.0.0.0:15210", "0.0.0.0:15211"].map(listens);
         let others: Vec<_> = seen(&sockets).others().collect();

@@ -72,7 +72,7 @@ const FIRST_BYTES: &[(&[u8], Protocol, usize, Option<usize>)] = &[
 ];
 
 #[test]
-fn every_prefix_of_what_clients_say_first() {
+fn every_prefix_of_the_first_bytes_is_detected_or_undecided() {
     for (bytes, protocol, certain, unlikely) in FIRST_BYTES {
         let shown = bytes.escape_ascii();
         for length in 0..=bytes.len() {
@@ -87,7 +87,7 @@ fn every_prefix_of_what_clients_say_first() {
 }
 
 #[test]
-fn long_lines() {
+fn long_first_lines_are_detected() {
     for (front, rest, protocol) in [
         ("GET /", "a", Protocol::Http1),
         ("get http://", "a", Protocol::Http1),
@@ -111,7 +111,7 @@ fn long_lines() {
 }
 
 #[test]
-fn http2_servers_speak_first() {
+fn the_first_bytes_of_an_http2_server_are_recognized() {
     for good in [&b"\0"[..], b"\0\0", b"\0\0\x06\x04", b"\0\0\0\x04\0\0\0\0\0", b"\0\0\x06\x04\0\0\0\0\0\0\x03"] {
         assert!(may_begin_http2(good), "{good:?}");
     }

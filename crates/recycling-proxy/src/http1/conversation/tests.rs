@@ -78,7 +78,7 @@ fn take(buffer: &mut Buffer) -> Vec<u8> {
 }
 
 #[test]
-fn announces_at_the_limit_and_not_before() {
+fn close_is_announced_at_the_limit_and_not_before() {
     for limit in [1, 2, 10] {
         let mut dialogue = Dialogue::with_limit(limit);
         for _ in 1..limit {
@@ -96,7 +96,7 @@ fn announces_at_the_limit_and_not_before() {
 const EMPTY_LINES: [&[u8]; 5] = [b"\r\n", b"\r\n\r\n", b"\r", b"\r\n\r", b"\r\n\r\n\r\n\r\n\r\n\r\n"];
 
 #[test]
-fn empty_lines_between_requests_are_no_part_of_one() {
+fn empty_lines_between_requests_are_ignored() {
     for lines in EMPTY_LINES {
         let mut dialogue = Dialogue::with_limit(2);
         assert_eq!(dialogue.exchange(GET, OK), OK);
@@ -109,7 +109,7 @@ fn empty_lines_between_requests_are_no_part_of_one() {
 }
 
 #[test]
-fn empty_lines_behind_the_last_request_do_not_put_its_announcement_off() {
+fn empty_lines_after_the_last_request_do_not_delay_its_announcement() {
     for lines in EMPTY_LINES {
         for (limit, draining) in [(1, false), (1000, true)] {
             let mut dialogue = Dialogue::with_limit(limit);
@@ -122,7 +122,7 @@ fn empty_lines_behind_the_last_request_do_not_put_its_announcement_off() {
 
 /// In front of a head they count like one, each time anew.
 #[test]
-fn empty_lines_are_bounded() {
+fn empty_lines_before_a_request_are_bounded() {
     let most = b"\r\n".repeat(512);
     let mut dialogue = Dialogue::with_limit(10);
     for _ in 0..3 {
@@ -135,7 +135,7 @@ fn empty_lines_are_bounded() {
 
 /// They may be the other protocol's.
 #[test]
-fn empty_lines_behind_an_upgrade_pass_through_the_tunnel() {
+fn empty_lines_after_an_upgrade_pass_through_the_tunnel() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
     let mut dialogue = Dialogue::with_limit(1);
     assert_eq!(dialogue.client_sends(&[&upgrade[..], b"\r\n"].concat()).unwrap(), upgrade);
@@ -153,7 +153,7 @@ fn a_drain_announces_in_the_next_response() {
 }
 
 #[test]
-fn peers_that_end_the_connection_themselves_are_not_edited() {
+fn responses_of_connections_that_end_anyway_are_not_edited() {
     for (request, response) in [
         (&b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"[..], OK),
         (b"GET / HTTP/1.0\r\n\r\n", OK),
@@ -168,7 +168,7 @@ fn peers_that_end_the_connection_themselves_are_not_edited() {
 }
 
 #[test]
-fn interim_responses_pass_and_decide_nothing() {
+fn interim_responses_pass_without_an_announcement() {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n").unwrap();
     let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -180,7 +180,7 @@ fn interim_responses_pass_and_decide_nothing() {
 
 /// A client that does not read must cost no more memory each time that its connection is looked at.
 #[test]
-fn a_head_behind_much_that_waits_to_be_written_does_not_grow_the_buffer() {
+fn an_incomplete_head_behind_unwritten_bytes_does_not_grow_the_buffer() {
     let mut dialogue = Dialogue::with_limit(10);
     dialogue.client_sends(GET).unwrap();
     let Dialogue { mut conversation, mut from_app, .. } = dialogue;
@@ -205,7 +205,7 @@ fn a_head_behind_much_that_waits_to_be_written_does_not_grow_the_buffer() {
 }
 
 #[test]
-fn an_early_answer_waits_for_the_request_to_end() {
+fn an_early_response_does_not_end_the_exchange_before_the_request() {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").unwrap();
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
@@ -269,7 +269,7 @@ fn space_before_a_colon_is_removed_from_a_response() {
 }
 
 #[test]
-fn tunnels_begin_on_the_apps_word_alone() {
+fn only_the_apps_response_begins_a_tunnel() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(&[&upgrade[..], GET].concat()).unwrap();
@@ -285,7 +285,7 @@ fn tunnels_begin_on_the_apps_word_alone() {
 }
 
 #[test]
-fn what_answers_no_request_is_an_error() {
+fn a_response_without_a_request_is_an_error() {
     let mut dialogue = Dialogue::with_limit(10);
     assert_eq!(dialogue.app_sends(OK), Err(ProtocolError::app(Fault::Unsolicited)));
     let mut dialogue = Dialogue::with_limit(10);
@@ -295,7 +295,7 @@ fn what_answers_no_request_is_an_error() {
 }
 
 #[test]
-fn a_faulty_head_passes_in_no_part() {
+fn no_part_of_a_malformed_head_is_forwarded() {
     let mut dialogue = Dialogue::with_limit(10);
     let faulty = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_eq!(dialogue.client_sends(faulty), Err(ProtocolError::client(Fault::BadContentLength)));
@@ -304,7 +304,7 @@ fn a_faulty_head_passes_in_no_part() {
 }
 
 #[test]
-fn heads_are_bounded_at_the_limit_exactly() {
+fn the_limit_of_heads_is_exact() {
     let head = |length: usize| {
         let filler = length - b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
         format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(filler)).into_bytes()
@@ -358,7 +358,7 @@ const ANSWER: &[u8] =
 
 proptest! {
     #[test]
-    fn the_way_that_requests_arrive_changes_nothing(
+    fn requests_do_not_depend_on_how_they_are_split(
         cuts in prop::collection::vec(0usize..1000, 0..6),
         flaw in prop::option::of((0usize..1000, prop::sample::select(&b"\0\r\n :;a9"[..]))),
     ) {
@@ -371,7 +371,7 @@ proptest! {
     }
 
     #[test]
-    fn the_way_that_a_response_arrives_changes_nothing(cuts in prop::collection::vec(0usize..1000, 0..6)) {
+    fn responses_do_not_depend_on_how_they_are_split(cuts in prop::collection::vec(0usize..1000, 0..6)) {
         let expected = String::from_utf8_lossy(ANSWER).replace("chunked\r\n", "chunked\r\nConnection: close\r\n");
         prop_assert_eq!(of_app(&pieces(ANSWER, &cuts)), expected.as_bytes());
     }

@@ -92,7 +92,7 @@ async fn refuse(client: &mut TcpStream, app: &mut TcpStream) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_app_that_has_ended_its_direction_reads_on_for_as_long_as_it_likes() {
+async fn after_the_apps_fin_the_request_body_is_still_forwarded() {
     let (mut client, mut app, relay) = connected().await;
     let exchange = async {
         refuse(&mut client, &mut app).await;
@@ -109,7 +109,7 @@ async fn an_app_that_has_ended_its_direction_reads_on_for_as_long_as_it_likes() 
 
 /// The whole request is in the relay, and what the app has not read of it does not fit into the sockets.
 #[tokio::test(start_paused = true)]
-async fn an_app_that_has_ended_its_direction_may_leave_a_whole_request_unread() {
+async fn after_the_apps_fin_an_unread_request_does_not_lose_the_response() {
     const BODY: usize = 200_000;
     let (mut client, mut app, relay) = connected().await;
     SockRef::from(&app).set_recv_buffer_size(1).unwrap();
@@ -135,7 +135,7 @@ async fn an_app_that_has_ended_its_direction_may_leave_a_whole_request_unread() 
 
 /// Its client may never say more: without an app that reads there is nothing to wait for.
 #[tokio::test(start_paused = true)]
-async fn an_app_that_has_closed_both_directions_is_noticed() {
+async fn an_app_that_has_closed_its_socket_ends_the_upload() {
     let (mut client, mut app, mut relay) = connected().await;
     let exchange = async {
         refuse(&mut client, &mut app).await;
@@ -154,7 +154,7 @@ async fn an_app_that_has_closed_both_directions_is_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_waits_for_its_turns_arrives_whole() {
+async fn a_body_that_is_relayed_in_turns_arrives_whole() {
     const PIECES: usize = 20;
     let piece = [b'x'; 100];
     let (mut client, mut app, relay) = connected().await;
@@ -187,7 +187,7 @@ async fn a_body_that_waits_for_its_turns_arrives_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_piece_of_a_long_body_waits_for_its_turn() {
+async fn a_long_body_waits_for_its_turn() {
     let (mut client, mut app, mut relay) = connected().await;
     client.write_all(POST.as_bytes()).await.unwrap();
     let mut head = [0; POST.len()];
@@ -236,7 +236,7 @@ async fn every_response_shows_that_the_app_is_alive() {
 /// How the relay ends; both sides are closed then.
 /// However much has come: others on the thread have their turn before the rest.
 #[tokio::test(start_paused = true)]
-async fn much_of_a_body_moves_in_turns() {
+async fn much_of_a_body_is_relayed_in_several_turns() {
     let (mut client, mut app, mut relay) = connected().await;
     client.write_all(GET.as_bytes()).await.unwrap();
     let mut request = [0; GET.len()];

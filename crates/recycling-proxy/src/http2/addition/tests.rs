@@ -156,7 +156,7 @@ fn padded_priority(length: u8, fields: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_field_is_put_behind_the_clients_own() {
+fn the_field_is_added_after_the_clients_fields() {
     for (name, sent, expected) in cases() {
         let (passed, fault) = pass(&[&sent]);
         assert_eq!(fault, None, "{name}");
@@ -165,7 +165,7 @@ fn the_field_is_put_behind_the_clients_own() {
 }
 
 #[test]
-fn the_way_that_frames_arrive_changes_nothing() {
+fn the_added_field_does_not_depend_on_how_frames_are_split() {
     for (name, sent, expected) in cases() {
         for cut in (0..sent.len()).filter(|cut| *cut < 100 || sent.len() - cut < 100) {
             assert!(pass(&[&sent[..cut], &sent[cut..]]).0 == expected, "{name} cut at {cut}");
@@ -197,7 +197,7 @@ fn padding_beyond_the_frame_is_refused() {
 
 /// On a stream that was never open, or is no longer, an app might take it for a request.
 #[test]
-fn only_trailers_of_an_open_stream_are_left_alone() {
+fn only_trailers_of_an_open_stream_get_no_field() {
     let reset = [0, 0, 4, 3, 0, 0, 0, 0, 5, 0, 0, 0, 8];
     let all = END_HEADERS | END_STREAM;
     let sent = [&frame(HEADERS, END_HEADERS, 5, REQUEST)[..], &reset, &frame(HEADERS, all, 5, REQUEST)].concat();

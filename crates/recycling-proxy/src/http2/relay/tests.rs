@@ -65,7 +65,7 @@ fn told(last: u32) -> Vec<u8> {
 
 /// Stream 1 never ends; with the answer to stream 3 the connection is retired.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_never_ends_is_borne_for_its_grace() {
+async fn a_stream_that_never_ends_keeps_the_connection_for_its_grace_period() {
     let (mut client, mut app, mut relay) = connected().await;
     let both = async {
         open(&mut client, &mut app).await;
@@ -91,7 +91,7 @@ async fn a_stream_that_never_ends_is_borne_for_its_grace() {
 /// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it, and
 /// the client is not kept waiting with what it sends.
 #[tokio::test(start_paused = true)]
-async fn the_answer_that_announces_waits_and_what_is_behind_it_too() {
+async fn the_announcing_response_and_later_frames_wait_until_the_goaway_may_be_sent() {
     let (mut client, mut app, mut relay) = connected().await;
     let both = async {
         open(&mut client, &mut app).await;
@@ -160,7 +160,7 @@ async fn a_client_that_reads_slowly_is_not_taken_for_one_that_never_answers() {
 /// The last response is still on its way when every frame is written: what the app says meanwhile to the client's PINGs goes
 /// on passing.
 #[tokio::test(start_paused = true)]
-async fn the_last_response_is_waited_for() {
+async fn the_connection_ends_after_its_last_response_is_read() {
     let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
     let both = async {
         open(&mut client, &mut app).await;
@@ -186,7 +186,7 @@ async fn the_last_response_is_waited_for() {
 /// The app breaks off in one response while another, which is whole, is on its way to a client that reads slowly: a reset would
 /// destroy that one, and the end of the connection leaves no doubt that the first is not whole.
 #[tokio::test]
-async fn an_app_that_breaks_off_takes_no_whole_response_along() {
+async fn a_reset_by_the_app_does_not_destroy_complete_responses() {
     let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
     let long = long_response(1);
     let both = async {
@@ -231,7 +231,7 @@ async fn unanswered(speaks: bool) -> Duration {
 
 /// On the clock on the wall: the client's kernel takes its own time to acknowledge.
 #[tokio::test]
-async fn a_client_that_does_not_answer_is_sent_a_fin_once_it_makes_no_progress() {
+async fn an_unresponsive_client_gets_a_fin_once_it_makes_no_progress() {
     let (silent, speaking) = tokio::join!(unanswered(false), unanswered(true));
     assert!(silent >= Duration::from_secs(1) && silent < speaking, "{silent:?} and {speaking:?}");
     assert!(speaking >= SHORT_GRACE, "{speaking:?}");
@@ -260,7 +260,7 @@ async fn a_drain_that_ends_does_not_wait_for_a_response() {
 
 /// However much has come: others on the thread have their turn before the rest.
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_small_frames_moves_a_little_in_each_turn() {
+async fn a_flood_of_small_frames_is_relayed_in_several_turns() {
     let (mut client, mut app, mut relay) = connected().await;
     tokio::select! {
         ending = relay.run() => panic!("{ending:?}"),
@@ -314,7 +314,7 @@ async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {
 
 /// httpx fails the response that it reads together with a GOAWAY and a frame behind that.
 #[tokio::test(start_paused = true)]
-async fn behind_a_response_nothing_follows_the_goaway_for_100_ms() {
+async fn after_a_response_nothing_follows_the_goaway_for_100_ms() {
     let (mut client, mut app, mut relay) = connected().await;
     let h2 = [1, 2, 4, 5, 3, 6].map(|identifier| [0, identifier, 0, 1, 0, 0]).concat();
     let opening = [PREFACE, &[0, 0, 36, 4, 0, 0, 0, 0, 0], &h2, &headers(5, 1)].concat();

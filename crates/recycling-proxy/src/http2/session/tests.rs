@@ -119,7 +119,7 @@ fn take(buffer: &mut Buffer) -> Vec<u8> {
 
 /// An app without HTTP/2 answers the preface in HTTP/1.1. What the client says behind it could be a request to such an app.
 #[test]
-fn an_answer_in_another_protocol_passes_as_it_is() {
+fn a_response_in_another_protocol_passes_verbatim() {
     let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
     for cut in 0..=answer.len() {
         let mut dialogue = Dialogue::with_limit(1);
@@ -135,7 +135,7 @@ fn an_answer_in_another_protocol_passes_as_it_is() {
 }
 
 #[test]
-fn a_preface_that_goes_on_as_something_else_is_refused() {
+fn an_incorrect_preface_is_refused() {
     let faulty = b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n";
     for cut in 0..=faulty.len() {
         let mut dialogue = Dialogue::with_limit(1);
@@ -148,7 +148,7 @@ fn a_preface_that_goes_on_as_something_else_is_refused() {
 }
 
 #[test]
-fn frames_pass_as_they_are() {
+fn frames_pass_verbatim() {
     let mut dialogue = Dialogue::with_limit(1000);
     let from_client = [
         PREFACE.to_vec(),
@@ -175,7 +175,7 @@ fn frames_pass_as_they_are() {
 }
 
 #[test]
-fn nothing_is_put_into_a_field_block_or_a_frame() {
+fn no_frame_of_ours_interrupts_a_field_block_or_a_frame() {
     let mut dialogue = Dialogue::opened(1000);
     dialogue.app(&frame(1, 0, 2, b"begin"));
     assert!(!dialogue.session.drain(false, &mut dialogue.from_app));
@@ -191,7 +191,7 @@ fn nothing_is_put_into_a_field_block_or_a_frame() {
 }
 
 #[test]
-fn open_streams_are_bounded() {
+fn the_number_of_open_streams_is_bounded() {
     let mut dialogue = Dialogue::opened(1000);
     let mut open = |number: u32| dialogue.try_client(&headers(2 * number + 1)).map(|_| ());
     for number in 0..65_536 {
@@ -201,7 +201,7 @@ fn open_streams_are_bounded() {
 }
 
 #[test]
-fn faults_stop_the_connection_before_the_frame() {
+fn a_protocol_error_ends_the_connection_before_the_frame_passes() {
     let too_long = [&(LEAST_MAX_FRAME + 1).to_be_bytes()[1..], &[0, 0, 0, 0, 0, 1]].concat();
     for (bytes, fault) in [
         (too_long, Fault::FrameTooLong),
@@ -238,7 +238,7 @@ fn longer_frames_pass_once_their_receiver_allows_them() {
 
 proptest! {
     #[test]
-    fn the_way_that_frames_arrive_changes_nothing(cuts in prop::collection::vec(0usize..400, 0..8)) {
+    fn frames_do_not_depend_on_how_they_are_split(cuts in prop::collection::vec(0usize..400, 0..8)) {
         let from_app = [
             settings(),
             headers(1),

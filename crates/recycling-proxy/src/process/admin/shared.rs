@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_ask_one_finds_out() {
+    async fn concurrent_requests_share_one_lookup() {
         let (shared, asked) = (Shared::default(), Cell::new(0));
         let ask = || async {
             asked.set(asked.get() + 1);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_while_he_asks_leaves_the_question_to_the_next() {
+    async fn a_cancelled_lookup_does_not_block_the_next() {
         let shared = Shared::default();
         let never = tokio::time::timeout(Duration::from_secs(1), shared.of((), std::future::pending::<u8>));
         assert!(never.await.is_err());

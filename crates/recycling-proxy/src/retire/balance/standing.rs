@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mean_counts_for_fifteen_seconds_of_a_long_interval() {
+    async fn a_mean_is_used_for_at_most_fifteen_seconds() {
         let now = Instant::now();
         for (interval, counts_for) in [(1, 3), (5, 15), (15, 15), (60, 15)] {
             let standing = Standing::taking(&every(Duration::from_secs(interval)), now);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_instruction_lasts_for_three_intervals() {
+    async fn an_instruction_is_in_force_for_three_intervals() {
         let now = Instant::now();
         assert_eq!(Standing::NoInstruction.at(now + Duration::from_secs(99)), Standing::NoInstruction);
         let taken = Standing::taking(&every(Duration::from_secs(2)), now);

@@ -76,7 +76,7 @@ fn instruction(workload: &str, sequence: u64, mean: f64) -> WorkloadInstruction 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_above_the_mean_retires_its_excess_and_no_more() {
+async fn a_pod_above_the_mean_retires_only_its_excess() {
     let stage = Stage::with(40).await;
     for (sequence, mean, marked) in
         [(1, 100.0, 0), (2, 40.0, 0), (3, 35.0, 0), (4, 30.0, 8), (5, 30.0, 9), (6, 30.0, 9), (7, 0.0, 9)]
@@ -91,7 +91,7 @@ async fn a_pod_above_the_mean_retires_its_excess_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_leaves_without_a_fresh_instruction() {
+async fn no_connection_is_retired_without_a_fresh_instruction() {
     let stage = Stage::with(40).await;
     stage.second().await;
     assert_eq!((stage.marked(), stage.state()), (0, BalanceState::NoInstruction));
@@ -113,7 +113,7 @@ async fn nothing_leaves_without_a_fresh_instruction() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_pod_retires_every_connection_anyway() {
+async fn a_draining_pod_does_not_balance() {
     let stage = Stage::with(40).await;
     stage.drain.begin();
     stage.instruct(&stage.signed(1, 1.0)).unwrap();
@@ -122,7 +122,7 @@ async fn a_draining_pod_retires_every_connection_anyway() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_changes_nothing() {
+async fn a_refused_instruction_changes_nothing() {
     let stage = Stage::with(40).await;
     let good = stage.signed(7, 40.0);
     stage.instruct(&good).unwrap();
@@ -147,7 +147,7 @@ async fn what_is_refused_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_report_follows_what_comes_and_goes() {
+async fn the_report_follows_connections_that_open_and_close() {
     let mut stage = Stage::with(4).await;
     let report = |stage: &Stage| stage.balance.report(Instant::now(), None);
     let load = |stage: &Stage| report(stage).load.get().round();

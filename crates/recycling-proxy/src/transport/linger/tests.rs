@@ -24,7 +24,7 @@ async fn with_much_on_its_way() -> (TcpStream, Wire, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_pauses_gets_all_of_it() {
+async fn a_client_that_pauses_gets_its_whole_response() {
     let (mut client, ours, written) = with_much_on_its_way().await;
     let reads = async {
         sleep(LONG).await;
@@ -39,7 +39,7 @@ async fn a_client_that_pauses_gets_all_of_it() {
 
 /// It has said all that it had to say, and has not read yet.
 #[tokio::test(start_paused = true)]
-async fn the_end_of_what_a_client_says_is_not_the_end_of_what_it_reads() {
+async fn a_half_closed_client_gets_its_whole_response() {
     let (mut client, ours, written) = with_much_on_its_way().await;
     client.shutdown().await.unwrap();
     let lingering = tokio::spawn(linger(ours));
@@ -52,7 +52,7 @@ async fn the_end_of_what_a_client_says_is_not_the_end_of_what_it_reads() {
 
 /// It sends more than it may, and has not read yet: nothing more is taken in, and nothing is destroyed.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_sends_without_end_can_read_all_of_it() {
+async fn a_client_that_keeps_sending_gets_its_whole_response() {
     let (client, ours, written) = with_much_on_its_way().await;
     let (mut reading, mut writing) = client.into_split();
     let writes = async {
@@ -79,7 +79,7 @@ async fn a_client_that_sends_without_end_can_read_all_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_everything_is_not_waited_for() {
+async fn the_connection_closes_once_the_client_has_everything() {
     let (_client, _app, pair) = Pair::with_far_ends().await;
     let begun = Instant::now();
     assert_eq!(linger(pair.client).await, 0);
@@ -87,7 +87,7 @@ async fn a_client_that_has_everything_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_drips_is_heard_for_as_long_as_the_bound_says() {
+async fn a_client_that_trickles_bytes_is_closed_at_the_bound() {
     let (mut client, _app, pair) = Pair::with_far_ends().await;
     let begun = Instant::now();
     let drips = async {
@@ -104,7 +104,7 @@ async fn a_client_that_drips_is_heard_for_as_long_as_the_bound_says() {
 
 /// What waits for it is all in its own kernel; what it has not shown is that it has read it.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_speaks_while_it_reads_is_waited_for_until_it_ends() {
+async fn a_client_that_sends_while_it_reads_is_kept_until_it_closes() {
     let (mut client, _app, pair) = Pair::with_far_ends().await;
     let begun = Instant::now();
     let reads = async {
@@ -119,7 +119,7 @@ async fn a_client_that_speaks_while_it_reads_is_waited_for_until_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn such_a_client_is_not_waited_for_longer_than_its_grace() {
+async fn a_client_that_does_not_close_is_kept_for_its_grace_period() {
     let (_client, _app, pair) = Pair::with_far_ends().await;
     let begun = Instant::now();
     linger_until_read(pair.client, LONG).await;

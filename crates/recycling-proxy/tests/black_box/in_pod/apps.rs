@@ -38,7 +38,7 @@ fn ask(mut client: TcpStream) -> String {
 }
 
 #[test]
-fn an_app_is_found_at_whichever_address_it_has() {
+fn an_app_is_found_at_any_address_of_the_pod() {
     as_root(|| {
         let addresses = ["127.0.0.1", "[::1]", "10.77.0.2", "[fd77::2]", "0.0.0.0", "[::]"];
         for app in addresses {
@@ -58,7 +58,7 @@ fn an_app_is_found_at_whichever_address_it_has() {
 /// The kernel keeps a port for a minute after its connection's end, and has 28,232 by default, here 100. Between loopback
 /// addresses it uses one again after a second; an app that listens on the pod's address alone has to be reached all the same.
 #[test]
-fn more_connections_than_the_kernel_has_ports() {
+fn the_proxy_serves_more_connections_than_there_are_local_ports() {
     as_root(|| {
         let pod = Pod::with_ipv4_alone();
         serve(&pod, "10.77.0.2");

@@ -28,7 +28,7 @@ fn redirect(pod: &Pod, pod_ip: &str, host_ip: &str) -> Output {
 }
 
 #[test]
-fn nothing_is_written_into_the_network_of_a_node() {
+fn redirect_writes_no_rules_into_the_nodes_network() {
     as_root(|| {
         let pod = Pod::new();
         for (pod_ip, host_ip) in [
@@ -110,7 +110,7 @@ fn accepts(pod: &Pod, port: u16) -> bool {
 
 /// Its probes and hooks stay in the merge, too: without an answer the pod would never be ready.
 #[test]
-fn a_pod_in_the_network_of_a_node_starts_and_ends() {
+fn a_pod_in_the_nodes_network_starts_and_terminates() {
     as_root(|| {
         let pod = Pod::new();
         // Pods of several workloads can be on a node.

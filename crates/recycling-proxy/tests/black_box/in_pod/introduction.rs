@@ -11,7 +11,7 @@ use super::running::Running;
 const APP: u16 = 6060;
 
 #[test]
-fn the_app_learns_which_of_the_pods_addresses_its_client_meant() {
+fn the_proxy_header_has_the_pods_address_that_the_client_used() {
     as_root(|| {
         let pod = Pod::new();
         let app = pod.inside.run(|| TcpListener::bind(("::", APP))).unwrap();

@@ -24,7 +24,7 @@ fn status(pod: &Pod, port: u16) -> String {
 }
 
 #[test]
-fn where_the_app_listens_and_who_goes_past_the_proxy() {
+fn metrics_show_where_the_app_listens_and_which_connections_bypass_the_proxy() {
     as_root(|| {
         let pod = Pod::new();
         let [past, ..] = APPS;

@@ -33,7 +33,7 @@ fn fill(app: &mut TcpStream) {
 }
 
 #[test]
-fn a_client_that_pauses_is_kept_and_one_that_has_vanished_is_let_go() {
+fn a_client_that_pauses_is_kept_and_one_that_has_vanished_is_closed() {
     as_root(|| {
         let pod = Pod::with_ipv4_alone();
         pod.inside.set("net/ipv4/tcp_retries2", PROBES);

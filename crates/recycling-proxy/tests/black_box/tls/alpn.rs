@@ -26,7 +26,7 @@ async fn check(proxy: &RecyclingProxy, issued: &Issued, table: Table<'_>) -> Tes
 }
 
 #[tokio::test]
-async fn an_app_that_speaks_http1_alone() -> TestResult {
+async fn http2_is_not_negotiated_for_an_app_with_http1_alone() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     // What is asked of it in HTTP/2 it takes for a request, as many servers do.
@@ -50,7 +50,7 @@ async fn an_app_that_speaks_http1_alone() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_speaks_http2() -> TestResult {
+async fn http2_is_negotiated_for_an_app_with_http2() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app =
         tokio::spawn(serve_http2(TcpListener::bind(host.port(8080)).await?, crate::hyper_peers::Served::default()));

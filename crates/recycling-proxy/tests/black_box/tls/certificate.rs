@@ -16,7 +16,7 @@ use crate::stage::{GET, OK};
 
 /// An app that ends TLS itself, of which the proxy sees nothing, until it has a certificate of its own.
 #[tokio::test]
-async fn without_a_certificate_tls_passes_through_until_there_is_one() -> TestResult {
+async fn without_a_certificate_tls_is_tunnelled_until_there_is_one() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let listener = tokio::net::TcpListener::bind(host.port(8080)).await?;
     let of_app = Issued::new()?;
@@ -50,7 +50,7 @@ async fn without_a_certificate_tls_passes_through_until_there_is_one() -> TestRe
 
 /// Requests on connections that stay, and on new ones, while the certificate is replaced and then broken.
 #[tokio::test]
-async fn a_change_drops_nothing_and_a_broken_pair_is_kept_out() -> TestResult {
+async fn a_new_certificate_closes_no_connection_and_a_broken_one_is_ignored() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     let _answers = Responder::start(app, answer_everything_with(OK));

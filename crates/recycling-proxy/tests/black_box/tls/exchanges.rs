@@ -33,7 +33,7 @@ async fn last_exchange(client: &mut Client, app: &mut Peer) -> TestResult {
 }
 
 #[tokio::test]
-async fn limits_are_exact() -> TestResult {
+async fn close_is_announced_in_exactly_the_nth_response() -> TestResult {
     let mut cases = Cases::default();
     for limit in 1..=3 {
         let outcome = async {
@@ -63,7 +63,7 @@ async fn limits_are_exact() -> TestResult {
 
 /// What waits for it in the proxy, in its kernel and in TLS, arrives before TLS' own end, however late the client reads it.
 #[tokio::test]
-async fn a_last_response_outlasts_every_bound() -> TestResult {
+async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_response() -> TestResult {
     let stage = TlsStage::with_limit("1").await?;
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(16 * 1024)?;
@@ -87,7 +87,7 @@ async fn a_last_response_outlasts_every_bound() -> TestResult {
 
 /// As the kubelet's probes are, for example.
 #[tokio::test]
-async fn plain_http_passes_on_the_same_port() -> TestResult {
+async fn plain_http_is_served_on_the_same_port() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let mut client = stage.proxy.connect().await?;
     let mut app = stage.app.accept().await?;
@@ -95,7 +95,7 @@ async fn plain_http_passes_on_the_same_port() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_opaque_port_is_not_looked_into() -> TestResult {
+async fn tls_of_an_opaque_port_is_not_terminated() -> TestResult {
     let stage = TlsStage::with(&[(ProxyOption::OpaquePorts, "8080")]).await?;
     let mut client = stage.proxy.connect().await?;
     let mut app = stage.app.accept().await?;
@@ -163,7 +163,7 @@ async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
 
 /// TLS' own end (`close_notify`), and the mere FIN that many clients send instead.
 #[tokio::test]
-async fn a_client_that_has_said_all_is_still_answered() -> TestResult {
+async fn a_half_closed_client_gets_its_response() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let request = "GET / HTTP/1.0\r\n\r\n";
     for in_order in [true, false] {
@@ -185,7 +185,7 @@ async fn a_client_that_has_said_all_is_still_answered() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_web_socket_is_a_tunnel_in_tls() -> TestResult {
+async fn a_web_socket_passes_in_tls() -> TestResult {
     let stage = TlsStage::with_limit("1").await?;
     let mut client = stage.connect(&["http/1.1"]).await?;
     let mut app = stage.app.accept().await?;
@@ -208,7 +208,7 @@ async fn a_web_socket_is_a_tunnel_in_tls() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_drain_is_announced_in_tls() -> TestResult {
+async fn a_drain_announces_close_in_tls() -> TestResult {
     let stage = TlsStage::with_limit("1000").await?;
     let mut client = stage.connect(&[]).await?;
     let mut app = stage.app.accept().await?;

@@ -9,7 +9,7 @@ use super::{Dripping, NAME, TlsStage, connect_by, shows};
 use crate::stage::{GET, OK};
 
 #[tokio::test]
-async fn byte_by_byte() -> TestResult {
+async fn a_handshake_may_arrive_byte_by_byte() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let stream = TcpStream::connect(stage.proxy.address()).await?;
     stream.set_nodelay(true)?;
@@ -31,7 +31,7 @@ fn failure(reason: &str, count: usize) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_counted_and_never_reaches_the_app() -> TestResult {
+async fn a_malformed_handshake_is_counted_and_never_reaches_the_app() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let mut cases = Cases::default();
     let long = [b"\x16\x03\x01\xff\xff".as_slice(), &vec![0xff; 40_000]].concat();
@@ -54,7 +54,7 @@ async fn what_is_no_handshake_is_counted_and_never_reaches_the_app() -> TestResu
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_counted() -> TestResult {
+async fn a_client_that_leaves_within_the_handshake_is_counted() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let mut client = stage.proxy.connect().await?;
     client.send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc").await?;
@@ -73,7 +73,7 @@ async fn a_client_that_does_not_trust_the_certificate_is_counted() -> TestResult
 }
 
 #[tokio::test]
-async fn a_handshake_has_ten_seconds() -> TestResult {
+async fn a_handshake_times_out_after_ten_seconds() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
     let mut client = stage.proxy.connect().await?;
     client.send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc").await?;

@@ -10,7 +10,7 @@ use super::TlsStage;
 use crate::hidden_requests::{Evasion, evasions, judge, shown};
 
 #[tokio::test]
-async fn no_request_passes_unseen() -> TestResult {
+async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult {
     let stage = TlsStage::with(&[(ProxyOption::ForwardedFor, "on")]).await?;
     let mut running = JoinSet::new();
     for Evasion { pieces, pause } in evasions() {

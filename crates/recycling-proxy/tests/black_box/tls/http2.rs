@@ -13,7 +13,7 @@ use crate::hyper_peers::{Served, http2_over, round, serve_http2};
 const OFFERS: &[&str] = &["h2", "http/1.1"];
 
 #[tokio::test]
-async fn every_request_is_answered_at_every_limit() -> TestResult {
+async fn an_http2_client_loses_no_request_at_any_limit() -> TestResult {
     let mut cases = Cases::default();
     for limit in ["1", "2", "10"] {
         cases.note(format!("limit {limit}"), requests(limit, 60).await);

@@ -9,7 +9,7 @@ use crate::liveness::Answering;
 use crate::stage::OK;
 
 #[tokio::test]
-async fn an_app_is_asked_by_tls() -> TestResult {
+async fn an_https_probe_is_sent_in_tls() -> TestResult {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let acceptor = Issued::new()?.acceptor(&["h2", "http/1.1"])?;
@@ -33,7 +33,7 @@ async fn an_app_is_asked_by_tls() -> TestResult {
 
 /// The app speaks another language, and may be well: its clients say that it is.
 #[tokio::test]
-async fn an_app_that_agrees_on_nothing_is_held_by_signs() -> TestResult {
+async fn an_app_without_a_common_alpn_protocol_is_held_by_signs_of_life() -> TestResult {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let acceptor = Issued::new()?.acceptor(&["h2"])?;

@@ -47,7 +47,7 @@ impl Between {
 }
 
 #[tokio::test]
-async fn the_app_chooses_the_protocol() -> TestResult {
+async fn the_app_chooses_the_alpn_protocol() -> TestResult {
     let between = Between::with_limit("10").await?;
     let mut cases = Cases::default();
     let both = &["h2", "http/1.1"][..];
@@ -72,7 +72,7 @@ async fn the_app_chooses_the_protocol() -> TestResult {
 }
 
 #[tokio::test]
-async fn requests_pass_and_are_counted() -> TestResult {
+async fn re_encrypted_requests_pass_and_are_counted() -> TestResult {
     let between = Between::with_limit("2").await?;
     let (mut client, mut app) = between.pair(&[], &[]).await?;
     for last in [false, true] {
@@ -95,7 +95,7 @@ async fn requests_pass_and_are_counted() -> TestResult {
 }
 
 #[tokio::test]
-async fn http2_passes() -> TestResult {
+async fn http2_passes_re_encrypted() -> TestResult {
     let between = Between::with_limit("1000").await?;
     let (client, app) = between.pair(&["h2"], &["h2"]).await?;
     let served = Served::default();
@@ -107,7 +107,7 @@ async fn http2_passes() -> TestResult {
 
 /// An address as the server's name is not sent (RFC 6066 §3).
 #[tokio::test]
-async fn a_client_that_names_no_server() -> TestResult {
+async fn a_client_without_sni_is_served() -> TestResult {
     let between = Between::with_limit("10").await?;
     let acceptor = between.of_app.acceptor(&[])?;
     let app = async {
@@ -129,7 +129,7 @@ async fn a_client_that_names_no_server() -> TestResult {
 
 /// A body whose end is that of the connection: only TLS' own end says that it is whole.
 #[tokio::test]
-async fn a_body_that_is_cut_short_never_ends_cleanly() -> TestResult {
+async fn a_truncated_body_never_ends_with_close_notify() -> TestResult {
     let between = Between::with_limit("10").await?;
     for whole in [true, false] {
         let (mut client, mut app) = between.pair(&[], &[]).await?;
@@ -150,7 +150,7 @@ async fn a_body_that_is_cut_short_never_ends_cleanly() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_app_that_speaks_no_tls_is_as_one_that_does_not_listen() -> TestResult {
+async fn an_app_without_tls_counts_as_unreachable() -> TestResult {
     let between = Between::with_limit("10").await?;
     let app = async {
         let (mut stream, _) = between.listener.accept().await?;

@@ -106,7 +106,7 @@ impl TrustStore for FakeCluster {
 }
 
 #[tokio::test]
-async fn of_two_that_start_at_once_one_is_first_and_both_are_called() {
+async fn two_replicas_that_start_at_once_share_one_authority() {
     let cluster = FakeCluster::new();
     let (mut one, mut two) = (cluster.replica(), cluster.replica());
     let (first, second) = tokio::join!(one.reconcile(), two.reconcile());
@@ -131,7 +131,7 @@ async fn reconciling_is_idempotent() {
 }
 
 #[tokio::test]
-async fn rotations_fail_no_call() {
+async fn no_rotation_fails_a_call() {
     // Hour by hour, the replicas act one after the other; after each single act an API server can call both.
     let cluster = FakeCluster::new();
     let mut replicas = [cluster.replica(), cluster.replica()];
@@ -187,7 +187,7 @@ async fn a_deleted_store_gets_the_known_authorities() {
 }
 
 #[tokio::test]
-async fn a_replica_that_restarts_where_the_store_was_deleted_is_called() {
+async fn a_replica_that_restarts_without_the_store_is_trusted() {
     let cluster = FakeCluster::new();
     cluster.set(|state| state.identity = "");
     let mut replica = cluster.replica();
@@ -222,7 +222,7 @@ async fn expired_authorities_and_clock_jumps_are_repaired_at_once() {
 }
 
 #[tokio::test]
-async fn a_replica_with_a_wrong_clock_costs_the_others_nothing() {
+async fn a_replica_with_a_wrong_clock_does_not_affect_the_others() {
     for wrong in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 500_000 * HOUR] {
         let cluster = FakeCluster::new();
         let begin = cluster.set(|state| state.now);
@@ -278,7 +278,7 @@ async fn a_leaf_is_renewed_while_the_store_is_unreachable() {
 }
 
 #[tokio::test]
-async fn it_is_trusted_once_its_authority_is_published() {
+async fn a_certificate_is_trusted_once_its_authority_is_published() {
     let cluster = FakeCluster::new();
     let mut replica = cluster.replica();
     cluster.set(|state| state.reachable = false);
@@ -305,7 +305,7 @@ async fn a_removed_bundle_is_restored_within_a_second_of_a_trigger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_trigger_it_is_restored_within_two_minutes() {
+async fn a_removed_bundle_is_restored_within_two_minutes_without_a_trigger() {
     let cluster = FakeCluster::new();
     let controller = tokio::spawn(cluster.replica().run(stream::empty()));
     tokio::time::sleep(Duration::from_secs(10)).await;

@@ -17,7 +17,7 @@ fn in_a_large_cluster(loads: &[f64]) -> TestCluster {
 }
 
 #[test]
-fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are_told() {
+fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_their_instruction() {
     let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
     let told_at = cluster.now;
     for uid in ["0", "1", "2"] {
@@ -34,7 +34,7 @@ fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_they_are
 }
 
 #[test]
-fn in_a_large_cluster_a_change_is_told_at_once() {
+fn in_a_large_cluster_a_change_leads_to_an_instruction_at_once() {
     let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
     cluster.run(8 * SECOND);
     let gone_at = cluster.now;
@@ -57,7 +57,7 @@ fn in_a_large_cluster_a_change_is_told_at_once() {
 }
 
 #[test]
-fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
+fn in_a_large_cluster_a_pod_that_does_not_answer_is_left_out_after_two_rounds() {
     let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0, 10.0, 15.0]);
     cluster.pod("4").is_silent = true;
     let sent = cluster.run(95 * SECOND);
@@ -67,7 +67,7 @@ fn in_a_large_cluster_a_silent_pod_is_left_out_after_two_rounds() {
 
 /// A workload is in a wave beside a large one at rest.
 #[test]
-fn what_can_wait_is_asked_within_a_budget() {
+fn pods_at_rest_are_asked_within_a_budget() {
     let mut cluster = TestCluster::with(&[10.0, 2.0]);
     let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
     let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
@@ -113,7 +113,7 @@ fn what_can_wait_is_asked_within_a_budget() {
 }
 
 #[test]
-fn pods_that_come_and_go_do_not_multiply_questions() {
+fn pods_that_become_ready_and_unready_do_not_multiply_requests() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
     cluster.run(90 * SECOND);
     let mut sent = 0;
@@ -125,7 +125,7 @@ fn pods_that_come_and_go_do_not_multiply_questions() {
 }
 
 #[test]
-fn a_new_leader_does_not_take_what_it_hears_for_a_change() {
+fn a_new_leader_does_not_take_first_reports_for_a_change() {
     let mut cluster = TestCluster::with(&[13.0, 7.0, 10.0]);
     cluster.run(300 * SECOND);
     cluster.balancer.restart(cluster.now);

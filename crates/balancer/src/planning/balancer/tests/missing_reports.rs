@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_silent_pod_is_left_out_and_nobody_waits_for_it() {
+fn a_pod_that_does_not_answer_is_left_out_without_delay() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0, 90.0]);
     cluster.run(20 * SECOND);
     cluster.pod("3").is_silent = true;
@@ -16,7 +16,7 @@ fn a_silent_pod_is_left_out_and_nobody_waits_for_it() {
 }
 
 #[test]
-fn nothing_is_sent_while_more_than_a_third_is_missing() {
+fn no_instruction_is_sent_while_more_than_a_third_of_the_reports_is_missing() {
     let mut cluster = TestCluster::with(&[10.0; 6]);
     cluster.run(20 * SECOND);
     for uid in ["0", "1"] {
@@ -35,7 +35,7 @@ fn nothing_is_sent_while_more_than_a_third_is_missing() {
 }
 
 #[test]
-fn a_pod_that_never_answers_belongs_to_nobody() {
+fn a_pod_that_never_answered_belongs_to_no_workload() {
     let mut cluster = TestCluster::with(&[10.0, 10.0]);
     for uid in ["a", "b", "c", "d"] {
         cluster.add(uid, 0.0);
@@ -47,7 +47,7 @@ fn a_pod_that_never_answers_belongs_to_nobody() {
 }
 
 #[test]
-fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
+fn a_pod_that_never_answered_is_missing_if_pods_of_its_controller_report() {
     let mut cluster = TestCluster::new();
     let mut add = |uid: &str, controller: &str, is_silent| {
         cluster.add(uid, 10.0);
@@ -79,7 +79,7 @@ fn a_pod_that_never_answers_is_missing_where_its_siblings_report() {
 }
 
 #[test]
-fn a_pod_of_another_namespace_is_no_sibling() {
+fn pods_of_other_namespaces_do_not_share_a_controller() {
     let mut cluster = TestCluster::new();
     for (uid, namespace) in [("1", "shop"), ("2", "shop"), ("x", "evil"), ("y", "evil"), ("z", "evil")] {
         let controller = Controller { kind: "ReplicaSet".into(), name: "web-5d4f8".into() };

@@ -5,7 +5,7 @@ use crate::history::History;
 use crate::view::{PodSelection, View};
 
 #[test]
-fn a_pod_does_not_speak_for_another_namespace() {
+fn a_report_for_a_workload_of_another_namespace_is_ignored() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 1000.0]);
     cluster.pod("2").workload = "bank/Deployment/web";
     let sent = cluster.run(20 * SECOND);
@@ -15,7 +15,7 @@ fn a_pod_does_not_speak_for_another_namespace() {
 }
 
 #[test]
-fn a_pod_does_not_speak_for_another_workload_than_that_of_its_controller() {
+fn a_report_for_a_workload_of_another_controller_is_ignored() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 1000.0]);
     let controller = Controller { kind: "ReplicaSet".into(), name: "api-5d4f8".into() };
     cluster.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), cluster.now);
@@ -30,7 +30,7 @@ fn a_pod_does_not_speak_for_another_workload_than_that_of_its_controller() {
 
 /// The highest number ends all instructions, and the one below it all but one.
 #[test]
-fn a_false_number_of_one_pod_stops_nobody() {
+fn a_false_sequence_number_of_one_pod_stops_no_instruction() {
     for (honest, number) in [(1, Sequence::MAX.get()), (1, Sequence::MAX.get() - 1), (2, Sequence::MAX.get() - 1)] {
         let mut cluster = TestCluster::with(&vec![10.0; honest]);
         cluster.add("liar", 10.0);
@@ -47,7 +47,7 @@ fn a_false_number_of_one_pod_stops_nobody() {
 
 /// What pods report as retired is counted, and no sum of it ends the program, which is that of all workloads.
 #[test]
-fn no_count_of_a_pod_is_too_large() {
+fn sums_of_reported_counts_do_not_overflow() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
     cluster.run(10 * SECOND);
     let mut history = History::default();

@@ -39,21 +39,21 @@ struct Outcome {
 }
 
 #[test]
-fn accepted_requests() {
+fn accepted_requests_pass_at_every_split() {
     for exchange in short() {
         every_cut_of_the_request(&exchange.name, &exchange.request, &[&exchange.response]);
     }
 }
 
 #[test]
-fn accepted_responses_announced_and_not() {
+fn accepted_responses_pass_or_announce_at_every_split() {
     for exchange in short() {
         every_cut_of_the_response(&exchange.name, &exchange.request, &exchange.response);
     }
 }
 
 #[test]
-fn pipelined_requests() {
+fn pipelined_requests_pass_at_every_split() {
     let upload = b"PUT / HTTP/1.1\r\nHost:\r\nTransfer-Encoding:chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
     let bad = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
     for (name, requests) in [
@@ -67,7 +67,7 @@ fn pipelined_requests() {
 }
 
 #[test]
-fn offers_of_http_are_taken_out() {
+fn upgrade_offers_of_http_are_removed_at_every_split() {
     for (name, request, passed) in [
         (
             "alone",
@@ -91,7 +91,7 @@ fn offers_of_http_are_taken_out() {
 }
 
 #[test]
-fn refused_requests() {
+fn malformed_requests_are_refused_at_every_split() {
     for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES).chain(SPACE_BEFORE_COLON) {
         let request = [b"POST / HTTP/1.1\r\nHost: a\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
         let outcome = every_cut_of_the_request(name, &request, &[OK]);
@@ -106,7 +106,7 @@ fn refused_requests() {
 }
 
 #[test]
-fn refused_responses() {
+fn malformed_responses_are_refused_at_every_split() {
     for (name, fields) in BAD_LENGTHS.iter().chain(BAD_LINES) {
         let response = [b"HTTP/1.1 200 OK\r\n", *fields, b"\r\n0\r\n\r\n"].concat();
         let outcome = every_cut_of_the_response(name, GET, &response);
@@ -120,14 +120,14 @@ fn refused_responses() {
 }
 
 #[test]
-fn space_before_a_colon_in_a_response() {
+fn space_before_a_colon_is_removed_from_a_response_at_every_split() {
     let response = b"HTTP/1.1 200 OK\r\nX : a : b\r\nContent-Length\t: 2\r\n\r\nok";
     let outcome = every_cut_of_the_response("space before a colon", GET, response);
     assert_eq!(outcome.to_client, b"HTTP/1.1 200 OK\r\nX: a : b\r\nContent-Length: 2\r\n\r\nok");
 }
 
 #[test]
-fn bodies_that_are_refused_half_way() {
+fn malformed_bodies_are_refused_at_every_split() {
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for chunks in bad_chunks().iter().filter(|chunks| chunks.good.len() < LONGEST) {

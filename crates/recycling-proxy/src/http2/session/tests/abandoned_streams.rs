@@ -14,7 +14,7 @@ fn abandoning(max_requests: u32) -> Dialogue {
 }
 
 #[test]
-fn a_client_that_abandons_streams_is_told_behind_its_response() {
+fn a_client_that_abandons_streams_gets_goaway_after_its_response() {
     for limit in [1, 2, 10] {
         let mut dialogue = abandoning(limit);
         for n in 0..limit - 1 {
@@ -35,7 +35,7 @@ fn a_client_that_abandons_streams_is_told_behind_its_response() {
 }
 
 #[test]
-fn its_goaway_follows_the_end_of_the_response_and_no_other_frame() {
+fn the_goaway_follows_the_end_of_the_response_and_no_other_frame() {
     let mut dialogue = abandoning(1);
     dialogue.client(&headers(1));
     let begin = [frame(1, 0x4, 1, b"103"), frame(1, 0x4, 1, b"200"), frame(0, 0, 1, b"message")].concat();
@@ -58,7 +58,7 @@ fn its_goaway_follows_the_end_of_the_response_and_no_other_frame() {
 }
 
 #[test]
-fn with_other_streams_open_its_goaway_stands_in_front() {
+fn with_other_streams_open_the_goaway_precedes_the_response() {
     let mut dialogue = abandoning(2);
     dialogue.client(&[headers(1), headers(3)].concat());
     assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
@@ -82,7 +82,7 @@ fn with_other_streams_open_its_goaway_stands_in_front() {
 }
 
 #[test]
-fn a_response_that_is_reset_ends_as_well() {
+fn the_goaway_follows_a_response_that_is_reset() {
     let reset = frame(3, 0, 1, &[0; 4]);
     let window = frame(8, 0, 0, &[0, 0, 1, 0]);
     let begin = frame(1, 0x4, 1, b"200");
@@ -100,7 +100,7 @@ fn a_response_that_is_reset_ends_as_well() {
 
 /// An app that does not read the whole upload goes on behind its early response (RFC 9113 §8.1).
 #[test]
-fn an_early_response_has_no_goaway_behind_it() {
+fn no_goaway_follows_an_early_response_whose_upload_goes_on() {
     let upload = frame(1, 0x4, 1, b"upload");
     let reset = frame(3, 0, 1, &[0; 4]);
     let window = frame(8, 0, 0, &[0, 0, 1, 0]);
@@ -135,7 +135,7 @@ fn a_drain_does_not_wait_for_the_end_of_a_long_response() {
 }
 
 #[test]
-fn the_apps_goaway_takes_the_place_of_one_that_waits() {
+fn the_apps_goaway_replaces_one_that_is_pending() {
     let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
     for ended in [false, true] {
         let mut dialogue = abandoning(1);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_first_step_comes_just_before_the_limits_response() {
+fn the_first_goaway_precedes_the_response_at_the_limit() {
     for limit in [1, 2, 10] {
         let mut dialogue = Dialogue::opened(limit);
         for n in 0..limit - 1 {
@@ -19,7 +19,7 @@ fn the_first_step_comes_just_before_the_limits_response() {
 
 /// The response that announces, and what follows it, wait for the moment at which it may be said.
 #[test]
-fn what_the_app_says_is_held_back_until_the_goaway_may_be_sent() {
+fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
@@ -41,7 +41,7 @@ fn what_the_app_says_is_held_back_until_the_goaway_may_be_sent() {
 }
 
 #[test]
-fn a_mark_waits_for_the_next_response() {
+fn a_marked_connection_is_retired_with_the_next_response() {
     let mut dialogue = Dialogue::opened(1000);
     let moment = || Moment { age: Duration::ZERO, draining: false, marked: true, uncounted: 0 };
     dialogue.client(&headers(1));
@@ -74,7 +74,7 @@ fn requests_that_do_not_count_do_not_reach_the_limit() {
 }
 
 #[test]
-fn responses_of_earlier_streams_do_not_begin_it() {
+fn responses_of_earlier_streams_do_not_begin_the_shutdown() {
     let mut dialogue = Dialogue::opened(2);
     dialogue.client(&[headers(1), headers(3)].concat());
     assert_eq!(dialogue.app(&headers(1)), headers(1));
@@ -83,7 +83,7 @@ fn responses_of_earlier_streams_do_not_begin_it() {
 
 /// Telling a 103 from the final response takes the state of its field compression, which is the client's and the app's.
 #[test]
-fn an_interim_response_announces_like_a_final_one() {
+fn an_interim_response_begins_the_shutdown_like_a_final_one() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     let interim = frame(1, 0x4, 1, b"103");
@@ -92,14 +92,14 @@ fn an_interim_response_announces_like_a_final_one() {
 }
 
 #[test]
-fn a_limit_of_one_waits_for_the_apps_settings() {
+fn the_first_goaway_waits_for_the_apps_settings() {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client(&[PREFACE, &settings(), &headers(1)].concat());
     assert_eq!(dialogue.app(&[settings(), headers(1)].concat()), [settings(), first_step(), headers(1)].concat());
 }
 
 #[test]
-fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
+fn the_last_goaway_names_the_last_stream_and_our_ping_never_reaches_the_app() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
@@ -119,7 +119,7 @@ fn the_second_step_names_the_last_stream_and_the_app_never_sees_our_ping() {
 }
 
 #[test]
-fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
+fn the_ack_of_the_last_ping_shows_that_the_client_has_read_everything() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
@@ -135,7 +135,7 @@ fn the_answer_to_the_last_ping_shows_that_everything_was_read() {
 }
 
 #[test]
-fn a_client_that_never_answers_is_told_all_the_same() {
+fn a_client_that_never_acknowledges_the_ping_gets_the_last_goaway() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
@@ -143,7 +143,7 @@ fn a_client_that_never_answers_is_told_all_the_same() {
 }
 
 #[test]
-fn streams_against_the_goaway_are_served_for_as_long_as_another_is_open() {
+fn streams_opened_after_the_goaway_are_served_while_another_is_open() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&[headers(1), frame(1, 0x4, 3, b"upload")].concat());
     dialogue.app(&headers(1));
@@ -159,7 +159,7 @@ fn streams_against_the_goaway_are_served_for_as_long_as_another_is_open() {
 }
 
 #[test]
-fn streams_behind_the_last_never_reach_the_app() {
+fn streams_after_the_last_never_reach_the_app() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
@@ -175,7 +175,7 @@ fn streams_behind_the_last_never_reach_the_app() {
 /// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes, not
 /// even the trailers of a stream that is served. The connection ends within a second.
 #[test]
-fn no_field_block_follows_a_dropped_one() {
+fn no_field_block_passes_after_a_dropped_one() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
     dialogue.app(&headers(1));
@@ -187,7 +187,7 @@ fn no_field_block_follows_a_dropped_one() {
 }
 
 #[test]
-fn streams_that_outlive_the_grace_end_with_the_connection() {
+fn streams_that_outlive_the_grace_period_end_with_the_connection() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&[headers(1), frame(1, 0x4, 3, b"lasting")].concat());
     dialogue.app(&headers(1));
@@ -202,7 +202,7 @@ fn streams_that_outlive_the_grace_end_with_the_connection() {
 }
 
 #[test]
-fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
+fn a_drain_waits_only_for_awaited_responses() {
     let mut dialogue = Dialogue::opened(1000);
     dialogue.client(&headers(1));
     dialogue.draining = true;
@@ -224,7 +224,7 @@ fn a_drain_waits_for_awaited_responses_and_for_nothing_else() {
 }
 
 #[test]
-fn an_app_that_leaves_sends_its_own_goaway() {
+fn no_goaway_of_ours_follows_the_apps() {
     let mut dialogue = Dialogue::opened(1);
     let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
     dialogue.client(&headers(1));
@@ -233,7 +233,7 @@ fn an_app_that_leaves_sends_its_own_goaway() {
 }
 
 #[test]
-fn the_apps_goaway_takes_the_place_of_ours() {
+fn the_apps_goaway_replaces_our_last_one() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));

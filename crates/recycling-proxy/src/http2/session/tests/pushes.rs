@@ -9,7 +9,7 @@ fn promise(stream: u32, promised: u32) -> Vec<u8> {
 
 /// A stream that the app has opened is one like any other, from its promise on; the last stream is the client's.
 #[test]
-fn pushed_streams_are_served_to_their_end() {
+fn pushed_streams_are_served_to_completion() {
     let begun = [frame(1, 0x4, 2, b"hpack"), frame(0, 0, 2, b"some")].concat();
     let padded = frame(5, 0xc, 1, b"\x03\0\0\0\x04hpack\0\0\0");
     for (promises, end) in [
@@ -33,7 +33,7 @@ fn pushed_streams_are_served_to_their_end() {
 }
 
 #[test]
-fn a_client_that_refuses_a_push_ends_it() {
+fn a_push_refused_by_the_client_has_ended() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&[promise(1, 2), headers(1)].concat());
@@ -45,7 +45,7 @@ fn a_client_that_refuses_a_push_ends_it() {
 
 /// What a push brings is no response to the request that a client waits for.
 #[test]
-fn pushed_fields_announce_nothing() {
+fn pushed_responses_do_not_begin_the_shutdown() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     let pushed = [promise(1, 2), headers(2)].concat();
