@@ -1,6 +1,7 @@
 //! A limit of memory around a process.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -9,6 +10,11 @@ use test_support::{Failure, TestResult, ensure};
 /// Where control groups with a controller for memory are, and the file of their limit.
 const HIERARCHIES: [(&str, &str); 2] =
     [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
+
+/// How the names of the groups begin; the process's number follows.
+const NAME: &str = "recycling-proxy-test-";
+/// The file with the numbers of a group's processes.
+const PROCESSES: &str = "cgroup.procs";
 
 /// The process, its limit and its control group, where the test may make one.
 pub(super) struct Cage {
@@ -35,10 +41,10 @@ impl Cage {
 }
 
 fn enclose(root: &Path, file: &str, process: u32, limit: u64) -> std::io::Result<PathBuf> {
-    let group = root.join(format!("recycling-proxy-test-{process}"));
+    remove_leftovers(root);
+    let group = root.join(format!("{NAME}{process}"));
     fs::create_dir(&group)?;
-    let enclosed = fs::write(group.join(file), limit.to_string())
-        .and_then(|()| fs::write(group.join("cgroup.procs"), process.to_string()));
+    let enclosed = write(&group.join(file), limit).and_then(|()| write(&group.join(PROCESSES), process.into()));
     if let Err(error) = enclosed {
         fs::remove_dir(&group)?;
         return Err(error);
@@ -46,13 +52,32 @@ fn enclose(root: &Path, file: &str, process: u32, limit: u64) -> std::io::Result
     Ok(group)
 }
 
+/// Writes to a file of a control group. It is not created: `/sys/fs/cgroup` can be an ordinary folder, above one hierarchy for
+/// each controller.
+fn write(file: &Path, value: u64) -> std::io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.to_string().as_bytes())
+}
+
+/// Removes the groups that tests have left behind when they were killed: those of processes that have ended.
+fn remove_leftovers(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // Fails if another test removes it at the same time.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 impl Drop for Cage {
     fn drop(&mut self) {
-        // Not as long as the process is in it: then it is left to the system.
-        if let Some(group) = &self.group {
-            let back = group.parent().map(|root| fs::write(root.join("cgroup.procs"), self.process.to_string()));
-            let _ = (back, fs::remove_dir(group));
+        let Some(group) = &self.group else { return };
+        // A group with a process in it cannot be removed. If the process has ended, there is none to move.
+        if let Some(root) = group.parent() {
+            let _ = write(&root.join(PROCESSES), self.process.into());
         }
+        let _ = fs::remove_dir(group);
     }
 }
 
