@@ -1,7 +1,7 @@
 //! Readiness of this replica.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::certificates::{Lifetimes, ServedLeaf, Trusted, Validity};
@@ -11,11 +11,13 @@ use crate::certificates::{Lifetimes, ServedLeaf, Trusted, Validity};
 pub struct Health {
     served: Arc<ServedLeaf>,
     trusted: Trusted,
+    /// Why the certificate files cannot be used, while nothing else is served.
+    unusable: Mutex<Option<String>>,
     draining: AtomicBool,
 }
 
 /// Why a replica is not ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// It is shutting down.
     #[error("shutting down")]
@@ -23,6 +25,9 @@ pub enum NotReady {
     /// It has no certificate for handshakes.
     #[error("no certificate yet")]
     NoCertificate,
+    /// The files that somebody else writes hold no certificate that it can serve.
+    #[error("no certificate yet: {0}")]
+    Unusable(String),
     /// API servers do not trust its certificate.
     #[error("the caBundle of the webhook configuration is not published yet")]
     Untrusted,
@@ -37,12 +42,22 @@ pub enum NotReady {
 impl Health {
     /// Returns the state of a replica that serves `served`, which no API server trusts yet.
     pub fn new(served: Arc<ServedLeaf>) -> Self {
-        Self { served, trusted: Trusted::default(), draining: AtomicBool::new(false) }
+        Self { served, trusted: Trusted::default(), unusable: Mutex::default(), draining: AtomicBool::new(false) }
     }
 
     /// Returns whether API servers trust the certificate; the certificate controller sets it.
     pub fn trusted(&self) -> Trusted {
         self.trusted.clone()
+    }
+
+    /// Sets why the certificate files cannot be used, which is the reason as long as no certificate is served. Returns whether
+    /// it is a new one.
+    pub fn set_unusable(&self, why: String) -> bool {
+        let why = Some(why);
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = *unusable != why;
+        *unusable = why;
+        new
     }
 
     /// Makes the replica unready for good: it shuts down.
@@ -65,7 +80,7 @@ impl Health {
         if self.is_draining() {
             return Err(NotReady::Draining);
         }
-        let certificate = self.certificate().ok_or(NotReady::NoCertificate)?;
+        let certificate = self.certificate().ok_or_else(|| self.without_certificate())?;
         if !certificate.has_begun(now) {
             return Err(NotReady::NotYetValid);
         }
@@ -73,6 +88,11 @@ impl Health {
             return Err(NotReady::Expiring);
         }
         if self.trusted.get() { Ok(()) } else { Err(NotReady::Untrusted) }
+    }
+
+    fn without_certificate(&self) -> NotReady {
+        let unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        unusable.map_or(NotReady::NoCertificate, NotReady::Unusable)
     }
 }
 
@@ -90,6 +110,8 @@ mod tests {
         let served = Arc::new(ServedLeaf::default());
         let health = Health::new(Arc::clone(&served));
         assert_eq!(health.readiness(made), Err(NotReady::NoCertificate));
+        assert!(health.set_unusable("of another key".to_owned()));
+        assert_eq!(health.readiness(made), Err(NotReady::Unusable("of another key".to_owned())));
         served.serve(Authority::generate(made, 10 * day).unwrap().sign("x.y.svc", made, day).unwrap());
         assert_eq!(health.readiness(made), Err(NotReady::Untrusted));
         health.trusted().set(true);

@@ -48,6 +48,8 @@ const MOST_STREAMS: u32 = 32;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// cert-manager renews weeks ahead, and the kubelet takes a minute to update a mounted Secret.
 const READ_EVERY: Duration = Duration::from_secs(30);
+/// As long as there is no certificate to serve.
+const REPAIRED_EVERY: Duration = Duration::from_secs(1);
 /// Reviews in flight at the end take milliseconds. A body that is still arriving takes up to this.
 const LAST_REVIEWS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -67,7 +69,7 @@ pub enum StartError {
     /// A port cannot be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The given certificate cannot be used.
+    /// The certificate files cannot be read.
     #[error("{0}")]
     Files(#[from] FilesError),
     /// The API server cannot be found.
@@ -123,12 +125,11 @@ impl Webhook {
         let certificates = match &settings.tls {
             Tls::Own(names) => start_certificate_controller(projection::client(&OBJECT).await?, names, &shared),
             Tls::Files { certificate, key } => {
-                let mut reloader =
-                    CertificateReloader::new(certificate.clone(), key.clone(), Arc::clone(&shared.served));
-                reloader.reload()?;
+                let served = Arc::clone(&shared.served);
+                let reloader = CertificateReloader::new(certificate.clone(), key.clone(), served);
                 // The issuer of the files also configures the caBundle.
                 shared.health.trusted().set(true);
-                tokio::spawn(reloader.run(READ_EVERY, log_reload)).abort_handle()
+                start_reloader(reloader, Arc::clone(&shared.health))?
             }
         };
         let Shared { clock, metrics, .. } = &shared;
@@ -210,6 +211,41 @@ impl Webhook {
         };
         self.tasks.iter().for_each(AbortHandle::abort);
         served.map(|_| ())
+    }
+}
+
+/// Serves the certificate in the files, and reloads them.
+///
+/// Content that cannot be used is not an error: the replica stays unready, with the reason, until the files are repaired. A
+/// restart would help nothing, and each further one comes later.
+///
+/// # Errors
+/// A file cannot be read.
+fn start_reloader(mut reloader: CertificateReloader, health: Arc<Health>) -> Result<AbortHandle, FilesError> {
+    let first = usable(&mut reloader, &health)?;
+    let reloading = async move {
+        let mut served = first;
+        while !served {
+            tokio::time::sleep(REPAIRED_EVERY).await;
+            // A file can be missing for a moment while a volume is updated.
+            served = usable(&mut reloader, &health).unwrap_or(false);
+        }
+        reloader.run(READ_EVERY, log_reload).await;
+    };
+    Ok(tokio::spawn(reloading).abort_handle())
+}
+
+/// Reads the files, and returns whether their certificate is served now.
+fn usable(reloader: &mut CertificateReloader, health: &Health) -> Result<bool, FilesError> {
+    match reloader.reload() {
+        Ok(_) => Ok(true),
+        Err(unusable @ FilesError::Unusable { .. }) => {
+            if health.set_unusable(unusable.to_string()) {
+                warn!(error = %unusable, "no certificate: reviews are answered once the files are repaired");
+            }
+            Ok(false)
+        }
+        Err(unreadable @ FilesError::Read { .. }) => Err(unreadable),
     }
 }
 

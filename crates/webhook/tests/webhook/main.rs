@@ -15,3 +15,4 @@ mod rotation;
 mod running;
 mod services;
 mod slow_peers;
+mod unusable_files;

@@ -37,7 +37,7 @@ pub(crate) struct Running {
     trusted: CertificateDer<'static>,
     end: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Writes a certificate for [`NAME`] and its key into `folder`.
@@ -69,18 +69,33 @@ impl Running {
     pub(crate) async fn start(handler: Handler, shutdown_delay: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let trusted = certificate(folder.path());
+        Self::start_with_files(folder, trusted, handler, shutdown_delay).await
+    }
+
+    /// Starts a webhook with the files in `folder`, which clients of this trust by `trusted`.
+    pub(crate) async fn start_with_files(
+        folder: tempfile::TempDir,
+        trusted: CertificateDer<'static>,
+        handler: Handler,
+        shutdown_delay: Duration,
+    ) -> Self {
         let settings = settings(folder.path(), shutdown_delay);
         let installation = CurrentInstallation::new(settings.defaults.clone());
         let webhook = Webhook::start(&settings, handler, installation, Clock::system()).await.unwrap();
         let (reviews, admin) = (webhook.reviews_address(), webhook.admin_address());
         let (end, shutdown) = oneshot::channel();
         let served = tokio::spawn(webhook.serve(async { _ = shutdown.await }));
-        Self { reviews, admin, trusted, end: Some(end), served, _folder: folder }
+        Self { reviews, admin, trusted, end: Some(end), served, folder }
     }
 
     /// Starts a webhook that injects without defaults.
     pub(crate) async fn injecting() -> Self {
         Self::start(Handler::with_defaults(std::collections::BTreeMap::new()), Duration::from_millis(1)).await
+    }
+
+    /// Puts another certificate and its key into the files.
+    pub(crate) fn renew(&mut self) {
+        self.trusted = certificate(self.folder.path());
     }
 
     /// Makes it shut down.
