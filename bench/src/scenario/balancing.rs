@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use balancing::{Interval, Sequence, SigningKey, WorkloadInstruction};
+use balancing::{Interval, PodChange, Sequence, SigningKey, WorkloadInstruction};
 use ring::rand::SystemRandom;
 
 use crate::bench::Bench;
@@ -68,7 +68,7 @@ fn instruct(admin: u16, key: &SigningKey, is_over: &AtomicBool) -> Result<()> {
             format!("{namespace}/{kind}/{name}").parse()?,
             Sequence::new(sequence)?,
             [1e9, 1.0],
-            Duration::ZERO,
+            PodChange::default(),
             Interval::new(INTERVAL).context("an interval")?,
         )?;
         let body = key.sign(&instruction);

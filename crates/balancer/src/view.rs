@@ -107,7 +107,7 @@ impl WorkloadView {
 
     /// Returns how far a pod may be above the mean, as a fraction of it.
     pub fn tolerance(&self) -> f64 {
-        Tolerance::after(self.summary.since_change, self.summary.connection_rate).fraction()
+        Tolerance::after(self.summary.change(), self.summary.connection_rate).fraction()
     }
 
     /// Returns the load of all pods that report, in requests per second.

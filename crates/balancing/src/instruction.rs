@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retirement::{Instruction, InvalidInstruction, Tolerance};
+use retirement::{Instruction, InvalidInstruction, PodChange, Tolerance};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ pub struct WorkloadInstruction {
     workload: Workload,
     sequence: Sequence,
     rule: Instruction,
-    since_change: Duration,
+    change: PodChange,
     interval: Interval,
 }
 
@@ -86,6 +86,9 @@ struct Payload {
     mean: Quantity,
     connection_rate: Quantity,
     since_change_milliseconds: u64,
+    /// A balancer of an earlier version does not tell it.
+    #[serde(default)]
+    pods: u32,
     interval_milliseconds: u64,
 }
 
@@ -93,8 +96,7 @@ impl WorkloadInstruction {
     /// Returns an instruction for the pods of `workload`.
     ///
     /// `mean` is the mean load of a pod and `connection_rate` the mean rate of a connection, both in requests per
-    /// second. `since_change` is the time since the settled pods of the workload changed, with which the [`Tolerance`]
-    /// grows.
+    /// second. `change` is the last change of the settled pods of the workload, after which the [`Tolerance`] grows.
     ///
     /// # Errors
     /// If a rate is negative, above 10¹² or not a number.
@@ -102,13 +104,13 @@ impl WorkloadInstruction {
         workload: Workload,
         sequence: Sequence,
         [mean, connection_rate]: [f64; 2],
-        since_change: Duration,
+        change: PodChange,
         interval: Interval,
     ) -> Result<Self, InvalidMessage> {
         let (mean, connection_rate) = (Quantity::new(mean)?.get(), Quantity::new(connection_rate)?.get());
-        let since_change = whole_milliseconds(since_change);
-        let rule = Instruction::new(mean, connection_rate, Tolerance::after(since_change, connection_rate))?;
-        Ok(Self { workload, sequence, rule, since_change, interval })
+        let change = PodChange { ago: whole_milliseconds(change.ago), ..change };
+        let rule = Instruction::new(mean, connection_rate, Tolerance::after(change, connection_rate))?;
+        Ok(Self { workload, sequence, rule, change, interval })
     }
 
     /// Returns the workload whose pods it is for.
@@ -126,9 +128,9 @@ impl WorkloadInstruction {
         self.interval
     }
 
-    /// Returns the time since the settled pods of the workload changed.
-    pub const fn since_change(&self) -> Duration {
-        self.since_change
+    /// Returns the last change of the settled pods of the workload.
+    pub const fn change(&self) -> PodChange {
+        self.change
     }
 
     /// Returns the parameters for the rule of retirement.
@@ -143,7 +145,8 @@ impl WorkloadInstruction {
             "sequence": self.sequence.get(),
             "mean": self.rule.mean(),
             "connectionRate": self.rule.connection_rate(),
-            "sinceChangeMilliseconds": milliseconds(self.since_change),
+            "sinceChangeMilliseconds": milliseconds(self.change.ago),
+            "pods": self.change.pods,
             "intervalMilliseconds": milliseconds(self.interval.get()),
         });
         payload.to_string().into_bytes()
@@ -155,9 +158,9 @@ impl WorkloadInstruction {
         let milliseconds = payload.interval_milliseconds;
         let interval =
             Interval::new(Duration::from_millis(milliseconds)).ok_or(InvalidMessage::Interval(milliseconds))?;
-        let since_change = Duration::from_millis(payload.since_change_milliseconds);
+        let change = PodChange { ago: Duration::from_millis(payload.since_change_milliseconds), pods: payload.pods };
         let rates = [payload.mean.get(), payload.connection_rate.get()];
-        Self::new(payload.workload, payload.sequence, rates, since_change, interval)
+        Self::new(payload.workload, payload.sequence, rates, change, interval)
     }
 }
 

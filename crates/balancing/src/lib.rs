@@ -41,6 +41,7 @@ pub use quantity::{InvalidQuantity, Quantity};
 pub use receiver::{LastSequence, Receiver};
 pub use refusal::Refusal;
 pub use report::{InvalidReport, MAX_REPORT_BYTES, Recent, Report};
+pub use retirement::PodChange;
 pub use sequence::{InvalidSequence, Sequence};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use state::BalanceState;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use balancing::{
-    Interval, LastSequence, MAX_INSTRUCTION_BYTES, PublicKeys, Receiver, Refusal, Sequence, SigningKey,
+    Interval, LastSequence, MAX_INSTRUCTION_BYTES, PodChange, PublicKeys, Receiver, Refusal, Sequence, SigningKey,
     WorkloadInstruction,
 };
 use base64::Engine as _;
@@ -28,7 +28,7 @@ fn instruction(workload: &str, sequence: u64) -> WorkloadInstruction {
         workload.parse().unwrap(),
         Sequence::new(sequence).unwrap(),
         [10.5, 0.25],
-        Duration::from_millis(12_345),
+        PodChange { ago: Duration::from_millis(12_345), pods: 100 },
         Interval::new(Duration::from_secs(1)).unwrap(),
     )
     .unwrap()
@@ -56,7 +56,7 @@ fn a_signed_instruction_survives_a_round_trip() {
     assert_eq!(last.get(), Some(sent.sequence()));
     assert!((received.rule().mean() - 10.5).abs() < f64::EPSILON);
     assert!((received.rule().connection_rate() - 0.25).abs() < f64::EPSILON);
-    assert_eq!(received.since_change(), Duration::from_millis(12_345));
+    assert_eq!(received.change(), sent.change());
     assert_eq!(received.interval().validity(), Duration::from_secs(3));
 }
 

@@ -3,6 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The last change of the settled pods of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PodChange {
+    /// The time since the change.
+    pub ago: Duration,
+    /// The number of settled pods since the change.
+    pub pods: u32,
+}
+
 /// The load above the mean at which a pod starts to retire connections, as a fraction of the mean.
 ///
 /// After a change of the workload's pods it is 15 %, then it grows by one percentage point per second, to 50 %. Growth
@@ -10,10 +19,11 @@ use std::time::Duration;
 /// reconnect for ever. The price is that a pod with up to 1.5 times the mean stays as it is; a greater load is reduced
 /// at any time.
 ///
-/// It stays at 15 % for 25 s plus the time in which an average connection carries 5 requests, at most for 60 s.
-/// Connections move in several rounds: a retired connection lands on a random pod, and that pod can estimate its rate
-/// only after some requests. The rarer requests are, the longer a round takes. If the tolerance grew before the last
-/// round, an uneven distribution would remain.
+/// It stays at 15 % for 25 s, the time in which an average connection carries 5 requests, and 5 s for each doubling of
+/// the pods beyond eight; at most for 60 s. Connections move in several rounds: a retired connection lands on a random
+/// pod, and that pod can estimate its rate only after some requests. The rarer requests are, the longer a round takes.
+/// Each round leaves a part of the pods above the tolerance, so that more pods need more rounds. If the tolerance grew
+/// before the last round, an uneven distribution would remain.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Tolerance(f64);
 
@@ -21,16 +31,21 @@ impl Tolerance {
     const NARROW: f64 = 0.15;
     const NARROW_FOR: f64 = 25.0;
     const NARROW_FOR_REQUESTS: f64 = 5.0;
+    const NARROW_FOR_DOUBLING: f64 = 5.0;
+    /// Up to so many pods the seconds above are enough.
+    const FEW_PODS: f64 = 8.0;
     const NARROW_AT_MOST: f64 = 60.0;
     const WIDENING: f64 = 0.01;
     const WIDE: f64 = 0.5;
 
-    /// Returns the tolerance at the time `change` after the last change of the pods. `connection_rate` is the mean rate
-    /// of a connection of the workload, in requests per second.
-    pub fn after(change: Duration, connection_rate: f64) -> Self {
+    /// Returns the tolerance after the last change of the pods. `connection_rate` is the mean rate of a connection of the
+    /// workload, in requests per second.
+    pub fn after(change: PodChange, connection_rate: f64) -> Self {
+        let doublings = (f64::from(change.pods) / Self::FEW_PODS).log2().max(0.0);
+        let narrow_for =
+            Self::NARROW_FOR + Self::NARROW_FOR_DOUBLING * doublings + Self::NARROW_FOR_REQUESTS / connection_rate;
         // Without load the quotient is infinite or NaN, and `min` returns the bound.
-        let narrow_for = (Self::NARROW_FOR + Self::NARROW_FOR_REQUESTS / connection_rate).min(Self::NARROW_AT_MOST);
-        let widening = (change.as_secs_f64() - narrow_for).max(0.0) * Self::WIDENING;
+        let widening = (change.ago.as_secs_f64() - narrow_for.min(Self::NARROW_AT_MOST)).max(0.0) * Self::WIDENING;
         Self((Self::NARROW + widening).min(Self::WIDE))
     }
 
@@ -115,14 +130,28 @@ mod tests {
             (0.0, 61, 16),
             (f64::NAN, 61, 16),
         ] {
-            let fraction = Tolerance::after(Duration::from_secs(seconds), rate).fraction();
-            assert!((fraction * 100.0 - f64::from(percent)).abs() < 1e-9, "{rate}/s, {seconds} s: {fraction}");
+            assert_eq!(percent_after(seconds, 8, rate), percent, "{rate}/s, {seconds} s");
+        }
+    }
+
+    fn percent_after(seconds: u64, pods: u32, rate: f64) -> u32 {
+        let ago = Duration::from_secs(seconds);
+        let percent = Tolerance::after(PodChange { ago, pods }, rate).fraction() * 100.0;
+        (0..=100).find(|whole| (percent - f64::from(*whole)).abs() < 1e-9).unwrap()
+    }
+
+    #[test]
+    fn more_pods_have_more_rounds() {
+        for (pods, narrow_for) in [(0, 30), (1, 30), (8, 30), (16, 35), (64, 45), (128, 50), (512, 60), (u32::MAX, 60)]
+        {
+            let percents = [narrow_for, narrow_for + 1].map(|seconds| percent_after(seconds, pods, 1.0));
+            assert_eq!(percents, [15, 16], "{pods} pods");
         }
     }
 
     #[test]
     fn negative_and_non_finite_rates_are_refused() {
-        let tolerance = Tolerance::after(Duration::ZERO, 1.0);
+        let tolerance = Tolerance::after(PodChange::default(), 1.0);
         for bad in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Instruction::new(bad, 1.0, tolerance).is_err());
             assert!(Instruction::new(1.0, bad, tolerance).is_err());

@@ -16,7 +16,7 @@ mod rate;
 mod reason;
 mod shed;
 
-pub use instruction::{Instruction, InvalidInstruction, Tolerance};
+pub use instruction::{Instruction, InvalidInstruction, PodChange, Tolerance};
 pub use limits::{Limits, Moment, draw_age};
 pub use rate::{Elapsed, RateEstimate};
 pub use reason::RetireReason;

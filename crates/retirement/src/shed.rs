@@ -74,16 +74,14 @@ pub fn shed<Id: Copy>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::instruction::Tolerance;
+    use crate::instruction::{PodChange, Tolerance};
     use crate::rate::RateEstimate;
 
     fn instruction(mean: f64) -> Instruction {
-        Instruction::new(mean, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap()
+        Instruction::new(mean, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap()
     }
 
     fn candidates(rates: &[f64]) -> Vec<Candidate<usize>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use retirement::{Instruction, RateEstimate, Tolerance};
+use retirement::{Instruction, PodChange, RateEstimate, Tolerance};
 
 use crate::pods::Pods;
 use crate::scenario::count;
@@ -47,7 +47,9 @@ impl Balancer {
         let sum = |part: fn(&Report) -> f64| known.iter().map(part).sum::<f64>();
         let seconds = sum(|report| report.seconds);
         let rate = if seconds > 0.0 { sum(|report| report.requests) / seconds } else { 0.0 };
-        let tolerance = Tolerance::after(Duration::from_secs_f64((now - self.changed_at).max(0.0)), rate);
+        let ago = Duration::from_secs_f64((now - self.changed_at).max(0.0));
+        let change = PodChange { ago, pods: u32::try_from(self.settled.len()).unwrap_or(u32::MAX) };
+        let tolerance = Tolerance::after(change, rate);
         Instruction::new(sum(|report| report.load) / count(known.len()), rate, tolerance).ok()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use balancing::{Interval, Report, Sequence, Workload, WorkloadInstruction};
-use retirement::Tolerance;
+use retirement::{PodChange, Tolerance};
 
 use super::numbering::last_taken;
 use super::pace::{Activity, interval};
@@ -301,13 +301,13 @@ impl Group {
         let seconds = sum(|report| report.recent.seconds.get());
         let mean = if reports.is_empty() { 0.0 } else { sum(|report| report.load.get()) / number(reports.len()) };
         let highest = reports.iter().map(|report| report.load.get()).fold(0.0, f64::max);
-        let since_change = now.saturating_sub(self.changed_at);
+        let change = pod_change(now.saturating_sub(self.changed_at), self.count_settled());
         let connection_rate = if seconds > 0.0 { requests / seconds } else { 0.0 };
         let withheld = self.withheld(reports.len(), now);
         let activity = Activity {
             has_load: requests >= MIN_REQUESTS && self.count_settled() > 1,
-            is_uneven: highest > mean * (1.0 + Tolerance::after(since_change, connection_rate).fraction()),
-            since_change,
+            is_uneven: highest > mean * (1.0 + Tolerance::after(change, connection_rate).fraction()),
+            since_change: change.ago,
         };
         Summary {
             settled: self.count_settled(),
@@ -317,7 +317,7 @@ impl Group {
             connection_rate,
             connections: count(|report| report.connections),
             marked: count(|report| report.marked),
-            since_change,
+            since_change: change.ago,
             interval: if withheld == Some(Withheld::Starting) {
                 Interval::WHILE_LEVELLING
             } else {
@@ -354,9 +354,9 @@ impl Group {
         let reported = last_taken(self.members.values().map(|reported| reported.report.sequence), since_epoch);
         let sequence = Sequence::next(since_epoch, self.last_sequence.max(reported))?;
         let rates = [summary.mean, summary.connection_rate];
-        let (since_change, interval) = (summary.since_change, summary.interval);
         let instruction =
-            WorkloadInstruction::new(self.workload.clone(), sequence, rates, since_change, interval).ok()?;
+            WorkloadInstruction::new(self.workload.clone(), sequence, rates, summary.change(), summary.interval)
+                .ok()?;
         self.last_sequence = Some(sequence);
         Some(instruction)
     }
@@ -377,4 +377,15 @@ impl Group {
 
 fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+impl Summary {
+    /// Returns the last change of the settled pods.
+    pub(crate) fn change(&self) -> PodChange {
+        pod_change(self.since_change, self.settled)
+    }
+}
+
+fn pod_change(ago: Duration, settled: usize) -> PodChange {
+    PodChange { ago, pods: u32::try_from(settled).unwrap_or(u32::MAX) }
 }

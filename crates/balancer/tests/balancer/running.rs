@@ -129,7 +129,7 @@ async fn pods_receive_their_mean_and_a_new_pod_becomes_part_of_it() {
     cluster.add(12, 5.0).await;
     cluster.roll_out_keys(1).await;
     let told = cluster.proxies[0].receives(is(15.0)).await;
-    assert!(told.since_change() < Duration::from_secs(2), "{told:?}");
+    assert!(told.change().ago < Duration::from_secs(2), "{told:?}");
     cluster.proxies[2].receives(is(15.0)).await;
     cluster.proxies[1].set_load(40.0);
     cluster.proxies[2].receives(is(25.0)).await;

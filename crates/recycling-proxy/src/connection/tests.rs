@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use retirement::{Excess, Instruction, Tolerance};
+use retirement::{Excess, Instruction, PodChange, Tolerance};
 use settings::{ProxySettings, RawOptions};
 use test_support::{Peer, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::net::TcpListener;
@@ -56,7 +56,7 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
 
 /// Marks connections for so much load, each of which is 1, the oldest first. Returns how many.
 fn mark(connections: &Connections, load: f64) -> usize {
-    let rule = Instruction::new(1.0, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap();
+    let rule = Instruction::new(1.0, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap();
     connections.shed(Excess::of(load + 1.0, &rule).unwrap(), 1.0, |_| 0)
 }
 

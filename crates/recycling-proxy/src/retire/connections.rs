@@ -129,7 +129,7 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
-    use retirement::{Instruction, Tolerance};
+    use retirement::{Instruction, PodChange, Tolerance};
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
@@ -158,7 +158,7 @@ mod tests {
         second.leaves();
         let marked = || connections.load(Some(1.0)).marked;
         assert_eq!((connections.load(Some(1.0)).connections, marked()), (2, 1));
-        let rule = Instruction::new(0.1, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap();
+        let rule = Instruction::new(0.1, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap();
         let excess = Excess::of(connections.load(Some(1.0)).unmarked + 1.0, &rule).unwrap();
         assert_eq!((connections.shed(excess, 1.0, |_| 0), marked()), (1, 2));
         assert!(third.is_marked());

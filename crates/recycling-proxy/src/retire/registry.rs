@@ -168,7 +168,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use retirement::{Instruction, Tolerance};
+    use retirement::{Instruction, PodChange, Tolerance};
 
     use super::*;
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn excess(own: f64, mean: f64) -> Excess {
-        Excess::of(own, &Instruction::new(mean, 1.0, Tolerance::after(Duration::ZERO, 1.0)).unwrap()).unwrap()
+        Excess::of(own, &Instruction::new(mean, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap()).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use balancing::{BalanceState, Interval, Refusal, Report, Sequence, SigningKey, WorkloadInstruction};
+use balancing::{BalanceState, Interval, PodChange, Refusal, Report, Sequence, SigningKey, WorkloadInstruction};
 use ring::rand::SystemRandom;
 use settings::ProxyOption;
 use test_support::{
@@ -49,7 +49,7 @@ impl Told {
             self.workload.parse()?,
             Sequence::new(self.sequence)?,
             [self.mean, self.connection_rate],
-            Duration::ZERO,
+            PodChange::default(),
             Interval::new(self.interval).ok_or_else(|| Failure::new("no interval"))?,
         )?))
     }

@@ -166,7 +166,7 @@ fn a_new_pod_counts_three_seconds_after_it_is_ready() {
     assert!(means(&before).iter().all(|mean| (mean - 20.0).abs() < 1e-9));
     assert!(means(&after).iter().all(|mean| (mean - 40.0 / 3.0).abs() < 1e-9), "{after:?}");
     assert!(after[0].at <= ready_at + Duration::from_millis(3100), "told at once: {:?}", after[0].at);
-    assert_eq!(after[0].instruction.since_change(), Duration::ZERO);
+    assert_eq!(after[0].instruction.change().ago, Duration::ZERO);
     assert_eq!(after[0].instruction.interval().get(), SECOND);
 }
 

@@ -95,13 +95,13 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
-    use balancing::{Interval, Sequence};
+    use balancing::{Interval, PodChange, Sequence};
 
     use super::*;
 
     fn every(interval: Duration) -> WorkloadInstruction {
         let (workload, interval) = ("shop/Deployment/web".parse().unwrap(), Interval::new(interval).unwrap());
-        WorkloadInstruction::new(workload, Sequence::MIN, [10.0, 0.5], Duration::ZERO, interval).unwrap()
+        WorkloadInstruction::new(workload, Sequence::MIN, [10.0, 0.5], PodChange::default(), interval).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

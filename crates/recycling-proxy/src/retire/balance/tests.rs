@@ -1,6 +1,6 @@
 //! When instructions are followed, on a paused clock.
 
-use balancing::{Interval, Sequence, SigningKey, WorkloadInstruction};
+use balancing::{Interval, PodChange, Sequence, SigningKey, WorkloadInstruction};
 use ring::rand::SystemRandom;
 use tokio::time::advance;
 
@@ -72,7 +72,7 @@ impl Stage {
 fn instruction(workload: &str, sequence: u64, mean: f64) -> WorkloadInstruction {
     let sequence = Sequence::new(sequence).unwrap();
     let interval = Interval::new(SECOND).unwrap();
-    WorkloadInstruction::new(workload.parse().unwrap(), sequence, [mean, 1.0], Duration::ZERO, interval).unwrap()
+    WorkloadInstruction::new(workload.parse().unwrap(), sequence, [mean, 1.0], PodChange::default(), interval).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
