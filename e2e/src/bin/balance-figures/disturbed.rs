@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use e2e::{Fleet, Protocol, TestNamespace, in_namespace};
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
+use crate::fault::Fault;
 use crate::mode::Mode;
-use crate::phase::{Change, Phase, change, opened};
+use crate::phase::{Change, Phase, change_beside, opened};
 use crate::rates::intervals;
 use crate::scale_out::{AFTER, BEFORE, CLIENTS, MORE_PODS, Plan, RATE, SIGMA, web};
 
@@ -22,7 +22,8 @@ const BEGINS_WITHIN: Duration = Duration::from_mins(3);
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Disturbed {
     /// What made something fail.
-    pub(crate) command: String,
+    pub(crate) fault: String,
+    /// Without a pod that the fault took away from the balancer.
     pub(crate) scale_out: Phase,
     /// Connections that had moved until then.
     pub(crate) moved_before: usize,
@@ -31,34 +32,33 @@ pub(crate) struct Disturbed {
     pub(crate) failed: u64,
 }
 
-/// Runs a shell command as soon as the first connection has moved.
-pub(crate) async fn run(protocol: Protocol, command: String, plan: Plan) -> anyhow::Result<Disturbed> {
-    in_namespace("disturbed", move |namespace| wave(namespace, protocol, command, plan)).await
+/// Makes something fail as soon as the first connection has moved.
+pub(crate) async fn run(protocol: Protocol, fault: Fault, plan: Plan) -> anyhow::Result<Disturbed> {
+    in_namespace("disturbed", move |namespace| wave(namespace, protocol, fault, plan)).await
 }
 
-async fn wave(namespace: TestNamespace, protocol: Protocol, command: String, plan: Plan) -> anyhow::Result<Disturbed> {
+async fn wave(namespace: TestNamespace, protocol: Protocol, fault: Fault, plan: Plan) -> anyhow::Result<Disturbed> {
     let address = namespace.deploy(&web(Mode::Balance)?).await?;
     let fleet = Fleet::at_intervals(protocol, address, &intervals(CLIENTS, RATE, SIGMA, plan.seed)?);
     fleet.observe(BEFORE).await;
     let from = Instant::now();
-    let scale_out = change(&namespace, &fleet, CLIENTS, Change::Scale(MORE_PODS), AFTER);
-    let (scale_out, disturbed_at) = tokio::try_join!(scale_out, disturb(&fleet, from, &command))?;
+    let left_out = fault.leaves_out(&namespace).await?;
+    let scale_out = change_beside(&namespace, &fleet, CLIENTS, Change::Scale(MORE_PODS), AFTER, left_out.as_deref());
+    let (scale_out, disturbed_at) = tokio::try_join!(scale_out, disturb(&namespace, &fleet, from, &fault))?;
     let moved_afterwards = opened(&fleet.events(), disturbed_at);
     let moved_before = opened(&fleet.events(), from) - moved_afterwards;
     let failed = fleet.finish().await.failures();
-    println!("{protocol}, {command}: {scale_out}; {moved_before} moved before, {moved_afterwards} afterwards");
-    Ok(Disturbed { command, scale_out, moved_before, moved_afterwards, failed })
+    println!("{protocol}, {fault}: {scale_out}; {moved_before} moved before, {moved_afterwards} afterwards");
+    Ok(Disturbed { fault: fault.to_string(), scale_out, moved_before, moved_afterwards, failed })
 }
 
-/// Waits until a connection has moved since `from`, and runs the command. Returns when that began.
-async fn disturb(fleet: &Fleet, from: Instant, command: &str) -> anyhow::Result<Instant> {
+/// Waits until a connection has moved since `from`, and makes something fail. Returns when that began.
+async fn disturb(namespace: &TestNamespace, fleet: &Fleet, from: Instant, fault: &Fault) -> anyhow::Result<Instant> {
     while opened(&fleet.events(), from) == 0 {
         ensure!(from.elapsed() < BEGINS_WITHIN, "no connection has moved within {BEGINS_WITHIN:?}");
         sleep(POLL).await;
     }
     let at = Instant::now();
-    let status = Command::new("sh").args(["-c", command]).kill_on_drop(true).status().await;
-    let status = status.context("sh cannot be run")?;
-    ensure!(status.success(), "{command}: {status}");
+    fault.happen(namespace).await?;
     Ok(at)
 }

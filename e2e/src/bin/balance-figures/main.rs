@@ -4,6 +4,7 @@
 mod autoscale;
 mod course;
 mod disturbed;
+mod fault;
 mod mode;
 mod phase;
 mod plot;
@@ -22,6 +23,7 @@ use e2e::{Protocol, record};
 use serde::de::DeserializeOwned;
 
 use crate::autoscale::Autoscaled;
+use crate::fault::Fault;
 use crate::mode::Mode;
 use crate::plot::{Line, Panel};
 use crate::scale_out::{Again, Plan, ScaleOut};
@@ -39,9 +41,13 @@ struct Args {
     /// Whose pods are rolled out three times and scaled in
     #[arg(long, value_enum, default_value_t = Again::All)]
     rollouts: Again,
-    /// A shell command that makes something fail in the midst of one more wave, such as one that kills the balancer's leader
-    #[arg(long, value_name = "COMMAND")]
-    disturb: Option<String>,
+    /// What fails in the midst of one more wave: `leader-deleted` (the pod of the balancer that leads), `admin-port-shut` (that of
+    /// one pod; its node must be on this machine), or else a shell command
+    #[arg(long, value_name = "FAULT")]
+    disturb: Option<Fault>,
+    /// What the clients of that wave speak
+    #[arg(long, value_enum, default_value_t = Speaking::Http1)]
+    disturb_over: Speaking,
     /// What the rates of clients are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -58,6 +64,21 @@ enum Part {
     /// A wave in which `--disturb` makes something fail
     Disturbed,
     Tables,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Speaking {
+    Http1,
+    Grpc,
+}
+
+impl From<Speaking> for Protocol {
+    fn from(speaking: Speaking) -> Self {
+        match speaking {
+            Speaking::Http1 => Self::Http1,
+            Speaking::Grpc => Self::Grpc,
+        }
+    }
 }
 
 const HTTP1: &str = "balance-http1";
@@ -81,8 +102,8 @@ async fn main() -> Result<()> {
     if wanted(Part::Autoscaling) {
         record(AUTOSCALING, &autoscale::run(&Mode::ALL).await?)?;
     }
-    if let Some(command) = args.disturb.filter(|_| wanted(Part::Disturbed)) {
-        record(DISTURBED, &disturbed::run(Protocol::Http1, command, plan).await?)?;
+    if let Some(fault) = args.disturb.filter(|_| wanted(Part::Disturbed)) {
+        record(DISTURBED, &disturbed::run(args.disturb_over.into(), fault, plan).await?)?;
     }
     show(&args.pictures)
 }

@@ -57,6 +57,18 @@ pub(crate) async fn change(
     what: Change,
     watched: Duration,
 ) -> anyhow::Result<Phase> {
+    change_beside(namespace, fleet, clients, what, watched, None).await
+}
+
+/// Does the same, and compares the pods without the one of the name `left_out`.
+pub(crate) async fn change_beside(
+    namespace: &TestNamespace,
+    fleet: &Fleet,
+    clients: usize,
+    what: Change,
+    watched: Duration,
+    left_out: Option<&str>,
+) -> anyhow::Result<Phase> {
     let before = pods::generation(namespace).await?;
     let from = Instant::now();
     let ready = pods::until_ready(namespace, before);
@@ -75,7 +87,8 @@ pub(crate) async fn change(
     };
     let last = ready.last().map_or(from, |(at, _)| *at);
     sleep_until(last + watched).await;
-    let names = namespace.pod_names().await?;
+    let mut names = namespace.pod_names().await?;
+    names.retain(|name| Some(name.as_str()) != left_out);
     Ok(Phase::of(text, &fleet.events(), clients, &Pods { from, ready, names, watched }))
 }
 

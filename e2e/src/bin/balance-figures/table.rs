@@ -1,6 +1,7 @@
 //! The figures as tables of Markdown.
 
 use crate::autoscale::Autoscaled;
+use crate::phase::Phase;
 use crate::scale_out::{Lane, ScaleOut};
 use crate::simulated::Spread;
 
@@ -36,22 +37,21 @@ fn scale_out(protocol: &str, lane: &Lane) -> Vec<String> {
     ]
 }
 
-/// Returns what each mode made of three rollouts and a scale-in.
+/// Returns what each mode made of three rollouts and a scale-in: one row for all four, whose figures stand in that order.
 pub(crate) fn again(all: &[ScaleOut]) -> String {
     let head =
         ["", "level after", "busiest / mean pod in the minute after", "reconnects per connection", "failed requests"];
-    let rows = all.iter().flat_map(|figures| {
-        figures.lanes.iter().flat_map(|lane| {
-            lane.again.iter().map(|phase| {
-                vec![
-                    format!("{}, {}, {}", figures.protocol, lane.mode, phase.what),
-                    seconds(phase.level_after),
-                    format!("{:.2}", phase.peak_at_the_end),
-                    format!("{:.2}", phase.reconnects),
-                    format!("{} of {}", phase.failed, phase.answered + phase.failed),
-                ]
-            })
-        })
+    let lanes = all.iter().flat_map(|figures| figures.lanes.iter().map(|lane| (&figures.protocol, lane)));
+    let rows = lanes.filter(|(_, lane)| !lane.again.is_empty()).map(|(protocol, lane)| {
+        let each = |figure: &dyn Fn(&Phase) -> String| lane.again.iter().map(figure).collect::<Vec<_>>().join(" · ");
+        let (failed, answered) = lane.again.iter().fold((0, 0), |(f, a), phase| (f + phase.failed, a + phase.answered));
+        vec![
+            format!("{protocol}, {}", lane.mode),
+            each(&|phase| seconds(phase.level_after)),
+            each(&|phase| format!("{:.2}", phase.peak_at_the_end)),
+            each(&|phase| format!("{:.2}", phase.reconnects)),
+            format!("{failed} of {}", answered + failed),
+        ]
     });
     table(&head, rows)
 }
@@ -113,7 +113,10 @@ fn seconds(seconds: Option<usize>) -> String {
 
 fn spread(spread: Spread, digits: usize, unit: &str) -> String {
     let one = |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |value| format!("{value:.digits$}{unit}"));
-    format!("{} ({})", one(spread.median), one(spread.p90))
+    match (spread.median, spread.p90) {
+        (None, None) => one(None),
+        (median, p90) => format!("{} ({})", one(median), one(p90)),
+    }
 }
 
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
