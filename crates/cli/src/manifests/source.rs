@@ -12,6 +12,8 @@ use crate::exit::{Blame, OrBlame as _};
 
 /// The names of files that are read from a folder, as kubectl reads them.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
+/// The byte order marks of UTF-16.
+const UTF_16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
 /// A file or a folder, or standard input for `-`.
 #[derive(Clone, Debug)]
@@ -93,7 +95,16 @@ impl Input {
     /// It cannot be read, or is not UTF-8.
     pub(crate) fn read(&self) -> anyhow::Result<String> {
         let bytes = self.bytes().with_context(|| self.to_string()).or_blame(Blame::Input)?;
-        String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("{self}: not UTF-8 text")).or_blame(Blame::Data)
+        String::from_utf8(bytes).map_err(|error| self.not_utf8(error.as_bytes())).or_blame(Blame::Data)
+    }
+
+    fn not_utf8(&self, bytes: &[u8]) -> anyhow::Error {
+        if UTF_16_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+            // Windows PowerShell writes so what is redirected by `>`.
+            anyhow::anyhow!("{self}: UTF-16 text: expected UTF-8 (in PowerShell: `Out-File -Encoding utf8`)")
+        } else {
+            anyhow::anyhow!("{self}: expected UTF-8 text")
+        }
     }
 
     fn bytes(&self) -> io::Result<Vec<u8>> {
@@ -104,6 +115,34 @@ impl Input {
                 Ok(bytes)
             }
             Self::File(path) => fs::read(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_with_what_was_expected() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let input = Input::File(file.path().to_owned());
+        let utf16 = |mark: &[u8], bytes: fn(u16) -> [u8; 2]| {
+            [mark, &"kind: Pod".encode_utf16().flat_map(bytes).collect::<Vec<_>>()].concat()
+        };
+        for (bytes, expected) in [
+            (
+                utf16(&[0xff, 0xfe], u16::to_le_bytes),
+                ": UTF-16 text: expected UTF-8 (in PowerShell: `Out-File -Encoding utf8`)",
+            ),
+            (
+                utf16(&[0xfe, 0xff], u16::to_be_bytes),
+                ": UTF-16 text: expected UTF-8 (in PowerShell: `Out-File -Encoding utf8`)",
+            ),
+            (b"kind: \xe9".to_vec(), ": expected UTF-8 text"),
+        ] {
+            fs::write(file.path(), bytes).unwrap();
+            assert_eq!(input.read().unwrap_err().to_string(), format!("{input}{expected}"));
         }
     }
 }
