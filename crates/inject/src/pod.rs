@@ -25,6 +25,8 @@ pub(crate) struct Pod {
     pub(crate) host_network: bool,
     pub(crate) windows: bool,
     runtime_class: Option<String>,
+    /// Whether it has an `AppArmor` profile of the node's (`Localhost`), which its author wrote for the app.
+    pub(crate) has_local_app_armor: bool,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) grace_period_seconds: u64,
@@ -101,6 +103,8 @@ impl Pod {
             host_network: spec.member("hostNetwork")?.is_true()?,
             windows: windows::is_required(&spec)?,
             runtime_class: spec.member("runtimeClassName")?.text()?.map(str::to_owned),
+            has_local_app_armor: spec.path(&["securityContext", "appArmorProfile", "type"])?.text()?
+                == Some("Localhost"),
             labels: metadata.member("labels")?.string_map()?,
             annotations: metadata.member("annotations")?.string_map()?,
             grace_period_seconds: spec

@@ -40,7 +40,7 @@ fn runs(container: &Value, command: &str) -> bool {
 }
 
 fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
-    json!({
+    let mut redirect = json!({
         "name": REDIRECT_CONTAINER,
         "image": plan.sidecar.image.as_str(),
         "args": ["redirect"],
@@ -57,7 +57,9 @@ fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-    })
+    });
+    set_app_armor(&mut redirect, plan);
+    redirect
 }
 
 fn sidecar(plan: &Plan) -> Value {
@@ -91,11 +93,20 @@ fn sidecar(plan: &Plan) -> Value {
             sidecar["securityContext"].as_object_mut().map(|context| context.shift_remove(member));
         }
     }
+    set_app_armor(&mut sidecar, plan);
     let mounts = volume::mounts(plan);
     if !mounts.is_empty() {
         sidecar["volumeMounts"] = mounts.into();
     }
     sidecar
+}
+
+/// Gives the container a profile of its own where the pod's is for the app: under that, it might not even start. Nowhere else, since
+/// any profile makes the kubelet refuse the pod on a node without `AppArmor`.
+fn set_app_armor(container: &mut Value, plan: &Plan) {
+    if plan.has_own_app_armor {
+        container["securityContext"]["appArmorProfile"] = json!({"type": "RuntimeDefault"});
+    }
 }
 
 /// Returns the proxy's ports: the admin port, and the listeners under the names that have moved to them.

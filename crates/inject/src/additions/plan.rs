@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) serving_sidecars: BTreeSet<String>,
     /// Whether the proxy's container sets its user. On OpenShift the namespace assigns it.
     pub(crate) has_own_user: bool,
+    /// Whether the containers set an `AppArmor` profile, because the pod's is for the app.
+    pub(crate) has_own_app_armor: bool,
     pub(crate) notes: Vec<Note>,
 }
 

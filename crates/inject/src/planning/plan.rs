@@ -80,6 +80,7 @@ pub(crate) fn plan(
         held: holds.into_iter().map(|hold| (hold.container, hold.port)).collect(),
         serving_sidecars,
         has_own_user: true,
+        has_own_app_armor: pod.has_local_app_armor,
         notes,
     })
 }
