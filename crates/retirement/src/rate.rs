@@ -37,6 +37,11 @@ impl Elapsed {
 }
 
 impl RateEstimate {
+    /// Returns an estimate that remembers `requests` in `seconds`.
+    pub const fn remembering(requests: f64, seconds: f64) -> Self {
+        Self { requests, seconds }
+    }
+
     /// Adds `requests` that the connection carried during the time `elapsed`.
     pub fn advance(&mut self, requests: u32, elapsed: Elapsed) {
         let Elapsed { seconds, kept } = elapsed;
