@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::context::Context;
-use self::metrics::{OpenOnPort, PortMetrics};
+use self::metrics::OpenOnPort;
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
 use self::protocol::Protocol;
@@ -35,7 +35,6 @@ use self::stage::Stage;
 use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
-use crate::detection::request_guard::RequestGuard;
 use crate::memory::{Account, Place};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::source::Source;
@@ -73,23 +72,6 @@ impl Service {
     fn source_unread(&self, client: &TcpStream) -> Source {
         let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
         if from_node { Source::Probe } else { Source::Client }
-    }
-
-    async fn tunnel(
-        &self,
-        kind: TunnelKind,
-        source: Source,
-        port: &PortMetrics,
-        pair: Pair,
-        guard: Option<RequestGuard>,
-        account: &Account,
-    ) {
-        port.tunnel_opened(kind, source);
-        if (kind, source) == (TunnelKind::Tls, Source::Client) {
-            self.shared.warnings.warn(Cause::TlsTunnel { app_port: port.number() });
-        }
-        let max_age = self.policy.draw_tunnel_age(fastrand::u32(..));
-        tunnel::serve(&self.shared, kind, port, pair, guard, max_age, account).await;
     }
 }
 
@@ -129,7 +111,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
         Ok((Opened::Http2, pair, told)) => {
             let unread = service.source_unread(pair.client.socket());
             let (context, limits) = Context::new(service, held, (Protocol::Http2, unread), born);
-            Stage::Boxed(Box::pin(http2::serve(pair, context, limits, told)))
+            Stage::Http2(Box::new(http2::Connection::new(pair, context, limits, told)))
         }
         Ok((Opened::Tunnel(kind, guard), pair, _)) => {
             let source = match kind {
@@ -141,9 +123,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
                 }
             };
             port.opened(Protocol::Tunnel, source);
-            Stage::Boxed(Box::pin(async move {
-                service.tunnel(kind, source, &port, pair, guard, held.account()).await;
-            }))
+            Stage::Tunnel(Box::new(tunnel::Connection::new((kind, source), pair, guard, service, held)))
         }
         Err(source) => {
             port.opened(Protocol::Unknown, source);

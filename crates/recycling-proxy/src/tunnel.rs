@@ -1,14 +1,14 @@
 //! The tunnel: bytes both ways, which are not parsed; with `forwarded-for`, a guard looks for requests in them. The FIN of
 //! each side is forwarded.
 
-use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use labels::labels;
 use prometheus_client::registry::Registry;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep};
 
 use crate::detection::first_line::Reading;
 use crate::detection::request_guard::RequestGuard;
@@ -100,36 +100,62 @@ pub(crate) struct Tunnel {
     /// Where no request may pass unseen, and one could still begin.
     guard: Option<RequestGuard>,
     background: Background,
+    /// Until the tunnel has reached its maximum age; a box, since most have none.
+    age: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a tunnel comes to.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Both sides have closed the connection.
+    Done,
+    /// The connection of this side has failed.
+    Reset(Side),
+    /// The client has sent a request that must not pass unseen.
+    Refused,
+    /// It has reached its maximum age.
+    Aged,
 }
 
 impl Tunnel {
     /// What has been read so far passes; the guard has seen it.
-    pub(crate) fn new(mut pair: Pair, guard: Option<RequestGuard>) -> Self {
+    pub(crate) fn new(mut pair: Pair, guard: Option<RequestGuard>, max_age: Option<Duration>) -> Self {
         pair.from_client.buffer.clear_all();
         pair.from_app.buffer.clear_all();
-        Self { pair, guard, background: Background::default() }
+        Self { pair, guard, background: Background::default(), age: max_age.map(|age| Box::pin(sleep(age))) }
     }
 
-    /// Runs until both sides have ended, or until the tunnel has reached its maximum age. A reset of one side resets the
-    /// other. Calls `answered` whenever the app has sent bytes. Returns how the tunnel ended, and which side broke it off.
-    pub(crate) async fn run(mut self, max_age: Option<Duration>, answered: impl Fn()) -> (TunnelEnd, Option<BrokenBy>) {
-        let both = poll_fn(|cx| self.poll(&answered, cx));
-        let ended = match max_age {
-            Some(age) => timeout(age, both).await,
-            None => Ok(both.await),
-        };
-        match ended {
-            Ok(Ok(())) => (TunnelEnd::Done, None),
-            Ok(Err(broken)) => {
-                self.pair.client.reset();
-                self.pair.app.reset();
-                broken.end()
-            }
-            Err(_) => {
-                self.cut().await;
-                (TunnelEnd::MaxTunnelAge, Some(BrokenBy::Proxy))
-            }
+    /// Ready once both sides have ended, one has failed, or the tunnel has reached its maximum age. Calls `answered` whenever the
+    /// app has sent bytes.
+    pub(crate) fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Poll::Ready(moved) = self.advance(answered, cx) {
+            return Poll::Ready(moved.err().unwrap_or(Ending::Done));
         }
+        match &mut self.age {
+            Some(age) => age.as_mut().poll(cx).map(|()| Ending::Aged),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ends both sides. A failure of one resets the other. Returns how the tunnel ended, and which side broke it off.
+    pub(crate) async fn end(self, ending: Ending) -> (TunnelEnd, Option<BrokenBy>) {
+        let told = match ending {
+            Ending::Done => return (TunnelEnd::Done, None),
+            Ending::Aged => {
+                self.cut().await;
+                return (TunnelEnd::MaxTunnelAge, Some(BrokenBy::Proxy));
+            }
+            Ending::Reset(side) => (TunnelEnd::Reset, Some(side.into())),
+            Ending::Refused => (TunnelEnd::Refused, Some(BrokenBy::Client)),
+        };
+        self.pair.client.reset();
+        self.pair.app.reset();
+        told
+    }
+
+    /// Returns whether the app has sent bytes before the tunnel began that the client has yet to be sent.
+    pub(crate) fn has_answer(&self) -> bool {
+        !self.pair.from_app.is_empty()
     }
 
     /// Ends both sides: with a FIN if a side has received everything, otherwise with a reset.
@@ -138,7 +164,7 @@ impl Tunnel {
         tokio::join!(end(client, &from_app), end(app, &from_client));
     }
 
-    fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn advance(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
         ready!(self.background.poll_turn(cx));
         self.pair.from_client.begin_poll();
         self.pair.from_app.begin_poll();
@@ -159,43 +185,26 @@ impl Tunnel {
         Poll::Pending
     }
 
-    fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+    fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let Pair { client, app, from_client, .. } = &mut self.pair;
-        let read = from_client.fill(client, app, unseen(self.guard), cx).map_err(|_| Broken::Reset(Side::Client))?;
+        let read = from_client.fill(client, app, unseen(self.guard), cx).map_err(|_| Ending::Reset(Side::Client))?;
         if let Some(guard) = &mut self.guard {
             match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
                 Reading::Open => {}
                 Reading::Harmless => self.guard = None,
-                Reading::Request => return Err(Broken::Refused),
+                Reading::Request => return Err(Ending::Refused),
             }
         }
-        Ok(read | pass_on(from_client, app, cx).map_err(|_| Broken::Reset(Side::App))?)
+        Ok(read | pass_on(from_client, app, cx).map_err(|_| Ending::Reset(Side::App))?)
     }
 
-    fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Broken> {
+    fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let Pair { client, app, from_app, .. } = &mut self.pair;
-        let read = from_app.fill(app, client, unseen(self.guard), cx).map_err(|_| Broken::Reset(Side::App))?;
+        let read = from_app.fill(app, client, unseen(self.guard), cx).map_err(|_| Ending::Reset(Side::App))?;
         if let Some(guard) = &mut self.guard {
             guard.app_says(from_app.buffer.unexamined());
         }
-        Ok(read | pass_on(from_app, client, cx).map_err(|_| Broken::Reset(Side::Client))?)
-    }
-}
-
-/// Why both sides are shown a reset.
-enum Broken {
-    /// The connection of this side has failed.
-    Reset(Side),
-    /// The client has sent a request that must not pass unseen.
-    Refused,
-}
-
-impl Broken {
-    fn end(self) -> (TunnelEnd, Option<BrokenBy>) {
-        match self {
-            Self::Reset(side) => (TunnelEnd::Reset, Some(side.into())),
-            Self::Refused => (TunnelEnd::Refused, Some(BrokenBy::Client)),
-        }
+        Ok(read | pass_on(from_app, client, cx).map_err(|_| Ending::Reset(Side::Client))?)
     }
 }
 
@@ -223,6 +232,7 @@ fn pass_on(flow: &mut Flow, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::future::poll_fn;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -243,7 +253,9 @@ mod tests {
             drop((client, app));
             silent
         };
-        let (_, silent) = tokio::join!(Tunnel::new(pair, None).run(None, || answers.set(answers.get() + 1)), talk);
+        let mut tunnel = Tunnel::new(pair, None, None);
+        let serve = poll_fn(|cx| tunnel.poll(|| answers.set(answers.get() + 1), cx));
+        let (_, silent) = tokio::join!(serve, talk);
         assert_eq!((silent, answers.get() > 0), (0, true));
     }
 
@@ -258,7 +270,7 @@ mod tests {
         assert!(sent > 1_000_000, "{sent} bytes wait, which is less than a turn may move");
         // Time for the sockets to be found ready.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let mut tunnel = Tunnel::new(pair, None);
+        let mut tunnel = Tunnel::new(pair, None, None);
         assert!(poll_fn(|cx| Poll::Ready(tunnel.poll(|| (), cx).is_pending())).await);
         assert!(tunnel.background.has_given_way());
     }

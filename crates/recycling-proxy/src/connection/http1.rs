@@ -4,6 +4,8 @@ use std::task::{self, Poll, ready};
 
 use super::close::{Framing, close};
 use super::context::Context;
+use super::stage::Stage;
+use super::tunnel;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
 use crate::relay::forwarded_for::ForwardedFor;
@@ -35,16 +37,15 @@ impl Connection {
         }
     }
 
-    /// Closes the connection as the relay has found it should be.
-    pub(super) async fn finish(self, ending: Ending) {
+    /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a tunnel.
+    pub(super) fn finish(self, ending: Ending) -> Stage {
         let Relay { client, app, from_client, from_app, conversation, observer, .. } = self.0;
         // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
         let source = conversation.source();
         let (service, held) = observer.end(conversation.requests_started(), Some(source));
-        let port = held.port.metrics();
         let retired = conversation.retired();
         tracing::debug!(
-            app_port = port.number(),
+            app_port = held.port.metrics().number(),
             ending = ending.label(),
             retired = retired.map(RetireReason::label),
             requests = conversation.requests_started(),
@@ -53,14 +54,18 @@ impl Connection {
         let pair = Pair { client, app, from_client, from_app };
         let answer = match ending {
             Ending::Tunnel => {
-                return service.tunnel(TunnelKind::Upgraded, source, port, pair, None, held.account()).await;
+                let kind = (TunnelKind::Upgraded, source);
+                return Stage::Tunnel(Box::new(tunnel::Connection::new(kind, pair, None, service, held)));
             }
             Ending::Refuse(refusal) => refusal.response(),
             Ending::Linger | Ending::Abandon | Ending::Close | Ending::Reset => Vec::new(),
         };
-        let late = close(pair, &ending, &answer, Framing::ByConnection, held.account()).await;
-        if ending == Ending::Linger && late > 0 && retired.is_some() {
-            service.shared.metrics.ignored();
-        }
+        drop(conversation);
+        Stage::Closing(Box::pin(async move {
+            let late = close(pair, &ending, &answer, Framing::ByConnection, held.account()).await;
+            if ending == Ending::Linger && late > 0 && retired.is_some() {
+                service.shared.metrics.ignored();
+            }
+        }))
     }
 }

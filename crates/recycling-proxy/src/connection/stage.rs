@@ -3,24 +3,28 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::http1;
+use super::{http1, http2, tunnel};
 
 /// Where a connection stands.
 ///
 /// ```text
-/// Beginning ──▶ Http1 ──▶ Boxed ──▶ Ended
-///     ├──── HTTP/2, tunnel ──▲        ▲
-///     └──── nothing to serve ─────────┘
+/// Beginning ─┬─▶ Http1 ──▶ Tunnel ──▶ Closing ──▶ Ended
+///            │     └───────────────────▲           ▲
+///            ├─▶ Http2 ────────────────┤           │
+///            ├─▶ Tunnel ───────────────┘           │
+///            └── nothing to serve ─────────────────┘
 /// ```
 ///
 /// Most connections are idle ones of HTTP/1, and there can be ten thousand of them. So their state is here, and nothing
-/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes. An `async` block would hold
-/// them side by side.
+/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes, each as large as it is. An
+/// `async` block would hold them side by side.
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is of the large variant")]
 pub(super) enum Stage {
     Beginning(Pin<Box<dyn Future<Output = Self> + Send>>),
     Http1(http1::Connection),
-    Boxed(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Http2(Box<http2::Connection>),
+    Tunnel(Box<tunnel::Connection>),
+    Closing(Pin<Box<dyn Future<Output = ()> + Send>>),
     Ended,
 }
 
@@ -33,12 +37,26 @@ impl Stage {
                 Self::Http1(connection) => {
                     let ending = ready!(connection.poll(cx));
                     match std::mem::replace(self, Self::Ended) {
-                        Self::Http1(connection) => Self::Boxed(Box::pin(connection.finish(ending))),
-                        other @ (Self::Beginning(_) | Self::Boxed(_) | Self::Ended) => other,
+                        Self::Http1(connection) => connection.finish(ending),
+                        other => other,
                     }
                 }
-                Self::Boxed(serving) => {
-                    ready!(serving.as_mut().poll(cx));
+                Self::Http2(connection) => {
+                    let ending = ready!(connection.poll(cx));
+                    match std::mem::replace(self, Self::Ended) {
+                        Self::Http2(connection) => Self::Closing(Box::pin(connection.finish(ending))),
+                        other => other,
+                    }
+                }
+                Self::Tunnel(connection) => {
+                    let ending = ready!(connection.poll(cx));
+                    match std::mem::replace(self, Self::Ended) {
+                        Self::Tunnel(connection) => Self::Closing(Box::pin(connection.finish(ending))),
+                        other => other,
+                    }
+                }
+                Self::Closing(closing) => {
+                    ready!(closing.as_mut().poll(cx));
                     Self::Ended
                 }
                 Self::Ended => return Poll::Ready(()),

@@ -1,58 +1,107 @@
 //! A client connection whose bytes are not looked at.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::metrics::PortMetrics;
-use super::{Shared, unless_asked};
+use super::warnings::Cause;
+use super::{Held, Service, unless_asked};
 use crate::detection::request_guard::RequestGuard;
-use crate::memory::Account;
 use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
+use crate::relay::source::Source;
 use crate::transport::pair::Pair;
-use crate::tunnel::{Tunnel, TunnelKind};
+use crate::tunnel::{self, Tunnel, TunnelKind};
 
-/// Tunnels until both sides have ended. One in which the app has said nothing can be evicted; behind that, an end may
+/// A client connection whose bytes are not looked at. One in which the app has said nothing can be evicted; behind that, an end may
 /// destroy something.
-pub(super) async fn serve(
-    shared: &Shared,
+pub(super) struct Connection {
+    tunnel: Tunnel,
     kind: TunnelKind,
-    port: &PortMetrics,
-    pair: Pair,
-    guard: Option<RequestGuard>,
-    max_age: Option<Duration>,
-    account: &Account,
-) {
-    if !pair.from_app.is_empty() {
-        account.is_useful();
-    }
-    let answered = || {
-        account.is_useful();
-        shared.hold.app_answered();
-    };
-    let mut tunnel = pin!(Tunnel::new(pair, guard).run(max_age, answered));
-    let (end, broken_by) = loop {
-        if let Some(end) = unless_asked(account, &mut tunnel).await {
-            break end;
+    service: Arc<Service>,
+    held: Held,
+}
+
+/// What a tunnel comes to.
+pub(super) enum Ending {
+    /// By itself.
+    Own(tunnel::Ending),
+    /// It was closed to free memory.
+    Evicted,
+}
+
+impl Connection {
+    /// Counts the tunnel, and begins it.
+    pub(super) fn new(
+        (kind, source): (TunnelKind, Source),
+        pair: Pair,
+        guard: Option<RequestGuard>,
+        service: Arc<Service>,
+        held: Held,
+    ) -> Self {
+        let port = held.port.metrics();
+        port.tunnel_opened(kind, source);
+        if (kind, source) == (TunnelKind::Tls, Source::Client) {
+            service.shared.warnings.warn(Cause::TlsTunnel { app_port: port.number() });
         }
-        if account.is_new() {
-            tracing::debug!(
-                kind = kind.label(),
-                "a tunnel in which the app has said nothing was closed to free memory"
-            );
-            port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
-            return;
+        let max_age = service.policy.draw_tunnel_age(fastrand::u32(..));
+        let tunnel = Tunnel::new(pair, guard, max_age);
+        if tunnel.has_answer() {
+            held.account().is_useful();
         }
-        account.stays();
-    };
-    tracing::debug!(
-        app_port = port.number(),
-        kind = kind.label(),
-        reason = end.label(),
-        side = broken_by.map(BrokenBy::label),
-        "a tunnel has ended"
-    );
-    if let Some(by) = broken_by {
-        port.broken(Broken::ended(by, ExchangePhase::Tunnel));
+        Self { tunnel, kind, service, held }
     }
-    port.tunnel_ended(end);
+
+    /// Ready once both sides have ended, or the connection is evicted.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let Self { tunnel, service, held, .. } = self;
+        let account = held.account();
+        let answered = || {
+            account.is_useful();
+            service.shared.hold.app_answered();
+        };
+        loop {
+            if let Poll::Ready(ending) = tunnel.poll(answered, cx) {
+                return Poll::Ready(Ending::Own(ending));
+            }
+            ready!(account.poll_asked_to_leave(cx));
+            if account.is_new() {
+                return Poll::Ready(Ending::Evicted);
+            }
+            account.stays();
+        }
+    }
+
+    /// Ends both sides as the tunnel has found they should be.
+    pub(super) async fn finish(self, ending: Ending) {
+        let Self { tunnel, kind, held, .. } = self;
+        let (port, account) = (held.port.metrics(), held.account());
+        let Ending::Own(ending) = ending else { return tell_eviction(kind, port) };
+        let mut ended = pin!(tunnel.end(ending));
+        let (end, broken_by) = loop {
+            if let Some(ended) = unless_asked(account, ended.as_mut()).await {
+                break ended;
+            }
+            if account.is_new() {
+                return tell_eviction(kind, port);
+            }
+            account.stays();
+        };
+        tracing::debug!(
+            app_port = port.number(),
+            kind = kind.label(),
+            reason = end.label(),
+            side = broken_by.map(BrokenBy::label),
+            "a tunnel has ended"
+        );
+        if let Some(by) = broken_by {
+            port.broken(Broken::ended(by, ExchangePhase::Tunnel));
+        }
+        port.tunnel_ended(end);
+    }
+}
+
+fn tell_eviction(kind: TunnelKind, port: &PortMetrics) {
+    tracing::debug!(kind = kind.label(), "a tunnel in which the app has said nothing was closed to free memory");
+    port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
 }

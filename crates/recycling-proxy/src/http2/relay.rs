@@ -1,6 +1,8 @@
 //! Moves the frames of an HTTP/2 connection as the [`Session`] allows.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
+#[cfg(test)]
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -67,6 +69,8 @@ pub(crate) struct Parts<O> {
     pub(crate) pair: Pair,
     pub(crate) session: Session,
     pub(crate) observer: O,
+    /// How long the client may be waited for.
+    pub(crate) grace: Duration,
 }
 
 /// What an HTTP/2 connection comes to.
@@ -99,11 +103,17 @@ impl<O: Observer> Relay<O> {
 
     /// Returns what is left to end the connection with.
     pub(crate) fn into_parts(self) -> Parts<O> {
-        let Self { client, app, session, from_client, from_app, observer, .. } = self;
-        Parts { pair: Pair { client, app, from_client, from_app }, session, observer }
+        let Self { client, app, session, from_client, from_app, observer, grace, .. } = self;
+        Parts { pair: Pair { client, app, from_client, from_app }, session, observer, grace }
+    }
+
+    /// Returns what observes the connection.
+    pub(crate) const fn observer(&self) -> &O {
+        &self.observer
     }
 
     /// Runs until the connection has nothing more to carry.
+    #[cfg(test)]
     pub(crate) fn run(&mut self) -> impl Future<Output = Ending> + Unpin {
         poll_fn(|cx| self.poll(cx))
     }
@@ -119,7 +129,8 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+    /// Ready once the connection has nothing more to carry.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
