@@ -221,12 +221,13 @@ fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails
 # feature of a library that any program of the call uses, and the proxy's size counts in each pod.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel-balancer evenkeel echo-app
+build-static = cargo build --locked --release --bins --target $(STATIC_TARGET)
 
 .PHONY: static help
 static: export RUSTFLAGS := -C target-feature=+crt-static
 static: ## static release binaries in target/static/: what the images hold
-	cargo build --locked --release --bins --target $(STATIC_TARGET) --package recycling-proxy
-	cargo build --locked --release --bins --target $(STATIC_TARGET) $(PROGRAMS_BUT_PROXY) --package balancer
+	$(if $(filter recycling-proxy,$(STATIC_BINARIES)),$(build-static) --package recycling-proxy)
+	$(if $(filter-out recycling-proxy,$(STATIC_BINARIES)),$(build-static) $(PROGRAMS_BUT_PROXY) --package balancer)
 	mkdir -p target/static
 	for binary in $(STATIC_BINARIES); do \
 		cmp --silent target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || \

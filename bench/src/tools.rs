@@ -48,11 +48,11 @@ impl Tools {
                 .filter(|path| path.is_file())
                 .or_else(|| on_path("envoy")),
             this: env::current_exe().context("finding this program")?,
-            evenkeel: evenkeel.map_or_else(|| build(workspace, "recycling-proxy", "recycling-proxy"), Ok)?,
+            evenkeel: evenkeel.map_or_else(|| build(workspace, "recycling-proxy"), Ok)?,
             webhook: match webhook {
                 Webhook::NotNeeded => None,
                 Webhook::Given(path) => Some(path),
-                Webhook::ToBuild => Some(build(workspace, "webhook", "evenkeel-webhook")?),
+                Webhook::ToBuild => Some(build(workspace, "evenkeel-webhook")?),
             },
         })
     }
@@ -94,11 +94,11 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Returns the program as its image holds it.
-fn build(workspace: &Path, package: &str, program: &str) -> Result<PathBuf> {
+fn build(workspace: &Path, program: &str) -> Result<PathBuf> {
     eprintln!("building {program} …");
     let status = Command::new("make")
         .args(["--silent", "static"])
-        .args([format!("PROGRAMS=--package {package}"), format!("STATIC_BINARIES={program}")])
+        .arg(format!("STATIC_BINARIES={program}"))
         .current_dir(workspace)
         .status()
         .context("starting make")?;
