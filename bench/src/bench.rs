@@ -16,6 +16,8 @@ pub(crate) struct Bench {
     pub(crate) cores: Cores,
     /// Rounds of each measurement.
     pub(crate) rounds: usize,
+    /// Rounds of what single interruptions decide.
+    pub(crate) tail_rounds: usize,
     /// Length of one peer's turn in a round, seconds.
     pub(crate) seconds: u16,
     dir: PathBuf,
@@ -23,11 +25,17 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(tools: Tools, cores: Cores, rounds: usize, seconds: u16, dir: PathBuf) -> Result<Self> {
+    pub(crate) fn new(
+        tools: Tools,
+        cores: Cores,
+        [rounds, tail_rounds]: [usize; 2],
+        seconds: u16,
+        dir: PathBuf,
+    ) -> Result<Self> {
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("clearing {}", dir.display()))?;
         }
-        Ok(Self { tools, cores, rounds, seconds, dir, dirs: Cell::new(0) })
+        Ok(Self { tools, cores, rounds, tail_rounds, seconds, dir, dirs: Cell::new(0) })
     }
 
     /// Returns an empty directory that no other process of this run has.

@@ -78,6 +78,11 @@ pub(crate) fn start(bench: &Bench, peer: Peer, app: u16, max_requests: Option<u3
     start_speaking(bench, Protocol::Http1, peer, app, max_requests)
 }
 
+/// Starts one peer on the proxies' core, in front of an app that speaks HTTP/2.
+pub(crate) fn start_in_http2(bench: &Bench, peer: Peer, app: u16) -> Result<Running> {
+    start_speaking(bench, Protocol::Http2, peer, app, None)
+}
+
 fn start_speaking(
     bench: &Bench,
     protocol: Protocol,

@@ -32,7 +32,7 @@ impl Running {
     /// Starts a server and waits for its first answer. What it prints goes to the file `log`, whose end is in the error
     /// if it never answers.
     pub(crate) fn start(command: &mut Command, protocol: Protocol, port: u16, log: &Path) -> Result<Self> {
-        Self::start_until(command, port, log, || exchange::once(protocol, port))
+        Self::start_until(command, port, log, || exchange::once(protocol, port).map(drop))
     }
 
     /// Returns the same, where the first answer is that to this question.

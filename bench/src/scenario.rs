@@ -2,6 +2,7 @@
 
 pub(crate) mod balancing;
 pub(crate) mod cpu;
+pub(crate) mod idle_kinds;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod neighbours;

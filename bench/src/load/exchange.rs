@@ -38,13 +38,14 @@ pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Connects, asks once and leaves.
-pub(crate) fn once(protocol: Protocol, port: u16) -> Result<()> {
+/// Connects and asks once. Returns the connection, on which more can be asked in HTTP/1.1.
+pub(crate) fn once(protocol: Protocol, port: u16) -> Result<TcpStream> {
     let mut stream = connect(port)?;
     match protocol {
-        Protocol::Http1 => ask(&mut stream),
-        Protocol::Http2 => ask_http2(&mut stream),
+        Protocol::Http1 => ask(&mut stream)?,
+        Protocol::Http2 => ask_http2(&mut stream)?,
     }
+    Ok(stream)
 }
 
 /// Asks on a new connection, and reads up to the first fields of the answer.

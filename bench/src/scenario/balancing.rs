@@ -13,6 +13,7 @@ use ring::rand::SystemRandom;
 use crate::bench::Bench;
 use crate::load::idle::Idle;
 use crate::load::wrk::Request;
+use crate::peer::Protocol;
 use crate::process::Running;
 use crate::report::{Section, Table, Verdict};
 use crate::scenario::cell;
@@ -37,7 +38,7 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     let admin = lineup::free_port()?;
     let without = lineup::start_ours(bench, [app, 0], &[])?;
     let with = with_balancing(bench, app, admin, &key)?;
-    let mut clients = [&without, &with].map(|running| Idle::new(running.port()));
+    let mut clients = [&without, &with].map(|running| Idle::new(Protocol::Http1, running.port()));
     clients.iter_mut().try_for_each(|clients| clients.grow_to(idle))?;
     let is_over = AtomicBool::new(false);
     let rounds = thread::scope(|scope| -> Result<Vec<[Turn; 2]>> {

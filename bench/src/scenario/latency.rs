@@ -36,7 +36,7 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     let slowest = slowest.map(|turn| turn.per_second).reduce(f64::min);
     let rate = slowest.context("nobody answered under load, not even the byte copy")? / 2.0;
     let time = Duration::from_secs(bench.seconds.into());
-    let outcomes = lineup.rounds(bench.rounds, |_, running| {
+    let outcomes = lineup.rounds(bench.tail_rounds, |_, running| {
         let alone = quantiles(app, rate, time / 2)?;
         Ok(Turn { through: quantiles(running.port(), rate, time)?, alone })
     });
@@ -49,9 +49,11 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     });
     Ok(Section {
         title: format!("Added latency at {rate:.0} requests/s, {CONNECTIONS} connections"),
-        how: "At half of what the slowest peer can do, each request counted from the instant at which it was due. Added is \
-              what the quantile is above that of the app without any proxy, measured just before."
-            .to_owned(),
+        how: format!(
+            "{} rounds. At half of what the slowest peer can do, each request counted from the instant at which it was due. \
+             Added is what the quantile is above that of the app without any proxy, measured just before.",
+            bench.tail_rounds
+        ),
         table: Table { columns: vec!["", "added p50", "added p99", "p50", "p99"], rows: rows.collect() },
         verdicts: vec![below_every_peer("p50", &added50), below_every_peer("p99", &added99)],
     })

@@ -7,7 +7,7 @@ use crate::bench::Bench;
 use crate::limits;
 use crate::lineup::{self, Outcome};
 use crate::load::idle::Idle;
-use crate::peer::Peer;
+use crate::peer::{Peer, Protocol};
 use crate::report::{Section, Table, Verdict};
 use crate::scenario::row;
 use crate::summary::Summary;
@@ -60,7 +60,7 @@ fn steps() -> Vec<usize> {
 
 fn of_peer(bench: &Bench, peer: Peer, app: u16, steps: &[usize]) -> Result<Sizes> {
     let running = lineup::start(bench, peer, app, None)?;
-    let mut clients = Idle::new(running.port());
+    let mut clients = Idle::new(Protocol::Http1, running.port());
     let mut size_with = |count: usize| {
         clients.grow_to(count)?;
         #[expect(clippy::cast_precision_loss, reason = "less memory than 2⁵² bytes")]
