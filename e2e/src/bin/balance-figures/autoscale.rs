@@ -45,6 +45,9 @@ pub(crate) struct Autoscaled {
     pub(crate) phase: Phase,
     pub(crate) simulated: Simulated,
     pub(crate) failed: u64,
+    /// The first failures in full.
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
 }
 
 /// Runs the modes one after another: each needs a good part of a core.
@@ -54,6 +57,9 @@ pub(crate) async fn run(modes: &[Mode]) -> anyhow::Result<Vec<Autoscaled>> {
         let autoscaled = in_namespace("autoscaling", move |namespace| autoscale(namespace, mode)).await?;
         let Autoscaled { pods, cpu, right, phase, .. } = &autoscaled;
         println!("{mode}: {pods} pods, {cpu:.0}m of CPU, {right} are right; {phase}");
+        for failure in &autoscaled.failures {
+            println!("{mode}: {failure}");
+        }
         all.insert(0, autoscaled);
     }
     Ok(all)
@@ -71,10 +77,11 @@ async fn autoscale(namespace: TestNamespace, mode: Mode) -> anyhow::Result<Autos
     let watched = ready.last().map_or(REST, |(last, _)| last.elapsed());
     let pods = Pods { from, ready, names, watched };
     let phase = Phase::of(format!("1 → {} pods", pods.names.len()), &fleet.events(), CLIENTS, &pods);
-    let failed = fleet.finish().await.failures();
+    let all = fleet.finish().await;
     let simulated = simulate(&scenario(&phase), mode)?;
     let right = (cpu / (TARGET * TOLERANCE)).ceil();
-    Ok(Autoscaled { mode: mode.to_string(), pods: pods.names.len(), cpu, right, phase, simulated, failed })
+    let (mode, pods, failed) = (mode.to_string(), pods.names.len(), all.failures());
+    Ok(Autoscaled { mode, pods, cpu, right, phase, simulated, failed, failures: all.examples })
 }
 
 /// Waits until the autoscaler has changed nothing for a while, and knows what the pods use: without figures it does nothing.

@@ -29,14 +29,15 @@ pub(crate) struct Simulated {
     pub(crate) peak_to_mean: Vec<f64>,
 }
 
-/// Returns an event for each number of ready pods after the first, as they were seen.
+/// Returns an event for each number of ready pods after the first, as they were seen. While there was none, as when a starved
+/// pod fails its probe, there is no event: the simulation has a pod always.
 pub(crate) fn events(ready: &[(f64, usize)]) -> Vec<String> {
     let first = ready.get(1).map_or(0.0, |(at, _)| *at);
     let event = |(at, pods): &(f64, usize)| {
         let milliseconds = ((at - first + BEFORE) * 1000.0).round();
         ["--event".to_owned(), format!("{milliseconds}ms:scale={pods}")]
     };
-    ready.iter().skip(1).flat_map(event).collect()
+    ready.iter().skip(1).filter(|(_, pods)| *pods > 0).flat_map(event).collect()
 }
 
 /// Simulates a scenario in this mode.
@@ -69,5 +70,6 @@ mod tests {
         let ready = [(-20.0, 4), (-2.5, 6), (0.0, 8)];
         assert_eq!(events(&ready), ["--event", "30000ms:scale=6", "--event", "32500ms:scale=8"]);
         assert!(events(&ready[..1]).is_empty(), "no pod was added");
+        assert_eq!(events(&[(-9.0, 1), (-1.0, 0), (0.0, 2)]), ["--event", "31000ms:scale=2"]);
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn autoscaled(all: &[Autoscaled]) -> String {
         "failed requests",
     ];
     let rows = all.iter().map(|autoscaled| {
-        let Autoscaled { mode, pods, cpu, right, phase, simulated, failed } = autoscaled;
+        let Autoscaled { mode, pods, cpu, right, phase, simulated, failed, .. } = autoscaled;
         vec![
             mode.clone(),
             pods.to_string(),
