@@ -2,7 +2,9 @@
 
 mod apply;
 pub(crate) mod documents;
+mod lists;
 mod source;
 
 pub(crate) use apply::apply;
+pub(crate) use lists::ItemKind;
 pub(crate) use source::{Input, Source};

@@ -122,6 +122,24 @@ fn json_lists_are_injected_as_json() {
 }
 
 #[test]
+fn items_of_a_deployment_list_need_no_kind() {
+    let mut deployment = values(DEPLOYMENT)[0].clone();
+    for member in ["apiVersion", "kind"] {
+        deployment.as_object_mut().unwrap().shift_remove(member);
+    }
+    let list = serde_json::json!({"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [deployment]});
+    let run = inject(&list.to_string());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.starts_with("shop/deployment/web: the recycling proxy was injected"), "{}", run.stderr);
+    let injected: Value = serde_json::from_str(&run.stdout).unwrap();
+    let item = &injected["items"][0];
+    assert_eq!(item["spec"]["template"]["spec"]["initContainers"][1]["name"], "recycling-proxy");
+    assert!(item.get("kind").is_none(), "an item is as its author wrote it");
+    let removed = evenkeel(&["uninject", "-f", "-"], &run.stdout);
+    assert_eq!(serde_json::from_str::<Value>(&removed.stdout).unwrap(), list);
+}
+
+#[test]
 fn output_json_converts_yaml() {
     let run =
         evenkeel(&["inject", "-f", "-", "--output", "json"], &format!("{SERVICE}---\n# nothing\n---\n{DEPLOYMENT}"));

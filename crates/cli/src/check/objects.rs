@@ -10,6 +10,8 @@ use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::manifests::ItemKind;
+
 type Texts = BTreeMap<String, String>;
 
 /// The namespace of objects of which none is said, as kubectl has it.
@@ -70,17 +72,17 @@ impl fmt::Display for ObjectName {
 }
 
 impl Objects {
-    /// Adds an object; of a `List`, what is in it. What does not have the form of its kind is no object of that kind.
+    /// Adds an object; of a list, what is in it. What does not have the form of its kind is no object of that kind.
     pub(crate) fn add(&mut self, object: Value) {
-        let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (api_version, kind) = (text("apiVersion"), text("kind"));
-        if api_version == "v1" && kind == "List" {
-            let items = object.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-            for item in items {
+        if let Some(kind) = ItemKind::of_list(&object) {
+            for mut item in object.get("items").and_then(Value::as_array).cloned().unwrap_or_default() {
+                kind.add_to(&mut item);
                 self.add(item);
             }
             return;
         }
+        let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
         let name = ObjectName::of(&object);
         if let Some(kind) = WorkloadKind::of(&api_version, &kind) {
             self.workloads.push((name, kind, object));
@@ -164,6 +166,8 @@ mod tests {
         objects.add(
             json!({"apiVersion": "v1", "kind": "List", "items": [of("v1", "Service"), of("apps/v1", "Deployment")]}),
         );
+        let of_list = json!({"metadata": {"name": "web", "namespace": "shop"}});
+        objects.add(json!({"apiVersion": "apps/v1", "kind": "StatefulSetList", "items": [of_list]}));
         objects
             .add(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"a": "b"}}}));
         let mut range = of("v1", "LimitRange");
@@ -171,6 +175,7 @@ mod tests {
         objects.add(range);
         objects.add(json!(null));
         assert_eq!(objects.workloads[0].0.to_string(), "deployment/web");
+        assert_eq!(objects.workloads[1].0.to_string(), "statefulset/web");
         assert_eq!(objects.services.len(), 1);
         let shop = &objects.namespaces["shop"];
         assert!(shop.defaults_cpu_requests());

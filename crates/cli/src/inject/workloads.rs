@@ -5,23 +5,27 @@ use serde_json::Value;
 use settings::Annotation;
 
 use super::report::Report;
-use crate::manifests::apply;
+use crate::manifests::{ItemKind, apply};
 
-/// Lets `decide` about every workload in `value`, which may be a `List`, and says whether anything changed.
+/// Lets `decide` about every workload in `value`, which may be a list, and says whether anything changed.
 pub(super) fn rewrite(
     value: &mut Value,
     decide: &impl Fn(&Value, WorkloadKind) -> Outcome,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
-    let text = |key| value.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if api_version == "v1" && kind == "List" {
+    if let Some(kind) = ItemKind::of_list(value) {
         let mut changed = false;
         for item in value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+            let added = kind.add_to(item);
             changed |= rewrite(item, decide, report)?;
+            for member in added {
+                item.as_object_mut().map(|item| item.shift_remove(member));
+            }
         }
         return Ok(changed);
     }
+    let text = |key| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
     let Some(kind) = WorkloadKind::of(api_version, kind) else {
         match (asks(value), has_pods(value)) {
             (true, true) => report.unsupported(value),
