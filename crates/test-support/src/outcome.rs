@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 
+use tokio::task::JoinSet;
+
 /// What a test returns; `?` notes its own place in the source.
 pub type TestResult<T = ()> = Result<T, Failure>;
 
@@ -41,7 +43,7 @@ impl fmt::Debug for Failure {
 #[macro_export]
 macro_rules! ensure {
     ($condition:expr $(,)?) => {
-        $crate::ensure!($condition, "does not hold: {}", stringify!($condition))
+        $crate::ensure!($condition, "condition is false: {}", stringify!($condition))
     };
     ($condition:expr, $($why:tt)+) => {
         if !$condition {
@@ -79,6 +81,21 @@ impl Cases {
         if let Err(failure) = outcome {
             self.failures.push(failure.during(name).0);
         }
+    }
+
+    /// Notes how each of these concurrent cases went.
+    ///
+    /// # Errors
+    /// If one of them panicked.
+    pub async fn note_all<N>(&mut self, mut running: JoinSet<(N, TestResult)>) -> TestResult
+    where
+        N: fmt::Display + 'static,
+    {
+        while let Some(case) = running.join_next().await {
+            let (name, outcome) = case?;
+            self.note(name, outcome);
+        }
+        Ok(())
     }
 
     /// Fails if a case did, or if there was none.

@@ -153,18 +153,14 @@ mod tests {
         let mut conversation = Conversation::new(limits, 1024).forwarding(Some(client));
         let (mut from_client, mut from_app, mut passed) = (Buffer::default(), Buffer::default(), Vec::new());
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
-            from_client.room()[..piece.len()].copy_from_slice(piece);
-            from_client.filled(piece.len());
+            from_client.receive(piece);
             loop {
                 conversation.examine_request(&mut from_client).unwrap();
-                passed.extend_from_slice(from_client.cleared());
-                from_client.written(from_client.cleared().len());
+                passed.extend(from_client.send());
                 if !conversation.request_is_done() {
                     break;
                 }
-                let answer = b"HTTP/1.1 204 No\r\n\r\n";
-                from_app.room()[..answer.len()].copy_from_slice(answer);
-                from_app.filled(answer.len());
+                from_app.receive(b"HTTP/1.1 204 No\r\n\r\n");
                 let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
                 conversation.examine_response(&mut from_app, false, moment).unwrap();
                 from_app.discard();

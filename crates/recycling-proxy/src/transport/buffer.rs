@@ -7,6 +7,8 @@
 //! pieces are taken out. What is put in uses such a gap up, and makes one that is large enough for many more.
 
 mod chunk;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -300,20 +302,15 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
-    fn put(buffer: &mut Buffer, bytes: &[u8]) {
-        buffer.room()[..bytes.len()].copy_from_slice(bytes);
-        buffer.filled(bytes.len());
-    }
-
     #[test]
     fn bytes_are_examined_then_cleared_then_written() {
         let mut buffer = Buffer::default();
-        put(&mut buffer, b"headbody");
+        buffer.receive(b"headbody");
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b""[..], &b"headbody"[..]));
         buffer.clear(4);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"head"[..], &b"body"[..]));
         buffer.written(3);
-        put(&mut buffer, b"!");
+        buffer.receive(b"!");
         buffer.clear_all();
         assert_eq!(buffer.cleared(), b"dbody!");
         buffer.written(6);
@@ -355,7 +352,7 @@ mod tests {
     fn room_is_made_by_moving_and_growing() {
         let mut buffer = Buffer::default();
         let first: Vec<u8> = (0..=250).cycle().take(CHUNK).collect();
-        put(&mut buffer, &first);
+        buffer.receive(&first);
         assert!(buffer.is_full() && buffer.room().is_empty());
         buffer.clear(10);
         buffer.written(4);
@@ -369,13 +366,13 @@ mod tests {
     #[test]
     fn removed_bytes_are_not_written() {
         let mut buffer = Buffer::default();
-        put(&mut buffer, b"aXXbXcd");
+        buffer.receive(b"aXXbXcd");
         buffer.clear(1);
         buffer.take_out(2);
         buffer.clear(1);
         buffer.take_out(1);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"ab"[..], &b"cd"[..]));
-        put(&mut buffer, b"e");
+        buffer.receive(b"e");
         buffer.clear(1);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"de"[..]));
         buffer.replace(1, b"DD");
@@ -388,7 +385,7 @@ mod tests {
     #[test]
     fn a_gap_is_reused_as_room() {
         let mut buffer = Buffer::default();
-        put(&mut buffer, &[b'a'; CHUNK]);
+        buffer.receive(&[b'a'; CHUNK]);
         buffer.clear(10);
         buffer.take_out(CHUNK - 30);
         assert!(!buffer.is_full());
@@ -407,7 +404,7 @@ mod tests {
         let (mut expected, mut moves) = (Vec::new(), 0);
         buffer.was_filled = true;
         let all: Vec<u8> = (0..=250).cycle().take(LARGE_CHUNK / 15 * 15).collect();
-        put(&mut buffer, &all);
+        buffer.receive(&all);
         for frame in all.chunks(15) {
             let behind = buffer.unexamined().as_ptr_range().end;
             buffer.exchange(0, 3, &frame[..3]);
@@ -437,7 +434,7 @@ mod tests {
             (5, 5, 3, 0, "x"),
         ] {
             let mut buffer = Buffer::default();
-            put(&mut buffer, b"abcdefgh");
+            buffer.receive(b"abcdefgh");
             buffer.clear(cleared);
             buffer.written(written);
             buffer.exchange(at, count, text.as_bytes());
@@ -455,14 +452,14 @@ mod tests {
     fn a_head_is_replaced_in_place() {
         for replacement in [&b"H"[..], b"HEAD", b"LONGER HEAD"] {
             let mut buffer = Buffer::default();
-            put(&mut buffer, b"1xxheadbody");
+            buffer.receive(b"1xxheadbody");
             buffer.clear(3);
             buffer.replace(4, replacement);
             assert_eq!(buffer.cleared(), b"1xx");
             assert_eq!(buffer.unexamined(), [replacement, b"body"].concat());
         }
         let mut buffer = Buffer::default();
-        put(&mut buffer, &[b'a'; CHUNK]);
+        buffer.receive(&[b'a'; CHUNK]);
         buffer.replace(1, b"bcd");
         assert_eq!(buffer.unexamined().len(), CHUNK + 2);
     }

@@ -1,4 +1,4 @@
-//! The admin port: what it tells, and that nothing can be changed through it.
+//! The admin port reports state and changes none.
 
 use settings::ProxyOption;
 use test_support::{Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
@@ -50,7 +50,8 @@ async fn the_tcp_probe_path_without_a_valid_port_is_a_client_error() -> TestResu
     Ok(())
 }
 
-/// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods off.
+/// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods
+/// off.
 #[tokio::test]
 async fn no_admin_path_changes_state() -> TestResult {
     let stage = Stage::with_limit(1000).await?;

@@ -1,4 +1,4 @@
-//! The one edit of responses: `Connection: close` in the last, and nothing else is touched.
+//! The one edit of responses: `Connection: close` in the last one. Nothing else changes.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The app dies, in whatever state its connection is: the client learns of it at once, has what the app had sent and not
-//! a byte more, and can never take a part for the whole.
+//! The app dies in any state of its connection. The client learns of it at once, gets what the app had sent and not a
+//! byte more, and can never take a part for the whole.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Balancing, as its balancer and the clients see it: real signatures over real sockets.
+//! Balancing as a balancer and clients see it: real signatures over real sockets.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::metrics::sum;
 use crate::stage::{BINARY, GET, OK};
 
 const WEB: &str = "shop/Deployment/web";
-/// A mean rate of a connection so small that the seconds of a test hardly matter beside the prior: the rule counts connections.
+/// A mean rate of a connection so small that the seconds of a test hardly matter beside the prior: the rule counts
+/// connections.
 const RARE: f64 = 0.0001;
 /// The estimated rate of a connection with one request then: its own and the three of the prior.
 const RATE: f64 = RARE * 4.0 / 3.0;
@@ -99,6 +100,16 @@ impl Pod {
         Ok(Report::from_json(body.as_bytes())?)
     }
 
+    /// Waits until the proxy has applied the rule so many times. Each time it adds the time since the last to what it
+    /// remembers of its connections.
+    async fn rounds(&self, count: usize) -> TestResult {
+        for _ in 0..count {
+            let before = self.report().await?.recent.seconds;
+            self.until("the rule was applied", |report| report.recent.seconds != before).await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the report is as it should be.
     async fn until(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> TestResult<Report> {
         let begun = Instant::now();
@@ -146,8 +157,8 @@ async fn a_pod_above_the_mean_retires_as_many_connections_as_its_excess_is_worth
     let told = Told { sequence: 2, mean: 10.0 * RATE, connection_rate: RARE, ..Told::default() };
     pod.instruct(&told).await?;
     pod.until("9 or 10 are marked", |report| report.marked >= 9).await?;
-    // More than one round of the rule, in which no more are.
-    sleep(Duration::from_millis(2500)).await;
+    // No more are marked afterwards.
+    pod.rounds(2).await?;
     let marked = usize::try_from(pod.report().await?.marked)?;
     ensure!((9..=10).contains(&marked), "{marked}");
     let mut retired = 0;
@@ -168,8 +179,7 @@ async fn a_pod_at_the_mean_retires_none() -> TestResult {
     let mut clients = pod.clients(20).await?;
     // Above it, but within the tolerance of 15 %.
     pod.instruct(&Told { mean: 18.0 * RATE, connection_rate: RARE, ..Told::default() }).await?;
-    // More than one round of the rule.
-    sleep(Duration::from_millis(2500)).await;
+    pod.rounds(2).await?;
     ensure_eq!((pod.report().await?.marked, pod.report().await?.state), (0, BalanceState::InForce));
     for client in &mut clients {
         ensure!(!ask(client).await?);
@@ -198,7 +208,7 @@ async fn unsigned_instructions_are_refused_and_change_nothing() -> TestResult {
         ensure_eq!((status, report.refused), (403, Some(refusal)));
         ensure_eq!(report.sequence.map(Sequence::get), Some(5));
     }
-    sleep(Duration::from_millis(1500)).await;
+    pod.rounds(2).await?;
     ensure_eq!(pod.report().await?.marked, 0);
     for (refusal, count) in
         [(Refusal::OldSequence, 2), (Refusal::BadSignature, 1), (Refusal::ForeignWorkload, 1), (Refusal::Malformed, 3)]
@@ -221,8 +231,8 @@ async fn an_instruction_expires_after_three_intervals() -> TestResult {
     Ok(())
 }
 
-/// Without `--max-requests` there is a limit of 1000 where there is no balancing, and none where there is. When balancing
-/// ends, the limit begins anew, so that not all connections are retired at once.
+/// Without `--max-requests` there is a limit of 1000 where there is no balancing, and none where there is. When
+/// balancing ends, the limit begins anew, so that not all connections are retired at once.
 #[tokio::test]
 async fn balancing_replaces_the_default_limit() -> TestResult {
     let pod = Pod::start(&[]).await?;
@@ -238,8 +248,8 @@ async fn balancing_replaces_the_default_limit() -> TestResult {
     }
     pod.instruct(&Told { sequence: 2, mean: 1e9, interval: Duration::from_millis(100), ..Told::default() }).await?;
     pod.until("it has expired", |report| report.state == BalanceState::Expired).await?;
-    // The relay is told with the next round of the rule.
-    sleep(Duration::from_millis(1500)).await;
+    // The relay learns of it when the rule is applied.
+    pod.rounds(1).await?;
     for _ in 1..1000 {
         ensure!(!ask(&mut balanced).await?);
     }

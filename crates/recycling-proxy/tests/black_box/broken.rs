@@ -1,4 +1,4 @@
-//! Exchanges that are broken off are counted and logged, by who did it and how far they had come.
+//! Exchanges that end early are counted and logged, by the side that ended them and by phase.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The command line: help that teaches, every fault at once, the environment as good as flags.
+//! The command line: help with examples, all errors at once, and variables that equal flags.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The control socket: commands by path as by name, and nothing left behind by a crash that keeps a proxy from starting.
+//! The control socket: commands by path and by abstract name. A crash leaves nothing that keeps a proxy from starting.
 
 use std::time::Duration;
 

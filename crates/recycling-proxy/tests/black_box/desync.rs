@@ -1,8 +1,8 @@
-//! The corpus of `http_desync_guardian`: requests that front-ends and back-ends were seen to understand differently,
-//! collected and graded by others.
+//! The corpus of `http_desync_guardian`: requests that front-ends and back-ends were seen to read differently,
+//! collected and graded by its authors.
 //!
-//! Its files are read where Cargo keeps that crate's sources. The grades are its authors'; where we judge otherwise,
-//! [`EXCEPTIONS`] says why.
+//! Its files are read where Cargo keeps that crate's sources. [`EXCEPTIONS`] says where we disagree with a grade, and
+//! why.
 
 use std::path::PathBuf;
 use std::process::Command;

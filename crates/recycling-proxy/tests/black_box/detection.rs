@@ -85,13 +85,10 @@ async fn first_bytes_of_other_protocols_pass_without_delay() -> TestResult {
                     app.expect(GET).await?;
                     part(client, app).await
                 };
-                (name, outcome.await)
+                (format!("{name}, forwarded-for: {forwarded_for}"), outcome.await)
             });
         }
-        while let Some(outcome) = running.join_next().await {
-            let (name, outcome) = outcome?;
-            cases.note(format!("{name}, forwarded-for: {forwarded_for}"), outcome);
-        }
+        cases.note_all(running).await?;
     }
     cases.verdict()
 }
@@ -112,14 +109,11 @@ async fn undecided_first_bytes_pass_after_a_delay() -> TestResult {
                 app.expect(GET).await?;
                 part(client, app).await
             };
-            (first, outcome.await)
+            (first.escape_default(), outcome.await)
         });
     }
     let mut cases = Cases::default();
-    while let Some(outcome) = running.join_next().await {
-        let (name, outcome) = outcome?;
-        cases.note(name.escape_default(), outcome);
-    }
+    cases.note_all(running).await?;
     cases.verdict()
 }
 

@@ -1,4 +1,4 @@
-//! Drain: connections are retired with their next response, nothing is refused, nothing is cut.
+//! Drain: connections are retired with their next response; none is refused and none is closed early.
 
 use std::time::Duration;
 

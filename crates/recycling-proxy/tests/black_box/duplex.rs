@@ -1,6 +1,6 @@
-//! Request and response of an exchange run at the same time, in whatever order their ends choose.
+//! Request and response of an exchange run at the same time, and end in any order.
 
-use test_support::{Cases, End, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 
 use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_exchange, last_response, part};
 
@@ -104,8 +104,8 @@ async fn an_early_error_response_reaches_a_client_that_is_still_sending() -> Tes
     cases.verdict()
 }
 
-/// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only once it has sent everything
-/// gets the answer.
+/// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only once it has sent
+/// everything gets the answer.
 #[tokio::test]
 async fn an_upload_goes_on_after_the_apps_fin() -> TestResult {
     let mut cases = Cases::default();
@@ -176,19 +176,42 @@ async fn a_client_may_abort_an_upload_after_the_apps_fin() -> TestResult {
 const EXPECTING: &str = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
+/// The client sends a head that expects 100, and the app receives it.
+async fn expecting(client: &mut Peer, app: &mut Peer) -> TestResult {
+    client.send(EXPECTING).await?;
+    app.expect(EXPECTING).await?;
+    Ok(())
+}
+
+/// The client sends the body, and the app receives it.
+async fn body(client: &mut Peer, app: &mut Peer) -> TestResult {
+    client.send("body").await?;
+    app.expect("body").await?;
+    Ok(())
+}
+
+/// The app answers the head by 100, and then the body comes.
+async fn continued(client: &mut Peer, app: &mut Peer) -> TestResult {
+    expecting(client, app).await?;
+    app.send(CONTINUE).await?;
+    client.expect(CONTINUE).await?;
+    body(client, app).await
+}
+
+/// The app sends its response, and the client receives it.
+async fn response(client: &mut Peer, app: &mut Peer, response: &str) -> TestResult {
+    app.send(response).await?;
+    client.expect(response).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn expect_100_continue_is_answered_by_100() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..2 {
-        client.send(EXPECTING).await?;
-        app.expect(EXPECTING).await?;
-        app.send(CONTINUE).await?;
-        client.expect(CONTINUE).await?;
-        client.send("body").await?;
-        app.expect("body").await?;
-        app.send(OK).await?;
-        client.expect(OK).await?;
+        continued(&mut client, &mut app).await?;
+        response(&mut client, &mut app, OK).await?;
     }
     part(client, app).await
 }
@@ -197,12 +220,7 @@ async fn expect_100_continue_is_answered_by_100() -> TestResult {
 async fn expect_100_continue_is_answered_by_100_at_the_limit() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = stage.pair().await?;
-    client.send(EXPECTING).await?;
-    app.expect(EXPECTING).await?;
-    app.send(CONTINUE).await?;
-    client.expect(CONTINUE).await?;
-    client.send("body").await?;
-    app.expect("body").await?;
+    continued(&mut client, &mut app).await?;
     last_response(&mut client, &mut app).await
 }
 
@@ -211,12 +229,9 @@ async fn expect_100_continue_is_answered_by_100_at_the_limit() -> TestResult {
 async fn expect_100_continue_is_never_answered_and_the_body_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
-    client.send(EXPECTING).await?;
-    app.expect(EXPECTING).await?;
-    client.send("body").await?;
-    app.expect("body").await?;
-    app.send(OK).await?;
-    client.expect(OK).await?;
+    expecting(&mut client, &mut app).await?;
+    body(&mut client, &mut app).await?;
+    response(&mut client, &mut app, OK).await?;
     part(client, app).await
 }
 
@@ -224,11 +239,8 @@ async fn expect_100_continue_is_never_answered_and_the_body_passes() -> TestResu
 async fn expect_100_continue_is_refused_and_the_body_is_not_sent() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
-    client.send(EXPECTING).await?;
-    app.expect(EXPECTING).await?;
-    let refusal = "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n";
-    app.send(refusal).await?;
-    client.expect(refusal).await?;
+    expecting(&mut client, &mut app).await?;
+    response(&mut client, &mut app, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").await?;
     // The body will never come, so the connection cannot be used again: the client closes it.
     client.half_close().await?;
     // A request cut short may end either way; it must not be completed with other bytes.
@@ -242,12 +254,9 @@ async fn expect_100_continue_is_refused_and_the_body_is_not_sent() -> TestResult
 async fn expect_100_continue_is_answered_early_and_the_body_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
-    client.send(EXPECTING).await?;
-    app.expect(EXPECTING).await?;
-    app.send(OK).await?;
-    client.expect(OK).await?;
-    client.send("body").await?;
-    app.expect("body").await?;
+    expecting(&mut client, &mut app).await?;
+    response(&mut client, &mut app, OK).await?;
+    body(&mut client, &mut app).await?;
     exchange(&mut client, &mut app).await?;
     part(client, app).await
 }

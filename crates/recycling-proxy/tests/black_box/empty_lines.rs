@@ -1,4 +1,4 @@
-//! Empty lines behind a body (RFC 9112 §2.2) are no byte of a request: the connection is as idle as without them.
+//! Empty lines after a body (RFC 9112 §2.2) are no part of a request: the connection is as idle as without them.
 
 use test_support::{Cases, End, Peer, TestResult, ensure_eq};
 

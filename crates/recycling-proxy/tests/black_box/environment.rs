@@ -1,4 +1,4 @@
-//! A pod template sets variables, a person at a terminal sets flags: both are the same settings.
+//! Options come from variables in a pod template, or from flags at a terminal.
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: every request tells the app its client's address, and nothing else in it changes.
+//! `X-Forwarded-For`: every request has its client's address for the app, and nothing else in it changes.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -126,15 +126,16 @@ async fn x_forwarded_for_does_not_depend_on_how_the_head_is_split() -> TestResul
         let (mut client, mut app) = stage.pair().await?;
         let expected = expected.clone();
         running.spawn(async move {
-            client.send_in_pieces([&sent.as_bytes()[..cut], &sent.as_bytes()[cut..]]).await?;
-            app.expect(&expected).await?;
-            TestResult::Ok(())
+            let outcome = async {
+                client.send_in_pieces([&sent.as_bytes()[..cut], &sent.as_bytes()[cut..]]).await?;
+                app.expect(&expected).await?;
+                TestResult::Ok(())
+            };
+            (format!("split at {cut}"), outcome.await)
         });
     }
     let mut cases = Cases::default();
-    while let Some(outcome) = running.join_next().await {
-        cases.note("a cut", outcome?);
-    }
+    cases.note_all(running).await?;
     cases.verdict()
 }
 

@@ -1,4 +1,4 @@
-//! Field lines that leave the length of a message in doubt, for requests and responses alike.
+//! Field lines and chunks that leave the length of a message in doubt, for requests and responses.
 
 /// What is wrong, and the lines of the head that are.
 pub(crate) type BadFields = (&'static str, &'static [u8]);
@@ -70,8 +70,8 @@ pub(crate) const BAD_LINES: &[BadFields] = &[
     ("CR alone as a line", b"\r\r\n"),
 ];
 
-/// White space between a name and its colon, which a request must not have and a proxy removes from a response (RFC 9112
-/// §5.1).
+/// White space between a name and its colon, which a request must not have and a proxy removes from a response (RFC
+/// 9112 §5.1).
 pub(crate) const SPACE_BEFORE_COLON: &[BadFields] = &[
     ("space before the colon", b"X : a\r\n"),
     ("tab before the colon", b"X\t: a\r\n"),

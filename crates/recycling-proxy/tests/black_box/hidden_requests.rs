@@ -1,5 +1,5 @@
-//! With `forwarded-for: on`, no client is its own last word: whatever an HTTP server could take for a request tells the app the
-//! client's address, or does not reach it whole.
+//! With `forwarded-for: on`, no client can choose the address that the app sees: whatever an HTTP server could take for
+//! a request has the client's address, or does not reach the app whole.
 
 use std::time::Duration;
 
@@ -167,10 +167,7 @@ async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult 
         });
     }
     let mut cases = Cases::default();
-    while let Some(outcome) = running.join_next().await {
-        let (name, outcome) = outcome?;
-        cases.note(name, outcome);
-    }
+    cases.note_all(running).await?;
     cases.verdict()
 }
 

@@ -1,5 +1,5 @@
-//! Floods of HTTP/2 frames that cost a client nothing: they pass, for it is the app that knows what is too much, and cost
-//! the proxy time in proportion and no memory.
+//! Floods of HTTP/2 frames that cost a client nothing. They pass, because the app decides what is too much, and they
+//! take time in proportion and no memory of the proxy.
 
 use std::time::Duration;
 
@@ -152,7 +152,8 @@ fn use_of(stage: &mut Stage) -> TestResult<Use> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     let peak = peak.unwrap_or_default().trim().parse::<u64>()? * 1024;
     let stat = std::fs::read_to_string(format!("{process}/stat"))?;
-    // Behind the name, which may have spaces: fields 14 and 15 of proc_pid_stat(5), in ticks of a hundredth of a second.
+    // Behind the name, which may have spaces: fields 14 and 15 of proc_pid_stat(5), in ticks of a hundredth of a
+    // second.
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     Ok(Use { peak, time: Duration::from_millis(10 * ticks) })

@@ -1,4 +1,4 @@
-//! HTTP/2, frame by frame: everything passes verbatim, but for what breaks the framing.
+//! HTTP/2, frame by frame: everything passes verbatim except for what breaks the framing.
 
 use test_support::{Cases, TestResult, ensure};
 

@@ -1,4 +1,4 @@
-//! The graceful shutdown of HTTP/2, in two steps, and clients and apps that make it difficult.
+//! The two-step graceful shutdown of HTTP/2, also with clients and apps that make it difficult.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::drain::begun;
 use crate::http2_stage::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITIZED, PUSH_PROMISE,
-    REQUEST, SETTINGS, STATUS, exchange, first_step, frame, last_frames, last_step, leave, open, request, response,
+    REQUEST, SETTINGS, STATUS, both_send, closed, exchange, first_step, frame, last_frames, last_step, leave, open,
+    request, response, retiring_exchange, shut_down,
 };
 use crate::stage::{Stage, WITHOUT_WAITING};
 
@@ -29,19 +30,14 @@ async fn shutdown_at(limit: u32) -> TestResult {
         exchange(&mut client, &mut app, 2 * number - 1).await?;
     }
     let last = 2 * limit - 1;
-    client.send(request(last)).await?;
-    app.expect(request(last)).await?;
-    app.send(response(last)).await?;
-    let ping = first_step(&mut client).await?;
-    client.expect(response(last)).await?;
+    let ping = retiring_exchange(&mut client, &mut app, last).await?;
     // A stream that was on its way is served.
     exchange(&mut client, &mut app, last + 2).await?;
     // The answer to our PING is nobody else's; a PING of the client's is.
     let pings = [frame(PING, ACK, 0, &ping), frame(PING, 0, 0, b"8 octets")].concat();
     client.send(&pings).await?;
     app.expect(frame(PING, 0, 0, b"8 octets")).await?;
-    last_step(&mut client, last + 2).await?;
-    client.expect_end(End::Fin).await?;
+    closed(&mut client, last + 2).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
     Ok(())
 }
@@ -58,10 +54,7 @@ async fn max_age_begins_the_graceful_shutdown_with_the_next_response() -> TestRe
     app.send(response(1)).await?;
     let ping = first_step(&mut client).await?;
     client.expect(response(1)).await?;
-    client.send(frame(PING, ACK, 0, &ping)).await?;
-    last_step(&mut client, 1).await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
+    shut_down(&mut client, &ping, 1).await
 }
 
 /// A GOAWAY before the app's own SETTINGS would be the first frame that the client sees, and most clients give up.
@@ -91,24 +84,15 @@ async fn lasting(stage: &Stage) -> TestResult<(Peer, Peer)> {
     app.expect(&fields[0]).await?;
     app.send(&fields[1]).await?;
     client.expect(&fields[1]).await?;
-    client.send(request(3)).await?;
-    app.expect(request(3)).await?;
-    app.send(response(3)).await?;
-    let ping = first_step(&mut client).await?;
-    client.expect(response(3)).await?;
+    let ping = retiring_exchange(&mut client, &mut app, 3).await?;
     client.send(frame(PING, ACK, 0, &ping)).await?;
     Ok((client, app))
 }
 
 /// Both ends of stream 1 end it; with that the last stream is named, and the connection ends.
 async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
-    let end = frame(DATA, END_STREAM, 1, b"");
-    client.send(&end).await?;
-    app.expect(&end).await?;
-    app.send(&end).await?;
-    client.expect(&end).await?;
-    last_step(&mut client, last).await?;
-    client.expect_end(End::Fin).await?;
+    both_send(&mut client, &mut app, &frame(DATA, END_STREAM, 1, b"")).await?;
+    closed(&mut client, last).await?;
     ensure_eq!(app.read_to_end().await?.0, b"");
     Ok(())
 }
@@ -120,10 +104,7 @@ async fn a_long_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     let more = frame(DATA, 0, 1, b"more");
     let begun = Instant::now();
     while begun.elapsed() < SETTLED {
-        client.send(&more).await?;
-        app.expect(&more).await?;
-        app.send(&more).await?;
-        client.expect(&more).await?;
+        both_send(&mut client, &mut app, &more).await?;
     }
     finish(client, app, 3).await
 }
@@ -135,17 +116,13 @@ async fn trailers_of_both_sides_pass_after_the_goaway() -> TestResult {
     let (mut client, mut app) = lasting(&stage).await?;
     let trailers =
         [frame(HEADERS, END_STREAM, 1, b"\x40\x01x"), frame(CONTINUATION, END_HEADERS, 1, b"\x01y")].concat();
-    client.send(&trailers).await?;
-    app.expect(&trailers).await?;
-    app.send(&trailers).await?;
-    client.expect(&trailers).await?;
-    last_step(&mut client, 3).await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
+    both_send(&mut client, &mut app, &trailers).await?;
+    closed(&mut client, 3).await
 }
 
-/// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last is
-/// named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat it.
+/// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last
+/// is named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat
+/// it.
 #[tokio::test]
 async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_sent() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -156,11 +133,7 @@ async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_s
         last += 2;
         exchange(&mut client, &mut app, last).await?;
     }
-    let end = frame(DATA, END_STREAM, 1, b"");
-    client.send(&end).await?;
-    app.expect(&end).await?;
-    app.send(&end).await?;
-    client.expect(&end).await?;
+    both_send(&mut client, &mut app, &frame(DATA, END_STREAM, 1, b"")).await?;
     last_step(&mut client, last).await?;
     for late in 1..1000 {
         client.send([request(last + 2 * late), frame(DATA, 0, last + 2 * late, &[0; 100])].concat()).await?;
@@ -170,17 +143,13 @@ async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_s
     stage.still_serves().await
 }
 
-/// After ten seconds it is told the last stream all the same.
+/// The last step comes after ten seconds without an acknowledgement.
 #[tokio::test]
 async fn a_client_that_never_acknowledges_our_ping_gets_the_last_goaway() -> TestResult {
     let stage = Stage::with_limit(1).await?;
     let (mut client, mut app) = open(&stage).await?;
-    client.send(request(1)).await?;
-    app.expect(request(1)).await?;
-    app.send(response(1)).await?;
+    retiring_exchange(&mut client, &mut app, 1).await?;
     let begun = Instant::now();
-    first_step(&mut client).await?;
-    client.expect(response(1)).await?;
     last_frames(&mut client, 1).await?;
     ensure!(begun.elapsed() > WITHOUT_WAITING, "after {:?}", begun.elapsed());
     client.expect_end(End::Fin).await?;
@@ -211,9 +180,7 @@ async fn a_pushed_stream_is_served_beyond_the_graceful_shutdown() -> TestResult 
     }
     app.send(frame(DATA, END_STREAM, 2, b"end")).await?;
     client.expect(frame(DATA, END_STREAM, 2, b"end")).await?;
-    last_step(&mut client, 1).await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
+    closed(&mut client, 1).await
 }
 
 /// gRPC answers a failed call with nothing but trailers: the one HEADERS of the stream is its first and its last.
@@ -227,10 +194,7 @@ async fn a_response_of_trailers_only_begins_the_graceful_shutdown() -> TestResul
     app.send(&trailers).await?;
     let ping = first_step(&mut client).await?;
     client.expect(&trailers).await?;
-    client.send(frame(PING, ACK, 0, &ping)).await?;
-    last_step(&mut client, 1).await?;
-    client.expect_end(End::Fin).await?;
-    Ok(())
+    shut_down(&mut client, &ping, 1).await
 }
 
 /// Padding and priority are before and behind the field block: such a HEADERS is a request as any other.
@@ -268,11 +232,7 @@ async fn the_apps_goaway_passes_and_replaces_ours() -> TestResult {
     let (mut client, mut app) = lasting(&stage).await?;
     app.send(leave(3)).await?;
     client.expect(leave(3)).await?;
-    let end = frame(DATA, END_STREAM, 1, b"");
-    client.send(&end).await?;
-    app.expect(&end).await?;
-    app.send(&end).await?;
-    client.expect(&end).await?;
+    both_send(&mut client, &mut app, &frame(DATA, END_STREAM, 1, b"")).await?;
     client.expect_silence(SETTLED).await?;
     drop(app);
     client.expect_end(End::Fin).await?;
@@ -305,24 +265,21 @@ async fn a_drain_sends_goaway() -> TestResult {
     waiting_app.expect(request(1)).await?;
     let mut drain = stage.proxy.drain()?;
     let ping = first_step(&mut idle).await?;
-    idle.send(frame(PING, ACK, 0, &ping)).await?;
-    last_step(&mut idle, 1).await?;
-    idle.expect_end(End::Fin).await?;
+    shut_down(&mut idle, &ping, 1).await?;
 
     waiting_app.send(response(1)).await?;
     let ping = first_step(&mut waiting).await?;
     waiting.expect(response(1)).await?;
-    waiting.send(frame(PING, ACK, 0, &ping)).await?;
-    last_step(&mut waiting, 1).await?;
-    waiting.expect_end(End::Fin).await?;
+    shut_down(&mut waiting, &ping, 1).await?;
     drop((idle, idle_app, waiting, waiting_app));
     let (status, _) = drain.end().await?;
     ensure!(status.success(), "{status}");
     Ok(())
 }
 
-/// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's pool
-/// does not repeat on a connection that was never used. It is told with its first response; one that stays silent, soon.
+/// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's
+/// pool does not repeat on a connection that was never used. It is told with its first response; one that stays silent,
+/// soon.
 #[tokio::test]
 async fn a_connection_opened_during_a_drain_gets_goaway_with_its_first_response() -> TestResult {
     let stage = Stage::with(&[]).await?;
@@ -330,11 +287,7 @@ async fn a_connection_opened_during_a_drain_gets_goaway_with_its_first_response(
     let (mut client, mut app) = open(&stage).await?;
     let (mut silent, _silent_app) = open(&stage).await?;
     client.expect_silence(Duration::from_millis(300)).await?;
-    client.send(request(1)).await?;
-    app.expect(request(1)).await?;
-    app.send(response(1)).await?;
-    first_step(&mut client).await?;
-    client.expect(response(1)).await?;
+    retiring_exchange(&mut client, &mut app, 1).await?;
     first_step(&mut silent).await?;
     drop((client, app, silent));
     let (status, _) = drain.end().await?;

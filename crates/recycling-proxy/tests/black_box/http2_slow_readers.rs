@@ -1,4 +1,4 @@
-//! A response that the proxy has written is not one that its client has: what is still on its way survives the end of the
+//! The proxy has written a response, but its client has not read it yet: what is in flight survives the end of the
 //! connection, however slowly the client reads.
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::http2_stage::{
 };
 use crate::stage::Stage;
 
-/// A client says and reads nothing for so long. Until then every fixed bound between the last frame and the close is over.
+/// A client says and reads nothing for so long. Until then every fixed bound between the last frame and the close is
+/// over.
 const PAUSE: Duration = Duration::from_secs(9);
 
 /// What the app answers: all of it fits into the kernel between proxy and client, and not into the client's.

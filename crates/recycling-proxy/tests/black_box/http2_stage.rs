@@ -1,6 +1,6 @@
 //! HTTP/2 between a client and an app that the test plays, frame by frame.
 
-use test_support::{Peer, TestResult, ensure_eq};
+use test_support::{End, Peer, TestResult, ensure_eq};
 
 use crate::stage::Stage;
 
@@ -119,5 +119,38 @@ pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> 
     app.expect(request(stream)).await?;
     app.send(response(stream)).await?;
     client.expect(response(stream)).await?;
+    Ok(())
+}
+
+/// A request whose response begins the graceful shutdown. Returns what the PING carries; the client has yet to
+/// acknowledge it.
+pub(crate) async fn retiring_exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> TestResult<Vec<u8>> {
+    client.send(request(stream)).await?;
+    app.expect(request(stream)).await?;
+    app.send(response(stream)).await?;
+    let ping = first_step(client).await?;
+    client.expect(response(stream)).await?;
+    Ok(ping)
+}
+
+/// The client acknowledges the PING of the first step. It gets the last step with this stream, and a FIN.
+pub(crate) async fn shut_down(client: &mut Peer, ping: &[u8], last: u32) -> TestResult {
+    client.send(frame(PING, ACK, 0, ping)).await?;
+    closed(client, last).await
+}
+
+/// The client gets the last step with this stream, and a FIN.
+pub(crate) async fn closed(client: &mut Peer, last: u32) -> TestResult {
+    last_step(client, last).await?;
+    client.expect_end(End::Fin).await?;
+    Ok(())
+}
+
+/// The client sends a frame and the app receives it, and then the other way.
+pub(crate) async fn both_send(client: &mut Peer, app: &mut Peer, frame: &[u8]) -> TestResult {
+    client.send(frame).await?;
+    app.expect(frame).await?;
+    app.send(frame).await?;
+    client.expect(frame).await?;
     Ok(())
 }

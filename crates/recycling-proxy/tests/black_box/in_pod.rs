@@ -1,6 +1,6 @@
-//! The proxy in a pod: network namespaces of a test's own, in which the kernel redirects connections to it.
+//! The proxy in a pod: network namespaces of the test's own, in which the kernel redirects connections to it.
 //!
-//! `ip`, `nft` and `unshare` must be there, and leave to make namespaces.
+//! These tests need `ip`, `nft` and `unshare`, and permission to create namespaces.
 
 mod apps;
 mod host_network;

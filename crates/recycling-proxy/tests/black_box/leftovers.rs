@@ -1,4 +1,4 @@
-//! Whatever happens to connections, nothing of them stays behind.
+//! However connections end, nothing of them is left.
 
 use test_support::{Failure, PATIENCE, TestResult};
 use tokio::time::{Instant, sleep};

@@ -1,4 +1,4 @@
-//! The last response arrives whatever the client sends: the connection ends by a FIN, and a reset never overtakes it.
+//! The last response arrives whatever the client sends: the connection ends by a FIN, and no reset destroys it.
 
 use std::time::Duration;
 
@@ -72,7 +72,8 @@ async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
     read
 }
 
-/// Everything is written, most of it waits in the proxy's kernel, and the client says and reads nothing for longer than any bound.
+/// Everything is written, most of it waits in the proxy's kernel, and the client says and reads nothing for longer than
+/// any bound.
 #[tokio::test]
 async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_response() -> TestResult {
     let stage = Stage::with_limit(1).await?;

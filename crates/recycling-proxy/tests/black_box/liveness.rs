@@ -1,5 +1,5 @@
-//! The hook of a held app: the app is asked what the kubelet asks, and one that is alive is held however late its drain begins,
-//! one that is not is let go although it answers its clients.
+//! The hook of a held app. The proxy sends the app the kubelet's liveness probe. An app that passes is held however
+//! late its drain begins; one that fails is not held, although it answers clients.
 
 use std::net::SocketAddr;
 use std::pin::pin;

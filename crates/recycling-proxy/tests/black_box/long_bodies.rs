@@ -1,5 +1,5 @@
-//! Long bodies, which the proxy need not look at: whichever way they take through it, they arrive as they were sent, and
-//! what comes behind them is looked at again.
+//! Long bodies, which the proxy need not parse: whichever way they take through it, they arrive as they were sent, and
+//! the bytes after them are parsed again.
 
 use test_support::{Cases, End, TestResult, ensure, ensure_eq};
 

@@ -1,5 +1,5 @@
 //! The promises of the recycling proxy, seen from outside: the real binary between a scripted client and a scripted
-//! app. One module for each promise; nothing here knows how the proxy is made.
+//! app. There is one module for each promise, and none knows the proxy's code.
 
 mod admin;
 mod announcement;
@@ -41,6 +41,7 @@ mod options;
 mod pipelining;
 mod proxy_protocol;
 mod recycling;
+mod refusal;
 mod request_framing;
 mod response_framing;
 mod shortage;

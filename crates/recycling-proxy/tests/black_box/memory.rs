@@ -1,8 +1,8 @@
-//! Clients that take as much memory as they can, each in its own way, beside one that wants nothing but its answers: none of
-//! its requests fails, the admin port answers, and the process keeps within its limit.
+//! Clients that take as much memory as they can, each in its own way, beside a legitimate one: none of its requests
+//! fails, the admin port answers, and the process stays within its limit.
 //!
-//! As root the proxy is put into a control group of that limit, so that taking more would kill it; else its own memory is
-//! measured. `MEMORY_ATTACKERS` has more of them than are needed to spend the budget.
+//! As root the proxy runs in a control group with that limit, so that taking more would kill it; otherwise its own
+//! memory is measured. `MEMORY_ATTACKERS` makes more clients than are needed to use up the budget.
 
 mod app;
 mod attack;

@@ -1,4 +1,4 @@
-//! The metrics: in a format that Prometheus reads, and true.
+//! The metrics have a format that Prometheus reads, and are right.
 
 use settings::ProxyOption;
 use test_support::{PATIENCE, Peer, RecyclingProxy, TestResult, ensure, ensure_eq};

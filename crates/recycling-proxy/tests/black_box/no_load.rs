@@ -1,13 +1,14 @@
-//! Ways in which the annotation is there and new pods get no load, as proxies of two pods see them: log, metrics, and the alerts that
-//! fire on these. What the webhook tells of them, and of the ways without a proxy, is in `crates/webhook/tests/webhook/no_load.rs`.
+//! Causes for which new pods get no load in spite of the annotation, as the proxies of two pods see them: log, metrics,
+//! and the alerts that fire. `crates/webhook/tests/webhook/no_load.rs` tests what the webhook reports of them, and the
+//! causes without a proxy.
 //!
-//! | way | kubectl | Event | log | metric | alert |
+//! | cause | kubectl | Event | log | metric | alert |
 //! |---|---|---|---|---|---|
-//! | `named-port`, and a Service with a number | warns | webhook | webhook | webhook; [`nothing_passes`] | webhook; [`nothing_passes`] |
+//! | `named-port`, and a Service with a number | warns | webhook | webhook | webhook; [`pods_without_connections_raise_an_alert`] | webhook; [`pods_without_connections_raise_an_alert`] |
 //! | `sessionAffinity: ClientIP` | warns | webhook | webhook | [`an_idle_pod_raises_alerts_though_connections_are_retired`] | the same |
 //! | the port carries TLS | – | –: it sees no traffic | [`tls_that_is_not_terminated_raises_an_alert`] | the same | the same |
 //! | the limit is never reached | – | `ProxyInjected` names it | names it at the start | [`an_idle_pod_raises_alerts_if_the_limit_is_not_reached`] | the same |
-//! | a Service that leads to a port that is not taken | warns | webhook | webhook | as the first | as the first |
+//! | a Service whose target port is not intercepted | warns | webhook | webhook | as the first | as the first |
 //! | an opted-out namespace | warns (policy: `e2e/tests/warnings_and_events.rs`) | webhook | webhook | webhook | webhook |
 //! | applied without a review, then scaled | warns (policy) | webhook | webhook | webhook | webhook |
 

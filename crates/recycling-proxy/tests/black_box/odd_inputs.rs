@@ -1,4 +1,4 @@
-//! docs/ODD-INPUTS.md promises what becomes of odd input, and names the test of each promise.
+//! docs/ODD-INPUTS.md says what happens to odd input, and names a test for each row.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -1,12 +1,12 @@
-//! What the remaining options promise.
+//! The remaining options.
 
 use std::process::Command;
 use std::time::Duration;
 
 use settings::{ADMIN_PORT, PROXY_PORT, ProxyOption};
-use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult, ensure};
+use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult};
 
-use crate::stage::{BINARY, GET, OK, Stage, exchange, part};
+use crate::stage::{BINARY, GET, OK, Stage, exchange, last_exchange, part};
 
 #[tokio::test]
 async fn connections_of_an_opaque_port_are_not_parsed() -> TestResult {
@@ -86,11 +86,7 @@ async fn several_threads_serve_requests_and_retire_connections() -> TestResult {
         exchange(client, app).await?;
     }
     for (client, app) in &mut pairs {
-        client.send(GET).await?;
-        app.expect(GET).await?;
-        app.send(OK).await?;
-        ensure!(client.read_head().await?.announces_close());
-        client.expect("ok").await?;
+        last_exchange(client, app).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Pipelined requests: one exchange at a time, all answered, in order; the announcement waits for the last of them.
+//! Pipelined requests: one exchange at a time, all answered, in order. The announcement is in the last response.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The PROXY protocol: the app learns who its client is, before anything else and on every kind of connection.
+//! The PROXY protocol: the app learns its client's address first, on every kind of connection.
 
 use proxy_header::{ParseConfig, ProxyHeader};
 use settings::ProxyOption;

@@ -1,38 +1,33 @@
 //! Requests whose end is in doubt are refused: 400, close, and the app sees nothing of them.
 
-use std::time::Duration;
-
 use settings::ProxyOption;
-use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, TestResult, ensure, ensure_eq};
 use tokio::time::Instant;
 
-use crate::framing::{BAD_LENGTHS, BAD_LINES, BadChunks, BadFields, SPACE_BEFORE_COLON, bad_chunks};
+use crate::framing::{BAD_LENGTHS, BAD_LINES, BadFields, SPACE_BEFORE_COLON};
+use crate::refusal::{BadBody, bad_bodies, refused, send_long_body};
 use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, part};
 
 /// What a careless proxy would send on as a request of its own.
 const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// The client is told, and the connection ends in order.
-async fn refused(client: &mut Peer, status: &[u16]) -> TestResult {
-    let head = client.read_head().await?;
-    ensure!(head.status().is_some_and(|seen| status.contains(&seen)), "{}", head.start_line());
-    ensure!(head.announces_close());
-    let (_explanation, end) = client.read_to_end().await?;
-    ensure_eq!(end, End::Fin);
+/// `request` is refused after so many requests on its connection, and the app sees nothing of it.
+async fn refused_after(stage: &Stage, earlier: usize, request: &[u8], status: &[u16]) -> TestResult {
+    let (mut client, mut app) = stage.pair().await?;
+    for _ in 0..earlier {
+        exchange(&mut client, &mut app).await?;
+    }
+    client.send(request).await?;
+    refused(&mut client, status).await?;
+    ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
     Ok(())
 }
 
-/// `request` as the first and as the second of its connection.
+/// `request` is refused as the first and as the second of its connection.
 async fn refused_everywhere(stage: &Stage, request: &[u8], status: &[u16]) -> TestResult {
     for earlier in [0, 1] {
-        let (mut client, mut app) = stage.pair().await?;
-        for _ in 0..earlier {
-            exchange(&mut client, &mut app).await?;
-        }
-        client.send(request).await?;
-        let outcome = refused(&mut client, status).await;
+        let outcome = refused_after(stage, earlier, request, status).await;
         outcome.map_err(|failure| failure.during(format!("after {earlier} requests")))?;
-        ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
     }
     Ok(())
 }
@@ -103,15 +98,7 @@ async fn a_request_with_a_bare_cr_or_lf_becomes_400() -> TestResult {
             if request[at..].starts_with("\r\n\r\n") {
                 continue;
             }
-            let outcome = async {
-                let (mut client, mut app) = stage.pair().await?;
-                exchange(&mut client, &mut app).await?;
-                client.send(&request).await?;
-                refused(&mut client, &[400]).await?;
-                ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
-                TestResult::Ok(())
-            };
-            cases.note(format!("{request:?}"), outcome.await);
+            cases.note(format!("{request:?}"), refused_after(&stage, 1, request.as_bytes(), &[400]).await);
         }
     }
     cases.verdict()
@@ -146,16 +133,9 @@ async fn a_malformed_request_line_becomes_400() -> TestResult {
         "\u{16}\u{3}\u{1}\u{2}",
         "0",
     ] {
-        let outcome = async {
-            let (mut client, mut app) = stage.pair().await?;
-            exchange(&mut client, &mut app).await?;
-            client.send(format!("{line}\r\nHost: a\r\n\r\n")).await?;
-            // A version of another age may be named as such (RFC 9110 §15.6.6).
-            refused(&mut client, &[400, 505]).await?;
-            ensure_eq!(app.read_to_end().await?.0, b"", "the app saw something");
-            TestResult::Ok(())
-        };
-        cases.note(format!("{line:?}"), outcome.await);
+        let request = format!("{line}\r\nHost: a\r\n\r\n");
+        // An unsupported version may have a status of its own (RFC 9110 §15.6.6).
+        cases.note(format!("{line:?}"), refused_after(&stage, 1, request.as_bytes(), &[400, 505]).await);
     }
     cases.verdict()
 }
@@ -164,26 +144,21 @@ async fn a_malformed_request_line_becomes_400() -> TestResult {
 async fn a_malformed_chunked_request_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
-    for chunks in bad_chunks() {
-        for before in ["", "3\r\nabc\r\n"] {
-            for cut in [false, true] {
-                let outcome = in_a_body(&stage, &chunks, before, cut).await;
-                cases.note(format!("{} after {before:?}, cut: {cut}", chunks.name), outcome);
-            }
-        }
+    for body in bad_bodies() {
+        cases.note(&body.name, refused_within(&stage, &body).await);
     }
     stage.still_serves().await?;
     cases.verdict()
 }
 
-/// From the offence on, the app sees nothing; its connection does not end in order, so that it cannot take what it has
-/// for a whole message.
-async fn in_a_body(stage: &Stage, chunks: &BadChunks, before: &str, cut: bool) -> TestResult {
+/// The app sees nothing from the error on. Its connection is reset, so that it cannot take what it has for a complete
+/// message.
+async fn refused_within(stage: &Stage, body: &BadBody) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     let head = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let good = [head.as_bytes(), before.as_bytes(), &chunks.good].concat();
-    let bad = [chunks.bad.as_slice(), SMUGGLED].concat();
-    if cut {
+    let good = [head.as_bytes(), &body.good].concat();
+    let bad = [body.bad.as_slice(), SMUGGLED].concat();
+    if body.is_split {
         client.send_in_pieces([good.as_slice(), &bad]).await?;
     } else {
         client.send([good.as_slice(), &bad].concat()).await?;
@@ -290,9 +265,6 @@ async fn a_client_that_keeps_sending_can_read_its_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, _app) = stage.pair().await?;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\nContent-Length: 900001\r\n\r\n").await?;
-    for _ in 0..9 {
-        client.send(vec![b'b'; 100_000]).await?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    send_long_body(&mut client).await?;
     refused(&mut client, &[400]).await
 }

@@ -1,4 +1,4 @@
-//! What the system has no more of: clients wait, none is sent away, and the proxy does not burn its CPU meanwhile.
+//! Out of descriptors: clients wait, none is refused, and waiting takes no CPU.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Slow is not broken: only a head that has begun must come to its end.
+//! A slow peer is no fault. Only a request head that has begun must end in time.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Probes and scrapes are told from clients: a pod that nobody uses shows no request of a client.
+//! Probes and scrapes are counted apart from clients: a pod without clients shows no request of a client.
 
 use settings::ProxyOption;
 use test_support::{End, PATIENCE, Peer, TestResult, ensure, ensure_eq};

@@ -1,7 +1,7 @@
-//! Where a message is cut into segments makes no difference.
+//! How a message is split into segments makes no difference.
 //!
-//! A pause of milliseconds lies between the pieces. Should the kernel join two of them on a busy machine, one cut goes
-//! untried in that run; the pure tests beside the parsers try every cut for certain.
+//! A pause of milliseconds lies between the pieces. If the kernel joins two of them on a busy machine, that run does
+//! not test one split; the pure tests beside the parsers test every split.
 
 use std::sync::Arc;
 
@@ -103,10 +103,7 @@ async fn all(stage: &Stage, cuts: impl Iterator<Item = Cut>) -> TestResult {
         });
     }
     let mut cases = Cases::default();
-    while let Some(conversation) = conversations.join_next().await {
-        let (name, outcome) = conversation?;
-        cases.note(name, outcome);
-    }
+    cases.note_all(conversations).await?;
     cases.verdict()
 }
 

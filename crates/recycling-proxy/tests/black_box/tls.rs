@@ -1,5 +1,5 @@
-//! TLS that the proxy terminates, with clients and apps of rustls and hyper: what is inside is relayed as without TLS, limits
-//! included.
+//! TLS that the proxy terminates, with clients and apps of rustls and hyper: exchanges are relayed, and connections
+//! retired, as without TLS.
 
 mod alpn;
 mod certificate;

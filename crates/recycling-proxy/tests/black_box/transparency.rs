@@ -46,13 +46,10 @@ async fn generated_messages_pass_verbatim() -> TestResult {
     let mut conversations = JoinSet::new();
     for seed in 0..60 {
         let (client, app) = stage.pair().await?;
-        conversations.spawn(async move { (seed, conversation(seed, client, app).await) });
+        conversations.spawn(async move { (format!("seed {seed}"), conversation(seed, client, app).await) });
     }
     let mut cases = Cases::default();
-    while let Some(conversation) = conversations.join_next().await {
-        let (seed, outcome) = conversation?;
-        cases.note(format!("seed {seed}"), outcome);
-    }
+    cases.note_all(conversations).await?;
     cases.verdict()
 }
 

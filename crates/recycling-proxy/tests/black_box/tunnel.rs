@@ -1,4 +1,4 @@
-//! What is not HTTP, or no longer, passes as bytes: not read, not counted, half-closes and resets kept.
+//! What is not HTTP, or no longer, passes as bytes: not parsed and not counted, with half-closes and resets.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use settings::ProxyOption;
 use test_support::{Cases, End, PATIENCE, Peer, TestResult, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, exchange, last_response, part};
+use crate::stage::{GET, OK, Stage, exchange, last_exchange, last_response, part};
 
 /// Bytes both ways that an HTTP/1 parser would stumble over, and far more of them than any limit of requests.
 async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
@@ -192,11 +192,7 @@ async fn a_refused_connect_is_an_ordinary_request() -> TestResult {
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno";
     app.send(refusal).await?;
     client.expect(refusal).await?;
-    client.send(GET).await?;
-    app.expect(GET).await?;
-    app.send(OK).await?;
-    ensure!(client.read_head().await?.announces_close());
-    Ok(())
+    last_exchange(&mut client, &mut app).await
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The log says at its usual level what goes wrong with traffic, and whose fault it is, without being flooded.
+//! At its default level the log says what is wrong with traffic, and on which side, without being flooded.
 
 use test_support::{LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, answer_everything_with, ensure};
 

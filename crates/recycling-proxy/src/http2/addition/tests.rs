@@ -38,8 +38,7 @@ fn pass(pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
             buffer.filled(now.len());
             piece = later;
             let examined = session.examine_client(&mut buffer);
-            passed.extend_from_slice(buffer.cleared());
-            buffer.written(buffer.cleared().len());
+            passed.extend(buffer.send());
             if let Err(offence) = examined {
                 return (passed[PREFACE.len()..].to_vec(), Some(offence.fault));
             }

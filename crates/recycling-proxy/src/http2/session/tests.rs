@@ -72,8 +72,8 @@ impl Dialogue {
     }
 
     fn try_client(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
-        put(&mut self.from_client, bytes);
-        self.session.examine_client(&mut self.from_client).map(|()| take(&mut self.from_client))
+        self.from_client.receive(bytes);
+        self.session.examine_client(&mut self.from_client).map(|()| self.from_client.send())
     }
 
     fn app(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -81,14 +81,14 @@ impl Dialogue {
     }
 
     fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
-        put(&mut self.from_app, bytes);
+        self.from_app.receive(bytes);
         let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
         self.session.examine_app(&mut self.from_app, moment)?;
         if self.session.holds_app() {
             assert!(self.session.step_is_over(&mut self.from_app));
             self.session.examine_app(&mut self.from_app, moment)?;
         }
-        Ok(take(&mut self.from_app))
+        Ok(self.from_app.send())
     }
 
     /// The bound of the present step passes, and nothing is in flight.
@@ -100,21 +100,8 @@ impl Dialogue {
     /// Nothing is in flight.
     fn rest(&mut self) -> Vec<u8> {
         self.session.nothing_in_flight(&mut self.from_app);
-        take(&mut self.from_app)
+        self.from_app.send()
     }
-}
-
-fn put(buffer: &mut Buffer, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        buffer.room()[..bytes.len()].copy_from_slice(bytes);
-        buffer.filled(bytes.len());
-    }
-}
-
-fn take(buffer: &mut Buffer) -> Vec<u8> {
-    let passed = buffer.cleared().to_vec();
-    buffer.written(passed.len());
-    passed
 }
 
 /// An app without HTTP/2 answers the preface in HTTP/1.1. What the client says behind it could be a request to such an app.
@@ -184,9 +171,9 @@ fn no_frame_of_ours_interrupts_a_field_block_or_a_frame() {
     dialogue.app(first);
     assert!(!dialogue.session.drain(false, &mut dialogue.from_app));
     dialogue.app(rest);
-    put(&mut dialogue.from_app, &headers(2)[..5]);
+    dialogue.from_app.receive(&headers(2)[..5]);
     assert!(dialogue.session.drain(false, &mut dialogue.from_app), "half a header is still a boundary");
-    assert_eq!(take(&mut dialogue.from_app), first_step());
+    assert_eq!(dialogue.from_app.send(), first_step());
     assert_eq!(dialogue.app(&headers(2)[5..]), headers(2));
 }
 

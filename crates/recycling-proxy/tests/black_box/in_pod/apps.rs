@@ -55,8 +55,9 @@ fn an_app_is_found_at_any_address_of_the_pod() {
     });
 }
 
-/// The kernel keeps a port for a minute after its connection's end, and has 28,232 by default, here 100. Between loopback
-/// addresses it uses one again after a second; an app that listens on the pod's address alone has to be reached all the same.
+/// The kernel keeps a port for a minute after its connection's end, and has 28,232 by default, here 100. Between
+/// loopback addresses it uses one again after a second; an app that listens on the pod's address alone has to be
+/// reached all the same.
 #[test]
 fn the_proxy_serves_more_connections_than_there_are_local_ports() {
     as_root(|| {

@@ -61,7 +61,8 @@ async fn close_is_announced_in_exactly_the_nth_response() -> TestResult {
     cases.verdict()
 }
 
-/// What waits for it in the proxy, in its kernel and in TLS, arrives before TLS' own end, however late the client reads it.
+/// What waits for it in the proxy, in its kernel and in TLS, arrives before TLS' own end, however late the client reads
+/// it.
 #[tokio::test]
 async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_response() -> TestResult {
     let stage = TlsStage::with_limit("1").await?;

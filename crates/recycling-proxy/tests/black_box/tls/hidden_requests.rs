@@ -32,9 +32,6 @@ async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult 
         });
     }
     let mut cases = Cases::default();
-    while let Some(outcome) = running.join_next().await {
-        let (name, outcome) = outcome?;
-        cases.note(name, outcome);
-    }
+    cases.note_all(running).await?;
     cases.verdict()
 }

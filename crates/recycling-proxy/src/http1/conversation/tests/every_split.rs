@@ -216,7 +216,7 @@ struct Wire {
 impl Wire {
     fn run(&mut self, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Result<(), ProtocolError> {
         for piece in client {
-            put(&mut self.from_client, piece);
+            self.from_client.receive(piece);
             self.request()?;
         }
         for answer in answers {
@@ -224,7 +224,7 @@ impl Wire {
                 return Ok(());
             }
             for piece in answer {
-                put(&mut self.from_app, piece);
+                self.from_app.receive(piece);
                 self.response()?;
                 if self.conversation.phase().is_final() {
                     return Ok(());
@@ -238,7 +238,7 @@ impl Wire {
 
     fn request(&mut self) -> Result<(), ProtocolError> {
         let examined = self.conversation.examine_request(&mut self.from_client);
-        take(&mut self.from_client, &mut self.to_app);
+        self.to_app.extend(self.from_client.send());
         examined
     }
 
@@ -246,23 +246,9 @@ impl Wire {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
         let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
-        take(&mut self.from_app, &mut self.to_client);
+        self.to_client.extend(self.from_app.send());
         examined?;
         self.conversation.exchange_done(&self.from_app)?;
         Ok(())
     }
-}
-
-fn put(buffer: &mut Buffer, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        buffer.room()[..bytes.len()].copy_from_slice(bytes);
-        buffer.filled(bytes.len());
-    }
-}
-
-fn take(buffer: &mut Buffer, passed: &mut Vec<u8>) {
-    let cleared = buffer.cleared();
-    passed.extend_from_slice(cleared);
-    let count = cleared.len();
-    buffer.written(count);
 }

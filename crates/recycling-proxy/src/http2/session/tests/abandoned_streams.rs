@@ -128,7 +128,7 @@ fn a_drain_does_not_wait_for_the_end_of_a_long_response() {
     dialogue.client(&headers(1));
     dialogue.app(&frame(1, 0x4, 1, b"200"));
     assert!(dialogue.session.drain(false, &mut dialogue.from_app));
-    assert_eq!(take(&mut dialogue.from_app), first_step());
+    assert_eq!(dialogue.from_app.send(), first_step());
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
     let end = frame(0, 1, 1, b"");
     assert_eq!(dialogue.app(&end), end, "once is enough");

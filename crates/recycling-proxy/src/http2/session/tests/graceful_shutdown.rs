@@ -25,10 +25,10 @@ fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
     let before = frame(8, 0, 0, &[0, 0, 1, 0]);
     let held = [headers(1), frame(6, 0, 0, b"theirown")].concat();
-    put(&mut dialogue.from_app, &[before.clone(), held.clone()].concat());
+    dialogue.from_app.receive(&[before.clone(), held.clone()].concat());
     for passes in [&before[..], b""] {
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
-        assert_eq!(take(&mut dialogue.from_app), passes);
+        assert_eq!(dialogue.from_app.send(), passes);
         assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Due { stream: 1, reason: RetireReason::MaxRequests });
         assert_eq!(dialogue.session.retired(), None);
     }
@@ -37,7 +37,7 @@ fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
     dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
-    assert_eq!(take(&mut dialogue.from_app), [first_step(), held].concat());
+    assert_eq!(dialogue.from_app.send(), [first_step(), held].concat());
 }
 
 #[test]
@@ -48,11 +48,11 @@ fn a_marked_connection_is_retired_with_the_next_response() {
     for (frame, expected) in
         [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
     {
-        put(&mut dialogue.from_app, &frame);
+        dialogue.from_app.receive(&frame);
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
         assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
-        assert_eq!(take(&mut dialogue.from_app), expected);
+        assert_eq!(dialogue.from_app.send(), expected);
     }
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
 }
@@ -66,10 +66,10 @@ fn requests_that_do_not_count_do_not_reach_the_limit() {
     {
         dialogue.client(&headers(stream));
         let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted };
-        put(&mut dialogue.from_app, &headers(stream));
+        dialogue.from_app.receive(&headers(stream));
         dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
         assert_eq!(dialogue.session.holds_app(), announced, "stream {stream}");
-        take(&mut dialogue.from_app);
+        dialogue.from_app.send();
     }
 }
 
@@ -172,8 +172,8 @@ fn streams_after_the_last_never_reach_the_app() {
     assert_eq!(dialogue.session.requests_started(), 1);
 }
 
-/// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes, not
-/// even the trailers of a stream that is served. The connection ends within a second.
+/// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes,
+/// not even the trailers of a stream that is served. The connection ends within a second.
 #[test]
 fn no_field_block_passes_after_a_dropped_one() {
     let mut dialogue = Dialogue::opened(1);
@@ -214,7 +214,7 @@ fn a_drain_waits_only_for_awaited_responses() {
     let mut ending = Dialogue::opened(1000);
     ending.client(&headers(1));
     assert!(ending.session.drain(true, &mut ending.from_app), "it ends, and would fail the request anyway");
-    assert_eq!(take(&mut ending.from_app), first_step());
+    assert_eq!(ending.from_app.send(), first_step());
     assert_eq!(ending.app(&headers(1)), headers(1));
 
     let mut idle = Dialogue::opened(1000);
