@@ -26,14 +26,15 @@ SUITE_TESTS := $(basename $(notdir $(wildcard conformance/tests/*.rs)))
 # $(call need,PROGRAM,HINT) stops with a sentence where a program is missing.
 need = @command -v $(1) >/dev/null || { echo "make $@: needs $(1), which is not installed: $(2)" >&2; exit 1; }
 
-# Whether the redirect can be tested here: nft, which shows what is in the kernel, is no part of the Rust toolchain.
+# Set if the redirect can be tested here: with nft, which lists the kernel's rules, ip, and the right to make
+# namespaces.
 unshare := unshare $(if $(filter 0,$(shell id -u)),,--user --map-root-user) --net true
 can-redirect := $(shell command -v nft >/dev/null && command -v ip >/dev/null && $(unshare) 2>/dev/null && echo yes)
 
 ##@ First commands, with nothing but the Rust toolchain
 
 .PHONY: demo test build
-demo: ## the main job with no cluster: real webhook, proxies and clients; live bars of each pod's share
+demo: ## recycling without a cluster: real webhook, proxies and clients; live bars of each pod's share
 	@echo "make demo: builds four programs first, without optimisation: about three minutes on two cores with no cache"
 	cargo build --locked --profile demo --bins $(PROGRAMS)
 	target/demo/evenkeel demo
@@ -44,8 +45,8 @@ ifdef can-redirect
 else
 	cargo test --locked --workspace --exclude redirect -- --skip in_pod::
 	cargo test --locked --package redirect --lib
-	@echo "make test: NOT TESTED is the redirect on the kernel (crates/redirect/tests, black_box/in_pod of the proxy):" >&2
-	@echo "make test: it needs nftables, iproute2 and leave to make network namespaces, as root has." >&2
+	@echo "make test: NOT TESTED: the redirect in the kernel (crates/redirect/tests, black_box/in_pod of the proxy)." >&2
+	@echo "make test: these tests need nftables, iproute2, and permission to create network namespaces, as root has." >&2
 endif
 
 build: static ## all programs in target/static/, as the images hold them
@@ -55,7 +56,7 @@ build: static ## all programs in target/static/, as the images hold them
 .PHONY: images install kind e2e e2e-nodes
 images: target/images/proxy.tar target/images/control-plane.tar target/images/echo-app.tar ## image archives in target/images/, from static release binaries
 
-# The tag of the images stays the same from build to build: without a restart, pods of an earlier one would go on.
+# Every build has the same image tag, so that without a restart the pods of an earlier build would keep running.
 install: images ## load the images into the cluster of KUBECONFIG by $(LOAD_IMAGES), and install the chart
 	$(call need,helm,see https://helm.sh/docs/intro/install)
 	$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)
@@ -84,14 +85,15 @@ else
 	e2e/kind/run
 endif
 
-e2e-nodes: ## those of them that need two nodes for pods, in the cluster of KUBECONFIG; `make e2e` without one does it too
+e2e-nodes: ## the end-to-end tests that need two nodes, in the cluster of KUBECONFIG; `make e2e` without one has them
 	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to test in" >&2; exit 1; }
 	$(MAKE) install
 	RUST_BACKTRACE=0 cargo test --locked --workspace --test e2e -- --ignored --nocapture node_drain::
 
-# Not in CI: an hour, and its figures are for the documents. `make balance-figures BALANCE_FIGURES="--only http1 --rest 60"` is shorter.
+# Not in CI: it takes an hour, and its figures are for the documents.
+# `make balance-figures BALANCE_FIGURES="--only http1 --rest 60"` is shorter.
 .PHONY: balance-figures
-balance-figures: ## what `balance: on` does beside thresholds and nothing, in the cluster of KUBECONFIG: tables and pictures of docs/BALANCING.md
+balance-figures: ## measure balancing beside thresholds in the cluster of KUBECONFIG: tables and pictures of BALANCING.md
 	@test -n "$$KUBECONFIG" || { echo "make $@: KUBECONFIG is not set: it names the cluster to measure in" >&2; exit 1; }
 	$(MAKE) install
 	cargo build --locked --profile tools --package cli --package e2e --bins
@@ -103,7 +105,7 @@ balance-figures: ## what `balance: on` does beside thresholds and nothing, in th
 presubmit: rust chart alerts book workflows ## exactly what CI checks before the end-to-end tests
 
 rust: fmt clippy test doc deny
-# The Helms to try: versions render alike.
+# The Helm programs to test with: all of them must render the same.
 HELM ?= helm
 export HELM
 chart: generated ## the chart: lint, and what it renders in many combinations of values
@@ -111,9 +113,9 @@ chart: generated ## the chart: lint, and what it renders in many combinations of
 	for helm in $(HELM); do $$helm lint --strict charts/evenkeel || exit 1; done
 	cargo test --locked --workspace --test rendered
 
-# The alerts are tried on series that are written down, and on what programs show in the ways in which pods get no load.
-# Prometheus reads the dashboard's queries as rules, each with a name of its own, and with an interval for Grafana's variable.
-alerts: ## the chart's alerts fire when they should, and Prometheus understands the dashboard's queries
+# The alerts are tested with written series, and with the metrics of real programs in each case in which pods get no
+# load. promtool checks the dashboard's queries as recording rules, with an interval in place of Grafana's variable.
+alerts: ## the chart's alerts fire when they should, and Prometheus accepts the dashboard's queries
 	$(call need,promtool,it comes with Prometheus; Debian's package is prometheus)
 	$(call need,jq,see https://jqlang.org/download)
 	promtool test rules charts/tests/alerts/*.yaml
@@ -123,20 +125,20 @@ alerts: ## the chart's alerts fire when they should, and Prometheus understands 
 		charts/evenkeel/files/dashboard.json > target/dashboard-rules.json
 	promtool check rules target/dashboard-rules.json
 
-book: ## the documents as a site in target/book/, with links that lead somewhere
+book: ## the documents as a site in target/book/, without broken links
 	$(call need,mdbook,cargo install --locked mdbook --version $(MDBOOK_VERSION))
 	docs/book.sh
 	cargo test --locked --quiet --workspace --test documents links_of_the_site -- --ignored
 
-workflows: ## the workflows of .github are sound, and so is the shell in them
+workflows: ## the workflows of .github and their shell scripts have no error
 	$(call need,go,see https://go.dev/dl)
 	go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
-fmt: ## the formatting is rustfmt's
+fmt: ## the code is formatted by rustfmt
 	cargo fmt --all --check
 
-# What `cargo test` leaves out is not among `--all-targets`.
-clippy: ## no lint warns, in code and tests
+# `--all-targets` does not include test programs with `test = false`.
+clippy: ## code and tests have no clippy warning
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace $(addprefix --test ,e2e rendered cluster life_cycle $(SUITE_TESTS)) -- -D warnings
 
@@ -147,8 +149,8 @@ deny: ## licences, banned crates, duplicate versions, sources
 	$(call need,cargo-deny,cargo install --locked cargo-deny --version $(CARGO_DENY_VERSION))
 	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
-# The chart's schema comes before the manifests, which Helm renders with it.
-generate: ## rebuild what is generated from the sources
+# The chart's schema comes before the manifests, because Helm checks values by it.
+generate: ## write the generated files anew
 	UPDATE_DOCS=1 cargo test --locked --quiet --package chart-tests --test generated
 	manifests/render.sh
 	UPDATE_DOCS=1 cargo test --locked --quiet --package settings --test documentation
@@ -158,8 +160,8 @@ generate: ## rebuild what is generated from the sources
 	UPDATE_DOCS=1 cargo test --locked --quiet --package balancer --test balancer documentation
 	UPDATE_GOLDEN=1 cargo test --locked --quiet --package inject --test golden
 
-# The tests of `make test` compare the other generated files.
-generated: ## what is generated and committed is up to date
+# `make test` compares the other generated files.
+generated: ## the committed manifests are up to date
 	manifests/render.sh --check
 
 bench: ## side by side with nginx, HAProxy, Envoy and a byte copy: the tables of bench/RESULTS.md
@@ -174,51 +176,53 @@ conformance: ## suites that others wrote, direct and through the proxy: h2spec, 
 	cargo test --locked --workspace --no-fail-fast $(SUITES) -- --test-threads=1 --nocapture
 
 .PHONY: soak soak-long soak-programs
-# In a network namespace of its own: elsewhere the kernel may track connections for somebody's firewall, and drops packets
-# of everybody once its table is full, as it is after 2,000 recycles a second for a minute or two.
+# In a network namespace of its own: elsewhere the kernel may track connections for a firewall. After a minute or two of
+# 2,000 recycles per second its table is full, and the kernel drops packets of every program.
 run-soak := $(patsubst %true,%,$(unshare)) sh -c 'ip link set lo up && exec "$$@"' soak target/tools/soak
-# The programs under test are those of the images; the load generator has a profile that builds quickly.
+# The programs under test are those of the images. The load generator has a profile that builds quickly.
 soak-programs: static
 	soak/install.sh
 	cargo build --locked --profile tools --package soak
 
-# Nothing here fails because a machine is slow: latency under attack (hostile) belongs to soak-long.
-soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycles; none loses a request
+# No result of these depends on the machine's speed. Latency under attack (hostile) does, and is in soak-long.
+soak: soak-programs ## long runs at CI's size: real clients, rollouts, recycling; none loses a request
 	$(run-soak) clients
 	$(run-soak) rollouts
 	$(run-soak) recycles --rate 1000
 
-soak-long: soak-programs ## the same, and hostile clients, as long as the goals say: the figures of soak/RESULTS.md
+soak-long: soak-programs ## the same at full size, and hostile clients: the figures of soak/RESULTS.md
 	$(run-soak) clients --requests 10000000 --time 3h
 	$(run-soak) rollouts --rollouts 200
 	$(run-soak) recycles --time 5m
 	$(run-soak) hostile --rounds 7 --window 5s
 	target/tools/soak report
 
-# Hours, at the defaults: `make goaway GOAWAY="--only httpx --time 5s"` is shorter, and `soak goaway --help` has the rest.
-# Not in CI: a browser is larger than all that CI installs otherwise. SCREENSHOTS=FOLDER saves what is seen.
+# Not in CI, because a browser is larger than everything else that CI installs. SCREENSHOTS=FOLDER saves screenshots.
 .PHONY: page
-page: ## the balancer's page in a headless Chromium: load levels before its eyes; light, dark, 200 pods, keys
+page: ## tests of the balancer's page in a headless Chromium: levelling, light, dark, 200 pods, keyboard
 	$(call need,chromedriver,Debian's package is chromium-driver)
 	cargo test --locked --package balancer --test balancer -- --ignored --test-threads=1 browser::
 
+# Hours with the defaults: `make goaway GOAWAY="--only httpx --time 5s"` is shorter; `soak goaway --help` explains the
+# flags.
 .PHONY: goaway
 GOAWAY ?= --record
-goaway: static ## what each HTTP/2 client loses when its connection is retired: the table of docs/CLIENTS-AND-GOAWAY.md
+goaway: static ## what each HTTP/2 client loses when its connection is retired: the table of CLIENTS-AND-GOAWAY.md
 	soak/clients/http2/install.sh
 	cargo build --locked --profile tools --package soak
 	$(run-soak) goaway $(GOAWAY)
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZ_SECONDS, 60 unless set; a find fails
+fuzz: ## every fuzz target for FUZZ_SECONDS (default 60); fails if one finds an input
 	$(call need,cargo-fuzz,cargo install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION))
 	fuzz/run $(FUZZ_SECONDS)
 
 ##@ Below the others
 
-# Static binaries: glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags away
-# from build scripts and procedural macros, which cannot be static. The proxy has a call of its own: Cargo would give it every
-# feature of a library that any program of the call uses, and the proxy's size counts in each pod.
+# Static binaries with glibc linked in, so that they run in an image FROM scratch. The explicit target keeps the flags
+# away from build scripts and procedural macros, which cannot be static. The proxy is built by a call of its own:
+# otherwise Cargo would give it every feature of a library that another program uses, and the proxy's size counts in
+# each pod.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel-balancer evenkeel echo-app
 build-static = cargo build --locked --release --bins --target $(STATIC_TARGET)
@@ -234,7 +238,7 @@ static: ## static release binaries in target/static/: what the images hold
 		cp target/$(STATIC_TARGET)/release/$$binary target/static/$$binary || exit 1; \
 	done
 
-# What each shipped program is made of, the same for the same commit: with the commit's time, and no path of this machine.
+# The same for the same commit: with the commit's time, and without paths of this machine.
 .PHONY: sbom
 sbom: ## a CycloneDX SBOM of each shipped program in target/sbom/
 	$(call need,cargo-cyclonedx,cargo install --locked cargo-cyclonedx --version $(CARGO_CYCLONEDX_VERSION))
@@ -246,13 +250,13 @@ sbom: ## a CycloneDX SBOM of each shipped program in target/sbom/
 	done
 	find . -path ./target -prune -o -name '*_bin.cdx.json' -exec rm {} +
 
-# The first engine that answers; a docker client without a daemon does not.
+# The first engine whose `info` succeeds: a docker client without a daemon does not count.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 # $(call save-ENGINE,ARCHIVE,IMAGE)
 save-docker = docker save --output $(1) $(2)
 save-podman = podman save --quiet --output $(1) $(2)
 save-buildah = buildah push --quiet $(2) docker-archive:$(1):$(2)
-# Linux builds the binaries outside of the engine, where cargo's cache is; another system in the stage `build`.
+# On Linux the binaries are built outside of the engine, where cargo's cache is; on other systems in the stage `build`.
 ifeq ($(shell uname -s),Linux)
 IMAGE_BINARIES := static
 IMAGE_CONTEXT := --build-context build=target/static target/static
@@ -269,4 +273,4 @@ target/images/%.tar: $(IMAGE_BINARIES) Dockerfile
 	$(call save-$(notdir $(ENGINE)),$@,localhost/evenkeel-$*:dev)
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

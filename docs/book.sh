@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the documents as a site, in target/book. The site has the pages of docs/SUMMARY.md at the paths that they have in
-# the repository, so that links between them hold. What else they link to is on GitHub.
+# Builds the documents as a site, in target/book. The site has the pages of docs/SUMMARY.md at the paths that they have
+# in the repository, so that links between them hold. What else they link to is on GitHub.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Brings the clients of `make soak` into target/soak, by the versions that are pinned in soak/clients; the load generators
-# wrk, h2load, ab, curl and slowhttptest are Debian packages (as root). What cannot be had fails, with a sentence.
+# Brings the clients of `make soak` into target/soak, by the versions that are pinned in soak/clients; the load
+# generators wrk, h2load, ab, curl and slowhttptest are Debian packages (as root). What cannot be had fails, with a
+# sentence.
 set -eu
 cd "$(dirname "$0")/.."
 soak=target/soak

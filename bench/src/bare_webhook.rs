@@ -1,4 +1,5 @@
-//! The floor of whoever answers reviews with this server and this TLS: it reads a review, does not look at it, and allows it.
+//! The floor of whoever answers reviews with this server and this TLS: it reads a review, does not look at it, and
+//! allows it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

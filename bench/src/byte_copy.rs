@@ -150,8 +150,8 @@ impl End {
     }
 }
 
-/// Moves what is there from one end to the other; to its very end where `exhaust`, else until a receive comes back short,
-/// which says as much without another system call.
+/// Moves what is there from one end to the other; to its very end where `exhaust`, else until a receive comes back
+/// short, which says as much without another system call.
 fn copy(from: &mut End, to: &mut End, exhaust: bool, buffer: &mut [u8]) -> rustix::io::Result<()> {
     while from.open && to.pending.is_empty() {
         let received = match rustix::net::recv(&from.stream, &mut *buffer, RecvFlags::empty()) {
@@ -224,7 +224,7 @@ mod tests {
         client.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
-        assert!(answer == request, "{} bytes came back of {LONG}", answer.len());
+        assert!(answer == request, "{} of {LONG} bytes came back", answer.len());
         app.join().unwrap();
     }
 }

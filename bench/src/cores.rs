@@ -53,7 +53,8 @@ impl Cores {
     }
 }
 
-/// Puts this process, and all that it starts from now on, before the others of the machine. Says whether that was allowed.
+/// Puts this process, and all that it starts from now on, before the others of the machine. Says whether that was
+/// allowed.
 pub(crate) fn take_precedence() -> bool {
     let own = rustix::process::setpriority_process(None, -20).is_ok();
     // Where the kernel groups processes by session, a priority counts only within the group, which has one of its own.

@@ -1,7 +1,7 @@
 //! The peers of one scenario, each running in front of the same app, visited in turn.
 //!
-//! Rounds are interleaved (A B C A B C …): whatever the machine does meanwhile hits all of them alike, and ratios are taken
-//! within a round.
+//! Rounds are interleaved (A B C A B C …): whatever the machine does meanwhile hits all of them alike, and ratios are
+//! taken within a round.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -24,7 +24,8 @@ pub(crate) struct Lineup {
 pub(crate) type Outcome<T> = Result<Vec<T>, String>;
 
 impl Lineup {
-    /// Starts these peers in front of the app at a port. One that cannot be started stays in the line-up, with the reason.
+    /// Starts these peers in front of the app at a port. One that cannot be started stays in the line-up, with the
+    /// reason.
     pub(crate) fn start(bench: &Bench, peers: &[Peer], app: u16, max_requests: Option<u32>) -> Self {
         Self::speaking(bench, Protocol::Http1, peers, app, max_requests)
     }
@@ -100,7 +101,8 @@ fn start_speaking(
     Running::start(&mut command, protocol, setup.listen, &setup.dir.join("output.log"))
 }
 
-/// Starts ours with more options than peers have, on the proxies' core. Its admin endpoints are at a port of loopback, 0 for any.
+/// Starts ours with more options than peers have, on the proxies' core. Its admin endpoints are at a port of loopback,
+/// 0 for any.
 pub(crate) fn start_ours(bench: &Bench, [app, admin]: [u16; 2], options: &[&str]) -> Result<Running> {
     let mut command = ours(bench, [app, admin], options)?;
     if let Some(core) = bench.cores.proxy {
@@ -166,8 +168,8 @@ pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
         .context("the app (nginx)")
 }
 
-/// Starts nghttpd as the app that speaks HTTP/2: what it has to say on a connection it says at once, so that the cost of a
-/// proxy is not hidden behind that of a segment for each answer.
+/// Starts nghttpd as the app that speaks HTTP/2: what it has to say on a connection it says at once, so that the cost
+/// of a proxy is not hidden behind that of a segment for each answer.
 pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
     let dir = bench.fresh_dir("http2-app")?;
     fs::write(dir.join("index.html"), vec![b'x'; 128])?;

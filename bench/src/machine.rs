@@ -54,8 +54,8 @@ fn parse(stat: &str) -> Option<(u64, u64)> {
     Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().sum()))
 }
 
-/// Returns the report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is named by its cores and its kernel: figures of
-/// two machines are not compared.
+/// Returns the report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is
+/// named by its cores and its kernel: figures of two machines are not compared.
 pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();

@@ -124,7 +124,7 @@ fn measure(options: Options) -> Result<()> {
     let tools = Tools::find(workspace, options.proxy, webhook)?;
     let cores = Cores::split()?;
     if options.polite || !cores::take_precedence() {
-        eprintln!("not going before other processes: whatever else runs here shows in the figures");
+        eprintln!("the priority cannot be raised: other processes of this machine will affect the figures");
     }
     let dir = workspace.join("target/bench");
     // Who asks for one round of everything does not want fifteen of this.

@@ -49,7 +49,7 @@ impl Running {
         let mut running = Self { child, port, start_to_ready: Duration::ZERO };
         while ask().is_err() {
             if let Some(status) = running.child.try_wait()? {
-                bail!("it ended before it answered: {status}: {}", end_of(log));
+                bail!("it exited before it answered: {status}: {}", end_of(log));
             }
             if begun.elapsed() > PATIENCE {
                 bail!("no answer within {PATIENCE:?}: {}", end_of(log));

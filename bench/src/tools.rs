@@ -34,7 +34,8 @@ pub(crate) enum Webhook {
 }
 
 impl Tools {
-    /// Finds them all; builds ours where no binary of it is given. Without the apps (nginx, nghttpd) and the load (wrk, h2load) there is no run.
+    /// Finds them all; builds ours where no binary of it is given. Without the apps (nginx, nghttpd) and the load (wrk,
+    /// h2load) there is no run.
     pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>, webhook: Webhook) -> Result<Self> {
         let required = |name: &str| on_path(name).with_context(|| format!("{name} is not installed; {INSTALL}"));
         Ok(Self {
@@ -103,7 +104,7 @@ fn build(workspace: &Path, program: &str) -> Result<PathBuf> {
         .status()
         .context("starting make")?;
     if !status.success() {
-        bail!("{program} does not build; give a binary of it by a flag (--help), or mend it");
+        bail!("{program} does not build; repair it, or give a binary of it by a flag (see --help)");
     }
     Ok(workspace.join("target/static").join(program))
 }

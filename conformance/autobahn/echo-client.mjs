@@ -1,5 +1,5 @@
-// A WebSocket client that sends every message back, for Autobahn's fuzzing server: every case in turn, then the order to
-// write down the verdicts on AGENT.
+// A WebSocket client that sends every message back, for Autobahn's fuzzing server: every case in turn, then the order
+// to write down the verdicts on AGENT.
 //
 // The server takes only requests that name its own port, so the client says it whatever way it goes.
 //

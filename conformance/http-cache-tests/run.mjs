@@ -1,5 +1,5 @@
-// Runs the suite, or the tests of the given ids, against the server at the URL that it is given, and prints the verdicts:
-// test id -> true, or why not.
+// Runs the suite, or the tests of the given ids, against the server at the URL that it is given, and prints the
+// verdicts: test id -> true, or why not.
 //
 // The suite's own command line closes every connection after one request; Node's own fetch keeps them, so that there
 // is something to recycle.

@@ -1,8 +1,9 @@
-//! Suites that others wrote, run twice: against an app directly, and through the recycling proxy in front of that app.
+//! Conformance suites of other projects, run twice: against an app directly, and through the recycling proxy in front
+//! of it.
 //!
-//! The promise is that the proxy changes nothing that a suite can see: what counts is not how well the app does but that
-//! its verdicts are the same, case by case. `tests/` has one file for each suite; `make conformance` builds the suites
-//! and runs them all.
+//! The promise is that the proxy changes nothing that a suite can see. What counts is not how many cases the app
+//! passes, but that each case has the same verdict. `tests/` has one file for each suite; `make conformance` builds the
+//! suites and runs them all.
 
 pub mod junit;
 mod proxy;

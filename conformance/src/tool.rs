@@ -14,7 +14,8 @@ pub fn tool(name: &str) -> anyhow::Result<std::process::Command> {
     brought(name).map(std::process::Command::new)
 }
 
-/// Returns a script for Node that `conformance/install.sh` has put beside the packages that it needs, ready for its arguments.
+/// Returns a script for Node that `conformance/install.sh` has put beside the packages that it needs, ready for its
+/// arguments.
 pub fn node(script: &str) -> anyhow::Result<std::process::Command> {
     let mut command = std::process::Command::new("node");
     command.arg(brought(script)?);
@@ -45,7 +46,7 @@ pub async fn run(command: std::process::Command, patience: Duration) -> anyhow::
     let mut command = Command::from(command);
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let Ok(ended) = timeout(patience, running).await else {
-        bail!("{name} {arguments}: has not ended after {patience:?}");
+        bail!("{name} {arguments}: did not end within {patience:?}");
     };
     let ended = ended.with_context(|| format!("starting {name}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,5 +1,6 @@
-//! Autobahn 25.10.1: the `WebSocket` protocol to the letter, in both directions. Its fuzzing client judges a server, its fuzzing server a
-//! client; both are of the package `ws`. To the proxy a WebSocket is a request, a 101 and a tunnel, whatever its limit.
+//! Autobahn 25.10.1, the conformance suite of the `WebSocket` protocol. Its fuzzing client tests a server, and its
+//! fuzzing server a client; both are from the package `ws`. For the proxy a WebSocket is a request, a 101 and a tunnel,
+//! whatever its limit.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,8 +14,8 @@ use serde_json::json;
 use settings::ProxyOption;
 use test_support::Process;
 
-/// Framing, pings and pongs, reserved bits, opcodes, fragments, UTF-8 and close codes whole; of the long messages and of the
-/// compressed ones, which take minutes, one or two of every kind.
+/// Framing, pings and pongs, reserved bits, opcodes, fragments, UTF-8 and close codes whole; of the long messages and
+/// of the compressed ones, which take minutes, one or two of every kind.
 const CASES: &[&str] = &[
     "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*", //
     "9.1.3", "9.1.5", "9.2.3", "9.3.5", "9.4.5", "9.7.1", //
@@ -27,8 +28,8 @@ const COUNT: usize = 265;
 const AT_THE_LIMIT: &str = "1";
 /// More than any connection carries.
 const UNREACHED: &str = "1000000";
-/// How often cases are judged again whose verdicts differ: some have to be done within a second, which a busy machine may
-/// not manage.
+/// How often cases are judged again whose verdicts differ: some have to be done within a second, which a busy machine
+/// may not manage.
 const RETAKES: usize = 3;
 /// Many times what a run takes, which is mostly pauses.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -78,7 +79,7 @@ async fn same_verdicts(judge: Judge, app: SocketAddr) -> anyhow::Result<()> {
         if take == 0 {
             println!("Autobahn: {} cases", direct.len());
             let good = direct.values().filter(|verdict| verdict.behavior == "OK").count();
-            ensure!(good * 2 > direct.len(), "{good} cases of {} are in order", direct.len());
+            ensure!(good * 2 > direct.len(), "only {good} of {} cases pass directly", direct.len());
             for (proxy, limit) in [(&recycling, AT_THE_LIMIT), (&keeping, UNREACHED)] {
                 let upgraded = upgraded(proxy).await?;
                 ensure!(upgraded >= u64::try_from(COUNT * 9 / 10)?, "{upgraded} upgrades at limit {limit}");
@@ -89,10 +90,10 @@ async fn same_verdicts(judge: Judge, app: SocketAddr) -> anyhow::Result<()> {
         if differing.is_empty() {
             return Ok(());
         }
-        println!("judged differently: {differing:#?}");
+        println!("verdicts differ, so these cases run again: {differing:#?}");
         cases = differing.into_keys().collect();
     }
-    anyhow::bail!("different verdicts in every take: {cases:?}")
+    anyhow::bail!("verdicts differ in every run: {cases:?}")
 }
 
 /// Returns the cases whose verdicts differ: what it is direct, and through the proxy.
@@ -132,7 +133,8 @@ async fn of_server(address: SocketAddr, cases: &[String]) -> anyhow::Result<Verd
     report(&reports, "ws")
 }
 
-/// Returns the fuzzing server's verdicts on three clients: it listens where the first way leads, and at the end of all others.
+/// Returns the fuzzing server's verdicts on three clients: it listens where the first way leads, and at the end of all
+/// others.
 async fn of_clients(ways: [SocketAddr; 3], cases: &[String]) -> anyhow::Result<[Verdicts; 3]> {
     let folder = tempfile::tempdir()?;
     let reports = folder.path().join("reports");

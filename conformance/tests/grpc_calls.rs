@@ -1,8 +1,8 @@
-//! gRPC calls of all four kinds by grpc-go, many at a time, while their connections are retired: no client sees another
-//! status than OK, no message is lost or changed, and the app serves every call exactly once.
+//! gRPC calls of all four kinds by grpc-go, many at a time, while their connections are retired: every call has the
+//! status OK, no message is lost or changed, and the app serves every call exactly once.
 //!
-//! As long as one likes, with `target/conformance/rpcs serve --listen A`, a proxy from B to A, and
-//! `target/conformance/rpcs call --to B --calls 100000`; SIGTERM lets the first tell what it has served.
+//! For a longer run: `target/conformance/rpcs serve --listen A`, a proxy from B to A, and `target/conformance/rpcs call
+//! --to B --calls 100000`; on SIGTERM the first prints what it has served.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn calls_at(limit: u64) -> anyhow::Result<()> {
         .map(|(kind, statuses)| (kind.clone(), statuses.get("OK").copied().unwrap_or_default()))
         .collect();
     ensure!(well.values().sum::<u64>() == all, "{outcome:?}: {}", ended.errors);
-    ensure!(served == well, "made and served: {outcome:?}, {served:?}");
+    ensure!(served == well, "calls served differ from calls made: {outcome:?}, {served:?}");
     // Calls that run side by side share a connection's last moments, so there is no exact number.
     ensure!(retired >= all / (limit + CALLERS) / 2, "{retired} connections retired");
     Ok(())

@@ -1,5 +1,5 @@
-//! h2spec 2.2.1, strict cases included: it judges how HTTP/2 is spoken, frame by frame, mostly by breaking its rules. Every
-//! case has the same verdict against an app and through the proxy: the proxy adds no fault and hides none.
+//! h2spec 2.2.1 with its strict cases. It tests HTTP/2 frame by frame, mostly by breaking its rules. Every case has the
+//! same verdict directly and through the proxy: the proxy adds no fault and hides none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -65,10 +65,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
 async fn same_verdicts(app: SocketAddr) -> anyhow::Result<()> {
     let proxy = proxy_in_front_of(app, &[(ProxyOption::MaxRequests, UNREACHED)]).await?;
     let (direct, through) = tokio::try_join!(judge(app, None), judge(proxy.address(), None))?;
-    ensure!(direct.len() == CASES, "{} cases of {CASES}", direct.len());
+    ensure!(direct.len() == CASES, "h2spec reports {} cases, expected {CASES}", direct.len());
     let passed = direct.values().filter(|verdict| **verdict == Verdict::Passed).count();
     println!("h2spec: {passed} of {CASES} cases pass directly");
-    ensure!(passed > CASES / 2, "an app that does not speak HTTP/2 shows nothing");
+    ensure!(passed > CASES / 2, "only {passed} of {CASES} cases pass directly: does the app speak HTTP/2?");
     for section in differing(&direct, &through) {
         agree_on(&section, app, proxy.address()).await?;
     }
@@ -81,12 +81,12 @@ async fn agree_on(section: &str, app: SocketAddr, proxy: SocketAddr) -> anyhow::
     for _ in 0..RETAKES {
         let (direct, through) = (judge(app, Some(section)).await?, judge(proxy, Some(section)).await?);
         if direct == through {
-            println!("h2spec: {section} has the same verdicts when it is judged again");
+            println!("h2spec: {section} has the same verdicts in a second run");
             return Ok(());
         }
         seen.push((direct, through));
     }
-    anyhow::bail!("{section}: directly, and through the proxy: {seen:#?}")
+    anyhow::bail!("{section}: verdicts differ, directly and through the proxy: {seen:#?}")
 }
 
 type Verdicts = BTreeMap<Case, Verdict>;

@@ -1,6 +1,6 @@
-//! http-cache-tests 0.4.5, the suite behind cache-tests.fyi: what becomes of header fields, methods, status codes, bodies
-//! and connections between a client and a server. Most of its cases are about caches and fail without one; they have to
-//! fail in the same words through the proxy.
+//! http-cache-tests 0.4.5, the suite of cache-tests.fyi. It tests what happens to header fields, methods, status codes,
+//! bodies and connections between a client and a server. Most of its cases are about caches and fail without one;
+//! through the proxy they must fail with the same message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -98,7 +98,7 @@ async fn same(direct: &Verdicts, through: &Verdicts, max_requests: &str) -> anyh
         if differing.is_empty() {
             return Ok(());
         }
-        println!("limit {max_requests}: once more: {differing:#?}");
+        println!("limit {max_requests}: verdicts differ, so these cases run again: {differing:#?}");
         let cases = differing.into_keys().collect();
         let (direct, through) = tokio::try_join!(self::direct(&cases), self::through(&cases, max_requests))?;
         differing = self::differing(&direct, &through.0);

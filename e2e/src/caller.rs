@@ -56,8 +56,8 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Returns so many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the protocol lets
-    /// them.
+    /// Returns so many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the
+    /// protocol lets them.
     pub(crate) fn several(protocol: Protocol, addresses: &[SocketAddr], callers: usize, sharing: usize) -> Vec<Self> {
         let mut addresses = addresses.iter().copied().cycle();
         let mut clients = Vec::new();

@@ -41,7 +41,8 @@ impl Cluster {
     }
 }
 
-/// Returns the Deployment of the installed webhook, and not that of another release, which a test may have made for itself.
+/// Returns the Deployment of the installed webhook, and not that of another release, which a test may have made for
+/// itself.
 pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
     let installed = Api::<Deployment>::namespaced(client.clone(), RELEASE).get_opt(&format!("{RELEASE}-webhook")).await;
     installed.context("the cluster of KUBECONFIG does not answer")?.context(

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::namespace::TestNamespace;
 use crate::program;
 
-/// A kind that the API server knows while this value is there: one that takes any object, and that nothing controls. What the cluster
-/// itself has of it is left alone.
+/// A kind that the API server knows while this value is there: one that takes any object, and that nothing controls.
+/// What the cluster itself has of it is left alone.
 #[derive(Debug)]
 pub struct CustomKind(Option<String>);
 
@@ -40,7 +40,7 @@ impl Drop for CustomKind {
     fn drop(&mut self) {
         let Some(name) = &self.0 else { return };
         if let Err(error) = program::fed("kubectl", &["delete", "customresourcedefinition", name], "") {
-            println!("{name} is left in the cluster: {error}");
+            println!("{name} could not be deleted and is left in the cluster: {error}");
         }
     }
 }

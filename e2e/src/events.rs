@@ -13,7 +13,8 @@ use crate::namespace::TestNamespace;
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(30);
 
 impl TestNamespace {
-    /// Waits for an Event with the reason `awaited` on the Deployment `name`, and returns the reasons of all its Events.
+    /// Waits for an Event with the reason `awaited` on the Deployment `name`, and returns the reasons of all its
+    /// Events.
     pub async fn wait_for_event(&self, name: &str, awaited: &str) -> anyhow::Result<Vec<String>> {
         let started = Instant::now();
         loop {

@@ -1,7 +1,7 @@
 //! A faulty webhook, which replaces evenkeel's.
 //!
-//! It runs in the test's process. The API server reaches it at this machine's address on the way to the node, which works with a
-//! local cluster and with kind.
+//! It runs in the test's process. The API server reaches it at this machine's address on the way to the node, which
+//! works with a local cluster and with kind.
 
 use std::future::pending;
 use std::io;

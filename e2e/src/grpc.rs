@@ -16,8 +16,8 @@ use crate::dialer::Dialer;
 
 const MESSAGE: &[u8] = b"a message";
 
-/// Callers that share a channel, which has one connection at a time. What has not left for a connection that was just said
-/// GOAWAY to is called again, as gRPC has clients do and tonic does not by itself; nothing else is repeated.
+/// Callers that share a channel, which has one connection at a time. What has not left for a connection that was just
+/// said GOAWAY to is called again, as gRPC has clients do and tonic does not by itself; nothing else is repeated.
 #[derive(Clone, Debug)]
 pub(crate) struct GrpcClient {
     channel: Grpc<Channel>,

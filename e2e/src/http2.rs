@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::client::{Answer, Failure, FailureKind, field, read};
 use crate::dialer::Dialer;
 
-/// Callers that share one connection at a time. The pool opens another when the server sends GOAWAY, and sends again what
-/// has not left for the old one; it repeats nothing else.
+/// Callers that share one connection at a time. The pool opens another when the server sends GOAWAY, and sends again
+/// what has not left for the old one; it repeats nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Http2Client {
     pool: Client<Dialer, Empty<Bytes>>,

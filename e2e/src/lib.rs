@@ -3,8 +3,8 @@
 //! The tests run on the cluster that `KUBECONFIG` names, into which `make install` has brought evenkeel; `make e2e`
 //! does both. Each test works in a [`namespace`](in_namespace) of its own, on the sample of `examples/` ([`Web`]), and
 //! looks at it from outside: through the Kubernetes API, and as keep-alive clients ([`Client`], [`Fleet`]) that come in
-//! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and saved
-//! in `target/e2e/` ([`record()`]).
+//! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and
+//! saved in `target/e2e/` ([`record()`]).
 
 mod caller;
 mod client;

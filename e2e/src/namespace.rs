@@ -115,7 +115,8 @@ impl TestNamespace {
         Api::namespaced(self.client(), &self.name)
     }
 
-    /// Brings the workload and its Service into the namespace and waits until each of its pods answers; where it is reached.
+    /// Brings the workload and its Service into the namespace and waits until each of its pods answers; where it is
+    /// reached.
     pub async fn deploy(&self, web: &Web) -> anyhow::Result<SocketAddr> {
         let deployment = self.apply(&web.deployment).await?;
         if web.wants_sidecar() && sidecar(&deployment).is_none() {
@@ -124,7 +125,7 @@ impl TestNamespace {
         let service = self.apply(&web.service).await?;
         self.wait_for_rollout("web").await?;
         let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
-        let port = ports.first().and_then(|port| port.node_port).context("the Service was given no NodePort")?;
+        let port = ports.first().and_then(|port| port.node_port).context("the Service has no NodePort")?;
         let address = SocketAddr::new(self.cluster.node, port.try_into()?);
         self.settle(address).await?;
         Ok(address)
@@ -137,7 +138,8 @@ impl TestNamespace {
         spec.type_ = Some("NodePort".to_owned());
         spec.ip_family_policy = Some("PreferDualStack".to_owned());
         let spec = self.api::<Service>().create(&PostParams::default(), &service).await?.spec.unwrap_or_default();
-        let port = spec.ports.iter().flatten().find_map(|port| port.node_port).context("it was given no NodePort")?;
+        let port =
+            spec.ports.iter().flatten().find_map(|port| port.node_port).context("the Service has no NodePort")?;
         let mut addresses = vec![SocketAddr::new(self.cluster.node, port.try_into()?)];
         if spec.ip_families.is_some_and(|families| families.len() > 1) {
             let otherwise = self.cluster.node_otherwise;
@@ -181,8 +183,8 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// Creates a Deployment, as `kubectl create` does: what the API server made of it, and the warnings that kubectl would
-    /// print.
+    /// Creates a Deployment, as `kubectl create` does: what the API server made of it, and the warnings that kubectl
+    /// would print.
     pub async fn create(&self, deployment: &Deployment) -> anyhow::Result<(Deployment, Vec<String>)> {
         let requests = kube::api::Request::new(Deployment::url_path(&(), Some(&self.name)));
         let request = requests.create(&PostParams::default(), serde_json::to_vec(deployment)?)?;
@@ -201,7 +203,8 @@ impl TestNamespace {
         Ok(self.api().create(&dry_run, deployment).await?)
     }
 
-    /// Returns what would become of one that takes the place of what has its name, as `kubectl replace --dry-run=server` says.
+    /// Returns what would become of one that takes the place of what has its name, as `kubectl replace
+    /// --dry-run=server` says.
     pub async fn dry_run_replace(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         Ok(self.api().replace(&deployment.name_any(), &dry_run, deployment).await?)
@@ -268,8 +271,8 @@ impl TestNamespace {
         self.tell_app(pod, port, "stop-accepting").await
     }
 
-    /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by way of
-    /// the API server.
+    /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by
+    /// way of the API server.
     pub async fn fail_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
         self.tell_app(pod, port, "fail-health").await
     }

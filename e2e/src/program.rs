@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-/// Runs a program in a namespace, with this input, and waits for it; what it printed. Where it fails, the error has what it said.
+/// Runs a program in a namespace, with this input, and waits for it; what it printed. Where it fails, the error has
+/// what it said.
 pub fn run(namespace: &str, program: &str, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command.args(["--namespace", namespace]).args(arguments);
@@ -33,8 +34,8 @@ pub fn fed(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<Str
     finish(command, Some(input), &format!("{program} {}", arguments.join(" ")))
 }
 
-/// Where `evenkeel` is, as it is built from this workspace: in the folder of the profile, where `balance-figures` is as well, and
-/// below which Cargo puts tests.
+/// Where `evenkeel` is, as it is built from this workspace: in the folder of the profile, where `balance-figures` is as
+/// well, and below which Cargo puts tests.
 pub fn path_of_evenkeel() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);

@@ -9,8 +9,8 @@ use kube::Client;
 
 use crate::cluster;
 
-/// A release that is asked about workloads of the namespaces that have its name as a label, with the value `on`. Uninstalled
-/// when dropped.
+/// A release that is asked about workloads of the namespaces that have its name as a label, with the value `on`.
+/// Uninstalled when dropped.
 #[derive(Debug)]
 pub struct Release {
     helm: String,
@@ -18,7 +18,8 @@ pub struct Release {
 }
 
 impl Release {
-    /// Installs the chart into a namespace of the release's name, with the images of the installation, and these values.
+    /// Installs the chart into a namespace of the release's name, with the images of the installation, and these
+    /// values.
     pub async fn install(client: &Client, name: &str, values: &[&str]) -> anyhow::Result<Self> {
         let installed = cluster::webhook(client).await?;
         let (webhook, proxy) =
@@ -53,7 +54,7 @@ impl Drop for Release {
         let deleted = Command::new("kubectl").args(["delete", "namespace", &self.name, "--wait=false"]).output();
         // A panic while panicking would hide the first.
         if uninstalled.is_err() || !deleted.is_ok_and(|output| output.status.success()) {
-            println!("the release {} of this test could not be taken away: {uninstalled:?}", self.name);
+            println!("the release {} of this test could not be uninstalled: {uninstalled:?}", self.name);
         }
     }
 }

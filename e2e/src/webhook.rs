@@ -54,15 +54,15 @@ impl Webhook {
         let started = Instant::now();
         while !self.injects(&trial).await? {
             if started.elapsed() > REACHABLE {
-                bail!("the webhook runs again and was not asked about a workload in {REACHABLE:?}");
+                bail!("the webhook runs again, but received no review within {REACHABLE:?}");
             }
             sleep(Duration::from_millis(200)).await;
         }
         Ok(())
     }
 
-    /// Deletes one of its pods, as `kubectl delete pod` does with this grace period in seconds, and waits until there are as
-    /// many as before.
+    /// Deletes one of its pods, as `kubectl delete pod` does with this grace period in seconds, and waits until there
+    /// are as many as before.
     pub async fn lose_a_replica(&self, grace: Option<u32>) -> anyhow::Result<()> {
         ensure!(self.replicas > 1, "the webhook has one replica: there is no other to answer when it goes");
         let before = self.pods().await?;
@@ -71,7 +71,7 @@ impl Webhook {
         Api::<Pod>::namespaced(self.client.clone(), &self.namespace).delete(lost, &parameters).await?;
         let started = Instant::now();
         while self.pods().await?.iter().all(|pod| before.contains(pod)) {
-            ensure!(started.elapsed() < REACHABLE, "nobody takes the place of {lost}");
+            ensure!(started.elapsed() < REACHABLE, "no pod replaces {lost} within {REACHABLE:?}");
             sleep(Duration::from_millis(200)).await;
         }
         rollout::finished(&self.client, &self.namespace, &self.name).await

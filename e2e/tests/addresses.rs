@@ -1,6 +1,6 @@
-//! Promise: connections are recycled by whichever address a client comes, IPv4 or IPv6, and whether the Service leads to the
-//! port by name or by number. Interception named-port goes by names alone, as its documentation says: what comes by number
-//! passes the proxy by, and is served.
+//! Promise: connections are recycled at every address, IPv4 or IPv6, and whether the Service's `targetPort` is a name
+//! or a number. With interception `named-port` it must be the name, as the documentation says: connections by number
+//! bypass the proxy and are served.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ const REQUESTS: u32 = 50;
 #[tokio::test]
 async fn redirect_recycles_connections_at_every_address() -> anyhow::Result<()> {
     let seen = in_namespace("addresses", |namespace| ways(namespace, "redirect")).await?;
-    ensure!(seen.iter().all(|way| way.recycled), "a way around the proxy");
+    ensure!(seen.iter().all(|way| way.recycled), "connections at some address bypass the proxy: {seen:?}");
     Ok(())
 }
 
@@ -43,7 +43,7 @@ async fn ways(namespace: TestNamespace, interception: &'static str) -> anyhow::R
     for target in [json!("http"), json!(8080)] {
         let addresses = namespace.expose(&service(&target)?).await?;
         if !addresses.iter().any(SocketAddr::is_ipv6) {
-            println!("NOT TESTED: IPv6, which the Services of this cluster do not have (targetPort {target})");
+            println!("NOT TESTED: IPv6 (targetPort {target}): the Services of this cluster have none");
         }
         for address in addresses {
             namespace.settle(address).await?;
@@ -70,6 +70,10 @@ async fn is_recycled(address: SocketAddr) -> anyhow::Result<bool> {
         client.get().await.map_err(|failure| anyhow::anyhow!("request {request} at {address}: {failure}"))?;
     }
     let opened = client.opened();
-    ensure!([1, REQUESTS / MAX_REQUESTS].contains(&opened), "{opened} connections at {address}");
+    ensure!(
+        [1, REQUESTS / MAX_REQUESTS].contains(&opened),
+        "{opened} connections at {address}, expected 1 or {}",
+        REQUESTS / MAX_REQUESTS
+    );
     Ok(opened > 1)
 }

@@ -1,9 +1,8 @@
-//! Promise: the autoscaler does its work though clients keep their connections alive.
+//! Promise: the autoscaler reaches the right number of pods although clients keep their connections alive.
 //!
-//! 40 clients ask for 50 requests/s in all, each of which costs 6 ms of CPU; a pod may use 150m of CPU and the
-//! autoscaler keeps it at 60m (60 % of the requested 100m), so that 5 pods are right. Without evenkeel all connections
-//! stay on the first pod: it is saturated, the mean over it and the other, idle pods satisfies the autoscaler, and scaling
-//! stops.
+//! 40 clients send 50 requests/s in all, each of which takes 6 ms of CPU. A pod may use 150m of CPU, and the autoscaler
+//! keeps it at 60m (60 % of the requested 100m), so that 5 pods are right. Without evenkeel all connections stay on the
+//! first pod: it is saturated, the mean over it and the idle pods satisfies the autoscaler, and scaling stops.
 
 use std::time::Duration;
 
@@ -19,8 +18,8 @@ const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
 const MAX_REQUESTS: &str = "20";
 /// The number of pods that the load needs.
 const RIGHT: usize = 5;
-/// An autoscaler that sees no more than it tolerates and changes nothing for so long has come to rest: it looks every 5 s and scales up
-/// without delay.
+/// An autoscaler that sees no more than it tolerates and changes nothing for so long has come to rest: it looks every 5
+/// s and scales up without delay.
 const REST: Duration = Duration::from_secs(45);
 /// Its target and a tenth, its tolerance: it does not scale up for so much of what is requested, in percent.
 const TOLERATED: i32 = 66;
@@ -56,30 +55,30 @@ async fn with_recycling_the_autoscaler_reaches_the_right_number_of_pods() -> any
     print("without evenkeel", &without);
     print("with max-requests=20", &with);
     let speedup = without.figures.p50_ms / with.figures.p50_ms;
-    println!("p50 fell by a factor of {speedup:.0}");
+    println!("the median latency fell by a factor of {speedup:.0}");
     record("autoscaling", &json!({ "without": without, "with": with, "p50_ratio": speedup }))?;
 
     let busy = without.shares.iter().filter(|(_, share)| *share > 0.0).count();
     ensure!(
         without.pods < RIGHT && busy == 1,
-        "without evenkeel the autoscaler does not stall: what is shown here is gone"
+        "without evenkeel the autoscaler does not stall: the problem that this test shows is gone"
     );
-    ensure!(with.pods >= RIGHT, "with evenkeel there are {} pods, {RIGHT} are right", with.pods);
+    ensure!(with.pods >= RIGHT, "with evenkeel there are {} pods, expected at least {RIGHT}", with.pods);
     for (pod, share) in &with.shares {
         // Some 60 connections land in that time, at random: less than a fifth of the mean is no bad luck.
-        ensure!(*share >= 0.2, "with evenkeel pod {pod} has {share:.2} of the mean");
+        ensure!(*share >= 0.2, "with evenkeel pod {pod} has {share:.2} of the mean load, expected at least 0.2");
     }
     ensure!(with.figures.failures() == 0, "requests failed");
-    // Where nothing else runs it is more than a hundred. A machine with other work makes the free pods slower, and not the
-    // saturated one, whose bound is its CPU limit.
-    ensure!(speedup >= 10.0, "p50 fell by a factor of {speedup:.0} only");
+    // Where nothing else runs it is more than a hundred. A machine with other work makes the free pods slower, and not
+    // the saturated one, whose bound is its CPU limit.
+    ensure!(speedup >= 10.0, "the median latency fell only by a factor of {speedup:.0}, expected 10");
     Ok(())
 }
 
 fn print(what: &str, outcome: &Outcome) {
     let Outcome { pods, history, utilization, shares, figures } = outcome;
     println!("{what}: {pods} pods after {history:.0?}, the autoscaler sees {utilization:?} %");
-    println!("  shares {shares:.2?}\n  {figures}");
+    println!("  load / mean by pod {shares:.2?}\n  {figures}");
 }
 
 async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome> {

@@ -1,7 +1,7 @@
 //! Promise: with `evenkeel.dev/balance: on` load becomes even after a scale-out, and then no client has to reconnect.
 //!
 //! 100 clients keep their connections and send 2 requests/s each; four pods become eight. A threshold would need many
-//! requests on each connection before it moves anything, and would go on for ever.
+//! requests on each connection before it moves any, and would never stop.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ const EVEN_ENOUGH: f64 = 1.35;
 const WITHIN: Duration = Duration::from_mins(1);
 /// For so long nothing changes without evenkeel.
 const LOOK: Duration = Duration::from_secs(15);
-/// A pod that is just within the goal may still be above the tolerance. So long after the last readiness that has widened: for
-/// 3 s pods settle, for 27.5 s it is narrow at 2 requests/s, and then it widens by a point a second.
+/// A pod that is just within the goal may still be above the tolerance. So long after the last readiness that has
+/// widened: for 3 s pods settle, for 27.5 s it is narrow at 2 requests/s, and then it widens by a point a second.
 const WIDENED: Duration = Duration::from_secs(40);
 /// The time without a scale event in which connections should stay.
 const REST: Duration = Duration::from_secs(20);
@@ -37,7 +37,8 @@ const STRAY: u64 = 5;
 struct Outcome {
     /// Seconds after the last pod was ready, and the busiest pod's answers against the mean up to then.
     peak_to_mean: Vec<(f64, f64)>,
-    /// Connections that clients opened from the last readiness until the load was even and had settled, for each client.
+    /// Connections that clients opened from the last readiness until the load was even and had settled, for each
+    /// client.
     reconnects: f64,
     rest: Figures,
 }
@@ -54,12 +55,12 @@ async fn balancing_levels_load_and_then_keeps_connections() -> anyhow::Result<()
     print("without evenkeel", &without);
     print("with balance=on", &with);
     let reached = |bound: f64| with.peak_to_mean.iter().find(|(_, peak)| *peak <= bound).map(|(seconds, _)| *seconds);
-    println!("busiest pod at most {EVEN} times the mean after {:?} s", reached(EVEN));
+    println!("load of the busiest pod at most {EVEN} times the mean after {:?} s", reached(EVEN));
     record("balancing", &json!({ "without": without, "with": with }))?;
 
     let stays = without.peak_to_mean.iter().all(|(_, peak)| *peak > EVEN_ENOUGH);
-    ensure!(stays, "without evenkeel the load became even: what is shown here is gone");
-    ensure!(reached(EVEN_ENOUGH).is_some(), "the busiest pod stays above {EVEN_ENOUGH} times the mean");
+    ensure!(stays, "without evenkeel the load became even: the problem that this test shows is gone");
+    ensure!(reached(EVEN_ENOUGH).is_some(), "the load of the busiest pod stays above {EVEN_ENOUGH} times the mean");
     ensure!(
         with.rest.connections <= STRAY,
         "{} connections were opened in {REST:?} without a scale event",
@@ -70,11 +71,12 @@ async fn balancing_levels_load_and_then_keeps_connections() -> anyhow::Result<()
 
 fn print(what: &str, outcome: &Outcome) {
     let Outcome { peak_to_mean, reconnects, rest } = outcome;
-    println!("{what}: busiest pod against the mean, by seconds since the last readiness: {peak_to_mean:.2?}");
-    println!("  {reconnects:.2} reconnects for each client, then at rest: {rest}");
+    println!("{what}: load of the busiest pod / mean, by seconds since the last pod was ready: {peak_to_mean:.2?}");
+    println!("  {reconnects:.2} reconnects per client, then at rest: {rest}");
 }
 
-/// Doubles the pods, and looks until their load is even, or `within` is over; then for a while at whom it moves at rest.
+/// Doubles the pods, and looks until their load is even, or `within` is over; then for a while at whom it moves at
+/// rest.
 async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balanced: bool) -> anyhow::Result<Outcome> {
     let address = namespace.deploy(&web).await?;
     let fleet = Fleet::start(address, LOAD);
@@ -99,7 +101,7 @@ async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balance
     let rest = fleet.observe(REST).await;
     let status = balanced.then(|| status(&namespace)).transpose()?;
     let all = fleet.finish().await;
-    ensure!(all.failures() == 0, "requests failed, though nothing was taken away: {all}");
+    ensure!(all.failures() == 0, "requests failed although no pod was removed: {all}");
     let reconnects = f64::from(u32::try_from(moved)?) / f64::from(LOAD.clients);
     if let Some(status) = status {
         shows_every_share(&status)?;
@@ -121,9 +123,13 @@ fn shows_every_share(status: &Value) -> anyhow::Result<()> {
     ensure!(web["source"] == "balancer" && web["balancing"]["state"] == "in_force", "{status}");
     let pods = web["pods"].as_array().context("it has pods")?;
     let shares: Vec<f64> = pods.iter().filter_map(|pod| pod["share"].as_f64()).collect();
-    ensure!(shares.len() == PODS && pods.len() == PODS, "shares of {} of {PODS} pods: {status}", shares.len());
+    ensure!(
+        shares.len() == PODS && pods.len() == PODS,
+        "`evenkeel status` shows the load of {} pods, expected {PODS}: {status}",
+        shares.len()
+    );
     let mean = shares.iter().sum::<f64>() / f64::from(u32::try_from(PODS)?);
-    ensure!((mean - 1.0).abs() < 0.01, "shares are {mean} in the mean: {status}");
+    ensure!((mean - 1.0).abs() < 0.01, "the shares of `evenkeel status` have the mean {mean}, expected 1: {status}");
     let event = &web["lastScaleEvent"];
     ensure!(event["after"] == PODS && event["level"]["afterSeconds"].is_u64(), "{status}");
     Ok(())

@@ -1,5 +1,5 @@
-//! Promise: `evenkeel check` says why recycling is not there, or has no effect, and says nothing where all is well: what each test finds
-//! about one workload it does not find about the sound one beside it.
+//! Promise: `evenkeel check` says why recycling is missing or has no effect, and reports nothing where all is well.
+//! Each test looks at a faulty workload and at a sound one beside it.
 
 mod broken;
 mod installation;

@@ -1,4 +1,4 @@
-//! Promise: the quick start does what it says, and kubectl understands every command that a document shows.
+//! Promise: the quick start has the documented effect, and kubectl accepts every command in the documents.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
@@ -24,7 +24,7 @@ async fn the_commands_of_the_quick_start_have_the_documented_effect() -> anyhow:
         shell.run(&port.text)?;
         namespace.settle(shell.address().await?).await?;
         let answered = shell.run(&problem.text)?;
-        ensure!(counts(&answered)?.len() == 1, "one connection reaches one pod: {answered}");
+        ensure!(counts(&answered)?.len() == 1, "expected one pod to answer all requests of one connection: {answered}");
 
         shell.run(&annotate.text)?;
         namespace.settle(shell.address().await?).await?;
@@ -37,7 +37,7 @@ async fn the_commands_of_the_quick_start_have_the_documented_effect() -> anyhow:
         let counts = counts(&answered)?;
         ensure!(
             counts.len() == 2 && counts.iter().sum::<u32>() == 400,
-            "each pod answers, and no request fails: {answered}"
+            "expected answers of each pod and no failure: {answered}"
         );
         let retired = shell.run(&metrics.text)?;
         ensure!(retired.contains("reason=\"max_requests\""), "no retired connections: {retired}");

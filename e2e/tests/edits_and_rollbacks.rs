@@ -1,5 +1,5 @@
-//! Promise: after any apply, edit or rollback an injected Deployment is still injected. There is no conflict, the author's fields are
-//! kept, and applying the same manifest again changes nothing.
+//! Promise: after any apply, edit or rollback an injected Deployment is still injected. There is no conflict, the
+//! author's fields are kept, and applying the same manifest again changes nothing.
 //!
 //! This holds for one author. A second field manager that sets a probe's port meets a conflict
 //! (docs/WHERE-PODS-ARE-REFUSED.md, "Server-side apply").
@@ -66,7 +66,10 @@ impl Author {
             let generation = self.injected(way, mark).await?;
             self.kubectl(way, &self.manifest(mark)?)?;
             let again = self.injected(way, mark).await?;
-            ensure!(generation == again, "{way:?} once more has changed it: generation {generation} became {again}");
+            ensure!(
+                generation == again,
+                "{way:?} a second time changed the Deployment: generation {generation} became {again}"
+            );
         }
         self.kubectl(&["delete"], &self.manifest("second")?)
     }
@@ -83,7 +86,7 @@ impl Author {
         let generation = self.injected(&["rollout", "undo"], "first").await?;
         // A label does not count as a change by itself; what injection would still change does.
         self.run(&["label", "deployment", "web", "note=x"])?;
-        ensure!(self.injected(&["label"], "first").await? == generation, "after an undo it did not come to rest");
+        ensure!(self.injected(&["label"], "first").await? == generation, "the generation changed again after an undo");
         self.run(&["scale", "deployment", "web", "--replicas=1"])?;
         self.run(&["scale", "deployment", "web", "--replicas=0"])?;
         self.injected(&["scale"], "first").await.map(drop)
@@ -103,7 +106,8 @@ impl Author {
         Ok(())
     }
 
-    /// A release of its author's own chart, which has the Deployment: installed, upgraded to the same, changed, rolled back.
+    /// A release of its author's own chart, which has the Deployment: installed, upgraded to the same, changed, rolled
+    /// back.
     async fn is_upgraded(&self, helm: &str) -> anyhow::Result<()> {
         self.run(&["delete", "deployment", "web", "--ignore-not-found"])?;
         let chart = self.chart()?;
@@ -113,7 +117,7 @@ impl Author {
         let generation = self.injected(&["helm", "install"], "first").await?;
         helm(&["upgrade", "web", chart, "--set=mark=first"])?;
         let again = self.injected(&["helm", "upgrade"], "first").await?;
-        ensure!(generation == again, "the same upgrade has changed it: generation {generation} became {again}");
+        ensure!(generation == again, "the same upgrade changed the Deployment: generation {generation} became {again}");
         helm(&["upgrade", "web", chart, "--set=mark=second"])?;
         let changed = self.injected(&["helm", "upgrade"], "second").await?;
         ensure!(changed == generation + 1, "one change was counted as {}", changed - generation);
@@ -138,12 +142,12 @@ impl Author {
     /// Asserts that the Deployment is injected and has what its author wrote; its generation.
     async fn injected(&self, after: &[&str], mark: &str) -> anyhow::Result<i64> {
         let deployment = self.namespace.deployment("web").await?;
-        ensure!(sidecar(&deployment).is_some(), "after {after:?} the sidecar is gone");
+        ensure!(sidecar(&deployment).is_some(), "after {after:?} the sidecar was removed");
         let object = serde_json::to_value(&deployment)?;
         let app = &object["spec"]["template"]["spec"]["containers"][0];
         ensure!(
             app["env"] == json!([{"name": "MARK", "value": mark}]),
-            "after {after:?} its author lost {mark}: {app}"
+            "after {after:?} the author's field {mark} was lost: {app}"
         );
         let handlers = ["exec", "grpc", "httpGet", "tcpSocket"];
         for probe in ["livenessProbe", "readinessProbe"] {
@@ -153,7 +157,7 @@ impl Author {
         }
         ensure!(
             app["readinessProbe"]["periodSeconds"] == 1,
-            "after {after:?} a probe lost what its author wrote: {app}"
+            "after {after:?} a field of the author's probe was lost: {app}"
         );
         deployment.metadata.generation.context("a Deployment has a generation")
     }

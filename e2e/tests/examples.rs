@@ -1,4 +1,5 @@
-//! Promise: what `examples/` has can be applied as it is, and what has an image here comes up with its proxy.
+//! Promise: everything in `examples/` can be applied unchanged, and workloads whose image is available become ready
+//! with the proxy.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Promise: an app that fails its liveness probe is restarted without waiting for a drain. The kubelet runs the app's `preStop`
-//! hook also when it restarts the app alone; no drain begins then.
+//! Promise: an app that fails its liveness probe is restarted without waiting for a drain. The kubelet runs the
+//! `preStop` hook also when it restarts only the app's container; no drain begins then.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 const PODS: u32 = 3;
 /// Clients with connections to the failing apps: a drain would wait for them.
 const LOAD: Load = Load { clients: 6, interval: Duration::from_millis(500) };
-/// How much later a failing app may be restarted: the half second in which the drain of a pod usually begins, and a margin for a busy
-/// machine. An app that passes its probe would be held for ten seconds, and a drain would take twenty.
+/// How much later a failing app may be restarted: the half second in which the drain of a pod usually begins, and a
+/// margin for a busy machine. An app that passes its probe would be held for ten seconds, and a drain would take
+/// twenty.
 const LATER: Duration = Duration::from_millis(6_500);
 /// The kubelet stops an app after 30 s at the latest, whatever its hook does.
 const RESTARTED_WITHIN: Duration = Duration::from_mins(1);
@@ -44,12 +45,12 @@ async fn restarts_are_as_fast_as_without(failing: Failing, figures: &str) -> any
         restarts(failing, Some("redirect")),
         restarts(failing, Some("named-port")),
     )?;
-    println!("{figures}: restarted after: without evenkeel {without:.1?}");
+    println!("{figures}: seconds until the restart: without evenkeel {without:.1?}");
     println!("  redirect {redirect:.1?}, named-port {named_port:.1?}");
     record(figures, &json!({ "without": without, "redirect": redirect, "named-port": named_port }))?;
     for (interception, with) in [("redirect", redirect), ("named-port", named_port)] {
         let (slowest, allowed) = (slowest(&with), slowest(&without) + LATER.as_secs_f64());
-        ensure!(slowest <= allowed, "{interception}: restarted after {slowest:.1} s, at most {allowed:.1} s is right");
+        ensure!(slowest <= allowed, "{interception}: restarted after {slowest:.1} s, expected at most {allowed:.1} s");
     }
     Ok(())
 }
@@ -92,7 +93,10 @@ async fn restart(namespace: TestNamespace, pod: String, failing: Failing) -> any
         if app.restart_count > 0 && app.state.is_some_and(|state| state.running.is_some()) {
             return Ok(started.elapsed());
         }
-        ensure!(started.elapsed() < RESTARTED_WITHIN, "{pod}: its app fails, and was not restarted");
+        ensure!(
+            started.elapsed() < RESTARTED_WITHIN,
+            "{pod}: the failing app was not restarted within {RESTARTED_WITHIN:?}"
+        );
         sleep(Duration::from_millis(200)).await;
     }
 }

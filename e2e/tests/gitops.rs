@@ -1,5 +1,5 @@
-//! Promise: a controller that applies manifests from Git sees no difference in what was injected, and its next apply rolls
-//! no pod. Argo CD's server-side diff and Flux's detection of drift are server-side applies in a dry run.
+//! Promise: a controller that applies manifests from Git sees no difference after an injection, and its next apply
+//! rolls no pod. Argo CD's server-side diff and Flux's drift detection are server-side applies in a dry run.
 
 use anyhow::{Context as _, ensure};
 use e2e::{TestNamespace, Web, in_namespace, sidecar};
@@ -38,15 +38,21 @@ async fn no_difference(namespace: &TestNamespace, author: &Deployment, manager: 
     let stored = applied(namespace, author, manager, false).await?;
     ensure!(sidecar(&stored).is_some(), "not injected: {stored:?}");
     let predicted = applied(namespace, author, manager, true).await?;
-    ensure!(compared(&predicted) == compared(&stored), "a difference: {stored:?} would become {predicted:?}");
+    ensure!(
+        compared(&predicted) == compared(&stored),
+        "the controller sees a difference: {stored:?} would become {predicted:?}"
+    );
     let synced = applied(namespace, author, manager, false).await?;
-    ensure!(synced.metadata.generation == stored.metadata.generation, "the next sync changed it: {synced:?}");
+    ensure!(
+        synced.metadata.generation == stored.metadata.generation,
+        "the next sync changed the Deployment: {synced:?}"
+    );
     let mut changed = author.clone();
     let container = changed.spec.iter_mut().flat_map(|spec| spec.template.spec.iter_mut());
     let container = container.flat_map(|pod| &mut pod.containers).next().context("a container")?;
     container.image = Some("example.com/other:1".to_owned());
     let predicted = applied(namespace, &changed, manager, true).await?;
-    ensure!(compared(&predicted) != compared(&stored), "a change of the author's must show");
+    ensure!(compared(&predicted) != compared(&stored), "the comparison does not show a change of the author's");
     Ok(())
 }
 
@@ -65,7 +71,8 @@ async fn applied(
 /// What the Deployment controller writes into an object a moment after it was applied.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// Returns what the controllers compare: not who wrote a field when, and not what the Deployment controller tells of its work.
+/// Returns what the controllers compare: not who wrote a field when, and not what the Deployment controller tells of
+/// its work.
 fn compared(deployment: &Deployment) -> Deployment {
     let mut compared = deployment.clone();
     compared.annotations_mut().remove(REVISION);

@@ -1,4 +1,4 @@
-//! Promise: whatever injection makes of a workload that an API server takes, the API server takes it, too.
+//! Promise: if the API server accepts a workload, it accepts the injected workload.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ async fn the_api_server_accepts_every_golden_result() -> anyhow::Result<()> {
                 }
             }
         }
-        println!("{tried} objects tried, {} refused", refused.len());
+        println!("{tried} objects applied, {} refused", refused.len());
         ensure!(tried > 0, "no golden case was found");
         ensure!(refused.is_empty(), "the API server refuses\n{}", refused.join("\n"));
         Ok(())

@@ -1,5 +1,5 @@
-//! Promise: a bad annotation never blocks a rollout. The workload is admitted as it is, with a warning that names every
-//! fault.
+//! Promise: an invalid annotation never blocks a rollout. The workload is admitted unchanged, with a warning that names
+//! every fault.
 
 use anyhow::{Context as _, ensure};
 use e2e::{Web, in_namespace};
@@ -18,8 +18,15 @@ async fn an_invalid_annotation_is_admitted_with_a_warning_for_each_fault() -> an
             ensure!(warnings.iter().any(|warning| warning.contains(key)), "no warning names {key}");
         }
         let pod = admitted.spec.and_then(|spec| spec.template.spec).context("a Deployment has a template")?;
-        ensure!(pod.init_containers.is_none(), "a sidecar with settings that nobody gave: {:?}", pod.init_containers);
-        ensure!(pod.containers.iter().all(|container| container.lifecycle.is_none()), "a hook was left: {pod:?}");
+        ensure!(
+            pod.init_containers.is_none(),
+            "a sidecar was injected in spite of invalid annotations: {:?}",
+            pod.init_containers
+        );
+        ensure!(
+            pod.containers.iter().all(|container| container.lifecycle.is_none()),
+            "a hook was injected in spite of invalid annotations: {pod:?}"
+        );
         namespace.wait_for_rollout("web").await
     })
     .await

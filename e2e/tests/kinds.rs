@@ -1,5 +1,5 @@
-//! Promise: what recycles the connections of a Deployment does so for the other kinds that the chart's `webhook.kinds` names,
-//! and goes away from them alike.
+//! Promise: connections of every kind of workload in the chart's `webhook.kinds` are recycled, and the proxy can be
+//! removed from each.
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ impl Workload {
         plain.metadata.name = Some("plain".to_owned());
         let plain = self.api.create(&PostParams { dry_run: true, ..PostParams::default() }, &plain).await?;
         let (found, expected) = (&after.data["spec"]["template"], &plain.data["spec"]["template"]);
-        ensure!(found == expected, "{}: removal left traces: {found}", self.kind);
+        ensure!(found == expected, "{}: removing the annotation left fields of evenkeel: {found}", self.kind);
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! Promise: a Prometheus that is set up as docs/INSTALL.md says finds every proxy, webhook and balancer; the dashboard's queries
-//! find data, and each alert can be evaluated.
+//! Promise: a Prometheus that is configured as docs/INSTALL.md says scrapes every proxy, webhook and balancer; the
+//! dashboard's queries return data, and each alert can be evaluated.
 //!
-//! The Prometheus is a real one, on this machine. Its scrape configuration is the document's but for the way to the pods, which is the
-//! API server's proxy, and for their discovery: Debian builds Prometheus without that of Kubernetes, so the test lists the pods, and
-//! gives Prometheus the labels that discovery would.
+//! Prometheus runs on this machine. It has the document's scrape configuration with two changes. It reaches pods
+//! through the API server's proxy. And because Debian builds Prometheus without the discovery of Kubernetes, the test
+//! lists the pods and gives Prometheus the labels that discovery would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -56,7 +56,8 @@ async fn prometheus_scrapes_what_dashboard_and_alerts_use() -> anyhow::Result<()
     .await
 }
 
-/// Has requests answered and a workload reviewed, again and again: rates need what goes on. What clients meet is another test's.
+/// Has requests answered and a workload reviewed, again and again: rates need what goes on. What clients meet is
+/// another test's.
 async fn traffic(namespace: TestNamespace, mut web: Web, address: SocketAddr) {
     web = web.named("reviewed");
     loop {
@@ -75,7 +76,8 @@ fn fault(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the queries of the dashboard's panels, for a namespace. What is empty while nothing is wrong is asked without that condition.
+/// Returns the queries of the dashboard's panels, for a namespace. What is empty while nothing is wrong is asked
+/// without that condition.
 fn queries_of_dashboard(namespace: &str) -> anyhow::Result<Vec<String>> {
     let dashboard: Value =
         serde_json::from_str(&fs::read_to_string(root().join("charts/evenkeel/files/dashboard.json"))?)?;
@@ -188,7 +190,8 @@ fn scrapes(folder: &Path, targets: &Value) -> anyhow::Result<Value> {
     Ok(configuration)
 }
 
-/// Returns the targets that Prometheus' discovery of pods finds in the namespace and in that of evenkeel: one for each declared port.
+/// Returns the targets that Prometheus' discovery of pods finds in the namespace and in that of evenkeel: one for each
+/// declared port.
 async fn discovered(namespace: &TestNamespace) -> anyhow::Result<Value> {
     let mut targets = Vec::new();
     for name in [namespace.name(), "evenkeel"] {

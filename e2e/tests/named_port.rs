@@ -1,5 +1,5 @@
-//! Promise: where a namespace enforces Pod Security, pods start all the same, and their connections are recycled: the name of the
-//! port leads to the proxy, and no container needs a privilege.
+//! Promise: in a namespace that enforces Pod Security, pods start and their connections are recycled. The name of the
+//! port refers to the proxy, and no container needs a privilege.
 
 use anyhow::{Context as _, ensure};
 use e2e::{Client, TestNamespace, Web, in_labelled_namespace, sidecar};
@@ -34,10 +34,10 @@ async fn named_port_recycles_connections_in_a_restricted_namespace() -> anyhow::
 fn ensure_by_name(deployment: &Deployment) -> anyhow::Result<()> {
     let sidecar = sidecar(deployment).context("no sidecar was injected")?;
     let names: Vec<_> = sidecar.ports.iter().flatten().filter_map(|port| port.name.as_deref()).collect();
-    ensure!(names.contains(&"http"), "the name of the app's port has not moved: {names:?}");
+    ensure!(names.contains(&"http"), "the proxy's port has not got the name of the app's port: {names:?}");
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).context("no pod template")?;
     let init = pod.init_containers.iter().flatten().count();
-    ensure!(init == 1, "{init} init containers: one was expected, and none that redirects");
+    ensure!(init == 1, "{init} init containers, expected the proxy alone without a redirect");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Promise: emptying the nodes one after the other under load loses no request. It is as a rollout, but that all pods of a node go
-//! at once, as far as the budget of their workload lets them.
+//! Promise: draining the nodes one after the other under load loses no request. Unlike in a rollout, all pods of a node
+//! go at once, as far as the disruption budget of their workload allows.
 
 use std::time::Duration;
 
@@ -22,7 +22,10 @@ const WITHOUT: ShutdownCase = ShutdownCase { on_term: OnTerm::Exit, mitigation: 
 #[ignore = "needs two nodes that take pods: make e2e-nodes"]
 async fn draining_nodes_loses_no_request() -> anyhow::Result<()> {
     let nodes = workers(&Client::try_default().await?).await?;
-    ensure!(nodes.len() >= 2, "{nodes:?}: two nodes that take pods are needed, as e2e/kind/two-workers.yaml has them");
+    ensure!(
+        nodes.len() >= 2,
+        "this test needs two nodes that accept pods, as in e2e/kind/two-workers.yaml; there are {nodes:?}"
+    );
     let mut apps = ShutdownCase::with_each(&[Mitigation::Redirect, Mitigation::NamedPort]);
     apps.push(WITHOUT);
     let losses = while_emptied(&nodes, &apps).await?;
@@ -30,11 +33,11 @@ async fn draining_nodes_loses_no_request() -> anyhow::Result<()> {
 
     let (without, with): (Vec<_>, Vec<_>) = losses.iter().partition(|losses| losses.app == WITHOUT);
     for losses in with {
-        ensure!(losses.answered() > 0, "nothing was tried: {losses}");
+        ensure!(losses.answered() > 0, "no request was answered: {losses}");
         ensure!(losses.failed() == 0, "requests were lost: {losses}");
     }
     let lost: u64 = without.into_iter().map(Losses::failed).sum();
-    ensure!(lost > 0, "nothing is lost without evenkeel: what is shown here is gone");
+    ensure!(lost > 0, "no request failed without evenkeel: the loss that this test shows is gone");
     Ok(())
 }
 
@@ -60,7 +63,7 @@ async fn while_emptied(nodes: &[String], apps: &[ShutdownCase]) -> anyhow::Resul
 
 async fn empty_each(nodes: &[String], loaded: Vec<oneshot::Receiver<()>>) -> anyhow::Result<()> {
     for loaded in loaded {
-        loaded.await.context("an app is not there")?;
+        loaded.await.context("an app did not become ready")?;
     }
     for node in nodes {
         empty_node(node).await?;

@@ -1,5 +1,5 @@
-//! Promise: probes go on testing the app. A probe that only opens a connection would find the proxy's listener whether or
-//! not the app is there.
+//! Promise: probes still test the app. Without a rewrite, a probe that only opens a connection would reach the proxy's
+//! listener whether or not the app listens.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ async fn a_tcp_probe_fails_while_the_app_does_not_listen() -> anyhow::Result<()>
         let started = status_once_started(&namespace).await?;
         sleep(LONG_ENOUGH).await;
         let now = only_pod(&namespace).await?.unwrap_or(started);
-        println!("the app listens elsewhere: ready is {}", condition(&now, "Ready"));
-        ensure!(condition(&now, "Ready") == "False", "nothing listens on the probed port, and the pod is ready");
+        println!("the app listens on another port: Ready is {}", condition(&now, "Ready"));
+        ensure!(condition(&now, "Ready") == "False", "the pod is ready although nothing listens on the probed port");
         Ok(())
     })
     .await
 }
 
-/// The apps of a living pod stop listening one after the other, as an app does that hangs or has lost its way. An app that
-/// insists on a header of the PROXY protocol would refuse a probe that comes without one, and never be ready.
+/// The apps of a living pod stop listening one after the other, as an app does that hangs or has lost its way. An app
+/// that insists on a header of the PROXY protocol would refuse a probe that comes without one, and never be ready.
 #[tokio::test]
 async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
     tokio::try_join!(
@@ -57,12 +57,12 @@ async fn become_unready(interception: &'static str, with_header: bool) -> anyhow
             namespace.stop_accepting(&pod, port).await?;
             let noticed = until_unready(&namespace, app).await?;
             println!(
-                "{interception}, header is {with_header}: {app} not ready {:.1} s after its app",
+                "{interception}, PROXY header: {with_header}: container {app} unready {:.1} s after its app stopped listening",
                 noticed.as_secs_f64()
             );
         }
         let status = only_pod(&namespace).await?.context("the pod is gone")?;
-        ensure!(condition(&status, "Ready") == "False", "no app is ready, and the pod is");
+        ensure!(condition(&status, "Ready") == "False", "the pod is ready although none of its containers is");
         Ok(())
     })
     .await
@@ -74,18 +74,21 @@ async fn until_unready(namespace: &TestNamespace, app: &str) -> anyhow::Result<D
         let status = only_pod(namespace).await?.context("the pod is gone")?;
         let containers = || status.container_statuses.iter().flatten();
         let restarts: i32 = containers().map(|container| container.restart_count).sum();
-        ensure!(restarts == 0, "an app was started again: the pod is not ready for another reason");
+        ensure!(restarts == 0, "a container was restarted, so that the pod is unready for another reason");
         if containers().any(|container| container.name == app && !container.ready) {
-            ensure!(proxy_is_ready(&status), "it is the proxy that is not ready");
+            ensure!(proxy_is_ready(&status), "the proxy is unready, not the app");
             return Ok(told.elapsed());
         }
-        ensure!(told.elapsed() < NOTICED_WITHIN, "{app} is dead, and still ready");
+        ensure!(
+            told.elapsed() < NOTICED_WITHIN,
+            "container {app} is still ready after {NOTICED_WITHIN:?} although its app does not listen"
+        );
         sleep(Duration::from_millis(250)).await;
     }
 }
 
-/// The containers, by what probes them, and the names of their ports, from the first upwards. The sample's Service leads to
-/// the first by its name.
+/// The containers, by what probes them, and the names of their ports, from the first upwards. The sample's Service
+/// leads to the first by its name.
 const APPS: [(&str, &str); 4] = [("http-get", "http"), ("tcp-socket", "tcp"), ("grpc", "grpc"), ("exec", "exec")];
 const FIRST_PORT: u16 = 8080;
 

@@ -1,5 +1,5 @@
-//! Promise: one annotation brings a sidecar that retires every connection at exactly the annotated request, and
-//! without the annotation the workload is again what it was.
+//! Promise: one annotation injects a sidecar that retires every connection at exactly its limit. Without the annotation
+//! the workload is what it was before.
 
 use anyhow::{Context as _, ensure};
 use e2e::{Client, TestNamespace, Web, in_namespace, record, sidecar};
@@ -23,7 +23,7 @@ async fn the_annotation_recycles_at_exactly_its_limit_until_it_is_removed() -> a
         namespace.annotate("web", &settings.map(|(key, value)| (key, Some(value)))).await?;
         let with = namespace.deployment("web").await?;
         let policy = sidecar(&with).context("no sidecar was injected")?.restart_policy.as_deref();
-        ensure!(policy == Some("Always"), "the sidecar is no native one: its restart policy is {policy:?}");
+        ensure!(policy == Some("Always"), "the sidecar is not a native one: its restart policy is {policy:?}");
         ensure_sidecars_run(&namespace).await?;
         namespace.settle(address).await?;
         let mut connections = 0;
@@ -37,8 +37,8 @@ async fn the_annotation_recycles_at_exactly_its_limit_until_it_is_removed() -> a
 
         namespace.annotate("web", &settings.map(|(key, _)| (key, None))).await?;
         let after = namespace.deployment("web").await?;
-        ensure!(template(&after) == template(&before), "removal left traces: {after:?}");
-        ensure!(ours(&after).is_empty(), "removal left annotations: {:?}", ours(&after));
+        ensure!(template(&after) == template(&before), "removing the annotation left fields of evenkeel in the template: {after:?}");
+        ensure!(ours(&after).is_empty(), "removing the annotation left annotations of evenkeel: {:?}", ours(&after));
         namespace.settle(address).await?;
         ensure_never_closed(&mut Client::new(address)).await
     })

@@ -1,5 +1,5 @@
-//! Promise: where the API server refuses the pods of an injected workload, an Event on the workload says so and why, and
-//! the restart that it needs fits the proxy into what the namespace allows by now.
+//! Promise: if the API server refuses the pods of an injected workload, an Event on the workload says so with the
+//! reason. The restart that it asks for fits the proxy into the namespace's present limits.
 
 use std::time::Duration;
 
@@ -20,7 +20,10 @@ async fn pods_refused_by_a_later_limit_range_get_an_event() -> anyhow::Result<()
         namespace.apply(web.deployment()).await?;
         namespace.apply(&half_of_the_default()?).await?;
         let limit = memory_limit(&namespace.deployment("web").await?);
-        ensure!(limit.as_deref() == Some("128Mi"), "the default, since the LimitRange came later: {limit:?}");
+        ensure!(
+            limit.as_deref() == Some("128Mi"),
+            "expected the default limit, since the LimitRange was created later: {limit:?}"
+        );
         refuses_the_default(&namespace).await?;
 
         let scale = json!({ "spec": { "replicas": 1 } });
@@ -28,13 +31,16 @@ async fn pods_refused_by_a_later_limit_range_get_an_event() -> anyhow::Result<()
         namespace.wait_for_event("web", "PodsRefused").await?;
         let notes = namespace.notes("web", "PodsRefused").await?;
         let says_why = notes.iter().all(|note| note.contains("maximum memory usage per Container is 64Mi"));
-        ensure!(says_why && notes.len() == 1, "every replica tells, and one Event is there: {notes:?}");
+        ensure!(
+            says_why && notes.len() == 1,
+            "expected one Event for all replicas of the webhook, with the reason of the API server: {notes:?}"
+        );
 
         is_fitted(&namespace, web.deployment()).await?;
         namespace.restart("web", "the limits are other ones").await?;
         let limit = memory_limit(&namespace.deployment("web").await?);
-        ensure!(limit.as_deref() == Some("64Mi"), "what the namespace allows: {limit:?}");
-        ensure!(namespace.pods().await?.len() == 1, "its pod was created");
+        ensure!(limit.as_deref() == Some("64Mi"), "expected the limit that the LimitRange allows: {limit:?}");
+        ensure!(namespace.pods().await?.len() == 1, "expected one pod");
         Ok(())
     })
     .await
@@ -68,7 +74,8 @@ async fn refuses_the_default(namespace: &TestNamespace) -> anyhow::Result<()> {
     tokio::time::timeout(SEEN_WITHIN, refused).await?
 }
 
-/// Waits until a new workload would get a proxy that the namespace allows: the webhook remembers a namespace for some seconds.
+/// Waits until a new workload would get a proxy that the namespace allows: the webhook remembers a namespace for some
+/// seconds.
 async fn is_fitted(namespace: &TestNamespace, deployment: &Deployment) -> anyhow::Result<()> {
     let mut another = deployment.clone();
     another.metadata.name = Some("another".to_owned());

@@ -1,7 +1,7 @@
-//! Promise: a rollout and a scale-in under load lose no request, of an app that exits on SIGTERM at once and of one that
-//! shuts down gracefully, whatever the clients speak and however connections are taken.
+//! Promise: a rollout and a scale-in under load lose no request, with an app that exits on SIGTERM at once and with one
+//! that shuts down gracefully, for every protocol and every interception.
 //!
-//! `ROLLOUTS=200 cargo test --package e2e --test e2e -- --nocapture rollout::` does more of them.
+//! `ROLLOUTS=200 cargo test --package e2e --test e2e -- --nocapture rollout::` does more rollouts.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn rollouts_and_scale_in_lose_no_request() -> anyhow::Result<()> {
     let losses = disturb(&apps, each).await?;
     record("rollout", &losses)?;
     for losses in losses {
-        ensure!(losses.answered() > 0, "nothing was tried: {losses}");
+        ensure!(losses.answered() > 0, "no request was answered: {losses}");
         ensure!(losses.failed() == 0, "requests were lost: {losses}");
     }
     Ok(())
@@ -35,7 +35,7 @@ async fn without_evenkeel_the_same_apps_lose_requests() -> anyhow::Result<()> {
     let losses = disturb(&ShutdownCase::with_each(&[Mitigation::Nothing, Mitigation::Sleep]), WITHOUT).await?;
     record("rollout_without", &losses)?;
     let lost: u64 = losses.iter().map(Losses::failed).sum();
-    ensure!(lost > 0, "nothing is lost without evenkeel: what is shown here is gone");
+    ensure!(lost > 0, "no request failed without evenkeel: the loss that this test shows is gone");
     Ok(())
 }
 

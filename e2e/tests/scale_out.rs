@@ -32,18 +32,24 @@ async fn new_pods_get_their_share_of_the_load() -> anyhow::Result<()> {
         in_namespace("scale-out", |namespace| scale_out(namespace, recycled)),
     );
     let (without, with) = (without?, with?);
-    println!("2 to 4 pods without evenkeel, new pods last: {:.2?}\n  {}", without.shares, without.figures);
-    println!("2 to 4 pods with max-requests={MAX_REQUESTS}, new pods last: {:.2?}\n  {}", with.shares, with.figures);
+    println!(
+        "2 to 4 pods without evenkeel, load / mean by pod, new pods last: {:.2?}\n  {}",
+        without.shares, without.figures
+    );
+    println!(
+        "2 to 4 pods with max-requests={MAX_REQUESTS}, load / mean by pod, new pods last: {:.2?}\n  {}",
+        with.shares, with.figures
+    );
     record("scale_out", &json!({ "without": without, "with": with }))?;
 
     for (pod, share) in &without.shares[2..] {
         ensure!(
             *share == 0.0,
-            "without evenkeel the new pod {pod} has {share:.2} of the mean: what is shown here is gone"
+            "without evenkeel the new pod {pod} has {share:.2} of the mean load, not none: the problem that this test shows is gone"
         );
     }
     for (pod, share) in &with.shares {
-        ensure!(*share >= 0.5, "with evenkeel pod {pod} has {share:.2} of the mean, at least half was expected");
+        ensure!(*share >= 0.5, "with evenkeel pod {pod} has {share:.2} of the mean load, expected at least 0.5");
     }
     ensure!(with.figures.failures() == 0, "requests failed");
     Ok(())
@@ -59,7 +65,7 @@ async fn scale_out(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
 
     tokio::time::sleep(SETTLING).await;
     let figures = fleet.observe(WATCHED).await;
-    ensure!(fleet.finish().await.failures() == 0, "requests failed: nothing was taken away");
+    ensure!(fleet.finish().await.failures() == 0, "requests failed although no pod was removed");
     let shares = pods.into_iter().map(|pod| (pod.clone(), figures.share(&pod, 4))).collect();
     Ok(Outcome { shares, figures })
 }

@@ -1,5 +1,6 @@
-//! Promise: whoever has a workload injected can go on applying it while no webhook is asked, by whatever they apply with: it is away, uninstalled,
-//! or the namespace has opted out. And the way back takes nothing else along: an autoscaled Deployment keeps its replicas.
+//! Promise: whoever applies an injected workload, with whatever tool, can continue to do so while no webhook reviews
+//! it: it is unavailable or uninstalled, or the namespace has opted out. Removing the proxy removes nothing else: an
+//! autoscaled Deployment keeps its replicas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,8 +129,8 @@ fn object(name: &str, mark: &str, probes: Probes) -> anyhow::Result<Value> {
     Ok(object)
 }
 
-/// Whoever writes the manifest of a Deployment, which says nothing of replicas. It is paused, so that there are no pods: what is asked here is
-/// the API server's affair.
+/// Whoever writes the manifest of a Deployment, which says nothing of replicas. It is paused, so that there are no
+/// pods: what is asked here is the API server's affair.
 struct Author {
     namespace: TestNamespace,
 }
@@ -188,7 +189,7 @@ impl Author {
     /// Asserts that it is injected, has the mark, and probes of one kind; the port that they go to, where that is ours.
     async fn has(&self, mark: &str, kind: &str, port: Option<u16>) -> anyhow::Result<()> {
         let deployment = self.namespace.deployment("web").await?;
-        ensure!(sidecar(&deployment).is_some(), "{mark}: the sidecar is gone");
+        ensure!(sidecar(&deployment).is_some(), "{mark}: the sidecar was removed");
         let app = self.app(mark).await?;
         for probe in ["livenessProbe", "readinessProbe"] {
             let handlers = ["exec", "grpc", "httpGet", "tcpSocket"];
@@ -226,7 +227,7 @@ impl Author {
     async fn app(&self, mark: &str) -> anyhow::Result<Value> {
         let object = serde_json::to_value(self.namespace.deployment("web").await?)?;
         let app = object["spec"]["template"]["spec"]["containers"][0].clone();
-        ensure!(app["env"] == json!([{"name": "MARK", "value": mark}]), "its author lost {mark}: {app}");
+        ensure!(app["env"] == json!([{"name": "MARK", "value": mark}]), "the author's field {mark} was lost: {app}");
         Ok(app)
     }
 }

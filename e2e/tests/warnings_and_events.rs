@@ -1,5 +1,5 @@
-//! Promise: a workload that asks for the proxy and does not get it, or gets no connections through it, has a warning of kubectl at
-//! once, and an Event. Others have none.
+//! Promise: a workload that asks for the proxy and does not get it, or whose connections bypass it, has a warning of
+//! kubectl at once, and an Event. Other workloads have none.
 
 use anyhow::ensure;
 use e2e::{Web, in_labelled_namespace, in_namespace, sidecar};
@@ -34,7 +34,7 @@ async fn workloads_without_their_proxy_get_warnings_and_events() -> anyhow::Resu
             [("injected", "ProxyInjected"), ("skipped", "InjectionSkipped"), ("invalid", "InvalidSettings")]
         {
             let reasons = namespace.wait_for_event(name, reason).await?;
-            ensure!(reasons == [reason], "every replica publishes, and there is one Event: {reasons:?}");
+            ensure!(reasons == [reason], "expected one Event for all replicas of the webhook: {reasons:?}");
         }
         for name in ["plain", "switched-off"] {
             let reasons = namespace.reasons(name).await?;

@@ -1,5 +1,5 @@
-//! Promise: pods always start. With no webhook to ask, a workload is admitted as it is and runs, and kubectl prints that
-//! the sidecar is missing; once the webhook is back, the next edit brings it.
+//! Promise: pods always start. Without a webhook, a workload is admitted unchanged and runs, and kubectl prints that
+//! the sidecar is missing. Once the webhook is back, the next edit injects it.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ async fn without_the_webhook_workloads_are_admitted_and_run() -> anyhow::Result<
         let outcome = admit_annotated(&namespace).await;
         webhook.start().await?;
         outcome?;
-        ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "a sidecar, with no webhook to inject it");
+        ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "a sidecar was injected without a webhook");
         namespace.wait_for_event("web", "InjectionMissed").await?;
 
         namespace.annotate("web", &[("evenkeel.dev/max-requests", Some("200"))]).await?;
         ensure!(
             sidecar(&namespace.deployment("web").await?).is_some(),
-            "the webhook is back, and an edit brings no sidecar"
+            "an edit after the return of the webhook injected no sidecar"
         );
         Ok(())
     })
@@ -35,11 +35,11 @@ async fn admit_annotated(namespace: &TestNamespace) -> anyhow::Result<()> {
     let web = Web::sample()?.annotation("evenkeel.dev/max-requests", "100");
     let asked = Instant::now();
     let (_, warnings) = namespace.create(web.deployment()).await?;
-    println!("admitted without the webhook after {:.1?}", asked.elapsed());
+    println!("without the webhook: admitted after {:.1?}", asked.elapsed());
     ensure!(asked.elapsed() < ADMITTED_WITHIN, "admitted only after {:?}", asked.elapsed());
     ensure!(
         matches!(&warnings[..], [warning] if warning.contains("evenkeel's webhook was away")),
-        "not what kubectl should print: {warnings:?}"
+        "unexpected warnings of kubectl: {warnings:?}"
     );
     let (_, report) = program::evenkeel_finds(&["check", "--namespace", namespace.name(), "--interval", "1"])?;
     ensure!(report.contains("[webhook-unreached]") && report.contains("[not-reviewed]"), "not found: {report}");

@@ -1,5 +1,5 @@
-//! Promise: pods always start. Whatever the webhook does wrong, workloads are admitted unchanged within its timeout. Once it works
-//! again, the next edit injects the sidecar.
+//! Promise: pods always start. Whatever fault the webhook has, workloads are admitted unchanged within its timeout.
+//! Once it works again, the next edit injects the sidecar.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn workloads_are_admitted_whatever_fault_the_webhook_has() -> anyhow::Resu
         let configuration = Configuration::for_namespace(&namespace).await?;
         // Only its metadata matters: no pod is needed.
         let web = Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100");
-        injected(&namespace, &web).await.context("by the copy of the configuration")?;
+        injected(&namespace, &web).await.context("no injection by the copy of the webhook configuration")?;
 
         let limit = configuration.patience() + MARGIN;
         for fault in Fault::ALL {
@@ -35,10 +35,13 @@ async fn workloads_are_admitted_whatever_fault_the_webhook_has() -> anyhow::Resu
             }
         }
         configuration.ask(configuration.installed()).await?;
-        injected(&namespace, &web).await.context("once the webhook answers again")?;
-        ensure!(sidecar(&namespace.deployment("web").await?).is_none(), "injected without an edit");
+        injected(&namespace, &web).await.context("no injection after the webhook answers again")?;
+        ensure!(
+            sidecar(&namespace.deployment("web").await?).is_none(),
+            "a stored Deployment was injected without an edit"
+        );
         namespace.annotate("web", &[("evenkeel.dev/max-requests", Some("200"))]).await?;
-        ensure!(sidecar(&namespace.deployment("web").await?).is_some(), "the next edit brings no sidecar");
+        ensure!(sidecar(&namespace.deployment("web").await?).is_some(), "the next edit injected no sidecar");
         Ok(())
     })
     .await
@@ -62,12 +65,15 @@ async fn admitted(namespace: &TestNamespace, web: &Web, webhook: &FaultyWebhook)
         let deployment = namespace.dry_run(&trial).await?;
         let waited = asked.elapsed();
         if webhook.was_asked() {
-            ensure!(sidecar(&deployment).is_none(), "injected by nobody");
+            ensure!(sidecar(&deployment).is_none(), "injected although the webhook gave no usable answer");
             ensure!(deployment.metadata.annotations == trial.metadata.annotations, "admitted, and changed");
             return Ok(waited);
         }
         let to = webhook.client_config().url.as_deref().unwrap_or_default();
-        ensure!(started.elapsed() < HEARD_WITHIN, "the API server does not come to this machine at {to}");
+        ensure!(
+            started.elapsed() < HEARD_WITHIN,
+            "the API server did not connect to this machine at {to} within {HEARD_WITHIN:?}"
+        );
         sleep(Duration::from_millis(100)).await;
     }
 }

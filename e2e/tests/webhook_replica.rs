@@ -1,4 +1,5 @@
-//! Promise: one of two replicas of the webhook may go, with notice or without, and every workload still gets its sidecar.
+//! Promise: one of two webhook replicas may be deleted, gracefully or by force, and every workload still gets its
+//! sidecar.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ async fn replacing_a_webhook_replica_misses_no_injection() -> anyhow::Result<()>
         webhook.lose_a_replica(None).await?;
         webhook.lose_a_replica(Some(0)).await?;
         let figures = stream.finish().await?;
-        println!("a replica deleted, another deleted by force: {figures:?}");
+        println!("one replica deleted, then another by force: {figures:?}");
         record("webhook-replica", &figures)?;
         ensure!(figures.injected > 0 && figures.bare == 0 && figures.refused == 0, "{figures:?}");
         Ok(())

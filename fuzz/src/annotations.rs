@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use settings::{Layer, SharedSettings, WorkloadSettings};
 
-/// No panic; a refusal names at least one fault, each in one line; what was accepted means the same when it is written out
-/// again.
+/// No panic; a refusal names at least one fault, each in one line; what was accepted means the same when it is written
+/// out again.
 ///
 /// # Panics
 /// Where one of these does not hold.

@@ -4,8 +4,8 @@ use recycling_proxy::fuzzing::http1::HeadEnd;
 use recycling_proxy::fuzzing::http1::announced;
 use recycling_proxy::fuzzing::http1::{Method, ResponseHead};
 
-/// An announced head is a good head, frames the same body, ends the connection, says so once, and every line that is not about
-/// persistence is where it was.
+/// An announced head is a good head, frames the same body, ends the connection, says so once, and every line that is
+/// not about persistence is where it was.
 ///
 /// # Panics
 /// Where that does not hold.

@@ -1,7 +1,7 @@
 //! Whole conversations: what passes, in whatever pieces it arrives.
 //!
-//! Input: one byte for the limit, one for the length of pieces, then texts that NUL bytes separate: what the client sends
-//! all at once, then what the app answers to each request.
+//! Input: one byte for the limit, one for the length of pieces, then texts that NUL bytes separate: what the client
+//! sends all at once, then what the app answers to each request.
 
 mod edits;
 

@@ -44,8 +44,8 @@ pub(crate) enum Content {
 }
 
 /// Where both accept a message, it has the same method or status, as many fields and the same body, so that it ends at
-/// the same byte; and so have all messages before it on the connection. That holds of what a client sends, and of what an
-/// app sees of it where that is not the same; in which there is nothing left to edit.
+/// the same byte; and so have all messages before it on the connection. That holds of what a client sends, and of what
+/// an app sees of it where that is not the same; in which there is nothing left to edit.
 ///
 /// # Panics
 /// Where that does not hold.
@@ -94,8 +94,8 @@ impl Message {
     }
 }
 
-/// Returns the requests that pass, with as many fields as were sent, and their bytes; up to one that ends the connection, is a CONNECT
-/// or does not come to its end.
+/// Returns the requests that pass, with as many fields as were sent, and their bytes; up to one that ends the
+/// connection, is a CONNECT or does not come to its end.
 fn requests(bytes: &[u8]) -> (Vec<Message>, Vec<u8>) {
     let mut conversation = conversation();
     let (mut from_client, mut from_app) = (Buffer::default(), Buffer::default());

@@ -24,9 +24,9 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// What tells the app its address, in HPACK.
 const FIELD: &[u8] = b"\0\x0fx-forwarded-for\x09192.0.2.1";
 
-/// Pieces change nothing; the app sees a client's bytes verbatim until the last stream is named; the client sees the app's
-/// bytes verbatim but for ours, GOAWAY and PING together, which are sent once. Where the app is told who its client
-/// is, the field block of each request ends with it, and all other frames are as they would be.
+/// Pieces change nothing; the app sees a client's bytes verbatim until the last stream is named; the client sees the
+/// app's bytes verbatim but for ours, GOAWAY and PING together, which are sent once. Where the app is told who its
+/// client is, the field block of each request ends with it, and all other frames are as they would be.
 ///
 /// # Panics
 /// Where that does not hold.

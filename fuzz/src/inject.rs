@@ -8,8 +8,8 @@ use crate::workload;
 const KIND: WorkloadKind = WorkloadKind::Deployment;
 const OPT_IN: &str = "evenkeel.dev/max-requests";
 
-/// Every patch applies; once it is applied nothing is left to do; taking an injection out gives the original back byte for
-/// byte, whether by `remove` or by taking the annotation away. The last byte chooses the namespace, too.
+/// Every patch applies; once it is applied nothing is left to do; taking an injection out gives the original back byte
+/// for byte, whether by `remove` or by taking the annotation away. The last byte chooses the namespace, too.
 ///
 /// # Panics
 /// Where that does not hold.

@@ -10,8 +10,8 @@ const LONG: usize = 8 * 1024;
 /// Up to here every prefix is tried, beyond only some.
 const DENSE: usize = 256;
 
-/// A verdict that is certain is never taken back, and one comes before the bound; what begins as no request in use is never
-/// waited for later. What is told to be HTTP/1 is what some server could take for a request, however it arrives.
+/// A verdict that is certain is never taken back, and one comes before the bound; what begins as no request in use is
+/// never waited for later. What is told to be HTTP/1 is what some server could take for a request, however it arrives.
 ///
 /// # Panics
 /// Where that does not hold.

@@ -1,4 +1,4 @@
-//! Real clients while their connections are recycled: what they say they saw, and what the app has counted.
+//! Real clients while their connections are recycled: what the clients report, and what the app has counted.
 
 mod kind;
 mod outcome;
@@ -26,9 +26,9 @@ const ROUND: u64 = 1_000_000;
 
 /// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
 ///
-/// Every request is a POST of 64 bytes that the app echoes. Clients do not retry a POST automatically, so no loss is hidden.
-/// Each client has an app and a proxy of its own. A request is lost if the client reports no response or a wrong one. It
-/// is repeated if the app has counted more requests than were answered.
+/// Every request is a POST of 64 bytes that the app echoes. Clients do not retry a POST automatically, so no loss is
+/// hidden. Each client has an app and a proxy of its own. A request is lost if the client reports no response or a
+/// wrong one. It is repeated if the app has counted more requests than were answered.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Requests in total, spread over clients by their speed and evenly over limits; the long run takes 10000000
@@ -107,7 +107,7 @@ async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, de
     while let Some(ended) = running.join_next().await {
         run.note(ended?);
     }
-    ensure!(!run.tallies.is_empty(), "no turn was taken: {:?}", run.broken);
+    ensure!(!run.tallies.is_empty(), "no client run completed: {:?}", run.broken);
     Ok(run)
 }
 
@@ -145,12 +145,12 @@ fn report(options: &Options, Run { tallies, broken, .. }: &Run, begun: Instant) 
             lost == 0,
         ),
         Verdict::new(
-            "as many at the app as were answered",
+            "the app received as many requests as were answered",
             format!("{} more, {} fewer", sum(Tally::repeated), sum(Tally::unseen)),
             sum(Tally::repeated) == 0 && sum(Tally::unseen) == 0,
         ),
         Verdict::new(
-            "connections are recycled at every limit",
+            "connections are retired at every limit",
             format!("{} recycled", count(sum(|tally| tally.retired))),
             tallies.iter().all(|((client, limit), tally)| tally.is_recycled_at(*limit, *client)),
         ),
@@ -161,7 +161,7 @@ fn report(options: &Options, Run { tallies, broken, .. }: &Run, begun: Instant) 
         ),
     ];
     if !broken.is_empty() {
-        report.verdicts.push(Verdict::new("every client runs to its end", format!("{} did not", broken.len()), false));
+        report.verdicts.push(Verdict::new("every client run completes", format!("{} did not", broken.len()), false));
     }
     report.table = table(tallies);
     let failures = tallies.iter().flat_map(|((client, limit), tally)| {

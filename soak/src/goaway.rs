@@ -18,8 +18,8 @@ use crate::report::{Report, Verdict, count};
 
 /// HTTP/2 clients at limits 1, 10 and 100, beside nginx and Envoy: how many requests each loses at a GOAWAY.
 ///
-/// Every request is a POST of 64 bytes, or a unary call with a message of 64 bytes, that the app echoes. A request is lost
-/// if the client reports no response or a wrong one.
+/// Every request is a POST of 64 bytes, or a unary call with a message of 64 bytes, that the app echoes. A request is
+/// lost if the client reports no response or a wrong one.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Requests of each case; 30000 show a loss of one in 10000
@@ -96,7 +96,7 @@ fn report(tallies: &Tallies, broken: Vec<String>, begun: Instant) -> Report {
                retired after a number of requests. A cell says how many were lost of how many that were sent.";
     let mut report = Report::of("goaway", begun, how.to_owned());
     report.verdicts =
-        vec![Verdict::new("every case runs to its end", format!("{} did not", broken.len()), broken.is_empty())];
+        vec![Verdict::new("every case completes", format!("{} did not", broken.len()), broken.is_empty())];
     report.table = matrix::table(tallies);
     report.notes = matrix::notes(tallies).into_iter().chain(broken).collect();
     report
@@ -111,7 +111,7 @@ fn record(report: &Report) -> Result<()> {
     // Its own heading is the page's.
     let text = report.to_string();
     let (_, text) = text.split_once("\n\n").context("a heading")?;
-    let page = with_section(&page, text).with_context(|| format!("{PAGE} has lost its marks"))?;
+    let page = with_section(&page, text).with_context(|| format!("{PAGE} lacks the markers of the table"))?;
     std::fs::write(PAGE, page).context("writing the page of clients")
 }
 

@@ -26,11 +26,11 @@ const UNNOTICED: Duration = Duration::from_millis(5);
 
 /// Slow, silent and greedy clients: the p99 of a legitimate client at most doubles.
 ///
-/// The attacks are the four modes of slowhttptest (slow heads, slow bodies, overlapping ranges, slow reading) and thousands
-/// of clients that connect and send nothing. A legitimate client with 8 connections is measured in windows that alternate
-/// between without and with the attack. Its p99 with the attack must be at most twice that without, or below 5 ms. The
-/// quietest window of each kind counts, because other work on the machine can only add latency. The same is then measured
-/// directly at the app, to show what an attack costs without a proxy.
+/// The attacks are the four modes of slowhttptest (slow heads, slow bodies, overlapping ranges, slow reading) and
+/// thousands of clients that connect and send nothing. A legitimate client with 8 connections is measured in windows
+/// that alternate between without and with the attack. Its p99 with the attack must be at most twice that without, or
+/// below 5 ms. The quietest window of each kind counts, because other work on the machine can only add latency. The
+/// same is then measured directly at the app, to show what an attack costs without a proxy.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only these attacks

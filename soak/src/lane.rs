@@ -1,4 +1,4 @@
-//! An app and a proxy in front of it, with a host of their own for each: runs side by side do not meet.
+//! An app and a proxy in front of it. Each has a host of its own, so that several can run side by side.
 
 use std::net::SocketAddr;
 use std::path::Path;

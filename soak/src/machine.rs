@@ -1,4 +1,4 @@
-//! What a run was made on: cores and kernel, and nothing that names the machine.
+//! The machine of a run: cores and kernel, and no name.
 
 use std::thread::available_parallelism;
 

@@ -27,8 +27,8 @@ use crate::report::Report;
 /// Long runs against the recycling proxy, counted at both ends.
 ///
 /// Each command is bounded in count and in time. Its defaults are as small as CI needs them. It writes
-/// target/soak/COMMAND.md and COMMAND.json and prints the first. It exits with 0 if every goal is met, 1 if one is missed,
-/// and 2 if the run could not be made. soak/install.sh installs the clients.
+/// target/soak/COMMAND.md and COMMAND.json and prints the first. It exits with 0 if every goal is met, 1 if one is
+/// missed, and 2 if the run could not be made. soak/install.sh installs the clients.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Instants at a fixed rate: whoever is late goes at once, and nobody waits for the one before.
+//! Instants at a fixed rate. A late client goes at once, and none waits for the one before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

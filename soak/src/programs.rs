@@ -19,7 +19,8 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them in `target/static`, where `make static` puts what the images hold, or the proxy where the caller says.
+    /// Finds them in `target/static`, where `make static` puts what the images hold, or the proxy where the caller
+    /// says.
     ///
     /// # Errors
     /// A program was not built.

@@ -1,4 +1,4 @@
-//! Latencies of a window, and what is said of them.
+//! Latencies of a window, and their 99th percentile.
 
 use std::time::Duration;
 

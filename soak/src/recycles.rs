@@ -27,9 +27,9 @@ const REACHED: f64 = 0.95;
 /// Thousands of recycles per second: the system never runs out of ports for connections to the app.
 ///
 /// At limit 1 every request takes a client connection and a connection to the app. The system reserves the port of the
-/// latter for another minute (`TIME_WAIT`). At 2,000 per second the 28,232 ports of a loopback address are used up after 14
-/// seconds, unless they can be reused. The run fails if a request gets no response, if the proxy cannot reach the app, or if
-/// the rate is not reached.
+/// latter for another minute (`TIME_WAIT`). At 2,000 per second the 28,232 ports of a loopback address are used up
+/// after 14 seconds, unless they can be reused. The run fails if a request gets no response, if the proxy cannot reach
+/// the app, or if the rate is not reached.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Recycles per second
@@ -58,7 +58,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let unreachable = lane.metric("evenkeel_proxy_app_unreachable_total").await?;
     let retired = lane.metric("evenkeel_proxy_connections_retired_total").await?;
     let in_time_wait = time_wait()?;
-    ensure!(lane.app.served().await?.requests >= seen.answered, "the app has seen fewer requests than were answered");
+    ensure!(lane.app.served().await?.requests >= seen.answered, "the app received fewer requests than were answered");
 
     let how =
         format!("{} clients in turn, each request on a connection of its own, at limit 1.", count(CLIENTS as u64));
@@ -79,7 +79,11 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
             format!("{} of {}", seen.failures.len(), count(seen.answered + seen.failures.len() as u64)),
             seen.failures.is_empty(),
         ),
-        Verdict::new("the app can always be connected to", format!("{unreachable} times not"), unreachable == 0),
+        Verdict::new(
+            "the proxy can always connect to the app",
+            format!("{unreachable} failed connects"),
+            unreachable == 0,
+        ),
     ];
     report.table = Table::new(
         ["connections in TIME_WAIT at the end", "ports of a loopback address"],
@@ -118,9 +122,9 @@ async fn recycle(to: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(to).await.context("a client cannot connect")?;
     stream.write_all(REQUEST).await.context("a request cannot be sent")?;
     let mut answer = Vec::with_capacity(256);
-    stream.read_to_end(&mut answer).await.context("an answer breaks off")?;
+    stream.read_to_end(&mut answer).await.context("a response ends early")?;
     let whole = answer.starts_with(b"HTTP/1.1 200 ") && answer.ends_with(b"\r\n\r\necho-app\n");
-    ensure!(whole, "an answer is not whole: {}", answer.escape_ascii());
+    ensure!(whole, "a response is incomplete: {}", answer.escape_ascii());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a run found, as Markdown and as JSON.
+//! The results of a run, as Markdown and as JSON.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Rollouts under load, process by process as a kubelet does them.
+//! Rollouts under load, with the processes of pods started and stopped in the kubelet's order.
 
 mod pod;
 mod service;
@@ -20,9 +20,9 @@ use crate::report::{Report, Table, Verdict, count};
 /// Pods replaced under load in the kubelet's order, behind a Service that learns of it late: no request fails.
 ///
 /// A rollout starts new pods, waits until they are ready, adds them to the Service, and ends the old ones: `drain` and
-/// `GET /drained` together, then SIGTERM to the app, which exits at once, then SIGTERM to the proxy. Every node learns of it
-/// late, and sends new connections to the old pods meanwhile. HTTP/1.1 and HTTP/2 clients send POST requests throughout,
-/// which they do not retry.
+/// `GET /drained` together, then SIGTERM to the app, which exits at once, then SIGTERM to the proxy. Every node learns
+/// of it late, and sends new connections to the old pods meanwhile. HTTP/1.1 and HTTP/2 clients send POST requests
+/// throughout, which they do not retry.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Rollouts in total; the long run takes 200
@@ -134,7 +134,7 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
         Verdict::new("0 requests fail", format!("{failed} of {}", count(answered + failed as u64)), failed == 0),
         // Fewer are no loss: a busy node may lead a connection to a pod between its last count and its SIGTERM.
         Verdict::new(
-            "no more at the apps than were answered",
+            "the apps received no more requests than were answered",
             format!("{} at the apps, {} answered", count(all.served), count(answered)),
             all.served <= answered,
         ),

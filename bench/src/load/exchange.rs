@@ -31,7 +31,7 @@ pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
     let mut length = 0;
     while !is_complete(&answer[..length])? {
         match stream.read(&mut answer[length..])? {
-            0 => bail!("the connection ended within the answer"),
+            0 => bail!("the connection ended within the response"),
             more => length += more,
         }
     }
@@ -62,7 +62,7 @@ fn ask_http2(stream: &mut TcpStream) -> Result<()> {
         stream.read_exact(&mut payload)?;
         match (header[3], payload.first()) {
             (1, Some(&OK)) => return Ok(()),
-            (1 | 3 | 7, _) => bail!("an answer that is not 200: {header:?} {}", payload.escape_ascii()),
+            (1 | 3 | 7, _) => bail!("a response other than 200: {header:?} {}", payload.escape_ascii()),
             _ => {}
         }
     }
@@ -73,13 +73,13 @@ pub(crate) fn is_complete(answer: &[u8]) -> Result<bool> {
     const GOOD: &[u8] = b"HTTP/1.1 200 ";
     let compared = answer.len().min(GOOD.len());
     if answer[..compared] != GOOD[..compared] {
-        bail!("an answer that is not 200: {}", answer.escape_ascii());
+        bail!("a response other than 200: {}", answer.escape_ascii());
     }
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|position| position + 4);
     match head.map(|head| answer.len() - head) {
-        Some(body) if body > BODY => bail!("an answer longer than {BODY} bytes: {}", answer.escape_ascii()),
+        Some(body) if body > BODY => bail!("a response longer than {BODY} bytes: {}", answer.escape_ascii()),
         Some(body) => Ok(body == BODY),
-        None if answer.len() == ANSWER_LIMIT => bail!("a head without end: {}", answer.escape_ascii()),
+        None if answer.len() == ANSWER_LIMIT => bail!("a response head without an end: {}", answer.escape_ascii()),
         None => Ok(false),
     }
 }

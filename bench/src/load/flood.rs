@@ -36,7 +36,7 @@ impl Flood {
 
     /// Ends it, and returns the number of its frames. An error if the other side has ended it before.
     pub(crate) fn end(self) -> Result<u64> {
-        ensure!(!self.flooding.is_finished(), "the flood was cut off, so that it burdened nobody");
+        ensure!(!self.flooding.is_finished(), "the connection of the flood ended, so that it was no load");
         self.stream.shutdown(Shutdown::Both).context("ending the flood")?;
         Ok(self.flooding.join().expect("the flood does not panic"))
     }

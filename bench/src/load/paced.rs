@@ -1,7 +1,7 @@
 //! Open-loop load: requests leave at a fixed rate, whether or not the earlier ones have been answered.
 //!
-//! Latency counts from the instant at which a request was due, not from when it could be sent, so that a stall is charged
-//! to every request that it delays (wrk, being closed-loop, would simply ask less often).
+//! Latency counts from the instant at which a request was due, not from when it could be sent, so that a stall is
+//! charged to every request that it delays (wrk, being closed-loop, would simply ask less often).
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -97,7 +97,7 @@ impl Clients {
         let timeout = Timespec::try_from(wait).context("a wait out of range")?;
         let count = epoll::wait(&self.epoll, &mut events[..], Some(&timeout))?;
         if count == 0 && wait == HOPELESS {
-            bail!("an answer is missing for {HOPELESS:?}");
+            bail!("a response is missing for {HOPELESS:?}");
         }
         for event in &events[..count] {
             let index = usize::try_from(event.data.u64()).expect("tokens are indices");
@@ -118,7 +118,7 @@ impl Client {
             Ok(0) => bail!("the connection was closed under load"),
             Ok(more) => self.length += more,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error).context("reading an answer"),
+            Err(error) => return Err(error).context("reading a response"),
         }
         exchange::is_complete(&self.answer[..self.length])
     }

@@ -122,9 +122,9 @@ impl Asker {
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         })
         .await
-        .with_context(|| format!("an answer is missing for {HOPELESS:?}"))??;
+        .with_context(|| format!("a response is missing for {HOPELESS:?}"))??;
         let good = status == StatusCode::OK && String::from_utf8_lossy(&body).contains(answer);
-        ensure!(good, "not a good answer: {status} {}", body.escape_ascii());
+        ensure!(good, "an unexpected response: {status} {}", body.escape_ascii());
         Ok(())
     }
 

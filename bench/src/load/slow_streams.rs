@@ -76,11 +76,11 @@ impl Connection {
     }
 
     fn end(self) -> Result<u64> {
-        ensure!(!self.reading.is_finished(), "slow streams were cut off, so that they burdened nobody");
+        ensure!(!self.reading.is_finished(), "connections of slow streams ended, so that they were no load");
         self.stream.shutdown(Shutdown::Both).context("ending slow streams")?;
         self.granting.join().expect("grants do not panic");
         let bytes = self.reading.join().expect("reads do not panic");
-        ensure!(bytes > u64::from(STREAMS) * u64::from(PIECE), "slow streams had {bytes} bytes only");
+        ensure!(bytes > u64::from(STREAMS) * u64::from(PIECE), "slow streams received only {bytes} bytes");
         Ok(bytes)
     }
 }

@@ -114,7 +114,7 @@ fn account(running: &Running, load: impl FnOnce() -> Result<Completed>) -> Resul
     let before = accounting::cpu_time(running.pid())?;
     let completed = load()?;
     let used = accounting::cpu_time(running.pid())?.saturating_sub(before);
-    ensure!(!used.is_zero(), "no CPU time was used, which cannot be: the accounting looks at the wrong process");
+    ensure!(!used.is_zero(), "no CPU time was counted: the accounting looks at the wrong process");
     #[expect(clippy::cast_precision_loss, reason = "fewer requests than 2⁵²")]
     let requests = completed.requests as f64;
     Ok(Turn { micros: used.as_secs_f64() * 1e6 / requests, per_second: completed.per_second })

@@ -34,7 +34,7 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     let capacity = lineup.rounds(1, |_, running| cpu::turn(bench, running, Request::Get("/"), CONNECTIONS));
     let slowest = capacity.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()?.first());
     let slowest = slowest.map(|turn| turn.per_second).reduce(f64::min);
-    let rate = slowest.context("nobody answered under load, not even the byte copy")? / 2.0;
+    let rate = slowest.context("no peer answered under load, not even the byte copy")? / 2.0;
     let time = Duration::from_secs(bench.seconds.into());
     let outcomes = lineup.rounds(bench.tail_rounds, |_, running| {
         let alone = quantiles(app, rate, time / 2)?;

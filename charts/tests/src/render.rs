@@ -99,8 +99,8 @@ pub fn rendered(flags: &[&str]) -> Rendered {
     render(flags).unwrap_or_else(|said| panic!("{flags:?}: {said}"))
 }
 
-/// Returns the notes that `helm install` would print. Helm 3 prints them only with a cluster, so they are rendered as a file of
-/// a copy of the chart.
+/// Returns the notes that `helm install` would print. Helm 3 prints them only with a cluster, so they are rendered as a
+/// file of a copy of the chart.
 ///
 /// # Panics
 /// If the copy cannot be made, or Helm says something against it.

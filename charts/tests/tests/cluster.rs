@@ -1,5 +1,5 @@
-//! The API server of `KUBECONFIG` accepts what the chart renders, unknown fields and values out of range included in what
-//! it refuses. Nothing is changed: it is asked for a dry run. The namespace of the installation must be there.
+//! The API server of `KUBECONFIG` accepts what the chart renders; it refuses unknown fields and values out of range. It
+//! is asked for dry runs, so that nothing changes. The namespace of the installation must exist.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

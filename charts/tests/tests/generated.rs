@@ -1,4 +1,4 @@
-//! What is generated from the values is up to date. Rewritten with `UPDATE_DOCS=1`.
+//! The files that are generated from the values are up to date. `UPDATE_DOCS=1` rewrites them.
 
 use chart_tests::files::{generated, text};
 use chart_tests::values::{Entry, entries};

@@ -1,5 +1,6 @@
-//! A release of its own in the cluster of `KUBECONFIG` for every Helm that `HELM` names, side by side: installed, tested,
-//! upgraded after its authority was replaced, rolled back, uninstalled. They review no workload: no namespace has their label.
+//! A release of its own in the cluster of `KUBECONFIG` for every Helm that `HELM` names, side by side: installed,
+//! tested, upgraded after its authority was replaced, rolled back, uninstalled. They review no workload, because no
+//! namespace has their label.
 //!
 //! Their image is that of the release that is installed there already.
 
@@ -56,15 +57,18 @@ impl Release {
         assert!(said.contains("Succeeded"), "{said}");
         let (bundle, authority) = (self.bundle(), self.authority());
         assert!(!bundle.is_empty() && !authority.is_empty(), "the chart renders neither");
-        assert_eq!(bundle, authority, "API servers trust another authority than the one that replicas sign by");
         assert_eq!(
-            self.first_authorities(),
-            [1, 0],
-            "of two replicas that start at once one is first, and the other takes its"
+            bundle, authority,
+            "the CA that API servers trust is not the one that signs the replicas' certificates"
         );
+        assert_eq!(self.first_authorities(), [1, 0], "two replicas that start at once do not share one authority");
 
         self.helm_with_chart("upgrade", &["--set=webhook.replicas=1", "--set=webhook.logLevel=debug"]);
-        assert_eq!((self.bundle(), self.authority()), (bundle.clone(), authority.clone()), "an upgrade replaced them");
+        assert_eq!(
+            (self.bundle(), self.authority()),
+            (bundle.clone(), authority.clone()),
+            "an upgrade replaced bundle and authority"
+        );
 
         let replaced = self.replace(&bundle);
         let authority = self.authority();
@@ -74,7 +78,11 @@ impl Release {
         self.helm(&["test", &self.name]);
 
         self.helm(&["rollback", &self.name, "2", "--wait", "--timeout=3m"]);
-        assert_eq!((self.bundle(), self.authority()), (replaced, authority), "a rollback replaced them");
+        assert_eq!(
+            (self.bundle(), self.authority()),
+            (replaced, authority),
+            "a rollback replaced bundle and authority"
+        );
         self.helm(&["test", &self.name]);
     }
 
@@ -117,7 +125,8 @@ impl Release {
 
     /// As a rotation does, but at once; the new bundle.
     ///
-    /// A replica that looks after the authority between the two commands brings back what it knows, so it is tried again.
+    /// A replica that looks after the authority between the two commands brings back what it knows, so it is tried
+    /// again.
     fn replace(&self, bundle: &str) -> String {
         for _ in 0..3 {
             let emptied = r#"{"data": null}"#;
@@ -146,7 +155,7 @@ impl Release {
                 sleep(Duration::from_millis(500));
             }
         }
-        panic!("the authority was taken away, and no other was published");
+        panic!("no new authority was published after the deletion of the first");
     }
 
     fn authority_secret(&self) -> String {
@@ -170,7 +179,7 @@ impl Drop for Release {
             "kubectl",
             &["get", kinds, "--selector", &format!("app.kubernetes.io/instance={}", self.name), "--output=name"],
         );
-        assert_eq!(left, "", "left behind by an uninstall");
+        assert_eq!(left, "", "objects were left by the uninstall");
     }
 }
 

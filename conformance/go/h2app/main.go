@@ -1,5 +1,5 @@
-// h2app is an HTTP/2 app without TLS (by prior knowledge), as Go's own library serves it: every request is answered with
-// a short text once its body has been read.
+// h2app is an HTTP/2 app without TLS (by prior knowledge), as Go's own library serves it: every request is answered
+// with a short text once its body has been read.
 package main
 
 import (

@@ -1,5 +1,5 @@
-//! Ports that are taken by their names, however such a workload comes: what goes by a name follows it, and what says something
-//! to an app that expects a header goes by way of the proxy.
+//! Injection by port names converges for every state of a workload. What refers to a port by name follows the name, and
+//! probes of an app that expects a PROXY header go through the proxy.
 
 mod workload;
 

@@ -1,7 +1,7 @@
-//! However a workload comes, fresh, injected, edited or half put back, the same comes of it.
+//! Injection converges: a workload that is new, injected, edited or partly restored ends in the same state.
 //!
-//! The states are those that `kubectl apply`, `replace` and `edit` of an injected workload, the API server's defaults and
-//! lost annotations bring about.
+//! The states are those that `kubectl apply`, `replace` and `edit` of an injected workload, the API server's defaults
+//! and lost annotations lead to.
 
 mod workload;
 

@@ -1,7 +1,8 @@
 //! Golden cases: a folder each under `tests/golden`.
 //!
-//! `input.yaml` (and `defaults.yaml` and `balancer.yaml`, the installation's, and `namespace.yaml`, `limit-range.yaml` and `quota.yaml`) is written by hand; `outcome.yaml` and, where there is a patch,
-//! `output.yaml` by this test with `UPDATE_GOLDEN=1`. A file that no case accounts for fails.
+//! `input.yaml` is written by hand, and so are `defaults.yaml` and `balancer.yaml` of the installation, and
+//! `namespace.yaml`, `limit-range.yaml` and `quota.yaml` of the namespace. With `UPDATE_GOLDEN=1` this test writes
+//! `outcome.yaml` and, where there is a patch, `output.yaml`. A file that belongs to no case is an error.
 //!
 //! A change of an `output.yaml` rolls the pods of every workload at its next edit after an upgrade: it needs a reason.
 

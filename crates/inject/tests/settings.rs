@@ -1,4 +1,4 @@
-//! Every annotation reaches the pod: a setting that is left out on the way from its annotation to the proxy fails here.
+//! Every annotation reaches the pod: a setting that is lost between its annotation and the proxy fails here.
 
 mod workload;
 
@@ -20,8 +20,8 @@ enum Effect {
 /// Another annotation, with its value.
 type Needed = (Annotation, &'static str);
 
-/// Annotations that are not handed on as they are: each with a value that differs from its default, other annotations that it
-/// needs, and its effect.
+/// Annotations that are not handed on as they are: each with a value that differs from its default, other annotations
+/// that it needs, and its effect.
 const ROWS: &[(Annotation, &str, &[Needed], Effect)] = &[
     (Annotation::MaxRequests, "7", &[], Effect::Option(ProxyOption::MaxRequests)),
     (Annotation::Balance, "on", &[], Effect::Option(ProxyOption::BalanceKeys)),

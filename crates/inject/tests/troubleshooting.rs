@@ -1,4 +1,5 @@
-//! docs/TROUBLESHOOTING.md has an entry for whatever injection tells the author of a workload, in the very words.
+//! docs/TROUBLESHOOTING.md has an entry, in the same words, for everything that injection tells the author of a
+//! workload.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! Applies that nobody reviews: the webhook is away or uninstalled, or the namespace has opted out. What was injected is merged with what the
-//! author applies, must be taken by the API server, and must leave nothing of ours in what is the author's.
+//! Applies without a review: the webhook is unavailable or uninstalled, or the namespace has opted out. The API server
+//! merges the injection with the applied manifest. The result must be valid, and the author's fields must have nothing
+//! of ours.
 
 mod workload;
 
@@ -45,7 +46,8 @@ fn edited(mut object: Value, edit: &Value) -> Value {
     object
 }
 
-/// Returns the container as an API server stores it, as far as fields that authors leave out have a default in a handler or port.
+/// Returns the container as an API server stores it, as far as fields that authors leave out have a default in a
+/// handler or port.
 fn with_defaults(container: &Value) -> Value {
     let mut container = container.clone();
     let holders = ["/livenessProbe", "/readinessProbe", "/startupProbe", "/lifecycle/postStart", "/lifecycle/preStop"];

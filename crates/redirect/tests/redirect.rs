@@ -1,6 +1,7 @@
 //! Redirection on the kernel itself: the rules, who they lead where, and what they leave alone.
 //!
-//! Each test has network namespaces of its own, as root or in a user namespace; `ip`, `nft` and `unshare` must be there.
+//! Each test has network namespaces of its own, as root or in a user namespace; `ip`, `nft` and `unshare` must be
+//! there.
 
 #[path = "redirect/namespace.rs"]
 mod namespace;

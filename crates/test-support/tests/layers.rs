@@ -1,9 +1,9 @@
-//! Modules of a crate are layers: imports between them run in one direction, so that each can be read, and moved, with those
-//! beneath it alone.
+//! Modules of a crate are layers: imports between them run in one direction, so that each can be read, and moved, with
+//! those beneath it alone.
 //!
-//! In every folder of every crate the modules (a file, or a folder with all that is in it) are compared by their imports:
-//! a circle of modules is an import that runs back up. Tests are left out, and so is the file of the folder itself
-//! (`lib.rs`, `connection.rs`), which declares the modules and may use all of them.
+//! In every folder of every crate the modules (a file, or a folder with all that is in it) are compared by their
+//! imports: a circle of modules is an import that runs back up. Tests are left out, and so is the file of the folder
+//! itself (`lib.rs`, `connection.rs`), which declares the modules and may use all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,8 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Returns the source folders of all members; `members` of the workspace's manifest are paths, or have one `*` at their end.
+/// Returns the source folders of all members; `members` of the workspace's manifest are paths, or have one `*` at their
+/// end.
 fn sources() -> Vec<PathBuf> {
     let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
@@ -62,7 +63,8 @@ fn module_of(source: &Path, file: &Path) -> Vec<String> {
     names
 }
 
-/// Returns what follows `crate::` or leading `super::`s in a text, as paths from the root; groups in braces are spelled out.
+/// Returns what follows `crate::` or leading `super::`s in a text, as paths from the root; groups in braces are spelled
+/// out.
 fn imports(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let is_name = |c: char| c.is_alphanumeric() || c == '_';

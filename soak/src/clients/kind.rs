@@ -216,8 +216,8 @@ fn wrk(mut command: Command, script: &Path, job: Job<'_>) -> Command {
     command
 }
 
-/// h2load does not replace a connection that has received GOAWAY. So it opens many from the start, and each gets as many
-/// requests as it can send before the GOAWAY.
+/// h2load does not replace a connection that has received GOAWAY. So it opens many from the start, and each gets as
+/// many requests as it can send before the GOAWAY.
 fn h2load(mut command: Command, body: &Path, job: Job<'_>) -> Command {
     let connections = h2load_connections(job.limit, job.requests);
     let requests = job.requests.min(connections * job.limit.max(STREAMS)).max(connections);

@@ -28,7 +28,7 @@ impl Outcome {
             Says::H2load => h2load(text),
             Says::Curl => Some(curl(text)),
         };
-        outcome.with_context(|| format!("what it printed is not as expected:\n{text}"))
+        outcome.with_context(|| format!("its output has an unexpected form:\n{text}"))
     }
 
     pub(crate) fn failed(&self) -> u64 {
@@ -71,7 +71,8 @@ fn before(text: &str, word: &str) -> Option<u64> {
     rest.trim_end().rsplit([' ', '\n', ',']).next()?.parse().ok()
 }
 
-/// `Socket errors: connect 0, read 0, write 0, timeout 0` and `Non-2xx or 3xx responses: 0` are there only if not all 0.
+/// `Socket errors: connect 0, read 0, write 0, timeout 0` and `Non-2xx or 3xx responses: 0` are there only if not all
+/// 0.
 fn wrk(text: &str) -> Option<Outcome> {
     let errors = text.split_once("Socket errors:").map_or("", |(_, errors)| errors);
     let error = |word| after(errors, word).unwrap_or(0);

@@ -101,8 +101,9 @@ impl Tally {
         (self.seen.answered * 1000).checked_div(milliseconds).unwrap_or(0)
     }
 
-    /// Returns whether enough connections were retired. No connection has more requests than the limit, except for streams
-    /// that were on their way on an HTTP/2 connection at its GOAWAY. At the end, the client may still have open ones.
+    /// Returns whether enough connections were retired. No connection has more requests than the limit, except for
+    /// streams that were on their way on an HTTP/2 connection at its GOAWAY. At the end, the client may still have open
+    /// ones.
     pub(crate) fn is_recycled_at(&self, limit: u64, client: Client) -> bool {
         let most_on_one = limit + client.streams_under_way();
         let connections = self.served.requests.div_ceil(most_on_one);

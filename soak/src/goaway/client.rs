@@ -73,8 +73,8 @@ impl Client {
         }
     }
 
-    /// The JDK's clients know HTTP/2 without TLS by upgrade alone; curl 7.88 fails on connections that it uses again by prior
-    /// knowledge, whoever serves.
+    /// The JDK's clients know HTTP/2 without TLS by upgrade alone; curl 7.88 fails on connections that it uses again by
+    /// prior knowledge, whoever serves.
     pub(crate) const fn needs_tls(self) -> bool {
         matches!(self, Self::Jdk17 | Self::Jdk21 | Self::Jdk25 | Self::Curl)
     }

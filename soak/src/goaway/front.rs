@@ -64,8 +64,8 @@ pub(crate) fn make_certificate(folder: &Path) -> Result<()> {
 }
 
 impl Front {
-    /// Starts an app, and the server that retires a connection after `limit` requests; `folder` is for its files, and has
-    /// the certificate.
+    /// Starts an app, and the server that retires a connection after `limit` requests; `folder` is for its files, and
+    /// has the certificate.
     pub(crate) async fn start(server: Server, programs: &Programs, limit: u64, folder: &Path) -> Result<Self> {
         let app = App::start(&programs.app).await?;
         let running = match server {
@@ -142,7 +142,7 @@ async fn listens(host: &LoopbackHost, process: &mut Process) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         if !process.is_running() {
-            bail!("it ended at its start: {}", process.output());
+            bail!("it exited at its start: {}", process.output());
         }
         if Peer::connect(host.port(PORT)).await.is_ok() {
             return Ok(());

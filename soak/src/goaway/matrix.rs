@@ -80,7 +80,9 @@ impl Case {
     async fn run_client(self, programs: &Programs, job: Job<'_>) -> Result<Outcome> {
         let mut command = self.client.command(programs, job)?;
         command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = timeout(LONGEST_RUN, command.output()).await.context("it takes too long")??;
+        let output = timeout(LONGEST_RUN, command.output())
+            .await
+            .with_context(|| format!("it did not end within {LONGEST_RUN:?}"))??;
         let text = String::from_utf8_lossy(&output.stdout);
         let said = || format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
         ensure!(

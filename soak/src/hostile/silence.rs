@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::legitimate::Beside;
 use crate::lane::{Door, Lane};
 
-/// Descriptors that the proxy keeps for other things than its connections (208 with one thread), and what the legitimate
-/// client takes; generously.
+/// Descriptors that the proxy keeps for other things than its connections (208 with one thread), and what the
+/// legitimate client takes; generously.
 const RESERVE: u64 = 300;
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -42,7 +42,7 @@ impl Silence {
         }
         let begun = Instant::now();
         while lane.opened(door).await? < before + u64::from(wanted) {
-            ensure!(begun.elapsed() < PATIENCE, "{wanted} connections are not held within {PATIENCE:?}");
+            ensure!(begun.elapsed() < PATIENCE, "fewer than {wanted} connections are open after {PATIENCE:?}");
             sleep(Duration::from_millis(50)).await;
         }
         Ok(Self { _connections: connections })

@@ -58,10 +58,10 @@ impl Mode {
         // A connection with ranges is over when it is answered.
         while lane.opened(door).await? < before + wanted {
             if let Some(status) = process.try_wait()? {
-                bail!("slowhttptest {} ended before it had its connections: {status}", self.option());
+                bail!("slowhttptest {} exited before it had opened its connections: {status}", self.option());
             }
             if begun.elapsed() > RAMP {
-                bail!("slowhttptest {} did not have {wanted} connections within {RAMP:?}", self.option());
+                bail!("slowhttptest {} did not open {wanted} connections within {RAMP:?}", self.option());
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -69,7 +69,7 @@ impl Traffic {
     pub(crate) async fn end(self) -> Result<(Seen, Seen)> {
         self.end.send_replace(true);
         let (http1, http2) = (sum(self.http1).await, sum(self.http2).await);
-        ensure!(http1.answered > 0 && http2.answered > 0, "one of the protocols was not tried");
+        ensure!(http1.answered > 0 && http2.answered > 0, "no request was answered over HTTP/1.1 or over HTTP/2");
         Ok((http1, http2))
     }
 }

@@ -1,4 +1,4 @@
-//! Rights: each by name, none to list Secrets, and but namespaces, which can be read one by one.
+//! Roles name the objects that they may write, and none may list Secrets. Namespaces can be read one by one.
 
 use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};
@@ -115,7 +115,10 @@ fn every_role_binding_refers_to_an_existing_role_and_service_account() {
             assert_eq!(binding["subjects"].as_array().unwrap().len(), 1);
             let accounts = ["webhook", "balancer"].map(|program| format!("evenkeel-{program}"));
             assert!(accounts.iter().any(|account| binding["subjects"][0]["name"] == **account), "{binding}");
-            assert_eq!(binding["subjects"][0]["name"], binding["roleRef"]["name"], "no program has another's rights");
+            assert_eq!(
+                binding["subjects"][0]["name"], binding["roleRef"]["name"],
+                "a binding gives a program the rights of another"
+            );
         }
     }
 }

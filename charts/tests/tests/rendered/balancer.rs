@@ -1,4 +1,4 @@
-//! The balancer: two replicas, rights by name, and a way to proxies and API servers alone.
+//! The balancer has two replicas, rights by name, and connections only to proxies and API servers.
 
 use chart_tests::render::{Rendered, rendered};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn the_objects_that_the_balancer_writes_are_rendered_empty() {
             let name = object["metadata"]["name"].as_str().unwrap();
             assert!(arguments.contains(&format!("\"--{flag}={name}\"")), "{arguments}");
             for key in ["data", "stringData", "spec"] {
-                assert_eq!(object.get(key), None, "{kind}: Helm would take out what the balancer puts in");
+                assert_eq!(object.get(key), None, "{kind}: Helm would remove what the balancer writes");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Values in many combinations, each rendered by all Helms and judged by the types of the Kubernetes API.
+//! Values in many combinations, each rendered by all Helms and checked against the types of the Kubernetes API.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What documents and `examples/` tell people to apply is valid: values of the chart, and manifests.
+//! What documents and `examples/` show is valid: values of the chart, and manifests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -43,7 +43,7 @@ fn helm_commands_in_documents_set_values_of_the_chart() {
         render(&flags).unwrap_or_else(|fault| panic!("{command}: {fault}"));
         seen += flags.len();
     }
-    assert!(seen > 1, "{seen} values in commands of Helm");
+    assert!(seen > 1, "only {seen} values found in helm commands of the documents");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn assert_fragment(at: &str, key: &str, document: &Value) {
         }
         // Of Argo CD, the Prometheus adapter, and Prometheus, which `make alerts` asks.
         "metadata" | "spec" | "externalRules" | "scrape_configs" => {}
-        _ => panic!("{at}: {key}: say in this test what it is part of"),
+        _ => panic!("{at}: {key}: this test does not know of what it is a part; add it"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values that would install and then not work are refused with a sentence; what is unknown, by the schema.
+//! Values that would install and then not work are refused with a sentence; unknown ones by the schema.
 
 use chart_tests::parts::AUTHORITY;
 use chart_tests::render::render;

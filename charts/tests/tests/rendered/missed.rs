@@ -1,4 +1,5 @@
-//! The policies by which API servers warn of workloads that the webhook missed, and of annotations that it is not asked about.
+//! The policies by which API servers warn of workloads that the webhook missed, and of annotations that it is not asked
+//! about.
 
 use chart_tests::parts::PARTS;
 use chart_tests::render::{Rendered, rendered};

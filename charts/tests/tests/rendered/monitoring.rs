@@ -1,4 +1,4 @@
-//! Monitors, alerts and the dashboard ask for metrics that the programs show.
+//! Monitors, alerts and the dashboard use metrics that the programs expose.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What `helm install` prints: the next command, and what is risky in the values.
+//! What `helm install` prints: the next commands, and warnings about risky values.
 
 use chart_tests::parts::PARTS;
 use chart_tests::render::notes;

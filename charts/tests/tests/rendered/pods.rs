@@ -66,7 +66,10 @@ fn selectors_of_the_webhook_select_its_pods_alone() {
     assert_eq!(rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *selector);
     let has = |labels: &Value| selector.as_object().unwrap().iter().all(|(key, value)| labels[key] == *value);
     assert!(has(&deployment["template"]["metadata"]["labels"]));
-    assert!(!has(&rendered.one("Pod")["metadata"]["labels"]), "the test's pod would get reviews");
+    assert!(
+        !has(&rendered.one("Pod")["metadata"]["labels"]),
+        "the Service would send reviews to the pod of `helm test`"
+    );
     assert!(has(&rendered.one("Service")["metadata"]["labels"]));
     let monitor = &rendered.one("ServiceMonitor")["spec"];
     assert_eq!(monitor["selector"]["matchLabels"], *selector);

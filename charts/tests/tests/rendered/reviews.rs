@@ -1,4 +1,4 @@
-//! Which objects API servers ask about, and what they do without an answer.
+//! Which objects API servers send for review, and what they do without a response.
 
 use chart_tests::render::rendered;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! An API server of which a test says what it holds: as much of one as the balancer asks for.
+//! A scripted API server with the endpoints that the balancer uses.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

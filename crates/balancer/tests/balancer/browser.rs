@@ -1,4 +1,4 @@
-//! The page in a headless Chromium: `make page`. It needs chromedriver, which is no part of the Rust toolchain.
+//! The page in a headless Chromium: `make page`. It needs chromedriver, which is not part of the Rust toolchain.
 
 use std::time::Duration;
 

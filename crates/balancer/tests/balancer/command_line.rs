@@ -1,4 +1,4 @@
-//! What the program says to people.
+//! The program's command line.
 
 use std::process::{Command, Output};
 

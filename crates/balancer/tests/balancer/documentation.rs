@@ -1,5 +1,4 @@
-//! The metrics that docs/METRICS.md has are those that the program shows, and the tests that docs/BALANCING.md names
-//! are there.
+//! docs/METRICS.md has the metrics that the program exposes, and the tests that docs/BALANCING.md names exist.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! What can go wrong around a balancer, each on the real program. docs/BALANCING.md names these tests, and what the
-//! user sees.
+//! Faults around a balancer, each with the real program. docs/BALANCING.md names these tests, and what the user sees.
 
 mod clocks;
 mod leaders;

@@ -1,4 +1,4 @@
-//! The balancer and real proxies: load levels.
+//! The balancer levels the load of real proxies.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

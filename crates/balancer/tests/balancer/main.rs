@@ -1,4 +1,4 @@
-//! The program against an API server of the test's own and proxies that hold to the contract.
+//! The program with a scripted API server and scripted proxies.
 
 mod api_server;
 mod browser;

@@ -1,4 +1,4 @@
-//! Proxies that hold to the contract, each on an address of the loopback network.
+//! Scripted proxies that follow the contract, each on an address of the loopback network.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What proxies are told, and what is written.
+//! What proxies receive, and what is stored.
 
 use std::process::Command;
 use std::time::Duration;

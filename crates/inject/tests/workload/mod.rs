@@ -71,9 +71,9 @@ pub(crate) fn client_side_apply(live: &Value, author: &Value) -> Value {
     apply_over(live, author, author)
 }
 
-/// Returns what an apply of `author`'s manifest makes of a live object to which `last` was applied: a strategic merge by three ways, as kubectl
-/// and Helm 3 do it. What the author says holds; what they said before and say no more goes; what they never said stays. A server-side
-/// apply by one manager comes to the same.
+/// Returns what an apply of `author`'s manifest makes of a live object to which `last` was applied: a strategic merge
+/// by three ways, as kubectl and Helm 3 do it. What the author says holds; what they said before and say no more goes;
+/// what they never said stays. A server-side apply by one manager comes to the same.
 #[allow(dead_code, reason = "each test crate uses its part of this module")]
 pub(crate) fn apply_over(live: &Value, last: &Value, author: &Value) -> Value {
     merged("", Some(live), Some(last), author)
@@ -138,8 +138,8 @@ pub(crate) fn converges(arrived: &Value, author: &Value) {
     assert_sound(&result);
 }
 
-/// Asserts what must hold of every injected object: it is one that the API server takes, and another injection has nothing
-/// to do.
+/// Asserts what must hold of every injected object: it is one that the API server takes, and another injection has
+/// nothing to do.
 pub(crate) fn assert_sound(object: &Value) {
     let spec = &object["spec"]["template"]["spec"];
     let init: Vec<&Value> = spec["initContainers"].as_array().unwrap().iter().collect();

@@ -76,7 +76,8 @@ impl Pod {
         });
     }
 
-    /// Has the connections to this port redirected to the proxy, and probes of it led to the app from the port [`PROBE`].
+    /// Has the connections to this port redirected to the proxy, and probes of it led to the app from the port
+    /// [`PROBE`].
     pub(crate) fn redirect_with_probe(&self, app: u16) {
         let settings = RedirectSettings { probes: [(PROBE, app)].into(), ..to_proxy(&[app]) };
         self.inside.run(|| redirect::apply(&settings)).unwrap();

@@ -33,8 +33,8 @@ fn probe_ports_reach_the_app_and_not_the_proxy() {
     });
 }
 
-/// As it would without the proxy: of an app on loopback the kubelet learns nothing, and of one on an address of the pod what is
-/// asked at that address.
+/// As it would without the proxy: of an app on loopback the kubelet learns nothing, and of one on an address of the pod
+/// what is asked at that address.
 #[test]
 fn a_probe_port_fails_if_the_app_does_not_listen() {
     as_root(|| {

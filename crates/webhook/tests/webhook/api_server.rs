@@ -36,8 +36,8 @@ pub(crate) struct Contents {
     pub(crate) balance_keys: Option<&'static str>,
     /// The metadata of each namespace, except its name.
     pub(crate) namespace: Value,
-    /// Whether watches of Services and Deployments are refused until the kind has been listed twice, as by an API server that no
-    /// longer knows the version of the first list.
+    /// Whether watches of Services and Deployments are refused until the kind has been listed twice, as by an API
+    /// server that no longer knows the version of the first list.
     pub(crate) forgets_first_list: bool,
 }
 

@@ -38,8 +38,8 @@ fn numbered(count: usize, make: impl Fn(&str) -> String) -> Vec<String> {
     (0..count).map(|number| make(&number.to_string())).collect()
 }
 
-/// Starts the program in a cluster with `contents`, and waits for its Event on a last Deployment. Returns its peak memory, and the
-/// cluster.
+/// Starts the program in a cluster with `contents`, and waits for its Event on a last Deployment. Returns its peak
+/// memory, and the cluster.
 async fn memory_until_last_event(mut contents: Contents) -> (u64, ApiServer) {
     contents.deployments.push(missed("last"));
     let cluster = ApiServer::start(contents).await;

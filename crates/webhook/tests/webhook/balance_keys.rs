@@ -1,4 +1,4 @@
-//! The keys that a balancer publishes reach the pods of workloads that ask for balancing.
+//! The public keys of a balancer reach the pods of workloads that ask for balancing.
 
 use std::time::Duration;
 

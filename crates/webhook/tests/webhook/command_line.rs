@@ -1,4 +1,4 @@
-//! The program as its users start it.
+//! The program's command line.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};

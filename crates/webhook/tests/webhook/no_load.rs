@@ -1,6 +1,6 @@
-//! Ways in which the annotation is there and new pods get no load, as the webhook sees them: each has an Event, a line in the log,
-//! a counter, and an alert that fires on it. What the proxies see is in `crates/recycling-proxy/tests/black_box/no_load.rs`,
-//! which has a table of all ways.
+//! Causes for which new pods get no load in spite of the annotation, as the webhook sees them: each has an Event, a
+//! line in the log, a counter, and an alert that fires. `crates/recycling-proxy/tests/black_box/no_load.rs` tests what
+//! the proxies see, and has a table of all causes.
 
 use serde_json::{Value, json};
 use test_support::{Scraped, expect_alerts};

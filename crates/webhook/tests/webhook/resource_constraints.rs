@@ -1,4 +1,4 @@
-//! The constraints of a namespace on resources reach the patch.
+//! The limits and quotas of a namespace affect the patch.
 
 use serde_json::json;
 

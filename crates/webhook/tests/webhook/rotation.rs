@@ -79,8 +79,8 @@ impl Caller {
         Ok(Http1::new(connector.connect(ServerName::try_from(NAME).unwrap(), stream).await?).await)
     }
 
-    /// Makes one call on the connection of an earlier step, and one on a new connection, which replaces it. If the machine stalled
-    /// for seconds, the earlier one was closed as idle, which every client must expect.
+    /// Makes one call on the connection of an earlier step, and one on a new connection, which replaces it. If the
+    /// machine stalled for seconds, the earlier one was closed as idle, which every client must expect.
     async fn call_twice(&self, kept: &mut Option<Http1>, replica: usize, bundle: &str) {
         if let Some(kept) = kept
             && kept.is_open().await
@@ -143,13 +143,14 @@ async fn no_call_fails_during_a_thousand_rotations_under_load() {
             let ((first, second), ()) = tokio::join!(both, caller.call_twice(meanwhile, replica, &earlier));
             first.and(second).unwrap();
         } else {
-            // One reconciles after the other. The second one is called meanwhile by an API server that has the new bundle.
+            // One reconciles after the other. The second one is called meanwhile by an API server that has the new
+            // bundle.
             one.controller.reconcile().await.unwrap();
             caller.call_twice(meanwhile, 1, &cluster.bundle()).await;
             two.controller.reconcile().await.unwrap();
         }
-        // Both have reconciled. An API server that has the earlier bundle calls one, or one that has the new bundle calls the other. As a
-        // rotation has four steps and this alternates by three, all combinations occur.
+        // Both have reconciled. An API server that has the earlier bundle calls one, or one that has the new bundle
+        // calls the other. As a rotation has four steps and this alternates by three, all combinations occur.
         let bundle = cluster.bundle();
         match step % 3 {
             0 => caller.call_twice(unaware, replica, &earlier).await,

@@ -1,4 +1,4 @@
-//! A webhook with real ports in this process, and a client that behaves as an API server.
+//! A webhook with real ports in this process, and a client that acts as an API server.
 
 use std::net::SocketAddr;
 use std::path::Path;

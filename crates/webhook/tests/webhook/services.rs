@@ -1,4 +1,5 @@
-//! Services that bypass the proxy: reviews warn of them, and Events report those that come or change later. Removals have Events, too.
+//! Services that bypass the proxy: reviews warn of them, and Events report those that are created or changed later.
+//! Removals have Events, too.
 
 use serde_json::{Value, json};
 

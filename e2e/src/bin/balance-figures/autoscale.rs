@@ -84,7 +84,8 @@ async fn autoscale(namespace: TestNamespace, mode: Mode) -> anyhow::Result<Autos
     Ok(Autoscaled { mode, pods, cpu, right, phase, simulated, failed, failures: all.examples })
 }
 
-/// Waits until the autoscaler has changed nothing for a while, and knows what the pods use: without figures it does nothing.
+/// Waits until the autoscaler has changed nothing for a while, and knows what the pods use: without figures it does
+/// nothing.
 async fn until_at_rest(namespace: &TestNamespace) -> anyhow::Result<Readiness> {
     let started = Instant::now();
     let mut ready = Readiness::new();

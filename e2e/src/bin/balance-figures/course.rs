@@ -26,8 +26,8 @@ pub(crate) fn answers(events: &[Event], from: Instant) -> Vec<Answered> {
     answers.map(|(at, answer)| Answered { at: (at - from).as_secs_f64(), pod: Arc::clone(&answer.pod) }).collect()
 }
 
-/// Returns, for each second from 0 on, the answers of the busiest of the `pods` against their mean in the five seconds that
-/// begin there; the last one ends at `seconds`. 1 is level.
+/// Returns, for each second from 0 on, the answers of the busiest of the `pods` against their mean in the five seconds
+/// that begin there; the last one ends at `seconds`. 1 is level.
 pub(crate) fn course(answers: &[Answered], pods: &[String], seconds: usize) -> Vec<f64> {
     let mut counts: BTreeMap<&str, Vec<f64>> = pods.iter().map(|pod| (pod.as_str(), vec![0.0; seconds])).collect();
     for answer in answers {

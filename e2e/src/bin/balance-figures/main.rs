@@ -1,5 +1,5 @@
-//! `make balance-figures`: what `balance: on` does on a real cluster, beside thresholds and nothing in the same run, and
-//! beside what `evenkeel simulate` says.
+//! `make balance-figures`: what `balance: on` does on a real cluster, beside thresholds and nothing in the same run,
+//! and beside what `evenkeel simulate` says.
 
 mod autoscale;
 mod course;
@@ -28,8 +28,8 @@ use crate::mode::Mode;
 use crate::plot::{Line, Panel};
 use crate::scale_out::{Again, Plan, ScaleOut};
 
-/// Measures what balancing does, on the cluster of KUBECONFIG with evenkeel installed. Figures are saved as target/e2e/balance-*.json; the
-/// tables and pictures are made from all of them.
+/// Measures what balancing does, on the cluster of KUBECONFIG with evenkeel installed. Figures are saved as
+/// target/e2e/balance-*.json; the tables and pictures are made from all of them.
 #[derive(Debug, Parser)]
 struct Args {
     /// What is measured; all unless given. `tables` makes tables and pictures again, of what is saved
@@ -41,8 +41,8 @@ struct Args {
     /// Whose pods are rolled out three times and scaled in
     #[arg(long, value_enum, default_value_t = Again::All)]
     rollouts: Again,
-    /// What fails in the midst of one more wave: `leader-deleted` (the pod of the balancer that leads), `admin-port-shut` (that of
-    /// one pod; its node must be on this machine), or else a shell command
+    /// What fails in the midst of one more wave: `leader-deleted` (the pod of the balancer that leads),
+    /// `admin-port-shut` (that of one pod; its node must be on this machine), or else a shell command
     #[arg(long, value_name = "FAULT")]
     disturb: Option<Fault>,
     /// What the clients of that wave speak

@@ -21,8 +21,8 @@ pub(crate) async fn generation(namespace: &TestNamespace) -> anyhow::Result<i64>
     Ok(namespace.deployment("web").await?.metadata.generation.unwrap_or(0))
 }
 
-/// Waits until the Deployment has a later generation than `before`, and as many ready pods of it as it asks for; others may
-/// still be on their way out. The last entry is the last readiness.
+/// Waits until the Deployment has a later generation than `before`, and as many ready pods of it as it asks for; others
+/// may still be on their way out. The last entry is the last readiness.
 pub(crate) async fn until_ready(namespace: &TestNamespace, before: i64) -> anyhow::Result<Readiness> {
     let started = Instant::now();
     let mut readiness = Readiness::new();

@@ -1,4 +1,4 @@
-//! The leader's clock is wrong. What owns the state, asks and signs is the program's; the clock is the test's.
+//! The leader's clock is wrong. State, requests and signatures are the program's; the clock is the test's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,4 +1,4 @@
-//! Pods that report nonsense: what comes of it stays in their own workload.
+//! Pods that report nonsense affect only their own workload.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The API server is away. For how long a leader goes on, and when a watch is tried again, is tested beside the code.
+//! The API server is unavailable. Unit tests hold for how long a leader then leads, and when a watch is retried.
 
 use super::{count, sample};
 use crate::running::{TestCluster, get, is, until_some};

@@ -1,4 +1,4 @@
-//! Pods with real proxies, each with a client that asks ten times a second over one connection.
+//! Pods with real proxies, each with a client that sends ten requests per second on one connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

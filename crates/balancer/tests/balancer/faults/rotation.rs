@@ -1,4 +1,4 @@
-//! A rotation of keys, with real proxies of both kinds.
+//! A rotation of keys, with proxies that know one key and proxies that know both.
 
 use balancing::Refusal;
 use settings::ADMIN_PORT;

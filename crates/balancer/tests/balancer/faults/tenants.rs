@@ -1,4 +1,4 @@
-//! What a tenant may write into the cluster, and what their pods may answer.
+//! Hostile tenants: what they may write into the cluster, and what their pods may answer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

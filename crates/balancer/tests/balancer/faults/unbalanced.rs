@@ -1,4 +1,4 @@
-//! No balancer at all.
+//! There is no balancer.
 
 use test_support::Peer;
 
