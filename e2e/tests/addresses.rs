@@ -29,6 +29,7 @@ async fn named_port_recycles_connections_by_target_port_name() -> anyhow::Result
 }
 
 /// How a client came, and whether its connections were recycled.
+#[derive(Debug)]
 struct Way {
     target: Value,
     address: SocketAddr,
