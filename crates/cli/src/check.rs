@@ -125,6 +125,10 @@ fn read(files: &[Source], recursive: bool) -> anyhow::Result<Objects> {
         for input in source.inputs(recursive)? {
             let text = input.read()?;
             let stream = documents::read(&text).with_context(|| input.to_string()).or_blame(Blame::Data)?;
+            // A chart that renders nothing has no faults, and is not what was meant.
+            if !stream.documents.iter().any(|it| it.value.get("kind").is_some()) {
+                eprintln!("{input}: no object is in it");
+            }
             stream.documents.into_iter().filter(|it| !it.value.is_null()).for_each(|it| objects.add(it.value));
         }
     }

@@ -15,7 +15,7 @@ pub(crate) use exposition::Metrics;
 /// How many pods are read at once, so that a large workload does not flood the API server.
 const AT_ONCE: usize = 16;
 /// A pod that does not answer keeps the API server waiting for half a minute; a person waits less.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the metrics of a pod are not known.
 #[derive(Debug, Error)]

@@ -55,6 +55,16 @@ fn the_exit_code_tells_the_worst_finding() {
 }
 
 #[test]
+fn an_input_without_objects_is_said_to_be_one() {
+    for input in ["", "---\n", "hello", "- a"] {
+        let run = check(&["-f", "-"], input);
+        assert_eq!(String::from_utf8_lossy(&run.stderr), "stdin: no object is in it\n", "{input:?}");
+        assert_eq!(run.status.code(), Some(0));
+    }
+    assert_eq!(String::from_utf8_lossy(&check(&["-f", "-"], DEPLOYMENT).stderr), "");
+}
+
+#[test]
 fn json_names_each_finding() {
     let past = DEPLOYMENT.replace("targetPort: http", "targetPort: 9090");
     let report: Value = serde_json::from_slice(&check(&["-f", "-", "-o", "json"], &past).stdout).unwrap();

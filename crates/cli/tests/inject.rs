@@ -322,7 +322,10 @@ fn the_version_of_the_client_is_printed_without_a_cluster() {
     std::fs::write(&path, cluster).unwrap();
     let run = evenkeel(&["version", "--kubeconfig", path.to_str().unwrap()], "");
     assert_eq!((run.code, &run.stdout), (69, &client), "{}", run.stderr);
-    assert_eq!(run.stderr, "error: the cluster cannot be reached: Connection refused (os error 111)\n");
+    assert_eq!(
+        run.stderr,
+        "error: the cluster http://127.86.5.4:1/ cannot be reached: Connection refused (os error 111)\n"
+    );
 }
 
 #[test]

@@ -44,9 +44,13 @@ current-context: x
         (&[], &[("KUBECONFIG", &missing)], "missing"),
         (&["--kubeconfig", &missing.display().to_string()], &[], "missing cannot be read: No such file"),
         (&["--kubeconfig", &odd.display().to_string()], &[], "odd"),
-        (&["--kubeconfig", &empty.display().to_string()], &[], "current context"),
+        (&["--kubeconfig", &empty.display().to_string()], &[], "empty has no current context (contexts: none)"),
         (&["--kubeconfig", &no_certificate.display().to_string()], &[], "/nowhere.pem"),
-        (&["--kubeconfig", &no_certificate.display().to_string(), "--context", "y"], &[], "context: y"),
+        (
+            &["--kubeconfig", &no_certificate.display().to_string(), "--context", "y"],
+            &[],
+            "no-certificate has no context y (contexts: x)",
+        ),
     ];
     for (arguments, variables, expected) in cases {
         let output = status(folder.path(), arguments, variables);

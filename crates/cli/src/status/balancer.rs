@@ -7,8 +7,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::facts::Owner;
+use crate::pod_metrics::PATIENCE;
 
 /// The labels that the chart gives the balancer's pods.
 const REPLICAS: &str = "app.kubernetes.io/name=evenkeel,app.kubernetes.io/component=balancer";
@@ -87,7 +89,9 @@ pub(crate) enum Balancer {
 pub(crate) async fn replicas(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let list = pods.list(&ListParams::default().labels(REPLICAS)).await?;
-    Ok(list.items.into_iter().filter_map(|pod| pod.metadata.name).collect())
+    // Those that are terminating need not answer any more.
+    let staying = list.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    Ok(staying.filter_map(|pod| pod.metadata.name).collect())
 }
 
 /// Asks each replica, until one leads.
@@ -120,7 +124,9 @@ pub(crate) async fn ask(client: &Client, namespace: &str) -> Balancer {
 async fn read(client: &Client, namespace: &str, replica: &str) -> Result<Answer, String> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{replica}:{PORT}/proxy/workloads");
     let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    let text = client.request_text(request).await.map_err(|error| match error {
+    let answer = timeout(PATIENCE, client.request_text(request)).await;
+    let late = |_| format!("the balancer's pod {replica} does not answer in {} s", PATIENCE.as_secs());
+    let text = answer.map_err(late)?.map_err(|error| match error {
         kube::Error::Api(status) if status.code == 403 => {
             format!("the right to get pods/proxy in namespace {namespace} is missing: {}", status.message)
         }
