@@ -30,11 +30,12 @@ use crate::cluster::Cluster;
 use crate::exit::{Blame, OrBlame as _};
 use crate::manifests::{Source, documents};
 use crate::reference::Reference;
-use checked::{Checked, Section};
+use checked::{Checked, Section, Subject};
 use gather::Reader;
+use installation::InstallationFacts;
 use objects::Objects;
 use report::Colour;
-use scope::Scope;
+use scope::Scopes;
 
 /// Find out why the proxy is not injected, or has no effect.
 ///
@@ -84,6 +85,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = RangedU64ValueParser::<u64>::new().range(1..=300))]
     interval: u64,
 
+    /// The namespace of evenkeel itself, if only one of several releases is meant; without it, all are checked.
+    #[arg(long, value_name = "NAMESPACE", conflicts_with = "files")]
+    evenkeel_namespace: Option<String>,
+
     /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input, in place of a cluster; may repeat.
     #[arg(short, long = "filename", value_name = "FILE|FOLDER")]
     files: Vec<Source>,
@@ -112,8 +117,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let checked = if args.files.is_empty() {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(of_cluster(args))?
     } else {
-        let (objects, scope) = (read(&args.files, args.recursive)?, Scope::default());
-        checked::checked(&checked::workloads(&objects, &scope), &objects, &scope)
+        let (objects, scopes) = (read(&args.files, args.recursive)?, Scopes::of([]));
+        checked::checked(&checked::workloads(&objects, &scopes), &objects, &scopes)
     };
     print(&checked, args)?;
     Ok(checked.code(args.strict))
@@ -139,29 +144,54 @@ async fn of_cluster(args: &Args) -> anyhow::Result<Checked> {
     let (client, of_context) = args.cluster.connect().await?;
     let namespace = (!args.all_namespaces).then(|| args.namespace.clone().unwrap_or(of_context));
     let mut reader = Reader { client, namespace, not_checked: Vec::new() };
-    let mut facts = gather::installation(&mut reader).await?;
-    let scope = gather::scope(&mut reader, &facts).await?;
+    let mut installations = gather::installations(&mut reader, args.evenkeel_namespace.as_deref()).await?;
+    let mut scopes = Vec::new();
+    for facts in &installations {
+        scopes.push(gather::scope(&mut reader, facts).await?);
+    }
+    let scopes = Scopes::of(scopes);
     let mut objects = reader.objects().await?;
     if !args.workloads.is_empty() {
         only(&mut objects, &args.workloads, reader.namespace.as_deref().unwrap_or_default())?;
     }
-    let workloads = checked::workloads(&objects, &scope);
-    let mut checked = checked::checked(&workloads, &objects, &scope);
+    let workloads = checked::workloads(&objects, &scopes);
+    let mut checked = checked::checked(&workloads, &objects, &scopes);
     if args.workloads.is_empty() {
-        gather::running(&mut reader, &mut facts).await?;
-        facts.probe = gather::probe(&mut reader, &objects, &scope).await?;
-        let findings = installation::installation(&facts);
-        checked.sections.insert(0, Section { name: None, findings, peak_to_mean: None });
+        let sections = sections(&mut reader, &mut installations, &objects, &scopes).await?;
+        checked.sections.splice(0..0, sections);
     }
     let pods = gather::pods(&mut reader, &workloads, Duration::from_secs(args.interval)).await?;
     let events = gather::warning_events(&mut reader).await?;
+    let now = installations.first().map_or(0.0, |facts| facts.now);
     for (workload, pods) in workloads.iter().zip(pods) {
-        let mut found = live::live(workload, &pods, installation::version(&facts));
-        found.findings.extend(live::events(workload, &pods, &events, facts.now));
+        let scope = scopes.over(&workload.name.namespace, workload.kind, &objects);
+        let mut found = live::live(workload, &pods, scope.version.as_deref());
+        found.findings.extend(live::events(workload, &pods, &events, now));
         checked.add(&workload.name, found);
     }
     checked.not_checked = reader.not_checked;
     Ok(checked)
+}
+
+/// Checks evenkeel itself: each release that is looked at.
+async fn sections(
+    reader: &mut Reader,
+    installations: &mut [InstallationFacts],
+    objects: &Objects,
+    scopes: &Scopes,
+) -> anyhow::Result<Vec<Section>> {
+    let mut sections = Vec::new();
+    for (facts, scope) in installations.iter_mut().zip(scopes.all()) {
+        gather::running(reader, facts).await?;
+        if facts.configuration.is_some() {
+            facts.probe = gather::probe(reader, objects, scope).await?;
+        }
+        let (subject, findings) = (Subject::Installation(facts.release.clone()), installation::installation(facts));
+        sections.push(Section { subject, findings, peak_to_mean: None });
+    }
+    // Where the right is missing to look at it, nothing was found.
+    sections.retain(|section| !section.findings.is_empty());
+    Ok(sections)
 }
 
 /// Leaves the named workloads in, with what concerns them.

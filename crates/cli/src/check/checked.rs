@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::finding::{Finding, Severity};
+use super::finding::{Finding, FindingId, Severity};
+use super::installation::Release;
 use super::live::Found;
 use super::objects::{ObjectName, Objects};
 use super::rules;
-use super::scope::Scope;
+use super::scope::Scopes;
 use super::workload::Workload;
 use settings::Annotation;
 
@@ -16,11 +17,28 @@ const FOUND: u8 = 2;
 /// The findings about one object, or about the installation.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
-    /// `None` for the installation.
-    pub(crate) name: Option<ObjectName>,
+    pub(crate) subject: Subject,
     pub(crate) findings: Vec<Finding>,
     /// The load of the busiest pod divided by the mean, where it was measured.
     pub(crate) peak_to_mean: Option<f64>,
+}
+
+/// What findings are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Evenkeel itself; of a release that is not there, the name is empty.
+    Installation(Release),
+    Object(ObjectName),
+}
+
+impl Subject {
+    /// Returns the name of an object.
+    pub(crate) fn object(&self) -> Option<&ObjectName> {
+        match self {
+            Self::Installation(_) => None,
+            Self::Object(name) => Some(name),
+        }
+    }
 }
 
 /// All findings.
@@ -51,7 +69,7 @@ impl Checked {
 
     /// Adds what pods told of a workload.
     pub(crate) fn add(&mut self, name: &ObjectName, found: Found) {
-        if let Some(section) = self.sections.iter_mut().find(|section| section.name.as_ref() == Some(name)) {
+        if let Some(section) = self.sections.iter_mut().find(|section| section.subject.object() == Some(name)) {
             section.findings.extend(found.findings);
             section.peak_to_mean = found.peak_to_mean;
         }
@@ -59,7 +77,12 @@ impl Checked {
 
     /// Returns how many workloads were checked.
     pub(crate) fn workloads(&self) -> usize {
-        self.sections.iter().filter(|section| section.name.is_some()).count()
+        self.sections.iter().filter(|section| section.subject.object().is_some()).count()
+    }
+
+    /// Returns how many installations were checked.
+    pub(crate) fn installations(&self) -> usize {
+        self.sections.len() - self.workloads()
     }
 
     /// Returns 0 for clean, 2 if problems were found, and 1 if there are warnings and these count.
@@ -73,20 +96,23 @@ impl Checked {
 }
 
 /// Returns the workloads among the objects that ask for the proxy, have it, or try to.
-pub(crate) fn workloads(objects: &Objects, scope: &Scope) -> Vec<Workload> {
+pub(crate) fn workloads(objects: &Objects, scopes: &Scopes) -> Vec<Workload> {
     let read = |(name, kind, object): &(ObjectName, inject::WorkloadKind, serde_json::Value)| {
         let facts = objects.namespaces.get(&name.namespace).map(super::objects::NamespaceObjects::facts);
+        let scope = scopes.over(&name.namespace, *kind, objects);
         Workload::read((name.clone(), *kind, object.clone()), facts.as_ref(), &scope.installation)
     };
     objects.workloads.iter().filter_map(read).collect()
 }
 
 /// Applies every rule that needs no running pod.
-pub(crate) fn checked(workloads: &[Workload], objects: &Objects, scope: &Scope) -> Checked {
+pub(crate) fn checked(workloads: &[Workload], objects: &Objects, scopes: &Scopes) -> Checked {
     let of_workload = |workload: &Workload| {
         let mut findings = rules::misplaced(&workload.object, true);
+        let scope = scopes.over(&workload.name.namespace, workload.kind, objects);
         findings.extend(rules::of_workload(workload, objects, scope));
-        Section { name: Some(workload.name.clone()), findings, peak_to_mean: None }
+        findings.extend(reviewed_twice(workload, objects, scopes));
+        Section { subject: Subject::Object(workload.name.clone()), findings, peak_to_mean: None }
     };
     let keys = [Annotation::MaxRequests, Annotation::Balance].map(Annotation::key);
     // kustomize's commonAnnotations are on every object.
@@ -97,21 +123,37 @@ pub(crate) fn checked(workloads: &[Workload], objects: &Objects, scope: &Scope) 
     let of_other = |(name, object): &(ObjectName, serde_json::Value)| {
         let has_template = object.pointer("/spec/template/spec").is_some();
         let findings = rules::misplaced(object, asked(&name.namespace) && !has_template);
-        Section { name: Some(name.clone()), findings, peak_to_mean: None }
+        Section { subject: Subject::Object(name.clone()), findings, peak_to_mean: None }
     };
     let sections = workloads.iter().map(of_workload).chain(objects.others.iter().map(of_other));
     Checked { sections: sections.filter(|section| !section.findings.is_empty()).collect(), not_checked: Vec::new() }
 }
 
+/// Each webhook makes the workload what it would have it be.
+fn reviewed_twice(workload: &Workload, objects: &Objects, scopes: &Scopes) -> Option<Finding> {
+    let reviewers = scopes.reviewers(&workload.name.namespace, workload.kind, objects);
+    let releases: Vec<String> =
+        reviewers.iter().filter_map(|scope| Some(scope.release.as_ref()?.to_string())).collect();
+    (releases.len() > 1 && workload.asks()).then(|| {
+        let finding = FindingId::ReviewedTwice
+            .says("more than one release of evenkeel reviews the workload: settings and version are those of the last");
+        let finding = releases.into_iter().fold(finding, Finding::detail);
+        finding.fix("let namespaces.matchLabels of each release's values select other namespaces")
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::finding::FindingId;
     use super::*;
 
     #[test]
     fn the_exit_code_is_that_of_the_worst_finding() {
         let of = |findings: Vec<Finding>| Checked {
-            sections: vec![Section { name: None, findings, peak_to_mean: None }],
+            sections: vec![Section {
+                subject: Subject::Installation(Release::default()),
+                findings,
+                peak_to_mean: None,
+            }],
             ..Checked::default()
         };
         let [good, warning, problem] =

@@ -78,6 +78,7 @@ findings! {
     MeshBalances: "mesh-balances", Warning, "a service mesh balances by request already, so nothing is injected";
     NamespaceOptedOut: "namespace-opted-out", Problem, "the webhook does not review workloads of this namespace";
     KindNotReviewed: "kind-not-reviewed", Problem, "the webhook does not review this kind of workload";
+    ReviewedTwice: "reviewed-twice", Warning, "more than one release of evenkeel reviews the workload";
     NotReviewed: "not-reviewed", Problem, "the workload asks for the proxy, and its template has none";
     ProxyLeftOver: "proxy-left-over", Warning, "the proxy is injected, and no annotation asks for it any more";
     InjectionOutdated: "injection-outdated", Warning, "the injected proxy has other settings than the annotations and the installation ask for";

@@ -18,7 +18,7 @@ use super::objects::Objects;
 use crate::cluster::said;
 
 pub(crate) use events::warning_events;
-pub(crate) use installation::{installation, probe, running};
+pub(crate) use installation::{installations, probe, running};
 pub(crate) use pods::pods;
 pub(crate) use scope::scope;
 
@@ -121,7 +121,11 @@ impl Reader {
         match read {
             Ok(read) => Ok(Some(read)),
             Err(kube::Error::Api(status)) => {
-                self.not_checked.push(format!("{what}: {}", status.message));
+                let refused = format!("{what}: {}", status.message);
+                // Of two releases the same right is needed twice.
+                if !self.not_checked.contains(&refused) {
+                    self.not_checked.push(refused);
+                }
                 Ok(None)
             }
             Err(error) => Err(said(error)),

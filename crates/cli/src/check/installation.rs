@@ -3,6 +3,8 @@
 mod balancer;
 mod certificates;
 
+use std::fmt;
+
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -20,6 +22,11 @@ const VERSION_LABEL: &str = "app.kubernetes.io/version";
 pub(crate) struct InstallationFacts {
     /// Now, in Unix time.
     pub(crate) now: f64,
+    pub(crate) release: Release,
+    /// Whether the right to look for an installation is missing: then nobody knows whether there is one.
+    pub(crate) is_unknown: bool,
+    /// Where else evenkeel is installed, if this is where somebody said it is, and it is not.
+    pub(crate) elsewhere: Vec<Release>,
     /// Major and minor version of the API server.
     pub(crate) kubernetes: Option<(u32, u32)>,
     pub(crate) configuration: Option<MutatingWebhookConfiguration>,
@@ -38,6 +45,19 @@ pub(crate) struct InstallationFacts {
     pub(crate) probe: Option<Probe>,
     /// When the certificate expires that the webhook serves, in Unix time.
     pub(crate) served_until: Option<f64>,
+}
+
+/// Which installation it is: a release of the chart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Release {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in the namespace {}", self.name, self.namespace)
+    }
 }
 
 /// How many pods of a workload report to the balancer.
@@ -69,7 +89,7 @@ pub(crate) fn version(facts: &InstallationFacts) -> Option<&str> {
 pub(crate) fn installation(facts: &InstallationFacts) -> Vec<Finding> {
     let old = kubernetes(facts);
     let (Some(configuration), Some(webhook)) = (&facts.configuration, &facts.webhook) else {
-        return old.into_iter().chain([not_installed(facts)]).collect();
+        return old.into_iter().chain((!facts.is_unknown).then(|| not_installed(facts))).collect();
     };
     let mut findings = Vec::from_iter(old);
     findings.extend(replicas(webhook, facts));
@@ -116,9 +136,14 @@ fn not_installed(facts: &InstallationFacts) -> Finding {
         (None, Some(_)) => "the webhook runs, and no MutatingWebhookConfiguration names it",
         (Some(_), _) => "there is a MutatingWebhookConfiguration, and no Deployment of the webhook",
     };
-    FindingId::NotInstalled
-        .says(format!("evenkeel is not installed: {what}"))
-        .fix("install the chart (docs/INSTALL.md)")
+    let finding = FindingId::NotInstalled.says(format!("evenkeel is not installed: {what}"));
+    let elsewhere = facts.elsewhere.iter().map(|release| format!("it is installed as {release}"));
+    let finding = elsewhere.fold(finding, Finding::detail);
+    finding.fix(if facts.elsewhere.is_empty() {
+        "install the chart (docs/INSTALL.md)"
+    } else {
+        "name one of these namespaces by --evenkeel-namespace"
+    })
 }
 
 /// Returns how many replicas are ready, and how many there should be.
@@ -235,6 +260,8 @@ mod tests {
         assert_eq!(found(|facts| facts.kubernetes = Some((1, 32))), [FindingId::ClusterTooOld]);
         assert_eq!(found(|facts| facts.configuration = None), [FindingId::NotInstalled]);
         assert_eq!(found(|facts| facts.webhook = None), [FindingId::NotInstalled]);
+        let forbidden = |facts: &mut InstallationFacts| (facts.webhook, facts.is_unknown) = (None, true);
+        assert_eq!(found(forbidden), [], "nobody knows");
         assert_eq!(found(|facts| facts.policy = Some(false)), [FindingId::PolicyAbsent]);
         assert_eq!(found(|facts| facts.policy = None), []);
         let unreached = Probe { namespace: "shop".to_owned(), injected: false };

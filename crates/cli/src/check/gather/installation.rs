@@ -1,15 +1,17 @@
 //! Reads an installation, and sends the API server a Deployment as a dry run, which its webhook reviews.
 
+use std::collections::BTreeMap;
+
 use daemon::Clock;
 use inject::{Installation, Outcome, PROXY_CONTAINER, WorkloadKind};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingAdmissionPolicy};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, ListParams, PostParams, ResourceExt as _};
+use kube::api::{Api, ListParams, PostParams, ResourceExt};
 use serde_json::{Value, json};
 
-use super::super::installation::{InstallationFacts, Probe, Reports};
+use super::super::installation::{InstallationFacts, Probe, Release, Reports};
 use super::super::objects::Objects;
 use super::super::scope::Scope;
 use super::{Reader, replicas};
@@ -23,11 +25,15 @@ const COMPONENT: &str = "app.kubernetes.io/component";
 const METRICS_PORT: u16 = 8081;
 const CERTIFICATE: &str = "evenkeel_webhook_certificate_expiry_timestamp_seconds";
 
-/// Reads what is installed: as much of it as workloads depend on.
+/// The label that the chart gives its objects for its release.
+const RELEASE: &str = "app.kubernetes.io/instance";
+
+/// Reads what is installed: as much of it as workloads depend on. Of several releases each, or the one of the chosen namespace; never
+/// nothing, so that one that is missing can be said to be.
 ///
 /// # Errors
 /// The cluster cannot be reached.
-pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<InstallationFacts> {
+pub(crate) async fn installations(reader: &mut Reader, chosen: Option<&str>) -> anyhow::Result<Vec<InstallationFacts>> {
     let ours = ListParams::default().labels(OURS);
     let client = reader.client.clone();
     let version = client.apiserver_version().await;
@@ -35,20 +41,64 @@ pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<Installa
     let configurations = Api::<MutatingWebhookConfiguration>::all(client.clone()).list(&ours).await;
     let configurations = reader.noted(configurations, "mutatingwebhookconfigurations")?;
     let deployments = Api::<Deployment>::all(client.clone()).list(&ours).await;
-    let deployments =
-        reader.noted(deployments, "Deployments of the installation")?.map(|it| it.items).unwrap_or_default();
-    let of = |component: &str| {
-        let is_it = |it: &&Deployment| it.labels().get(COMPONENT).is_some_and(|label| label == component);
-        deployments.iter().find(is_it).cloned()
-    };
-    Ok(InstallationFacts {
+    let deployments = reader.noted(deployments, "Deployments of the installation")?;
+    let nothing = InstallationFacts {
         now: Clock::system().since_epoch().as_secs_f64(),
         kubernetes: kubernetes.and_then(|info| Some((number(&info.major)?, number(&info.minor)?))),
-        configuration: configurations.and_then(|list| list.items.into_iter().next()),
-        webhook: of("webhook"),
-        balancer: of("balancer"),
+        is_unknown: configurations.is_none() || deployments.is_none(),
         ..InstallationFacts::default()
-    })
+    };
+    let items = (configurations.map(|list| list.items), deployments.map(|list| list.items));
+    let releases = releases(items.0.unwrap_or_default(), items.1.unwrap_or_default(), &nothing);
+    Ok(chosen_of(releases, chosen, nothing))
+}
+
+/// Returns each release with what is its own, in the order of their namespaces.
+fn releases(
+    configurations: Vec<MutatingWebhookConfiguration>,
+    deployments: Vec<Deployment>,
+    nothing: &InstallationFacts,
+) -> Vec<InstallationFacts> {
+    let mut releases: BTreeMap<Release, InstallationFacts> = BTreeMap::new();
+    let new = |release: &Release| InstallationFacts { release: release.clone(), ..nothing.clone() };
+    for deployment in deployments {
+        let namespace = deployment.namespace().unwrap_or_default();
+        let release = Release { namespace, name: label(&deployment, RELEASE) };
+        let facts = releases.entry(release).or_insert_with_key(new);
+        match label(&deployment, COMPONENT).as_str() {
+            "webhook" => facts.webhook = Some(deployment),
+            "balancer" => facts.balancer = Some(deployment),
+            _ => {}
+        }
+    }
+    for configuration in configurations {
+        // It is in no namespace, and leads to a Service that is.
+        let service = configuration.webhooks.iter().flatten().next().and_then(|it| it.client_config.service.as_ref());
+        let namespace = service.map(|service| service.namespace.clone()).unwrap_or_default();
+        let release = Release { namespace, name: label(&configuration, RELEASE) };
+        releases.entry(release).or_insert_with_key(new).configuration = Some(configuration);
+    }
+    releases.into_values().collect()
+}
+
+fn label(object: &impl ResourceExt, key: &str) -> String {
+    object.labels().get(key).cloned().unwrap_or_default()
+}
+
+/// Returns those of a namespace, if one is chosen.
+fn chosen_of(
+    releases: Vec<InstallationFacts>,
+    chosen: Option<&str>,
+    nothing: InstallationFacts,
+) -> Vec<InstallationFacts> {
+    let is_chosen = |facts: &InstallationFacts| chosen.is_none_or(|namespace| facts.release.namespace == namespace);
+    let (chosen_ones, others): (Vec<_>, Vec<_>) = releases.into_iter().partition(is_chosen);
+    if !chosen_ones.is_empty() {
+        return chosen_ones;
+    }
+    let elsewhere = others.into_iter().map(|facts| facts.release).collect();
+    let release = Release { namespace: chosen.unwrap_or_default().to_owned(), name: String::new() };
+    vec![InstallationFacts { release, elsewhere, ..nothing }]
 }
 
 /// Reads what only a check of the installation itself needs.
@@ -57,14 +107,15 @@ pub(crate) async fn installation(reader: &mut Reader) -> anyhow::Result<Installa
 /// The cluster cannot be reached.
 pub(crate) async fn running(reader: &mut Reader, facts: &mut InstallationFacts) -> anyhow::Result<()> {
     let client = reader.client.clone();
-    let policies =
-        Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&ListParams::default().labels(OURS)).await;
+    let of_release = format!("{OURS},{RELEASE}={}", facts.release.name);
+    let of_release = ListParams::default().labels(&of_release);
+    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone()).list(&of_release).await;
     facts.policy = reader.noted(policies, "validatingadmissionpolicies")?.map(|list| !list.items.is_empty());
     let nodes = Api::<Node>::all(client.clone()).list_metadata(&ListParams::default()).await;
     facts.nodes = reader.noted(nodes, "nodes")?.map(|list| list.items.len());
     if let Some(webhook) = &facts.webhook {
         let namespace = webhook.namespace().unwrap_or_default();
-        let labels = format!("{OURS},{COMPONENT}=webhook");
+        let labels = format!("{OURS},{RELEASE}={},{COMPONENT}=webhook", facts.release.name);
         let mut pods = reader.of_namespace::<Pod>(&namespace, &labels, "pods of the webhook").await?;
         // Replicas that a rollout is terminating need not answer.
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());

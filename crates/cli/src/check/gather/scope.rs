@@ -49,6 +49,8 @@ pub(crate) async fn scope(reader: &mut Reader, facts: &InstallationFacts) -> any
     }
     Ok(Scope {
         is_live: true,
+        release: Some(facts.release.clone()),
+        version: version(facts).map(str::to_owned),
         kinds: Some(kinds(configuration)),
         namespaces: configuration.webhooks.iter().flatten().next().and_then(|it| it.namespace_selector.clone()),
         installation,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::check::checked::{Checked, Section};
+use crate::check::checked::{Checked, Section, Subject};
 use crate::check::finding::{Finding, Severity};
 
 /// Where each finding is explained.
@@ -27,19 +27,24 @@ fn of_section(section: &Section) -> Value {
     struct Object<'a> {
         kind: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        namespace: Option<&'a str>,
+        namespace: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        name: Option<&'a str>,
+        name: Option<String>,
         severity: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         peak_to_mean: Option<f64>,
         findings: Vec<Value>,
     }
-    let name = section.name.as_ref();
+    let (kind, namespace, name) = match &section.subject {
+        Subject::Installation(release) => ("installation", &release.namespace, &release.name),
+        Subject::Object(name) => (name.kind.as_str(), &name.namespace, &name.name),
+    };
+    // Of a release that is not there nothing is known.
+    let known = |text: &'_ String| (!text.is_empty()).then(|| text.clone());
     let object = Object {
-        kind: name.map_or("installation", |name| &name.kind),
-        namespace: name.map(|name| name.namespace.as_str()),
-        name: name.map(|name| name.name.as_str()),
+        kind,
+        namespace: known(namespace),
+        name: known(name),
         severity: section.severity().label(),
         peak_to_mean: section.peak_to_mean,
         findings: section.findings.iter().map(of_finding).collect(),
@@ -64,11 +69,13 @@ fn of_finding(finding: &Finding) -> Value {
 mod tests {
     use super::*;
     use crate::check::finding::FindingId;
+    use crate::check::installation::Release;
 
     #[test]
     fn the_json_report_has_the_documented_fields() {
         let findings = vec![FindingId::NotInjected.says("no").fix("yes")];
-        let section = Section { name: None, findings, peak_to_mean: None };
+        let release = Release { namespace: "tools".to_owned(), name: "evenkeel".to_owned() };
+        let section = Section { subject: Subject::Installation(release), findings, peak_to_mean: None };
         let checked = Checked { sections: vec![section], not_checked: vec![] };
         let expected = json!({
             "version": 1,
@@ -76,6 +83,8 @@ mod tests {
             "warnings": 0,
             "objects": [{
                 "kind": "installation",
+                "namespace": "tools",
+                "name": "evenkeel",
                 "severity": "problem",
                 "findings": [{
                     "id": "not-injected",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Table, presets};
 
 use super::{Colour, verdict};
-use crate::check::checked::{Checked, Section};
+use crate::check::checked::{Checked, Section, Subject};
 use crate::check::finding::Severity;
 
 /// Returns the table: of each object the worst findings.
@@ -17,12 +17,10 @@ pub(crate) fn table(checked: &Checked, colour: Colour) -> String {
     }
     for section in &checked.sections {
         for (index, said) in said(section, colour).iter().enumerate() {
-            let name = section.name.as_ref().filter(|_| index == 0);
-            let namespace = name.map_or("", |name| &name.namespace);
-            let object = match (&section.name, index) {
-                (Some(name), 0) => name.to_string(),
-                (None, 0) => "installation".to_owned(),
-                (_, _) => String::new(),
+            let (namespace, object) = match (&section.subject, index) {
+                (Subject::Object(name), 0) => (name.namespace.as_str(), name.to_string()),
+                (Subject::Installation(release), 0) => (release.namespace.as_str(), "installation".to_owned()),
+                (_, _) => ("", String::new()),
             };
             let peak = section.peak_to_mean.filter(|_| index == 0).map_or(String::new(), |peak| format!("{peak:.2}"));
             table.add_row([namespace, &object, &peak, said]);
@@ -62,12 +60,13 @@ mod tests {
     #[test]
     fn each_object_has_a_row_with_its_verdict() {
         let name = |name: &str| {
-            Some(ObjectName { namespace: "shop".to_owned(), kind: "deployment".to_owned(), name: name.to_owned() })
+            let (namespace, kind) = ("shop".to_owned(), "deployment".to_owned());
+            Subject::Object(ObjectName { namespace, kind, name: name.to_owned() })
         };
         let good =
-            Section { name: name("web"), findings: vec![FindingId::Injected.says("x")], peak_to_mean: Some(1.13) };
+            Section { subject: name("web"), findings: vec![FindingId::Injected.says("x")], peak_to_mean: Some(1.13) };
         let bad = vec![FindingId::NotReviewed.says("no proxy").command("kubectl rollout restart deployment/db")];
-        let bad = Section { name: name("db"), findings: bad, peak_to_mean: None };
+        let bad = Section { subject: name("db"), findings: bad, peak_to_mean: None };
         let checked = Checked { sections: vec![good, bad], not_checked: vec![] };
         let expected = "\
 NAMESPACE  OBJECT          PEAK/MEAN  VERDICT

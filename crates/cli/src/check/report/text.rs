@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use super::{Colour, counted, verdict};
-use crate::check::checked::{Checked, Section};
+use crate::check::checked::{Checked, Section, Subject};
 use crate::check::finding::{Finding, Severity};
 
 /// Returns the whole report; with the commands that mend what is found where there is a cluster to run them on.
 pub(crate) fn text(checked: &Checked, with_commands: bool, colour: Colour) -> String {
     let mut text = String::new();
     for section in &checked.sections {
-        of_section(&mut text, section, with_commands, colour);
+        let title = title(section, checked.installations());
+        of_section(&mut text, &title, section, with_commands, colour);
     }
     for line in &checked.not_checked {
         put(&mut text, &format!("? not checked: {line}"));
@@ -23,13 +24,18 @@ pub(crate) fn text(checked: &Checked, with_commands: bool, colour: Colour) -> St
     text
 }
 
-fn of_section(text: &mut String, section: &Section, with_commands: bool, colour: Colour) {
-    let name = section
-        .name
-        .as_ref()
-        .map_or_else(|| "the installation".to_owned(), |name| format!("{name} in the namespace {}", name.namespace));
+/// One installation alone needs no name.
+fn title(section: &Section, installations: usize) -> String {
+    match &section.subject {
+        Subject::Installation(release) if installations > 1 => format!("the installation {release}"),
+        Subject::Installation(_) => "the installation".to_owned(),
+        Subject::Object(name) => format!("{name} in the namespace {}", name.namespace),
+    }
+}
+
+fn of_section(text: &mut String, title: &str, section: &Section, with_commands: bool, colour: Colour) {
     let verdict = verdict(section.count(Severity::Problem), section.count(Severity::Warning));
-    put(text, &format!("{name}: {verdict}"));
+    put(text, &format!("{title}: {verdict}"));
     let mut findings: Vec<&Finding> = section.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for finding in findings {
@@ -61,7 +67,20 @@ fn put(text: &mut String, line: &str) {
 mod tests {
     use super::*;
     use crate::check::finding::FindingId;
+    use crate::check::installation::Release;
     use crate::check::objects::ObjectName;
+
+    #[test]
+    fn two_installations_have_names() {
+        let of = |namespace: &str| {
+            let release = Release { namespace: namespace.to_owned(), name: "evenkeel".to_owned() };
+            let findings = vec![FindingId::Installed.says("x")];
+            Section { subject: Subject::Installation(release), findings, peak_to_mean: None }
+        };
+        let said = |sections| text(&Checked { sections, not_checked: vec![] }, true, Colour::Never);
+        assert!(said(vec![of("a")]).starts_with("the installation: ok\n"));
+        assert!(said(vec![of("a"), of("b")]).contains("the installation evenkeel in the namespace b: ok\n"));
+    }
 
     #[test]
     fn findings_are_sorted_by_severity_under_their_object() {
@@ -70,7 +89,7 @@ mod tests {
             FindingId::Injected.says("all is well"),
             FindingId::SessionAffinity.says("it sticks").detail("for hours").fix("none").command("kubectl x"),
         ];
-        let section = Section { name: Some(name), findings, peak_to_mean: None };
+        let section = Section { subject: Subject::Object(name), findings, peak_to_mean: None };
         let checked = Checked { sections: vec![section], not_checked: vec!["pods: no right".to_owned()] };
         let expected = "\
 deployment/web in the namespace shop: 1 warning
