@@ -5,7 +5,7 @@ use e2e::{Client, CustomKind, Web, in_namespace, program};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 
-use super::report::{CLEAN, bad, check, ids, once_found};
+use super::report::{CLEAN, bad, check, ids, once_found, says};
 
 const REQUESTS: u32 = 20;
 
@@ -218,6 +218,15 @@ const BROKEN: &[Broken] = &[
     },
 ];
 
+/// What is as it should be, and of whom it is not said.
+const NOT_SAID: [(&str, &str); 5] = [
+    ("invalid", "injected"),
+    ("past", "service-reaches-proxy"),
+    ("host", "pods-have-proxy"),
+    ("host", "measured"),
+    ("web", "ingress-in-front"),
+];
+
 #[tokio::test]
 async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyhow::Result<()> {
     in_namespace("check", |namespace| async move {
@@ -228,7 +237,7 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
         }
         let report = check(&namespace, CLEAN)?;
         let good = ["injected", "service-reaches-proxy", "pods-have-proxy", "measured"];
-        ensure!(ids(&report, "web", "ok") == good, "{report:#}");
+        ensure!(ids(&report, "web", "ok") == good && says(&report, "installation", "installed"), "{report:#}");
         ensure!(bad(&report, "web").is_empty() && report["notChecked"] == json!([]), "{report:#}");
         ensure!(report["objects"][0]["kind"] == "installation", "{report:#}");
         ensure!(bad(&report, "installation").is_empty(), "{report:#}");
@@ -257,7 +266,10 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
             ensure!(found == broken.findings, "{}: {found:?} in {report:#}", broken.name);
         }
         ensure!(bad(&report, "web").is_empty(), "{report:#}");
-        ensure!(ids(&report, "ingress", "ok").contains(&"ingress-in-front".to_owned()), "{report:#}");
+        ensure!(says(&report, "ingress", "ingress-in-front"), "{report:#}");
+        for (name, id) in NOT_SAID {
+            ensure!(!says(&report, name, id), "{id} of {name}: {report:#}");
+        }
         ensure!(report.to_string().contains("ports on which the pod listens instead: 9999"), "{report:#}");
         Ok(())
     })

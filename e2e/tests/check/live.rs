@@ -2,16 +2,20 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use e2e::{Client, Fleet, Load, TestNamespace, Web, in_namespace};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{PostParams, ResourceExt as _};
+use kube::api::{Portforwarder, PostParams, ResourceExt as _};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use super::broken::{deployment, set};
-use super::report::{bad, once_found, once_well};
+use super::report::{bad, once_found, once_well, says};
 
 /// More pods than a third of those that are ready: then no pod is instructed.
 const SILENT: usize = 2;
@@ -22,7 +26,12 @@ const CALM: Load = Load { clients: 2, interval: Duration::from_millis(100) };
 const ANNOTATIONS: &str = "/metadata/annotations/evenkeel.dev~1";
 /// A request with two Host fields, which RFC 9112 §3.2 forbids.
 const TWO_HOSTS: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
-const REFUSED: usize = 30;
+const STANDS_OUT: usize = 30;
+/// Requests whose answers echo-app breaks off, and makes such as are not forwarded.
+const CUT: &[u8] = b"GET /cut HTTP/1.1\r\nHost: a\r\n\r\n";
+const FAULTY: &[u8] = b"GET /lookalike HTTP/1.1\r\nHost: a\r\n\r\n";
+/// Where the proxy listens for the first named port.
+const NAMED_PORT: u16 = 15220;
 
 // Clients go on while `evenkeel check` runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,15 +48,20 @@ async fn what_pods_and_clients_do_is_found() -> anyhow::Result<()> {
         // One pod is instructed after the other: balancing is in force a few seconds after the last is ready.
         let report = once_well(&namespace, &["web", "installation"]).await?;
         ensure!(bad(&report, "past") == ["service-bypasses-proxy"], "{report:#}");
+        ensure!(says(&report, "web", "balancing-in-force"), "{report:#}");
+        ensure!(!says(&report, "quiet", "balancing-in-force"), "{report:#}");
         let mut quiet = bad(&report, "quiet");
         quiet.sort_unstable();
         ensure!(quiet == ["app-not-listening", "balancing-not-in-force", "certificate-unusable"], "{report:#}");
 
+        let _requests = [TWO_HOSTS, CUT, FAULTY].map(|request| each_on_its_own(to_quiet, request));
+        let _tunnel = tls_past_the_node(&namespace, "past").await?;
+        crashing(&namespace, "quiet").await?;
+        // The silent pods are there before the balancer could have moved the busy client to one of them.
         let _busy = Fleet::start(web, BUSY);
         let _calm = Fleet::start(to_quiet, CALM);
         let mut kept = Client::new(past_proxy);
         kept.get().await.map_err(|failure| anyhow::anyhow!("{failure}"))?;
-        let _refused = refused(to_quiet)?;
         for number in 1..=SILENT {
             silent(&namespace, number).await?;
         }
@@ -56,6 +70,10 @@ async fn what_pods_and_clients_do_is_found() -> anyhow::Result<()> {
             ("web", "pod-without-proxy"),
             ("web", "load-uneven"),
             ("quiet", "client-fault"),
+            ("quiet", "app-breaks-off"),
+            ("quiet", "app-fault"),
+            ("quiet", "proxy-restarted"),
+            ("past", "tls-tunnel"),
             ("quiet", "limit-not-reached"),
             ("past", "connections-bypass-proxy"),
         ];
@@ -93,15 +111,47 @@ async fn expose(namespace: &TestNamespace, name: &str, port: Value) -> anyhow::R
     namespace.expose(&service).await?.into_iter().next().context("an address")
 }
 
-/// Sends requests that the proxy refuses, each on a connection of its own.
-fn refused(address: SocketAddr) -> anyhow::Result<Vec<TcpStream>> {
-    (0..REFUSED)
+/// Sends a request so many times that it stands out among others, each on a connection of its own.
+fn each_on_its_own(address: SocketAddr, request: &[u8]) -> anyhow::Result<Vec<TcpStream>> {
+    (0..STANDS_OUT)
         .map(|_| {
             let mut connection = TcpStream::connect(address)?;
-            connection.write_all(TWO_HOSTS)?;
+            connection.write_all(request)?;
             Ok(connection)
         })
         .collect()
+}
+
+/// Begins TLS with the proxy of an app, from within its pod: a connection from a node's address would count as a probe.
+async fn tls_past_the_node(namespace: &TestNamespace, app: &str) -> anyhow::Result<Portforwarder> {
+    let pods = namespace.pods().await?;
+    let pod = pods.iter().find(|pod| pod.labels().get("app").is_some_and(|it| it == app)).context("its pod")?;
+    let mut forwarder = namespace.api::<Pod>().portforward(&pod.name_any(), &[NAMED_PORT]).await?;
+    let mut stream = forwarder.take_stream(NAMED_PORT).context("a stream")?;
+    let mut client = rustls::ClientConnection::new(
+        Arc::new(rustls::ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
+        ServerName::try_from("web")?,
+    )?;
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello)?;
+    stream.write_all(&hello).await?;
+    stream.flush().await?;
+    Ok(forwarder)
+}
+
+/// Creates a pod of a workload whose proxy cannot start: the kubelet restarts it again and again.
+async fn crashing(namespace: &TestNamespace, name: &str) -> anyhow::Result<()> {
+    let mut template = serde_json::to_value(namespace.deployment(name).await?.spec.context("a spec")?.template)?;
+    let containers = template["spec"]["initContainers"].as_array_mut().context("the proxy")?;
+    containers.retain(|container| container["name"] == "recycling-proxy");
+    let variables = containers.first_mut().and_then(|proxy| proxy["env"].as_array_mut()).context("its variables")?;
+    variables.push(json!({"name": "EVENKEEL_MAX_REQUESTS", "value": "many"}));
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "crashing", "labels": {"app": name}},
+        "spec": template["spec"],
+    }))?;
+    namespace.api().create(&PostParams::default(), &pod).await?;
+    Ok(())
 }
 
 /// Creates a pod of `web` that is as the others for the balancer, and does not answer it, as behind a network policy. Its controller has

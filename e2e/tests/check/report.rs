@@ -20,16 +20,30 @@ pub(crate) fn check(namespace: &TestNamespace, expected: i32) -> anyhow::Result<
 }
 
 fn run(namespace: &TestNamespace) -> anyhow::Result<(i32, Value)> {
+    run_with(namespace, &[])
+}
+
+/// Runs it with further flags; its exit code, and its report.
+pub(crate) fn run_with(namespace: &TestNamespace, flags: &[&str]) -> anyhow::Result<(i32, Value)> {
     let arguments = ["check", "--namespace", namespace.name(), "--interval", "2", "--output", "json"];
-    let (code, report) = program::evenkeel_finds(&arguments)?;
+    let (code, report) = program::evenkeel_finds(&[&arguments, flags].concat())?;
     Ok((code, serde_json::from_str(&report).context("the report is not JSON")?))
 }
 
 /// Waits until each of these findings has been in a report, each of the object with this name. Returns the last report.
 pub(crate) async fn once_found(namespace: &TestNamespace, awaited: &[(&str, &str)]) -> anyhow::Result<Value> {
+    once_found_with(namespace, &[], awaited).await
+}
+
+/// The same with further flags.
+pub(crate) async fn once_found_with(
+    namespace: &TestNamespace,
+    flags: &[&str],
+    awaited: &[(&str, &str)],
+) -> anyhow::Result<Value> {
     let (started, mut missing) = (Instant::now(), awaited.to_vec());
     loop {
-        let (_, report) = run(namespace)?;
+        let (_, report) = run_with(namespace, flags)?;
         missing.retain(|(name, id)| !bad(&report, name).iter().any(|it| it == id));
         if missing.is_empty() {
             return Ok(report);
@@ -56,6 +70,11 @@ pub(crate) async fn once_well(namespace: &TestNamespace, names: &[&str]) -> anyh
 /// Returns what is not well with the object of this name: problems, then warnings.
 pub(crate) fn bad(report: &Value, name: &str) -> Vec<String> {
     [ids(report, name, "problem"), ids(report, name, "warning")].concat()
+}
+
+/// Returns whether this is said to be as it should be.
+pub(crate) fn says(report: &Value, name: &str, id: &str) -> bool {
+    ids(report, name, "ok").iter().any(|it| it == id)
 }
 
 /// Returns the identifiers of what was found about the object with this name, so severe.

@@ -201,6 +201,23 @@ mod tests {
         }
     }
 
+    /// Problems and warnings are not there for the sound workload beside the others; what is good has to be looked for twice.
+    #[test]
+    fn every_finding_is_met_on_a_real_api_server() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/tests");
+        let files = [folder.clone(), folder.join("check")].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+        let files = files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let sources: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+        for finding in FindingId::ALL {
+            let least = if finding.severity() == Severity::Good { 2 } else { 1 };
+            let id = finding.id();
+            // In JSON, and in lines.
+            let found: usize =
+                [format!("\"{id}\""), format!("[{id}]")].iter().map(|written| sources.matches(written).count()).sum();
+            assert!(found >= least, "e2e/tests names {id} {found} times: let it be there, and not there");
+        }
+    }
+
     #[test]
     fn identifiers_of_findings_are_distinct() {
         let mut ids: Vec<_> = FindingId::ALL.iter().map(|finding| finding.id()).collect();

@@ -77,6 +77,8 @@ impl App {
         burn(self.burn);
         match request.uri().path() {
             "/" => Response::new(full([self.name.as_bytes(), b"\n"].concat())),
+            "/cut" => Response::new(infallible(Half { sent: false })),
+            "/lookalike" => with_lookalike(),
             "/echo" if request.method() == Method::POST => Response::new(request.into_body().boxed()),
             "/echo.Echo/Say" if request.method() == Method::POST => said(request).await,
             path => match path.strip_prefix("/bytes/").and_then(|length| length.parse().ok()) {
@@ -109,6 +111,12 @@ fn grpc(messages: Bytes) -> Response<AnyBody> {
     response
 }
 
+fn with_lookalike() -> Response<AnyBody> {
+    let mut response = Response::new(empty());
+    response.headers_mut().insert("content_length", HeaderValue::from_static("0"));
+    response
+}
+
 fn with_status(status: StatusCode) -> Response<AnyBody> {
     let mut response = Response::new(empty());
     *response.status_mut() = status;
@@ -125,6 +133,26 @@ fn full(bytes: impl Into<Bytes>) -> AnyBody {
 
 fn infallible(body: impl Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static) -> AnyBody {
     body.map_err(|never| match never {}).boxed()
+}
+
+/// A body that ends before its length is reached: the server then ends the connection.
+struct Half {
+    sent: bool,
+}
+
+impl Body for Half {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let half = (!self.sent).then(|| Ok(Frame::data(Bytes::from_static(b"half"))));
+        self.sent = true;
+        Poll::Ready(half)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(8)
+    }
 }
 
 /// A body of so many bytes, never in memory as a whole.

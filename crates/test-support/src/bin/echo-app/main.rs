@@ -6,6 +6,8 @@
 //! | `GET /` | the name and a line feed; field `x-pod` has the name too, as on every answer |
 //! | `GET /healthz` | 200 without content; not counted, costs no CPU time |
 //! | `GET /bytes/N` | N bytes |
+//! | `GET /cut` | half of an answer, behind which the connection ends |
+//! | `GET /lookalike` | an answer with the field `content_length`, which no strict proxy forwards |
 //! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs no CPU time |
 //! | `POST /echo` | the body that was sent |
 //! | `POST /echo.Echo/Say` | gRPC: the messages that were sent |
