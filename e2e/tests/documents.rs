@@ -111,16 +111,41 @@ fn kubectl_commands_in_documents_parse() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a command pipes kubectl's answer to is read and run on an answer without items.
+#[test]
+fn jq_understands_every_filter() -> anyhow::Result<()> {
+    let shell = blocks().into_iter().filter(|block| block.language == "sh");
+    let filters: BTreeSet<String> = shell.flat_map(|block| block.commands()).filter_map(|it| jq(&it)).collect();
+    ensure!(filters.len() > 1, "{filters:?}");
+    for filter in filters {
+        let output = Command::new("bash").args(["-c", &format!("echo '{{\"items\": []}}' | {filter}")]).output()?;
+        ensure!(succeeded(output).with_context(|| filter)?.is_empty(), "something of nothing");
+    }
+    Ok(())
+}
+
+/// Returns the part of a command that is jq's own.
+fn jq(command: &str) -> Option<String> {
+    let (_, from) = command.split_once('|')?;
+    let from = from.trim_start();
+    from.starts_with("jq ").then(|| own_part(from))
+}
+
 /// Returns the part of a command that is kubectl's own: up to a pipe that is not quoted.
 fn kubectl(command: &str) -> Option<String> {
+    // The plugin is another program's.
+    let is_own = command.starts_with("kubectl ") && !command.starts_with("kubectl evenkeel ");
+    is_own.then(|| own_part(command))
+}
+
+/// Returns a command up to a pipe that is not quoted.
+fn own_part(command: &str) -> String {
     let mut quoted = false;
     let own = command.chars().take_while(|&c| {
         quoted ^= c == '\'';
         c != '|' || quoted
     });
-    // The plugin is another program's.
-    let is_own = command.starts_with("kubectl ") && !command.starts_with("kubectl evenkeel ");
-    is_own.then(|| own.collect())
+    own.collect()
 }
 
 fn started(command: &str) -> anyhow::Result<std::process::Child> {
