@@ -34,5 +34,5 @@ fn others(head: &[u8]) -> Vec<&[u8]> {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         line.contains(&b':') && (name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"))
     };
-    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_ours(line)).collect()
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_injected(line)).collect()
 }

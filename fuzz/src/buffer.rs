@@ -75,7 +75,7 @@ fn operate(buffer: &mut Buffer, model: &mut Model, operation: u8, amount: usize,
         }
         7 if amount < 128 => {
             let count = (amount * 13).min(model.bytes.len() - model.cleared);
-            buffer.take_out(count);
+            buffer.remove(count);
             model.bytes.drain(model.cleared..model.cleared + count);
         }
         7 if model.bytes.len() < MOST => {

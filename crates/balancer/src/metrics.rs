@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 use balancing::Refusal;
-use daemon::Exposition;
+use daemon::ScrapeResponse;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -199,7 +199,7 @@ impl Metrics {
     ///
     /// # Errors
     /// If formatting fails. Writing to memory does not fail.
-    pub fn expose(&self, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
+    pub fn expose(&self, accept: Option<&str>) -> Result<ScrapeResponse, fmt::Error> {
         daemon::expose(&self.registry, accept)
     }
 }

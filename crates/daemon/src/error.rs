@@ -1,4 +1,4 @@
-//! How an error is told.
+//! Formats errors.
 
 use std::error::Error;
 use std::iter::successors;

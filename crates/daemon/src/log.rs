@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, reload};
 
-/// Libraries that log what they also return to us as an error, which we log.
+/// Libraries that log errors which they also return, and which the caller logs.
 const SILENT: [&str; 2] = ["kube_client", "kube_runtime"];
 
 /// The log of this process, whose level can change while it runs.

@@ -1,4 +1,5 @@
-//! A port for scrapers, kubelets and people: HTTP/1.1, with bounds on what whoever reaches it can take.
+//! The server of an admin port: HTTP/1.1, with bounds on connections, requests and time, because any client may reach
+//! it.
 
 use std::error::Error;
 use std::io;
@@ -22,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves HTTP/1.1 for as long as it is polled, to at most 64 connections at a time.
 ///
-/// Beyond these the oldest connection leaves of the address that has the most. `service_of` makes the service of a connection; an error
-/// closes it.
+/// Beyond these the oldest connection leaves of the address that has the most. `service_of` makes the service of a
+/// connection; an error closes it.
 pub async fn serve<S>(listener: TcpListener, service_of: impl Fn(&TcpStream) -> io::Result<S>)
 where
     S: HttpService<Incoming, ResBody: Send + 'static, Future: Send> + Send + 'static,

@@ -22,8 +22,8 @@ struct Present {
 }
 
 impl Visitors {
-    /// Notes a connection. Where there are too many, the oldest leaves of the address that has the most: whoever floods the port
-    /// does not keep the kubelet out, nor cut its hooks off.
+    /// Notes a connection. Where there are too many, the oldest leaves of the address that has the most: whoever floods
+    /// the port does not keep the kubelet out, nor cut its hooks off.
     pub(crate) fn enter(&self, from: IpAddr, serving: AbortHandle) {
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
         here.by_arrival.retain(|_, (_, serving)| !serving.is_finished());

@@ -1,4 +1,8 @@
-//! Prometheus' text format, as far as samples go: what our own programs write.
+//! A parser of Prometheus' text format ("exposition format"), as the programs of this workspace write it.
+//!
+//! `evenkeel check` and `recycling-proxy status` read the metrics of running proxies with it. It reads samples and
+//! their labels, and ignores types, help, timestamps and exemplars. The response to a scrape is written by
+//! `daemon::expose`.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -31,7 +35,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Returns the sum of the series of a metric that have these labels; 0 if there is none, as of a counter that has counted nothing.
+    /// Returns the sum of the series of a metric that have these labels; 0 if there is none, as of a counter that has
+    /// counted nothing.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.of(name).filter(|sample| sample.has(labels)).map(|sample| sample.value).sum()
     }
@@ -57,7 +62,8 @@ impl Metrics {
         sums
     }
 
-    /// Returns the value of a label whose series are 1 for what holds and 0 for the rest, as `phase` and `state`; and `version`.
+    /// Returns the value of a label whose series are 1 for what holds and 0 for the rest, as `phase` and `state`; and
+    /// `version`.
     pub fn current(&self, name: &str, label: &str) -> Option<&str> {
         self.of(name).find(|sample| sample.value > 0.0).and_then(|sample| sample.label(label))
     }

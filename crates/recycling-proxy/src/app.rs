@@ -1,6 +1,7 @@
-//! The app's side: the address of a connection's app, its liveness, and how its hook waits for the drain.
+//! The app: its address, its liveness, and the hold of its `preStop` hook until the drain is over.
 
 pub(crate) mod dial;
+pub(crate) mod health;
 pub(crate) mod hold;
 pub(crate) mod liveness;
 pub(crate) mod proxy_protocol;

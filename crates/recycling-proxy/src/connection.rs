@@ -46,14 +46,14 @@ use crate::tunnel::TunnelKind;
 
 pub(crate) use self::context::Shared;
 
-/// What every connection is served with.
+/// The state that serves all connections.
 #[derive(Debug)]
 pub(crate) struct Service {
     policy: Policy,
     shared: Arc<Shared>,
     dialer: Arc<Dialer>,
     tls: Option<Tls>,
-    /// From where the kubelet probes.
+    /// The addresses from which the kubelet probes.
     node: BTreeSet<IpAddr>,
 }
 
@@ -68,7 +68,7 @@ impl Service {
         Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls, node }
     }
 
-    /// Returns whose connection it is of which no request is read.
+    /// Returns the source of a connection whose requests are not read.
     fn source_unread(&self, client: &TcpStream) -> Source {
         let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
         if from_node { Source::Probe } else { Source::Client }
@@ -83,7 +83,7 @@ pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Serv
     poll_fn(move |cx| stage.poll(cx))
 }
 
-/// What a connection holds for as long as it is there.
+/// The resources that a connection holds until its end.
 #[derive(Debug)]
 struct Held {
     port: OpenOnPort,
@@ -145,8 +145,8 @@ fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unp
 /// The protocol of the client, both sides, and what each request tells the app of the client.
 type Established = (Opened, Pair, Option<ForwardedFor>);
 
-/// Connects to the app, terminates the client's TLS if configured, and detects the client's protocol. Returns the source of a
-/// connection that has already ended.
+/// Connects to the app, terminates the client's TLS if configured, and detects the client's protocol. Returns the
+/// source of a connection that has already ended.
 async fn establish(
     client: TcpStream,
     app: App,
@@ -155,13 +155,14 @@ async fn establish(
 ) -> Result<Established, Source> {
     let Service { policy, shared, dialer, tls, .. } = &*service;
     let app_port = app.port();
-    // Before anything is read: of a client that has reset its connection the kernel no longer knows the address, and no
-    // request may pass without it.
+    // The address is read before anything else: it is no longer available after the client has reset its connection,
+    // and no request may be forwarded without it.
     let address = || client.peer_addr().map_err(|_| Source::Client);
     let told = if policy.forwards_addresses { Some(ForwardedFor::new(address()?.ip())) } else { None };
-    let introduction = introduction(&client, app, policy.proxy_protocol);
-    // Dialled before a byte has come: a dead app is a reset, as it would be without us, and an app can speak first.
-    let pair = match reach(app, &introduction, dialer).await {
+    let header = header(&client, app, policy.proxy_protocol);
+    // The proxy connects to the app before the client has sent a byte, so that a dead app means a reset as it would
+    // without the proxy, and the app can send first.
+    let pair = match reach(app, &header, dialer).await {
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
             tracing::debug!(app_port, %error, "the app does not accept the connection; the client connection is reset");
@@ -183,8 +184,8 @@ async fn establish(
     match tls {
         Some(tls) if matches!(opened, Opened::Tunnel(TunnelKind::Tls, _)) && tls.is_ready() => {
             let inside = async {
-                let another = || reach(app, &introduction, dialer);
-                let pair = tls.end(pair, app_port, another, &account).await?;
+                let another = || reach(app, &header, dialer);
+                let pair = tls.terminate(pair, app_port, another, &account).await?;
                 let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
                 Some((opening.run().await, opening.into_pair(), told))
             };
@@ -194,24 +195,24 @@ async fn establish(
     }
 }
 
-/// Returns what tells the app who the client is, where it wants to know.
-fn introduction(client: &TcpStream, app: App, protocol: ProxyProtocol) -> io::Result<Vec<u8>> {
+/// Returns the PROXY protocol header for the app; empty if it is off.
+fn header(client: &TcpStream, app: App, protocol: ProxyProtocol) -> io::Result<Vec<u8>> {
     if protocol == ProxyProtocol::Off {
         return Ok(Vec::new());
     }
-    let meant = match app {
+    let destination = match app {
         App::Fixed(_) => client.local_addr()?,
         App::OfPod { port, pod } => SocketAddr::new(pod, port),
     };
-    Ok(Ends { client: client.peer_addr()?, meant }.header(protocol))
+    Ok(Ends { client: client.peer_addr()?, destination }.header(protocol))
 }
 
-/// Returns a connection to the app that begins with the introduction.
-async fn reach(app: App, introduction: &io::Result<Vec<u8>>, dialer: &Dialer) -> io::Result<TcpStream> {
-    let introduction = introduction.as_ref().map_err(io::Error::kind)?;
+/// Returns a connection to the app on which the PROXY protocol header was sent.
+async fn reach(app: App, header: &io::Result<Vec<u8>>, dialer: &Dialer) -> io::Result<TcpStream> {
+    let header = header.as_ref().map_err(io::Error::kind)?;
     let mut stream = dialer.dial(app).await?;
-    // A hundred bytes at most, which a new connection takes at once.
-    stream.write_all(introduction).await?;
+    // It has at most a hundred bytes, which a new connection accepts at once.
+    stream.write_all(header).await?;
     Ok(stream)
 }
 

@@ -1,4 +1,4 @@
-//! What the first bytes of a connection are, and whether a server could take them for a request.
+//! Detects the protocol of a connection's first bytes, and bytes that a server could parse as a request.
 
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod first_line;

@@ -1,8 +1,8 @@
-//! HTTP/1 (RFC 9112): the framing is observed, the bytes are forwarded as they are.
+//! HTTP/1 (RFC 9112): parses the framing of messages, and forwards their bytes unchanged.
 //!
-//! [`conversation`] is the pure core: it decides which bytes may pass, and announces the retirement of a connection in one
-//! response head. `relay` moves the bytes. Requests are edited in two places: `upgrade` removes offers of HTTP/2, and, with
-//! `forwarded-for`, `forwarded` adds the client's address.
+//! [`conversation`] is the pure core: it decides which bytes may be forwarded, and announces the retirement of a
+//! connection in a response head. `relay` moves the bytes. Requests are edited in two places: `upgrade` removes offers
+//! of HTTP/2, and `forwarded` appends the client's address if `forwarded-for` is on.
 
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod announce;

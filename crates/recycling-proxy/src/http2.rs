@@ -1,8 +1,8 @@
-//! HTTP/2 (RFC 9113): frames are forwarded as they are, and only their nine-byte headers are read.
+//! HTTP/2 (RFC 9113): forwards frames unchanged, and parses only their headers of nine octets.
 //!
 //! HPACK state, SETTINGS, PING and flow control stay between the client and its app. [`session`] is the pure core; it
-//! retires a connection by a two-step GOAWAY (RFC 9113 §6.8). `relay` moves the bytes. `addition` is the one edit of
-//! requests, with `forwarded-for`; only for it, `field_block` parses field blocks.
+//! retires a connection by a graceful shutdown with two GOAWAY frames (RFC 9113 §6.8). `relay` moves the bytes. With
+//! `forwarded-for`, `addition` adds the client's address to requests, and `field_block` parses field blocks for it.
 
 pub(crate) mod addition;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]

@@ -1,8 +1,8 @@
 //! The recycling proxy: a transparent relay that retires client connections.
 //!
-//! It stands in front of one app and forwards the bytes that it receives unchanged, with three edits: a response announces
-//! the end of its connection when the rule retires it, requests lose the offer of HTTP/2 (`Upgrade: h2c`), and, with
-//! `forwarded-for`, they get their client's address.
+//! It runs beside one app and forwards bytes unchanged, with three edits: a response announces the end of its
+//! connection when it is retired, offers of HTTP/2 (`Upgrade: h2c`) are removed from requests, and with `forwarded-for`
+//! the client's address is added to them.
 //!
 //! | module | idea |
 //! |---|---|
@@ -17,8 +17,8 @@
 //! | `relay`, `memory` | what both relays share; the memory of all connections |
 //! | `metrics` | counters and gauges, without the metrics of other modules |
 //!
-//! Imports run down this table, never up: a module of one row imports none of a row above it. In a pod, the crate
-//! [`redirect`] brings connections here.
+//! A module imports only from its own row and those below it. In a pod, the crate [`redirect`] redirects connections to
+//! this proxy.
 #![cfg_attr(
     not(test),
     deny(
@@ -54,26 +54,26 @@ use settings::{ControlSocket, LogLevel};
 
 pub use self::process::{cli, run, standby, status};
 
-/// Makes the proxy behind `socket` drain, and blocks until it has. Returns the line that it answers.
+/// Drains the proxy with this control `socket`, and blocks until it has. Returns its response.
 ///
 /// # Errors
-/// No proxy listens there, or it ended while it drained.
+/// If no proxy listens there, or it ends during the drain.
 pub fn drain(socket: &ControlSocket) -> io::Result<String> {
     ask(socket, process::control::Command::Drain)
 }
 
-/// Makes the proxy behind `socket` log at `level` from now on. Returns the line that it answers.
+/// Changes the log level of the proxy with this control `socket`. Returns its response.
 ///
 /// # Errors
-/// No proxy listens there.
+/// If no proxy listens there.
 pub fn set_log_level(socket: &ControlSocket, level: LogLevel) -> io::Result<String> {
     ask(socket, process::control::Command::LogLevel(level))
 }
 
-/// Returns the metrics of the proxy behind `socket`, in Prometheus' text format.
+/// Returns the metrics of the proxy with this control `socket`, in Prometheus' text format.
 ///
 /// # Errors
-/// No proxy listens there.
+/// If no proxy listens there.
 pub fn metrics(socket: &ControlSocket) -> io::Result<String> {
     ask(socket, process::control::Command::Metrics)
 }

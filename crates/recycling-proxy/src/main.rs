@@ -11,7 +11,7 @@ use settings::{ControlSocket, EXIT_USAGE, LogLevel, ProxySettings};
 
 /// `EX_UNAVAILABLE` of sysexits.h.
 const EXIT_UNAVAILABLE: u8 = 69;
-/// The crate whose log has the level that is set.
+/// The crate whose log level is configured.
 const LOG: &str = "recycling_proxy";
 
 fn main() -> ExitCode {
@@ -65,7 +65,7 @@ fn outcome<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
 }
 
 fn drain(settings: &ProxySettings) -> ExitCode {
-    // The socket would be that of another pod's proxy.
+    // In the node's network, the control socket may be that of another pod's proxy.
     if standby::is_needed(settings) {
         println!("drained: no client connection passes through the proxy of a pod that uses its node's network");
         return ExitCode::SUCCESS;
@@ -94,7 +94,7 @@ fn status(settings: &ProxySettings) -> ExitCode {
     }
 }
 
-/// Prints what the running proxy has answered, which begins with `done` where it did what it was asked.
+/// Prints the response of the running proxy. It begins with `done` if the command succeeded.
 fn answer(socket: &ControlSocket, answer: io::Result<String>, done: &str) -> ExitCode {
     match answer {
         Ok(answer) => {

@@ -1,7 +1,7 @@
 //! The memory that all connections share.
 //!
-//! The kernel kills the process, and with it every connection, if it exceeds the limit of its container. Other modules bound
-//! the memory of one connection; this one bounds the sum.
+//! The kernel kills the process, and with it every connection, if it exceeds the limit of its container. Other modules
+//! bound the memory of one connection; this one bounds the sum.
 //!
 //! ```text
 //!  limit of the container
@@ -13,8 +13,8 @@
 //!           └─ unfinished heads and handshakes: when the pool is used up, the oldest of them are evicted
 //! ```
 //!
-//! When no slot is free, the least useful connection is asked to end: the oldest without a request, else the one without
-//! progress for the longest time (`eviction`). Each connection decides whether ending would break an exchange.
+//! When no slot is free, the least useful connection is asked to end: the oldest without a request, else the one
+//! without progress for the longest time (`eviction`). Each connection decides whether ending would break an exchange.
 
 pub(crate) mod account;
 mod eviction;
@@ -37,20 +37,21 @@ use self::eviction::EvictionIndex;
 use self::pool::{Pool, Use};
 use crate::metrics::{Counters, Gauge};
 
-/// What a connection costs for as long as it is there: two sockets of the kernel and their descriptors, its task, and a small
-/// buffer. Silent ones were measured at 8.8 to 11.1 kB without the buffer.
+/// The memory that is reserved for each connection, in bytes: two sockets with their descriptors, its task, and a small
+/// buffer. Idle connections were measured at 8.8 to 11.1 kB without the buffer.
 pub(crate) const OF_A_CONNECTION: usize = 16 * 1024;
-/// The program and its libraries, the kernel's part of the process, tables.
+/// The memory of the process without connections: the program and its libraries, the kernel's part, tables.
 const OF_THE_PROGRAM: u64 = 8 * MIB;
-/// Stacks, pooled buffers and pipes.
+/// The memory of a thread: its stack, pooled buffers and pipes.
 const OF_A_THREAD: u64 = 3 * MIB;
-/// What is left to the allocator's fragments and to small buffers beyond the first: an eighth.
+/// The part of the rest that is left for fragmentation and for small buffers beyond the first: one in this many.
 const SLACK: u64 = 8;
-/// A proxy that serves a few connections slowly is better than none.
+/// The least pool. With too low a limit, a proxy that serves a few connections slowly is better than none.
 const LEAST_POOL: u64 = MIB;
 const MIB: u64 = 1 << 20;
 
-/// The time between two readings of the kernel's memory: meanwhile a fast link fills the buffers of some hundred sockets.
+/// The interval between two readings of the kernel's socket memory. A fast link fills the buffers of some hundred
+/// sockets within it.
 const WEIGH: Duration = Duration::from_millis(100);
 /// The time between two searches for a connection to evict, while another waits for a slot.
 const WAIT: Duration = Duration::from_millis(50);
@@ -95,7 +96,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Returns the budget of a process with so many threads: the system's limit, or the configured one if that is lower.
+    /// Returns the budget of a process with so many threads: the system's limit, or the configured one if that is
+    /// lower.
     pub(crate) fn new(
         settings: &ProxySettings,
         descriptors: Option<NonZero<u32>>,
@@ -229,7 +231,8 @@ impl Memory {
         self.freed.notify_one();
     }
 
-    /// Checks which connections make progress, and how much memory the kernel takes for socket buffers; runs until the process ends.
+    /// Checks which connections make progress, and how much memory the kernel takes for socket buffers; runs until the
+    /// process ends.
     pub(crate) async fn watch(&self) {
         let (mut warned, mut looked) = (Instant::now(), Instant::now());
         loop {
@@ -242,15 +245,15 @@ impl Memory {
             }
             if self.is_crowded() && looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                self.eviction().look(looked);
+                self.eviction().update_progress(looked);
             }
             // Without what the kernel has taken there is nothing to be in a hurry for.
             sleep(if weighed.is_some() { WEIGH } else { LOOK }).await;
         }
     }
 
-    /// Evicts connections until the pool is no longer overdrawn: the kernel's memory for a connection without progress is not taken
-    /// from the pool in advance.
+    /// Evicts connections until the pool is no longer overdrawn: the kernel's memory for a connection without progress
+    /// is not taken from the pool in advance.
     fn balance(&self, now: Instant) {
         while self.leaving.load(Ordering::Relaxed) < self.pool.overdrawn() {
             let least_useful = self.eviction().least_useful(now);
@@ -284,7 +287,7 @@ impl Memory {
         self.places.min(self.pool.most(Use::Connection) / OF_A_CONNECTION)
     }
 
-    /// Returns what the limit is drawn from, for the log.
+    /// Returns the memory limit of the process in bytes, for the log.
     pub(crate) const fn limit(&self) -> u64 {
         self.limit
     }
@@ -294,7 +297,7 @@ impl Memory {
     }
 }
 
-/// Returns what connections may have of a limit.
+/// Returns the size of the pool within a memory limit, both in bytes.
 fn pool_within(limit: u64, threads: u8) -> usize {
     let program = OF_THE_PROGRAM.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
     let pool = limit.saturating_sub(program).saturating_sub(limit / SLACK).max(LEAST_POOL);

@@ -1,7 +1,8 @@
 //! What modules make their metrics of, in the text format of Prometheus.
 //!
 //! Each module owns what it counts and registers it by itself, with its name and its help: this one knows none of them.
-//! The registry belongs to the process, which hands it to every module as it is made, and to the endpoint that shows it.
+//! The registry belongs to the process, which hands it to every module as it is made, and to the endpoint that shows
+//! it.
 
 mod counters;
 mod gauge;
@@ -13,10 +14,10 @@ use prometheus_client::registry::Registry;
 pub(crate) use self::counters::{Counters, Value};
 pub(crate) use self::gauge::{Gauge, PortGauge, StateGauge};
 
-/// What every name begins with.
+/// The prefix of every name.
 const PREFIX: &str = "evenkeel_proxy";
 
-/// Returns a registry that tells which program runs.
+/// Returns a registry with the version of the program.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     registry.register("build", "Version of the running program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -1,4 +1,4 @@
-//! What both relays, of HTTP/1 and of HTTP/2, have in common.
+//! The parts that the relays of HTTP/1 and HTTP/2 have in common.
 
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod broken;

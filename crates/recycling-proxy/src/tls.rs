@@ -1,12 +1,12 @@
-//! TLS that is ended here for the client, and begun anew towards the app where that is asked for.
+//! Terminates clients' TLS, and re-encrypts to the app with `tls-to-app`.
 //!
 //! ```text
-//! ClientHello ──▶ what does the client offer? ──▶ what of it does the app speak? ──▶ the handshake
-//!                                                  plain app: asked once for HTTP/2
-//!                                                  tls-to-app: the app's own choice
+//! ClientHello ──▶ the client's ALPN offers ──▶ which of them the app supports ──▶ the handshake
+//!                                               plain app: tried once with HTTP/2
+//!                                               tls-to-app: the app's own choice
 //! ```
 //!
-//! The relays do not translate between HTTP/1 and HTTP/2, so a client is offered what its app speaks and nothing else.
+//! The relays do not translate between HTTP/1 and HTTP/2, so the proxy agrees only on a protocol that the app supports.
 
 mod alpn;
 mod certificate;
@@ -47,16 +47,18 @@ pub(crate) use self::certificate::Certificate;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::to_app::to_probed_app;
 
-/// The time for all of a handshake, that with the app included.
+/// The time for a handshake, including that with the app.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// Memory of a connection's TLS: its state, of which an idle one has 11 kB, and what waits for a peer that does not take it.
+/// The memory that is reserved for a connection's TLS, in bytes: its state, 11 kB if idle, and records for a peer that
+/// does not read.
 const OF_TLS: usize = 40 * 1024;
 
-/// Encrypted bytes that wait for a peer that does not take them; two records, so that one is made while the other is sent.
+/// The most encrypted bytes for a peer that does not read: two records, so that one is encrypted while the other is
+/// sent.
 const MOST_UNSENT: usize = 32 * 1024;
 
-/// What handshakes need; one for the process.
+/// The TLS termination of the process.
 #[derive(Debug)]
 pub(crate) struct Tls {
     served: Arc<ServedLeaf>,
@@ -65,18 +67,20 @@ pub(crate) struct Tls {
     metrics: Arc<Metrics>,
 }
 
-/// How the app is spoken to.
+/// The protocol towards the app.
 #[derive(Debug)]
 enum AppSide {
-    /// In plain text; whether in HTTP/2 is found out.
+    /// Plain text; whether the app supports HTTP/2 is detected.
     Plain(PriorKnowledge),
-    /// By TLS, in which the app chooses the protocol.
+    /// TLS, in which the app chooses the protocol.
     Tls(ToApp),
 }
 
 impl Tls {
+    /// Returns the TLS termination for these settings.
+    ///
     /// # Errors
-    /// The system has no randomness for the keys of session tickets.
+    /// If the system has no random numbers for the keys of session tickets.
     pub(crate) fn new(settings: &TlsSettings, metrics: Arc<Metrics>) -> Result<Self, rustls::Error> {
         let served = Arc::new(ServedLeaf::default());
         let app = if settings.towards_app.is_on() {
@@ -87,18 +91,19 @@ impl Tls {
         Ok(Self { to_client: ToClient::new(&served)?, served, app, metrics })
     }
 
-    /// Returns the certificate that is shown to clients.
+    /// Returns the certificate for clients.
     pub(crate) const fn served(&self) -> &Arc<ServedLeaf> {
         &self.served
     }
 
-    /// Returns whether there is a certificate to end TLS with; where there is none, TLS passes as it is.
+    /// Returns whether there is a certificate. Without one, TLS connections become tunnels.
     pub(crate) fn is_ready(&self) -> bool {
         self.served.validity().is_some()
     }
 
-    /// Ends the client's TLS, of which the first bytes have come; `reach` makes another connection to the app on `port`.
-    pub(crate) async fn end<F>(
+    /// Terminates the client's TLS, whose first bytes have been read. `reach` opens another connection to the app on
+    /// `port`.
+    pub(crate) async fn terminate<F>(
         &self,
         pair: Pair,
         port: u16,
@@ -142,7 +147,7 @@ impl Tls {
                 (Wire::from(app), alpn::of_plain_app(&hello.offers, http2), from_app)
             }
             AppSide::Tls(to_app) => {
-                // What an app says before a handshake is no TLS.
+                // Bytes that an app sends before a handshake are not TLS.
                 let answer =
                     if from_app.is_empty() { to_app.connect(app, &hello).await } else { Err(TlsFault::Garbled) };
                 match answer {
@@ -151,7 +156,7 @@ impl Tls {
                 }
             }
         };
-        // A signature takes a millisecond, in which nobody else of this thread is served.
+        // A signature takes a millisecond, during which the thread serves no other connection.
         background::handshake_turn().await;
         let client = self.to_client.accept(hello, spoken).await?;
         Ok(Pair { client: Wire::from(TlsStream::from(client)), app, from_client: Flow::default(), from_app })

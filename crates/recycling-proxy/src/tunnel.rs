@@ -1,5 +1,5 @@
-//! The tunnel: bytes both ways, which are not parsed; with `forwarded-for`, a guard looks for requests in them. The FIN of
-//! each side is forwarded.
+//! The tunnel: bytes both ways, which are not parsed; with `forwarded-for`, a guard looks for requests in them. The FIN
+//! of each side is forwarded.
 
 use std::io;
 use std::pin::Pin;
@@ -125,8 +125,8 @@ impl Tunnel {
         Self { pair, guard, background: Background::default(), age: max_age.map(|age| Box::pin(sleep(age))) }
     }
 
-    /// Ready once both sides have ended, one has failed, or the tunnel has reached its maximum age. Calls `answered` whenever the
-    /// app has sent bytes.
+    /// Ready once both sides have ended, one has failed, or the tunnel has reached its maximum age. Calls `answered`
+    /// whenever the app has sent bytes.
     pub(crate) fn poll(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Ending> {
         if let Poll::Ready(moved) = self.advance(answered, cx) {
             return Poll::Ready(moved.err().unwrap_or(Ending::Done));
@@ -181,7 +181,7 @@ impl Tunnel {
                 return Poll::Pending;
             }
         }
-        self.background.give_way(cx);
+        self.background.yield_turn(cx);
         Poll::Pending
     }
 
@@ -189,7 +189,7 @@ impl Tunnel {
         let Pair { client, app, from_client, .. } = &mut self.pair;
         let read = from_client.fill(client, app, unseen(self.guard), cx).map_err(|_| Ending::Reset(Side::Client))?;
         if let Some(guard) = &mut self.guard {
-            match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+            match guard.examine_client(from_client.buffer.unexamined(), from_client.source_ended()) {
                 Reading::Open => {}
                 Reading::Harmless => self.guard = None,
                 Reading::Request => return Err(Ending::Refused),
@@ -202,7 +202,7 @@ impl Tunnel {
         let Pair { client, app, from_app, .. } = &mut self.pair;
         let read = from_app.fill(app, client, unseen(self.guard), cx).map_err(|_| Ending::Reset(Side::App))?;
         if let Some(guard) = &mut self.guard {
-            guard.app_says(from_app.buffer.unexamined());
+            guard.examine_app(from_app.buffer.unexamined());
         }
         Ok(read | pass_on(from_app, client, cx).map_err(|_| Ending::Reset(Side::Client))?)
     }
@@ -214,7 +214,7 @@ const fn unseen(guard: Option<RequestGuard>) -> u64 {
 }
 
 async fn end(peer: Wire, flow: &Flow) {
-    if flow.is_owed() {
+    if flow.has_unwritten() {
         peer.reset();
     } else {
         linger(peer).await;
@@ -272,6 +272,6 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut tunnel = Tunnel::new(pair, None, None);
         assert!(poll_fn(|cx| Poll::Ready(tunnel.poll(|| (), cx).is_pending())).await);
-        assert!(tunnel.background.has_given_way());
+        assert!(tunnel.background.has_yielded());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use daemon::Exposition;
+use daemon::ScrapeResponse;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -100,7 +100,11 @@ impl Metrics {
     ///
     /// # Errors
     /// A metric cannot be written.
-    pub fn expose(&self, certificate_ends: Option<SystemTime>, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
+    pub fn expose(
+        &self,
+        certificate_ends: Option<SystemTime>,
+        accept: Option<&str>,
+    ) -> Result<ScrapeResponse, fmt::Error> {
         let since_epoch = certificate_ends.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
         self.certificate_expiry.set(since_epoch.and_then(|end| i64::try_from(end.as_secs()).ok()).unwrap_or_default());
         daemon::expose(&self.registry, accept)

@@ -15,13 +15,13 @@ use tokio::time::{sleep, timeout};
 use crate::transport::descriptors::{PAUSE, is_shortage};
 use crate::transport::socket_memory::bound_of_app;
 
-/// The time in which an app on this machine must take a connection: past three retries of a full queue.
+/// The connect timeout. With a full accept queue the kernel retries three times within it.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Tries without a descriptor, with a pause in between: as many as there is time for.
+/// The most attempts to connect while there is no descriptor: as many as there are pauses in the timeout.
 const MOST_TRIES: u32 = 95;
 
 labels!(
-    /// Why no address of an app has accepted a connection.
+    /// Why no address of an app accepted a connection.
     pub(crate) Unreachable {
         /// Nothing listens there.
         Refused = "refused",
@@ -46,29 +46,29 @@ impl Unreachable {
             Some(Errno::CONNRESET | Errno::PIPE) => Self::Reset,
             Some(Errno::ADDRNOTAVAIL) => Self::NoPort,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::NoResources,
-            // Our own bound has no number.
+            // The proxy's own timeout has no error number.
             None if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
             Some(_) | None => Self::Other,
         }
     }
 }
 
-/// Where the app of a connection is.
+/// The address of a connection's app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum App {
-    /// At this very address.
+    /// This address.
     Fixed(SocketAddr),
-    /// On this port of the pod, at whichever of the pod's addresses it listens.
+    /// A port of the pod; the app may listen on any of the pod's addresses.
     OfPod {
-        /// The port that the client meant.
+        /// The client's destination port.
         port: u16,
-        /// The address of the pod that the client meant.
+        /// The client's destination address.
         pod: IpAddr,
     },
 }
 
 impl App {
-    /// Returns the app at `address` for a client that has reached this machine at `pod`.
+    /// Returns the app at `address` for a client whose destination address is `pod`.
     pub(crate) const fn of(address: AppAddress, pod: IpAddr) -> Self {
         match address {
             AppAddress::At(address) => Self::Fixed(address),
@@ -85,7 +85,7 @@ impl App {
     }
 }
 
-/// Connects to apps, and remembers at which kind of address each port was found.
+/// Connects to apps, and caches at which kind of address each port listens.
 #[derive(Debug, Default)]
 pub(crate) struct Dialer {
     found: Mutex<BTreeMap<u16, usize>>,
@@ -125,29 +125,29 @@ impl Dialer {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = timeout(CONNECT_TIME, connect_in_the_end(address)).await??;
+    let stream = timeout(CONNECT_TIME, connect_with_retries(address)).await??;
     stream.set_nodelay(true)?;
     bound_of_app(&stream)?;
     Ok(stream)
 }
 
-/// Connects as soon as the system can: a client that was accepted should not be sent away for want of a descriptor.
-async fn connect_in_the_end(address: SocketAddr) -> io::Result<TcpStream> {
+/// Connects, and retries while there is no descriptor, so that an accepted client is not rejected for lack of one.
+async fn connect_with_retries(address: SocketAddr) -> io::Result<TcpStream> {
     for _ in 1..MOST_TRIES {
-        match connect_from_anywhere(address).await {
+        match connect_from_any_address(address).await {
             Err(error) if is_shortage(&error) => sleep(PAUSE).await,
             done => return done,
         }
     }
-    connect_from_anywhere(address).await
+    connect_from_any_address(address).await
 }
 
-/// Connects from the address that the system would choose, or from another one where all of that one's ports are taken.
+/// Connects from the address that the system chooses, or from another one if that has no free port.
 ///
-/// They are taken by connections that have ended, too: a port is kept for a minute (`TIME_WAIT`), 28,232 of them are there
-/// by default, and the system uses one again after a second only between loopback addresses. So an app that listens on
-/// the pod's address alone would bear 470 recycles a second.
-async fn connect_from_anywhere(to: SocketAddr) -> io::Result<TcpStream> {
+/// Closed connections keep their ports for a minute (`TIME_WAIT`). By default there are 28,232 ephemeral ports, and the
+/// kernel reuses one after a second only between loopback addresses. So with an app that listens on the pod's address
+/// alone, one source address is enough for 470 connections per second.
+async fn connect_from_any_address(to: SocketAddr) -> io::Result<TcpStream> {
     match TcpStream::connect(to).await {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
             let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -158,7 +158,7 @@ async fn connect_from_anywhere(to: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// One of the machine's own addresses other than the one that it prefers; IPv6 has a single one.
+/// Returns a random loopback address for IPv4, and the only one for IPv6.
 fn some_loopback_address(of_family: IpAddr, sample: u8) -> IpAddr {
     match of_family {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(127, 0, 0, sample.max(2))),

@@ -1,8 +1,8 @@
-//! Whether an app that is about to be stopped has to wait for the drain.
+//! Holds the `preStop` hook of an app until the drain is over.
 //!
-//! The kubelet runs an app's `preStop` hook when its pod ends and when its container alone is restarted, and does not say
-//! which. An app must outlive the drain of its pod: clients send requests until then. In a restart no drain begins, and to
-//! wait for one costs the app's clients time.
+//! The kubelet runs the hook when the pod is terminated and when the container alone is restarted, and the hook cannot
+//! distinguish them. The app must outlive the drain of its pod, because clients send requests until the end of it. In a
+//! restart there is no drain, and waiting for one delays the restart.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,17 +11,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::app::liveness::health::Health;
+use crate::app::health::Health;
 use crate::retire::drain::Drain;
 
-/// How long the hook of an app that fails its liveness probe waits for a drain to begin. Most drains begin within this time of the hook.
+/// How long the hook of an app that fails its liveness probe waits for a drain to begin. Most drains begin within this
+/// time of the hook.
 const FAILING: Duration = Duration::from_millis(500);
-/// How long the hook of an app waits that shows no sign of life, or refuses connections.
+/// How long the hook of an app waits that answers no requests, or refuses connections.
 const SILENT: Duration = Duration::from_secs(2);
-/// How long the hook of a live app waits: a node that lacks CPU takes seconds to run the command that begins the drain.
+/// How long the hook of a live app waits. A node that is short of CPU takes seconds to run the command that begins the
+/// drain.
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// Lets hooks wait for the drain, and knows what the app has shown its clients.
+/// Holds hooks until the drain is over, and counts the app's responses.
 #[derive(Debug)]
 pub(crate) struct Hold {
     drain: Arc<Drain>,
@@ -29,63 +31,63 @@ pub(crate) struct Hold {
     refusals: AtomicU64,
 }
 
-/// How often the app has answered its clients, and how often it has refused a connection.
+/// The number of the app's responses to clients, and of refused connections.
 #[derive(Clone, Copy, Debug)]
-struct Signs {
+struct Activity {
     answers: u64,
     refusals: u64,
 }
 
-impl Signs {
+impl Activity {
     /// Returns whether the app has answered since `before`, and has refused no connection.
-    const fn are_good_since(self, before: Self) -> bool {
+    const fn shows_life_since(self, before: Self) -> bool {
         self.answers != before.answers && self.refusals == before.refusals
     }
 }
 
 impl Hold {
-    /// Holds apps for this drain.
+    /// Returns the hold for this drain.
     pub(crate) const fn new(drain: Arc<Drain>) -> Self {
         Self { drain, answers: AtomicU64::new(0), refusals: AtomicU64::new(0) }
     }
 
-    /// Notes that the app has sent a client something: a part of a response, or bytes of a tunnel.
+    /// Records that the app has sent bytes to a client: a part of a response, or bytes of a tunnel.
     pub(crate) fn app_answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that the app has not accepted a connection.
+    /// Records that the app has not accepted a connection.
     pub(crate) fn app_refused(&self) {
         self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn signs(&self) -> Signs {
-        Signs { answers: self.answers.load(Ordering::Relaxed), refusals: self.refusals.load(Ordering::Relaxed) }
+    fn activity(&self) -> Activity {
+        Activity { answers: self.answers.load(Ordering::Relaxed), refusals: self.refusals.load(Ordering::Relaxed) }
     }
 
-    /// Waits until the drain is over, but not for one that does not begin: then the app alone is being restarted. While the app
-    /// answers its clients that is not likely, and the drain is given more time.
+    /// Waits until the drain is over. If none begins in time, the container alone is being restarted, and it returns.
+    /// It waits longer for the drain to begin if the app answers its clients, because a restart is unlikely then.
     pub(crate) async fn until_drained(&self) {
-        if self.begins_by_signs(Instant::now()).await {
+        if self.begins_while_active(Instant::now()).await {
             self.drain.done().await;
         }
     }
 
-    /// Waits likewise for an app that can be asked for its `health`: one that is dead is being restarted, and one that is alive
-    /// is not, whatever else it shows.
+    /// Waits until the drain is over, for an app whose liveness probe is known. A failed probe means that the container
+    /// is being restarted, and a successful one that it is not. `health` returns the result of the probe.
     ///
     /// ```text
-    ///                ┌─ alive ───▶ until it begins, 10 s at most ─────┐
-    /// asked ─────────┼─ dead ────▶ until it begins, 0.5 s at most ────┼──▶ answer, or wait for the end of what has begun
-    ///  (a drain that ├─ slow ────▶ dead, or by signs if they are good │
-    ///   begins wins) └─ unknown, or no answer in 2 s ──▶ by signs ────┘
+    ///                ┌─ alive ───▶ wait 10 s for it to begin ────────────────┐
+    /// probe ─────────┼─ dead ────▶ wait 0.5 s for it to begin ───────────────┼──▶ return, or wait for the end of the drain
+    ///  (or the drain ├─ slow ────▶ as dead, or as unknown if the app answers │
+    ///   begins)      └─ unknown, or no result in 2 s ──▶ wait by activity ───┘
     /// ```
     ///
-    /// A slow answer to a probe alone says little on a node without CPU to spare, where the drain begins late, too: an app that
-    /// has answered others meanwhile is not dead.
+    /// A slow response to the probe alone does not mean that the app is dead: on a node that is short of CPU, the drain
+    /// begins late, too. So an app that has answered clients in the meantime is not dead.
     pub(crate) async fn until_drained_unless_dead(&self, health: impl Future<Output = Health>) {
-        let (asked, before) = (Instant::now(), self.signs());
-        let mut by_signs = pin!(self.begins_by_signs(asked));
+        let (asked, before) = (Instant::now(), self.activity());
+        let mut by_signs = pin!(self.begins_while_active(asked));
         let begins = tokio::select! {
             biased;
             begins = &mut by_signs => begins,
@@ -93,7 +95,7 @@ impl Hold {
                 tracing::debug!(%health, after = ?asked.elapsed(), "an app is being stopped: its liveness was probed");
                 match health {
                     Health::Alive => self.begins_until(asked + ALIVE).await,
-                    Health::Slow if self.signs().are_good_since(before) => by_signs.await,
+                    Health::Slow if self.activity().shows_life_since(before) => by_signs.await,
                     Health::Dead | Health::Slow => self.begins_until(asked + FAILING).await,
                     Health::Unknown => by_signs.await,
                 }
@@ -104,12 +106,12 @@ impl Hold {
         }
     }
 
-    /// Returns whether a drain begins before the app refuses a connection, or shows nothing.
-    async fn begins_by_signs(&self, asked: Instant) -> bool {
-        let mut before = self.signs();
+    /// Returns whether a drain begins within the time that follows from the app's activity.
+    async fn begins_while_active(&self, asked: Instant) -> bool {
+        let mut before = self.activity();
         while timeout(SILENT, self.drain.begun()).await.is_err() {
-            let now = self.signs();
-            if !now.are_good_since(before) || asked.elapsed() >= ALIVE {
+            let now = self.activity();
+            if !now.shows_life_since(before) || asked.elapsed() >= ALIVE {
                 return false;
             }
             before = now;
@@ -185,7 +187,8 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
     }
 
-    /// Returns how long an app of this health is held, where it says so after `answer`, and a drain begins after `beginning`.
+    /// Returns how long an app of this health is held, where it says so after `answer`, and a drain begins after
+    /// `beginning`.
     async fn time_held(health: Health, answer: Duration, beginning: Option<Duration>) -> Duration {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
         let asked = Instant::now();

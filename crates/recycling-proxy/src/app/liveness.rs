@@ -1,10 +1,8 @@
-//! Whether an app is alive, asked as the kubelet asks.
+//! Runs an app's liveness probe as the kubelet does.
 //!
-//! The kubelet runs a container's `preStop` hook at the end of its pod and when it restarts the container alone, and does not say
-//! which. Behind a restart is a failed liveness probe. So that probe is asked once more: an app that fails it is the one that is
-//! restarted, and of one that passes it nobody wants anything but that its pod ends.
-
-pub(crate) mod health;
+//! The kubelet runs a container's `preStop` hook when the pod is terminated and when it restarts the container alone,
+//! and the hook cannot distinguish them. It restarts a container because its liveness probe failed. So the proxy runs
+//! that probe once more: if it fails, the container is being restarted; if it succeeds, the pod is being terminated.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,21 +21,21 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use self::health::Health;
 use crate::app::dial::{App, Dialer};
+use crate::app::health::Health;
 use crate::app::proxy_protocol::Ends;
 use crate::tls::to_probed_app;
 
-/// Apps tell probes from clients by how this begins.
+/// The `User-Agent`. Apps recognise probes by its prefix.
 const AGENT: &str = concat!("kube-probe/evenkeel-", env!("CARGO_PKG_VERSION"));
-/// What a probe of the kubelet's has of its own, whatever its author writes.
-const NOT_THE_AUTHORS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING];
+/// Fields that the kubelet sets itself, whatever the probe's `httpHeaders` say.
+const SET_BY_KUBELET: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING];
 
-/// Asks apps whether they are alive.
+/// Runs liveness probes.
 #[derive(Debug)]
 pub(crate) struct Prober {
     dialer: Arc<Dialer>,
-    /// The header with which apps expect connections to begin.
+    /// The PROXY protocol header with which apps expect connections to begin.
     protocol: ProxyProtocol,
 }
 
@@ -46,7 +44,8 @@ impl Prober {
         Self { dialer, protocol }
     }
 
-    /// Asks the `app` once; `ends` are those of the connection by which the kubelet has come, which asks at the address of the pod.
+    /// Probes the `app` once. `ends` are the addresses of the connection of the kubelet's hook, whose destination is
+    /// the pod's address.
     pub(crate) async fn ask(&self, probe: &LivenessProbe, app: App, ends: Ends) -> Health {
         let answer = async {
             let connection = match self.dialer.dial(app).await {
@@ -56,9 +55,9 @@ impl Prober {
             match &probe.question {
                 Question::Tcp(_) => Health::Alive,
                 Question::Http(get) => {
-                    let ends = Ends { meant: SocketAddr::new(ends.meant.ip(), probe.port()), ..ends };
+                    let ends = Ends { destination: SocketAddr::new(ends.destination.ip(), probe.port()), ..ends };
                     let header = if probe.introduced { ends.header(self.protocol) } else { Vec::new() };
-                    match get_answer(get, connection, &header, ends.meant).await {
+                    match get_answer(get, connection, &header, ends.destination).await {
                         Ok(health) | Err(health) => health,
                     }
                 }
@@ -68,7 +67,7 @@ impl Prober {
     }
 }
 
-/// `Err` where it does not come to an answer.
+/// Returns the result of an HTTP probe; as `Err` if there is no response.
 async fn get_answer(
     get: &HttpGet,
     mut connection: TcpStream,
@@ -89,23 +88,23 @@ where
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut http = http1::Builder::new();
-    // As the kubelet writes names; some apps look no closer.
+    // The kubelet writes field names so, and some apps compare them case-sensitively.
     http.title_case_headers(true);
     let (mut sender, connection) = http.handshake(TokioIo::new(connection)).await.map_err(|_| Health::Unknown)?;
-    // Ends with this function: the body is of no interest.
+    // The connection ends with this function, because the body is not needed.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await.map_err(|_| Health::Dead)?;
     Ok(Health::of_status(response.status()))
 }
 
-/// Returns `None` for what settings never hold.
+/// Returns the request of a probe; `None` if its path or headers are invalid, which settings exclude.
 fn request(get: &HttpGet, pod: SocketAddr) -> Option<Request<Empty<Bytes>>> {
     let mut request = Request::get(&get.target).body(Empty::new()).ok()?;
     let fields = request.headers_mut();
     for (name, value) in &get.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        if !NOT_THE_AUTHORS.contains(&name) {
+        if !SET_BY_KUBELET.contains(&name) {
             fields.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
         }
     }

@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol, which gives the app its client's address before the client's first byte.
+//! The header of the PROXY protocol, which sends the client's address to the app before the client's first byte.
 //!
 //! Specification: `doc/proxy-protocol.txt` of `HAProxy`. Version 1 is a line of text, version 2 is binary.
 
@@ -6,30 +6,30 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use settings::ProxyProtocol;
 
-/// What no other protocol begins with (§2.2).
+/// The signature of version 2 (§2.2).
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2, and a connection on behalf of somebody else.
+/// Version 2, command PROXY.
 const PROXIED: u8 = 0x21;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 
-/// The two ends of a client's connection.
+/// The addresses of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
-    /// The client's.
+    /// The client's address.
     pub(crate) client: SocketAddr,
-    /// The one that the client meant.
-    pub(crate) meant: SocketAddr,
+    /// The client's destination address.
+    pub(crate) destination: SocketAddr,
 }
 
-/// Both addresses in one family, as every version wants them.
+/// Both addresses in one family, which every version requires.
 enum Addresses {
     V4(Ipv4Addr, Ipv4Addr),
     V6(Ipv6Addr, Ipv6Addr),
 }
 
 impl Ends {
-    /// Returns the header; empty where there is none to send.
+    /// Returns the header; empty if `version` is off.
     pub(crate) fn header(self, version: ProxyProtocol) -> Vec<u8> {
         match version {
             ProxyProtocol::V1 => self.line().into_bytes(),
@@ -39,29 +39,30 @@ impl Ends {
     }
 
     fn line(self) -> String {
-        let (from, to) = (self.client.port(), self.meant.port());
+        let (from, to) = (self.client.port(), self.destination.port());
         match self.addresses() {
-            Addresses::V4(client, meant) => format!("PROXY TCP4 {client} {meant} {from} {to}\r\n"),
-            Addresses::V6(client, meant) => format!("PROXY TCP6 {client} {meant} {from} {to}\r\n"),
+            Addresses::V4(client, destination) => format!("PROXY TCP4 {client} {destination} {from} {to}\r\n"),
+            Addresses::V6(client, destination) => format!("PROXY TCP6 {client} {destination} {from} {to}\r\n"),
         }
     }
 
     fn binary(self) -> Vec<u8> {
         let (family, addresses) = match self.addresses() {
-            Addresses::V4(client, meant) => (TCP_OVER_IPV4, [client.octets(), meant.octets()].concat()),
-            Addresses::V6(client, meant) => (TCP_OVER_IPV6, [client.octets(), meant.octets()].concat()),
+            Addresses::V4(client, destination) => (TCP_OVER_IPV4, [client.octets(), destination.octets()].concat()),
+            Addresses::V6(client, destination) => (TCP_OVER_IPV6, [client.octets(), destination.octets()].concat()),
         };
-        let ports = [self.client.port().to_be_bytes(), self.meant.port().to_be_bytes()].concat();
-        // 12 or 36.
+        let ports = [self.client.port().to_be_bytes(), self.destination.port().to_be_bytes()].concat();
+        // The length is 12 or 36.
         let length = u8::try_from(addresses.len().saturating_add(ports.len())).unwrap_or_default();
         [&SIGNATURE[..], &[PROXIED, family, 0, length], &addresses, &ports].concat()
     }
 
-    /// IPv4 is IPv4 on a socket of both families, too; where the families differ all the same, both become IPv6.
+    /// Returns the addresses in one family. IPv4-mapped addresses become IPv4; if the families differ, both become
+    /// IPv6.
     fn addresses(self) -> Addresses {
-        match (self.client.ip().to_canonical(), self.meant.ip().to_canonical()) {
-            (IpAddr::V4(client), IpAddr::V4(meant)) => Addresses::V4(client, meant),
-            (client, meant) => Addresses::V6(mapped(client), mapped(meant)),
+        match (self.client.ip().to_canonical(), self.destination.ip().to_canonical()) {
+            (IpAddr::V4(client), IpAddr::V4(destination)) => Addresses::V4(client, destination),
+            (client, destination) => Addresses::V6(mapped(client), mapped(destination)),
         }
     }
 }
@@ -80,8 +81,8 @@ mod tests {
 
     use super::*;
 
-    fn ends(client: &str, meant: &str) -> Ends {
-        Ends { client: client.parse().unwrap(), meant: meant.parse().unwrap() }
+    fn ends(client: &str, destination: &str) -> Ends {
+        Ends { client: client.parse().unwrap(), destination: destination.parse().unwrap() }
     }
 
     #[test]
@@ -94,13 +95,13 @@ mod tests {
 
     #[test]
     fn ipv4_is_written_as_ipv6_only_beside_an_ipv6_address() {
-        for (client, meant, line) in [
+        for (client, destination, line) in [
             ("[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.2]:2", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
             ("[::ffff:10.0.0.1]:1", "10.0.0.2:2", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
             ("[fd00::1]:1", "[fd00::2]:2", "PROXY TCP6 fd00::1 fd00::2 1 2\r\n"),
             ("10.0.0.1:1", "[fd00::2]:2", "PROXY TCP6 ::ffff:10.0.0.1 fd00::2 1 2\r\n"),
         ] {
-            assert_eq!(ends(client, meant).line(), line);
+            assert_eq!(ends(client, destination).line(), line);
         }
     }
 
@@ -113,18 +114,18 @@ mod tests {
         /// As a parser that others wrote reads it, with the client's first bytes right behind.
         #[test]
         fn an_independent_parser_reads_our_headers(
-            client: SocketAddr, meant: SocketAddr, version in prop::sample::select(&[ProxyProtocol::V1, ProxyProtocol::V2][..]),
+            client: SocketAddr, destination: SocketAddr, version in prop::sample::select(&[ProxyProtocol::V1, ProxyProtocol::V2][..]),
         ) {
-            let ends = Ends { client, meant };
+            let ends = Ends { client, destination };
             let header = ends.header(version);
             let stream = [&header[..], b"GET /"].concat();
             let (read, length) = ProxyHeader::parse(&stream, ParseConfig::default()).unwrap();
             prop_assert_eq!(length, header.len());
             let addresses = read.proxied_address().unwrap();
             prop_assert_eq!(addresses.source.port(), client.port());
-            prop_assert_eq!(addresses.destination.port(), meant.port());
+            prop_assert_eq!(addresses.destination.port(), destination.port());
             prop_assert_eq!(addresses.source.ip().to_canonical(), client.ip().to_canonical());
-            prop_assert_eq!(addresses.destination.ip().to_canonical(), meant.ip().to_canonical());
+            prop_assert_eq!(addresses.destination.ip().to_canonical(), destination.ip().to_canonical());
         }
     }
 }

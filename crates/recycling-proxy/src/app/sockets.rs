@@ -1,8 +1,9 @@
-//! The sockets of the pod, whose containers share a network namespace: where the app listens, and which connections reach it without the
-//! proxy.
+//! The TCP sockets of the pod's network namespace: the addresses on which the app listens, and the connections that
+//! bypass the proxy.
 //!
-//! The kernel shows them to every process of the namespace, without a privilege, in `/proc/net/tcp` and `/proc/net/tcp6`. They are read
-//! before each answer that shows metrics, on a thread of their own: a pod with ten thousand connections has a table of 3 MB.
+//! Every process of the namespace can read them without privilege in `/proc/net/tcp` and `/proc/net/tcp6`. They are
+//! read before each response with metrics, on a thread of their own, because with ten thousand connections the table
+//! has 3 MB.
 
 mod line;
 mod seen;
@@ -23,20 +24,20 @@ use crate::metrics::Value;
 use self::seen::Seen;
 pub(crate) use self::seen::{AppPort, ListenAddress};
 
-/// IPv6 sockets serve IPv4 clients, too. Without IPv6 the second is not there.
+/// The tables. The second lists dual-stack sockets, and does not exist without IPv6.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 
-/// The sockets of the pod as they were seen last.
+/// The sockets of the pod when they were read last.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     ports: BTreeSet<u16>,
     own: BTreeSet<u16>,
-    /// `None` before the first look, and where the kernel does not show them.
+    /// `None` before the first read, and if the tables cannot be read.
     seen: Mutex<Option<Seen>>,
 }
 
 impl Sockets {
-    /// Returns the sockets of a pod, and has `registry` show them.
+    /// Returns the sockets of a pod, and registers their metrics.
     pub(crate) fn register(settings: &ProxySettings, registry: &mut Registry) -> Arc<Self> {
         let sockets = Arc::new(Self { ports: ports(settings), own: own_ports(settings), seen: Mutex::default() });
         let help = "1 if a port of the app is listened on, and at which address; while one is not, the pod's other ports that are listened on are there, too";
@@ -46,8 +47,8 @@ impl Sockets {
         sockets
     }
 
-    /// Looks at them again.
-    pub(crate) async fn look(self: Arc<Self>) {
+    /// Reads the tables again.
+    pub(crate) async fn refresh(self: Arc<Self>) {
         let looking = Arc::clone(&self);
         let seen = tokio::task::spawn_blocking(move || looking.read()).await;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.ok().and_then(Result::ok);
@@ -65,13 +66,13 @@ impl Sockets {
         Ok(seen)
     }
 
-    /// Shows `encode` what was seen, if anything was.
+    /// Calls `encode` with the result of the last read, if there is one.
     fn show(&self, encode: impl FnOnce(&Seen) -> fmt::Result) -> fmt::Result {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), encode)
     }
 }
 
-/// Returns the ports at which the app is expected on this machine.
+/// Returns the app's ports on this machine, by the settings.
 fn ports(settings: &ProxySettings) -> BTreeSet<u16> {
     let elsewhere: BTreeSet<u16> = match &settings.routes {
         Routes::Fixed(routes) => routes
@@ -96,7 +97,7 @@ fn own_ports(settings: &ProxySettings) -> BTreeSet<u16> {
     listen.into_iter().chain(hold).chain([settings.admin.port()]).collect()
 }
 
-/// Shows where ports are listened on.
+/// The metric of listening ports.
 #[derive(Debug)]
 struct Listening(Arc<Sockets>);
 
@@ -119,7 +120,7 @@ impl EncodeMetric for Listening {
     }
 }
 
-/// Shows how many connections go past the proxy.
+/// The metric of connections that bypass the proxy.
 #[derive(Debug)]
 struct Bypassing(Arc<Sockets>);
 

@@ -11,22 +11,22 @@ use crate::transport::linger::{linger, linger_until_read, write_last};
 use crate::transport::pair::Pair;
 use crate::transport::wire::Wire;
 
-/// What a protocol makes of the end of a connection.
+/// The meaning of the end of a connection in a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// HTTP/1: a FIN may be the end of a message, and clients say nothing while they read.
+    /// HTTP/1: a FIN may end a message, and clients send nothing while they read.
     ByConnection,
     /// HTTP/2: frames end messages, and a client may send some while it reads.
     ByFrames {
-        /// How long a client is waited for that has not shown that it has read everything; `None` where it has.
+        /// How long to wait for a client that has not shown that it has read everything; `None` if it has.
         grace: Option<Duration>,
     },
 }
 
-/// Ends both connections; returns the number of bytes that the client still sent. A refused client is sent `answer` behind
-/// what is on its way to it.
+/// Closes both connections. Returns the number of bytes that the client still sent. A refused client gets `answer`
+/// after the bytes in flight.
 ///
-/// The memory of what was on its way is free before the client is waited for, which can take long.
+/// The memory of bytes in flight is freed before the wait for the client, which can take long.
 pub(super) async fn close<R>(
     pair: Pair,
     ending: &Ending<R>,
@@ -48,7 +48,7 @@ pub(super) async fn close<R>(
         }
         Ending::Refuse(_) => {
             match framing {
-                // A FIN would tell the app that what it has is all; where it has nothing of the request, nothing is lost.
+                // After a FIN the app could take an incomplete request for a complete one.
                 Framing::ByConnection => app.reset(),
                 Framing::ByFrames { .. } => drop(app),
             }
@@ -60,7 +60,7 @@ pub(super) async fn close<R>(
                 None => 0,
             }
         }
-        // A tunnel has an end of its own.
+        // The tunnel closes its connections itself.
         Ending::Close | Ending::Tunnel => {
             client.close();
             app.close();
@@ -74,7 +74,7 @@ pub(super) async fn close<R>(
     }
 }
 
-/// Waits until the client has read everything, or its place is needed for others.
+/// Waits until the client has read everything, or the connection is evicted.
 async fn wait(client: Wire, framing: Framing, account: &Account) -> usize {
     match framing {
         Framing::ByConnection | Framing::ByFrames { grace: None } => {

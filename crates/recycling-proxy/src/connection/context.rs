@@ -1,4 +1,4 @@
-//! What a connection that speaks HTTP has to do with the rest of the process.
+//! The interface between an HTTP connection and the rest of the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::retire::balance::Balance;
 use crate::retire::connections::{Connections, Retirable};
 use crate::retire::drain::Drain;
 
-/// What the connections of the process share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
@@ -28,25 +28,25 @@ pub(crate) struct Shared {
     pub(crate) hold: Arc<Hold>,
     pub(crate) metrics: Metrics,
     pub(crate) warnings: Arc<Warnings>,
-    /// Where it is there, connections have no limit of requests while it is in force.
+    /// Balancing that suspends the limit of requests while it is in force; `None` if the limit always applies.
     pub(crate) instead_of_limit: Option<Arc<Balance>>,
 }
 
-/// The observer of one connection, and what this holds until its end.
+/// The observer of one connection, with the resources that it holds until its end.
 #[derive(Debug)]
 pub(super) struct Context {
     service: Arc<Service>,
     held: Held,
     protocol: Protocol,
-    /// Whose the first request is where its fields are not read.
+    /// The source of the first request if its fields are not read.
     unread: Source,
-    /// Whether its age matters: the clock is asked only then.
+    /// Whether it has a limit of age. Without one the clock is not read.
     watches_age: bool,
     retirable: Retirable,
 }
 
 impl Context {
-    /// For a connection that was accepted at `born`, with limits of its own. It can be marked from now on.
+    /// Returns the context of a connection that was accepted at `born`. It can be marked from now on.
     pub(super) fn new(
         service: Arc<Service>,
         held: Held,
@@ -58,12 +58,12 @@ impl Context {
         (Self { service, held, protocol, unread, watches_age: limits.has_age(), retirable }, limits)
     }
 
-    /// What every connection is served with.
+    /// Returns the shared service.
     pub(super) const fn service(&self) -> &Arc<Service> {
         &self.service
     }
 
-    /// What the connection has of the memory.
+    /// Returns the memory account of the connection.
     pub(super) const fn account(&self) -> &Arc<Account> {
         self.held.account()
     }
@@ -72,12 +72,12 @@ impl Context {
         self.held.port.metrics()
     }
 
-    /// Returns the number of requests that do not count towards the limit. When balancing ceases to be in force, every
-    /// connection has its whole limit before it: they must not all be retired at once.
+    /// Returns the number of requests that do not count towards the limit. When balancing ceases to be in force,
+    /// counting starts at zero for every connection, so that they are not all retired at once.
     fn uncounted(&self) -> u32 {
         match &self.service.shared.instead_of_limit {
             Some(balance) if balance.is_in_force() => {
-                self.retirable.forgive();
+                self.retirable.reset_limit();
                 u32::MAX
             }
             Some(_) => self.retirable.uncounted(),
@@ -85,8 +85,8 @@ impl Context {
         }
     }
 
-    /// The connection carries no more requests; it had this many, the last of this source where it was read. Nothing is left to
-    /// retire. Returns what is left to end it with.
+    /// Records the end of HTTP on the connection after this number of requests. `source` is that of the last, if it was
+    /// read. Returns the parts that are needed to close the connection.
     pub(super) fn end(self, requests: u32, source: Option<Source>) -> (Arc<Service>, Held) {
         if requests == 0 {
             self.port().opened(self.protocol, Source::Client);
@@ -95,7 +95,7 @@ impl Context {
         (self.service, self.held)
     }
 
-    /// Returns whose the request with this number is. One that stays after its first request is no probe.
+    /// Returns the source of the request with this number. A connection with more than one request is not a probe.
     fn source(&self, number: u32, read: Option<Source>) -> Source {
         read.unwrap_or(if number == 1 { self.unread } else { Source::Client })
     }

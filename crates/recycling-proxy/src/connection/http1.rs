@@ -37,7 +37,8 @@ impl Connection {
         }
     }
 
-    /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a tunnel.
+    /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a
+    /// tunnel.
     pub(super) fn finish(self, ending: Ending) -> Stage {
         let Relay { client, app, from_client, from_app, conversation, observer, .. } = self.0;
         // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.

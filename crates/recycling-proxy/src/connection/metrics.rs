@@ -1,4 +1,4 @@
-//! What is counted of client connections.
+//! The metrics of client connections.
 
 mod port;
 
@@ -18,13 +18,14 @@ use crate::retire::balance::Totals;
 
 pub(crate) use self::port::{OpenOnPort, PortMetrics};
 
-/// Fine where limits are set, and as far as they go: to 2³²−1.
+/// The buckets for requests per connection: fine at usual limits, and up to the largest, 2³²−1.
 const REQUESTS: [f64; 14] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1e3, 5e3, 1e4, 5e4, 1e5, 1e6, 4_294_967_296.0];
 
-/// So many ports have series of their own. Who is let in by rules that are not ours could otherwise make as many as there are.
+/// The most ports with series of their own. If other rules redirect all ports to the proxy, clients could otherwise
+/// create a series for each.
 const MOST_PORTS: usize = 64;
 
-/// What is counted of client connections.
+/// The metrics of client connections.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     ports: Arc<Ports>,
@@ -35,7 +36,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers what is counted. The series of `ports` of the app begin at zero.
+    /// Registers the metrics. The series of `ports` of the app exist from the start, at zero.
     pub(crate) fn register(registry: &mut Registry, ports: impl IntoIterator<Item = u16>) -> Self {
         let families = Families::register(registry);
         let requests_per_connection = Histogram::new(REQUESTS);
@@ -56,25 +57,25 @@ impl Metrics {
         Self { ports: Arc::new(ports_metrics), requests_per_connection, ignored, client_timeouts, retired_and_broken }
     }
 
-    /// Returns what is counted of the connections to this port of the app.
+    /// Returns the metrics of connections to this port of the app.
     pub(crate) fn of_port(&self, port: u16) -> Arc<PortMetrics> {
         self.ports.of(port)
     }
 
-    /// Returns what reads the counters that balancing reports.
+    /// Returns a reader of the counters in the balancing report.
     pub(crate) fn totals(&self) -> Totals {
         let ports = Arc::clone(&self.ports);
         Totals::reading(move || ports.totals())
     }
 
-    /// Counts a connection that has ended after so many requests of this source.
+    /// Counts a connection that has ended, with its number of requests.
     pub(super) fn ended(&self, requests: u32, source: Source) {
         if source == Source::Client {
             self.requests_per_connection.observe(f64::from(requests));
         }
     }
 
-    /// Counts a connection whose client went on after the end was announced.
+    /// Counts a connection whose client sent requests after its end was announced.
     pub(super) fn ignored(&self) {
         self.ignored.inc();
     }
@@ -84,13 +85,13 @@ impl Metrics {
         self.retired_and_broken.inc([by.label()]);
     }
 
-    /// Counts a connection whose client the kernel has given up.
+    /// Counts a connection that the kernel closed with ETIMEDOUT.
     pub(super) fn client_timeout(&self) {
         self.client_timeouts.inc();
     }
 }
 
-/// The ports to which connections have come, or are expected.
+/// The ports with connections, and those of the settings.
 #[derive(Debug)]
 struct Ports {
     families: Families,
@@ -100,13 +101,13 @@ struct Ports {
 impl Ports {
     fn of(&self, port: u16) -> Arc<PortMetrics> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beyond those, all have the key that is no port.
+        // All further ports share the key 0.
         let key = if known.contains_key(&port) || known.len() < MOST_PORTS { port } else { 0 };
         let name = || if key == 0 { "other".into() } else { key.to_string().into() };
         Arc::clone(known.entry(key).or_insert_with(|| Arc::new(PortMetrics::new(&self.families, key, name()))))
     }
 
-    /// Returns the requests, and the connections that balancing retired, so far.
+    /// Returns the number of requests, and of connections retired by balancing.
     fn totals(&self) -> [u64; 2] {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.values().fold([0, 0], |[requests, retired]: [u64; 2], port| {

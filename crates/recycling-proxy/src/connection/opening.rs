@@ -1,4 +1,4 @@
-//! The first bytes of a connection.
+//! Detects the protocol of a connection by its first bytes.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -12,36 +12,36 @@ use crate::detection::request_guard::RequestGuard;
 use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
 
-/// The time in which what has begun as a request line must go on as one; then the connection is taken for one that is not
-/// HTTP, or for a slow request where none may pass unseen.
+/// The time in which bytes that may begin a request line must continue as one. Afterwards the connection becomes a
+/// tunnel or, with `forwarded-for`, is treated as a slow request.
 const PROTOCOL_TIME: Duration = Duration::from_secs(3);
 
-/// The time in which the client of an HTTP/2 server must begin: it need not wait for the server's SETTINGS (RFC 9113
-/// §3.4), and one that does gets them after this.
+/// The time in which a client must send its preface after the app has sent SETTINGS. Clients need not wait for SETTINGS
+/// (RFC 9113 §3.4); a client that does gets them after this time.
 const PREFACE_TIME: Duration = Duration::from_secs(1);
 
-/// The length of the request line in the preface of HTTP/2, which no client of HTTP/1 sends: `PRI * HTTP/2.0`.
+/// The length of `PRI * HTTP/2.0`, which only the preface of HTTP/2 begins with.
 const OF_HTTP2_ALONE: usize = 14;
 
 /// A connection whose protocol is not known yet.
 pub(super) struct Opening {
     pair: Pair,
-    /// No request may pass unseen.
+    /// Whether no request may be tunnelled (`forwarded-for`).
     is_strict: bool,
 }
 
-/// What the first bytes say.
+/// The result of the detection.
 #[derive(Debug)]
 pub(super) enum Opened {
     Http1,
     Http2,
-    /// With a guard where a request could still begin in it, and none may pass unseen.
+    /// A tunnel. It has a guard if a request could still begin in it and must not be tunnelled.
     Tunnel(TunnelKind, Option<RequestGuard>),
 }
 
 impl Opening {
-    /// `is_strict` where no request may pass unseen: what some server could take for one is left to the relay, which
-    /// refuses what it is not.
+    /// Returns the state before the first byte. If `is_strict`, no request may be tunnelled: bytes that some server
+    /// could parse as a request are passed to the HTTP/1 relay, which refuses them if they are none.
     pub(super) const fn new(pair: Pair, is_strict: bool) -> Self {
         Self { pair, is_strict }
     }
@@ -51,7 +51,7 @@ impl Opening {
     }
 
     pub(super) async fn run(&mut self) -> Opened {
-        // Both sides may be silent for any time. Once one has sent bytes, those of the client must show its protocol.
+        // Both sides may send nothing for any time. Once one has sent bytes, the client's bytes must show its protocol.
         if let Some(opened) = poll_fn(|cx| self.poll_first(cx)).await {
             return opened;
         }
@@ -72,7 +72,7 @@ impl Opening {
         }
     }
 
-    /// `None` once somebody has begun and left a doubt.
+    /// Waits for the first bytes of either side. Returns `None` if they do not determine the protocol.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Opened>> {
         match self.poll(cx) {
             Poll::Ready(opened) => Poll::Ready(Some(opened)),
@@ -84,15 +84,15 @@ impl Opening {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Opened> {
         self.pair.from_client.begin_poll();
         self.pair.from_app.begin_poll();
-        // A connection that breaks here has ended: what it comes to is the relay's to say.
+        // If the connection fails here, the relay handles the error.
         while self.read_client(cx) {
-            if let Some(opened) = self.judge() {
+            if let Some(opened) = self.decide() {
                 return Poll::Ready(opened);
             }
         }
         while self.read_app(cx) {
             let Pair { from_app, .. } = &self.pair;
-            // An HTTP/2 server says its SETTINGS at once, and its client's preface may come a little later.
+            // An HTTP/2 server sends SETTINGS at once, and the client's preface may arrive after them.
             if from_app.source_ended() || !may_begin_http2(from_app.buffer.unexamined()) {
                 return Poll::Ready(self.tunnel(TunnelKind::AppFirst));
             }
@@ -102,7 +102,7 @@ impl Opening {
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
         let Pair { client, app, from_client, .. } = &mut self.pair;
-        // What is told by more than a small buffer holds.
+        // The detection may need more bytes than a small buffer holds.
         if from_client.buffer.is_small() && from_client.buffer.is_full() {
             from_client.buffer.grow();
         }
@@ -114,8 +114,8 @@ impl Opening {
         from_app.fill(app, client, 0, cx).unwrap_or(true)
     }
 
-    /// Returns the protocol that the client's bytes show; `None` while that is in doubt.
-    fn judge(&self) -> Option<Opened> {
+    /// Returns the protocol of the client's bytes; `None` while it is undecided.
+    fn decide(&self) -> Option<Opened> {
         let Pair { from_client, from_app, .. } = &self.pair;
         match detect(from_client.buffer.unexamined()) {
             Verdict::Certain(Protocol::Http1) if from_app.is_empty() => Some(Opened::Http1),
@@ -135,8 +135,8 @@ impl Opening {
         }
         let Pair { from_client, from_app, .. } = &self.pair;
         let mut guard = RequestGuard::default();
-        guard.app_says(from_app.buffer.unexamined());
-        match guard.client_says(from_client.buffer.unexamined(), from_client.source_ended()) {
+        guard.examine_app(from_app.buffer.unexamined());
+        match guard.examine_client(from_client.buffer.unexamined(), from_client.source_ended()) {
             Reading::Request => Opened::Http1,
             Reading::Open => Opened::Tunnel(kind, Some(guard)),
             Reading::Harmless => Opened::Tunnel(kind, None),

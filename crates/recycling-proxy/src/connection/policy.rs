@@ -1,4 +1,4 @@
-//! What is decided about connections before any is there.
+//! The settings that apply to all connections.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use settings::{Jitter, MaxRequests, ProxyProtocol, ProxySettings, Span};
 
 use crate::metrics::PortGauge;
 
-/// How connections are treated, as the settings say. It never changes.
+/// The settings that apply to all connections. They never change.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    /// Ports of the app whose bytes nobody looks at.
+    /// The opaque ports of the app.
     pub(super) opaque_ports: BTreeSet<u16>,
-    /// The longest head of a message that passes, in bytes.
+    /// The longest head of a message that is forwarded, in bytes.
     pub(super) head_limit: usize,
-    /// The header that tells the app its client.
+    /// The version of the PROXY protocol towards the app.
     pub(super) proxy_protocol: ProxyProtocol,
-    /// Whether each request carries its client's address.
+    /// Whether the client's address is added to each request (`forwarded-for`).
     pub(super) forwards_addresses: bool,
     max_requests: MaxRequests,
     max_age: Option<Span>,
@@ -40,7 +40,8 @@ impl Policy {
         }
     }
 
-    /// Registers the limits in force, for ports of the app. `rests` says whether the limit of requests rests while balancing is in force.
+    /// Registers metrics of the limits in force, for ports of the app. `rests` returns whether the limit of requests is
+    /// suspended by balancing.
     pub(crate) fn register(
         settings: &ProxySettings,
         rests: impl Fn() -> bool + Send + Sync + 'static,
@@ -62,7 +63,7 @@ impl Policy {
         Limits::draw(self.max_requests, self.max_age, self.jitter, sample)
     }
 
-    /// Draws how long a tunnel may last; `None` where it may last for ever. `sample` is uniform over all of `u32`.
+    /// Draws the maximum age of a tunnel; `None` if it has none. `sample` is uniform over all of `u32`.
     pub(super) fn draw_tunnel_age(&self, sample: u32) -> Option<Duration> {
         self.max_tunnel_age.map(|age| draw_age(age, self.jitter, sample))
     }

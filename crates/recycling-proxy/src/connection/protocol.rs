@@ -1,9 +1,9 @@
-//! What is spoken on a connection, as metrics tell it.
+//! The protocol of a connection, for metrics.
 
 use labels::labels;
 
 labels!(
-    /// What is spoken on a connection.
+    /// The protocol of a connection.
     pub(crate) Protocol {
         /// HTTP/1.0 or HTTP/1.1.
         Http1 = "http1",

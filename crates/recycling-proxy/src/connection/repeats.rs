@@ -1,4 +1,4 @@
-//! How often one thing has happened since it was last said.
+//! Rate limiting of log lines: counts occurrences since a cause was last logged.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,58 +6,59 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two lines about one cause.
+/// The time between two lines about one cause.
 pub(super) const INTERVAL: Duration = Duration::from_mins(1);
 
-/// Counts occurrences by cause, so that each cause is said at once and then once an interval, with its count.
+/// Counts occurrences by cause, so that each cause is logged at once and then once per interval with its count.
 ///
 /// ```text
-/// absent ── count: say 1 ──▶ interval runs, none unsaid ◀──┐
-///   ▲                              │ count: say nothing     │ due, at the interval's end: say their number
-///   │                              ▼                        │
-///   └── due, none unsaid     interval runs, some unsaid ────┘
+/// absent ── count: log 1 ──▶ interval runs, count 0 ◀─────┐
+///   ▲                              │ count: log nothing    │ end of the interval: log the count
+///   │                              ▼                       │
+///   └── end, count 0         interval runs, count > 0 ─────┘
 /// ```
 ///
-/// It holds an entry for each cause of the last interval: the caller's causes are bounded in number.
+/// It holds an entry for each cause of the last interval. The number of causes must be bounded.
 #[derive(Debug)]
 pub(super) struct Repeats<C> {
-    said: HashMap<C, Said>,
+    entries: HashMap<C, Entry>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct Entry {
     at: Instant,
-    unsaid: u64,
+    count: u64,
 }
 
 impl<C> Default for Repeats<C> {
     fn default() -> Self {
-        Self { said: HashMap::new() }
+        Self { entries: HashMap::new() }
     }
 }
 
 impl<C: Copy + Eq + Hash> Repeats<C> {
-    /// Counts an occurrence. Returns whether it is to be said now: it is the first of its interval.
+    /// Counts an occurrence. Returns whether it is to be logged now, because it is the first of its interval.
     pub(super) fn count(&mut self, cause: C, now: Instant) -> bool {
-        if let Some(said) = self.said.get_mut(&cause) {
-            said.unsaid = said.unsaid.saturating_add(1);
+        if let Some(entry) = self.entries.get_mut(&cause) {
+            entry.count = entry.count.saturating_add(1);
             return false;
         }
-        self.said.insert(cause, Said { at: now, unsaid: 0 });
+        self.entries.insert(cause, Entry { at: now, count: 0 });
         true
     }
 
-    /// Returns the causes whose interval has ended and which occurred in it, each with how often it did beyond what was said.
+    /// Returns the causes that occurred in an interval that has ended, each with the number of occurrences that were
+    /// not logged.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(C, u64)> {
         let mut due = Vec::new();
-        self.said.retain(|cause, said| {
-            if now.duration_since(said.at) < INTERVAL {
+        self.entries.retain(|cause, entry| {
+            if now.duration_since(entry.at) < INTERVAL {
                 return true;
             }
-            let occurred = said.unsaid > 0;
+            let occurred = entry.count > 0;
             if occurred {
-                due.push((*cause, said.unsaid));
-                *said = Said { at: now, unsaid: 0 };
+                due.push((*cause, entry.count));
+                *entry = Entry { at: now, count: 0 };
             }
             occurred
         });
@@ -93,7 +94,7 @@ mod tests {
         let mut repeats = Repeats::default();
         assert!(repeats.count("a", begun));
         assert_eq!(repeats.due(begun + INTERVAL), []);
-        assert!(repeats.said.is_empty(), "no entry is left");
+        assert!(repeats.entries.is_empty(), "no entry is left");
         assert!(repeats.count("a", begun + INTERVAL + MOMENT));
     }
 }

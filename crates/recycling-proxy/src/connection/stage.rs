@@ -16,8 +16,8 @@ use super::{http1, http2, tunnel};
 /// ```
 ///
 /// Most connections are idle ones of HTTP/1, and there can be ten thousand of them. So their state is here, and nothing
-/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes, each as large as it is. An
-/// `async` block would hold them side by side.
+/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes, each as large as it
+/// is. An `async` block would hold them side by side.
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is of the large variant")]
 pub(super) enum Stage {
     Beginning(Pin<Box<dyn Future<Output = Self> + Send>>),
@@ -78,8 +78,9 @@ mod tests {
         assert!(size_of::<Stage>() <= 3 * 128 - 104, "{}", size_of::<Stage>());
     }
 
-    /// The runtime aligns what it has of each connection to 128 bytes, in three places. Before each, glibc's allocator leaves 104 bytes
-    /// free, which it gives to whoever asks for as much, or for up to 15 bytes less, and to nobody else.
+    /// The runtime aligns what it has of each connection to 128 bytes, in three places. Before each, glibc's allocator
+    /// leaves 104 bytes free, which it gives to whoever asks for as much, or for up to 15 bytes less, and to nobody
+    /// else.
     #[test]
     fn allocations_of_a_connection_fit_into_the_gaps_between_tasks() {
         let counts_of_an_arc = 2 * size_of::<usize>();

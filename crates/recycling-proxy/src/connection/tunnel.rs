@@ -13,8 +13,8 @@ use crate::relay::source::Source;
 use crate::transport::pair::Pair;
 use crate::tunnel::{self, Tunnel, TunnelKind};
 
-/// A client connection whose bytes are not looked at. One in which the app has said nothing can be evicted; behind that, an end may
-/// destroy something.
+/// A client connection whose bytes are not looked at. One in which the app has said nothing can be evicted; behind
+/// that, an end may destroy something.
 pub(super) struct Connection {
     tunnel: Tunnel,
     kind: TunnelKind,

@@ -1,7 +1,7 @@
 //! Warnings about traffic: each cause is logged at once, and then once a minute with its count.
 //!
-//! A fault of the app, or an app that does not listen, can concern every request: the log has a line about it without
-//! being flooded. `evenkeel_proxy_faults_total` and `evenkeel_proxy_app_unreachable_total` have the exact numbers.
+//! A fault of the app, or an app that does not listen, can affect every request, so the lines are rate-limited.
+//! `evenkeel_proxy_faults_total` and `evenkeel_proxy_app_unreachable_total` have the exact numbers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) enum Cause {
     NotForwarded { app_port: u16, side: Side, reason: &'static str },
     /// The app did not accept a connection.
     Unreachable { app_port: u16, reason: Unreachable },
-    /// A client speaks TLS that the proxy cannot terminate.
+    /// A client uses TLS that the proxy cannot terminate.
     TlsTunnel { app_port: u16 },
     /// The app or the proxy ended an exchange early.
     EndedEarly { app_port: u16, side: BrokenBy, phase: ExchangePhase },
@@ -105,7 +105,7 @@ impl Warnings {
         }
     }
 
-    /// Logs the counts, for ever.
+    /// Logs counts that are due. Never returns.
     pub(crate) async fn log_counts(&self) {
         loop {
             sleep(CHECK_EVERY).await;

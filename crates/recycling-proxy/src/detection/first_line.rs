@@ -1,13 +1,14 @@
-//! What the most lenient HTTP server could take for a request.
+//! Recognises lines that even the most lenient HTTP server could parse as a request.
 //!
-//! Where apps rely on a word of ours in every request (`forwarded-for`), a tunnel must not carry one past us. Servers differ in
-//! what they take: some skip white space and control characters in front, know methods in small letters, any version or none.
-//! A line that no server in use would serve is harmless, for with it every one of them gives the connection up.
+//! With `forwarded-for`, apps rely on the client's address in every request, so a tunnel must not carry requests.
+//! Servers differ in what they take: some skip white space and control characters in front, know methods in small
+//! letters, any version or none. A line that no server in use would serve is harmless, for with it every one of them
+//! gives the connection up.
 
 /// Longer lines are no server's: the limits in use end at 64 KiB.
 const LONGEST: u32 = 64 * 1024;
 
-/// What is kept of a word: enough for `https://`.
+/// The number of bytes of a word that are stored: enough for `https://`.
 const KEPT: usize = 8;
 
 /// How version 1 of the PROXY protocol begins; the words after it are the protocol.
@@ -16,14 +17,14 @@ const HEADER_V1_PROTOCOLS: [&[u8]; 3] = [b"TCP4", b"TCP6", b"UNKNOWN"];
 /// How version 2 begins.
 const HEADER_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What is known of the first line.
+/// The result for the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// It has not ended, and may still become a request.
+    /// The line is incomplete, and may become a request.
     Open,
-    /// No server takes it for a request.
+    /// No server parses it as a request.
     Harmless,
-    /// Some server could take it for a request.
+    /// Some server could parse it as a request.
     Request,
 }
 
@@ -41,15 +42,15 @@ pub enum Reading {
 ///                                    PROXY TCP4, …                the PROXY protocol, version 1
 /// ```
 ///
-/// Servers that accept a header of the PROXY protocol without demanding it serve the request behind it. That of version 2 begins with
-/// lines of its own: while it may be one, the line does not end.
+/// Servers that accept a header of the PROXY protocol without demanding it serve the request behind it. That of version
+/// 2 begins with lines of its own: while it may be one, the line does not end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstLine {
     reading: Reading,
     length: u32,
-    /// Words that have begun.
+    /// The number of words so far.
     words: u8,
-    /// The word that was read last.
+    /// The current word.
     word: Word,
     in_word: bool,
     first_is_method: bool,
@@ -84,7 +85,7 @@ impl Default for FirstLine {
 }
 
 impl FirstLine {
-    /// Reads on, unless what came before has said it all.
+    /// Parses further bytes, unless the result is final.
     pub fn read(&mut self, bytes: &[u8]) -> Reading {
         for byte in bytes {
             if self.reading != Reading::Open {
@@ -95,7 +96,7 @@ impl FirstLine {
         self.reading
     }
 
-    /// No more bytes come, which some servers take for the end of the line.
+    /// Applies the end of the stream, which some servers treat as the end of the line.
     pub fn end(&mut self) -> Reading {
         if self.reading == Reading::Open {
             self.reading = self.at_end();
@@ -177,7 +178,8 @@ impl Word {
     }
 }
 
-/// Returns what servers in use divide words by; the last are white space of Unicode, by which programs in Python divide.
+/// Returns what servers in use divide words by; the last are white space of Unicode, by which programs in Python
+/// divide.
 const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x0b..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
 }

@@ -1,15 +1,15 @@
-//! Tells the protocol of a connection by the client's first bytes.
+//! Detects the protocol of a connection by the client's first bytes.
 
 use crate::http1::fields::is_token;
 
 /// The beginning of every HTTP/2 connection (RFC 9113 §3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// No method in use comes near; it bounds how long other protocols are looked at.
+/// The longest method. It is longer than any in use, and bounds the bytes that are examined of other protocols.
 const LONGEST_METHOD: usize = 32;
 /// A request line that has not ended by then is left to the HTTP/1 relay, whose head limit speaks of it.
 const LONGEST_LOOK: usize = 8 * 1024;
 
-/// What a client speaks.
+/// The protocol of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// A request line came first.
@@ -22,10 +22,10 @@ pub enum Protocol {
     Opaque,
 }
 
-/// What the first bytes say.
+/// The result for the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The protocol: no byte that may follow makes it another.
+    /// The protocol. Further bytes cannot change it.
     Certain(Protocol),
     /// A request line or the preface of HTTP/2 has begun, as they begin in use: the rest is worth waiting for.
     Likely,
@@ -34,7 +34,7 @@ pub enum Verdict {
     Unlikely,
 }
 
-/// Returns what these first bytes say.
+/// Returns the result for these first bytes.
 pub fn detect(bytes: &[u8]) -> Verdict {
     if bytes.starts_with(HTTP2_PREFACE) {
         return Verdict::Certain(Protocol::Http2);
@@ -81,8 +81,8 @@ fn of_line(line: &[u8]) -> Verdict {
 ///    └────────────┴─────────┴────── what cannot become one, LF behind another word ──▶ Opaque
 /// ```
 ///
-/// A method in use is of capital letters, digits, `-` and `_`, and begins with a letter. A target begins with `/`, `*`, or
-/// a scheme and `://`; that of CONNECT with anything. Words that follow may be many, since some targets have spaces.
+/// A method in use is of capital letters, digits, `-` and `_`, and begins with a letter. A target begins with `/`, `*`,
+/// or a scheme and `://`; that of CONNECT with anything. Words that follow may be many, since some targets have spaces.
 #[derive(Clone, Copy, Debug)]
 struct RequestLine {
     state: State,

@@ -1,24 +1,24 @@
-//! Watches the beginning of a tunnel where apps rely on a word of ours in every request.
+//! Detects requests at the beginning of a tunnel, which are not allowed with `forwarded-for`.
 
 use crate::detection::first_line::{FirstLine, Reading};
 
-/// How every answer of an HTTP/1 server begins.
+/// The beginning of every response of an HTTP/1 server.
 const ANSWER: &[u8] = b"HTTP/";
 
 /// What a tunnel has carried so far, as long as a request could still begin in it.
 ///
-/// The watch ends with a first line that no server takes for a request: HTTP servers give such a connection up. It also ends
-/// with an answer that no HTTP server gives.
+/// The watch ends with a first line that no server takes for a request: HTTP servers give such a connection up. It also
+/// ends with an answer that no HTTP server gives.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestGuard {
     line: FirstLine,
     answer: Answer,
 }
 
-/// What the app has said.
+/// The app's bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// So much of how answers begin.
+    /// This many bytes of [`ANSWER`].
     Http(usize),
     /// Something else.
     Other,
@@ -31,8 +31,8 @@ impl Default for Answer {
 }
 
 impl RequestGuard {
-    /// Reads on in what the client says; `ended` where no more comes.
-    pub(crate) fn client_says(&mut self, bytes: &[u8], ended: bool) -> Reading {
+    /// Examines bytes of the client. `ended` is true after its last byte.
+    pub(crate) fn examine_client(&mut self, bytes: &[u8], ended: bool) -> Reading {
         if self.answer == Answer::Other {
             return Reading::Harmless;
         }
@@ -40,8 +40,8 @@ impl RequestGuard {
         if ended { self.line.end() } else { reading }
     }
 
-    /// Reads on in what the app says.
-    pub(crate) fn app_says(&mut self, bytes: &[u8]) {
+    /// Examines bytes of the app.
+    pub(crate) fn examine_app(&mut self, bytes: &[u8]) {
         if let Answer::Http(matched) = self.answer {
             let expected = ANSWER.get(matched..).unwrap_or_default();
             let length = expected.len().min(bytes.len());
@@ -65,11 +65,11 @@ mod tests {
             (&[], Reading::Request),
         ] {
             let mut guard = RequestGuard::default();
-            assert_eq!(guard.client_says(b"GET", false), Reading::Open);
+            assert_eq!(guard.examine_client(b"GET", false), Reading::Open);
             for piece in pieces {
-                guard.app_says(piece.as_bytes());
+                guard.examine_app(piece.as_bytes());
             }
-            assert_eq!(guard.client_says(b" /", false), reading, "{pieces:?}");
+            assert_eq!(guard.examine_client(b" /", false), reading, "{pieces:?}");
         }
     }
 }

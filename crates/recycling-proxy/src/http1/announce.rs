@@ -1,13 +1,13 @@
-//! The announcement: the one edit of responses, `Connection: close` in a final head.
+//! Inserts `Connection: close` into a response head.
 
 use super::fields::list;
 
 const CLOSE: &[u8] = b"Connection: close\r\n";
 
-/// Returns the head with the announcement in it (RFC 9112 §9.6).
+/// Returns the head with `Connection: close` (RFC 9112 §9.6). The head must be complete and well-formed.
 ///
-/// A `keep-alive` token and the Keep-Alive field contradict it and are removed; every other byte stays, other Connection
-/// tokens included. The head must be complete and well-formed.
+/// The `keep-alive` option and the Keep-Alive field contradict it, and are removed. All other bytes stay, including
+/// other connection options.
 pub fn announced(head: &[u8]) -> Vec<u8> {
     let mut edited = Vec::with_capacity(head.len().saturating_add(CLOSE.len()));
     for line in head.split_inclusive(|b| *b == b'\n') {
@@ -24,7 +24,7 @@ pub fn announced(head: &[u8]) -> Vec<u8> {
     edited
 }
 
-/// A Connection line without its `keep-alive` and `close` tokens; nothing where nothing is left.
+/// Appends a Connection line without the options `keep-alive` and `close`; nothing if no option is left.
 fn push_connection(edited: &mut Vec<u8>, line: &[u8], name: &[u8], value: &[u8]) {
     let persistence = |token: &&[u8]| token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close");
     if !list(value).any(|token| persistence(&token)) {
@@ -40,7 +40,7 @@ fn push_connection(edited: &mut Vec<u8>, line: &[u8], name: &[u8], value: &[u8])
     }
 }
 
-/// Returns the two sides of a field line's colon; an empty name for the start line and the empty line.
+/// Returns the name and the value of a field line; the name of the start line and of the empty line is empty.
 pub(super) fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     let colon = text.iter().position(|b| *b == b':');

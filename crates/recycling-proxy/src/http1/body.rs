@@ -1,4 +1,4 @@
-//! How far a body reaches (RFC 9112 §6.3).
+//! The length of a message body (RFC 9112 §6.3).
 
 use super::chunked::Chunked;
 use super::fault::Fault;
@@ -25,27 +25,27 @@ impl Body {
         Self(Rest::Length(length))
     }
 
-    /// Returns a request body in chunks.
+    /// Returns a request body with the chunked transfer coding.
     pub const fn chunked() -> Self {
         Self(Rest::Chunked(Chunked::of_request()))
     }
 
-    /// Returns a response body in chunks.
+    /// Returns a response body with the chunked transfer coding.
     pub const fn chunked_response() -> Self {
         Self(Rest::Chunked(Chunked::of_response()))
     }
 
-    /// Returns a response body that the end of the app's stream ends.
+    /// Returns a response body that is delimited by the end of the connection.
     pub const fn until_end_of_connection() -> Self {
         Self(Rest::UntilEnd)
     }
 
-    /// Returns whether only the end of the stream ends it.
+    /// Returns whether the end of the connection delimits it.
     pub const fn ends_with_connection(&self) -> bool {
         matches!(self.0, Rest::UntilEnd)
     }
 
-    /// Returns whether all of it has passed.
+    /// Returns whether it is complete.
     pub const fn is_done(&self) -> bool {
         match &self.0 {
             Rest::Length(left) => *left == 0,
@@ -54,7 +54,8 @@ impl Body {
         }
     }
 
-    /// Bytes that may pass without a look at them: data whose length is known, or data without end.
+    /// Returns how many of the next bytes need no examination: data of a known length, or all until the end of the
+    /// connection.
     pub const fn unseen(&self) -> u64 {
         match &self.0 {
             Rest::Length(left) => *left,
@@ -63,7 +64,7 @@ impl Body {
         }
     }
 
-    /// Notes that `count` bytes have passed so.
+    /// Records that `count` bytes were forwarded without examination; at most [`Body::unseen`].
     pub const fn passed_unseen(&mut self, count: u64) {
         match &mut self.0 {
             Rest::Length(left) => {
@@ -75,10 +76,10 @@ impl Body {
         }
     }
 
-    /// Takes the bytes of the body from the front of `bytes` and says how many they are.
+    /// Parses `bytes`, and returns how many at their front belong to the body.
     ///
-    /// Stops before a byte that breaks the framing and reports it once nothing else is left to take: so that the
-    /// result does not depend on how the bytes arrived.
+    /// It stops before a byte that violates the framing. The next call, which begins with that byte, returns the fault.
+    /// So the result does not depend on how the bytes are split.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         match &mut self.0 {
             Rest::Length(left) => {

@@ -1,27 +1,27 @@
-//! The chunked transfer coding (RFC 9112 §7.1), read strictly and changed in nothing.
+//! A strict parser of the chunked transfer coding (RFC 9112 §7.1).
 
 use super::fault::Fault;
 use super::fields::{is_lookalike_byte, is_token};
-use super::forwarded::is_taken_for_byte_of_ours;
+use super::forwarded::is_read_as_byte;
 use crate::relay::forwarded_for;
 
-/// Sizes have at most this many digits: leading zeros are legal, endless ones are an attack.
+/// The most digits of a chunk size. Leading zeros are allowed, but not without bound.
 const MOST_SIZE_DIGITS: u8 = 16;
-/// The longest chunk extension, and the longest trailer section: far above any in use.
+/// The most bytes of a chunk's extensions, and of the trailer section; far above any in use.
 const LONGEST_SIDE_TEXT: u16 = 16 * 1024;
-/// Framing and routing never travel in trailers (RFC 9110 §6.5.1). Nor does what an app is told of its client: some programs
-/// put trailers behind the fields of the head.
+/// Fields that trailers must not have: those for framing and routing (RFC 9110 §6.5.1), and `X-Forwarded-For`, because
+/// some programs append trailers to the fields of the head.
 const FORBIDDEN: [(&[u8], Spelling); 4] = [
     (b"content-length", is_lookalike_byte),
     (b"transfer-encoding", is_lookalike_byte),
     (b"host", is_lookalike_byte),
-    (forwarded_for::NAME.as_bytes(), is_taken_for_byte_of_ours),
+    (forwarded_for::NAME.as_bytes(), is_read_as_byte),
 ];
 
-/// Whether a byte of a name may be read as this one of a forbidden name.
+/// Returns whether some program may read the first byte, of a field name, as the second, of a forbidden name.
 type Spelling = fn(u8, u8) -> bool;
 
-/// Where in a chunked body the reader stands.
+/// The state of the parser.
 ///
 /// ```text
 ///  ┌──────────────────────────────────────────────────────────────────────┐
@@ -36,9 +36,9 @@ type Spelling = fn(u8, u8) -> bool;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunked {
     state: State,
-    /// Bytes of extensions of this chunk, or of the trailer section.
+    /// The bytes of this chunk's extensions, or of the trailer section.
     side_text: u16,
-    /// White space may stand between a size and its CRLF.
+    /// Whether white space is allowed between a size and its CRLF.
     size_may_be_padded: bool,
 }
 
@@ -48,7 +48,7 @@ enum State {
         value: u64,
         digits: u8,
     },
-    /// White space after the size, which only an extension may follow, or in a response the end of the line.
+    /// White space after the size. An extension must follow, or in a response also the end of the line.
     Padding {
         value: u64,
     },
@@ -72,18 +72,18 @@ enum State {
 }
 
 impl Chunked {
-    /// At the start of a request's body.
+    /// Returns the state at the start of a request body.
     pub(crate) const fn of_request() -> Self {
         Self { state: State::Size { value: 0, digits: 0 }, side_text: 0, size_may_be_padded: false }
     }
 
-    /// At the start of a response's body. Old servers write sizes of a fixed width, and those who read white space behind a
-    /// size at all read no other size for it.
+    /// Returns the state at the start of a response body. Old servers pad sizes with white space; parsers that accept
+    /// it all read the same size.
     pub(crate) const fn of_response() -> Self {
         Self { size_may_be_padded: true, ..Self::of_request() }
     }
 
-    /// Whether the last chunk and the trailer section have passed.
+    /// Returns whether the last chunk and the trailer section are complete.
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
@@ -138,7 +138,7 @@ impl Chunked {
         match (state, byte) {
             (State::Size { value, digits }, _) if byte.is_ascii_hexdigit() => {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
-                // i64::MAX at most, so that no reader behind us sees a negative size.
+                // At most i64::MAX, so that no parser reads a negative size.
                 let value = value.checked_mul(16).and_then(|value| value.checked_add(u64::from(digit)));
                 match value {
                     Some(value) if digits < MOST_SIZE_DIGITS && i64::try_from(value).is_ok() => {
@@ -199,13 +199,14 @@ impl Chunked {
     }
 }
 
-/// Field values and extensions: visible characters, spaces, tabs and obs-text (RFC 9110 §5.5).
+/// Returns whether field values and extensions may have the byte: visible characters, space, tab and obs-text (RFC 9110
+/// §5.5).
 fn is_field_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// A trailer field's name as far as it has come: which of the forbidden ones it may still become. Not its bytes, since each half
-/// of each idle connection has room for it.
+/// The prefix of a trailer field's name. It stores which forbidden names may still follow, and not the bytes, because
+/// every idle connection has two of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
     length: u8,

@@ -1,6 +1,6 @@
-//! The pure core of the HTTP/1 relay: what may pass, and what the connection comes to.
+//! The pure core of the HTTP/1 relay: decides which bytes are forwarded, and when and how the connection ends.
 //!
-//! No I/O and no clock: bytes are in two buffers, the age of the connection comes in as a value.
+//! It has no I/O and no clock: bytes are in two buffers, and the age of the connection is a parameter.
 
 use super::announce::announced;
 use super::body::Body;
@@ -17,14 +17,14 @@ use crate::relay::source::Source;
 use crate::transport::buffer::Buffer;
 use retirement::{Limits, Moment, RetireReason};
 
-/// How often the announcement waits for a client that keeps its pipeline full.
+/// How often the announcement is deferred for a client whose pipeline is never empty.
 const PIPELINE_GRACE: u8 = 100;
 
-/// One client connection's exchanges.
+/// The exchanges of one client connection.
 #[derive(Debug)]
 pub struct Conversation {
     phase: Phase,
-    /// What came in front of the next request's head.
+    /// The empty lines before the next request.
     empty_lines: EmptyLines,
     request: Half,
     response: Half,
@@ -33,17 +33,17 @@ pub struct Conversation {
     client_persists: bool,
     limits: Limits,
     head_limit: u32,
-    /// A box, since most connections have none.
+    /// Boxed, because most connections have none.
     forwarded_for: Option<Box<ForwardedFor>>,
-    /// The request offered to go on in HTTP/2 and in no other protocol: the app was shown no offer.
+    /// Whether the request offered HTTP/2 and no other protocol, so that the app got no offer.
     upgrade_declined: bool,
     requests_started: u32,
     retired: Option<RetireReason>,
-    /// How often the announcement was put off.
-    put_off: u8,
+    /// How often the announcement was deferred.
+    deferrals: u8,
 }
 
-/// Where one direction of an exchange stands.
+/// The state of one direction of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Half {
     /// No message is expected.
@@ -73,18 +73,19 @@ impl Half {
     }
 }
 
-/// The head of `length` bytes at the front of the buffer, which has as many.
+/// Returns the head of `length` bytes at the front of the buffer, which must have as many.
 fn front(buffer: &Buffer, length: usize) -> &[u8] {
     let bytes = buffer.unexamined();
     debug_assert!(length <= bytes.len(), "a head of {length} bytes in {buffer:?}");
     bytes.get(..length).unwrap_or_default()
 }
 
-/// What is wrong with a message of HTTP/1, and whose it is.
+/// The fault of an HTTP/1 message, and the side that sent it.
 pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Conversation {
-    /// A connection on which nothing has been said; heads up to `head_limit` bytes, less than 4 GiB, pass.
+    /// Returns a connection without an exchange. `head_limit` is the longest head that is forwarded, in bytes, less
+    /// than 4 GiB.
     pub fn new(limits: Limits, head_limit: usize) -> Self {
         Self {
             phase: Phase::Idle,
@@ -100,11 +101,12 @@ impl Conversation {
             upgrade_declined: false,
             requests_started: 0,
             retired: None,
-            put_off: 0,
+            deferrals: 0,
         }
     }
 
-    /// The same, with the client's address in each request. What that adds to a head does not count towards its limit.
+    /// Returns the same connection, with the client's address added to each request. The address does not count towards
+    /// the head limit.
     #[must_use]
     pub fn forwarding(self, forwarded_for: Option<ForwardedFor>) -> Self {
         Self { forwarded_for: forwarded_for.map(Box::new), ..self }
@@ -114,52 +116,52 @@ impl Conversation {
         self.head_limit as usize
     }
 
-    /// The phase.
+    /// Returns the phase.
     pub const fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Requests whose head has passed.
+    /// Returns the number of requests whose head was forwarded.
     pub const fn requests_started(&self) -> u32 {
         self.requests_started
     }
 
-    /// Whose request was the last one that has begun.
+    /// Returns the source of the last request.
     pub const fn source(&self) -> Source {
         self.source
     }
 
-    /// Why we announced the end of the connection; `None` where we did not.
+    /// Returns why the proxy announced the end of the connection; `None` if it did not.
     pub const fn retired(&self) -> Option<RetireReason> {
         self.retired
     }
 
-    /// Whether the final response has begun to pass and is not complete.
+    /// Returns whether the final response has begun and is not complete.
     pub const fn response_is_open(&self) -> bool {
         matches!(self.response, Half::Body(_))
     }
 
-    /// Whether the body of either message has begun to pass and is not complete.
+    /// Returns whether the body of either message has begun and is not complete.
     pub const fn body_is_open(&self) -> bool {
         self.request_is_open() || self.response_is_open()
     }
 
-    /// Whether the final response has passed whole.
+    /// Returns whether the final response was forwarded completely.
     pub const fn response_is_done(&self) -> bool {
         matches!(self.response, Half::Done)
     }
 
-    /// Whether the request's body has begun to pass and is not complete.
+    /// Returns whether the request's body has begun and is not complete.
     pub const fn request_is_open(&self) -> bool {
         matches!(self.request, Half::Body(_))
     }
 
-    /// Whether the request has passed whole.
+    /// Returns whether the request was forwarded completely.
     pub const fn request_is_done(&self) -> bool {
         matches!(self.request, Half::Done)
     }
 
-    /// Returns how far the exchange has come that is under way; `None` where none is, or its response has passed whole.
+    /// Returns the phase of the exchange; `None` if there is none, or if its response is complete.
     pub const fn unfinished(&self) -> Option<ExchangePhase> {
         match (self.request, self.response) {
             (_, Half::Rest | Half::Done) => None,
@@ -169,14 +171,17 @@ impl Conversation {
         }
     }
 
-    /// Notes what happened outside of the messages.
+    /// Applies an event outside of the messages.
     pub const fn note(&mut self, event: Event) {
         self.phase = self.phase.on(event);
     }
 
-    /// Clears what may pass of the client's bytes.
+    /// Clears the client's bytes that may be forwarded.
     ///
-    /// One exchange at a time: a pipelined request stays unexamined until the exchange before it is done.
+    /// There is one exchange at a time: a pipelined request stays unexamined until the exchange before it is complete.
+    ///
+    /// # Errors
+    /// If the request has a fault.
     pub fn examine_request(&mut self, from_client: &mut Buffer) -> Result<(), ProtocolError> {
         self.advance_request(from_client).map_err(ProtocolError::client)
     }
@@ -208,22 +213,22 @@ impl Conversation {
         Ok(())
     }
 
-    /// Takes empty lines out where a request may begin. Every server ignores one, many ignore any number, and some close
-    /// the connection for them; behind the last request they would make the app's close a reset. So the app gets none.
+    /// Removes empty lines before a request. Every server ignores one, many ignore any number, and some close the
+    /// connection for them; after the last request, they would turn the app's close into a reset.
     fn take_empty_lines(&mut self, from_client: &mut Buffer) -> Result<(), Fault> {
         if self.request == Half::Head(HeadEnd::new()) {
             let count = self.empty_lines.advance(from_client.unexamined(), self.head_limit())?;
-            from_client.take_out(count);
+            from_client.remove(count);
         }
         Ok(())
     }
 
-    /// Whether the client has begun another request behind the one that is under way; `bytes` came behind that.
+    /// Returns whether `bytes`, which follow the current request, begin another one.
     pub fn is_pipelined(bytes: &[u8]) -> bool {
         EmptyLines::precede_request(bytes)
     }
 
-    /// Takes the offers to go on in HTTP out of the head that is next; the length that is left.
+    /// Removes offers of HTTP/2 from the next head. Returns its new length.
     fn decline_http(&mut self, from_client: &mut Buffer, length: usize, head: RequestHead) -> usize {
         self.upgrade_declined = false;
         if !head.offers_upgrade {
@@ -237,7 +242,7 @@ impl Conversation {
         declined.head.len()
     }
 
-    /// Appends the client's address to the head that is next, where the app is to be told; returns the bytes that this adds.
+    /// Adds the client's address to the next head, if `forwarded-for` is on. Returns the number of added bytes.
     fn append_forwarded_for(&self, from_client: &mut Buffer, length: usize) -> Result<usize, Fault> {
         let Some(client) = self.forwarded_for.as_deref() else { return Ok(0) };
         let head = front(from_client, length);
@@ -256,10 +261,13 @@ impl Conversation {
         self.response = Half::Head(HeadEnd::new());
     }
 
-    /// Clears what may pass of the app's bytes, the announcement put in where the rule says so.
+    /// Clears the app's bytes that may be forwarded, and inserts the announcement if the connection is retired.
     ///
-    /// `pipelined` says whether another request of the client's has already arrived. `moment` is asked at most once
-    /// per request.
+    /// `pipelined` returns whether another request of the client has arrived. `moment` is called at most once per
+    /// request.
+    ///
+    /// # Errors
+    /// If the response has a fault.
     pub fn examine_response(
         &mut self,
         from_app: &mut Buffer,
@@ -309,7 +317,7 @@ impl Conversation {
                         self.response = Half::Done;
                     }
                 }
-                // Bytes behind a response answer no request: see `exchange_done`.
+                // Bytes after a response belong to no request: see `exchange_done`.
                 Half::Done => return Ok(()),
                 Half::Rest => return Err(Fault::Unsolicited),
             }
@@ -317,7 +325,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Parses the head of `length` bytes that is next, and returns its length, which may have changed.
+    /// Parses the next head of `length` bytes. Returns it with its length, which may have changed.
     fn response_head(&self, from_app: &mut Buffer, length: usize) -> Result<(ResponseHead, usize), Fault> {
         let bytes = front(from_app, length);
         match ResponseHead::parse(bytes, self.method) {
@@ -331,7 +339,8 @@ impl Conversation {
         }
     }
 
-    /// Decides whether this response is the connection's last; the length of its head, which may have changed.
+    /// Decides whether this response is the last of the connection. Returns the length of its head, which may have
+    /// changed.
     fn decide(
         &mut self,
         from_app: &mut Buffer,
@@ -345,9 +354,9 @@ impl Conversation {
             return length;
         }
         let Some(reason) = self.limits.verdict(self.requests_started, moment()) else { return length };
-        // A client that pipelines has sent requests that it would have to send again: they are served first.
-        if pipelined && self.request_is_done() && self.put_off < PIPELINE_GRACE {
-            self.put_off = self.put_off.saturating_add(1);
+        // Pipelined requests are served first, because the client would have to send them again.
+        if pipelined && self.request_is_done() && self.deferrals < PIPELINE_GRACE {
+            self.deferrals = self.deferrals.saturating_add(1);
             return length;
         }
         let head = front(from_app, length);
@@ -358,28 +367,33 @@ impl Conversation {
         head.len()
     }
 
-    /// Bytes of the request that may pass without an examination, once those before them have had theirs.
+    /// Returns how many bytes of the request need no examination, once those before them are examined.
     pub const fn request_unseen(&self) -> u64 {
         self.request.unseen()
     }
 
-    /// Bytes of the response that may pass without an examination, once those before them have had theirs.
+    /// Returns how many bytes of the response need no examination, once those before them are examined.
     pub const fn response_unseen(&self) -> u64 {
         self.response.unseen()
     }
 
-    /// Notes that `count` bytes of the request have passed so, no more than [`Conversation::request_unseen`] allows.
+    /// Records that `count` bytes of the request were forwarded without examination; at most
+    /// [`Conversation::request_unseen`].
     pub const fn request_passed_unseen(&mut self, count: u64) {
         self.request.passed_unseen(count);
     }
 
-    /// Notes that `count` bytes of the response have passed so, no more than [`Conversation::response_unseen`] allows.
+    /// Records that `count` bytes of the response were forwarded without examination; at most
+    /// [`Conversation::response_unseen`].
     pub const fn response_passed_unseen(&mut self, count: u64) {
         self.response.passed_unseen(count);
     }
 
-    /// Ends the exchange once both halves have passed; `false` while they have not. Nothing that may pass is still on
-    /// its way when this is asked; `from_app` holds what the app has sent beyond it.
+    /// Ends the exchange if both messages were forwarded completely, and returns whether they were. Call it while no
+    /// cleared bytes are in flight. `from_app` has the bytes that the app sent after the response.
+    ///
+    /// # Errors
+    /// If there are such bytes.
     pub fn exchange_done(&mut self, from_app: &Buffer) -> Result<bool, ProtocolError> {
         if self.request != Half::Done || self.response != Half::Done {
             return Ok(false);
@@ -395,7 +409,7 @@ impl Conversation {
         Ok(true)
     }
 
-    /// The app's stream has ended: whether the response ends with it as it should.
+    /// Applies the end of the app's stream. Returns whether it completes the response.
     pub const fn end_response(&mut self) -> bool {
         match self.response {
             Half::Body(body) if body.ends_with_connection() => {
@@ -408,15 +422,15 @@ impl Conversation {
     }
 }
 
-/// The length of the head at the front of the buffer, once it is complete.
+/// Returns the length of the head at the front of the buffer, once it is complete.
 fn complete_head(end: &mut HeadEnd, buffer: &mut Buffer, head_limit: usize) -> Result<Option<usize>, Fault> {
     let bytes = buffer.unexamined();
-    // What is behind the limit is too long and nothing else, however it arrives.
+    // Bytes beyond the limit are not parsed, so that the result does not depend on how they are split.
     match end.find(bytes.get(..head_limit).unwrap_or(bytes))? {
         Some(length) => Ok(Some(length)),
         None if bytes.len() >= head_limit => Err(Fault::HeadTooLong),
         None => {
-            // Where it is full of what waits to be written, there is room once that is: to grow each time would have no end.
+            // If the buffer is full of cleared bytes, there is room once they are written, and it need not grow.
             if buffer.has_no_room() {
                 buffer.grow();
             }

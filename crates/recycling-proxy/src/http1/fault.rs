@@ -1,9 +1,10 @@
-//! What makes a message one that is not forwarded.
+//! Faults of messages that are not forwarded.
 
 use labels::labels;
 
 labels!(
-    /// A fault in the framing of a message. A message whose end two recipients could parse differently is not forwarded.
+    /// A fault in the framing of a message. A message whose end two recipients could parse differently is not
+    /// forwarded.
     pub Fault {
         /// A line ends in a bare LF, or a CR stands alone (RFC 9112 §2.2).
         BareLineEnd = "bare_line_end",
@@ -23,9 +24,11 @@ labels!(
         LengthAndEncoding = "length_and_encoding",
         /// A field name that some parsers read as a framing field.
         LookalikeField = "lookalike_field",
-        /// A field that some programs take for X-Forwarded-For, or a Connection field that has proxies drop it, where `forwarded-for` is on.
+        /// A field that some programs take for X-Forwarded-For, or a Connection field that has proxies drop it, where
+        /// `forwarded-for` is on.
         HiddenAddress = "hidden_address",
-        /// The app switches protocols (101), though every offer to do so was for HTTP and was not passed on (RFC 9110 §7.8).
+        /// The app switches protocols (101), though every offer to do so was for HTTP and was not passed on (RFC 9110
+        /// §7.8).
         UnaskedUpgrade = "unasked_upgrade",
         /// A chunk does not have the form of RFC 9112 §7.1.
         BadChunk = "bad_chunk",

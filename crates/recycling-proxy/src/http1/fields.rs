@@ -5,37 +5,37 @@ use httparse::Header;
 use super::fault::Fault;
 use crate::relay::source::Source;
 
-/// What the fields of a head say about its body and its connection.
+/// The fields of a head that determine its body and the persistence of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
-    /// Content-Length.
+    /// The value of Content-Length.
     pub(crate) length: Option<u64>,
-    /// Transfer-Encoding, which is checked to end in chunked.
+    /// Whether there is a Transfer-Encoding, which then ends in chunked.
     pub(crate) chunked: bool,
-    /// Connection lists `close`.
+    /// Whether Connection has the option `close`.
     pub(crate) close: bool,
-    /// Connection lists `keep-alive`.
+    /// Whether Connection has the option `keep-alive`.
     pub(crate) keep_alive: bool,
     /// The number of Upgrade lines.
     pub(crate) upgrades: usize,
-    /// Whom User-Agent names.
+    /// The source that User-Agent names.
     pub(crate) source: Source,
     hosts: Hosts,
     encodings: Encodings,
 }
 
-/// The Host lines.
+/// The Host lines read so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Hosts {
     #[default]
     None,
-    /// One that can be a host.
+    /// One valid host.
     One,
-    /// Several, or one that cannot.
+    /// Several lines, or an invalid host.
     Bad,
 }
 
-/// How far the Transfer-Encoding lines have come.
+/// The Transfer-Encoding lines read so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Encodings {
     #[default]
@@ -45,7 +45,10 @@ enum Encodings {
 }
 
 impl Fields {
-    /// Reads the fields; refuses what two readers could read differently.
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// If two recipients could parse the framing differently.
     pub(crate) fn read(headers: &[Header<'_>]) -> Result<Self, Fault> {
         let mut fields = Self::default();
         for header in headers {
@@ -62,8 +65,8 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Reads the fields of a message that has no body whatever they say (RFC 9112 §6.3): nobody can read those of its
-    /// framing differently, for nobody reads them.
+    /// Reads the fields of a message that never has a body (RFC 9112 §6.3). Its framing fields are ignored, as every
+    /// recipient ignores them.
     pub(crate) fn without_framing(headers: &[Header<'_>]) -> Self {
         let mut fields = Self::default();
         for header in headers.iter().filter(|header| header.name.eq_ignore_ascii_case("connection")) {
@@ -72,7 +75,7 @@ impl Fields {
         fields
     }
 
-    /// Whether a request names its host as it must; HTTP/1.0 need not.
+    /// Checks that a request has a valid Host. HTTP/1.0 requests may have none.
     pub(crate) fn check_host(&self, version_11: bool) -> Result<(), Fault> {
         match self.hosts {
             Hosts::One => Ok(()),
@@ -82,7 +85,7 @@ impl Fields {
     }
 
     fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Fault> {
-        // Length and first letter tell most names apart before the rest is looked at.
+        // Length and first letter exclude most names without a comparison.
         let initial = name.as_bytes().first().map_or(0, u8::to_ascii_lowercase);
         match (name.len(), initial) {
             (4, b'h') if name.eq_ignore_ascii_case("host") => {
@@ -110,13 +113,13 @@ impl Fields {
         }
     }
 
-    /// One line, digits alone; RFC 9110 §8.6 would allow equal duplicates, and we choose not to.
+    /// Accepts one line of digits. RFC 9110 §8.6 allows equal duplicates; this parser does not.
     fn content_length(&mut self, value: &[u8]) -> Result<(), Fault> {
         let value = trim(value);
         let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let length = std::str::from_utf8(value).ok().filter(|_| plain).and_then(|digits| digits.parse::<u64>().ok());
         match length {
-            // i64::MAX: what every other reader can hold, too.
+            // At most i64::MAX, which all parsers can represent.
             Some(length) if self.length.is_none() && i64::try_from(length).is_ok() => self.length = Some(length),
             Some(_) | None => return Err(Fault::BadContentLength),
         }
@@ -143,23 +146,23 @@ impl Fields {
     }
 }
 
-/// The elements of a comma-separated list, without the spaces around them.
+/// Returns the elements of a comma-separated list, without surrounding white space.
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// Whether `name` is `framing` to a program that maps underscores, as CGI and its descendants do.
+/// Returns whether a program that replaces underscores in names, as CGI does, reads `name` as `framing`.
 pub(super) fn is_lookalike(name: &str, framing: &str) -> bool {
     let same = |(byte, framing)| is_lookalike_byte(byte, framing);
     name.len() == framing.len() && name.bytes().zip(framing.bytes()).all(same)
 }
 
-/// Whether some server reads `byte` of a name as `framing`.
+/// Returns whether some server reads `byte` of a name as `framing`.
 pub(super) fn is_lookalike_byte(byte: u8, framing: u8) -> bool {
     byte.eq_ignore_ascii_case(&framing) || (byte == b'_' && framing == b'-')
 }
 
-/// Without optional white space (RFC 9110 §5.6.3): spaces and tabs, and nothing that Unicode or `isspace` adds.
+/// Returns the value without optional white space (RFC 9110 §5.6.3): spaces and tabs alone.
 fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
@@ -167,12 +170,12 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// What `uri-host [ ":" port ]` can be made of (RFC 3986 §3.2.2).
+/// Returns whether `uri-host [ ":" port ]` may have the byte (RFC 3986 §3.2.2).
 fn is_authority(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
-/// `tchar` of RFC 9110 §5.6.2.
+/// Returns whether the byte is a `tchar` (RFC 9110 §5.6.2).
 pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

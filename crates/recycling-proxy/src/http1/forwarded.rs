@@ -1,27 +1,27 @@
-//! The client's address in a request head.
+//! Adds the client's address to a request head (`X-Forwarded-For`).
 
 use super::announce::name_and_value;
 use super::fault::Fault;
 use super::fields::list;
 use crate::relay::forwarded_for::{ForwardedFor, NAME};
 
-/// What is put into a complete, well-formed request head, and behind how many of its bytes.
+/// Returns the text to insert into a complete, well-formed request head, and the offset at which it is inserted.
 ///
-/// Behind the value of the last `X-Forwarded-For` line, or as a line of its own behind all others: every other byte
-/// stays. Lines of a name are one list (RFC 9110 §5.3), and readers trust its end.
+/// The address is appended to the last `X-Forwarded-For` line, or added as the last line; all other bytes stay. Lines
+/// with the same name are one list (RFC 9110 §5.3), whose last element recipients trust.
 ///
 /// # Errors
-/// [`Fault::HiddenAddress`] where another field would have some program read something else.
+/// [`Fault::HiddenAddress`] if some program would read another field instead, or not get this one.
 pub(super) fn addition(head: &[u8], client: ForwardedFor) -> Result<(usize, String), Fault> {
     let mut found = None;
     let mut before: usize = 0;
     for line in head.split_inclusive(|b| *b == b'\n') {
-        // A request line has no such name in front of its first colon.
+        // A request line never has such a name before its first colon.
         let (name, value) = name_and_value(line);
         if name.eq_ignore_ascii_case(NAME.as_bytes()) {
             found = Some((before.saturating_add(name.len()).saturating_add(1), value));
-        } else if is_taken_for_ours(name)
-            || (name.eq_ignore_ascii_case(b"connection") && list(value).any(is_taken_for_ours))
+        } else if is_read_as_forwarded_for(name)
+            || (name.eq_ignore_ascii_case(b"connection") && list(value).any(is_read_as_forwarded_for))
         {
             return Err(Fault::HiddenAddress);
         }
@@ -32,29 +32,31 @@ pub(super) fn addition(head: &[u8], client: ForwardedFor) -> Result<(usize, Stri
             let (at, separator) = behind(value);
             (start.saturating_add(at), format!("{separator}{client}"))
         }
-        // In front of the empty line.
+        // Before the empty line.
         None => (head.len().saturating_sub(2), format!("{NAME}: {client}\r\n")),
     })
 }
 
-/// Whether some program would take the name for ours, or it is ours. CGI and its descendants (WSGI, PHP, Rack) make variables
-/// of names: they make `_` of `-`, PHP makes it of `.`, too, and some of every character that is no letter.
+/// Returns whether the name is `X-Forwarded-For`, or some program reads it as that. CGI, WSGI, PHP and Rack turn names
+/// into variables: they replace `-` by `_`, PHP also `.`, and some every character that is not a letter.
 ///
-/// `Connection` must not name it either: proxies behind this one would take our line out (RFC 9110 §7.6.1).
-pub(super) fn is_taken_for_ours(name: &[u8]) -> bool {
-    let same = |(byte, ours): (&u8, u8)| is_taken_for_byte_of_ours(*byte, ours);
+/// `Connection` must not list such a name either, because proxies behind this one would remove the field (RFC 9110
+/// §7.6.1).
+pub(super) fn is_read_as_forwarded_for(name: &[u8]) -> bool {
+    let same = |(byte, ours): (&u8, u8)| is_read_as_byte(*byte, ours);
     name.len() == NAME.len() && name.iter().zip(NAME.bytes()).all(same)
 }
 
-/// Whether some program takes `byte` of a name for this one of our field's.
-pub(super) const fn is_taken_for_byte_of_ours(byte: u8, ours: u8) -> bool {
+/// Returns whether some program reads `byte` of a name as this byte of `X-Forwarded-For`.
+pub(super) const fn is_read_as_byte(byte: u8, ours: u8) -> bool {
     match ours {
         b'-' => !byte.is_ascii_alphanumeric(),
         ours => byte.eq_ignore_ascii_case(&ours),
     }
 }
 
-/// The place behind the last element of a list, and what parts it from the next: no reader should meet an empty one.
+/// Returns the offset after the last element of a list, and the separator to insert there, so that the list gets no
+/// empty element.
 fn behind(value: &[u8]) -> (usize, &'static str) {
     let end = value.iter().rposition(|b| !matches!(b, b' ' | b'\t'));
     match end.and_then(|end| Some((end.saturating_add(1), value.get(end)?))) {

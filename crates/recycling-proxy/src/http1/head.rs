@@ -1,4 +1,4 @@
-//! Message heads: parsed by httparse, judged by us.
+//! Message heads: parsed by httparse, and then checked more strictly.
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 
@@ -7,25 +7,25 @@ use super::fault::Fault;
 use super::fields::{Fields, is_token};
 use crate::relay::source::Source;
 
-/// Fields for which a parse needs no allocation; a head may have any number.
+/// The number of fields that are parsed without an allocation. A head may have any number.
 const USUAL_FIELDS: usize = 64;
 
-/// What matters of a request head.
+/// The parts of a request head that the relay needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead {
-    /// What the method means for the response's framing.
+    /// The effect of the method on the response's framing.
     pub method: Method,
-    /// Whether the client would send another request after this one (RFC 9112 §9.3).
+    /// Whether the client's side of the connection persists after this request (RFC 9112 §9.3).
     pub persistent: bool,
     /// The body that follows.
     pub body: Body,
-    /// Whether the client offers to go on in another protocol.
+    /// Whether the request has an Upgrade field.
     pub offers_upgrade: bool,
-    /// Whose request it is.
+    /// The source of the request.
     pub source: Source,
 }
 
-/// The methods whose responses are framed in a way of their own (RFC 9112 §6.3).
+/// The methods that change the framing of responses (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// No response has a body.
@@ -36,16 +36,16 @@ pub enum Method {
     Other,
 }
 
-/// What matters of a response head.
+/// The parts of a response head that the relay needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseHead {
-    /// 1xx but not 101: the final response is yet to come.
+    /// 1xx except 101; the final response follows.
     Interim,
-    /// 101, or 2xx to CONNECT: what follows is no longer HTTP/1.
+    /// 101, or 2xx to CONNECT; the connection becomes a tunnel.
     Tunnel,
     /// The final response.
     Final {
-        /// Whether the app would take another request after this one (RFC 9112 §9.3).
+        /// Whether the app's side of the connection persists after this response (RFC 9112 §9.3).
         persistent: bool,
         /// The body that follows.
         body: Body,
@@ -61,7 +61,7 @@ impl RequestHead {
         }
     }
 
-    /// The same, where the request line is of ASCII characters.
+    /// Parses a head whose request line is ASCII.
     fn parse_ascii(head: &[u8]) -> Result<Self, Fault> {
         with_fields(|fields| {
             let mut request = httparse::Request::new(&mut []);
@@ -93,17 +93,18 @@ impl RequestHead {
     }
 }
 
-/// Returns the head with other characters in the place of those beyond ASCII in its target; `None` where it has none there.
+/// Returns the head with ASCII characters in place of the others in its target; `None` if the target is ASCII.
 ///
-/// A URI has none, and a server should refuse it (RFC 9112 §3.2). But clients send such targets, in UTF-8 and in Latin-1, and
-/// servers serve them. They divide no words and no messages, so that nobody could read two requests in them.
+/// A URI is ASCII, and a server should reject others (RFC 9112 §3.2). But clients send targets in UTF-8 and Latin-1,
+/// and servers accept them. Such characters delimit neither words nor messages, so they cannot be used for request
+/// smuggling.
 fn in_ascii(head: &[u8]) -> Option<Vec<u8>> {
     let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
     let line = head.get(start..)?.split(|b| *b == b'\r').next()?;
     if line.is_ascii() {
         return None;
     }
-    // The method is judged as it is.
+    // The method stays as it is: it must be ASCII.
     let target = start.saturating_add(line.iter().position(|b| *b == b' ')?);
     let mut ascii = head.to_vec();
     for byte in ascii.get_mut(target..start.saturating_add(line.len()))?.iter_mut().filter(|byte| !byte.is_ascii()) {
@@ -132,14 +133,14 @@ impl ResponseHead {
             let read = match (method, code) {
                 (_, 101) | (Method::Connect, 200..=299) => Self::Tunnel,
                 (_, 100..=199) => Self::Interim,
-                // Readers disagree whether these are interim or final.
+                // Recipients differ in whether these are interim or final.
                 (_, 0..=99) => return Err(Fault::MalformedHead),
                 (method, code) => {
                     Self::Final { persistent: persists(fields, version_11), body: response_body(method, code, fields) }
                 }
             };
             Ok(Some(match read {
-                // A body that only the end of the connection delimits leaves no room for another response.
+                // No response can follow a body that is delimited by the end of the connection.
                 Self::Final { body, .. } if body.ends_with_connection() => Self::Final { persistent: false, body },
                 Self::Interim | Self::Tunnel | Self::Final { .. } => read,
             }))
@@ -147,15 +148,15 @@ impl ResponseHead {
     }
 }
 
-/// Returns the head without the white space between field names and their colons, which a proxy removes from a response
-/// (RFC 9112 §5.1); `None` where there is none.
+/// Returns the head without white space between field names and colons, which a proxy must remove from a response (RFC
+/// 9112 §5.1); `None` if there is none.
 pub(super) fn without_space_before_colons(head: &[u8]) -> Option<Vec<u8>> {
     let mut edited = Vec::with_capacity(head.len());
     for line in head.split_inclusive(|byte| *byte == b'\n') {
         let name = line.iter().take_while(|byte| is_token(**byte)).count();
         let (name, rest) = line.split_at_checked(name)?;
         let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        // Neither an empty line nor a folded one has a name, and the status line has no colon there.
+        // Empty and folded lines have no name, and the status line has no colon after its first word.
         let behind = rest.get(space..).filter(|behind| !name.is_empty() && behind.starts_with(b":"));
         edited.extend_from_slice(name);
         edited.extend_from_slice(behind.unwrap_or(rest));
@@ -163,7 +164,7 @@ pub(super) fn without_space_before_colons(head: &[u8]) -> Option<Vec<u8>> {
     (edited.len() < head.len()).then_some(edited)
 }
 
-/// RFC 9112 §6.3.
+/// Returns the body of a final response (RFC 9112 §6.3).
 fn response_body(method: Method, code: u16, fields: Fields) -> Body {
     match (method, code, fields.chunked, fields.length) {
         (Method::Head, ..) | (_, 204 | 304, ..) => Body::none(),
@@ -173,12 +174,13 @@ fn response_body(method: Method, code: u16, fields: Fields) -> Body {
     }
 }
 
-/// RFC 9112 §9.3.
+/// Returns whether the connection persists (RFC 9112 §9.3).
 fn persists(fields: Fields, version_11: bool) -> bool {
     !fields.close && (version_11 || fields.keep_alive)
 }
 
-/// Calls `parse` with room for as many fields as the head turns out to have; `parse` says `None` where it had too few.
+/// Calls `parse` with room for fields, and with more until it does not return `None`, which means that there was too
+/// little.
 fn with_fields<'h, T>(
     mut parse: impl FnMut(&mut [std::mem::MaybeUninit<Header<'h>>]) -> Result<Option<T>, Fault>,
 ) -> Result<T, Fault> {
@@ -196,12 +198,12 @@ fn with_fields<'h, T>(
     }
 }
 
-/// Returns whether the parse came to its end; `false` where the head has more fields than there was room for.
+/// Returns whether the parse is complete; `false` if the head has more fields than there was room for.
 fn is_complete(parsed: httparse::Result<usize>) -> Result<bool, Fault> {
     match parsed {
         Ok(Status::Complete(_)) => Ok(true),
         Err(httparse::Error::TooManyHeaders) => Ok(false),
-        // The head's end was found before, so that "partial" means one that breaks off in itself.
+        // The end of the head was found before, so "partial" means that a line is incomplete.
         Ok(Status::Partial) | Err(_) => Err(Fault::MalformedHead),
     }
 }

@@ -1,12 +1,12 @@
-//! Finds the end of a head without reading a byte twice, and where it begins.
+//! Finds the beginning and the end of a head without reading a byte twice.
 
 use memchr::memchr2;
 
 use super::fault::Fault;
 
-/// Where the scan of a head stands, however the bytes arrive.
+/// The state of a scan for the end of a head, independent of how the bytes are split.
 ///
-/// It rejects line ends other than CRLF, which httparse would accept.
+/// It rejects bare CR and LF; httparse would accept them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadEnd {
     scanned: usize,
@@ -14,21 +14,21 @@ pub struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// At the first byte of a start line.
+    /// Returns the state at the first byte of a start line.
     pub const fn new() -> Self {
         Self { scanned: 0, line: 0 }
     }
 
-    /// Looks on for the end of the head in `bytes`, which begin where they began at the last call.
+    /// Continues the scan. `bytes` begin where they began at the last call.
     ///
-    /// `Ok(Some(length))` once the head is complete, its empty line included.
+    /// Returns the length of the head once it is complete, with its empty line.
     pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
         while let Some(at) = self.next_line_end(bytes) {
             let after = at.saturating_add(1);
             match (bytes.get(at), bytes.get(after)) {
                 (Some(b'\r'), Some(b'\n')) => {}
                 (Some(b'\r'), None) => {
-                    // The last byte may still wait for its LF.
+                    // The last byte is a CR, and its LF may follow.
                     self.scanned = at;
                     return Ok(None);
                 }
@@ -51,28 +51,28 @@ impl HeadEnd {
     }
 }
 
-/// The empty lines in front of a request, however the bytes arrive.
+/// The empty lines before a request, independent of how the bytes are split.
 ///
-/// Old clients send one behind a body that they have not counted (RFC 9112 §2.2). They are part of no message, so that a
-/// connection on which nothing else has come is idle.
+/// Old clients send one after a body, beyond its length (RFC 9112 §2.2). They belong to no message, so a connection
+/// with nothing else is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmptyLines {
-    /// Bytes so far.
+    /// The number of bytes so far.
     length: u32,
-    /// A CR waits for its LF.
+    /// Whether the last byte was a CR.
     after_cr: bool,
 }
 
 impl EmptyLines {
-    /// None have come.
+    /// Returns the state before the first byte.
     pub const fn new() -> Self {
         Self { length: 0, after_cr: false }
     }
 
-    /// Returns how many bytes at the front of `bytes`, which follow those of the last call, are of empty lines.
+    /// Returns how many bytes at the front of `bytes`, which follow those of the last call, belong to empty lines.
     ///
     /// # Errors
-    /// A CR is followed by something else than LF, or there are more than `most` bytes of them.
+    /// If a byte other than LF follows a CR, or there are more than `most` bytes of empty lines.
     pub fn advance(&mut self, bytes: &[u8], most: usize) -> Result<usize, Fault> {
         let mut taken: usize = 0;
         for byte in bytes {
@@ -91,7 +91,7 @@ impl EmptyLines {
         Ok(taken)
     }
 
-    /// Returns whether `bytes` have anything else than empty lines: whether a request has begun.
+    /// Returns whether `bytes` contain anything but empty lines, so that a request has begun.
     pub fn precede_request(bytes: &[u8]) -> bool {
         Self::new().advance(bytes, usize::MAX).map_or(true, |taken| taken < bytes.len())
     }

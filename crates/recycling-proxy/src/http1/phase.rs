@@ -1,6 +1,6 @@
 //! The phases of a client connection that speaks HTTP/1.
 
-/// Where a connection stands.
+/// The phase of a connection.
 ///
 /// ```text
 /// accept → Idle ──RequestBegun──▶ Serving ──LastAnnounced──▶ Announced ──ExchangeDone──▶ Lingering ──▶ Closed
@@ -12,39 +12,39 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// No request is under way. Neither recycling nor a drain ever closes a connection here.
+    /// There is no exchange. Neither retirement nor a drain closes a connection in this phase.
     Idle,
-    /// A request has begun, its response has not been decided upon.
+    /// A request has begun, and its final response head has not been forwarded.
     Serving,
-    /// The response of this exchange says that it is the last.
+    /// The response of this exchange announced that it is the last.
     Announced,
-    /// Everything is sent; what the client still sends is read and dropped (RFC 9112 §9.6).
+    /// Everything was sent; what the client still sends is read and dropped (RFC 9112 §9.6).
     Lingering,
-    /// No longer HTTP/1: bytes both ways.
+    /// The connection is a tunnel.
     Tunnel,
-    /// Over.
+    /// The connection is closed.
     Closed,
 }
 
-/// What happens to a connection.
+/// An event of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request head is complete.
     RequestBegun,
-    /// The final response head of this exchange leaves no room for another exchange, by our word or a peer's.
+    /// The exchange is the last: the proxy, the client or the app has announced the end of the connection.
     LastAnnounced,
-    /// Request and response have passed whole.
+    /// Request and response were forwarded completely.
     ExchangeDone,
-    /// 101, or 2xx to CONNECT.
+    /// The response was 101, or 2xx to CONNECT.
     Upgraded,
-    /// The app ended its stream where no more responses can follow.
+    /// The app ended its stream, and no response can follow.
     AppEnded,
-    /// The client ended its stream and nothing is left to answer.
+    /// The client ended its stream, and no response is awaited.
     ClientEnded,
 }
 
 impl Phase {
-    /// Returns the phase after an event. What cannot happen closes the connection.
+    /// Returns the phase after an event. An event that is impossible in the phase closes the connection.
     #[must_use]
     pub const fn on(self, event: Event) -> Self {
         match (self, event) {
@@ -68,7 +68,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether the relay has nothing more to do with it.
+    /// Returns whether the relay is done.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Idle | Self::Serving | Self::Announced => false,

@@ -1,20 +1,20 @@
-//! The responses that are our own: to a message that is not forwarded.
+//! The proxy's own responses, for messages that are not forwarded.
 
 use super::fault::Fault;
 
-/// Why the proxy answers in the app's place.
+/// Why the proxy responds instead of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The client's message has a fault.
     Client(Fault),
     /// The app's message has a fault.
     App(Fault),
-    /// The request is not complete, and the proxy needs its memory or its place.
+    /// The request is incomplete, and the connection is evicted.
     NoRoom,
 }
 
 impl Refusal {
-    /// The whole response; it says whose fault it was, and that the connection ends.
+    /// Returns the complete response, which has `Connection: close` and says whose fault it was.
     pub(crate) fn response(self) -> Vec<u8> {
         let (status, whose, what) = match self {
             Self::Client(fault @ Fault::HeadTooLong) => {

@@ -1,4 +1,4 @@
-//! Moves the bytes of an HTTP/1 connection as the [`Conversation`] allows.
+//! Moves the bytes of an HTTP/1 connection, as far as the [`Conversation`] clears them.
 
 #[cfg(test)]
 use std::future::poll_fn;
@@ -15,19 +15,19 @@ use crate::relay::ending;
 use crate::relay::observer::Observer;
 use crate::relay::side::Side;
 use crate::transport::background::Background;
+use crate::transport::deadline::Deadline;
 use crate::transport::flow::Flow;
 use crate::transport::pair::Pair;
-use crate::transport::patience::Patience;
 use crate::transport::wire::Wire;
 
 /// The time in which a request head must be complete once it has begun.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// How often the kernel is asked whether an app is still there that has ended its direction and may read on: one that
-/// has closed both has forgotten the connection a minute later (`net.ipv4.tcp_fin_timeout`), and says so.
+/// The interval of keepalive probes to an app that has sent a FIN and may read on. If it has closed its socket, its
+/// kernel answers with a reset after a minute (`net.ipv4.tcp_fin_timeout`).
 const APP_PROBED_EVERY: Duration = Duration::from_secs(20);
 
-/// How often both directions are moved before others have their turn: two mebibytes of a body, or a few pipelined exchanges.
+/// How often both directions are moved in one turn: 2 MiB of a body, or a few pipelined exchanges.
 const ROUNDS_OF_A_TURN: usize = 8;
 
 /// An HTTP/1 connection between a client and its app.
@@ -36,14 +36,14 @@ pub(crate) struct Relay<O> {
     pub(crate) app: Wire,
     pub(crate) from_client: Flow,
     pub(crate) from_app: Flow,
-    /// A box, and so the task of an idle connection is small.
+    /// Boxed, so that the task of an idle connection is small.
     pub(crate) conversation: Box<Conversation>,
     pub(crate) observer: O,
-    patience: Patience<Awaited>,
+    deadline: Deadline<Awaited>,
     background: Background,
 }
 
-/// What an HTTP/1 connection comes to.
+/// How an HTTP/1 connection ends.
 pub(crate) type Ending = ending::Ending<Refusal>;
 
 impl<O: Observer> Relay<O> {
@@ -56,23 +56,23 @@ impl<O: Observer> Relay<O> {
             from_app,
             conversation: Box::new(conversation),
             observer,
-            patience: Patience::default(),
+            deadline: Deadline::default(),
             background: Background::default(),
         }
     }
 
-    /// Runs until no further request can come on the connection.
+    /// Runs until no further request can arrive on the connection.
     #[cfg(test)]
     pub(crate) fn run(&mut self) -> impl Future<Output = Ending> + Unpin {
         poll_fn(|cx| self.poll(cx))
     }
 
-    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break an exchange
-    /// off in which nobody but the app is waited for.
+    /// Returns how the connection ends if it is evicted; `None` if that would break off an exchange that waits for the
+    /// app alone.
     pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
         let conversation = &self.conversation;
-        if self.from_client.is_owed() || self.from_app.is_owed() || conversation.response_is_open() {
-            let waits_for_app = !self.from_app.is_owed() && conversation.request_is_done();
+        if self.from_client.has_unwritten() || self.from_app.has_unwritten() || conversation.response_is_open() {
+            let waits_for_app = !self.from_app.has_unwritten() && conversation.request_is_done();
             (!waits_for_app).then(|| {
                 self.break_off(BrokenBy::Proxy);
                 Ending::Reset
@@ -87,7 +87,7 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Ready once no further request can come on the connection.
+    /// Returns `Ready` once no further request can arrive on the connection.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
@@ -99,16 +99,16 @@ impl<O: Observer> Relay<O> {
                 Err(ending) => return Poll::Ready(ending),
             }
             self.background.note(self.conversation.body_is_open().then(|| self.conversation.requests_started()));
-            match ready!(self.patience.poll(self.awaited(), Awaited::bound, cx)) {
+            match ready!(self.deadline.poll(self.awaited(), Awaited::bound, cx)) {
                 Awaited::Head { .. } => return Poll::Ready(self.refuse(ProtocolError::client(Fault::SlowHead))),
                 Awaited::App => self.probe_app(),
             }
         }
-        self.background.give_way(cx);
+        self.background.yield_turn(cx);
         Poll::Pending
     }
 
-    /// One round in both directions; whether anything moved.
+    /// Moves bytes once in both directions. Returns whether any were moved.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let mut moved = self.client_to_app(cx)?;
         moved |= self.app_to_client(cx)?;
@@ -166,7 +166,8 @@ impl<O: Observer> Relay<O> {
         Ok(moved)
     }
 
-    /// A reset in the middle of a response is passed on: its end must not look like one.
+    /// Returns the result of a read from the app. A reset within a response becomes [`Ending::Reset`], so that the
+    /// client does not take the truncated response for a complete one.
     fn unless_cut(&mut self, read: &io::Result<bool>) -> Result<bool, Ending> {
         match read {
             Ok(moved) => Ok(*moved),
@@ -182,18 +183,18 @@ impl<O: Observer> Relay<O> {
     }
 
     fn end_exchange(&mut self) -> Result<bool, Ending> {
-        if self.from_client.is_owed() || self.from_app.is_owed() {
+        if self.from_client.has_unwritten() || self.from_app.has_unwritten() {
             return Ok(false);
         }
         self.conversation.exchange_done(&self.from_app.buffer).map_err(|error| self.refuse(error))
     }
 
-    /// Draws the conclusions of streams that have ended, once nothing else moves; whether there was one to draw.
+    /// Handles streams that have ended, once no bytes move. Returns whether the state has changed.
     fn conclude(&mut self, cx: &mut Context<'_>) -> bool {
         if self.from_app.is_ending() {
             return self.pass_ends(cx);
         }
-        let answered = !self.from_app.is_owed();
+        let answered = !self.from_app.has_unwritten();
         if self.from_app.source_ended() && answered {
             let is_whole = self.conversation.end_response();
             if self.app_may_read() {
@@ -218,15 +219,15 @@ impl<O: Observer> Relay<O> {
         self.from_client.pass_end(&mut self.app, cx)
     }
 
-    /// Whether an app that has said everything may still read the rest of a request: servers refuse a long body, send a
-    /// FIN and read on, so that no reset destroys their answer (RFC 9112 §9.6).
+    /// Returns whether an app that has sent its response and a FIN may still read the request: servers that reject a
+    /// long body do that, so that no reset destroys their response (RFC 9112 §9.6).
     fn app_may_read(&self) -> bool {
-        let is_under_way = self.conversation.request_is_open() || self.from_client.is_owed();
+        let is_under_way = self.conversation.request_is_open() || self.from_client.has_unwritten();
         let has_ended = self.from_app.source_ended() && self.from_app.is_empty();
         has_ended && is_under_way && !self.from_client.is_write_closed() && !self.from_client.has_passed_end()
     }
 
-    /// Passes on the ends of both directions, each when it has come; whether one was passed now.
+    /// Forwards the FIN of each direction that has ended. Returns whether one was forwarded now.
     fn pass_ends(&mut self, cx: &mut Context<'_>) -> bool {
         let to_client = self.from_app.pass_end(&mut self.client, cx);
         if to_client {
@@ -237,15 +238,15 @@ impl<O: Observer> Relay<O> {
     }
 
     fn probe_app(&mut self) {
-        // So that it is asked again.
-        self.patience = Patience::default();
+        // Restarts the interval.
+        self.deadline = Deadline::default();
         if self.app.has_failed() {
             self.from_client.give_up_sink();
         }
     }
 
-    /// The app has ended its side without a whole response. A client that has ended its own before is taken to have left, until it
-    /// has something of the response: servers close the connection then.
+    /// Reports an exchange whose response the app did not complete. If the client sent a FIN before the response began,
+    /// it counts as having left, because servers close the connection then.
     fn app_ended(&self) {
         let by = match self.conversation.unfinished() {
             Some(ExchangePhase::RequestBody | ExchangePhase::ResponseHead) if self.from_client.source_ended() => {
@@ -256,23 +257,24 @@ impl<O: Observer> Relay<O> {
         self.break_off(by);
     }
 
-    /// Tells that the exchange under way ends here, if there is one. A response may have passed whole that waits to be written.
+    /// Reports that the current exchange, if there is one, is broken off. Its response may be complete but not written
+    /// yet.
     fn break_off(&self, by: BrokenBy) {
-        let waits = || self.from_app.is_owed().then_some(ExchangePhase::ResponseBody);
+        let waits = || self.from_app.has_unwritten().then_some(ExchangePhase::ResponseBody);
         if let Some(phase) = self.conversation.unfinished().or_else(waits) {
-            self.tell(Broken::ended(by, phase));
+            self.report(Broken::ended(by, phase));
         }
     }
 
-    fn tell(&self, broken: Broken) {
+    fn report(&self, broken: Broken) {
         self.observer.broken(broken, self.conversation.retired().is_some());
     }
 
-    /// Counts the error, whatever it comes to.
+    /// Reports the error, and returns how the connection ends.
     fn refuse(&self, error: ProtocolError) -> Ending {
         self.observer.faulted(error.side, error.fault.label());
         if let Some(phase) = self.conversation.unfinished() {
-            self.tell(Broken { by: error.side.into(), phase, refused: true });
+            self.report(Broken { by: error.side.into(), phase, refused: true });
         }
         match (error.side, error.fault) {
             (Side::App, Fault::Unsolicited) => Ending::Linger,
@@ -283,11 +285,11 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Nothing else has a bound: not the time for which an app thinks or a client is idle, nor that for which a peer reads
-    /// nothing. The kernel asks such a peer for as long as it answers, and gives it up when it no longer does (RFC 9293
-    /// §3.8.6.1).
+    /// Returns what is awaited with a deadline. There is no deadline for responses, idle clients and peers that do not
+    /// read. The kernel sends window probes to such a peer, and ends the connection once they are no longer answered
+    /// (RFC 9293 §3.8.6.1).
     fn awaited(&self) -> Option<Awaited> {
-        if self.from_client.is_owed() || self.from_app.is_owed() {
+        if self.from_client.has_unwritten() || self.from_app.has_unwritten() {
             None
         } else if self.conversation.phase() == Phase::Idle && !self.from_client.is_empty() {
             Some(Awaited::Head { request: self.conversation.requests_started() })
@@ -305,15 +307,15 @@ impl<O: Observer> Relay<O> {
     }
 }
 
-/// What the relay waits for with a bound.
+/// What the relay awaits with a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// The rest of a request head that has begun; dripping bytes do not prolong it.
+    /// The rest of a request head that has begun. Further bytes do not extend the deadline.
     Head {
         /// The number of requests before it.
         request: u32,
     },
-    /// The rest of a request body, from a client that says nothing, for an app that may have closed.
+    /// The rest of a request body, for an app that may have closed its socket.
     App,
 }
 

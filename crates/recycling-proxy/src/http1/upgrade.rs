@@ -1,16 +1,17 @@
-//! Offers of HTTP/2 in a request, by `Upgrade: h2c`.
+//! Removes offers of HTTP/2 from a request (`Upgrade: h2c`).
 //!
-//! An app that accepts one answers 101, and the rest of the connection would be a tunnel, whose requests are not counted, never
-//! retired, and do not have their client's address. So these offers are removed. `Upgrade` applies to one connection alone
-//! (RFC 9110 §7.8), a server may always ignore it, and no client in use depends on it.
+//! If the app accepted one with 101, the connection would become a tunnel: its requests would not be counted, it would
+//! never be retired, and requests would lack the client's address. Removing the offer is allowed, because `Upgrade` is
+//! a hop-by-hop field (RFC 9110 §7.8); a server may always ignore it, and no client in use depends on it.
 
 use super::announce::name_and_value;
 use super::fields::{is_token, list};
 
-/// Returns the head without such offers, and whether it makes others; `None` where it has none to take out.
+/// Returns the head without such offers, and whether it has others; `None` if there are none to remove. The head must
+/// be complete and well-formed.
 ///
-/// What is taken out: the offers, `HTTP2-Settings`, what `Connection` says of it, and, where no other offer is left, of
-/// `Upgrade`. Every other byte stays. The head must be a complete, well-formed one.
+/// It removes the offers, `HTTP2-Settings` and its connection option, and the connection option `upgrade` if no other
+/// offer is left. All other bytes stay.
 pub(super) fn without_http(head: &[u8], offers: Offers) -> Option<Declined> {
     let lines = || head.split_inclusive(|b| *b == b'\n');
     let upgrades = || lines().map(name_and_value).filter(|(name, _)| name.eq_ignore_ascii_case(b"upgrade"));
@@ -41,22 +42,22 @@ const SETTINGS: &[u8] = b"http2-settings";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Declined {
     pub(super) head: Vec<u8>,
-    /// It makes other offers.
+    /// Whether it has other offers.
     pub(super) offers_others: bool,
 }
 
-/// Which offers are removed.
+/// The offers that are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offers {
-    /// HTTP in plain text: `h2c`, its drafts, and what is spelled `HTTP/…`.
+    /// HTTP in plain text: `h2c`, its drafts, and tokens that begin with `HTTP/`.
     Plain,
-    /// HTTP inside of TLS, too (RFC 2817), where no request may pass unseen.
+    /// These, and TLS (RFC 2817). With `forwarded-for`, no request may be tunnelled.
     OrInTls,
 }
 
 impl Offers {
     fn have(self, offer: &[u8]) -> bool {
-        // Servers are seen that read over white space and quotes inside of an offer.
+        // Some servers ignore white space and quotes within an offer.
         let name: Vec<u8> = offer.iter().filter(|b| is_token(**b) || **b == b'/').map(u8::to_ascii_lowercase).collect();
         let of = |protocol: &[u8]| {
             let version = name.strip_prefix(protocol);
@@ -66,7 +67,7 @@ impl Offers {
     }
 }
 
-/// Returns the line without some elements of its list and the commas that part them from the next; nothing where none is left.
+/// Appends the line without some elements of its list and their commas; nothing if no element is left.
 fn push_without(rest: &mut Vec<u8>, line: &[u8], (name, value): (&[u8], &[u8]), taken: impl Fn(&[u8]) -> bool) {
     let elements = || value.split(|b| *b == b',');
     let is_taken = |element: &[u8]| taken(element.trim_ascii());
@@ -78,7 +79,7 @@ fn push_without(rest: &mut Vec<u8>, line: &[u8], (name, value): (&[u8], &[u8]), 
     if left.iter().any(|element| !element.trim_ascii().is_empty()) {
         rest.extend_from_slice(name);
         rest.push(b':');
-        // Where the first was taken out, the next has the white space that came before it.
+        // If the first element was removed, the white space before it stays before the next.
         rest.extend_from_slice(&left.join(&b','));
         rest.extend_from_slice(b"\r\n");
     }

@@ -1,8 +1,8 @@
-//! The client's address at the end of each request's field block.
+//! Appends the client's address to each request's field block.
 //!
-//! A literal without indexing leaves the dynamic table as it is, so that header compression stays between the client and
-//! the app. What the block says before is not decoded; a second `x-forwarded-for` line is the same as a longer first
-//! one (RFC 9110 §5.3).
+//! It is a literal without indexing, which does not change the dynamic table, so that header compression stays between
+//! the client and the app. The rest of the block is not decoded: a second `x-forwarded-for` line means the same as a
+//! longer first one (RFC 9110 §5.3).
 
 use super::fault::Fault;
 use super::field_block::FieldBlock;
@@ -11,19 +11,19 @@ use super::walk::Walk;
 use crate::relay::forwarded_for::{ForwardedFor, NAME};
 use crate::transport::buffer::Buffer;
 
-/// Puts a field of ours into requests.
+/// Appends a field to requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Addition {
     /// The field, as a literal without indexing (RFC 7541 §6.2.2).
     field: Box<[u8]>,
-    /// The client's own fields of the present request.
+    /// The state of the client's field block in the current request.
     block: FieldBlock,
-    /// A request's block goes on in a CONTINUATION.
+    /// Whether the block continues in a CONTINUATION frame.
     is_open: bool,
     frame: Frame,
 }
 
-/// The frame that is passing.
+/// The current frame.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     stream: u32,
@@ -31,15 +31,15 @@ struct Frame {
     growth: Growth,
 }
 
-/// What becomes of a frame.
+/// How the field is added to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Growth {
-    /// Its block goes on: it passes as it is.
+    /// Not at all, because its block continues.
     None,
-    /// The field is put between its fragment and its padding.
+    /// Between its fragment and its padding.
     Longer,
-    /// It may not be longer: the field comes behind it, in a frame of our own. Its padding is left out, as RFC 9113
-    /// §10.7 allows.
+    /// In an additional frame after it, because it has the maximum length. Its padding is removed, as RFC 9113 §10.7
+    /// allows.
     Followed,
 }
 
@@ -52,7 +52,7 @@ struct Parts {
 }
 
 impl Addition {
-    /// Of the address of this client.
+    /// Returns the addition of this client's address.
     pub(crate) fn of(client: ForwardedFor) -> Self {
         let (name, value) = (NAME.to_ascii_lowercase(), client.to_string());
         Self {
@@ -63,12 +63,12 @@ impl Addition {
         }
     }
 
-    /// Returns whether the frame is part of a request's fields; `begins` says whether it begins a request.
+    /// Returns whether the frame is part of a request's field block. `begins` is true if it begins a request.
     pub(crate) fn concerns(&self, header: FrameHeader, begins: bool) -> bool {
         begins || (header.kind == Kind::Continuation && self.is_open)
     }
 
-    /// Lets the front of such a frame pass, made ready for what will come at its end.
+    /// Forwards the part of such a frame before its fragment, with the length that it will have.
     pub(crate) fn enter(&mut self, header: FrameHeader, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let Parts { front, fragment, padding } = Parts::of(header, buffer.unexamined())?;
         if header.kind == Kind::Headers {
@@ -76,7 +76,7 @@ impl Addition {
         }
         self.is_open = header.leaves_block_open();
         let longer = u32::try_from(self.field.len()).ok().and_then(|field| header.length.checked_add(field));
-        // What every receiver takes at any time: the app may take back a larger size that it has allowed.
+        // The minimum that every receiver accepts. The app may lower a larger size that it has allowed.
         let longer = longer.filter(|length| *length <= LEAST_MAX_FRAME);
         let growth = match longer {
             _ if self.is_open => Growth::None,
@@ -98,7 +98,7 @@ impl Addition {
         Ok(())
     }
 
-    /// Lets `count` bytes of fields pass.
+    /// Forwards `count` bytes of the fragment.
     pub(crate) fn read(&mut self, count: usize, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let mut left = count;
         while left > 0 {
@@ -109,10 +109,11 @@ impl Addition {
         Ok(())
     }
 
-    /// Puts the field in, at the end of the fields.
+    /// Adds the field at the end of the fragment.
     ///
-    /// A block that ends within a field of the client's is refused: ours would become the rest of it, and a client could
-    /// so keep its address from the app.
+    /// # Errors
+    /// If the block ends within a field: the added field would become the rest of it, and the client could hide its
+    /// address from the app.
     pub(crate) fn end(&mut self, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
         let Frame { stream, padding, growth } = self.frame;
         if growth != Growth::None && !self.block.is_at_boundary() {
@@ -121,11 +122,11 @@ impl Addition {
         match growth {
             Growth::None => walk.end_fields(padding),
             Growth::Longer => {
-                buffer.put_in(&self.field);
+                buffer.insert_cleared(&self.field);
                 walk.end_fields(padding);
             }
             Growth::Followed => {
-                buffer.put_in(&continuation(stream, &self.field));
+                buffer.insert_cleared(&continuation(stream, &self.field));
                 walk.end_fields_without(padding);
             }
         }
@@ -143,8 +144,8 @@ impl Parts {
     }
 }
 
-fn relabel(buffer: &mut Buffer, length: u32, goes_on: bool) {
-    if let Some(front) = relabelled(buffer.unexamined(), length, goes_on) {
+fn relabel(buffer: &mut Buffer, length: u32, continues: bool) {
+    if let Some(front) = relabelled(buffer.unexamined(), length, continues) {
         buffer.exchange(0, front.len(), &front);
     }
 }

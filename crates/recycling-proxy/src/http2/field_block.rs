@@ -1,11 +1,11 @@
-//! Finds where the fields of a field block end (RFC 7541 §6), without decoding any.
+//! Finds the boundaries of fields in a field block (RFC 7541 §6) without decoding them.
 
 use super::fault::Fault;
 
-/// The longest string that is skipped has 28 bits of length. A frame of it could not be sent.
+/// The bound of a string's length, 28 bits. No frame could hold a longer string.
 const LONGEST_SHIFT: u32 = 21;
 
-/// How far a field block has come, however its fragments arrive.
+/// The state of a parse of a field block, independent of how it is split.
 ///
 /// ```text
 /// Boundary ──an index alone, a table size──▶ Boundary
@@ -19,26 +19,26 @@ enum State {
     /// Between two fields.
     #[default]
     Boundary,
-    /// In a number that says nothing about ends; so many strings follow.
+    /// In a number that is not a length; this many strings follow.
     Number { strings: u8 },
-    /// In front of the length of the first of so many strings.
+    /// Before the length of the first of this many strings.
     Length { strings: u8 },
     /// In a length of more than one octet.
     Longer { length: usize, shift: u32, strings: u8 },
-    /// In the first of so many strings.
+    /// In the first of this many strings.
     Text { left: usize, strings: u8 },
 }
 
 impl FieldBlock {
-    /// Returns whether no field is left unfinished.
+    /// Returns whether the last field is complete.
     pub(crate) fn is_at_boundary(self) -> bool {
         self.0 == State::Boundary
     }
 
-    /// Reads on, and says how many octets it has taken.
+    /// Parses `bytes`, and returns the number of valid octets at their front.
     ///
-    /// Stops before one that breaks the block and reports it once nothing else is left to take: so that the result does
-    /// not depend on how the octets arrived.
+    /// It stops before an invalid octet. The next call, which begins with it, returns the fault. So the result does not
+    /// depend on how the octets are split.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut taken: usize = 0;
         while let Some(rest) = bytes.get(taken..)
@@ -67,7 +67,7 @@ impl FieldBlock {
 }
 
 impl State {
-    /// RFC 7541 §6.1 to §6.3.
+    /// Returns the state after the first octet of a field (RFC 7541 §6.1 to §6.3).
     const fn of_field(first: u8) -> Self {
         match first {
             0x80.. => Self::of_index(first & 0x7f, 0x7f, false),
@@ -79,7 +79,7 @@ impl State {
 
     const fn of_index(index: u8, longest: u8, is_literal: bool) -> Self {
         match (index, is_literal) {
-            // The name is a string, too.
+            // Name and value are strings.
             (0, true) => Self::before(2),
             (index, _) if index == longest => Self::Number { strings: is_literal as u8 },
             (_, _) => Self::before(is_literal as u8),
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// RFC 7541 §5.2; whether it is Huffman-coded does not change where it ends.
+    /// Returns the state after the first octet of a length (RFC 7541 §5.2). The length is the same with Huffman coding.
     const fn of_length(first: u8, strings: u8) -> Self {
         match first & 0x7f {
             0x7f => Self::Longer { length: 0x7f, shift: 0, strings },
@@ -108,7 +108,7 @@ impl State {
         }
     }
 
-    /// RFC 7541 §5.1.
+    /// Returns the state after a further octet of a length (RFC 7541 §5.1).
     fn longer(length: usize, shift: u32, strings: u8, octet: u8) -> Result<Self, Fault> {
         if shift > LONGEST_SHIFT {
             return Err(Fault::BadFieldBlock);

@@ -1,12 +1,12 @@
-//! Frame headers (RFC 9113 §4.1), and the few frames that are our own.
+//! Frame headers (RFC 9113 §4.1), and the frames that the proxy sends.
 
-/// The length of a frame header.
+/// The length of a frame header in octets.
 pub const HEADER: usize = 9;
-/// The length of a PING's payload.
+/// The length of a PING's payload in octets.
 pub const PING_PAYLOAD: usize = 8;
-/// The payload of a SETTINGS entry.
+/// The length of a SETTINGS entry in octets.
 pub const SETTING: usize = 6;
-/// What every receiver takes until it has said otherwise (RFC 9113 §6.5.2).
+/// The initial and least value of `SETTINGS_MAX_FRAME_SIZE` (RFC 9113 §6.5.2).
 pub const LEAST_MAX_FRAME: u32 = 16_384;
 
 const END_STREAM: u8 = 0x1;
@@ -17,7 +17,7 @@ const PRIORITY: u8 = 0x20;
 const SETTINGS_MAX_FRAME_SIZE: u16 = 0x5;
 const LARGEST_STREAM: u32 = 0x7fff_ffff;
 
-/// The frame types that mean something to the relay.
+/// The frame types that the relay handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// DATA
@@ -36,7 +36,7 @@ pub enum Kind {
     GoAway,
     /// CONTINUATION
     Continuation,
-    /// All others, extensions included: they pass.
+    /// All other types, including extensions. They are forwarded.
     Other,
 }
 
@@ -52,7 +52,7 @@ pub struct FrameHeader {
     flags: u8,
 }
 
-/// The error codes that we use (RFC 9113 §7).
+/// The error codes that the proxy sends (RFC 9113 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// Nothing is wrong.
@@ -68,7 +68,7 @@ pub enum ErrorCode {
 }
 
 impl FrameHeader {
-    /// Reads the header at the front of `bytes`, once all of it is there.
+    /// Parses the header at the front of `bytes`; `None` if it is incomplete.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let [l2, l1, l0, kind, flags, s3, s2, s1, s0, ..] = *bytes else { return None };
         Some(Self {
@@ -79,22 +79,23 @@ impl FrameHeader {
         })
     }
 
-    /// Returns whether the sender says nothing more on the stream. Only DATA and HEADERS can.
+    /// Returns whether it has the flag `END_STREAM`, which only DATA and HEADERS can have.
     pub const fn ends_stream(self) -> bool {
         matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
     }
 
-    /// Returns whether it answers a PING or SETTINGS.
+    /// Returns whether it has the flag ACK, which PING and SETTINGS can have.
     pub const fn is_ack(self) -> bool {
         matches!(self.kind, Kind::Ping | Kind::Settings) && self.flags & ACK != 0
     }
 
-    /// Returns whether the length of its padding comes first.
+    /// Returns whether it has the flag PADDED.
     pub const fn is_padded(self) -> bool {
         matches!(self.kind, Kind::Headers) && self.flags & PADDED != 0
     }
 
-    /// Returns the octets in front of its fields: the length of the padding, the priority that was deprecated, the promised stream.
+    /// Returns the number of octets before its fragment: the padding length, the deprecated priority, the promised
+    /// stream.
     pub const fn front(self) -> usize {
         match (self.kind, self.flags & PADDED, self.flags & PRIORITY) {
             (Kind::Headers, PADDED, PRIORITY) => 6,
@@ -106,14 +107,14 @@ impl FrameHeader {
         }
     }
 
-    /// Returns the stream that a `PUSH_PROMISE` promises, once the front of `frame` is there; `None` where it is too short for one.
+    /// Returns the stream that a `PUSH_PROMISE` promises; `None` if `frame` is too short.
     pub fn promised(self, frame: &[u8]) -> Option<u32> {
         let front = frame.get(HEADER..)?.get(..self.front().min(usize::try_from(self.length).ok()?))?;
         let number = u32::from_be_bytes(*front.last_chunk()?) & LARGEST_STREAM;
         (self.kind == Kind::PushPromise).then_some(number)
     }
 
-    /// Returns whether a field block begins or goes on with it, and has not ended with it.
+    /// Returns whether a field block is incomplete after it.
     pub const fn leaves_block_open(self) -> bool {
         matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS == 0
     }
@@ -147,13 +148,13 @@ impl ErrorCode {
     }
 }
 
-/// Returns the identifier and the value of this SETTINGS entry; `None` where it is not six bytes.
+/// Returns the identifier and the value of this SETTINGS entry; `None` if it does not have six octets.
 pub const fn setting(entry: &[u8]) -> Option<(u16, u32)> {
     let [i1, i0, v3, v2, v1, v0] = *entry else { return None };
     Some((u16::from_be_bytes([i1, i0]), u32::from_be_bytes([v3, v2, v1, v0])))
 }
 
-/// Returns the largest frame that this SETTINGS entry allows, where it speaks of that.
+/// Returns the value of this SETTINGS entry if it is `SETTINGS_MAX_FRAME_SIZE`.
 pub fn max_frame_size(entry: &[u8]) -> Option<u32> {
     setting(entry).and_then(|(identifier, value)| (identifier == SETTINGS_MAX_FRAME_SIZE).then_some(value))
 }
@@ -167,20 +168,21 @@ pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
     frame
 }
 
-/// Returns the length, type and flags of a frame header, with another length; `goes_on` says that the field block does, too.
-pub fn relabelled(header: &[u8], length: u32, goes_on: bool) -> Option<[u8; 5]> {
+/// Returns the length, type and flags of a frame header with another length. If `continues`, the flag `END_HEADERS` is
+/// removed.
+pub fn relabelled(header: &[u8], length: u32, continues: bool) -> Option<[u8; 5]> {
     let [_, _, _, kind, flags, ..] = *header else { return None };
     let [_, l2, l1, l0] = length.to_be_bytes();
-    Some([l2, l1, l0, kind, if goes_on { flags & !END_HEADERS } else { flags }])
+    Some([l2, l1, l0, kind, if continues { flags & !END_HEADERS } else { flags }])
 }
 
-/// Returns a CONTINUATION that ends a field block with this fragment, which is shorter than 256 octets.
+/// Returns a CONTINUATION frame with this fragment, shorter than 256 octets, that ends a field block.
 pub fn continuation(stream: u32, fragment: &[u8]) -> Vec<u8> {
     let length = u8::try_from(fragment.len()).unwrap_or_default();
     [&[0, 0, length, 0x9, END_HEADERS], &stream.to_be_bytes()[..], fragment].concat()
 }
 
-/// Returns the GOAWAY that promises to serve every stream and asks for no new ones (RFC 9113 §6.8).
+/// Returns the first GOAWAY of a graceful shutdown, with the highest stream identifier (RFC 9113 §6.8).
 pub fn first_goaway() -> [u8; 17] {
     goaway(LARGEST_STREAM, ErrorCode::NoError)
 }

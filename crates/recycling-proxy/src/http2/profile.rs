@@ -1,39 +1,40 @@
-//! How a client handles a GOAWAY, as far as its first SETTINGS identify its library.
+//! Recognises client libraries that fail open streams on GOAWAY, by their first SETTINGS.
 //!
-//! RFC 9113 §6.8 has open streams go on to their end. Two libraries that many programs use fail them instead: Java's own client and
-//! Python's h2. With the GOAWAY behind a response they lose few requests or none, and other clients lose more: so these two are
-//! told by what nobody else sends. Whoever is mistaken for one of them gets frames that are as valid, in another order.
+//! By RFC 9113 §6.8 open streams continue after GOAWAY. Two common libraries fail them instead: Java's own client and
+//! Python's h2. If GOAWAY follows a response, they lose few requests or none, but other clients lose more. So these two
+//! are recognised by SETTINGS that no other client sends. A client that is mistaken for one of them gets equally valid
+//! frames in another order.
 
-/// An entry of SETTINGS: its identifier, and its value where that tells, too.
+/// An entry of SETTINGS: its identifier, and its value if it matters.
 type Expected = (u16, Option<u32>);
 
-/// Java's own client, `java.net.http`: 16 KiB for header compression and windows of 16 MiB tell it from Apache's, which sends the
-/// same identifiers.
+/// Java's own client, `java.net.http`. A header table of 16 KiB and windows of 16 MiB distinguish it from Apache's
+/// client, which sends the same identifiers.
 const JDK: &[Expected] = &[(1, Some(16 * 1024)), (2, None), (3, None), (4, Some(16 * 1024 * 1024)), (5, None)];
-/// Later releases of it (17.0.15, 21.0.8). The latest let streams go on, and lose nothing in either order.
+/// Later releases of it (17.0.15, 21.0.8). The latest ones continue open streams, and lose nothing in either order.
 const JDK_WITH_FIELD_LIMIT: &[Expected] =
     &[(1, Some(16 * 1024)), (2, None), (3, None), (4, Some(16 * 1024 * 1024)), (5, None), (6, None)];
-/// Python's h2, and with it httpx: the order of the identifiers is its own.
+/// Python's h2, which httpx uses. No other client sends the identifiers in this order.
 const PYTHON_H2: &[Expected] = &[(1, None), (2, None), (4, None), (5, None), (3, None), (6, None)];
 
 const ABANDONING: [&[Expected]; 3] = [JDK, JDK_WITH_FIELD_LIMIT, PYTHON_H2];
 
-/// What a client's first frame, which is SETTINGS, has shown of it.
+/// The result of comparing a client's first SETTINGS with those of known libraries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Profile {
     frames: u8,
     entries: usize,
-    /// By the place in [`ABANDONING`].
+    /// Whether the SETTINGS differ from each of [`ABANDONING`].
     differs: [bool; ABANDONING.len()],
 }
 
 impl Profile {
-    /// A frame of the client's begins; only what its first one has in it counts.
+    /// Records that a frame of the client begins. Only entries in the first frame count.
     pub(crate) fn frame_begins(&mut self) {
         self.frames = self.frames.saturating_add(1);
     }
 
-    /// The client sends an entry of SETTINGS.
+    /// Records an entry of SETTINGS.
     pub(crate) fn setting(&mut self, identifier: u16, value: u32) {
         if self.frames != 1 {
             return;
@@ -45,7 +46,7 @@ impl Profile {
         self.entries = self.entries.saturating_add(1);
     }
 
-    /// From now on it is a client as any other.
+    /// Treats the client as one that continues open streams from now on.
     pub(crate) fn forget(&mut self) {
         self.differs = [true; ABANDONING.len()];
     }

@@ -17,14 +17,14 @@ use crate::relay::broken::{Broken, BrokenBy};
 use crate::relay::ending;
 use crate::relay::observer::Observer;
 use crate::transport::background::Background;
+use crate::transport::deadline::Deadline;
 use crate::transport::flow::Flow;
 use crate::transport::pair::Pair;
-use crate::transport::patience::Patience;
 use crate::transport::send_queue::SendQueue;
 use crate::transport::wire::Wire;
 
-/// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep everybody else
-/// on the thread waiting.
+/// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep
+/// everybody else on the thread waiting.
 const FRAMES_OF_A_TURN: u64 = 1000;
 /// How often each direction is moved in one turn: a mebibyte of long frames each.
 const ROUNDS_OF_A_TURN: u32 = 16;
@@ -39,7 +39,7 @@ pub(crate) struct Relay<O> {
     observer: O,
     grace: Duration,
     drain: Drain,
-    step: Patience<GracefulShutdown>,
+    step: Deadline<GracefulShutdown>,
     progress: Progress,
     background: Background,
 }
@@ -77,7 +77,8 @@ pub(crate) struct Parts<O> {
 pub(crate) type Ending = ending::Ending<ProtocolError>;
 
 impl<O: Observer> Relay<O> {
-    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive GOAWAY.
+    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive
+    /// GOAWAY.
     pub(crate) fn new(
         pair: Pair,
         session: Session,
@@ -95,7 +96,7 @@ impl<O: Observer> Relay<O> {
             observer,
             grace,
             drain: Drain::Awaited(Box::pin(draining)),
-            step: Patience::default(),
+            step: Deadline::default(),
             progress: Progress::default(),
             background: Background::default(),
         }
@@ -118,10 +119,10 @@ impl<O: Observer> Relay<O> {
         poll_fn(|cx| self.poll(cx))
     }
 
-    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would break streams off
-    /// in which nobody but the app is waited for.
+    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would
+    /// break streams off in which nobody but the app is waited for.
     pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
-        if self.from_client.is_owed() || self.from_app.is_owed() {
+        if self.from_client.has_unwritten() || self.from_app.has_unwritten() {
             self.break_off(BrokenBy::Proxy, false);
             Some(Ending::Reset)
         } else {
@@ -144,7 +145,7 @@ impl<O: Observer> Relay<O> {
                 Ok(true) if !turn.is_over(&self.session) => {}
                 Ok(_) => {
                     if turn.is_over(&self.session) {
-                        self.background.give_way(cx);
+                        self.background.yield_turn(cx);
                     }
                     return Poll::Pending;
                 }
@@ -193,7 +194,8 @@ impl<O: Observer> Relay<O> {
             // Nor is its end noticed, which must not overtake what is held back.
             return self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error));
         }
-        // A break is taken for a FIN: without END_STREAM no stream looks whole, and a reset would destroy those that are.
+        // A break is taken for a FIN: without END_STREAM no stream looks whole, and a reset would destroy those that
+        // are.
         let moved = self.from_app.fill(&mut self.app, &self.client, 0, cx).unwrap_or(true);
         let (answers, was_retired) = (self.session.answers(), self.session.retired().is_some());
         let (session, observer) = (&mut self.session, &self.observer);
@@ -269,7 +271,7 @@ impl<O: Observer> Relay<O> {
 
     /// Draws the conclusions of streams and connections that have ended, once nothing else moves.
     fn conclude(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
-        if self.from_app.source_ended() && !self.from_app.is_owed() && !self.session.holds_app() {
+        if self.from_app.source_ended() && !self.from_app.has_unwritten() && !self.session.holds_app() {
             let client_has_left = self.from_client.source_ended();
             self.break_off(if client_has_left { BrokenBy::Client } else { BrokenBy::App }, false);
             return Err(if client_has_left { Ending::Close } else { Ending::Linger });
@@ -289,7 +291,7 @@ impl<O: Observer> Relay<O> {
         let bound = |_: GracefulShutdown| bound.unwrap_or_default();
         let mut step = self.step.poll(awaited, bound, cx);
         if step.is_ready() && shutdown.awaits_answer() && self.client_makes_progress(bound(shutdown)) {
-            self.step = Patience::default();
+            self.step = Deadline::default();
             step = self.step.poll(awaited, bound, cx);
         }
         if step.is_pending() {
@@ -306,12 +308,14 @@ impl<O: Observer> Relay<O> {
         Ok(self.session.shutdown() != shutdown)
     }
 
-    /// Returns whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has yet to
-    /// acknowledge something that was sent to it. Whether it is still there at all, its kernel's answers say to ours.
+    /// Returns whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has
+    /// yet to acknowledge something that was sent to it. Whether it is still there at all, its kernel's answers say to
+    /// ours.
     fn client_makes_progress(&mut self, bound: Duration) -> bool {
         let heard = std::mem::replace(&mut self.progress.heard, false);
-        let goes_on =
-            heard || self.from_app.is_owed() || SendQueue::of(self.client.socket()).is_some_and(SendQueue::is_owed);
+        let goes_on = heard
+            || self.from_app.has_unwritten()
+            || SendQueue::of(self.client.socket()).is_some_and(SendQueue::has_unacknowledged);
         self.progress.waited = self.progress.waited.saturating_add(bound);
         goes_on && self.progress.waited < self.grace
     }

@@ -64,8 +64,8 @@ enum AppProtocol {
     Unknown,
     /// Frames.
     Http2,
-    /// Another protocol, such as an error in HTTP/1.1. It passes unchanged. What the client sends from then on is dropped, because such an
-    /// app could only parse it as requests.
+    /// Another protocol, such as an error in HTTP/1.1. It passes unchanged. What the client sends from then on is
+    /// dropped, because such an app could only parse it as requests.
     Other,
 }
 
@@ -84,7 +84,8 @@ impl AppProtocol {
 pub type ProtocolError = protocol_error::ProtocolError<Fault>;
 
 impl Session {
-    /// Returns a connection on which nothing has passed; `ping` should be random, so that it differs from PINGs of the app.
+    /// Returns a connection on which nothing has passed; `ping` should be random, so that it differs from PINGs of the
+    /// app.
     pub fn new(limits: Limits, ping: [u8; PING_PAYLOAD]) -> Self {
         Self {
             from_client: Walk::of_client(),
@@ -133,8 +134,8 @@ impl Session {
         self.answers
     }
 
-    /// Returns whether the client has opened a stream after it had time to act on GOAWAY. Before that, one may have been
-    /// in flight.
+    /// Returns whether the client has opened a stream after it had time to act on GOAWAY. Before that, one may have
+    /// been in flight.
     pub const fn was_ignored(&self) -> bool {
         self.ignored
     }
@@ -146,7 +147,7 @@ impl Session {
 
     fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
         if self.app == AppProtocol::Other {
-            buffer.take_out(buffer.unexamined().len());
+            buffer.remove(buffer.unexamined().len());
             return Ok(());
         }
         loop {
@@ -196,7 +197,8 @@ impl Session {
         }
     }
 
-    /// Returns whether a recipient could parse the frame as the beginning of a request: trailers arrive on open streams.
+    /// Returns whether a recipient could parse the frame as the beginning of a request: trailers arrive on open
+    /// streams.
     fn begins_request(&self, header: FrameHeader) -> bool {
         header.kind == Kind::Headers && !self.streams.is_open(header.stream)
     }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::relay::broken::ExchangePhase;
 
-/// The most streams that a connection can have open, whatever its app allows: a client that opens one after another,
-/// and an app that lets it, cost memory that is ours.
+/// The most open streams of a connection, whatever its app allows, because each takes memory of the proxy.
 pub(crate) const MOST_OPEN: usize = 65_536;
 
-/// How far an open stream has come. One that the app has promised is answered, and its client has ended it.
+/// The state of an open stream. A promised stream counts as answered and as ended by the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stream {
     /// The app has sent response fields.
@@ -18,7 +17,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// Returns how far the exchange has come; `None` where its response has passed whole.
+    /// Returns the phase of the exchange; `None` if its response is complete.
     const fn unfinished(self) -> Option<ExchangePhase> {
         match self {
             Self { app_ended: true, .. } => None,
@@ -29,8 +28,7 @@ impl Stream {
     }
 }
 
-/// Open streams by their numbers. A connection has as many as the app allows, a hundred as a rule; an idle one owns no
-/// memory for them.
+/// The open streams by identifier. An app usually allows a hundred; an idle connection owns no memory for them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     open: BTreeMap<u32, Stream>,
@@ -39,7 +37,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Returns the highest number that a client has opened; 0 before the first.
+    /// Returns the highest identifier that the client has opened; 0 before the first.
     pub(crate) const fn last(&self) -> u32 {
         self.last
     }
@@ -54,7 +52,7 @@ impl Streams {
         self.open.len()
     }
 
-    /// Returns whether as many are open as can be.
+    /// Returns whether [`MOST_OPEN`] streams are open.
     pub(crate) fn is_full(&self) -> bool {
         self.open.len() >= MOST_OPEN
     }
@@ -69,12 +67,12 @@ impl Streams {
         self.open.keys().all(|open| *open == number)
     }
 
-    /// Returns whether the app has yet to end the stream.
+    /// Returns whether the stream is open and the app has not ended it.
     pub(crate) fn awaits_app(&self, number: u32) -> bool {
         self.open.get(&number).is_some_and(|stream| !stream.app_ended)
     }
 
-    /// Returns whether the client has yet to end the stream.
+    /// Returns whether the stream is open and the client has not ended it.
     pub(crate) fn awaits_client(&self, number: u32) -> bool {
         self.open.get(&number).is_some_and(|stream| !stream.client_ended)
     }
@@ -84,21 +82,21 @@ impl Streams {
         self.unanswered == 0
     }
 
-    /// Opens the stream, whose number must be above [`Streams::last`].
+    /// Opens the stream, whose identifier must be above [`Streams::last`].
     pub(crate) fn open(&mut self, number: u32) {
         self.last = number;
         self.unanswered = self.unanswered.saturating_add(1);
         self.open.insert(number, Stream::default());
     }
 
-    /// The app has promised the stream: it pushes a response on it. The last stream is the client's own.
+    /// Opens a stream that the app has promised. [`Streams::last`] does not change.
     pub(crate) fn promised(&mut self, number: u32) {
         if !self.is_full() {
             self.open.entry(number).or_insert(Stream { answered: true, client_ended: true, app_ended: false });
         }
     }
 
-    /// The app has answered on the stream.
+    /// Records that the app has sent response fields on the stream.
     pub(crate) fn answered(&mut self, number: u32) {
         if let Some(stream) = self.open.get_mut(&number)
             && !stream.answered
@@ -108,17 +106,18 @@ impl Streams {
         }
     }
 
-    /// The client says nothing more on the stream.
+    /// Records that the client has ended the stream.
     pub(crate) fn client_ended(&mut self, number: u32) {
         self.end(number, |stream| stream.client_ended = true);
     }
 
-    /// The app says nothing more on the stream.
+    /// Records that the app has ended the stream.
     pub(crate) fn app_ended(&mut self, number: u32) {
         self.end(number, |stream| stream.app_ended = true);
     }
 
-    /// Returns the stream was reset. Returns how far its exchange had come, if it was a client's and its response had not passed whole.
+    /// Removes the stream, which was reset. Returns the phase of its exchange, if it was the client's and its response
+    /// was incomplete.
     pub(crate) fn reset(&mut self, number: u32) -> Option<ExchangePhase> {
         let stream = self.open.remove(&number)?;
         if !stream.answered {
@@ -127,7 +126,7 @@ impl Streams {
         stream.unfinished().filter(|_| !number.is_multiple_of(2))
     }
 
-    /// Returns how far the exchanges of clients have come whose responses have not passed whole.
+    /// Returns the phases of the client's exchanges whose responses are incomplete.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = ExchangePhase> {
         let of_clients = self.open.iter().filter(|(number, _)| !number.is_multiple_of(2));
         of_clients.filter_map(|(_, stream)| stream.unfinished())

@@ -1,11 +1,11 @@
-//! Walks through one direction's frames, however the bytes arrive.
+//! The frame parser of one direction, independent of how the bytes are split.
 
 use super::fault::Fault;
 use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, PING_PAYLOAD, SETTING};
 use crate::detection::protocol::HTTP2_PREFACE;
 use crate::transport::buffer::Buffer;
 
-/// Where one direction stands.
+/// The state of the parser.
 ///
 /// ```text
 /// Preface ──▶ Boundary ──header──▶ Payload ──▶ Boundary …
@@ -23,60 +23,61 @@ enum State {
     Fields { left: usize },
 }
 
-/// The walk of one direction.
+/// The frame parser of one direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     state: State,
-    /// The stream whose field block is open: no other frame may come in between.
+    /// The stream whose field block is incomplete. No other frame may follow before its end.
     block: Option<u32>,
-    /// The longest frame that the receiver has ever allowed.
+    /// The highest `SETTINGS_MAX_FRAME_SIZE` that the receiver has sent.
     max_frame: u32,
-    /// Frames so far.
+    /// The number of frames so far.
     frames: u64,
 }
 
-/// What is next in the direction.
+/// The next element of the direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A frame of which nothing has passed.
+    /// A frame that has not been forwarded yet.
     Frame(FrameHeader),
     /// A SETTINGS entry, still unexamined.
     Setting,
-    /// So many bytes of a field block, still unexamined.
+    /// This many bytes of a field block, still unexamined.
     Fields(usize),
     /// The end of the fields in a frame; padding may follow.
     EndOfFields,
-    /// Nothing, until more bytes come.
+    /// Nothing until more bytes arrive.
     NeedMore,
 }
 
 impl Walk {
-    /// From the app: frames from the first byte on.
+    /// Returns the parser of the app's frames.
     pub(crate) const fn of_app() -> Self {
         Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME, frames: 0 }
     }
 
-    /// From the client: the preface, then frames.
+    /// Returns the parser of the client's preface and frames.
     pub(crate) const fn of_client() -> Self {
         Self { state: State::Preface { left: HTTP2_PREFACE.len() }, ..Self::of_app() }
     }
 
-    /// The receiver allows frames of `size`. It may take that back only with the sender's word, so the most counts.
+    /// Records that the receiver allows frames of `size`. A lower size applies only after the sender's acknowledgement,
+    /// so the highest counts.
     pub(crate) fn allow(&mut self, size: u32) {
         self.max_frame = self.max_frame.max(size);
     }
 
-    /// Frames that have passed or were taken out.
+    /// Returns the number of frames that were forwarded or removed.
     pub(crate) const fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Returns whether a frame of ours may be put in here.
+    /// Returns whether a frame can be inserted here.
     pub(crate) fn is_at_boundary(&self) -> bool {
         self.state == State::Boundary && self.block.is_none()
     }
 
-    /// Lets pass what needs no decision, up to the next thing that does.
+    /// Clears bytes up to the next element that needs a decision, and returns that.
     pub(crate) fn advance(&mut self, buffer: &mut Buffer) -> Result<Next, Fault> {
         loop {
             let there = buffer.unexamined().len();
@@ -113,7 +114,7 @@ impl Walk {
                 State::Dropping { left } => {
                     let dropped = there.min(*left);
                     *left = left.saturating_sub(dropped);
-                    buffer.take_out(dropped);
+                    buffer.remove(dropped);
                 }
             }
         }
@@ -127,8 +128,8 @@ impl Walk {
         self.check_block(header)?;
         check_stream(header)?;
         check_size(header)?;
-        // A PING may be the answer to ours, which only its payload tells; where the fields of HEADERS are, its front, as the
-        // stream that a PUSH_PROMISE promises.
+        // The payload of a PING shows whether it answers the proxy's. The octets before a fragment have the padding
+        // length and the promised stream.
         let front = if header.kind == Kind::Ping { PING_PAYLOAD } else { header.front().min(length(header)) };
         let needed = HEADER.saturating_add(front);
         Ok(if buffer.unexamined().len() < needed { Next::NeedMore } else { Next::Frame(header) })
@@ -143,7 +144,7 @@ impl Walk {
         }
     }
 
-    /// Lets the frame pass.
+    /// Forwards the frame.
     pub(crate) fn pass(&mut self, header: FrameHeader, buffer: &mut Buffer) {
         self.enter(header);
         buffer.clear(HEADER);
@@ -162,14 +163,14 @@ impl Walk {
         };
     }
 
-    /// Lets the front of the frame pass; `fragment` bytes of fields come next.
+    /// Forwards the octets before the fragment of the frame; `fragment` bytes of fields follow.
     pub(crate) fn pass_front(&mut self, header: FrameHeader, front: usize, fragment: usize, buffer: &mut Buffer) {
         self.enter(header);
         buffer.clear(HEADER.saturating_add(front));
         self.state = State::Fields { left: fragment };
     }
 
-    /// Lets `count` bytes of fields pass.
+    /// Forwards `count` bytes of fields.
     pub(crate) fn pass_fields(&mut self, count: usize, buffer: &mut Buffer) {
         let State::Fields { left } = &mut self.state else {
             debug_assert!(false, "fields pass outside of a field block: {:?}", self.state);
@@ -180,26 +181,26 @@ impl Walk {
         buffer.clear(count);
     }
 
-    /// The fields are done; so much padding passes.
+    /// Ends the fields, and forwards this much padding.
     pub(crate) fn end_fields(&mut self, padding: usize) {
         debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Payload { left: padding };
     }
 
-    /// The fields are done; so much padding is taken out.
+    /// Ends the fields, and removes this much padding.
     pub(crate) fn end_fields_without(&mut self, padding: usize) {
         debug_assert!(self.state == State::Fields { left: 0 }, "fields end too early: {:?}", self.state);
         self.state = State::Dropping { left: padding };
     }
 
-    /// Takes the frame out.
+    /// Removes the frame.
     pub(crate) fn drop_frame(&mut self, header: FrameHeader, buffer: &mut Buffer) {
         self.enter(header);
-        buffer.take_out(HEADER);
+        buffer.remove(HEADER);
         self.state = State::Dropping { left: length(header) };
     }
 
-    /// Lets the SETTINGS entry pass that is next.
+    /// Forwards the next SETTINGS entry.
     pub(crate) fn pass_setting(&mut self, buffer: &mut Buffer) {
         let State::Settings { left } = &mut self.state else {
             debug_assert!(false, "an entry passes outside of SETTINGS: {:?}", self.state);

@@ -56,8 +56,8 @@ impl Drop for Place {
 ///   └───────── a head or handshake that needs memory ─────────▲ (again with each such head)
 /// ```
 ///
-/// New and Unfinished connections are listed in the [`EvictionIndex`](super::eviction::EvictionIndex), from which the oldest is asked to
-/// leave.
+/// New and Unfinished connections are listed in the [`EvictionIndex`](super::eviction::EvictionIndex), from which the
+/// oldest is asked to leave.
 #[derive(Debug)]
 pub(crate) struct Account {
     memory: Arc<Memory>,
@@ -103,8 +103,8 @@ impl Account {
         }
     }
 
-    /// Takes `bytes` for a message whose rest has not come. From now on, and until [`Account::is_useful`], the connection is
-    /// one of those that leave when memory is short. `false` where others have to leave first: ask again.
+    /// Takes `bytes` for a message whose rest has not come. From now on, and until [`Account::is_useful`], the
+    /// connection is one of those that leave when memory is short. `false` where others have to leave first: ask again.
     pub(crate) fn take_unfinished(self: &Arc<Self>, bytes: usize) -> bool {
         self.is_listed.store(true, Ordering::Relaxed);
         self.memory.eviction().begin_message(self);
@@ -209,7 +209,8 @@ impl Account {
 
     /// Ready once the connection is asked to leave. Who does not, says so by [`Account::stays`].
     ///
-    /// One task asks for a connection, and the last one that did is woken: that needs no list of waiters in each connection.
+    /// One task asks for a connection, and the last one that did is woken: that needs no list of waiters in each
+    /// connection.
     pub(crate) fn poll_asked_to_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut task = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, which whoever asks takes behind the flag: no request is missed in between.

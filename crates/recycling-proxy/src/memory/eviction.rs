@@ -1,4 +1,4 @@
-//! Who is asked to leave first when there is no room.
+//! The order in which connections are evicted.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -11,51 +11,52 @@ use tokio::time::Instant;
 use super::Shortage;
 use super::account::Account;
 
-/// Who has moved no byte for so long may be asked to leave. Servers end idle connections after such a time by default
-/// (Apache httpd and Node.js: 5 s).
+/// The time without progress after which a connection may be evicted. It is the default idle timeout of Apache httpd
+/// and Node.js.
 pub(super) const STILL: Duration = Duration::from_secs(5);
 
-/// A connection has this time to say something useful, however short places are.
+/// The time in which a new connection is not evicted, so that it can send a request.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// Every connection, in the order in which they would be asked to leave.
+/// All connections, in the order of eviction.
 #[derive(Debug, Default)]
 pub(super) struct EvictionIndex {
-    /// Arrivals of connections and of unfinished messages so far.
+    /// The number of arrivals of connections and of unfinished messages so far.
     arrivals: u64,
-    /// By their arrival: those that were refused, and whose clients read why.
+    /// Refused connections in their lingering close, by arrival.
     lingering: BTreeMap<u64, Arc<Account>>,
-    /// By their arrival: those that have said nothing useful yet.
+    /// Connections without a complete request so far, by arrival.
     new: BTreeMap<u64, New>,
-    /// By the time at which the message began that needs memory.
+    /// Connections with an unfinished message that holds memory, by its arrival.
     unfinished: BTreeMap<u64, Arc<Account>>,
-    /// The keys of those in `unfinished`, by the number of the connection.
+    /// The keys in `unfinished`, by the number of the connection.
     begun: BTreeMap<usize, u64>,
-    /// By number, which an ended connection leaves to another: what every connection has here is small.
+    /// The progress of every connection, by number. Numbers of ended connections are reused, so that the table stays
+    /// small.
     all: Slab<Progress>,
     /// When the first connection came, from which [`Tick`]s count.
     first: Option<Instant>,
 }
 
-/// A connection that has said nothing useful yet.
+/// A connection without a complete request so far.
 #[derive(Debug)]
 struct New {
     account: Arc<Account>,
     arrived: Instant,
 }
 
-/// When a connection was last seen to make progress.
+/// The last observed progress of a connection.
 #[derive(Debug)]
 struct Progress {
     account: Arc<Account>,
     arrival: u64,
     moved: u32,
-    /// `None` before the first look.
+    /// The time since which there was no progress; `None` before the first check.
     since: Option<Tick>,
 }
 
-/// A time after the first connection came, rounded up to a tenth of a second: a quarter of the memory of an `Instant`, which every
-/// connection would have. The last of them is 13 years behind the first.
+/// A time after the first connection came, rounded up to a tenth of a second: a quarter of the memory of an `Instant`,
+/// which every connection would have. The last of them is 13 years behind the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tick(NonZero<u32>);
 
@@ -78,7 +79,7 @@ impl EvictionIndex {
         self.arrivals
     }
 
-    /// Adds the connection that `of_number` makes, which has this number until it is removed.
+    /// Adds the connection that `of_number` returns, which keeps this number until it is removed.
     pub(super) fn insert(&mut self, now: Instant, of_number: impl FnOnce(usize) -> Account) -> Arc<Account> {
         self.first.get_or_insert(now);
         let arrival = self.next_arrival();
@@ -97,13 +98,13 @@ impl EvictionIndex {
         }
     }
 
-    /// Returns when the connection arrived; `None` where it is no longer here.
+    /// Returns the arrival of the connection; `None` if it was removed.
     fn arrival(&self, account: &Account) -> Option<u64> {
         let progress = self.all.get(account.number())?;
         std::ptr::eq(Arc::as_ptr(&progress.account), account).then_some(progress.arrival)
     }
 
-    /// Nothing useful will come of it any more.
+    /// Records that the connection is in its lingering close.
     pub(super) fn lingers(&mut self, account: &Arc<Account>) {
         self.is_useful(account);
         if let Some(arrival) = self.arrival(account) {
@@ -127,8 +128,9 @@ impl EvictionIndex {
         }
     }
 
-    /// Returns who lingers; else the oldest that has said nothing useful, and has had the time to; else whose message is unfinished; else who has stood still for the longest
-    /// time, and for [`STILL`] at least. It is not named again before it has said something.
+    /// Returns the connection to evict: the oldest in its lingering close; else the oldest without a request, after
+    /// [`GRACE`]; else the one with the oldest unfinished message; else the one without progress for the longest time,
+    /// and at least for [`STILL`]. It is not returned again before it has made progress.
     pub(super) fn least_useful(&mut self, now: Instant) -> Option<(Arc<Account>, Shortage)> {
         if let Some((_, account)) = self.lingering.pop_first() {
             return Some((account, Shortage::Lingering));
@@ -139,7 +141,7 @@ impl EvictionIndex {
         if let Some(account) = self.oldest_unfinished() {
             return Some((account, Shortage::Unfinished));
         }
-        self.look(now);
+        self.update_progress(now);
         let now = self.time(now);
         let still = self.all.iter_mut().filter_map(|(_, progress)| Some((progress.since?, progress)));
         let (since, progress) = still.min_by_key(|(since, _)| *since)?;
@@ -160,8 +162,8 @@ impl EvictionIndex {
         self.unfinished.pop_first().map(|(_, account)| account)
     }
 
-    /// Notes who has made progress since the last look.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Updates the progress of all connections.
+    pub(super) fn update_progress(&mut self, now: Instant) {
         let now = Tick::not_before(self.time(now));
         for (_, progress) in &mut self.all {
             let moved = progress.account.moved();

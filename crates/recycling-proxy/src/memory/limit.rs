@@ -1,15 +1,16 @@
-//! The memory that the process may have, as the system limits it.
+//! The memory limit of the process, by its control groups and the machine.
 
 use std::fs;
 use std::path::Path;
 
-/// Where a container sees the limit of its own: of cgroup v2, and of v1.
+/// The files with the limit of a container's own group: cgroup v2 and v1.
 const OF_CONTAINER: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-/// Where a container sees what its memory is used for; version 1 does not count the buffers of sockets as memory of the group.
+/// Where a container sees what its memory is used for; version 1 does not count the buffers of sockets as memory of the
+/// group.
 const STATISTICS: &str = "/sys/fs/cgroup/memory.stat";
 const OWN_GROUPS: &str = "/proc/self/cgroup";
 const MACHINE: &str = "/proc/meminfo";
-/// Where nothing says how much there is.
+/// The limit if no file can be read.
 const UNKNOWN: u64 = 1 << 30;
 
 /// Returns the least of the limits of the process's control groups; without one, a quarter of the machine's memory.
@@ -19,13 +20,13 @@ pub(super) fn of_system() -> u64 {
     let files = OF_CONTAINER.into_iter().map(str::to_owned).chain(of_groups);
     let machine = fs::read_to_string(MACHINE).ok().and_then(|text| total(&text));
     let limits = files.filter_map(|file| fs::read_to_string(Path::new(&file)).ok()).filter_map(|text| limit(&text));
-    // Version 1 writes a number that no machine has where there is no limit.
+    // Without a limit, version 1 has a number larger than any machine's memory.
     let real = limits.filter(|limit| machine.is_none_or(|machine| *limit < machine));
     real.min().unwrap_or_else(|| machine.map_or(UNKNOWN, |machine| machine / 4))
 }
 
-/// Returns the limit files of the groups that `/proc/self/cgroup` names, and of those above them: a process outside of a container's
-/// own view of them.
+/// Returns the limit files of the groups that `/proc/self/cgroup` names, and of those above them: a process outside of
+/// a container's own view of them.
 fn limit_files(groups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -44,8 +45,7 @@ fn limit_files(groups: &str) -> Vec<String> {
     files
 }
 
-/// Returns what the kernel has taken for the buffers of sockets, in bytes; `None` where it does not count that as the
-/// container's memory.
+/// Returns the memory of socket buffers in bytes; `None` if the kernel does not count it as the container's memory.
 pub(super) fn socket_buffers() -> Option<usize> {
     fs::read_to_string(STATISTICS).ok().and_then(|text| sock(&text))
 }
@@ -54,12 +54,12 @@ fn sock(statistics: &str) -> Option<usize> {
     statistics.lines().find_map(|line| line.strip_prefix("sock "))?.trim().parse().ok()
 }
 
-/// Returns `None` for `max`, and for what is no number.
+/// Parses a limit; `None` for `max` and malformed numbers.
 fn limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// `MemTotal` of `/proc/meminfo`, which is in KiB.
+/// Returns `MemTotal` of `/proc/meminfo` in bytes.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -1,26 +1,27 @@
-//! How much of the process's memory is spoken for.
+//! The pool of memory that connections share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What memory is asked for. What loses least when it is refused is refused first.
+/// The use of a reservation. Uses whose refusal costs least are refused first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// A larger buffer of a socket; where there is none it stays small, which costs the kernel more work.
+    /// A larger socket buffer. Without it, the buffer stays small, which costs the kernel more work.
     Kernel,
-    /// A buffer of the usual size; where there is none, a small one does, which costs more system calls.
+    /// A buffer of the usual size. Without it, a small one is used, which costs more system calls.
     Buffer,
-    /// A connection, with its sockets, its small buffers and its TLS; where there is no room, another ends or clients wait.
+    /// A connection, with its sockets, its small buffers and its TLS; where there is no room, another ends or clients
+    /// wait.
     Connection,
     /// Open streams of HTTP/2.
     Streams,
-    /// A request head whose rest has not come.
+    /// An incomplete request head.
     Unfinished,
-    /// What must not fail: the framing of a message that has begun to pass.
+    /// A message whose first bytes were forwarded. It is never refused.
     Essential,
 }
 
 impl Use {
-    /// Returns the share of the pool up to which this use may fill it, in eighths; `None` where it is never refused.
+    /// Returns the share of the pool up to which this use may fill it, in eighths; `None` if it is never refused.
     const fn eighths(self) -> Option<usize> {
         match self {
             Self::Kernel => Some(3),
@@ -32,69 +33,69 @@ impl Use {
     }
 }
 
-/// Bytes that are taken of a fixed number.
+/// A fixed number of bytes, and how many of them are reserved.
 #[derive(Debug)]
 pub(crate) struct Pool {
     size: usize,
     taken: AtomicUsize,
-    /// Of these, bytes that the kernel may take for buffers of sockets.
+    /// The reserved bytes that the kernel may use for socket buffers.
     reserved_kernel: AtomicUsize,
-    /// Bytes that the kernel has taken for connections, beyond what they have paid for.
+    /// The bytes that the kernel uses for socket buffers beyond those that are reserved.
     of_kernel: AtomicUsize,
 }
 
 impl Pool {
-    /// Returns a pool of `size` bytes, none of which is taken.
+    /// Returns a pool of `size` bytes without reservations.
     pub(crate) const fn new(size: usize) -> Self {
         Self { size, taken: AtomicUsize::new(0), reserved_kernel: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
     }
 
-    /// Bytes that can be taken before this use may have no more.
+    /// Returns the number of reserved bytes up to which this use is allowed.
     pub(crate) fn most(&self, of: Use) -> usize {
         of.eighths().map_or(usize::MAX, |eighths| (self.size / 8).saturating_mul(eighths))
     }
 
-    /// Takes `bytes`; `false` where the use may not have them, and nothing is taken.
+    /// Reserves `bytes`. Returns `false`, and reserves nothing, if the use is refused.
     pub(crate) fn take(&self, bytes: usize, of: Use) -> bool {
         let most = self.most(of).saturating_sub(self.of_kernel.load(Ordering::Relaxed));
         let taken = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
-    /// Gives `bytes` back, which were taken.
+    /// Releases `bytes`, which were reserved.
     pub(crate) fn give(&self, bytes: usize) {
         let taken = self.taken.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(bytes <= taken, "{bytes} bytes are given back of {taken}");
     }
 
-    /// Bytes that are taken.
+    /// Returns the number of reserved bytes.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed).saturating_add(self.of_kernel.load(Ordering::Relaxed))
     }
 
-    /// Notes that `bytes`, which were taken, are for the kernel.
+    /// Records that `bytes` of the reserved ones are for socket buffers.
     pub(crate) fn reserved_for_kernel(&self, bytes: usize) {
         self.reserved_kernel.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that `bytes` are no longer for the kernel.
+    /// Records that `bytes` are no longer for socket buffers.
     pub(crate) fn released_by_kernel(&self, bytes: usize) {
         let reserved = self.reserved_kernel.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(bytes <= reserved, "{bytes} bytes are released of {reserved}");
     }
 
-    /// Notes how many bytes the kernel has taken.
+    /// Sets the number of bytes that the kernel uses for socket buffers.
     pub(crate) fn note_kernel(&self, bytes: usize) {
         let unpaid = bytes.saturating_sub(self.reserved_kernel.load(Ordering::Relaxed));
         self.of_kernel.store(unpaid, Ordering::Relaxed);
     }
 
-    /// Bytes by which it is overdrawn.
+    /// Returns the number of bytes by which the pool is exceeded.
     pub(crate) fn overdrawn(&self) -> usize {
         self.taken().saturating_sub(self.size)
     }
 
-    /// Bytes that there are.
+    /// Returns the size in bytes.
     pub(crate) const fn size(&self) -> usize {
         self.size
     }

@@ -173,7 +173,7 @@ async fn a_stalled_connection_returns_its_socket_memory() {
         place.account().is_useful();
     }
     memory.balance(Instant::now());
-    memory.eviction().look(Instant::now());
+    memory.eviction().update_progress(Instant::now());
     advance(STILL).await;
     held[0].account().has_moved();
     memory.pool.note_kernel(memory.pool.size() - 4 * OF_A_CONNECTION);

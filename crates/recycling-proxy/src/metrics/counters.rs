@@ -6,12 +6,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// The value of a label: the word of an enum, or a text of the process such as a port's number.
+/// The value of a label: the label of an enum's variant, or a text such as a port's number.
 pub(crate) type Value = Cow<'static, str>;
 
 /// A counter for each combination of the values of `N` labels.
 ///
-/// Values are plain text, most of them the labels of our enums: these know no metrics library, and so can live in crates without one.
+/// Values are plain text, most of them the labels of our enums: these know no metrics library, and so can live in
+/// crates without one.
 #[derive(Clone, Debug)]
 pub(crate) struct Counters<const N: usize> {
     labels: [&'static str; N],
@@ -19,14 +20,14 @@ pub(crate) struct Counters<const N: usize> {
 }
 
 impl<const N: usize> Counters<N> {
-    /// Registers counters that are told apart by `labels`. The name is shown with `_total` behind it.
+    /// Registers counters with these `labels`. The suffix `_total` is appended to the name.
     pub(crate) fn register(registry: &mut Registry, name: &str, help: &str, labels: [&'static str; N]) -> Self {
         let family = Family::default();
         registry.register(name, help, family.clone());
         Self { labels, family }
     }
 
-    /// Has the counters of these values be there from the start, at zero, so that rates see the first event.
+    /// Creates the counters of these values at zero, so that rates include the first event.
     pub(crate) fn zeroed<V: Into<Value>>(self, values: impl IntoIterator<Item = [V; N]>) -> Self {
         for values in values {
             let _ = self.of(values);
@@ -34,7 +35,7 @@ impl<const N: usize> Counters<N> {
         self
     }
 
-    /// Counts one more with these values, in the order of the labels.
+    /// Increments the counter of these values, which are in the order of the labels.
     pub(crate) fn inc<V: Into<Value>>(&self, values: [V; N]) {
         self.family.get_or_create(&self.labelled(values)).inc();
     }

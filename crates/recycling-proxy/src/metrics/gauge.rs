@@ -6,7 +6,7 @@ use prometheus_client::encoding::{EncodeGaugeValue, EncodeMetric, MetricEncoder}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-/// A number of the moment.
+/// A gauge whose value is read at each scrape.
 pub(crate) struct Gauge<F>(F);
 
 impl<V: EncodeGaugeValue, F: Fn() -> V + Send + Sync + 'static> Gauge<F> {
@@ -32,7 +32,7 @@ impl<V: EncodeGaugeValue, F: Fn() -> V> EncodeMetric for Gauge<F> {
     }
 }
 
-/// A number of the moment for each port of the app.
+/// A gauge for each port of the app, whose values are read at each scrape.
 pub(crate) struct PortGauge<F> {
     ports: Vec<u16>,
     read: F,
@@ -70,7 +70,7 @@ impl<F: Fn(u16) -> u64> EncodeMetric for PortGauge<F> {
     }
 }
 
-/// The present one of several states, as a gauge for each of them: 1 for the present one, 0 for the others.
+/// A gauge for each of several states: 1 for the current one, 0 for the others.
 pub(crate) struct StateGauge<F> {
     label: &'static str,
     states: Vec<&'static str>,

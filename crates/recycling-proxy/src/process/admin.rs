@@ -1,4 +1,4 @@
-//! The endpoints on the pod's address: read-only, except for signed instructions.
+//! The admin port. Its endpoints are read-only, except for signed instructions.
 //!
 //! | path | answer |
 //! |---|---|
@@ -9,12 +9,13 @@
 //! | `/drained/CONTAINER` | the same for an app whose liveness probe is known: the proxy probes it, and waits 10 s for a drain to begin if the probe succeeds, 0.5 s if not |
 //! | `/balance` | the report of this pod for its balancer; with `POST`, after it took an instruction. 403 if the instruction is refused, 404 without keys |
 //!
-//! An injected hook requests `/` on a port of its own (`--hold`), which is answered like `/drained` or `/drained/CONTAINER`. That path is the
-//! default of Kubernetes: if an author's own `httpGet` is merged with the injected one, no injected path stays in it.
+//! An injected hook requests `/` on a port of its own (`--hold`), which is answered like `/drained` or
+//! `/drained/CONTAINER`. That path is the default of Kubernetes, so that an author's `httpGet` that is merged with the
+//! injected one contains no injected path.
 //!
-//! Every client that reaches the pod can send requests here. So the path and port of a probe come from the settings and never from a
-//! request, or clients could reach the pod's loopback. Connections are bounded ([`daemon::serve`]), and answers of the app are shared
-//! ([`shared`]): it is probed once at a time, however many requests wait.
+//! Every client that reaches the pod can send requests here. So the path and port of a probe come from the settings and
+//! never from a request, or clients could reach the pod's loopback. Connections are bounded ([`daemon::serve`]).
+//! Concurrent requests share one probe of the app ([`shared`]).
 
 mod balance;
 mod shared;
@@ -25,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daemon::Exposition;
+use daemon::ScrapeResponse;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -37,14 +38,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use self::shared::Shared;
 use crate::app::dial::{App, Dialer};
+use crate::app::health::Health;
 use crate::app::hold::Hold;
 use crate::app::liveness::Prober;
-use crate::app::liveness::health::Health;
 use crate::app::proxy_protocol::Ends;
 use crate::app::sockets::Sockets;
 use crate::retire::balance::Balance;
 
-/// What the endpoints answer from.
+/// The sources of the endpoints.
 #[derive(Debug)]
 pub(crate) struct Admin {
     registry: Registry,
@@ -56,7 +57,7 @@ pub(crate) struct Admin {
     /// The apps that may be probed.
     apps: Vec<AppAddress>,
     liveness: Liveness,
-    /// The ports of hooks.
+    /// The ports for hooks.
     hooks: Vec<HoldPort>,
     health: Shared<String, Health>,
     reached: Shared<u16, Result<(), String>>,
@@ -93,12 +94,12 @@ impl Admin {
     }
 
     async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Result<Response<Full<Bytes>>, Infallible> {
-        let hook = self.hooks.iter().find(|hook| hook.port == ends.meant.port());
+        let hook = self.hooks.iter().find(|hook| hook.port == ends.destination.port());
         if request.uri().path() == balancing::PATH && hook.is_none() {
             return Ok(balance::answer(self.balance.as_deref(), request).await);
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "these endpoints only answer; they change nothing\n"));
+            return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: expected GET\n"));
         }
         let path = request.uri().path();
         if let Some(hook) = hook {
@@ -125,7 +126,7 @@ impl Admin {
         match container.and_then(|container| Some((container, self.liveness.of(container)?))) {
             Some((container, probe)) => {
                 let known = self.app(probe.port()).unwrap_or(AppAddress::OfPod(probe.port()));
-                let app = App::of(known, ends.meant.ip());
+                let app = App::of(known, ends.destination.ip());
                 let health = self.health.of(container.to_owned(), || self.prober.ask(probe, app, ends));
                 self.hold.until_drained_unless_dead(health).await;
             }
@@ -139,16 +140,16 @@ impl Admin {
     }
 
     /// Returns the metrics, in the format that `accept` names.
-    pub(crate) async fn exposition(&self, accept: Option<&str>) -> Result<Exposition, std::fmt::Error> {
+    pub(crate) async fn exposition(&self, accept: Option<&str>) -> Result<ScrapeResponse, std::fmt::Error> {
         if let Some(sockets) = &self.sockets {
-            self.looked.of((), || Arc::clone(sockets).look()).await;
+            self.looked.of((), || Arc::clone(sockets).refresh()).await;
         }
         daemon::expose(&self.registry, accept)
     }
 
     async fn metrics(&self, accept: Option<&str>) -> Response<Full<Bytes>> {
         let Ok(exposition) = self.exposition(accept).await else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "cannot format the metrics\n");
         };
         let mut response = text(StatusCode::OK, exposition.text);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition.content_type));
@@ -157,9 +158,9 @@ impl Admin {
 
     async fn probe(&self, port: &str, ends: Ends) -> Response<Full<Bytes>> {
         let Some(app) = port.parse().ok().and_then(|port| self.app(port)) else {
-            return text(StatusCode::NOT_FOUND, "not a port that this proxy was told to probe (--probe-ports)\n");
+            return text(StatusCode::NOT_FOUND, "not a port of --probe-ports\n");
         };
-        let dial = async || match self.dialer.dial(App::of(app, ends.meant.ip())).await {
+        let dial = async || match self.dialer.dial(App::of(app, ends.destination.ip())).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         };
@@ -173,7 +174,7 @@ impl Admin {
 /// Returns the addresses of a connection to the admin port; its destination is the address of the pod.
 fn ends(stream: &TcpStream) -> io::Result<Ends> {
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-    Ok(Ends { client: canonical(stream.peer_addr()?), meant: canonical(stream.local_addr()?) })
+    Ok(Ends { client: canonical(stream.peer_addr()?), destination: canonical(stream.local_addr()?) })
 }
 
 fn apps(routes: &Routes, ports: &BTreeSet<u16>) -> Vec<AppAddress> {

@@ -43,11 +43,11 @@ Programs nf_tables in the network namespace it runs in: new TCP connections to t
 loopback, go to the proxy's port; IPv4 and IPv6. Run again it replaces what it did. Needs CAP_NET_ADMIN. It is what the
 injected init container runs.";
 
-/// What `drain` and `status` have to know of the proxy: where it hears, and whether it is in a network of its own.
+/// The options of `drain` and `status`: the control socket, and those by which `hostNetwork` is detected.
 const CONTROL_OPTIONS: &[ProxyOption] =
     &[ProxyOption::App, ProxyOption::Control, ProxyOption::PodIp, ProxyOption::HostIp];
 
-/// What the process was asked to do.
+/// The parsed command line.
 #[derive(Debug)]
 pub enum Request {
     /// `run`
@@ -64,18 +64,18 @@ pub enum Request {
     Completion(Shell),
 }
 
-/// Why the command line cannot be followed.
+/// Why the command line cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// Its words are off, or it asks for help or the version.
+    /// Its syntax is invalid, or it requests help or the version.
     #[error(transparent)]
     Words(#[from] clap::Error),
-    /// Its values are off.
+    /// Its values are invalid.
     #[error(transparent)]
     Values(#[from] Faults),
 }
 
-/// Reads a command line, and the environment behind it.
+/// Parses a command line, and environment variables for options that it does not have.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Unusable> {
     let matches = command().try_get_matches_from(words)?;
     match matches.subcommand() {
@@ -140,7 +140,7 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("redirect")
-                .about("Lead the pod's inbound connections to the proxy")
+                .about("Redirect the pod's inbound connections to the proxy")
                 .after_help(REDIRECT_HELP)
                 .args(args(RedirectOption::ALL)),
         )
@@ -156,7 +156,8 @@ fn args<O: OptionSpec>(options: &[O]) -> Vec<Arg> {
     options.iter().map(|option| arg(*option)).collect()
 }
 
-/// Values stay text here, so that the faults of all are told at once. clap only shows the default.
+/// Returns a flag. Its value stays text, so that the faults of all values are reported together; clap only shows the
+/// default.
 fn arg<O: OptionSpec>(option: O) -> Arg {
     let help = match option.default() {
         Some(default) => format!("{} [default: {default}]", option.help()),

@@ -1,8 +1,9 @@
-//! The Unix socket on which the running proxy takes commands.
+//! The control socket: the Unix socket on which the running proxy accepts commands.
 //!
-//! A client connects and sends one line: `drain`, which is answered by one line when the drain is over, `log-level LEVEL`, or `metrics`, which is
-//! answered by the metrics. Only processes of the proxy's own user, or root, are served; in a pod, where the socket is in the abstract
-//! namespace, only those of the proxy's own container, as the app may run as either user.
+//! A client connects and sends one line: `drain`, to which the proxy responds with a line when the drain is over,
+//! `log-level LEVEL`, or `metrics`. Only processes of the proxy's own user, or root, are served. In a pod, the socket
+//! is in the abstract namespace, and only processes of the proxy's own container are served, because the app may run as
+//! either user.
 
 use std::fmt;
 use std::io;
@@ -26,19 +27,19 @@ use crate::retire::drain::Drain;
 
 const LONGEST_COMMAND: u64 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
-/// For the command, which a client sends at once.
+/// The time in which a client must send the command.
 const COMMAND_WITHIN: Duration = Duration::from_secs(5);
-/// Connections that are served at once, for hooks and people; further ones wait.
+/// The most connections that are served at once; further ones wait.
 const MOST_CLIENTS: usize = 16;
 
 /// A command to a running proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Begin the drain, and answer when it is over.
+    /// Begin the drain, and respond when it is over.
     Drain,
-    /// Log at this level.
+    /// Change the log level.
     LogLevel(LogLevel),
-    /// Answer with the metrics.
+    /// Respond with the metrics.
     Metrics,
 }
 
@@ -52,7 +53,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// The line is no command.
+/// A line that is not a command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnknownCommand;
 
@@ -69,7 +70,7 @@ impl FromStr for Command {
     }
 }
 
-/// What commands act on.
+/// The parts of the process that commands use.
 #[derive(Debug)]
 pub(crate) struct Controlled {
     pub(crate) drain: Arc<Drain>,
@@ -78,7 +79,7 @@ pub(crate) struct Controlled {
     pub(crate) log: Log,
 }
 
-/// Begins to listen. A socket file that an earlier process has left behind is replaced.
+/// Listens on the socket. A socket file of an earlier process is replaced.
 pub(crate) fn bind(socket: &ControlSocket) -> io::Result<UnixListener> {
     let listener = match socket {
         ControlSocket::Abstract(name) => {
@@ -123,25 +124,25 @@ pub(crate) async fn run(listener: UnixListener, controlled: Controlled) {
     }
 }
 
-/// A process that has connected, as `SO_PEERCRED` of unix(7) has it.
+/// The process at the other end of a connection (`SO_PEERCRED`, unix(7)).
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     user: u32,
-    /// Whether it has a number in our process namespace. Processes of a pod's other containers have none, but where the pod
-    /// shares one (`shareProcessNamespace`).
-    is_ours: bool,
+    /// Whether it has a process ID in the proxy's PID namespace. Processes of the pod's other containers have none,
+    /// unless the pod shares the namespace (`shareProcessNamespace`).
+    is_in_pid_namespace: bool,
 }
 
 impl Peer {
     fn of(credentials: &UCred) -> Self {
-        Self { user: credentials.uid(), is_ours: credentials.pid().is_some_and(|number| number != 0) }
+        Self { user: credentials.uid(), is_in_pid_namespace: credentials.pid().is_some_and(|number| number != 0) }
     }
 
-    /// Returns why a proxy of the user `own` refuses it.
+    /// Returns the refusal for it from a proxy with the user `own`; `None` if it may send commands.
     fn refused(self, own: u32, in_pod: bool) -> Option<&'static str> {
         if self.user != 0 && self.user != own {
             Some("refused: not the proxy's user\n")
-        } else if in_pod && !self.is_ours {
+        } else if in_pod && !self.is_in_pid_namespace {
             Some("refused: not a process of the proxy's container\n")
         } else {
             None
@@ -184,7 +185,7 @@ impl Controlled {
     }
 }
 
-/// Sends a command to the running proxy. Returns its answer.
+/// Sends a command to the running proxy. Returns its response.
 pub(crate) async fn ask(socket: &ControlSocket, command: Command) -> io::Result<String> {
     let stream = match socket {
         ControlSocket::Abstract(name) => {
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn control_commands_are_accepted_only_from_permitted_peers() {
         const OWN: u32 = 15_210;
-        for (user, is_ours, in_pod, heard) in [
+        for (user, is_in_pid_namespace, in_pod, heard) in [
             (OWN, true, true, true),
             (0, true, true, true),
             (1000, true, true, false),
@@ -230,7 +231,7 @@ mod tests {
             (0, false, false, true),
             (1000, false, false, false),
         ] {
-            let peer = Peer { user, is_ours };
+            let peer = Peer { user, is_in_pid_namespace };
             assert_eq!(peer.refused(OWN, in_pod).is_none(), heard, "{peer:?}, in a pod: {in_pod}");
         }
     }
@@ -239,6 +240,6 @@ mod tests {
     async fn a_peer_of_the_same_pid_namespace_is_recognized() {
         let (one, _other) = UnixStream::pair().unwrap();
         let peer = Peer::of(&one.peer_cred().unwrap());
-        assert!(peer.is_ours && peer.user == rustix::process::geteuid().as_raw(), "{peer:?}");
+        assert!(peer.is_in_pid_namespace && peer.user == rustix::process::geteuid().as_raw(), "{peer:?}");
     }
 }

@@ -20,15 +20,15 @@ use crate::transport::socket_memory::bound_of_clients;
 use crate::transport::wire::Wire;
 use redirect::{Destination, KEEP_TRACKED_EVERY, keep_tracked, original_destination};
 
-/// A listening socket, and where its connections go.
+/// A listening socket, with the app of its connections.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
-    /// `None` where each connection is asked for its original destination.
+    /// The app; `None` if the original destination of each connection decides.
     app: Option<AppAddress>,
 }
 
-/// Where accepted connections go.
+/// Accepts connections, and passes them to worker threads.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     memory: Arc<Memory>,
@@ -46,10 +46,10 @@ impl Acceptor {
 impl Listener {
     pub(crate) fn bind(address: SocketAddr, app: Option<AppAddress>) -> io::Result<Self> {
         let socket = daemon::listen(address)?;
-        // On Linux what is accepted inherits these, which saves each connection four system calls.
+        // On Linux accepted sockets inherit these options, which saves four system calls per connection.
         SockRef::from(&socket).set_tcp_nodelay(true)?;
         bound_of_clients(&socket)?;
-        // A client that has vanished is noticed, too, which the app's own probes no longer do.
+        // Keepalive also detects clients that no longer exist, which the app's own keepalive no longer does.
         keep_tracked(&socket, KEEP_TRACKED_EVERY)?;
         Ok(Self { socket, app })
     }
@@ -58,8 +58,8 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts for as long as it is polled. A place is taken for what was accepted, so that a listener to which nobody comes
-    /// holds none; one connection of each can be accepted and wait for its place.
+    /// Accepts connections while it is polled. A slot is taken after a connection is accepted, so that a listener
+    /// without connections holds none. One accepted connection of each listener may wait for a slot.
     pub(crate) async fn run(&self, acceptor: &Acceptor) {
         loop {
             match self.socket.accept().await {
@@ -76,33 +76,35 @@ impl Listener {
                 acceptor.workers.hand(Accepted { client, app, place });
             }
             Ok(None) => {
-                tracing::debug!("a connection to the proxy's own port, which no rule redirected, is reset");
+                tracing::debug!("resetting a connection to the proxy's own port, which no rule redirected");
                 Wire::from(client).reset();
             }
-            // The client has left in the meantime.
+            // The client has closed the connection in the meantime.
             Err(error) => tracing::debug!(%error, "a connection was closed before it was served"),
         }
     }
 
     fn prepare(&self, client: &TcpStream) -> io::Result<Option<App>> {
         if let Some(app) = self.app {
-            // On a socket for IPv6 and IPv4, IPv4 addresses come as IPv6.
+            // A dual-stack socket has IPv4-mapped addresses.
             return Ok(Some(App::of(app, client.local_addr()?.ip().to_canonical())));
         }
         Ok(match original_destination(client)? {
-            Destination::Redirected(meant) => Some(App::OfPod { port: meant.port(), pod: meant.ip() }),
+            Destination::Redirected(destination) => {
+                Some(App::OfPod { port: destination.port(), pod: destination.ip() })
+            }
             Destination::Direct => None,
         })
     }
 
     async fn failed(error: &io::Error, pauses: &Counter) {
         if is_shortage(error) {
-            // The connection stays in the queue; trying at once again would only burn CPU.
+            // The connection stays in the queue, and accepting again at once would fail again.
             pauses.inc();
             tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
             sleep(PAUSE).await;
         } else {
-            // All others are of the connection that was not accepted (accept(2)).
+            // All other errors concern the connection that was not accepted (accept(2)).
             tracing::debug!(%error, "a connection was closed before it was accepted");
         }
     }

@@ -6,17 +6,19 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use settings::PodNetwork;
 
-/// The routes of this network namespace for IPv4.
+/// The IPv4 routing table of this network namespace.
 const ROUTES: &str = "/proc/net/route";
 
-/// Returns the node's address where it is told, and the gateways of the pod: with many networks (bridges, Cilium) the kubelet's
-/// connections come from the gateway. What other clients send by a Service of type `NodePort` may come from there, too.
+/// Returns the node's address if the settings have it, and the pod's gateways: with many CNI plugins (bridges, Cilium)
+/// the kubelet's connections come from the gateway. Connections of clients of a Service of type `NodePort` may come
+/// from there, too.
 pub(crate) fn addresses(network: PodNetwork) -> BTreeSet<IpAddr> {
     let routes = fs::read_to_string(ROUTES).unwrap_or_default();
     gateways(&routes).map(IpAddr::from).chain(network.host_ip).map(|address| address.to_canonical()).collect()
 }
 
-/// Returns the gateways of default routes, from a table in which addresses are hexadecimal in the machine's order of bytes.
+/// Returns the gateways of default routes, from a table in which addresses are hexadecimal in the machine's order of
+/// bytes.
 fn gateways(routes: &str) -> impl Iterator<Item = Ipv4Addr> {
     let address = |field: Option<&str>| u32::from_str_radix(field?, 16).ok().map(u32::to_ne_bytes).map(Ipv4Addr::from);
     routes.lines().filter_map(move |line| {

@@ -32,21 +32,21 @@ use crate::retire::drain::Drain;
 use crate::tls::{self, Certificate, Tls};
 use crate::transport::descriptors;
 
-/// What keeps the proxy from running.
+/// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// An address is taken, or not this machine's.
+    /// A listener cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address as it was set.
+        /// The configured address.
         address: SocketAddr,
         /// What the kernel said.
         source: io::Error,
     },
-    /// The control socket cannot be made.
+    /// The control socket cannot be bound.
     #[error("cannot listen on the control socket {socket}: {source}")]
     Control {
-        /// The socket as it was set.
+        /// The configured socket.
         socket: ControlSocket,
         /// What the kernel said.
         source: io::Error,
@@ -57,12 +57,12 @@ pub enum RunError {
     /// TLS cannot be set up.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The system refuses threads, timers or signals.
+    /// The system provides no threads, timers or signals.
     #[error("the system refuses a resource that the proxy needs: {0}")]
     System(#[from] io::Error),
 }
 
-/// Runs until a SIGTERM or SIGINT has ended it. The level of `log` can be changed on the control socket.
+/// Runs until SIGTERM or SIGINT. The level of `log` can be changed on the control socket.
 pub fn run(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     daemon::raise_descriptor_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,17 +118,17 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     tokio::spawn(async move { supervised.supervise(&open).await });
     let watched = Arc::clone(&memory);
     tokio::spawn(async move { watched.watch().await });
-    tell_of_fewer_connections(settings, &memory);
+    log_lowered_limit(settings, &memory);
     let accepting = accept(listeners, acceptor);
 
     termination.requested().await;
-    // What connects from now on is refused, as it would be by an app that has ended.
+    // Connections are refused from now on, as by an app that has ended.
     drop(accepting);
-    leave(&drain, &connections, settings, &mut termination).await;
+    shut_down(&drain, &connections, settings, &mut termination).await;
     Ok(())
 }
 
-/// Returns the balancing of the pod, if the settings name a balancer; it goes on from now on.
+/// Starts the balancing of the pod, if the settings have the keys of a balancer.
 fn balance(
     settings: &ProxySettings,
     connections: &Arc<Connections>,
@@ -143,22 +143,22 @@ fn balance(
     Ok(Some(balance))
 }
 
-/// Returns the balancing that takes the place of a limit that nobody has set.
+/// Returns the balancing that suspends the default limit of requests while it is in force; `None` if a limit is set.
 fn instead_of_limit(settings: &ProxySettings, balance: Option<&Arc<Balance>>) -> Option<Arc<Balance>> {
     let is_set = settings.balance.as_ref().is_some_and(|balance| balance.max_requests_is_set);
     balance.filter(|_| !is_set).cloned()
 }
 
-/// Returns what terminates clients' TLS, if the settings ask for it; its certificate is kept up to date from now on.
+/// Returns the TLS termination, if the settings have a certificate, and starts to reload the certificate.
 fn terminate_tls(settings: &ProxySettings, registry: &mut Registry) -> Result<Option<Tls>, rustls::Error> {
     let metrics = Arc::new(tls::Metrics::register(registry));
     let Some(settings) = &settings.tls else { return Ok(None) };
     let tls = Tls::new(settings, Arc::clone(&metrics))?;
-    tokio::spawn(Certificate::load(settings, Arc::clone(tls.served()), metrics).keep());
+    tokio::spawn(Certificate::load(settings, Arc::clone(tls.served()), metrics).reload());
     Ok(Some(tls))
 }
 
-/// Accepts until it is dropped.
+/// Starts accepting connections. Dropping the result stops it.
 fn accept(listeners: Vec<Listener>, acceptor: Acceptor) -> JoinSet<()> {
     let acceptor = Arc::new(acceptor);
     let mut accepting = JoinSet::new();
@@ -169,8 +169,9 @@ fn accept(listeners: Vec<Listener>, acceptor: Acceptor) -> JoinSet<()> {
     accepting
 }
 
-/// What is accepted must find its app, and memory: beyond what there is of both, clients wait in the kernel's queue.
-fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
+/// Logs if descriptors or memory allow fewer connections than `max-connections`. Further clients wait in the accept
+/// queue.
+fn log_lowered_limit(settings: &ProxySettings, memory: &Memory) {
     let wanted = settings.max_connections.get();
     let room = memory.most_connections();
     if room < wanted as usize {
@@ -183,8 +184,8 @@ fn tell_of_fewer_connections(settings: &ProxySettings, memory: &Memory) {
     }
 }
 
-/// Lets the open connections end; a second signal does not wait for them.
-async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySettings, termination: &mut Termination) {
+/// Waits until the open connections have ended, or for a second signal.
+async fn shut_down(drain: &Drain, connections: &Connections, settings: &ProxySettings, termination: &mut Termination) {
     drain.begin();
     tracing::info!(connections = connections.count(), "exiting after the last connection");
     let ended = timeout(settings.drain_timeout.get(), connections.none_left());
@@ -203,7 +204,8 @@ async fn leave(drain: &Drain, connections: &Connections, settings: &ProxySetting
     }
 }
 
-/// Every socket of the process, bound before anything is served: a proxy that starts is whole.
+/// Every socket of the process. All are bound before the first connection is served, so that a proxy that starts has
+/// all its ports.
 struct Sockets {
     listeners: Vec<Listener>,
     admin: TcpListener,

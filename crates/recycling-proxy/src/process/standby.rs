@@ -1,12 +1,12 @@
-//! The proxy of a pod that uses its node's network, where nothing is redirected to it.
+//! The proxy of a pod that uses its node's network, where no connections are redirected to it.
 //!
-//! Its author set `hostNetwork` after the injection, while the webhook did not answer, so the template still has what was injected. No
-//! client connection arrives here. The kubelet still runs the injected probes and hooks, and without answers the pod would neither start
-//! nor end:
+//! Its author set `hostNetwork` after the injection, while the webhook did not answer, so the template still has what
+//! was injected. No client connection arrives here. The kubelet still runs the injected probes and hooks, and without
+//! answers the pod would neither start nor end:
 //!
 //! - the probes of this container, and the hooks of apps that wait for the drain, which is over from the beginning;
-//! - probes that only connect, which nftables rules would translate to the app's port. A port for them is open while the app accepts
-//!   connections; it carries no data.
+//! - probes that only connect, which nftables rules would translate to the app's port. A port for them is open while
+//!   the app accepts connections; it carries no data.
 //!
 //! Several such pods may be on a node, so its ports are shared (`SO_REUSEPORT`), and there is no control socket.
 
@@ -26,12 +26,13 @@ use crate::process::admin::Admin;
 use crate::retire::connections::Connections;
 use crate::retire::drain::Drain;
 
-/// How often the proxy connects to an app for whose probes a port is open: no kubelet probes more often.
+/// How often the proxy connects to an app whose probe port it serves. The kubelet never probes more often.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// The time between two attempts to bind a port that another process on the node uses.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Returns whether the process of these settings waits for connections that a redirection leads to it, in a network where there is none.
+/// Returns whether the settings expect redirected connections, but the pod uses its node's network, where nothing is
+/// redirected.
 pub fn is_needed(settings: &ProxySettings) -> bool {
     match settings.routes {
         Routes::OriginalDestination(_) => is_host_network(settings.network),
@@ -39,7 +40,7 @@ pub fn is_needed(settings: &ProxySettings) -> bool {
     }
 }
 
-/// Answers the kubelet from now on.
+/// Starts to answer the kubelet's probes and hooks.
 pub(crate) fn start(settings: &ProxySettings) {
     tracing::warn!(
         "the pod uses its node's network (hostNetwork): nothing is redirected, no client connection is accepted"
@@ -64,7 +65,7 @@ pub(crate) fn start(settings: &ProxySettings) {
     }
 }
 
-/// A socket that listens, shared with those of other pods on the node; waits until there is one.
+/// Returns a listening socket, shared with other pods on the node. Waits until it can be bound.
 async fn bound(address: SocketAddr) -> TcpListener {
     loop {
         match daemon::listen_shared(address) {
@@ -90,17 +91,17 @@ async fn stand_in(port: u16, app: App, dialer: Arc<Dialer>) {
                 Ok(_) => open = Some(bound(address).await),
                 Err(_) => open = None,
             },
-            // What a probe wants to know it knows by now.
+            // The probe has succeeded, and its connection is closed.
             () = accept(open.as_ref()) => {}
         }
     }
 }
 
-/// Accepts a connection, and closes it; waits for ever where nothing listens.
+/// Accepts a connection, and closes it. Never returns without a listener.
 async fn accept(listener: Option<&TcpListener>) {
     match listener {
         Some(listener) if listener.accept().await.is_ok() => {}
-        // Without a descriptor to spare the next one would fail, too.
+        // If there is no descriptor, another attempt would fail, too.
         Some(_) => sleep(TRY_EVERY).await,
         None => std::future::pending().await,
     }

@@ -1,4 +1,4 @@
-//! `recycling-proxy status`: what the metrics of the running proxy say, as people read it.
+//! `recycling-proxy status`: a report of the running proxy's metrics in plain text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -136,7 +136,7 @@ fn limits(max_requests: f64, max_age: f64) -> String {
     format!("{requests}{age}")
 }
 
-/// Returns what has gone wrong, by whose fault it was.
+/// Returns the counts of failures, by side.
 fn faults(counted: &Counted<'_>, port: &str) -> String {
     let with = |labels: &[(&'static str, &'static str)]| -> Vec<(&str, &str)> {
         std::iter::once(("port", port)).chain(labels.iter().copied()).collect()
@@ -157,7 +157,7 @@ fn faults(counted: &Counted<'_>, port: &str) -> String {
     if said.is_empty() { "none".to_owned() } else { said.join("; ") }
 }
 
-/// Returns what has been counted more than zero times; `None` if there is nothing.
+/// Returns the counts above zero; `None` if there is none.
 fn listed(counts: &BTreeMap<&str, f64>) -> Option<String> {
     let counts: Vec<String> =
         counts.iter().filter(|(_, count)| **count > 0.0).map(|(name, count)| format!("{name} {count}")).collect();

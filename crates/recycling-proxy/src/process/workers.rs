@@ -13,7 +13,7 @@ use crate::app::dial::App;
 use crate::connection::{Service, serve};
 use crate::memory::Place;
 
-/// A connection that is to be served.
+/// An accepted connection with its slot.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
@@ -21,7 +21,7 @@ pub(crate) struct Accepted {
     pub(crate) place: Place,
 }
 
-/// Hands connections to threads in turn.
+/// Distributes connections over threads, round-robin.
 #[derive(Debug)]
 pub(crate) struct Workers {
     service: Arc<Service>,
@@ -29,7 +29,7 @@ pub(crate) struct Workers {
     next: AtomicUsize,
 }
 
-/// A connection on its way to another thread; its socket belongs to no runtime.
+/// A connection that is sent to another thread. Its socket is not registered with a runtime.
 #[derive(Debug)]
 struct Handed {
     client: std::net::TcpStream,
@@ -38,7 +38,7 @@ struct Handed {
 }
 
 impl Workers {
-    /// Starts as many threads as are needed beside the calling one.
+    /// Starts the threads in addition to the calling one.
     pub(crate) fn start(threads: Threads, service: Arc<Service>) -> io::Result<Self> {
         let others = (1..threads.get()).map(|number| start_thread(number, Arc::clone(&service)));
         Ok(Self { others: others.collect::<io::Result<_>>()?, next: AtomicUsize::new(0), service })
@@ -52,7 +52,7 @@ impl Workers {
             return;
         };
         let Accepted { client, app, place } = accepted;
-        // Both fail only where the connection or the process is at its end.
+        // Both fail only if the connection or the process is ending.
         if let Ok(client) = client.into_std() {
             let _ = worker.send(Handed { client, app, place });
         }

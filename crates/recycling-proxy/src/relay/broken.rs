@@ -11,7 +11,8 @@ labels!(
         Client = "client",
         /// The app closed the connection, or sent a protocol error.
         App = "app",
-        /// The proxy: for lack of memory or slots, at max-tunnel-age, or at the deadline of an HTTP/2 connection that it retires.
+        /// The proxy: for lack of memory or slots, at max-tunnel-age, or at the deadline of an HTTP/2 connection that
+        /// it retires.
         Proxy = "proxy",
     }
 );
@@ -46,12 +47,12 @@ pub struct Broken {
     pub by: BrokenBy,
     /// The phase.
     pub phase: ExchangePhase,
-    /// Whether it was for a message that is not forwarded, which the log tells by itself.
+    /// Whether a message was refused, which is logged separately.
     pub refused: bool,
 }
 
 impl Broken {
-    /// The connection, or the stream, ended.
+    /// Returns an exchange that ended with its connection or stream.
     pub const fn ended(by: BrokenBy, phase: ExchangePhase) -> Self {
         Self { by, phase, refused: false }
     }

@@ -2,26 +2,26 @@
 
 /// How a relayed connection ends, as its relay decides; [`close`](crate::connection) does it.
 ///
-/// `R` says what a client is answered whose connection is refused.
+/// `R` is the response to a client whose connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending<R> {
-    /// The client was sent all that there is: close, and let it read.
+    /// Everything was sent to the client: close with a lingering close.
     Linger,
-    /// The client's message became invalid after its answer had passed: the app must not take what it has for the whole, and
-    /// the client may read what it has.
+    /// The client's message became invalid after its answer had passed: the app must not take what it has for the
+    /// whole, and the client may read what it has.
     Abandon,
-    /// A message was refused: answer, close, and let the client read.
+    /// A message was refused: respond, and close with a lingering close.
     Refuse(R),
-    /// HTTP/1 alone: the connection goes on as a tunnel.
+    /// The connection becomes a tunnel (HTTP/1 only).
     Tunnel,
-    /// The client has left, or has nothing to lose.
+    /// The client has closed the connection, or no response is unread: close.
     Close,
-    /// A peer broke off in the middle, and the other must not take it for an end.
+    /// A peer broke off within a message: reset the other side, so that it does not take the message for complete.
     Reset,
 }
 
 impl<R> Ending<R> {
-    /// Returns the word for it in logs.
+    /// Returns its name in logs.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::Linger => "linger",

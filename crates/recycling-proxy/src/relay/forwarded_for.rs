@@ -6,12 +6,12 @@ use std::net::IpAddr;
 /// The field name as HTTP/1 shows it.
 pub(crate) const NAME: &str = "X-Forwarded-For";
 
-/// The value that is ours: the address without brackets and port, IPv4 never as IPv6.
+/// The client's address as the field value: without brackets and port, and never an IPv4-mapped one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedFor(IpAddr);
 
 impl ForwardedFor {
-    /// For requests of the client with this address.
+    /// Returns the value for requests of the client with this address.
     pub const fn new(client: IpAddr) -> Self {
         Self(client.to_canonical())
     }

@@ -10,24 +10,26 @@ use crate::relay::source::Source;
 
 /// The interface between a relay and the rest of the process.
 pub(crate) trait Observer {
-    /// Returns the moment of a decision.
+    /// Returns the state of the connection and its pod for a decision.
     fn moment(&self) -> Moment;
-    /// The app has sent a part of a response.
+    /// Records that the app has sent a part of a response.
     fn app_answered(&self);
-    /// The request with this number has begun, the first being 1. Whose it is, is known where its fields were read.
+    /// Records that the request with this number has begun; the first is 1. `source` is `None` if its fields were not
+    /// read.
     fn request_started(&self, number: u32, source: Option<Source>);
-    /// So many streams are open. Returns `false` if there is no memory for them.
+    /// Reserves memory for this number of open streams. Returns `false` if there is none.
     fn holds_streams(&self, open: usize) -> bool;
-    /// The end of the connection was announced.
+    /// Records that the end of the connection was announced.
     fn retired(&self, reason: RetireReason);
-    /// A message of `side` was not forwarded; `reason` is the label of what is wrong with it.
+    /// Records that a message of `side` was not forwarded; `reason` is the label of its fault.
     fn faulted(&self, side: Side, reason: &'static str);
-    /// An exchange was broken off, on a connection whose end was announced or not.
+    /// Records that an exchange was broken off. `retired` is true if the end of its connection was announced.
     fn broken(&self, broken: Broken, retired: bool);
-    /// The kernel has given the client up: it no longer answered retransmissions, window probes or keepalive probes.
+    /// Records that the kernel closed the client's connection, because retransmissions, window probes or keepalive
+    /// probes were not answered.
     fn client_timed_out(&self);
 
-    /// The client's connection has failed.
+    /// Records that the client's connection has failed.
     fn client_failed(&self, error: &io::Error) {
         if is_timeout(error) {
             self.client_timed_out();
@@ -35,7 +37,8 @@ pub(crate) trait Observer {
     }
 }
 
-/// Returns whether the kernel timed out on a peer. If a router has reported a reason, the kernel returns that instead (tcp(7)).
+/// Returns whether the kernel timed out on a peer. If a router has reported a reason, the kernel returns that instead
+/// (tcp(7)).
 fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
     matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)

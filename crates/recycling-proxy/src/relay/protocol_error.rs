@@ -1,13 +1,13 @@
-//! A message that is not forwarded.
+//! Protocol errors: messages that are not forwarded.
 
 use super::side::Side;
 
-/// What is wrong with a message, and whose it is. `F` is the faults of a protocol.
+/// A protocol error in a message, and its side. `F` is the enum of the protocol's faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolError<F> {
-    /// Who sent the message.
+    /// The side that sent the message.
     pub side: Side,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: F,
 }
 

@@ -3,7 +3,7 @@
 use labels::labels;
 
 labels!(
-    /// One of the two that a connection is between.
+    /// One of the two sides of the proxy.
     pub Side {
         /// The client's.
         Client = "client",

@@ -1,11 +1,11 @@
 //! Balancing: the pod retires connections while its load is above the mean of a balancer's instruction.
 //!
-//! Instructions are signed ([`balancing`]). The crate [`retirement`] has the rule: whether the pod is above the mean, and which
-//! connections it retires. This module applies it: it takes instructions as they arrive, and once a second estimates the rates of
-//! all connections and applies the rule.
+//! Instructions are signed ([`balancing`]). The crate [`retirement`] decides whether the pod is above the mean, and
+//! which connections it retires. This module receives instructions, and once a second estimates the rates of all
+//! connections and applies that rule.
 
+mod instruction_state;
 mod metrics;
-mod standing;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,15 +21,15 @@ use retirement::Excess;
 use settings::{BalanceSettings, NamespaceName};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::instruction_state::InstructionState;
 use self::metrics::Metrics;
-use self::standing::Standing;
 use super::connections::Connections;
 use super::drain::Drain;
 use super::registry::Load;
 
-/// Between two estimates.
+/// The interval between two estimates.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a load is reused: the connections are not visited more often, however many requests ask for it.
+/// How long a computed load is reused, so that many requests for the report do not iterate over all connections each.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// Settings of balancing that cannot be used.
@@ -47,7 +47,7 @@ pub enum BalanceError {
 pub(crate) struct Totals(Box<dyn Fn() -> [u64; 2] + Send + Sync>);
 
 impl Totals {
-    /// `read` returns the requests, and the connections that balancing has retired, so far.
+    /// Returns counters that call `read`, which returns the number of requests and of connections retired by balancing.
     pub(crate) fn reading(read: impl Fn() -> [u64; 2] + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
@@ -67,7 +67,7 @@ pub(crate) struct Balance {
     drain: Arc<Drain>,
     totals: Totals,
     metrics: Metrics,
-    /// What relays look at.
+    /// Whether an instruction is in force; relays read it.
     in_force: AtomicBool,
     state: Mutex<State>,
 }
@@ -75,9 +75,9 @@ pub(crate) struct Balance {
 #[derive(Debug)]
 struct State {
     last: LastSequence,
-    standing: Standing,
+    instruction: InstructionState,
     load: Load,
-    /// When the load was last summed up.
+    /// The time of the last computed load.
     summed: Instant,
 }
 
@@ -85,7 +85,7 @@ impl Balance {
     /// Returns the balancing of a pod that has received no instruction.
     ///
     /// # Errors
-    /// Keys or names that are not valid.
+    /// If a key or a name is not valid.
     pub(crate) fn register(
         settings: &BalanceSettings,
         namespace: &NamespaceName,
@@ -98,7 +98,7 @@ impl Balance {
         let workload = Workload::new(namespace.as_str(), settings.workload.kind(), settings.workload.name())?;
         let state = State {
             last: LastSequence::NONE,
-            standing: Standing::NoInstruction,
+            instruction: InstructionState::NoInstruction,
             load: Load::default(),
             summed: Instant::now(),
         };
@@ -125,14 +125,14 @@ impl Balance {
         }
     }
 
-    /// Takes in what the connections have carried, and marks some of them if their load is above the mean.
+    /// Updates the estimates of all connections, and marks some if their load is above the mean.
     fn tick(&self, now: Instant, below: impl FnMut(usize) -> usize) {
         self.connections.advance(now);
         let mut state = self.state();
-        state.standing = state.standing.at(now);
-        self.in_force.store(state.standing.in_force().is_some(), Ordering::Relaxed);
-        self.sum_up(&mut state, now);
-        let Some(rule) = state.standing.rule(now).filter(|_| !self.drain.is_announcing()) else { return };
+        state.instruction = state.instruction.at(now);
+        self.in_force.store(state.instruction.in_force().is_some(), Ordering::Relaxed);
+        self.update_load(&mut state, now);
+        let Some(rule) = state.instruction.rule(now).filter(|_| !self.drain.is_announcing()) else { return };
         if let Some(excess) = Excess::of(state.load.unmarked, rule) {
             let marked = self.connections.shed(excess, rule.connection_rate(), below);
             tracing::debug!(
@@ -142,18 +142,21 @@ impl Balance {
                 connections = state.load.connections,
                 "the load is above the mean of the workload"
             );
-            self.sum_up(&mut state, now);
+            self.update_load(&mut state, now);
         }
     }
 
-    fn sum_up(&self, state: &mut State, now: Instant) {
-        state.load = self.connections.load(state.standing.connection_rate());
+    fn update_load(&self, state: &mut State, now: Instant) {
+        state.load = self.connections.load(state.instruction.connection_rate());
         state.summed = now;
     }
 
-    /// Takes a signed instruction that came at `now`. Returns why not, where it is refused.
+    /// Applies a signed instruction that arrived at `now`.
+    ///
+    /// # Errors
+    /// If it is refused.
     pub(crate) fn instruct(&self, body: &[u8], now: Instant) -> Result<(), Refusal> {
-        // Outside of the lock: it takes some time, and the state does not matter for it.
+        // Verification takes some time and does not need the state, so it is done without the lock.
         let received = self.receiver.receive(body, LastSequence::NONE);
         let mut state = self.state();
         let taken =
@@ -161,7 +164,7 @@ impl Balance {
         match taken {
             Ok((last, instruction)) => {
                 state.last = last;
-                state.standing = Standing::taking(&instruction, now);
+                state.instruction = InstructionState::taking(&instruction, now);
                 self.in_force.store(true, Ordering::Relaxed);
                 Ok(())
             }
@@ -176,30 +179,30 @@ impl Balance {
         Err(refusal)
     }
 
-    /// Returns the report at `now`, which may tell why an instruction was refused.
+    /// Returns the report at `now`, with the reason for which an instruction was refused, if one was.
     pub(crate) fn report(&self, now: Instant, refused: Option<Refusal>) -> Report {
         let mut state = self.state();
         if now.saturating_duration_since(state.summed) >= FRESH {
-            self.sum_up(&mut state, now);
+            self.update_load(&mut state, now);
         }
         let quantity = |number| Quantity::new(number).unwrap_or_default();
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        let [requests, seconds] = state.load.remembered.map(quantity);
+        let [requests, seconds] = state.load.recent.map(quantity);
         let mut report = Report::new(self.receiver.workload().clone());
         report.load = quantity(state.load.all);
         report.connections = count(state.load.connections);
         report.marked = count(state.load.marked);
         report.recent = Recent { requests, seconds };
         [report.requests, report.retired] = self.totals.0();
-        report.state = self.state_of(state.standing.at(now));
+        report.state = self.state_of(state.instruction.at(now));
         report.sequence = state.last.get();
         report.refused = refused;
         report.keys = self.receiver.keys().iter().map(PublicKey::id).collect();
         report
     }
 
-    fn state_of(&self, standing: Standing) -> BalanceState {
-        if self.drain.is_announcing() { BalanceState::Draining } else { standing.state() }
+    fn state_of(&self, instruction: InstructionState) -> BalanceState {
+        if self.drain.is_announcing() { BalanceState::Draining } else { instruction.state() }
     }
 
     /// Returns whether an instruction is in force.

@@ -1,4 +1,4 @@
-//! The client connections that there are, which of them shall be retired, and who waits for the last of them to end.
+//! The open client connections: counts them, marks those that are to be retired, and notifies when none is left.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::registry::{Handle, Load, Registry};
 
-/// Counts open client connections, and marks those that shall be retired.
+/// The open client connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: AtomicUsize,
@@ -18,41 +18,41 @@ pub(crate) struct Connections {
     registry: Mutex<Registry>,
 }
 
-/// A connection that can be marked, for as long as this lives.
+/// A connection that can be marked, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Retirable {
     connections: Arc<Connections>,
     handle: Arc<Handle>,
 }
 
-/// One open connection; it ends when this is dropped, by whatever way its task ends.
+/// An open connection. It counts as open until this is dropped, however its task ends.
 #[derive(Debug)]
 pub(crate) struct OpenConnection(Arc<Connections>);
 
 impl Connections {
-    /// Counts a connection for as long as the answer lives.
+    /// Counts a connection as open until the result is dropped.
     pub(crate) fn open(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenConnection(Arc::clone(self))
     }
 
-    /// Returns a connection, accepted at `born`, that can be marked from now on: one whose end can be announced, which that
-    /// of a tunnel cannot.
+    /// Returns a connection, accepted at `born`, that can be marked from now on. The end of a tunnel cannot be
+    /// announced, so tunnels are not among these.
     pub(crate) fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
         Retirable { connections: Arc::clone(self), handle: self.registry().insert(born) }
     }
 
-    /// Takes in what every connection has carried since the last time.
+    /// Updates the estimate of every connection with its requests since the last call.
     pub(crate) fn advance(&self, now: Instant) {
         self.registry().advance(now);
     }
 
-    /// Returns the load of the connections that there are. `prior` is the mean rate of a connection of the workload.
+    /// Returns the load of the open connections. `prior` is the mean rate of a connection of the workload.
     pub(crate) fn load(&self, prior: Option<f64>) -> Load {
         self.registry().load(prior)
     }
 
-    /// Marks connections for an excess of load; each is retired with its next response. Returns how many.
+    /// Marks connections to reduce an excess of load. Each is retired with its next response. Returns their number.
     pub(crate) fn shed(&self, excess: Excess, prior: f64, below: impl FnMut(usize) -> usize) -> usize {
         self.registry().shed(excess, prior, below)
     }
@@ -61,17 +61,17 @@ impl Connections {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of open connections.
+    /// Returns the number of open connections.
     pub(crate) fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Waits for a moment in which no connection is open.
+    /// Waits until no connection is open.
     pub(crate) async fn none_left(&self) {
         loop {
             let notified = self.none_left.notified();
             tokio::pin!(notified);
-            // Registered before the count is read, so that no end is missed in between.
+            // Enabled before the count is read, so that no notification is missed in between.
             notified.as_mut().enable();
             if self.count() == 0 {
                 return;
@@ -92,19 +92,19 @@ impl Retirable {
         self.handle.born().elapsed()
     }
 
-    /// Returns whether it was marked.
+    /// Returns whether it is marked.
     pub(crate) fn is_marked(&self) -> bool {
         self.handle.is_marked()
     }
 
-    /// Notes that its end was announced: there is nothing more to mark, and its load is on its way.
+    /// Marks it because its end was announced: its load is about to leave, and balancing must not count it.
     pub(crate) fn leaves(&self) {
         self.handle.mark();
     }
 
-    /// Has no request so far count towards the limit.
-    pub(crate) fn forgive(&self) {
-        self.handle.forgive();
+    /// Excludes its requests so far from its limit.
+    pub(crate) fn reset_limit(&self) {
+        self.handle.reset_limit();
     }
 
     /// Returns the number of requests that do not count towards the limit.

@@ -1,4 +1,5 @@
-//! The drain: every response announces the end of its connection, and those who wait are notified when no connection is left.
+//! The drain: every response announces the end of its connection, and waiting tasks are notified when no connection is
+//! left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,11 +13,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::metrics::StateGauge;
 use crate::retire::connections::Connections;
 
-/// A drain lasts at least this long: until then, nodes that have not heard of it send new connections.
+/// The shortest drain. Until then, nodes whose rules are not updated yet route new connections to the pod.
 pub(crate) const SHORTEST: Duration = Duration::from_secs(3);
 
 labels!(
-    /// Where the drain stands.
+    /// The phase of the drain.
     ///
     /// ```text
     /// Serving ──begin──▶ Draining ──no connection left, or the bound──▶ Drained
@@ -42,7 +43,7 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    /// No drain yet; one will last `bound` at most.
+    /// Returns a drain that has not begun, and lasts at most `bound`.
     pub(crate) fn new(bound: Duration) -> Self {
         Self {
             phase: watch::Sender::new(DrainPhase::Serving),
@@ -85,7 +86,7 @@ impl Drain {
         });
     }
 
-    /// Runs the drain once it has begun, in one task of the process.
+    /// Waits for the drain to begin, and runs it. One task of the process calls this.
     pub(crate) async fn supervise(&self, connections: &Connections) {
         self.begun().await;
         let begun = Instant::now();
@@ -100,7 +101,7 @@ impl Drain {
         self.phase.send_replace(DrainPhase::Drained);
     }
 
-    /// Returns when the drain is over at the latest; `None` before it has begun.
+    /// Returns the time at which the drain ends at the latest; `None` before it has begun.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline.get().copied()
     }

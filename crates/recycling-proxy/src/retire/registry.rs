@@ -1,7 +1,7 @@
-//! The connections that can be retired: what each has carried, its estimated rate, and who of them shall leave.
+//! The connections that can be retired, their request counts, estimated rates and marks.
 //!
-//! A relay writes the count of its own connection, without a lock and without a clock. Once a second somebody takes the
-//! counts in: that is the only time at which all connections are visited.
+//! A relay updates the count of its own connection without a lock and without reading the clock. Once a second the
+//! counts of all connections are read; nothing else iterates over them, except for a report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use retirement::{Candidate, Elapsed, Excess, RateEstimate, cap, shed};
 use slab::Slab;
 use tokio::time::Instant;
 
-/// What a relay tells of its connection, and what it is told. The relay alone writes the numbers.
+/// The state that a relay shares with the registry. Only the relay writes the counts.
 #[derive(Debug)]
 pub(super) struct Handle {
     /// Its number in the registry.
@@ -21,13 +21,13 @@ pub(super) struct Handle {
     uncounted: AtomicU32,
     leaves: AtomicBool,
     shown: Shown,
-    /// With it an `Arc` of this fills one of the gaps that the allocator leaves before a task and before each registration of a
-    /// socket: of a smaller one it would take memory elsewhere (`connection::stage` has the sizes).
+    /// With it an `Arc` of this fills one of the gaps that the allocator leaves before a task and before each
+    /// registration of a socket: of a smaller one it would take memory elsewhere (`connection::stage` has the sizes).
     _filler: [u8; 20],
 }
 
-/// What a connection has shown until the registry was last [advanced](Registry::advance), and what that makes of its rate. The registry
-/// alone writes it, under its lock; it is atomic only to be in the handle.
+/// What a connection has shown until the registry was last [advanced](Registry::advance), and what that makes of its
+/// rate. The registry alone writes it, under its lock; it is atomic only to be in the handle.
 #[derive(Debug, Default)]
 struct Shown {
     /// Requests that are in the estimate.
@@ -77,8 +77,8 @@ impl Handle {
         self.requests.store(self.requests.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Has no request so far count towards the limit.
-    pub(super) fn forgive(&self) {
+    /// Excludes its requests so far from its limit.
+    pub(super) fn reset_limit(&self) {
         self.uncounted.store(self.requests.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -109,8 +109,8 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// The number of marked connections.
     pub(crate) marked: usize,
-    /// Requests and seconds that the estimates remember.
-    pub(crate) remembered: [f64; 2],
+    /// The sums of the decayed requests and seconds of the estimates.
+    pub(crate) recent: [f64; 2],
 }
 
 /// Every connection that can be retired.
@@ -135,7 +135,7 @@ impl Registry {
         debug_assert!(removed.is_some(), "connection {} is removed twice", handle.number);
     }
 
-    /// Takes in what every connection has carried since the last time.
+    /// Updates the estimate of every connection with its requests since the last call.
     pub(super) fn advance(&mut self, now: Instant) {
         let before = self.advanced.replace(now);
         let since = |start: Instant| Elapsed::new(now.saturating_duration_since(start));
@@ -149,16 +149,16 @@ impl Registry {
         }
     }
 
-    /// Returns the load of the connections that there are now. `prior` is the mean rate of a connection of the workload;
-    /// where nobody has told it, that of these connections is taken.
+    /// Returns the load of the open connections. `prior` is the mean rate of a connection of the workload; without one,
+    /// it is the mean rate of these connections.
     pub(super) fn load(&self, prior: Option<f64>) -> Load {
         let prior = prior.unwrap_or_else(|| self.mean_rate());
         let mut load = Load { connections: self.entries.len(), ..Load::default() };
         for (_, handle) in &self.entries {
             let estimate = handle.shown.estimate();
             let rate = estimate.rate(prior);
-            let [requests, seconds] = load.remembered;
-            load.remembered = [requests + estimate.requests(), seconds + estimate.seconds()];
+            let [requests, seconds] = load.recent;
+            load.recent = [requests + estimate.requests(), seconds + estimate.seconds()];
             load.all += rate;
             if handle.is_marked() {
                 load.marked = load.marked.saturating_add(1);
@@ -169,7 +169,7 @@ impl Registry {
         load
     }
 
-    /// Returns the mean rate of these connections, by what they have shown.
+    /// Returns the observed mean rate of these connections.
     fn mean_rate(&self) -> f64 {
         let estimates = self.entries.iter().map(|(_, handle)| handle.shown.estimate());
         let (requests, seconds) = estimates.fold((0.0, 0.0), |(requests, seconds), estimate| {
@@ -261,7 +261,7 @@ mod tests {
         assert!(stage.registry.load(None).all.abs() < f64::EPSILON, "nobody has asked for anything");
         (0..60).for_each(|_| stage.second(|i| [1, 2, 6][i]));
         let load = stage.registry.load(None);
-        let [requests, seconds] = load.remembered;
+        let [requests, seconds] = load.recent;
         assert!((requests / seconds - 3.0).abs() < 0.1, "{load:?}");
         assert!((load.all - 9.0).abs() < 0.5, "{load:?}");
     }
@@ -275,7 +275,7 @@ mod tests {
         (0..5).for_each(|_| handle.request());
         stage.now += SECOND / 2;
         stage.registry.advance(stage.now);
-        let [requests, seconds] = stage.registry.load(None).remembered;
+        let [requests, seconds] = stage.registry.load(None).recent;
         assert!((requests - 5.0).abs() < 1e-9 && (seconds - 0.5).abs() < 1e-9, "{requests} in {seconds} s");
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let handle = Handle::new(0, Instant::now());
         assert_eq!(handle.uncounted(), 0);
         (0..3).for_each(|_| handle.request());
-        handle.forgive();
+        handle.reset_limit();
         handle.request();
         assert_eq!(handle.uncounted(), 3);
     }
@@ -311,10 +311,10 @@ mod tests {
             let handle = registry.insert(now);
             handle.requests.store(start, Ordering::Relaxed);
             registry.advance(now);
-            let before = registry.load(None).remembered[0];
+            let before = registry.load(None).recent[0];
             (0..more).for_each(|_| handle.request());
             registry.advance(now);
-            prop_assert!((registry.load(None).remembered[0] - before - f64::from(more)).abs() < 1e-3);
+            prop_assert!((registry.load(None).recent[0] - before - f64::from(more)).abs() < 1e-3);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The protocols that can be agreed on in a handshake (ALPN, RFC 7301).
+//! The protocols for ALPN (RFC 7301).
 
-/// A protocol that the relays know.
+/// A protocol that the relays support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alpn {
     Http1,
@@ -8,7 +8,7 @@ pub(super) enum Alpn {
 }
 
 impl Alpn {
-    /// Returns its name in handshakes.
+    /// Returns its ALPN name.
     pub(super) const fn name(self) -> &'static [u8] {
         match self {
             Self::Http1 => b"http/1.1",
@@ -16,18 +16,17 @@ impl Alpn {
         }
     }
 
-    /// Returns `None` for what the relays do not know.
+    /// Returns the protocol with this ALPN name; `None` if the relays do not support it.
     pub(super) fn of_name(name: &[u8]) -> Option<Self> {
         [Self::Http1, Self::Http2].into_iter().find(|known| known.name() == name)
     }
 }
 
-/// Returns what a client is told that makes these offers to an app in plain text.
-///
-/// A client without an offer that we know is told nothing, and its first bytes decide.
+/// Returns the protocol to agree on with a client that makes these offers, for an app in plain text. `None` means no
+/// ALPN: then the client's first bytes decide.
 pub(super) fn of_plain_app(offers: &[Alpn], app_speaks_http2: bool) -> Option<Alpn> {
     let speaks = |offer: &&Alpn| **offer == Alpn::Http1 || app_speaks_http2;
-    // HTTP/2 wherever both speak it, as servers prefer it.
+    // HTTP/2 if both support it, as servers prefer it.
     offers.iter().filter(speaks).max_by_key(|offer| **offer == Alpn::Http2).copied()
 }
 

@@ -1,4 +1,4 @@
-//! Keeps the served certificate to what its files hold.
+//! Reloads the served certificate from its files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use settings::TlsSettings;
 use super::metrics::Metrics;
 use super::outcome::CertificateOutcome;
 
-/// How often the files are read. The kubelet takes a minute or so to bring a changed Secret to a pod.
+/// How often the files are read. The kubelet takes about a minute to update a volume after a change of its Secret.
 const READ_EVERY: Duration = Duration::from_secs(10);
 
-/// The certificate's files, and what was last said of them.
+/// The certificate's files, and the last logged result.
 pub(crate) struct Certificate {
     files: CertificateReloader,
-    teller: Teller,
+    log: ResultLog,
 }
 
 impl Certificate {
-    /// Reads the files for the first time. Where they cannot be used the proxy starts all the same: pods always start.
+    /// Reads the files for the first time. The proxy starts even if they cannot be used, because pods always start.
     pub(crate) fn load(settings: &TlsSettings, served: Arc<ServedLeaf>, metrics: Arc<Metrics>) -> Self {
         let [certificate, key] = [&settings.certificate, &settings.key].map(|path| PathBuf::from(path.as_str()));
         let mut files = CertificateReloader::new(certificate, key, Arc::clone(&served));
-        let mut teller = Teller { served, metrics, said: None };
-        teller.tell(files.reload());
-        Self { files, teller }
+        let mut log = ResultLog { served, metrics, said: None };
+        log.record(files.reload());
+        Self { files, log }
     }
 
-    /// Reads them again and again, for ever.
-    pub(crate) async fn keep(self) {
-        let Self { files, mut teller } = self;
-        files.run(READ_EVERY, move |outcome| teller.tell(outcome)).await;
+    /// Reloads the files every 10 s. Never returns.
+    pub(crate) async fn reload(self) {
+        let Self { files, mut log } = self;
+        files.run(READ_EVERY, move |outcome| log.record(outcome)).await;
     }
 }
 
-/// Counts every failure, and logs each once for as long as it lasts.
-struct Teller {
+/// Counts every failure, and logs it once while it lasts.
+struct ResultLog {
     served: Arc<ServedLeaf>,
     metrics: Arc<Metrics>,
     said: Option<String>,
 }
 
-impl Teller {
-    fn tell(&mut self, outcome: Result<bool, FilesError>) {
+impl ResultLog {
+    fn record(&mut self, outcome: Result<bool, FilesError>) {
         match outcome {
             Ok(false) => self.said = None,
             Ok(true) => {

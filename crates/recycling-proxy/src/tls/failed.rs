@@ -1,4 +1,4 @@
-//! A handshake that came to nothing, and the end of its client.
+//! A failed handshake, and the close of its connection.
 
 use tokio::net::TcpStream;
 
@@ -7,14 +7,14 @@ use crate::relay::side::Side;
 use crate::transport::linger::linger;
 use crate::transport::wire::Wire;
 
-/// A handshake that came to nothing.
+/// A failed handshake.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// With whom.
+    /// The peer.
     pub(super) side: Side,
-    /// Why.
+    /// The reason.
     pub(super) fault: TlsFault,
-    /// The client, where it may still have an alert to read.
+    /// The client's connection, if the client may still have to read an alert.
     pub(super) client: Option<TcpStream>,
 }
 
@@ -22,7 +22,7 @@ impl Failed {
     pub(super) async fn close(self) {
         match (self.side, self.client) {
             (Side::Client, Some(client)) => _ = linger(Wire::from(client)).await,
-            // An app that cannot be spoken to is as one that does not listen.
+            // As for an app that does not listen, the client's connection is reset.
             (Side::App, Some(client)) => Wire::from(client).reset(),
             (Side::Client | Side::App, None) => {}
         }

@@ -1,4 +1,4 @@
-//! Why a handshake came to nothing.
+//! The reasons of failed handshakes.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use labels::labels;
 use rustls::Error;
 
 labels!(
-    /// Why a handshake came to nothing.
+    /// Why a handshake failed.
     pub(crate) TlsFault {
         /// It took longer than 10 s.
         Slow = "slow",
@@ -41,7 +41,7 @@ impl TlsFault {
             | Error::PeerMisbehaved(_)
             | Error::DecryptError
             | Error::PeerSentOversizedRecord => Self::Garbled,
-            // rustls adds to its errors over time.
+            // rustls' enum of errors is non-exhaustive.
             _ => Self::Other,
         }
     }

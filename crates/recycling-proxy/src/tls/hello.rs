@@ -1,4 +1,4 @@
-//! The first message of a handshake.
+//! The `ClientHello` of a handshake.
 
 use std::io::{self, Read};
 
@@ -10,18 +10,18 @@ use super::failed::Failed;
 use super::fault::TlsFault;
 use crate::relay::side::Side;
 
-/// A client's first message, and the client.
+/// A `ClientHello`, and the client's connection.
 pub(super) struct Hello {
     pub(super) client: TcpStream,
     pub(super) accepted: Accepted,
-    /// Protocols that we know, in the client's order.
+    /// The client's ALPN offers that the relays support, in its order.
     pub(super) offers: Vec<Alpn>,
-    /// The server's name that the client asks for (SNI).
+    /// The server name (SNI).
     pub(super) name: Option<String>,
 }
 
 impl Hello {
-    /// Reads on where `seen` ends.
+    /// Reads the message; `seen` are its first bytes.
     pub(super) async fn read(client: TcpStream, seen: &[u8]) -> Result<Self, Failed> {
         match accepted(&client, seen).await {
             Ok(accepted) => {
@@ -46,7 +46,7 @@ async fn accepted(client: &TcpStream, mut seen: &[u8]) -> Result<Accepted, TlsFa
             Ok(None) => {}
             Err((error, mut alert)) => {
                 let mut bytes = Vec::new();
-                // A few bytes, which the socket takes, or the client has gone.
+                // The alert has a few bytes, which the socket accepts unless the client has closed the connection.
                 let _ = alert.write_all(&mut bytes).and_then(|()| client.try_write(&bytes));
                 return Err(TlsFault::of_tls(&error));
             }

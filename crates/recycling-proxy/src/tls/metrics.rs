@@ -1,4 +1,4 @@
-//! What is counted of TLS.
+//! The metrics of TLS.
 
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use super::outcome::CertificateOutcome;
 use crate::metrics::{Counters, counter};
 use crate::relay::side::Side;
 
-/// What is counted of TLS; all of it is zero where the proxy does not terminate TLS.
+/// The metrics of TLS. All are zero if the proxy does not terminate TLS.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     handshakes: Counter,
@@ -40,7 +40,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a handshake with a client that was completed.
+    /// Counts a completed handshake with a client.
     pub(super) fn completed(&self) {
         self.handshakes.inc();
     }
@@ -50,12 +50,12 @@ impl Metrics {
         self.failures.inc([side.label(), fault.label()]);
     }
 
-    /// Counts what became of the certificate's files.
+    /// Counts a result of loading the certificate's files.
     pub(super) fn loaded(&self, outcome: CertificateOutcome) {
         self.loads.inc([outcome.label()]);
     }
 
-    /// Notes when the certificate that clients are shown expires.
+    /// Sets when the served certificate expires.
     pub(super) fn expires(&self, end: Option<SystemTime>) {
         let since_epoch = end.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
         self.expiry.set(since_epoch.unwrap_or_default().as_secs());

@@ -1,9 +1,9 @@
-//! What became of a look at the certificate's files.
+//! The results of loading the certificate's files.
 
 use labels::labels;
 
 labels!(
-    /// What became of a look at the certificate's files that found something to do.
+    /// The result of loading the certificate's files, if they have changed or cannot be used.
     pub(crate) CertificateOutcome {
         /// A new certificate is served.
         Served = "served",

@@ -1,4 +1,4 @@
-//! Whether an app in plain text speaks HTTP/2 to clients that begin with it (prior knowledge, RFC 9113 §3.3).
+//! Detects whether an app in plain text supports HTTP/2 with prior knowledge (RFC 9113 §3.3).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,18 +13,18 @@ use crate::detection::protocol::{HTTP2_PREFACE, may_begin_http2};
 
 /// The time in which an app must answer the preface with its SETTINGS.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// For how long silence and a closed connection count as a no: the app may have been starting, or busy.
+/// How long no answer, or a closed connection, counts as a no. The app may have been starting, or busy.
 const DOUBT_TIME: Duration = Duration::from_mins(1);
 /// SETTINGS without a setting.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// What is known of the apps, by port. Each is asked once, by the first client that would like to know.
+/// The results by port of the app. The first client that needs a result causes the attempt.
 #[derive(Debug, Default)]
 pub(super) struct PriorKnowledge {
     ports: Mutex<BTreeMap<u16, Arc<Port>>>,
 }
 
-/// Locked while the app is asked, so that other clients wait for that answer.
+/// Locked during the attempt, so that other clients wait for its result.
 type Port = tokio::sync::Mutex<Answer>;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,14 +33,14 @@ enum Answer {
     Unknown,
     Yes,
     No,
-    /// It has not said, or there was no connection to ask it on.
+    /// The app has not answered, or did not accept the connection.
     Doubtful {
         until: Instant,
     },
 }
 
 impl PriorKnowledge {
-    /// Returns whether the app on `port` speaks HTTP/2; `reach` makes a connection to ask it on.
+    /// Returns whether the app on `port` supports HTTP/2. `reach` opens a connection for the attempt.
     pub(super) async fn of_app<F>(&self, port: u16, reach: impl FnOnce() -> F) -> bool
     where
         F: Future<Output = io::Result<TcpStream>>,
@@ -57,7 +57,7 @@ impl PriorKnowledge {
                 Ok(app) => ask(app).await,
                 Err(_) => Answer::Unknown,
             };
-            tracing::debug!(answer = ?*answer, "asked the app whether it speaks HTTP/2");
+            tracing::debug!(answer = ?*answer, "tried HTTP/2 with the app");
         }
         matches!(*answer, Answer::Yes)
     }

@@ -1,8 +1,8 @@
-//! Our part of the handshake with an app that speaks TLS itself.
+//! The client side of the handshake with an app that uses TLS.
 //!
-//! The app's certificate is not verified. Whoever could stand in for the app would have to listen on the app's port in the pod's own
-//! network namespace, and there has the app's part already; and apps mostly have certificates that nobody could verify. The
-//! handshake's signatures are checked all the same.
+//! The app's certificate is not verified. An attacker who could impersonate the app would have to listen on its port in
+//! the pod's network namespace, and would be the app already. Most apps have certificates that cannot be verified. The
+//! handshake's signatures are verified.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::alpn::Alpn;
 use super::fault::TlsFault;
 use super::hello::Hello;
 
-/// What handshakes with apps need.
+/// The configuration of handshakes with apps.
 #[derive(Debug)]
 pub(super) struct ToApp {
     config: Arc<ClientConfig>,
@@ -33,12 +33,12 @@ impl ToApp {
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(OfOwnPod(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Offers the app what the client offers, by the name that the client asks for; and what the app has chosen.
+    /// Connects with the client's ALPN offers and server name. Returns the connection and the app's choice.
     pub(super) async fn connect(
         &self,
         app: TcpStream,
@@ -46,7 +46,7 @@ impl ToApp {
     ) -> Result<(TlsStream<TcpStream>, Option<Alpn>), TlsFault> {
         let name = match &hello.name {
             Some(name) => ServerName::try_from(name.clone()).map_err(|_| TlsFault::Other)?,
-            // An address is not sent as a name.
+            // An IP address is not sent as SNI.
             None => ServerName::from(app.peer_addr().map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())),
         };
         let mut stream = self.shake_hands(app, name, &hello.offers).await?;
@@ -67,19 +67,18 @@ impl ToApp {
     }
 }
 
-/// Speaks to an app as a probe does that uses HTTP/1.1: without a name, and without verifying the app's, which the kubelet does
-/// not either.
+/// Connects as the kubelet does for a probe with HTTP/1.1: without SNI, and without verifying the certificate.
 pub(crate) async fn to_probed_app(app: TcpStream) -> Result<TlsStream<TcpStream>, TlsFault> {
     let address = app.peer_addr().map_err(|_| TlsFault::Left)?;
     let to_app = ToApp::new().map_err(|_| TlsFault::Other)?;
     to_app.shake_hands(app, address.ip().into(), &[Alpn::Http1]).await
 }
 
-/// Takes any certificate.
+/// A verifier that accepts any certificate.
 #[derive(Debug)]
-struct OfOwnPod(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for OfOwnPod {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! Our part of the handshake with a client.
+//! The server side of the handshake with a client.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::fault::TlsFault;
 use super::hello::Hello;
 use crate::relay::side::Side;
 
-/// One configuration for each answer to a client's offers. They differ in that answer alone: a session of one can be
-/// resumed by another.
+/// One configuration for each ALPN result. They differ in nothing else, so a session of one can be resumed with
+/// another.
 #[derive(Debug)]
 pub(super) struct ToClient {
     silent: Arc<ServerConfig>,
@@ -34,7 +34,7 @@ impl ToClient {
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<ServedLeaf>::clone(served));
-        // Clients come back soon, being retired: a ticket spares both the signature, and us any memory of them.
+        // Retired clients reconnect soon. A session ticket saves the signature, and needs no memory in the proxy.
         config.ticketer = ring::Ticketer::new()?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let speaking = |alpn: Alpn| {
@@ -45,7 +45,7 @@ impl ToClient {
         Ok(Self { http1: speaking(Alpn::Http1), http2: speaking(Alpn::Http2), silent: Arc::new(config) })
     }
 
-    /// Completes a handshake in which the client is told that `spoken` is spoken.
+    /// Completes a handshake with `spoken` as the ALPN result.
     pub(super) async fn accept(&self, hello: Hello, spoken: Option<Alpn>) -> Result<TlsStream<TcpStream>, Failed> {
         let config = match spoken {
             None => &self.silent,

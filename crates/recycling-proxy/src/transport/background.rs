@@ -1,19 +1,18 @@
 //! Long bodies, and connections with much work at once, yield to short requests.
 //!
-//! A thread serves its connections in the order in which they become ready. Of a thousand long bodies a piece may come at
-//! the same moment, and all would be relayed before the short request that comes just behind: tens of milliseconds for it,
-//! and next to nothing for bodies that take minutes. So these take turns, a few at a time, and in between the thread serves
-//! whatever else is ready. Every connection joins them when it has moved as much as one turn may: a flood of small frames
-//! has milliseconds of work for each system call.
+//! A thread serves its connections in the order in which they become ready. If pieces of a thousand long bodies arrive
+//! at the same time, a short request after them would wait for tens of milliseconds, which does not matter to bodies
+//! that take minutes. So long bodies take turns, a few at a time, and between turns the thread serves whatever else is
+//! ready. A connection also takes turns once it has moved as much as one turn allows, because a flood of small frames
+//! is milliseconds of work per system call.
 //!
 //! ```text
 //!  piece of a long body ──▶ waits ──AT_ONCE──▶ has its turn ──▶ relayed
 //!                             ▲                     │
-//!                             └── whatever is new ◀─┘
+//!                             └── other ready tasks ◀┘
 //! ```
 //!
-//! Nobody starves: every round has turns, however much else there is. And nobody waits while the thread has nothing else
-//! to do.
+//! Each round has turns, so that no body starves. While the thread has nothing else to do, no body waits.
 
 use std::cell::RefCell;
 use std::future::Future as _;
@@ -26,15 +25,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// What has lasted for so long gives way.
+/// The age from which an exchange takes turns.
 const LONG: Duration = Duration::from_secs(1);
-/// Turns of a round: a fifth of a millisecond's work at 25 µs each, which is what a short request may have to wait for. A
-/// round costs two system calls.
+/// The turns of a round. At 25 µs each, a short request waits for at most 0.2 ms. A round costs two system calls.
 const AT_ONCE: usize = 8;
 
 type Turn = oneshot::Sender<()>;
 
-/// Handshakes of a round: the signature of one takes a millisecond, as long as forty pieces of a body.
+/// The handshakes of a round. A signature takes a millisecond, as long as forty pieces of a body.
 const HANDSHAKES_AT_ONCE: usize = 1;
 
 type Waiting = RefCell<Option<mpsc::UnboundedSender<Turn>>>;
@@ -49,7 +47,7 @@ pub(crate) async fn handshake_turn() {
     let _ = wait(&HANDSHAKES, HANDSHAKES_AT_ONCE).await;
 }
 
-/// How long a connection's exchange has lasted, and its turn once that is long. Without a body there is nothing of it.
+/// The age of a connection's exchange, and its turn once it is long. It owns no memory without a body.
 #[derive(Debug, Default)]
 pub(crate) struct Background(Option<Box<Lasting>>);
 
@@ -60,7 +58,7 @@ struct Lasting {
 }
 
 impl Background {
-    /// Notes which exchange goes on, by its number; `None` where none does.
+    /// Records the number of the exchange whose body is open; `None` if there is none.
     pub(crate) fn note(&mut self, exchange: Option<u32>) {
         match (exchange, &mut self.0) {
             (Some(exchange), lasting) => {
@@ -74,21 +72,21 @@ impl Background {
         }
     }
 
-    /// Wakes the task in one of the next rounds: it has done so much work in this turn that others come first.
-    pub(crate) fn give_way(&mut self, cx: &mut Context<'_>) {
+    /// Ends the turn of a task that has done much work. The task is woken in one of the next rounds.
+    pub(crate) fn yield_turn(&mut self, cx: &mut Context<'_>) {
         self.0.get_or_insert_default().turn.get_or_insert_with(|| wait(&BODIES, AT_ONCE));
         if self.poll_turn(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Returns whether it waits for its turn.
+    /// Returns whether the task waits for its next turn.
     #[cfg(test)]
-    pub(crate) fn has_given_way(&self) -> bool {
+    pub(crate) fn has_yielded(&self) -> bool {
         self.0.as_ref().is_some_and(|lasting| lasting.turn.is_some())
     }
 
-    /// Ready when the exchange may go on: at once, unless it has lasted for long or has given way.
+    /// Returns `Ready` when the exchange may continue: at once, unless it is long or has yielded.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(lasting) = &mut self.0 else { return Poll::Ready(()) };
         let turn = match &mut lasting.turn {
@@ -98,7 +96,7 @@ impl Background {
             }
             None => return Poll::Ready(()),
         };
-        // Where no more turns are given the runtime is at its end, and nobody has to wait for that.
+        // An error means that the runtime is shutting down, and then there is no need to wait.
         let _ = ready!(Pin::new(turn).poll(cx));
         lasting.turn = None;
         Poll::Ready(())
@@ -109,7 +107,7 @@ impl Background {
 fn wait(waiting: &'static LocalKey<Waiting>, at_once: usize) -> oneshot::Receiver<()> {
     let (turn, granted) = oneshot::channel();
     waiting.with_borrow_mut(|waiting| {
-        // Not taken by rounds of a runtime that has ended, as of a test before this one.
+        // The channel is closed if its runtime has ended, as that of an earlier test on the same thread.
         let refused = match waiting {
             Some(waiting) => waiting.send(turn).err().map(|refused| refused.0),
             None => Some(turn),
@@ -117,23 +115,23 @@ fn wait(waiting: &'static LocalKey<Waiting>, at_once: usize) -> oneshot::Receive
         if let Some(turn) = refused {
             let (sender, receiver) = mpsc::unbounded_channel();
             let _ = sender.send(turn);
-            tokio::spawn(give_turns(receiver, at_once));
+            tokio::spawn(run_rounds(receiver, at_once));
             *waiting = Some(sender);
         }
     });
     granted
 }
 
-async fn give_turns(mut waiting: mpsc::UnboundedReceiver<Turn>, at_once: usize) {
+async fn run_rounds(mut waiting: mpsc::UnboundedReceiver<Turn>, at_once: usize) {
     let mut round = Vec::with_capacity(at_once);
     while waiting.recv_many(&mut round, at_once).await > 0 {
         for turn in round.drain(..) {
-            // Whose connection has ended needs none.
+            // Sending fails if the connection has ended, and then it needs no turn.
             let _ = turn.send(());
         }
-        // Those have their turn now, then whatever the kernel reports as ready, then this goes on.
+        // Woken tasks run now, then those whose sockets are ready, then this task again.
         yield_now().await;
-        // The app may share our core, and has just been sent what it has to answer.
+        // The app may share this core, and has just been sent requests.
         thread::yield_now();
     }
 }
@@ -226,7 +224,7 @@ mod tests {
     async fn a_task_that_yields_has_its_turn_in_the_next_round() {
         let mut background = Background::default();
         poll_fn(|cx| {
-            background.give_way(cx);
+            background.yield_turn(cx);
             Poll::Ready(())
         })
         .await;

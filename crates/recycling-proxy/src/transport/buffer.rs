@@ -1,43 +1,43 @@
 //! A byte buffer that holds memory only while bytes are in flight.
 //!
-//! Bytes are read behind what is there, *cleared* once the framing has allowed them to pass, and leave at the front. An empty
-//! buffer gives its memory back to a pool of the thread, so that an idle connection owns none.
+//! Bytes are appended as they are read, *cleared* once the framing allows them to pass, and removed from the front once
+//! they are written. An empty buffer returns its memory to a pool of the thread, so that an idle connection owns none.
 //!
-//! What is taken out leaves a gap, into which later bytes move as they are cleared: each byte moves once, however many
-//! pieces are taken out. What is put in uses such a gap up, and makes one that is large enough for many more.
+//! Removed bytes leave a gap, into which later bytes move as they are cleared. So each byte moves once, however many
+//! pieces are removed. Inserted bytes use the gap, or make one that is large enough for further insertions.
 
-mod chunk;
 #[cfg(test)]
 mod testing;
 
 use std::fmt;
 use std::sync::Arc;
 
-use self::chunk::{CHUNK, Chunk, LARGE_CHUNK, SMALL_CHUNK};
+use super::chunk::{CHUNK, Chunk, LARGE_CHUNK, SMALL_CHUNK};
 use crate::memory::pool::Use;
 use crate::memory::{Account, Shortage};
 use crate::relay::side::Side;
 
-/// What is read at first of a message whose body is expected to take another way: its head, and little else.
+/// The size of the first read of a message whose body is likely to be spliced: enough for its head, and little more to
+/// copy.
 const HEAD_ROOM: usize = 4 * 1024;
 
-/// What memory of this size costs its connection; a small buffer is among what every connection pays.
+/// Returns the bytes that memory of this size is charged. A small buffer is included in what every connection reserves.
 const fn charged(size: usize) -> usize {
     if size > SMALL_CHUNK { size } else { 0 }
 }
 
-/// Bytes on their way from one peer to the other.
+/// Bytes in flight from one peer to the other.
 pub struct Buffer {
     /// `None` while no byte is in flight.
     chunk: Option<Box<Chunk>>,
-    /// Who pays for it; nobody in pure tests.
+    /// The account that its memory is charged to; `None` in tests of the pure cores.
     account: Option<Arc<Account>>,
-    /// Whose bytes these are, where somebody pays for them.
+    /// The side that sent the bytes.
     from: Side,
-    /// The last read has filled it: there may be much more.
+    /// Whether the last read filled it, so that more bytes are likely to follow.
     was_filled: bool,
     expects_head: bool,
-    /// A message needs more than there is memory for.
+    /// Whether a message needs more memory than there is.
     is_starved: bool,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// What it holds is `account`'s from now on; the bytes come from `side`.
+    /// Charges its memory to `account` from now on. `side` sends the bytes.
     pub(crate) fn charge(&mut self, account: &Arc<Account>, side: Side) {
         if charged(self.size()) > 0 {
             account.take(charged(self.size()), Use::Essential);
@@ -72,39 +72,39 @@ impl Buffer {
         (self.account, self.from) = (Some(Arc::clone(account)), side);
     }
 
-    /// Who pays for what is on its way, and whose bytes these are.
+    /// Returns the account that its memory is charged to, and the side that sends the bytes.
     pub(crate) fn payer(&self) -> Option<(&Account, Side)> {
         self.account.as_ref().map(|account| (account.as_ref(), self.from))
     }
 
-    /// Something of the connection has moved, be it past this buffer.
+    /// Records progress of the connection, also by bytes that bypass this buffer.
     pub(crate) fn has_moved(&self) {
         if let Some(account) = &self.account {
             account.has_moved();
         }
     }
 
-    /// Whether no byte is in flight.
+    /// Returns whether no byte is in flight.
     pub fn is_empty(&self) -> bool {
         self.chunk.as_ref().is_none_or(|chunk| chunk.is_empty())
     }
 
-    /// Bytes that may be written.
+    /// Returns the bytes that may be written.
     pub fn cleared(&self) -> &[u8] {
         self.chunk.as_ref().map_or(&[], |chunk| chunk.cleared())
     }
 
-    /// Bytes on which the framing has not spoken yet.
+    /// Returns the bytes that the framing has not cleared yet.
     pub fn unexamined(&self) -> &[u8] {
         self.chunk.as_ref().map_or(&[], |chunk| chunk.unexamined())
     }
 
-    /// Bytes of memory that it has.
+    /// Returns the size of its memory in bytes.
     fn size(&self) -> usize {
         self.chunk.as_ref().map_or(0, |chunk| chunk.size())
     }
 
-    /// Allows the next `count` unexamined bytes to pass; there are as many.
+    /// Clears the next `count` unexamined bytes; there must be as many.
     pub fn clear(&mut self, count: usize) {
         debug_assert!(count <= self.unexamined().len(), "{count} bytes are cleared of {self:?}");
         if let Some(chunk) = &mut self.chunk {
@@ -112,21 +112,21 @@ impl Buffer {
         }
     }
 
-    /// Allows every byte to pass.
+    /// Clears all bytes.
     pub fn clear_all(&mut self) {
         self.clear(self.unexamined().len());
     }
 
-    /// Takes the next `count` unexamined bytes out; there are as many.
-    pub fn take_out(&mut self, count: usize) {
+    /// Removes the next `count` unexamined bytes; there must be as many.
+    pub fn remove(&mut self, count: usize) {
         debug_assert!(count <= self.unexamined().len(), "{count} bytes are taken out of {self:?}");
         if let Some(chunk) = &mut self.chunk {
-            chunk.take_out(count);
+            chunk.remove(count);
         }
         self.release_if_empty();
     }
 
-    /// Notes that `count` cleared bytes were written.
+    /// Removes `count` cleared bytes, which were written.
     pub fn written(&mut self, count: usize) {
         debug_assert!(count <= self.cleared().len(), "{count} bytes were written of {self:?}");
         if let Some(chunk) = &mut self.chunk {
@@ -136,7 +136,7 @@ impl Buffer {
         self.release_if_empty();
     }
 
-    /// Drops everything.
+    /// Removes all bytes.
     pub fn discard(&mut self) {
         if let Some(chunk) = self.chunk.take() {
             self.release(chunk);
@@ -144,7 +144,7 @@ impl Buffer {
         self.is_starved = false;
     }
 
-    /// Room for more bytes; empty where the buffer is full.
+    /// Returns the room for the next read; empty if the buffer is full.
     pub fn room(&mut self) -> &mut [u8] {
         if self.chunk.is_none() {
             self.chunk = Some(self.first_memory());
@@ -153,24 +153,24 @@ impl Buffer {
         self.chunk.as_mut().map_or(&mut [], |chunk| chunk.room(most))
     }
 
-    /// The next read finds little room: what comes first is a head, and what is read along with it has to be copied.
+    /// Makes the next read small: a head is expected, and body bytes that are read with it must be copied.
     pub fn expect_head(&mut self) {
         self.expects_head = true;
     }
 
-    /// Whether no more should be read: [`Buffer::room`] would find none, or as much as a buffer holds waits to be written. With
-    /// what was put in, that may be more than was read.
+    /// Returns whether no more should be read: [`Buffer::room`] would be empty, or the cleared bytes are as many as a
+    /// buffer holds. With inserted bytes there may be more than were read.
     pub fn is_full(&self) -> bool {
         self.chunk.as_ref().is_some_and(|chunk| chunk.has_no_room() || chunk.cleared().len() >= LARGE_CHUNK)
     }
 
-    /// Whether [`Buffer::room`] would find none: a message that needs more has to wait for what is in front of it to be
-    /// written, or for the buffer to [grow](Buffer::grow).
+    /// Returns whether [`Buffer::room`] would be empty. A longer message must wait until the bytes before it are
+    /// written, or until the buffer [grows](Buffer::grow).
     pub fn has_no_room(&self) -> bool {
         self.chunk.as_ref().is_some_and(|chunk| chunk.has_no_room())
     }
 
-    /// Notes that `count` bytes were read into the room.
+    /// Appends `count` bytes, which were read into the room.
     pub fn filled(&mut self, count: usize) {
         if let Some(chunk) = &mut self.chunk {
             self.was_filled = chunk.filled(count);
@@ -182,13 +182,12 @@ impl Buffer {
         self.release_if_empty();
     }
 
-    /// Doubles the memory: a head is longer than the buffer, and more of it is allowed. Where there is no memory for it yet,
-    /// the buffer is starved.
+    /// Doubles the memory for a head that is longer than the buffer. If there is no memory, the buffer is starved.
     pub fn grow(&mut self) {
         let size = self.size().saturating_mul(2).max(CHUNK);
         let granted = match (&self.account, self.from) {
             (None, _) => true,
-            // What an app is asked for is bounded by the requests that have passed, and must not be cut short.
+            // A response head must not be truncated, and there is at most one for each forwarded request.
             (Some(account), Side::App) => account.take(charged(size), Use::Essential),
             (Some(account), Side::Client) => account.take_unfinished(charged(size)),
         };
@@ -198,17 +197,17 @@ impl Buffer {
         }
     }
 
-    /// Whether it has little memory for want of more.
+    /// Returns whether it has a small chunk because there was no memory for a larger one.
     pub(crate) fn is_small(&self) -> bool {
         self.size() == SMALL_CHUNK
     }
 
-    /// Whether a message waits for memory: [`Buffer::grow`] may find it now.
+    /// Returns whether a message waits for memory. Another call of [`Buffer::grow`] may get it.
     pub(crate) const fn is_starved(&self) -> bool {
         self.is_starved
     }
 
-    /// Memory of the usual size for the first bytes, or else a little.
+    /// Returns memory for the first bytes: a chunk of the usual size, or a small one if there is no memory for it.
     #[expect(clippy::unnecessary_box_returns, reason = "pools keep chunks where they are")]
     fn first_memory(&self) -> Box<Chunk> {
         let usual = if self.was_filled { LARGE_CHUNK } else { CHUNK };
@@ -229,7 +228,7 @@ impl Buffer {
         chunk.give_back();
     }
 
-    /// Moves everything into memory that was paid for.
+    /// Moves all bytes into `larger`, which is already charged.
     fn move_to(&mut self, larger: Box<Chunk>) {
         let Some(chunk) = &mut self.chunk else {
             self.chunk = Some(larger);
@@ -239,21 +238,21 @@ impl Buffer {
         self.release(smaller);
     }
 
-    /// Puts `replacement` in the place of the first `count` unexamined bytes; it is unexamined, too.
+    /// Replaces the first `count` unexamined bytes by `replacement`, which is unexamined, too.
     pub fn replace(&mut self, count: usize, replacement: &[u8]) {
         self.exchange(0, count, replacement);
     }
 
-    /// Puts bytes between those that may be written and those on which the framing has not spoken yet; they may pass.
-    pub fn put_in(&mut self, bytes: &[u8]) {
+    /// Inserts cleared bytes between the cleared and the unexamined ones.
+    pub fn insert_cleared(&mut self, bytes: &[u8]) {
         self.exchange(0, 0, bytes);
         self.clear(bytes.len());
     }
 
-    /// Puts `replacement` in the place of `count` unexamined bytes behind the first `at`; it is unexamined, too.
+    /// Replaces `count` unexamined bytes after the first `at` by `replacement`, which is unexamined, too.
     ///
-    /// What is in front of it moves, into a gap, and what is behind it stays: so that many small additions to a full
-    /// buffer cost as much as they are long.
+    /// The bytes before it move into a gap, and those after it stay. So the cost of many small insertions does not
+    /// depend on the bytes after them.
     pub fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
         let unexamined = self.unexamined().len();
         debug_assert!(at.saturating_add(count) <= unexamined, "{count} bytes at {at} are replaced in {self:?}");
@@ -266,14 +265,14 @@ impl Buffer {
         self.release_if_empty();
     }
 
-    /// A gap of at least `needed` bytes in front of those that are unexamined.
+    /// Makes a gap of at least `needed` bytes before the unexamined ones.
     fn make_gap(&mut self, needed: usize) {
         if needed == 0 {
             return;
         }
         let lacking = self.chunk.as_ref().map_or(Some(needed), |chunk| chunk.size_for_gap(needed));
         if let Some(held) = lacking {
-            // Memory of the pools where it will do.
+            // A size that is pooled, if it is enough.
             let size = [SMALL_CHUNK, CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size).unwrap_or(held);
             if let Some(account) = &self.account {
                 account.take(charged(size), Use::Essential);
@@ -368,16 +367,16 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.receive(b"aXXbXcd");
         buffer.clear(1);
-        buffer.take_out(2);
+        buffer.remove(2);
         buffer.clear(1);
-        buffer.take_out(1);
+        buffer.remove(1);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"ab"[..], &b"cd"[..]));
         buffer.receive(b"e");
         buffer.clear(1);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"de"[..]));
         buffer.replace(1, b"DD");
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&b"abc"[..], &b"DDe"[..]));
-        buffer.take_out(3);
+        buffer.remove(3);
         buffer.written(3);
         assert!(buffer.is_empty() && buffer.chunk.is_none());
     }
@@ -387,11 +386,11 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.receive(&[b'a'; CHUNK]);
         buffer.clear(10);
-        buffer.take_out(CHUNK - 30);
+        buffer.remove(CHUNK - 30);
         assert!(!buffer.is_full());
         assert_eq!(buffer.room().len(), CHUNK - 30);
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&[b'a'; 10][..], &[b'a'; 20][..]));
-        buffer.take_out(5);
+        buffer.remove(5);
         buffer.grow();
         assert_eq!((buffer.cleared(), buffer.unexamined()), (&[b'a'; 10][..], &[b'a'; 15][..]));
         assert_eq!(buffer.room().len(), 2 * CHUNK - 25);
@@ -409,7 +408,7 @@ mod tests {
             let behind = buffer.unexamined().as_ptr_range().end;
             buffer.exchange(0, 3, &frame[..3]);
             buffer.clear(frame.len());
-            buffer.put_in(&[0xff; 28]);
+            buffer.insert_cleared(&[0xff; 28]);
             moves += usize::from(buffer.unexamined().as_ptr_range().end != behind);
             expected.extend_from_slice(frame);
             expected.extend_from_slice(&[0xff; 28]);

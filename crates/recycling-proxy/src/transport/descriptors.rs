@@ -1,4 +1,4 @@
-//! The descriptors that the system gives to the process, and what can be done with them.
+//! The limit of file descriptors, and the number of connections that it allows.
 
 use std::io;
 use std::num::NonZero;
@@ -7,23 +7,24 @@ use std::time::Duration;
 use daemon::descriptor_limit;
 use rustix::io::Errno;
 
-/// For a while without descriptors or memory: they come back when connections end.
+/// The pause after a failure for lack of descriptors or memory, which connections free when they end.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// The client's socket and the app's.
+/// The descriptors of a connection: the client's socket and the app's.
 const OF_A_CONNECTION: u64 = 2;
-/// Listeners, admin and control connections, standard streams, signals.
+/// The descriptors of the process: listeners, admin and control connections, standard streams, signals.
 const OF_THE_PROCESS: u64 = 64;
-/// Timers and events, and the pipes of long bodies at their most.
+/// The descriptors of a thread: its runtime, and the most pipes for long bodies.
 const OF_A_THREAD: u64 = 144;
 
-/// Returns the connections that there are descriptors for; `None` where there is no limit.
+/// Returns the number of connections for which there are descriptors; `None` if there is no limit.
 pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
     descriptor_limit().map(|limit| room_within(limit, threads))
 }
 
-/// What else is open is kept free, so that a connection that was accepted can have its app; but where the limit is low, no
-/// more than a quarter of it: pipes can be done without.
+/// Returns the number of connections within a limit of descriptors. Descriptors for other uses are reserved, so that
+/// the proxy can connect to the app for each accepted connection. If the limit is low, no more than a quarter is
+/// reserved, because pipes are optional.
 fn room_within(limit: u64, threads: u8) -> NonZero<u32> {
     let others = OF_THE_PROCESS.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
     let others = others.min(limit.div_ceil(4).max(OF_THE_PROCESS / 2));
@@ -31,7 +32,7 @@ fn room_within(limit: u64, threads: u8) -> NonZero<u32> {
     u32::try_from(room).map_or(NonZero::<u32>::MAX, |room| NonZero::new(room).unwrap_or(NonZero::<u32>::MIN))
 }
 
-/// Returns whether the system has no descriptor or memory left: no fault of the connection, which can wait.
+/// Returns whether the error is a lack of descriptors or memory, which is temporary and not caused by the connection.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Some);
     shortages.contains(&Errno::from_io_error(error))

@@ -1,4 +1,4 @@
-//! One direction of a connection: bytes from a peer on their way to the other.
+//! One direction of a connection: bytes that were read from one peer and are written to the other.
 
 use std::io;
 use std::pin::Pin;
@@ -13,63 +13,63 @@ use crate::transport::pipe::Pipe;
 use crate::transport::socket_memory::{Direction, ReceiveBuffer};
 use crate::transport::wire::Wire;
 
-/// As many bytes as come may go past the framing.
+/// All bytes may bypass the framing.
 pub(crate) const ALL_UNSEEN: u64 = u64::MAX;
 
-/// From so many bytes on that the framing need not see, they stay in the kernel: below, the two system calls more for a
-/// pipe cost what the copying does.
+/// The least number of bytes without framing that are spliced. For fewer bytes, the two additional system calls of a
+/// pipe cost as much as copying.
 const UNSEEN_FROM: u64 = 16 * 1024;
 
 /// Bytes that were read from a source and not yet written to a sink.
 ///
 /// ```text
-///           ┌─▶ buffer: the framing looks ──┐
-///  source ──┤                               ├─▶ sink
-///           └─▶ pipe: it has looked ahead ──┘
+///           ┌─▶ buffer: bytes that the framing examines ─────────┐
+///  source ──┤                                                    ├─▶ sink
+///           └─▶ pipe: bytes that bypass it ("unseen"), spliced ──┘
 /// ```
 ///
-/// What is in the pipe comes after what is in the buffer: while it holds anything nothing more is read.
+/// The bytes in the pipe follow those in the buffer. While the pipe is not empty, nothing more is read.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
-    /// What the framing has to look at.
+    /// The bytes that the framing examines.
     pub(crate) buffer: Buffer,
     pipe: Option<Box<Pipe>>,
-    /// What the kernel holds for the source.
+    /// The receive buffer of the source's socket.
     received: ReceiveBuffer,
     source_ended: bool,
-    /// The source had nothing more when it was last asked in this poll: it wakes the task when it has.
+    /// Whether the last read in this poll returned `Pending`, so that the source will wake the task.
     source_waits: bool,
-    /// The last read has brought much: more is likely to come.
+    /// Whether the last read was large, so that more bytes are likely to follow.
     is_bulk: bool,
     sink: Sink,
 }
 
-/// Whether a peer still takes bytes.
+/// The state of the direction towards the sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Sink {
-    /// It does.
+    /// Bytes can be written.
     #[default]
     Open,
-    /// It does; TLS has bytes for it that it has not sent yet.
+    /// Bytes can be written; TLS has buffered records that are not sent yet.
     Behind,
-    /// It is being sent a FIN, which over TLS waits for what goes before it.
+    /// A FIN is to be sent. Over TLS, it waits for buffered records.
     Ending,
-    /// It was sent a FIN.
+    /// A FIN was sent.
     Ended,
-    /// It takes no more; it may still have something to say.
+    /// Writes failed. Reads may still succeed.
     WriteClosed,
 }
 
 impl Flow {
-    /// Begins a poll, in which a source that has nothing to read is asked once.
+    /// Begins a poll of the task. Within a poll, a source that returned `Pending` is not read again.
     pub(crate) const fn begin_poll(&mut self) {
         self.source_waits = false;
     }
 
-    /// Reads once, where there is room; `unseen` is the number of bytes that may go past the framing. Whether that has
-    /// brought anything, be it the end.
+    /// Reads once if there is room. `unseen` is the number of bytes that may bypass the framing. Returns whether it
+    /// read bytes or the end of the stream.
     ///
-    /// Memory is taken only once there is something to read: an idle connection waits without any.
+    /// It allocates memory only when the source is readable, so that idle connections have no buffer.
     pub(crate) fn fill(
         &mut self,
         source: &mut Wire,
@@ -80,7 +80,7 @@ impl Flow {
         if self.buffer.is_starved() {
             self.buffer.grow();
             if self.buffer.is_starved() {
-                // Those that make room are awake already, and leave before this is asked again.
+                // Evicted connections are woken before this task, and free their memory before it is polled again.
                 cx.waker().wake_by_ref();
             }
         }
@@ -94,8 +94,8 @@ impl Flow {
         self.note(read, source, sink)
     }
 
-    /// Reads once what may go past the framing, if that is worthwhile: before the head in front of it is written, so that
-    /// the sink is not woken for that alone.
+    /// Reads bytes that may bypass the framing into a pipe, if that is worthwhile. It does so before the preceding head
+    /// is written, so that the sink is woken only once for both.
     pub(crate) fn fill_unseen(
         &mut self,
         source: &Wire,
@@ -111,14 +111,14 @@ impl Flow {
         self.note(read, source, sink)
     }
 
-    /// The number of bytes that went past the framing since this was last asked.
+    /// Returns the number of bytes that bypassed the framing since the last call.
     ///
-    /// To be asked between a read and the next [`Flow::flush`]: what has left the pipe is not counted.
+    /// Call it between a read and the next [`Flow::flush`], because bytes that have left the pipe are not counted.
     pub(crate) fn take_passed_unseen(&mut self) -> u64 {
         self.pipe.as_mut().map_or(0, |pipe| pipe.take_unseen())
     }
 
-    /// `read` has brought so many bytes; none are the end.
+    /// Records the result of a read; 0 bytes are the end of the stream. Returns whether it was not `Pending`.
     fn note(&mut self, read: Poll<io::Result<usize>>, source: &Wire, sink: &Wire) -> io::Result<bool> {
         match read {
             Poll::Pending => {
@@ -177,7 +177,7 @@ impl Flow {
         read.map_ok(|()| count)
     }
 
-    /// Lets the framing look at the buffer; whether that has made room, which is to be read into.
+    /// Calls `look` on the buffer. Returns whether that made room for more bytes.
     pub(crate) fn examine<E>(&mut self, look: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<bool, E> {
         if self.buffer.unexamined().is_empty() {
             return Ok(false);
@@ -187,10 +187,10 @@ impl Flow {
         Ok(was_full && !self.buffer.is_full())
     }
 
-    /// Writes what may pass until nothing is left of it, or the sink takes no more; whether all could be written, and
-    /// there was something.
+    /// Writes cleared bytes until none are left or the sink returns `Pending`. Returns whether there were some and all
+    /// were written.
     pub(crate) fn flush(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
-        if !self.is_owed() && sink.plain().is_some() {
+        if !self.has_unwritten() && sink.plain().is_some() {
             return Ok(false);
         }
         let was_behind = self.sink == Sink::Behind;
@@ -236,8 +236,8 @@ impl Flow {
         }
     }
 
-    /// As [`Flow::flush`], for a sink that may have answered early and closed: what comes for it is dropped from then on,
-    /// so that the source is not kept from reading that answer.
+    /// Writes as [`Flow::flush`] does, to a sink that may have sent an early response and closed. After a failed write,
+    /// bytes for the sink are dropped, so that the source can finish sending and read that response.
     pub(crate) fn flush_or_drop(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
         if self.sink == Sink::WriteClosed {
             self.buffer.discard();
@@ -249,20 +249,20 @@ impl Flow {
         })
     }
 
-    /// The sink takes no more: what is on its way is dropped.
+    /// Drops the bytes in flight and all later ones, because writes to the sink fail.
     pub(crate) fn give_up_sink(&mut self) {
         self.sink = Sink::WriteClosed;
         self.pipe = None;
         self.buffer.discard();
     }
 
-    /// Sends the sink a FIN once the source has ended and everything was written; whether that was now.
+    /// Sends the sink a FIN once the source has ended and everything was written. Returns whether it was sent now.
     pub(crate) fn pass_end(&mut self, sink: &mut Wire, cx: &mut Context<'_>) -> bool {
         if self.source_ended && self.sink == Sink::Open && self.is_empty() {
             self.sink = Sink::Ending;
         }
-        // On TCP this is `shutdown(2)`, which does not wait. A socket that cannot be shut down is already gone, which the
-        // next read says better.
+        // On TCP this is `shutdown(2)`, which does not block. If it fails, the connection no longer exists, and the
+        // next read returns the error.
         let now = self.sink == Sink::Ending && Pin::new(sink).poll_shutdown(cx).is_ready();
         if now {
             self.sink = Sink::Ended;
@@ -270,39 +270,39 @@ impl Flow {
         now
     }
 
-    /// Whether the source has no more to say; what it has said may still be here.
+    /// Returns whether the source has ended its stream. Bytes of it may still be in flight.
     pub(crate) const fn source_ended(&self) -> bool {
         self.source_ended
     }
 
-    /// Whether the sink is being sent a FIN that waits for what goes before it.
+    /// Returns whether a FIN for the sink waits for buffered TLS records.
     pub(crate) fn is_ending(&self) -> bool {
         self.sink == Sink::Ending
     }
 
-    /// Whether the sink was sent a FIN.
+    /// Returns whether the sink was sent a FIN.
     pub(crate) fn has_passed_end(&self) -> bool {
         self.sink == Sink::Ended
     }
 
-    /// Whether the sink takes no more.
+    /// Returns whether writes to the sink failed.
     pub(crate) fn is_write_closed(&self) -> bool {
         self.sink == Sink::WriteClosed
     }
 
-    /// Whether nothing is in flight.
+    /// Returns whether no byte is in flight.
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.pipe.is_none() && self.sink != Sink::Behind
     }
 
-    /// Whether the sink has yet to take something that may pass.
-    pub(crate) fn is_owed(&self) -> bool {
+    /// Returns whether there are cleared bytes that are not written yet.
+    pub(crate) fn has_unwritten(&self) -> bool {
         let by_tls = matches!(self.sink, Sink::Behind | Sink::Ending);
         by_tls || !self.buffer.cleared().is_empty() || self.pipe.is_some()
     }
 }
 
-/// Writes what is followed at once by more, so that both go in one segment and the sink is woken once.
+/// Writes bytes that others follow at once (`MSG_MORE`), so that both are sent in one segment and wake the sink once.
 fn poll_write_with_more(socket: &TcpStream, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     loop {
         ready!(socket.poll_write_ready(cx))?;

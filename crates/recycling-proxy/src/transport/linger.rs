@@ -1,9 +1,10 @@
 //! The lingering close (RFC 9112 §9.6).
 //!
-//! Closing a socket that holds unread bytes sends a reset, and so does whatever the client sends to a closed one. A reset
-//! destroys what is still on its way: a last response on a slow path waits in our kernel for minutes. So: FIN first, then read
-//! and drop what still comes. The bounds here count from when the client's kernel has acknowledged every byte; until then the
-//! kernel alone decides whether the client is still there.
+//! Closing a socket that holds unread bytes sends a reset, and so does whatever the client sends to a closed one. A
+//! reset destroys data in flight: on a slow path the last response waits in the kernel for minutes. So the proxy sends
+//! a FIN, and then reads and drops what the client still sends. The bounds below count from the time at which the
+//! client's kernel has acknowledged every byte. Until then only the kernel's retransmission timeout ends the
+//! connection.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -16,28 +17,29 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::transport::send_queue::SendQueue;
 use crate::transport::wire::Wire;
 
-/// Silence after which a client that has acknowledged everything is taken to have read it.
+/// The time without bytes after which a client that has acknowledged everything counts as having read it.
 const SILENCE: Duration = Duration::from_secs(5);
-/// The whole time that such a client can take.
+/// The longest time for which such a client is waited for.
 const ALTOGETHER: Duration = Duration::from_secs(30);
-/// What a client can still send before nothing more is taken in.
+/// The most bytes that are still read from a client.
 const MOST_BYTES: usize = 1024 * 1024;
-/// No event tells that a client which is no longer listened to has acknowledged everything. So the kernel is asked this often.
+/// How often the send queue is checked. There is no event for the acknowledgement of the last byte.
 const RECHECK: Duration = Duration::from_millis(100);
-/// So much is read at once: little, so that ten thousand lingering connections cost little.
+/// The size of a read. It is small, so that ten thousand lingering connections take little memory.
 const READ: usize = 512;
 
-/// The time in which a client must take an answer of ours, once it has acknowledged all that went before.
+/// The time in which a client must accept a response of the proxy, once it has acknowledged everything before it.
 const LAST_WRITE_TIME: Duration = Duration::from_secs(5);
 
-/// Writes an answer of ours; returns the client, which is to be lingered for, unless it does not take it.
+/// Writes a response of the proxy. Returns the connection, which is to be closed by [`linger`]; `None` if the client
+/// does not accept the response.
 pub(crate) async fn write_last(mut client: Wire, answer: &[u8]) -> Option<Wire> {
     let queue = SendQueue::of(client.socket());
     let written = async {
         let mut written = pin!(client.write_all(answer));
         loop {
             match timeout(LAST_WRITE_TIME, &mut written).await {
-                Err(_) if is_owed(queue) => {}
+                Err(_) if has_unacknowledged(queue) => {}
                 Ok(written) => return written.is_ok(),
                 Err(_) => return false,
             }
@@ -46,25 +48,28 @@ pub(crate) async fn write_last(mut client: Wire, answer: &[u8]) -> Option<Wire> 
     written.await.then_some(client)
 }
 
-/// Ends the connection without destroying what the client has yet to read; returns the number of bytes that it still sent.
+/// Closes the connection without destroying data that the client has not read. Returns the number of bytes that the
+/// client still sent.
 ///
-/// For clients that say nothing while they read, as in HTTP/1: once their kernel has everything, no reset destroys it.
+/// For clients that send nothing while they read, as in HTTP/1: after their kernel has acknowledged everything, they
+/// cause no reset.
 pub(crate) async fn linger(client: Wire) -> usize {
     Lingering::new(client, MOST_BYTES).run(SILENCE, ALTOGETHER).await
 }
 
-/// The same for a client that says something while it reads, as in HTTP/2, and has not shown that it has read everything: it may
-/// have paused, and a reset that answers its next frame makes some clients drop what their kernel holds for them. So it is
-/// waited for until it ends, for at most `grace`. That costs what an idle connection does.
+/// Closes the connection of a client that sends while it reads, as in HTTP/2, and has not shown that it has read
+/// everything. Such a client may have paused, and a reset in response to its next frame would make some clients drop
+/// unread data. So the proxy waits until the client closes, for at most `grace`. The price is that of an idle
+/// connection.
 pub(crate) async fn linger_until_read(client: Wire, grace: Duration) {
     Lingering::new(client, usize::MAX).run(grace, grace).await;
 }
 
-fn is_owed(queue: Option<SendQueue>) -> bool {
-    queue.is_some_and(SendQueue::is_owed)
+fn has_unacknowledged(queue: Option<SendQueue>) -> bool {
+    queue.is_some_and(SendQueue::has_unacknowledged)
 }
 
-/// A connection that is being ended.
+/// A connection in its lingering close.
 ///
 /// ```text
 /// Ending ──FIN sent──▶ listening ──client's FIN, or too many bytes──▶ waiting ──all acknowledged──▶ close
@@ -74,14 +79,14 @@ fn is_owed(queue: Option<SendQueue>) -> bool {
 struct Lingering {
     client: Wire,
     queue: Option<SendQueue>,
-    /// Over TLS, what it has yet to send goes first.
+    /// Whether the FIN was sent. Over TLS, buffered records are sent first.
     fin_sent: bool,
     client_ended: bool,
     dropped: usize,
     most: usize,
 }
 
-/// What has happened to it.
+/// An event of the connection.
 enum Event {
     FinSent,
     Heard,
@@ -104,7 +109,7 @@ impl Lingering {
                 Err(_) => true,
             };
             if may_close {
-                if !is_owed(self.queue) {
+                if !has_unacknowledged(self.queue) {
                     return self.dropped;
                 }
                 deadline = Instant::now() + altogether;

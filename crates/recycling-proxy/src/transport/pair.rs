@@ -1,4 +1,4 @@
-//! The two connections of a client, and what is on its way between them.
+//! A client's connection and the app's, with the bytes in flight between them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::relay::side::Side;
 use crate::transport::flow::Flow;
 use crate::transport::wire::Wire;
 
-/// Both ends of a connection, and what is on its way between them.
+/// A client's connection and the app's, with the bytes in flight between them.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) client: Wire,
@@ -23,7 +23,7 @@ impl Pair {
         Self { client: client.into(), app: app.into(), from_client: Flow::default(), from_app: Flow::default() }
     }
 
-    /// What is on its way is `account`'s.
+    /// Charges the memory of bytes in flight to `account`.
     pub(crate) fn charged_to(mut self, account: &Arc<Account>) -> Self {
         self.from_client.buffer.charge(account, Side::Client);
         self.from_app.buffer.charge(account, Side::App);

@@ -1,4 +1,4 @@
-//! Pipes of the kernel, through which bytes go from one socket to another without a copy in between (`splice(2)`).
+//! Pipes that move bytes from one socket to another without copying them to user space (`splice(2)`).
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -9,17 +9,18 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// What a pipe should hold: four times the kernel's default, for a quarter of the system calls.
+/// The capacity of a pipe: four times the kernel's default, for a quarter of the system calls.
 const CAPACITY: usize = 256 * 1024;
-/// Less is no gain: a copy of as much costs what the system calls do.
+/// The least useful capacity: copying fewer bytes costs no more than the system calls.
 const LEAST_CAPACITY: usize = 64 * 1024;
-/// Pipes of a thread at a time; whoever finds none copies. They cost two descriptors each, and [`CAPACITY`] of the budget that
-/// all proxies of a node share: 16 of them have to be at their most until it is spent.
+/// The most pipes of a thread at a time; further connections copy. A pipe costs two descriptors, and [`CAPACITY`] of a
+/// budget that all proxies of a node share, which 16 proxies with all their pipes use up.
 const MOST: usize = 16;
-/// Where the budget is spent a pipe is tried again for after so many copies: to ask costs four system calls.
+/// The number of copies before another attempt to open a pipe, once the budget is used up. An attempt costs four system
+/// calls.
 const COPIES_BETWEEN: usize = 1000;
-/// Empty pipes that a thread keeps for the next bytes. One is enough unless sinks are slow; and all proxies of a node
-/// have the same user, whose pipes share a budget (64 MiB, `/proc/sys/fs/pipe-user-pages-soft`), used or not.
+/// The most empty pipes that a thread keeps. One is enough unless sinks are slow. Empty pipes count towards the budget,
+/// too: all proxies of a node have the same user, whose pipes share 64 MiB (`/proc/sys/fs/pipe-user-pages-soft`).
 const POOLED: usize = 2;
 
 thread_local! {
@@ -34,17 +35,17 @@ struct Ends {
     write: OwnedFd,
 }
 
-/// A pipe on loan; given back when dropped, unless bytes are in it.
+/// A pipe from the thread's pool. Dropping it returns it to the pool, unless there are bytes in it.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     ends: Option<Ends>,
     holds: usize,
-    /// Bytes that came into it since the framing was last told.
+    /// The bytes that were read into it since the last [`Pipe::take_unseen`].
     unseen: usize,
 }
 
 impl Pipe {
-    /// An empty pipe; `None` where there are too many, or the process may open no more.
+    /// Returns an empty pipe; `None` if the thread has too many, or the process can open none.
     pub(crate) fn take() -> Option<Self> {
         if IN_USE.get() >= MOST {
             return None;
@@ -58,7 +59,7 @@ impl Pipe {
         Some(Self { ends: Some(ends), holds: 0, unseen: 0 })
     }
 
-    /// Takes up to `most` bytes from the socket into the pipe, which must be empty; 0 is the end of the stream.
+    /// Moves up to `most` bytes from the socket into the pipe, which must be empty. Returns 0 at the end of the stream.
     pub(crate) fn poll_fill(&mut self, source: &TcpStream, most: u64, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(Ends { write, .. }) = &self.ends else { return Poll::Ready(Ok(0)) };
         let most = usize::try_from(most).unwrap_or(CAPACITY).min(CAPACITY);
@@ -75,17 +76,17 @@ impl Pipe {
         }
     }
 
-    /// Bytes that are in it.
+    /// Returns the number of bytes in it.
     pub(crate) const fn holds(&self) -> usize {
         self.holds
     }
 
-    /// Returns the bytes that came into it since this was last asked.
+    /// Returns the number of bytes that were read into it since the last call.
     pub(crate) fn take_unseen(&mut self) -> u64 {
         std::mem::take(&mut self.unseen) as u64
     }
 
-    /// Gives all that it holds to the socket.
+    /// Moves its bytes to the socket. Returns `Ready` once it is empty.
     pub(crate) fn poll_flush(&mut self, sink: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(Ends { read, .. }) = &self.ends else { return Poll::Ready(Ok(())) };
         while self.holds > 0 {
@@ -109,8 +110,8 @@ const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 impl Ends {
     fn open() -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Where the budget of the user is spent, a new pipe has two pages and may not have more: with so little, a byte costs
-        // three times what its copy does.
+        // If the user's budget is used up, a new pipe has two pages and cannot grow. Then splicing costs three times
+        // what copying does.
         let size = fcntl_setpipe_size(&write, CAPACITY).or_else(|_| fcntl_getpipe_size(&write)).unwrap_or_default();
         if size < LEAST_CAPACITY {
             COPIES.set(COPIES_BETWEEN);

@@ -1,9 +1,9 @@
-//! What the kernel still holds of the bytes that were written to a socket.
+//! The bytes that were written to a socket and that the peer has not acknowledged.
 //!
-//! Written is not received: on a slow path megabytes wait in the kernel, and closing the socket can destroy them. `SIOCOUTQ`
-//! would tell, but has no safe binding, so the kernel's socket monitoring (`sock_diag(7)`) is asked: one system call more, and
-//! only where a bound is over. It needs no privilege for sockets of one's own network namespace. Every thread keeps the socket
-//! by which it asks, since opening and closing one costs as much as the question.
+//! On a slow path megabytes wait in the kernel, and closing the socket can destroy them. `SIOCOUTQ` returns their
+//! number, but has no safe binding. So this module uses the kernel's socket monitoring (`sock_diag(7)`), which costs
+//! one system call more and needs no privilege for sockets of the process's network namespace. Each thread keeps its
+//! netlink socket, because opening and closing one costs as much as a request.
 
 use std::cell::RefCell;
 use std::io;
@@ -23,16 +23,16 @@ const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
 // net/tcp_states.h
 const TCP_LISTEN: u8 = 10;
 
-/// Where `struct nlmsghdr` has `nlmsg_seq`, which an answer has of its question.
+/// The offset of `nlmsg_seq` in `struct nlmsghdr`. A response repeats the number of its request.
 const SEQUENCE_AT: usize = 8;
 /// Bytes of `struct nlmsghdr`, `struct inet_diag_req_v2` and `struct inet_diag_sockid`.
 const HEADER: usize = 16;
 const REQUEST: u32 = 16 + 8 + 48;
-/// Where `struct inet_diag_msg` has `idiag_state`.
+/// The offset of `idiag_state` in `struct inet_diag_msg`.
 const STATE_AT: usize = 1;
-/// Where it has `idiag_wqueue`: behind four octets, the socket's identity, and two numbers.
+/// The offset of `idiag_wqueue` in it: after four octets, `struct inet_diag_sockid` and two numbers.
 const SEND_QUEUE_AT: usize = 4 + 48 + 4 + 4;
-/// More than the answer of one socket without attributes that were not asked for.
+/// The size of the receive buffer. A response about one socket is shorter if no attributes are requested.
 const ANSWER: usize = 1024;
 
 /// The send queue of a connected TCP socket.
@@ -43,28 +43,28 @@ pub(crate) struct SendQueue {
 }
 
 impl SendQueue {
-    /// Of this socket; `None` where it is no longer connected.
+    /// Returns the send queue of this socket; `None` if it is no longer connected.
     pub(crate) fn of(socket: &TcpStream) -> Option<Self> {
         Some(Self { local: socket.local_addr().ok()?, peer: socket.peer_addr().ok()? })
     }
 
-    /// Bytes that the peer's kernel has yet to acknowledge, a FIN counting as one. `None` where the connection is gone, or
-    /// where this kernel does not tell.
+    /// Returns the number of bytes that the peer's kernel has not acknowledged; a FIN counts as one. Returns `None` if
+    /// the connection no longer exists, or if the kernel has no socket monitoring.
     pub(crate) fn unacknowledged(self) -> Option<u32> {
         self.ask().ok().flatten()
     }
 
-    /// Whether the kernel holds anything that the peer has yet to acknowledge.
+    /// Returns whether there are bytes that the peer has not acknowledged.
     ///
-    /// A peer that is gone does not keep it so: the kernel gives up what is not acknowledged, and window probes that nobody
-    /// answers, after a quarter of an hour (`net.ipv4.tcp_retries2`), and reads fail from then on.
-    pub(crate) fn is_owed(self) -> bool {
+    /// This does not last for ever if the peer is gone: the kernel ends a connection without acknowledgements after a
+    /// quarter of an hour (`net.ipv4.tcp_retries2`), and reads fail from then on.
+    pub(crate) fn has_unacknowledged(self) -> bool {
         self.unacknowledged().is_some_and(|bytes| bytes > 0)
     }
 
     fn ask(self) -> io::Result<Option<u32>> {
         KERNEL.with_borrow_mut(|kept| {
-            // One that has failed is dropped, and whatever it would still answer with it.
+            // A socket on which a request has failed is dropped, and with it any late response.
             let of_kept = kept.take().and_then(|mut kernel| Some((kernel.ask(self).ok()?, kernel)));
             let (answer, kernel) = if let Some(answered) = of_kept {
                 answered
@@ -78,7 +78,7 @@ impl SendQueue {
     }
 
     fn request(self, sequence: u32) -> Vec<u8> {
-        // On a socket for IPv6 and IPv4 both addresses are IPv6, and the kernel knows them when they are not.
+        // A dual-stack socket has IPv4-mapped addresses; the kernel finds its connection by the IPv4 addresses.
         let (family, scope) = match self.peer {
             SocketAddr::V4(_) => (AddressFamily::INET, 0),
             SocketAddr::V6(peer) => (AddressFamily::INET6, peer.scope_id()),
@@ -108,11 +108,11 @@ thread_local! {
     static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
 }
 
-/// A socket by which the kernel is asked about sockets.
+/// A netlink socket for socket monitoring.
 #[derive(Debug)]
 struct Kernel {
     socket: OwnedFd,
-    /// The number of the last question.
+    /// The number of the last request.
     sequence: u32,
 }
 
@@ -128,7 +128,7 @@ impl Kernel {
         let mut answer = [0; ANSWER];
         let (received, _) = retry_on_intr(|| recv(&self.socket, &mut answer[..], RecvFlags::empty()))?;
         let answer = answer.get(..received).unwrap_or_default();
-        // Never that of an earlier question, which was about another connection.
+        // A response to an earlier request would describe another connection.
         let sequence = answer.get(SEQUENCE_AT..).and_then(|rest| rest.first_chunk());
         if sequence != Some(&self.sequence.to_ne_bytes()) {
             return Err(io::ErrorKind::InvalidData.into());
@@ -136,7 +136,8 @@ impl Kernel {
         Ok(send_queue(answer))
     }
 
-    /// The kernel has answered by the time that this returns.
+    /// Sends a request. The response is in the socket when this returns, because the kernel handles requests
+    /// synchronously.
     fn send(&mut self, about: SendQueue) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = about.request(self.sequence);
@@ -145,7 +146,7 @@ impl Kernel {
     }
 }
 
-/// In network order at the front of sixteen octets.
+/// Returns the address in network order, padded to sixteen octets.
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => {
@@ -156,8 +157,8 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The send queue of the socket that the kernel describes; `None` where it answers with an error, or describes the listening
-/// socket in place of a connection that is gone.
+/// Returns the send queue in a response; `None` if it is an error, or describes the listening socket because the
+/// connection no longer exists.
 fn send_queue(answer: &[u8]) -> Option<u32> {
     let kind = u16::from_ne_bytes(*answer.get(4..)?.first_chunk()?);
     let socket = answer.get(HEADER..)?;
@@ -198,7 +199,7 @@ mod tests {
             while let Ok(count) = near.try_write(&[0; 8192]) {
                 written += count;
             }
-            assert!(queue.is_owed(), "{written} bytes fill the sockets of {connecting} on {listening}");
+            assert!(queue.has_unacknowledged(), "{written} bytes fill the sockets of {connecting} on {listening}");
             near.shutdown().await.unwrap();
             let mut rest = Vec::new();
             far.read_to_end(&mut rest).await.unwrap();
@@ -213,7 +214,11 @@ mod tests {
         let queue = SendQueue::of(&near).unwrap();
         far.set_zero_linger().unwrap();
         drop((far, near));
-        assert_eq!((queue.unacknowledged(), queue.is_owed()), (None, false), "though its port still listens");
+        assert_eq!(
+            (queue.unacknowledged(), queue.has_unacknowledged()),
+            (None, false),
+            "though its port still listens"
+        );
         drop(listener);
         assert_eq!(queue.unacknowledged(), None);
     }
@@ -228,10 +233,10 @@ mod tests {
         let kept = socket();
         assert!(kept.is_some());
         while near.try_write(&[0; 8192]).is_ok() {}
-        assert!(queue.is_owed() && !other.is_owed());
+        assert!(queue.has_unacknowledged() && !other.has_unacknowledged());
         assert_eq!(socket(), kept);
         KERNEL.with_borrow_mut(|kernel| kernel.as_mut().unwrap().send(queue)).unwrap();
-        assert!(!other.is_owed(), "the answer that nobody has taken was about another connection");
+        assert!(!other.has_unacknowledged(), "the answer that nobody has taken was about another connection");
         near.shutdown().await.unwrap();
     }
 

@@ -1,9 +1,10 @@
-//! Bounds what the kernel holds of a connection's bytes.
+//! Bounds the memory of a connection's socket buffers.
 //!
-//! Without a bound the buffers of a socket grow to megabytes for a fast peer, and stay full once their reader pauses: control
-//! groups of version 2 count that as the container's memory. Small buffers, on the other hand, cost CPU time: each time one is
-//! emptied, the kernel continues the sender's work in our system call. So receive buffers are small until a long body comes, and
-//! the connection reserves memory for a large one in advance, from the [budget](crate::memory).
+//! Without a bound the buffers of a socket grow to megabytes for a fast peer, and stay full once their reader pauses:
+//! control groups of version 2 count that as the container's memory. Small buffers, on the other hand, cost CPU time:
+//! each time one is emptied, the kernel continues the sender's work in our system call. So receive buffers are small
+//! until a long body comes, and the connection reserves memory for a large one in advance, from the
+//! [budget](crate::memory).
 //!
 //! | buffer | bytes |
 //! |---|---|
@@ -21,41 +22,42 @@ use tokio::net::TcpStream;
 use crate::memory::Account;
 use crate::relay::side::Side;
 
-/// Bytes towards a client that are not on their way yet.
+/// The most unsent bytes towards a client (`TCP_NOTSENT_LOWAT`).
 const MOST_UNSENT_TO_CLIENT: u32 = 64 * 1024;
-/// Bytes towards an app that are not on their way yet: they are on the way only while the app reads.
+/// The most unsent bytes towards an app (`TCP_NOTSENT_LOWAT`). On loopback bytes are sent only while the app reads.
 const UNSENT_TO_APP: u32 = 128 * 1024;
-/// The same for a long body: 128 KiB cost a tenth more CPU time for 1 MiB.
+/// The most unsent bytes of a long body. With 128 KiB, a body of 1 MiB costs a tenth more CPU time.
 const MOST_UNSENT_TO_APP: u32 = 512 * 1024;
-/// What a receive buffer begins with (the default of `tcp_rmem[1]`): it is among what every connection reserves.
+/// The initial receive buffer (the default of `tcp_rmem[1]`). Every connection reserves memory for it.
 const SMALL: usize = 128 * 1024;
-/// A large receive buffer: a body of 1 MiB fits, so that its source does not wait for us in the middle of it. Longer ones gain
-/// little by more.
+/// A large receive buffer. A body of 1 MiB fits, so that its sender does not wait for the proxy; longer bodies gain
+/// little from more.
 const LARGE: usize = 1280 * 1024;
-/// A body with so much to come is long: a small buffer holds half of it.
+/// A body with at least this many bytes left is long. A small buffer holds half of that.
 const LONG: u64 = 128 * 1024;
-/// Only such reads make the kernel enlarge a buffer: with many small ones it is never full.
+/// The least size of a read that counts. The buffer fills up only if reads are large, and only then does the kernel
+/// enlarge it.
 const LARGE_READ: usize = 16 * 1024;
-/// Without a long body, so many bytes are read before a buffer has to keep its size: the kernel has no reason to enlarge it
-/// before. And a read of so many bytes shows a body that is long, where nothing has told of it.
+/// The number of bytes in large reads after which a buffer without a long body is fixed: the kernel does not enlarge it
+/// before. A single read of this size also shows a long body whose length is unknown.
 const STEP: usize = 64 * 1024;
 
-/// For a listening socket: what it accepts has the same.
+/// Bounds the buffers of a listening socket. Accepted connections inherit the options.
 pub(crate) fn bound_of_clients(listener: &impl AsFd) -> io::Result<()> {
     SockRef::from(listener).set_tcp_notsent_lowat(MOST_UNSENT_TO_CLIENT)
 }
 
-/// For a connection to the app.
+/// Bounds the buffers of a connection to the app.
 pub(crate) fn bound_of_app(stream: &impl AsFd) -> io::Result<()> {
     SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_TO_APP)
 }
 
-/// One direction of a connection, and the account that is charged for what the kernel holds of it.
+/// One direction of a connection, and the account that its socket buffers are charged to.
 #[derive(Clone, Copy)]
 pub(crate) struct Direction<'a> {
     pub(crate) source: &'a TcpStream,
     pub(crate) sink: &'a TcpStream,
-    /// Where the bytes come from.
+    /// The side that sends.
     pub(crate) from: Side,
     pub(crate) account: &'a Account,
 }
@@ -69,14 +71,14 @@ impl Direction<'_> {
         };
         let reserved = self.account.reserve_for_kernel((LARGE - SMALL).saturating_add(unsent as usize));
         if reserved && unsent > 0 {
-            // Where the option cannot be set the connection is gone.
+            // If the option cannot be set, the connection no longer exists.
             let _ = SockRef::from(self.sink).set_tcp_notsent_lowat(MOST_UNSENT_TO_APP);
         }
         reserved
     }
 }
 
-/// The kernel's buffer for what a source sends.
+/// The receive buffer of a source's socket.
 ///
 /// ```text
 ///         long body, memory reserved               as large as it may be
@@ -86,20 +88,21 @@ impl Direction<'_> {
 ///                                                    long body, memory reserved
 /// ```
 ///
-/// The kernel does not enlarge a buffer whose size was set, and before it was it does so for a source that is read as fast as it
-/// sends. No buffer shrinks: a window that was offered is not taken back, and what the peer sends into it would be dropped.
+/// The kernel enlarges a buffer whose size was never set (`SO_RCVBUF`), if it is read as fast as the source sends. A
+/// buffer is never made smaller: the peer may send as much as its window allows, and the kernel would drop what does
+/// not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiveBuffer {
-    /// It has the size that it began with.
+    /// It has its initial size.
     New {
         /// Bytes that came in large reads, fewer than [`STEP`].
         read: u16,
     },
-    /// Memory for a large one is reserved, and the kernel enlarges it as it sees fit.
+    /// Memory for a large buffer is reserved, and the kernel enlarges it on its own.
     Growing,
-    /// It keeps its size.
+    /// Its size was set.
     Fixed {
-        /// Whether it is a large one.
+        /// Whether it is a large buffer.
         large: bool,
     },
 }
@@ -111,20 +114,20 @@ impl Default for ReceiveBuffer {
 }
 
 impl ReceiveBuffer {
-    /// Notes that `bytes` will come before the framing has to be examined again.
+    /// Records that `bytes` will arrive before the framing must be examined again.
     pub(crate) fn expect(&mut self, bytes: u64, direction: &Direction<'_>) {
         if bytes >= LONG {
-            self.wants_large(direction);
+            self.try_large(direction);
         }
     }
 
-    /// Notes a read of `count` bytes.
+    /// Records a read of `count` bytes.
     pub(crate) fn has_read(&mut self, count: usize, direction: &Direction<'_>) {
         if count < LARGE_READ {
             return;
         }
         if count >= STEP {
-            self.wants_large(direction);
+            self.try_large(direction);
         }
         let source = direction.source;
         match self {
@@ -139,7 +142,7 @@ impl ReceiveBuffer {
         }
     }
 
-    fn wants_large(&mut self, direction: &Direction<'_>) {
+    fn try_large(&mut self, direction: &Direction<'_>) {
         *self = match *self {
             Self::Growing | Self::Fixed { large: true } => return,
             Self::New { .. } if direction.is_reserved() => Self::Growing,
@@ -149,15 +152,15 @@ impl ReceiveBuffer {
         };
     }
 
-    /// Has the buffer keep this size. The kernel gives no more than the node's `net.core.rmem_max`.
+    /// Sets the size of the buffer. The kernel bounds it by the node's `net.core.rmem_max`.
     fn fixed(size: usize, source: &TcpStream) -> Self {
-        // Where the option cannot be set the connection is gone.
+        // If the option cannot be set, the connection no longer exists.
         let _ = SockRef::from(source).set_recv_buffer_size(size / 2);
         Self::Fixed { large: size == LARGE }
     }
 }
 
-/// The size of a receive buffer, as the kernel counts: twice what it is asked for.
+/// Returns the size of a receive buffer as the kernel counts it: twice the size that was set.
 fn size(socket: &TcpStream) -> usize {
     SockRef::from(socket).recv_buffer_size().unwrap_or_default()
 }

@@ -13,14 +13,15 @@ use tokio_rustls::TlsStream;
 /// The connection to a peer.
 #[derive(Debug)]
 pub(crate) enum Wire {
-    /// The bytes as they are.
+    /// Plain TCP.
     Plain(TcpStream),
-    /// Boxed: most connections are plain, and ten thousand of them should not pay for the few.
+    /// TLS over TCP. It is boxed, because most connections are plain and would be as large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Wire {
-    /// Ready once a read may find something; where that cannot be told without memory to read into, at once.
+    /// Returns `Ready` once a read may return bytes. Over TLS that is unknown without a read, so it returns `Ready` at
+    /// once.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_read_ready(cx),
@@ -28,7 +29,7 @@ impl Wire {
         }
     }
 
-    /// Returns the socket, where its bytes are the peer's own.
+    /// Returns the socket if the connection is plain TCP.
     pub(crate) const fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
@@ -44,29 +45,28 @@ impl Wire {
         }
     }
 
-    /// Has the kernel ask a silent peer whether it is still there; the answer of one that is not becomes an error of the
-    /// socket's.
+    /// Enables TCP keepalive with this interval. If the peer no longer exists, the socket gets an error.
     pub(crate) fn probe_every(&self, interval: Duration) {
         let probes = TcpKeepalive::new().with_time(interval).with_interval(interval);
-        // Where the option cannot be set the connection is gone.
+        // If the option cannot be set, the connection no longer exists.
         let _ = SockRef::from(self.socket()).set_tcp_keepalive(&probes);
     }
 
-    /// Returns whether the kernel has learnt that the peer is gone.
+    /// Returns whether the socket has an error.
     pub(crate) fn has_failed(&self) -> bool {
         !matches!(self.socket().take_error(), Ok(None))
     }
 
-    /// Closes in order: over TLS after its own end (`close_notify`), as far as the socket takes that at once.
+    /// Closes the connection with a FIN. Over TLS a `close_notify` alert precedes it, if the socket accepts it at once.
     pub(crate) fn close(mut self) {
         if let Self::Tls(stream) = &mut self {
             let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 
-    /// Closes with a reset, so that the peer cannot take what it has for the whole.
+    /// Closes the connection with a reset, so that the peer does not take the bytes that it has for a complete message.
     pub(crate) fn reset(self) {
-        // Where the option cannot be set the connection is gone, and with it the reason to reset it.
+        // If the option cannot be set, the connection no longer exists, and with it the reason to reset it.
         let _ = self.socket().set_zero_linger();
     }
 }
@@ -88,9 +88,9 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, room),
             Self::Tls(stream) => match (ready!(Pin::new(&mut *stream).poll_read(cx, room)), &**stream) {
-                // Many clients end without the alert that TLS has for it (close_notify). What matters is whether their
-                // request is whole, and that its framing says. An app that does so may have cut an answer short whose
-                // end is the connection's: that stays an error.
+                // Many clients close without a close_notify alert. That is harmless, because the framing shows whether
+                // their request is complete. From an app it stays an error: a response that ends with the connection
+                // may be truncated.
                 (Err(error), TlsStream::Server(_)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Poll::Ready(Ok(()))
                 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A TCP socket of the network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
-    /// Its own address; that of an IPv4 connection of an IPv6 socket is an IPv4 address.
+    /// Its local address. An IPv4-mapped address is an IPv4 address here.
     pub(crate) local: SocketAddr,
     /// The address of its peer.
     pub(crate) remote: SocketAddr,
@@ -20,12 +20,12 @@ pub(crate) enum SocketState {
     Established,
     /// `TCP_LISTEN`.
     Listen,
-    /// Any other: it opens, closes, or has closed.
+    /// Any other state.
     Other,
 }
 
 impl Socket {
-    /// Reads a line; `None` for the heading, and for what is no such line.
+    /// Parses a line; `None` for the heading and for malformed lines.
     ///
     /// ```text
     ///    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 …
@@ -69,7 +69,7 @@ fn word(digits: &str) -> Option<[u8; 4]> {
     hexadecimal(digits, 8).map(u32::to_ne_bytes)
 }
 
-/// Reads exactly so many hexadecimal digits, which `from_str_radix` alone would let be fewer, or signed.
+/// Parses exactly `digits` hexadecimal digits; `from_str_radix` alone would accept fewer, and a sign.
 fn hexadecimal(text: &str, digits: usize) -> Option<u32> {
     let is_exact = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_exact.then(|| u32::from_str_radix(text, 16).ok()).flatten()

@@ -1,4 +1,4 @@
-//! What the sockets of a network namespace say about an app.
+//! The ports of an app, by the sockets of its network namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
@@ -8,7 +8,7 @@ use labels::labels;
 
 use super::line::{Socket, SocketState};
 
-/// The most ports to report beside those of the app.
+/// The most ports to report in addition to those of the app.
 const MOST_OTHERS: usize = 16;
 
 labels!(
@@ -37,7 +37,7 @@ impl ListenAddress {
         }
     }
 
-    /// Returns the one at which the proxy finds the app first, where a port is listened on twice.
+    /// Returns the address to which the proxy connects first, if there are two listeners on a port.
     const fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::None, it) | (it, Self::None) => it,
@@ -49,16 +49,16 @@ impl ListenAddress {
     }
 }
 
-/// What is known of a port of the app.
+/// The state of a port of the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AppPort {
-    /// Where it is listened on.
+    /// The address on which a process listens.
     pub(crate) address: ListenAddress,
-    /// How many connections from other machines have reached it without the proxy.
+    /// The number of open connections from other machines that bypass the proxy.
     pub(crate) bypassing: u64,
 }
 
-/// What the sockets of a network namespace say about an app.
+/// The ports of an app, by the sockets of its network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     ports: BTreeMap<u16, AppPort>,
@@ -66,13 +66,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Returns what is known before the first table: nothing of these ports of the app.
+    /// Returns the state before the first table: no listener on `ports`.
     pub(crate) fn of(ports: &BTreeSet<u16>) -> Self {
         let unknown = AppPort { address: ListenAddress::None, bypassing: 0 };
         Self { ports: ports.iter().map(|port| (*port, unknown)).collect(), others: BTreeMap::new() }
     }
 
-    /// Reads a table line by line: it has a line for each connection, of which there may be thousands. `own` are the proxy's ports.
+    /// Reads a table line by line: it has a line for each connection, of which there may be thousands. `own` are the
+    /// proxy's ports.
     ///
     /// # Errors
     /// The table cannot be read.
@@ -91,7 +92,7 @@ impl Seen {
         let (ip, port) = (socket.local.ip(), socket.local.port());
         match (socket.state, self.ports.get_mut(&port)) {
             (SocketState::Listen, Some(known)) => known.address = known.address.or(ListenAddress::of(ip)),
-            // Metrics are readable outside of the pod, and a listener on loopback alone may be private to it.
+            // Metrics can be read from outside of the pod, and a listener on loopback may be private to it.
             (SocketState::Listen, None) if !own.contains(&port) && !ip.is_loopback() => {
                 let has_room = self.others.len() < MOST_OTHERS;
                 if has_room || self.others.contains_key(&port) {

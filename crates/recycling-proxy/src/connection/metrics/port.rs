@@ -1,4 +1,4 @@
-//! What is counted by port of the app.
+//! The metrics of connections to one port of the app.
 
 use std::sync::Arc;
 
@@ -58,11 +58,11 @@ impl Families {
     }
 }
 
-/// What is counted of the connections to one port of the app.
+/// The metrics of connections to one port of the app.
 #[derive(Debug)]
 pub(crate) struct PortMetrics {
     number: u16,
-    /// The label; of ports that have no series of their own it is the same.
+    /// The value of the label `port`; ports without series of their own share one.
     port: Value,
     http1: Requests,
     http2: Requests,
@@ -70,7 +70,7 @@ pub(crate) struct PortMetrics {
     families: Families,
 }
 
-/// The requests of one protocol by their source. A request finds its counter here without a look-up.
+/// The counters of requests of one protocol by source. They are stored here to save a look-up per request.
 #[derive(Debug)]
 struct Requests {
     client: Counter,
@@ -98,7 +98,7 @@ impl Requests {
 }
 
 impl PortMetrics {
-    /// The series of a port are there from the start, at zero, so that rates see the first event; but for faults and rare sources.
+    /// Creates the series of a port at zero, so that rates include the first event, except for faults and rare sources.
     pub(super) fn new(families: &Families, number: u16, port: Value) -> Self {
         let families = families.clone();
         let of_port = |[one, other]: [&'static str; 2]| [one.into(), other.into(), port.clone()];
@@ -125,18 +125,18 @@ impl PortMetrics {
         Self { number, port, http1, http2, open, families }
     }
 
-    /// Returns the port; 0 stands for all that have no series of their own.
+    /// Returns the port; 0 for ports without series of their own.
     pub(crate) const fn number(&self) -> u16 {
         self.number
     }
 
-    /// Counts a connection as open for as long as the answer lives.
+    /// Counts a connection as open until the result is dropped.
     pub(crate) fn open(self: &Arc<Self>) -> OpenOnPort {
         self.open.inc();
         OpenOnPort(Arc::clone(self))
     }
 
-    /// Counts a connection of which is known what it is.
+    /// Counts a connection once its protocol and source are known.
     pub(crate) fn opened(&self, protocol: Protocol, source: Source) {
         self.families.opened.inc([protocol.label().into(), source.label().into(), self.port.clone()]);
     }
@@ -180,12 +180,12 @@ impl PortMetrics {
         self.families.tunnels.ended(end, &self.port);
     }
 
-    /// Returns the requests so far, whosever they were.
+    /// Returns the number of requests of all sources.
     pub(super) fn requests_so_far(&self) -> u64 {
         self.http1.sum().wrapping_add(self.http2.sum())
     }
 
-    /// Returns the connections that were retired for this reason so far.
+    /// Returns the number of connections that were retired for this reason.
     pub(super) fn retired_so_far(&self, reason: RetireReason) -> u64 {
         let of = |protocol: Protocol| {
             self.families.retired.of([reason.label().into(), protocol.label().into(), self.port.clone()]).get()
@@ -199,7 +199,7 @@ impl PortMetrics {
 pub(crate) struct OpenOnPort(Arc<PortMetrics>);
 
 impl OpenOnPort {
-    /// Returns what is counted of the connections to this port.
+    /// Returns the metrics of connections to this port.
     pub(crate) const fn metrics(&self) -> &Arc<PortMetrics> {
         &self.0
     }

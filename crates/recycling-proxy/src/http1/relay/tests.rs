@@ -253,7 +253,7 @@ async fn much_of_a_body_is_relayed_in_several_turns() {
     // Time for the sockets to be found ready.
     sleep(Duration::from_millis(1)).await;
     assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
-    assert!(relay.background.has_given_way());
+    assert!(relay.background.has_yielded());
 }
 
 async fn relayed(mut relay: Relay<Notes>) -> Ending {

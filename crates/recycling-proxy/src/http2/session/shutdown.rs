@@ -1,4 +1,4 @@
-//! When a session sends GOAWAY, and how it takes the client's and the app's part in the graceful shutdown.
+//! The graceful shutdown of a session: when it sends GOAWAY, and the reactions to frames of the client and the app.
 
 use retirement::{Moment, RetireReason};
 
@@ -16,8 +16,9 @@ impl Session {
 
     /// Returns whether the connection is retired with this stream's response, and why.
     ///
-    /// Not before the response to the stream that reached the limit: a GOAWAY between a request and its response makes some clients
-    /// fail or repeat the request. A pushed response answers no request, and HEADERS after the first are no new response.
+    /// Not before the response to the stream that reached the limit: a GOAWAY between a request and its response makes
+    /// some clients fail or repeat the request. A pushed response answers no request, and HEADERS after the first are
+    /// no new response.
     pub(super) fn verdict(&self, stream: u32, moment: impl Fn() -> Moment) -> Option<RetireReason> {
         if !self.may_begin() || stream.is_multiple_of(2) || self.is_awaited(stream) {
             return None;
@@ -42,8 +43,8 @@ impl Session {
         self.profile.abandons_streams() && self.streams.has_none_but(stream)
     }
 
-    /// Returns whether GOAWAY may precede what is next: not frames of the connection, nor `RST_STREAM`, which an app sends after an early
-    /// response. Any frame after a GOAWAY makes Python's h2 fail the response.
+    /// Returns whether GOAWAY may precede what is next: not frames of the connection, nor `RST_STREAM`, which an app
+    /// sends after an early response. Any frame after a GOAWAY makes Python's h2 fail the response.
     pub(super) const fn may_follow(next: Next) -> bool {
         matches!(next, Next::NeedMore)
             || matches!(next, Next::Frame(FrameHeader { kind: Kind::Headers | Kind::PushPromise, .. }))
@@ -58,7 +59,7 @@ impl Session {
         if self.streams.awaits_client(stream) {
             self.shutdown = GracefulShutdown::None;
         } else if self.streams.is_empty() {
-            from_app.put_in(&first_goaway());
+            from_app.insert_cleared(&first_goaway());
             self.retired = Some(reason);
             self.shutdown = GracefulShutdown::GoawaySent;
         } else {
@@ -68,8 +69,8 @@ impl Session {
         }
     }
 
-    /// Sends GOAWAY for a drain if no response is awaited, or if the drain `is_ending`; otherwise it is sent with the next response.
-    /// Returns whether it was sent.
+    /// Sends GOAWAY for a drain if no response is awaited, or if the drain `is_ending`; otherwise it is sent with the
+    /// next response. Returns whether it was sent.
     pub fn drain(&mut self, is_ending: bool, from_app: &mut Buffer) -> bool {
         let may_interrupt = is_ending || self.streams.all_answered();
         let now = self.may_begin() && may_interrupt && self.from_app.is_at_boundary();
@@ -80,13 +81,13 @@ impl Session {
     }
 
     fn begin_shutdown(&mut self, reason: RetireReason, from_app: &mut Buffer) {
-        from_app.put_in(&first_goaway());
+        from_app.insert_cleared(&first_goaway());
         self.retired = Some(reason);
         self.send_ping(from_app);
     }
 
     fn send_ping(&mut self, from_app: &mut Buffer) {
-        from_app.put_in(&ping(self.pings.first));
+        from_app.insert_cleared(&ping(self.pings.first));
         self.shutdown = GracefulShutdown::PingSent;
     }
 
@@ -125,7 +126,8 @@ impl Session {
         }
     }
 
-    /// Sends the last GOAWAY if the session waits for open streams and none is left, while nothing is in flight. Returns whether it was sent.
+    /// Sends the last GOAWAY if the session waits for open streams and none is left, while nothing is in flight.
+    /// Returns whether it was sent.
     pub fn nothing_in_flight(&mut self, from_app: &mut Buffer) -> bool {
         let now =
             self.shutdown == GracefulShutdown::Finishing && self.streams.is_empty() && self.from_app.is_at_boundary();
@@ -137,7 +139,7 @@ impl Session {
 
     fn send_last_goaway(&mut self, from_app: &mut Buffer) {
         let last = self.streams.last();
-        from_app.put_in(&[goaway(last, ErrorCode::NoError), ping(self.pings.last)].concat());
+        from_app.insert_cleared(&[goaway(last, ErrorCode::NoError), ping(self.pings.last)].concat());
         self.shutdown = GracefulShutdown::LastGoawaySent { last, has_read: false };
     }
 
@@ -146,7 +148,8 @@ impl Session {
         matches!(self.shutdown, GracefulShutdown::LastGoawaySent { has_read: true, .. })
     }
 
-    /// Gives up the graceful shutdown: the app's GOAWAY ends the connection, and a later one must not name a higher stream (RFC 9113 §6.8).
+    /// Gives up the graceful shutdown: the app's GOAWAY ends the connection, and a later one must not name a higher
+    /// stream (RFC 9113 §6.8).
     pub(super) const fn app_sends_goaway(&mut self) {
         self.app_sent_goaway = true;
         match self.shutdown {
@@ -161,7 +164,8 @@ impl Session {
         }
     }
 
-    /// Returns whether the frame answers a PING of the proxy, which the app must not see, and takes the step that follows from it.
+    /// Returns whether the frame answers a PING of the proxy, which the app must not see, and takes the step that
+    /// follows from it.
     pub(super) fn is_answer_to_ping(&mut self, header: FrameHeader, buffer: &Buffer) -> bool {
         let Some(payload) = buffer.unexamined().get(HEADER..HEADER.saturating_add(PING_PAYLOAD)) else { return false };
         if header.kind != Kind::Ping || !header.is_ack() || self.retired.is_none() {
@@ -182,8 +186,9 @@ impl Session {
         first || last
     }
 
-    /// Returns whether the stream comes after the last one that GOAWAY named. The client repeats it on another connection (RFC 9113
-    /// §6.8), so the app must not see it. Nor may it see any later field block, which it could no longer decode.
+    /// Returns whether the stream comes after the last one that GOAWAY named. The client repeats it on another
+    /// connection (RFC 9113 §6.8), so the app must not see it. Nor may it see any later field block, which it could no
+    /// longer decode.
     pub(super) const fn is_after_last_stream(&self, header: FrameHeader) -> bool {
         match self.shutdown {
             GracefulShutdown::LastGoawaySent { last, .. } => {

@@ -1,4 +1,4 @@
-//! What can be seen of balancing.
+//! The metrics of balancing.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Balance;
 use crate::metrics::{Counters, Gauge, StateGauge};
 
-/// What is counted.
+/// The counters of balancing.
 #[derive(Debug)]
 pub(super) struct Metrics {
     refusals: Counters<1>,
@@ -29,14 +29,14 @@ impl Metrics {
     }
 }
 
-/// Registers what is read at each scrape.
+/// Registers the gauges, which are read at each scrape.
 pub(super) fn register_gauges(balance: &Arc<Balance>, registry: &mut Registry) {
     let read = Arc::clone(balance);
     let help = "Estimated load of the open connections, in requests per second";
     Gauge::register(registry, "balance_load", help, move || read.report(Instant::now(), None).load.get());
     let read = Arc::clone(balance);
     let help = "Mean load of the workload's pods according to the balancer, in requests per second; 0 while no instruction is in force";
-    let mean = move || read.state().standing.at(Instant::now()).in_force().map_or(0.0, Instruction::mean);
+    let mean = move || read.state().instruction.at(Instant::now()).in_force().map_or(0.0, Instruction::mean);
     Gauge::register(registry, "balance_mean_load", help, mean);
     let read = Arc::clone(balance);
     let help = "Open connections that are marked to be retired, or whose end was announced";
@@ -44,7 +44,7 @@ pub(super) fn register_gauges(balance: &Arc<Balance>, registry: &mut Registry) {
     Gauge::register(registry, "balance_connections_marked", help, marked);
     let read = Arc::clone(balance);
     let states = BalanceState::ALL.iter().map(|state| state.label());
-    let present = move || read.state_of(read.state().standing.at(Instant::now())).label();
+    let present = move || read.state_of(read.state().instruction.at(Instant::now())).label();
     StateGauge::register(
         registry,
         "balance_state",

@@ -1,5 +1,5 @@
-//! On a clock that is the test's own, over real sockets: the kernel takes its time to acknowledge, in which that clock may
-//! run far, so that bounds are tested from below, and from above by the end of the test.
+//! On a clock that is the test's own, over real sockets: the kernel takes its time to acknowledge, in which that clock
+//! may run far, so that bounds are tested from below, and from above by the end of the test.
 
 use std::io::ErrorKind;
 

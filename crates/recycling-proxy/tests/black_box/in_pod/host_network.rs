@@ -1,5 +1,5 @@
-//! A pod that shares its node's network: an author can ask for that while no webhook is asked, and the merge keeps what
-//! was injected. Here the namespace of a [`Pod`] is the node's, and its address both the node's and the pod's.
+//! A pod that shares its node's network: an author can ask for that without a review, and the merge keeps what was
+//! injected. Here the namespace of a [`Pod`] is the node's, and its address both the node's and the pod's.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};

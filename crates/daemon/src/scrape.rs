@@ -1,4 +1,4 @@
-//! The metrics of a process as a scraper asks for them.
+//! The response to a scrape: the metrics of a process, in one of two text formats. The crate `exposition` parses them.
 
 use std::fmt;
 
@@ -12,23 +12,24 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// The content type of Prometheus' own text format.
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What a scraper gets.
+/// The response to a scrape.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Exposition {
+pub struct ScrapeResponse {
     /// The value of `Content-Type`.
     pub content_type: &'static str,
     /// The metrics.
     pub text: String,
 }
 
-/// Returns the metrics of `registry`, and those of the process by the names that all programs have in common (`process_*`).
+/// Returns the metrics of `registry`, and those of the process by the names that all programs have in common
+/// (`process_*`).
 ///
-/// They are in the format of `OpenMetrics` where `accept`, the value of the request's `Accept`, names it, as Prometheus' does; else in
-/// Prometheus' own text format, which every scraper reads.
+/// They are in the `OpenMetrics` format if `accept`, the value of the request's `Accept`, names it, as Prometheus'
+/// does; otherwise in Prometheus' own text format, which every scraper reads.
 ///
 /// # Errors
-/// Writing to a string does not fail: an error is one of a metric of ours.
-pub fn expose(registry: &Registry, accept: Option<&str>) -> Result<Exposition, fmt::Error> {
+/// If the encoder of a metric fails. Writing to a string does not fail.
+pub fn expose(registry: &Registry, accept: Option<&str>) -> Result<ScrapeResponse, fmt::Error> {
     let mut of_process = Registry::default();
     of_process.register_collector(Box::new(ProcessMetrics));
     let mut text = String::new();
@@ -37,17 +38,17 @@ pub fn expose(registry: &Registry, accept: Option<&str>) -> Result<Exposition, f
     let mut text = in_order(&text);
     if accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text")) {
         encode_eof(&mut text)?;
-        return Ok(Exposition { content_type: OPENMETRICS, text });
+        return Ok(ScrapeResponse { content_type: OPENMETRICS, text });
     }
-    Ok(Exposition { content_type: CLASSIC, text: classic(&text) })
+    Ok(ScrapeResponse { content_type: CLASSIC, text: classic(&text) })
 }
 
-/// Returns the same metrics with the series of each counter and gauge in the order of their labels: the registry has them in that of
-/// a hash, which differs between processes and makes noise of their differences.
+/// Returns the same metrics with the series of each counter and gauge sorted by labels. The registry has them in hash
+/// order, which differs between processes, so that a comparison would show differences that are none.
 fn in_order(openmetrics: &str) -> String {
     let mut lines: Vec<&str> = openmetrics.lines().collect();
     let is_comment = |line: &&str| line.starts_with('#');
-    // The buckets of a histogram have an order of their own.
+    // The buckets of a histogram keep their order.
     for part in lines.chunk_by_mut(|line, next| is_comment(line) == is_comment(next)) {
         if !part.iter().any(|line| is_comment(line) || line.contains("_bucket{")) {
             part.sort_unstable();
@@ -56,8 +57,8 @@ fn in_order(openmetrics: &str) -> String {
     lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Returns the same metrics in Prometheus' own format. Samples are written alike; what differs is the lines about a family: a counter is
-/// called by the name of its samples, `info` is a gauge, and there are no units.
+/// Returns the same metrics in Prometheus' own format. Samples are written alike; what differs is the lines about a
+/// family: a counter is called by the name of its samples, `info` is a gauge, and there are no units.
 fn classic(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help = None;

@@ -1,17 +1,18 @@
-//! Memory for bytes in flight, and where they are in it.
+//! A fixed-size piece of memory for bytes in flight, with their offsets.
 #![expect(clippy::unnecessary_box_returns, clippy::vec_box, reason = "pools keep chunks where they are")]
 
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
-/// What a buffer holds where memory is short. Every connection has as much, whatever the others have.
+/// The size if memory is short. Every connection has reserved this much.
 pub(super) const SMALL_CHUNK: usize = 4 * 1024;
-/// What a buffer holds at first: most messages fit, and small ones stay small.
+/// The initial size. Most messages fit.
 pub(super) const CHUNK: usize = 16 * 1024;
-/// What it holds once a read has filled it: long bodies cost a system call for each, and memory only while they flow.
+/// The size after a read has filled a chunk: a long body needs fewer system calls, and has the memory only while it is
+/// relayed.
 pub(super) const LARGE_CHUNK: usize = 64 * 1024;
-/// Memory of each size that a thread keeps for the next bytes.
+/// The most bytes of each size that a thread pools.
 const POOLED: usize = 1024 * 1024;
 
 thread_local! {
@@ -19,11 +20,11 @@ thread_local! {
     static LARGE_CHUNKS: RefCell<Vec<Box<Chunk>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Memory of a fixed size. The offsets are here, and not in the buffer, so that an idle connection has none.
+/// Memory of a fixed size. The offsets are here and not in the buffer, so that an idle connection has none.
 ///
 /// ```text
-///    start            cleared       next             end
-///      │ may be written │ taken out │ to be examined │ free
+///    start       cleared   next          end
+///      │  cleared   │  gap  │  unexamined  │ free
 /// ```
 pub(super) struct Chunk {
     memory: Box<[u8]>,
@@ -33,7 +34,7 @@ pub(super) struct Chunk {
     end: usize,
 }
 
-/// Offsets and not the bytes, which are the users' own.
+/// Shows the offsets and not the bytes, which belong to users.
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { memory, start, cleared, next, end } = self;
@@ -42,7 +43,7 @@ impl fmt::Debug for Chunk {
 }
 
 impl Chunk {
-    /// Returns one that is empty, from the pools of the thread where they have this size.
+    /// Returns an empty chunk, from the pool of the thread if it has one of this size.
     pub(super) fn take(size: usize) -> Box<Self> {
         let pooled = match size {
             CHUNK => CHUNKS.with_borrow_mut(Vec::pop),
@@ -54,7 +55,7 @@ impl Chunk {
         })
     }
 
-    /// Gives it to the pools of the thread, whatever it holds.
+    /// Returns it to the pool of the thread. Its bytes are dropped.
     pub(super) fn give_back(mut self: Box<Self>) {
         self.forget();
         let size = self.size();
@@ -74,27 +75,27 @@ impl Chunk {
         (self.start, self.cleared, self.next, self.end) = (0, 0, 0, 0);
     }
 
-    /// Bytes of memory.
+    /// Returns the size in bytes.
     pub(super) fn size(&self) -> usize {
         self.memory.len()
     }
 
-    /// Whether no byte is in flight.
+    /// Returns whether no byte is in flight.
     pub(super) const fn is_empty(&self) -> bool {
         self.start == self.cleared && self.next == self.end
     }
 
-    /// Bytes that may be written.
+    /// Returns the bytes that may be written.
     pub(super) fn cleared(&self) -> &[u8] {
         self.slice(self.start..self.cleared)
     }
 
-    /// Bytes on which the framing has not spoken yet.
+    /// Returns the bytes that the framing has not cleared yet.
     pub(super) fn unexamined(&self) -> &[u8] {
         self.slice(self.next..self.end)
     }
 
-    /// Allows the next `count` unexamined bytes to pass.
+    /// Clears the next `count` unexamined bytes.
     pub(super) fn clear(&mut self, count: usize) {
         let from = self.next;
         self.next = from.saturating_add(count).min(self.end);
@@ -106,19 +107,19 @@ impl Chunk {
         }
     }
 
-    /// Takes the next `count` unexamined bytes out.
-    pub(super) fn take_out(&mut self, count: usize) {
+    /// Removes the next `count` unexamined bytes.
+    pub(super) fn remove(&mut self, count: usize) {
         self.next = self.next.saturating_add(count).min(self.end);
         self.close_gap_if_free();
     }
 
-    /// Notes that `count` cleared bytes were written.
+    /// Removes `count` cleared bytes, which were written.
     pub(super) fn written(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.cleared);
         self.close_gap_if_free();
     }
 
-    /// Room for more bytes; up to `most` bytes where nothing is before them.
+    /// Returns the room for the next read, of at most `most` bytes if the chunk is empty.
     pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
         if self.end == self.memory.len() {
             self.compact();
@@ -127,19 +128,19 @@ impl Chunk {
         self.memory.get_mut(self.end..end).unwrap_or_default()
     }
 
-    /// Whether [`Chunk::room`] would find none.
+    /// Returns whether [`Chunk::room`] would be empty.
     pub(super) fn has_no_room(&self) -> bool {
         self.start == 0 && self.next == self.cleared && self.end == self.memory.len()
     }
 
-    /// Notes that `count` bytes were read into the room. Returns whether they fill it.
+    /// Appends `count` bytes, which were read into the room. Returns whether they fill it.
     pub(super) fn filled(&mut self, count: usize) -> bool {
         debug_assert!(count <= self.memory.len().saturating_sub(self.end), "{count} bytes were read into {self:?}");
         self.end = self.end.saturating_add(count).min(self.memory.len());
         self.end == self.memory.len()
     }
 
-    /// Moves everything into an empty one, which is at least as large. Returns this one.
+    /// Moves all bytes into the empty chunk `larger`, which takes its place. Returns the old memory.
     pub(super) fn move_to(self: &mut Box<Self>, mut larger: Box<Self>) -> Box<Self> {
         self.compact();
         let held = self.slice(0..self.end);
@@ -150,17 +151,18 @@ impl Chunk {
         std::mem::replace(self, larger)
     }
 
-    /// Returns the size that it takes to put `needed` bytes in front of those that are unexamined; `None` where this one has it.
+    /// Returns the size that a gap of `needed` bytes before the unexamined ones takes; `None` if this chunk is large
+    /// enough.
     pub(super) fn size_for_gap(&self, needed: usize) -> Option<usize> {
         let held = self.held_with_gap(self.gap(needed)?);
         (held > self.size()).then_some(held)
     }
 
-    /// Makes room for `needed` bytes in front of those that are unexamined; it is [large enough](Chunk::size_for_gap).
+    /// Makes a gap of `needed` bytes before the unexamined ones. The chunk must be [large enough](Chunk::size_for_gap).
     pub(super) fn make_gap(&mut self, needed: usize) {
         let Some(gap) = self.gap(needed) else {
             if self.start == self.cleared {
-                // Nothing is cleared: what is in front of these bytes is free.
+                // No bytes are cleared, so the memory before the unexamined ones is free.
                 (self.start, self.cleared) = (self.next.saturating_sub(needed), self.next.saturating_sub(needed));
             }
             return;
@@ -174,20 +176,20 @@ impl Chunk {
         (self.next, self.end) = (next, next.saturating_add(unexamined));
     }
 
-    /// Returns the gap to make where there are not `needed` bytes in front of those that are unexamined; more where many are,
-    /// for what moves them all must not happen often.
+    /// Returns the size of the gap to make; `None` if there are `needed` bytes already. It grows with the number of
+    /// unexamined bytes, because making it moves them all.
     fn gap(&self, needed: usize) -> Option<usize> {
         let free = if self.start == self.cleared { self.next } else { self.next.saturating_sub(self.cleared) };
         (free < needed).then(|| needed.max(self.unexamined().len().div_ceil(2)))
     }
 
-    /// Bytes from `start` on, with such a gap.
+    /// Returns the number of bytes from `start` to `end` with a gap of this size.
     fn held_with_gap(&self, gap: usize) -> usize {
         self.cleared().len().saturating_add(gap).saturating_add(self.unexamined().len())
     }
 
-    /// Puts `replacement` in the place of `count` unexamined bytes behind the first `at`, all of which move to the left or right;
-    /// there is a [gap](Chunk::make_gap) for what it is longer.
+    /// Replaces `count` unexamined bytes after the first `at` by `replacement`. The first `at` bytes move. If
+    /// `replacement` is longer, there must be a [gap](Chunk::make_gap) for the difference.
     pub(super) fn exchange(&mut self, at: usize, count: usize, replacement: &[u8]) {
         let front = self.next;
         self.next = front.saturating_add(count).saturating_sub(replacement.len());
@@ -201,7 +203,7 @@ impl Chunk {
         self.close_gap_if_free();
     }
 
-    /// Moves everything to the front, without a gap.
+    /// Moves all bytes to the front, without a gap.
     fn compact(&mut self) {
         self.memory.copy_within(self.start..self.cleared, 0);
         self.cleared = self.cleared.saturating_sub(self.start);
@@ -210,7 +212,7 @@ impl Chunk {
         (self.start, self.next) = (0, self.cleared);
     }
 
-    /// A gap behind nothing is none: no byte has to move into it.
+    /// Removes the gap if no byte is cleared: then no byte has to move into it.
     const fn close_gap_if_free(&mut self) {
         if self.start == self.cleared {
             (self.start, self.cleared) = (self.next, self.next);

@@ -1,4 +1,4 @@
-//! What an answer to a liveness probe says.
+//! The result of a liveness probe.
 
 use std::{fmt, io};
 
@@ -7,16 +7,16 @@ use hyper::StatusCode;
 use crate::app::dial::Unreachable;
 use crate::tls::fault::TlsFault;
 
-/// What an app's answer to its liveness probe says.
+/// The result of a liveness probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// It passes.
+    /// The probe succeeded.
     Alive,
-    /// It fails.
+    /// The probe failed.
     Dead,
-    /// There was none within the probe's own time: it hangs, or lacks CPU.
+    /// There was no response within the probe's timeout: the app hangs, or is short of CPU.
     Slow,
-    /// It could not be asked as the kubelet asks.
+    /// The proxy could not run the probe as the kubelet does.
     Unknown,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Health {
 }
 
 impl Health {
-    /// Redirections are not followed.
+    /// Returns the result for a status code. Redirections count as a success and are not followed.
     pub(super) const fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             200..=399 => Self::Alive,
@@ -48,7 +48,8 @@ impl Health {
         }
     }
 
-    /// The kubelet's TLS has more ciphers, and speaks HTTP/2: where an app and ours have nothing in common, it may be well.
+    /// Returns the result for a failed handshake. If there is no common cipher or protocol, the app may be alive: the
+    /// kubelet supports more ciphers, and HTTP/2.
     pub(super) const fn of_handshake(fault: TlsFault) -> Self {
         match fault {
             TlsFault::Slow => Self::Slow,

@@ -6,9 +6,9 @@ use balancing::{BalanceState, WorkloadInstruction};
 use retirement::Instruction;
 use tokio::time::Instant;
 
-/// How long a mean is a measure, however long the interval is: three intervals of 5 s. If the load of all pods grows, each is above a
-/// mean of before, and none must retire connections for that.
-const MEAN_COUNTS: Duration = Duration::from_secs(15);
+/// How long a mean is used at most: three intervals of 5 s. If load rises everywhere, every pod is above an old mean,
+/// and none should retire connections for that.
+const MEAN_VALIDITY: Duration = Duration::from_secs(15);
 
 /// The instruction that a pod follows.
 ///
@@ -19,39 +19,39 @@ const MEAN_COUNTS: Duration = Duration::from_secs(15);
 ///                    instruction └───┘◀──────────────── instruction ───────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Standing {
-    /// None has come.
+pub(super) enum InstructionState {
+    /// No instruction has arrived.
     NoInstruction,
-    /// This one, before that time of our own clock.
+    /// This instruction is in force.
     InForce {
-        /// What it says.
+        /// Its parameters.
         rule: Instruction,
-        /// From then on no connection is retired by its mean. At the latest `until`.
+        /// The time from which no connection is retired by its mean; not after `until`.
         mean_until: Instant,
-        /// From then on it is followed no more.
+        /// The time from which it is not in force, by the proxy's clock.
         until: Instant,
     },
-    /// None: the last one is too old.
+    /// The last instruction is too old.
     Expired {
-        /// What it said. Its mean rate of a connection is still the best that is known.
+        /// Its parameters. Its mean rate of a connection remains the best estimate.
         rule: Instruction,
     },
 }
 
-impl Standing {
-    /// Returns the standing after an instruction has come at `now`.
+impl InstructionState {
+    /// Returns the instruction after an instruction has come at `now`.
     pub(super) fn taking(instruction: &WorkloadInstruction, now: Instant) -> Self {
         let validity = instruction.interval().validity();
         // An interval is at most a minute.
         let after = |time| now.checked_add(time).unwrap_or(now);
         Self::InForce {
             rule: *instruction.rule(),
-            mean_until: after(validity.min(MEAN_COUNTS)),
+            mean_until: after(validity.min(MEAN_VALIDITY)),
             until: after(validity),
         }
     }
 
-    /// Returns the standing at `now`.
+    /// Returns the instruction at `now`.
     pub(super) fn at(self, now: Instant) -> Self {
         match self {
             Self::InForce { rule, until, .. } if now >= until => Self::Expired { rule },
@@ -59,7 +59,7 @@ impl Standing {
         }
     }
 
-    /// Returns what is in force.
+    /// Returns the parameters that are in force.
     pub(super) const fn in_force(&self) -> Option<&Instruction> {
         match self {
             Self::InForce { rule, .. } => Some(rule),
@@ -67,7 +67,7 @@ impl Standing {
         }
     }
 
-    /// Returns by what connections are to be retired at `now`.
+    /// Returns the parameters by which connections are retired at `now`.
     pub(super) fn rule(&self, now: Instant) -> Option<&Instruction> {
         match self {
             Self::InForce { rule, mean_until, .. } if now < *mean_until => Some(rule),
@@ -75,7 +75,7 @@ impl Standing {
         }
     }
 
-    /// Returns the mean rate of a connection of the workload that was last told.
+    /// Returns the mean rate of a connection in the last instruction, in requests per second.
     pub(super) const fn connection_rate(&self) -> Option<f64> {
         match self {
             Self::InForce { rule, .. } | Self::Expired { rule } => Some(rule.connection_rate()),
@@ -83,7 +83,7 @@ impl Standing {
         }
     }
 
-    /// Returns the word for it.
+    /// Returns the state for reports and metrics.
     pub(super) const fn state(&self) -> BalanceState {
         match self {
             Self::NoInstruction => BalanceState::NoInstruction,
@@ -108,32 +108,32 @@ mod tests {
     async fn a_mean_is_used_for_at_most_fifteen_seconds() {
         let now = Instant::now();
         for (interval, counts_for) in [(1, 3), (5, 15), (15, 15), (60, 15)] {
-            let standing = Standing::taking(&every(Duration::from_secs(interval)), now);
+            let instruction = InstructionState::taking(&every(Duration::from_secs(interval)), now);
             for (millis, counts) in [(0, true), (counts_for * 1000 - 1, true), (counts_for * 1000, false)] {
                 let at = now + Duration::from_millis(millis);
-                assert_eq!(standing.at(at).rule(at).is_some(), counts, "{interval} s, after {millis} ms");
+                assert_eq!(instruction.at(at).rule(at).is_some(), counts, "{interval} s, after {millis} ms");
             }
             let at = now + Duration::from_secs(interval * 3) - Duration::from_millis(1);
-            assert!(standing.at(at).in_force().is_some(), "no limit of requests comes in its place");
+            assert!(instruction.at(at).in_force().is_some(), "no limit of requests comes in its place");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_instruction_is_in_force_for_three_intervals() {
         let now = Instant::now();
-        assert_eq!(Standing::NoInstruction.at(now + Duration::from_secs(99)), Standing::NoInstruction);
-        let taken = Standing::taking(&every(Duration::from_secs(2)), now);
+        assert_eq!(InstructionState::NoInstruction.at(now + Duration::from_secs(99)), InstructionState::NoInstruction);
+        let taken = InstructionState::taking(&every(Duration::from_secs(2)), now);
         for (millis, state) in [
             (0, BalanceState::InForce),
             (5_999, BalanceState::InForce),
             (6_000, BalanceState::Expired),
             (99_000, BalanceState::Expired),
         ] {
-            let standing = taken.at(now + Duration::from_millis(millis));
-            assert_eq!(standing.state(), state, "{millis}");
-            assert_eq!(standing.in_force().is_some(), state == BalanceState::InForce, "{millis}");
-            assert_eq!(standing.connection_rate(), Some(0.5));
+            let instruction = taken.at(now + Duration::from_millis(millis));
+            assert_eq!(instruction.state(), state, "{millis}");
+            assert_eq!(instruction.in_force().is_some(), state == BalanceState::InForce, "{millis}");
+            assert_eq!(instruction.connection_rate(), Some(0.5));
         }
-        assert_eq!(Standing::NoInstruction.connection_rate(), None);
+        assert_eq!(InstructionState::NoInstruction.connection_rate(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A timer that exists only while there is something to wait for.
+//! A deadline whose timer exists only while something is awaited.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// Waits with a bound for one thing at a time; `A` says for what.
+/// A deadline for one thing at a time; `A` identifies it.
 ///
-/// A box, since most connections wait for nothing with a bound.
+/// The timer is boxed, because most connections have none.
 #[derive(Debug)]
-pub(crate) struct Patience<A>(Option<Box<Wait<A>>>);
+pub(crate) struct Deadline<A>(Option<Box<Wait<A>>>);
 
 #[derive(Debug)]
 struct Wait<A> {
@@ -19,16 +19,15 @@ struct Wait<A> {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<A> Default for Patience<A> {
+impl<A> Default for Deadline<A> {
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<A: Copy + PartialEq> Patience<A> {
-    /// Ready with what was awaited once it has been so for as long as its bound.
-    ///
-    /// The time begins anew with another thing to wait for.
+impl<A: Copy + PartialEq> Deadline<A> {
+    /// Returns `Ready` with what was awaited once it has been awaited for its bound. The deadline restarts if something
+    /// else is awaited.
     pub(crate) fn poll(
         &mut self,
         awaited: Option<A>,
