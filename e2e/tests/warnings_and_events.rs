@@ -59,10 +59,10 @@ async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Res
         namespace.apply(&elsewhere).await?;
         namespace.wait_for_event("web", "ServiceBypassesProxy").await?;
         let notes = namespace.notes("web", "ServiceBypassesProxy").await?;
-        ensure!(notes.iter().all(|note| note.contains("leads to 9999")), "{notes:?}");
+        ensure!(notes.iter().all(|note| note.contains("targets 9999")), "{notes:?}");
         // Now it is there when another is created.
         let (_, warnings) = namespace.create(&named(asking.deployment(), "second")).await?;
-        let expected = "service/web: the proxy does not take port 9999";
+        let expected = "service/web: the proxy does not intercept port 9999";
         ensure!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
         namespace.annotate("web", &[(ASKS.0, None)]).await?;
         namespace.wait_for_event("web", "ProxyRemoved").await?;

@@ -39,16 +39,17 @@ use scope::Scopes;
 
 /// Find out why the proxy is not injected, or has no effect.
 ///
-/// In a cluster it checks the workloads of a namespace that ask for the proxy, their pods and the proxies' metrics, and evenkeel itself: the
-/// API server sends the webhook a Deployment that is not stored (a dry run). It changes nothing. If a right is missing, it says so and
-/// checks the rest. It needs the rights to get and list workloads, Services and the like, pods and Events, to get pods/proxy, and to create
-/// pods/portforward, for the certificate of each replica of the webhook.
+/// In a cluster it checks the workloads of a namespace that ask for the proxy, their pods and the proxies' metrics, and
+/// evenkeel itself: the API server sends the webhook a Deployment that is not stored (a dry run). It changes nothing.
+/// If a right is missing, it says so and checks the rest. It needs the rights to get and list workloads, Services and
+/// the like, pods and Events, to get pods/proxy, and to create pods/portforward, for the certificate of each replica of
+/// the webhook.
 ///
-/// With -f it applies the rules that need no cluster to one stream of manifests: Deployments with their Services, autoscalers, Namespaces
-/// and network policies. Give it all of them together, as in CI.
+/// With -f it applies the rules that need no cluster to one stream of manifests: Deployments with their Services,
+/// autoscalers, Namespaces and network policies. Give it all of them together, as in CI.
 ///
-/// Each finding is a line: ✓ is as it should be, ! may be intended, ✗ must be repaired. docs/TROUBLESHOOTING.md explains the word in
-/// brackets.
+/// Each finding is a line: ✓ is good, ! may be intended, ✗ must be fixed. docs/TROUBLESHOOTING.md
+/// explains the word in brackets.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -221,7 +222,7 @@ fn print(checked: &Checked, args: &Args) -> anyhow::Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("standard output cannot be written")
 }
 
-/// Colours are for terminals, and where nobody says otherwise (no-color.org).
+/// Returns whether to use colours: on terminals, unless `NO_COLOR` is set (no-color.org).
 fn colour() -> Colour {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stdout().is_terminal() && !unwanted { Colour::Ansi } else { Colour::Never }

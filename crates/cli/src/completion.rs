@@ -44,8 +44,8 @@ const NO_FILES: u8 = 4;
 /// It puts no space behind the word (`ShellCompDirectiveNoSpace`).
 const NO_SPACE: u8 = 2;
 
-/// Returns candidates in the form of the library cobra, which kubectl is made with: a line for each, with its help behind a tab, and a
-/// last one with the number of what the shell is to do.
+/// Returns candidates in the form of the library cobra, which kubectl is made with: a line for each, with its help
+/// behind a tab, and a last one with the number of what the shell is to do.
 fn of_cobra(found: &[CompletionCandidate]) -> String {
     let mut text = String::new();
     let mut directive = NO_FILES;

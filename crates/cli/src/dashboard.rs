@@ -1,7 +1,7 @@
 //! `evenkeel dashboard`: the balancer's live page, over a port-forward to the replica that leads.
 //!
-//! It is a small HTTP proxy, not a tunnel: it forwards only GET, and only with the address that was printed in `Host`, so that no page of
-//! another origin can read the answers by a name that it resolves to this machine (DNS rebinding).
+//! It is a small HTTP proxy, not a tunnel: it forwards only GET, and only with the address that was printed in `Host`,
+//! so that no page of another origin can read the answers by a name that it resolves to this machine (DNS rebinding).
 
 mod forward;
 
@@ -29,8 +29,8 @@ use forward::Forward;
 
 /// Open the balancer's live page in a browser, until interrupted.
 ///
-/// It forwards a port of this machine to the leading replica of the balancer, and changes to another when that leads. The page is read-only.
-/// It needs the rights to list pods and to create pods/portforward in evenkeel's namespace.
+/// It forwards a port of this machine to the leading replica of the balancer, and changes to another when that leads.
+/// The page is read-only. It needs the rights to list pods and to create pods/portforward in evenkeel's namespace.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,5 +1,5 @@
-//! Exit codes: 0 success, 1 a workload could not be handled, and those of sysexits.h for what the caller can correct. `check` also has 2:
-//! there are problems.
+//! Exit codes: 0 success, 1 a workload could not be handled, and those of sysexits.h for what the caller can correct.
+//! `check` also has 2: there are problems.
 
 use std::fmt;
 use std::io;

@@ -39,9 +39,10 @@ Exit codes:
 
 /// Inject the recycling proxy into the annotated workloads of a manifest.
 ///
-/// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every workload that asks for it
-/// with the annotation evenkeel.dev/max-requests or evenkeel.dev/balance, and writes all objects to standard output and the outcome
-/// for each workload to standard error. Objects that do not change are copied byte for byte; an object that does loses its comments.
+/// Does what the webhook does, without a cluster: reads manifests, injects the proxy into every workload that asks for
+/// it with the annotation evenkeel.dev/max-requests or evenkeel.dev/balance, and writes all objects to standard output
+/// and the outcome for each workload to standard error. Objects that do not change are copied byte for byte; an object
+/// that does loses its comments.
 #[derive(clap::Args)]
 #[command(after_help = inject_help(), mut_arg("files", |arg| arg.required(true)))]
 pub(crate) struct InjectArgs {
@@ -52,17 +53,18 @@ pub(crate) struct InjectArgs {
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = name_and_value)]
     defaults: Vec<(String, String)>,
 
-    /// The public key of the balancer, for workloads that ask for balancing: Ed25519, the base64 line of its PEM. May repeat, while
-    /// keys are rotated.
+    /// The public key of the balancer, for workloads that ask for balancing: Ed25519, the base64 line of its PEM. May
+    /// repeat, while keys are rotated.
     #[arg(long = "balancer-key", value_name = "KEY")]
     balancer_keys: Vec<String>,
 }
 
 /// Remove the recycling proxy from a manifest, or from a workload in the cluster.
 ///
-/// Restores what 'evenkeel inject' or the webhook received, whatever the annotations ask for; the annotations stay. In the cluster it changes
-/// nothing else: neither replicas nor the last-applied configuration of 'kubectl apply'. Use it once the webhook no longer reviews the
-/// workload. Otherwise remove the annotations evenkeel.dev/max-requests and evenkeel.dev/balance, or the webhook injects again.
+/// Restores what 'evenkeel inject' or the webhook received, whatever the annotations ask for; the annotations stay. In
+/// the cluster it changes nothing else: neither replicas nor the last-applied configuration of 'kubectl apply'. Use it
+/// once the webhook no longer reviews the workload. Otherwise remove the annotations evenkeel.dev/max-requests and
+/// evenkeel.dev/balance, or the webhook injects again.
 #[derive(clap::Args)]
 #[command(after_help = uninject_help())]
 pub(crate) struct UninjectArgs {
@@ -79,8 +81,8 @@ pub(crate) struct UninjectArgs {
 
 #[derive(clap::Args)]
 struct Manifests {
-    /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input: YAML with any number of documents,
-    /// or JSON; may repeat.
+    /// A manifest, a folder of them (*.json, *.yaml, *.yml), or - for standard input: YAML with any number of
+    /// documents, or JSON; may repeat.
     #[arg(short, long = "filename", value_name = "FILE|FOLDER")]
     files: Vec<Source>,
 

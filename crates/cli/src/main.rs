@@ -1,7 +1,10 @@
 //! `evenkeel`: the command line of evenkeel.
 //!
-//! A subcommand is a module, or a crate, with its `Args` and a `run` that returns the exit code; it is named in [`Command`] and in
-//! [`run`], and nowhere else.
+//! It injects manifests offline (`inject`, `uninject`), checks workloads and the installation (`check`, `status`,
+//! `dashboard`), and models and demonstrates recycling (`simulate`, `demo`). It changes no object in a cluster.
+//!
+//! A subcommand is a module, or a crate, with its `Args` and a `run` that returns the exit code; it is named in
+//! [`Command`] and in [`run`], and nowhere else.
 
 mod check;
 mod cluster;

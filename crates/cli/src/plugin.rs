@@ -1,4 +1,5 @@
-//! By which name the program was called: its own, or as a plugin of kubectl, which runs `kubectl-evenkeel` for `kubectl evenkeel`.
+//! By which name the program was called: its own, or as a plugin of kubectl, which runs `kubectl-evenkeel` for `kubectl
+//! evenkeel`.
 
 use std::ffi::OsStr;
 use std::path::Path;

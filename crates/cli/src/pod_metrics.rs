@@ -1,4 +1,5 @@
-//! The metrics of the pods' proxies, read through the API server: no network path to the pods is needed, and no Prometheus.
+//! The metrics of the pods' proxies, read through the API server: no network path to the pods is needed, and no
+//! Prometheus.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub(crate) use exposition::Metrics;
 /// How many pods are read at once, so that a large workload does not flood the API server.
 const AT_ONCE: usize = 16;
 /// A pod that does not answer keeps the API server waiting for half a minute; a person waits less.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the metrics of a pod are not known.
 #[derive(Debug, Error)]
@@ -73,8 +74,8 @@ pub(crate) async fn read_port(client: &Client, namespace: &str, pod: &str, port:
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
     let request =
         Request::get(path).body(Vec::new()).map_err(|error| MetricsError::Cluster(kube::Error::HttpError(error)))?;
-    let answer = timeout(PATIENCE, client.request_text(request)).await;
-    let late = || MetricsError::Unreached { port, why: format!("no answer in {} s", PATIENCE.as_secs()) };
+    let answer = timeout(TIMEOUT, client.request_text(request)).await;
+    let late = || MetricsError::Unreached { port, why: format!("no answer in {} s", TIMEOUT.as_secs()) };
     let text = answer.map_err(|_| late())?.map_err(|error| of_answer(error, port))?;
     Metrics::parse(&text).map_err(|line| MetricsError::Unreadable { port, line })
 }

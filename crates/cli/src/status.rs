@@ -29,8 +29,9 @@ use reading::{Reader, Scope};
 
 /// Show the load of each pod, what its proxy retires, and whether balancing is in force.
 ///
-/// Figures of balanced workloads come from the balancer, those of others from two readings of their pods' metrics; both through the API
-/// server, without Prometheus. It needs the rights to list pods and to get pods/proxy, and names a right that is missing.
+/// Figures of balanced workloads come from the balancer, those of others from two readings of their pods' metrics; both
+/// through the API server, without Prometheus. It needs the rights to list pods and to get pods/proxy, and names a
+/// right that is missing.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +69,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_enum)]
     output: Option<Form>,
 
-    /// Read the metrics of every pod, also of workloads that the balancer knows.
+    /// Read the metrics of every pod, also of workloads that the balancer reports.
     #[arg(long)]
     from_pods: bool,
 

@@ -82,7 +82,7 @@ fn output_to_a_pipe_has_no_colour() {
     let expected = "\
 deployment/web in the namespace shop: ok
 ✓ the proxy would be injected: ports http(8080) by redirect, drain up to 20s  [injected]
-✓ service/web leads to the proxy  [service-reaches-proxy]
+✓ service/web targets the proxy  [service-reaches-proxy]
 
 1 object: ok
 ";

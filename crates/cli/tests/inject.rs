@@ -91,10 +91,10 @@ fn a_second_injection_changes_nothing_and_uninject_restores_every_byte() {
     let once = inject(&manifest);
     let twice = inject(&once.stdout);
     assert_eq!((twice.code, &twice.stdout), (0, &once.stdout));
-    assert!(twice.stderr.contains("the recycling proxy is there as it should be"), "{}", twice.stderr);
+    assert!(twice.stderr.contains("the recycling proxy is up to date"), "{}", twice.stderr);
     let back = evenkeel(&["uninject", "-f", "-"], &once.stdout);
     assert_eq!((back.code, back.stdout), (0, manifest.clone()));
-    assert_eq!(back.stderr, "shop/deployment/web: the recycling proxy was taken out\n");
+    assert_eq!(back.stderr, "shop/deployment/web: the recycling proxy was removed\n");
     let nothing = evenkeel(&["uninject", "-f", "-"], &manifest);
     assert_eq!((nothing.code, nothing.stdout), (0, manifest));
 }
@@ -281,7 +281,7 @@ fn the_files_of_a_folder_are_read_in_the_order_of_names() {
 fn an_empty_input_is_reported() {
     for input in ["", "\n", "# nothing\n---\n"] {
         let run = evenkeel(&["inject", "-f", "-"], input);
-        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, input, "stdin: no object is in it\n"));
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, input, "stdin: contains no object\n"));
     }
 }
 
@@ -305,7 +305,7 @@ fn an_earlier_injection_is_updated() {
     let injected = inject(DEPLOYMENT).stdout;
     let run = evenkeel(&["inject", "-f", "-", "--default", "jitter=0%"], &injected);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stderr.contains("the recycling proxy was brought up to date (ports 8080"), "{}", run.stderr);
+    assert!(run.stderr.contains("the recycling proxy was updated (ports 8080"), "{}", run.stderr);
 }
 
 /// The address is one of the loopback network where nothing listens.

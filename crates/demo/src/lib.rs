@@ -1,4 +1,9 @@
-//! `evenkeel demo`: the whole story on one machine, with no cluster.
+//! `evenkeel demo`: shows recycling on one machine, without a cluster.
+//!
+//! It starts the webhook, apps and recycling proxies as processes, injects a Deployment by a review, puts a load on the
+//! proxies, scales out, and prints how the load is distributed without and with recycling. The processes are those of a
+//! cluster; a TCP proxy stands in for the Service, and there are no nftables rules. All processes listen on loopback
+//! and end with the demo.
 
 mod act;
 mod addresses;

@@ -75,8 +75,8 @@ impl Pod {
     }
 }
 
-/// Returns what is not in the manifest because a pod's network namespace gives it: addresses that are the pod's own, the
-/// redirect's original destination, and a name space for abstract sockets.
+/// Returns what is not in the manifest because a pod's network namespace gives it: addresses that are the pod's own,
+/// the redirect's original destination, and a name space for abstract sockets.
 pub(crate) fn from_the_namespace(injected: &Injected, address: Ipv4Addr, app_port: u16) -> [(ProxyOption, String); 4] {
     [
         (Listen, format!("{address}:{}", injected.listens_on)),

@@ -1,4 +1,4 @@
-//! Where the demo tells its story: a terminal whose last lines are redrawn, or plain lines.
+//! The output of the demo: a terminal whose last lines are redrawn, or plain lines.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;

@@ -22,7 +22,7 @@ use super::report::{complaints, table};
 use super::review::{Review, Webhook};
 use super::screen::Screen;
 
-/// Tells it all; the exit code is the verdict.
+/// Runs the demo, and returns its exit code.
 pub(crate) async fn tell(args: &Args, screen: &mut Screen) -> Result<ExitCode> {
     let binaries = Binaries::find()?;
     if let Some(file) = &args.svg {
@@ -111,7 +111,7 @@ fn environment(injected: &Injected, spec: &PodSpec, addresses: &Addresses) -> Re
     let added = from_the_namespace(injected, addresses.pod(0), spec.app.port()?);
     lines.extend(added.iter().map(|(option, value)| format!("    {}={value}", option.env())));
     lines.push(format!(
-        "  In a cluster nftables rules lead port {} to the proxy's {}; here the stand-in for the Service does.",
+        "  In a cluster nftables rules redirect port {} to the proxy's {}; here the stand-in for the Service does.",
         spec.app.port()?,
         spec.entered_at()?
     ));

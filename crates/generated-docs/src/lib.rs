@@ -1,7 +1,8 @@
-//! What documents say of the code is made from the code, and committed: tests compare the two, and rewrite the documents
-//! with `UPDATE_DOCS=1`. Never shipped.
+//! Generates parts of documents from the code. Tests compare them with the committed documents, and rewrite those with
+//! `UPDATE_DOCS=1`. Never shipped.
 //!
-//! A part of a page is marked for it: `<!-- NAME -->` on a line before it, `<!-- end of NAME -->` on the line behind it.
+//! A part of a page is marked for it: `<!-- NAME -->` on a line before it, `<!-- end of NAME -->` on the line behind
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +27,8 @@ pub fn file(name: &str, now: &str, command: &str) {
 /// Compares the marked `part` of a page of the repository, or rewrites it.
 ///
 /// # Panics
-/// If the page does not mark it, or has something else there than is generated `now`; with the `command` that rewrites it.
+/// If the page does not mark it, or has something else there than is generated `now`; with the `command` that rewrites
+/// it.
 pub fn part(page: &str, part: &str, now: &str, command: &str) {
     let text = read(page);
     let with_it =

@@ -87,7 +87,8 @@ fn blocks_of(page: &str, text: &str) -> Vec<Block> {
 }
 
 impl Block {
-    /// Returns the commands of a block of shell, one a line: continued lines and pipes are joined, comments are left out.
+    /// Returns the commands of a block of shell, one a line: continued lines and pipes are joined, comments are left
+    /// out.
     pub fn commands(&self) -> Vec<String> {
         let joined = self.text.replace("\\\n", " ").replace("|\n", "| ");
         let commands = joined.lines().map(|line| without_comment(line).trim().to_owned());

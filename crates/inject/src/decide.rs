@@ -1,4 +1,4 @@
-//! Decides what to do to one workload.
+//! Decides how one workload is changed.
 
 use json_patch::Patch;
 use serde_json::Value;
@@ -25,7 +25,7 @@ use crate::pod::Pod;
 use crate::workload::kind::WorkloadKind;
 use crate::workload::owner;
 
-/// Decides what to do to `workload`, the JSON of an object of this `kind`.
+/// Injects the proxy into `workload`, the JSON of an object of this `kind`, or removes it, as its annotations say.
 ///
 /// Annotations of the namespace take precedence over the defaults of the `installation`, those of the workload over
 /// both, and those of the pod template over all. `namespace` is `None` if nothing is known about it.
@@ -126,17 +126,19 @@ impl Template {
         let mut plan = plan::plan(settings, interception, &self.pod, &self.author, namespace, new_replicas)?;
         plan.notes.splice(..0, unbalanced.into_iter().chain(note));
         plan.proxy.balance = balance;
-        // An unknown namespace must not roll a workload into pods that the namespace refuses.
+        // If the namespace is unknown, the user stays as it is, so that a rollout does not create pods that the
+        // namespace refuses.
         plan.has_own_user = namespace.map_or(self.previous.has_own_user, |facts| !facts.assigns_users);
         Ok(plan)
     }
 
-    /// Returns the patch that removes an injection, `None` if there is none.
+    /// Returns the patch that removes an injection; `None` if there is none.
     fn removal(&self, kind: WorkloadKind) -> Option<Patch> {
         Some(patch::between(kind.template(), &self.now, &self.author)).filter(|patch| !patch.is_empty())
     }
 
-    /// Returns the same if a status annotation proves the injection; without one the fields may be the author's own.
+    /// Returns the patch that removes an injection if there is a status annotation. Without one, the fields may be the
+    /// author's.
     fn recorded_removal(&self, kind: WorkloadKind) -> Option<Patch> {
         match self.previous.origin {
             Origin::Recorded => self.removal(kind),

@@ -61,7 +61,7 @@ impl Fields {
         Ok(Self { metadata: metadata.raw().cloned(), lists, apps })
     }
 
-    /// Returns the fields as the workload's author wrote them.
+    /// Returns the fields as the author of the workload wrote them.
     pub(crate) fn restored(&self, pod: &Pod, previous: &PreviousInjection) -> Self {
         let restored = |list: List| list.restored(self.list(list), previous.empty_forms(), previous.origin);
         let apps = self.apps.iter().zip(&pod.apps).map(|(fields, app)| fields.restored(&app.name, previous)).collect();
@@ -69,10 +69,11 @@ impl Fields {
             .with_sidecars_updated()
     }
 
-    /// Returns the fields without what would make the API server refuse the object.
+    /// Returns the fields without conflicts for which the API server would refuse the object.
     ///
-    /// This is for workloads with faulty settings: what runs stays. Of two handlers in one probe, the author's goes if
-    /// it is the one that injection replaced; the injected one is removed if the author's is new.
+    /// It is used if the annotations have faults, when the injection must stay as it is. Of two handlers in one probe,
+    /// it removes the author's if injection had replaced it, and otherwise the injected one, because the author's is
+    /// new.
     pub(crate) fn repaired(&self, pod: &Pod, previous: &PreviousInjection) -> Self {
         if !self.has_proxy(previous.origin) {
             // Without the proxy, probes of its ports would keep the pod from becoming ready.
@@ -96,7 +97,7 @@ impl Fields {
     fn has_proxy(&self, origin: Origin) -> bool {
         let list = List::InitContainers;
         let mut entries = self.list(list).and_then(Value::as_array).into_iter().flatten();
-        entries.any(|entry| name(entry) == Some(PROXY_CONTAINER) && list.is_ours(entry, origin))
+        entries.any(|entry| name(entry) == Some(PROXY_CONTAINER) && list.is_injected(entry, origin))
     }
 
     pub(crate) fn list(&self, list: List) -> Option<&Value> {

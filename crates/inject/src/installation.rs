@@ -1,10 +1,10 @@
-//! What an installation of evenkeel configures for every workload.
+//! The configuration of an installation that applies to every workload.
 
 use std::collections::BTreeMap;
 
 use settings::BalanceKeys;
 
-/// What an installation gives to every workload.
+/// The configuration of an installation that applies to every workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
     /// Defaults of settings, by annotation name without the prefix.

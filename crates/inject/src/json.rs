@@ -1,4 +1,4 @@
-//! Raw JSON, as Kubernetes has it.
+//! Helpers for raw JSON of Kubernetes objects.
 
 pub(crate) mod empty_form;
 pub(crate) mod handler;

@@ -1,8 +1,8 @@
 //! Injection of the recycling proxy into a workload, as a pure function on raw JSON.
 //!
-//! [`inject`] reads a workload as the API server or a manifest has it, and returns an [`Outcome`]: mostly a JSON patch
-//! of few operations. Fields that this build does not know are never changed. Nothing here reads a clock, a file or the
-//! network.
+//! [`inject`] reads a workload as the API server or a manifest has it, and returns an [`Outcome`]: mostly a JSON patch of few operations.
+//! The webhook and `evenkeel inject` call it. Fields that this build does not know are never changed. Nothing here
+//! reads a clock, a file or the network.
 //!
 //! ```text
 //! annotations ──resolve──▶ settings ───┐
@@ -10,16 +10,18 @@
 //!       └─ restored: the author's fields ┘   present fields ──┴─▶ patch
 //! ```
 //!
-//! An injection is always derived from what the author wrote. The `evenkeel.dev/status` annotation and the form of our own
-//! changes tell what that was. So an object that was injected already, edited since, or partly reverted by a client-side
-//! `kubectl apply`, becomes the same as a fresh one. What others may set stays: resources, an image, and fields that we do
-//! not set. Variables and containers that are there keep their order; new ones come after them.
+//! An injection is always computed from the fields as their author wrote them. The annotation `evenkeel.dev/status` and
+//! the form of injected fields show what these were. So an object that was already injected, edited since, or partly
+//! reverted by a client-side `kubectl apply`, gets the same result as a new one. Changes by others stay: resources, an
+//! image, and fields that injection does not set. Present variables and containers keep their order; new ones follow
+//! them.
 
 mod additions;
 mod decide;
 mod fields;
 mod installation;
 mod json;
+mod mesh;
 mod namespace;
 mod outcome;
 mod planning;
@@ -28,6 +30,7 @@ mod proxy_ports;
 mod resources;
 mod services;
 mod status;
+mod windows;
 mod workload;
 
 pub use additions::container::{PROXY_CONTAINER, REDIRECT_CONTAINER};

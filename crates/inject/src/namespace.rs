@@ -1,10 +1,9 @@
 //! What injection reads of a workload's namespace.
 
-pub(crate) mod mesh;
-
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::mesh;
 use crate::resources::constraints::ResourceConstraints;
 
 /// The label of Pod Security admission (KEP-2579).
@@ -16,7 +15,7 @@ const USER_RANGE: &str = "openshift.io/sa.scc.uid-range";
 /// The facts of a namespace that matter to its workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
-    /// Its labels that tell a service mesh to inject its proxy, or not to.
+    /// Its labels that decide whether a service mesh injects its proxy.
     pub labels: BTreeMap<String, String>,
     /// Its annotations; they hold defaults for its workloads.
     pub annotations: BTreeMap<String, String>,
@@ -24,7 +23,7 @@ pub struct NamespaceFacts {
     pub pod_security: PodSecurity,
     /// Whether OpenShift assigns user IDs to its pods.
     pub assigns_users: bool,
-    /// What its `LimitRange`s and `ResourceQuota`s say of its pods' resources.
+    /// The constraints of its `LimitRange`s and `ResourceQuota`s on its pods' resources.
     pub constraints: ResourceConstraints,
 }
 

@@ -1,4 +1,4 @@
-//! What injection decides about a workload.
+//! The outcome of an injection.
 
 pub(crate) mod refusal;
 pub(crate) mod report;
@@ -15,7 +15,7 @@ use crate::outcome::skip::SkipReason;
 /// The most faults that warnings list.
 const MAX_FAULTS: usize = 20;
 
-/// What became of a workload. Patches apply to the whole object, in order.
+/// The outcome for a workload. Patches apply to the whole object, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// No annotation asks for the proxy, and nothing is injected.
@@ -32,8 +32,8 @@ pub enum Outcome {
         /// What is injected.
         report: Report,
     },
-    /// Not changed, because the object's controller is what is injected: the controller would revert a change, or make
-    /// new objects without end.
+    /// Not changed, because the object's controller is injected instead. The controller would revert a change, or
+    /// create new objects endlessly.
     Owned,
     /// Not injected, because this pod cannot have the proxy.
     Skip {
@@ -51,8 +51,8 @@ pub enum Outcome {
     Invalid {
         /// Every fault.
         faults: Faults,
-        /// Repairs an object that the API server would refuse (a probe with the author's handler beside the injected one, for
-        /// example); mostly empty.
+        /// Repairs an object that the API server would refuse (a probe with the author's handler beside the injected
+        /// one, for example); mostly empty.
         patch: Patch,
     },
     /// The object does not have the form of its kind. The API server decides about it.
@@ -65,19 +65,19 @@ labels!(
     pub Decision {
         /// no annotation asks for the recycling proxy
         NotAsked = "not_asked",
-        /// the recycling proxy was injected or brought up to date
+        /// the recycling proxy was injected or updated
         Injected = "injected",
-        /// the recycling proxy is there as it should be
+        /// the recycling proxy is up to date
         Unchanged = "unchanged",
-        /// another workload controls it, and is what to inject into; it was left as it is
+        /// another workload controls it and is injected instead; it is unchanged
         Owned = "owned",
-        /// the recycling proxy was asked for, but this workload cannot have it
+        /// an annotation asks for the recycling proxy, but this workload cannot have it
         Skipped = "skipped",
-        /// the recycling proxy was taken out
+        /// the recycling proxy was removed
         Removed = "removed",
         /// the annotations have faults; nothing was injected or changed
         Invalid = "invalid",
-        /// the object does not have the form of its kind; it was left as it is
+        /// the object is not valid for its kind; it is unchanged
         Unreadable = "unreadable",
     }
 );

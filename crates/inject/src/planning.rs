@@ -1,4 +1,4 @@
-//! From settings, pod and namespace to a plan.
+//! Makes a plan from settings, pod and namespace.
 
 pub(crate) mod balance;
 pub(crate) mod eligibility;
@@ -6,5 +6,6 @@ pub(crate) mod fit;
 pub(crate) mod interception;
 pub(crate) mod liveness;
 pub(crate) mod plan;
+mod port_naming;
 pub(crate) mod ports;
 pub(crate) mod quotas;

@@ -1,6 +1,4 @@
-//! What injection reads of a pod template. Our own containers and volumes are left out.
-
-mod windows;
+//! The parts of a pod template that injection reads, without injected containers and volumes.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +11,15 @@ use crate::proxy_ports::port_names::PortNames;
 use crate::resources::constraints::Constraints;
 use crate::resources::quantity::{Quantity, Resource};
 use crate::resources::requirements::Requirements;
+use crate::windows;
 
 /// The Kubernetes default of `terminationGracePeriodSeconds`.
 const GRACE_PERIOD_SECONDS: u64 = 30;
 
-/// What names of gVisor runtime classes contain: its name, or that of its runtime.
+/// Substrings in the names of gVisor's runtime classes: its name, and that of its runtime.
 const SANDBOXES: &[&str] = &["gvisor", "runsc"];
 
-/// What injection reads of a pod template; our own containers are left out.
+/// The parts of a pod template that injection reads, without injected containers.
 pub(crate) struct Pod {
     pub(crate) host_network: bool,
     pub(crate) windows: bool,
@@ -32,18 +31,19 @@ pub(crate) struct Pod {
     pub(crate) grace_period_seconds: u64,
     /// The resources of the pod as a whole (`spec.resources`, KEP-2837).
     resources: [Requirements; 2],
-    /// What runs as long as the pod: the entries of `containers`, then the native sidecars that were not injected.
+    /// The containers that run as long as the pod: the entries of `containers`, then native sidecars that are not
+    /// injected.
     pub(crate) apps: Vec<Container>,
     /// The names of its volumes, without the injected ones.
     volumes: Vec<String>,
-    /// Init containers that were not injected and end before the apps start.
+    /// Init containers that are not injected and end before the apps start.
     pub(crate) init_containers: Vec<Container>,
     /// For each entry of `initContainers` that was not injected, in order: whether it is a native sidecar, and its
     /// resources.
     start_order: Vec<(bool, [Requirements; 2])>,
 }
 
-/// What injection reads of a container.
+/// The parts of a container that injection reads.
 #[derive(Default)]
 pub(crate) struct Container {
     pub(crate) name: String,
@@ -62,8 +62,8 @@ pub(crate) struct Port {
 }
 
 impl Pod {
-    /// Reads a pod template. `origin` decides which entries with our names count as injected; `names` are the port names that
-    /// have moved to the proxy.
+    /// Reads a pod template. `origin` decides which entries count as injected; `names` has the port names that were
+    /// moved to the proxy.
     pub(crate) fn read(template: &Node<'_>, origin: Origin, names: &PortNames) -> Result<Self, Unreadable> {
         let metadata = template.member("metadata")?;
         let spec = template.member("spec")?;
@@ -93,7 +93,7 @@ impl Pod {
                 volumes.extend(name.text()?.map(str::to_owned));
             }
         }
-        // The API server refuses duplicate names, but after admission; the record of an injection is by name.
+        // The record identifies containers by name. The API server refuses duplicate names only after the webhooks.
         let mut names: Vec<&str> = apps.iter().chain(&init_containers).map(|it| it.name.as_str()).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -119,14 +119,14 @@ impl Pod {
         })
     }
 
-    /// Returns whether the name of its runtime class says gVisor; the handler of the class is in another object.
+    /// Returns whether its runtime class is gVisor by its name. The handler of the class is in another object.
     pub(crate) fn is_sandboxed(&self) -> bool {
         let class = self.runtime_class.as_deref().unwrap_or_default().to_ascii_lowercase();
         SANDBOXES.iter().any(|name| class.contains(name))
     }
 
-    /// Returns whether a list has an entry with this name that was not injected. The names of containers are unique in the
-    /// whole pod.
+    /// Returns whether a list has an entry with this name that was not injected. The names of containers are unique in
+    /// the whole pod.
     pub(crate) fn has_entry(&self, list: List, name: &str) -> bool {
         match list {
             List::InitContainers => self.apps.iter().chain(&self.init_containers).any(|it| it.name == name),
@@ -154,8 +154,8 @@ impl Pod {
         containers.fold(sidecars, Requirements::plus).max(init)
     }
 
-    /// Returns whether its containers put the pod into the `QoS` class `Guaranteed`. Resources of the pod as a whole take
-    /// precedence over them.
+    /// Returns whether its containers put the pod into the `QoS` class `Guaranteed`. Resources of the pod as a whole
+    /// take precedence over them.
     pub(crate) fn is_guaranteed_by_containers(&self) -> bool {
         let containers = self.apps.iter().chain(&self.init_containers);
         let mut requirements = containers.flat_map(|container| container.resources);
@@ -213,7 +213,7 @@ pub(crate) fn is_sidecar_of_others(node: &Node<'_>, origin: Origin) -> Result<bo
 }
 
 fn is_injected(list: List, node: &Node<'_>, origin: Origin) -> bool {
-    node.raw().is_some_and(|entry| list.is_ours(entry, origin))
+    node.raw().is_some_and(|entry| list.is_injected(entry, origin))
 }
 
 /// Reads `resources`.

@@ -1,4 +1,4 @@
-//! The ports of the proxy beside its listener and its admin port.
+//! The ports of the proxy in addition to its listener and its admin port.
 
 pub(crate) mod hold_ports;
 pub(crate) mod port_names;

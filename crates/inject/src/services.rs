@@ -1,4 +1,4 @@
-//! Where Services lead the connections of an injected workload's pods: to the proxy, or past it.
+//! Determines whether Services target the proxy of an injected workload, or bypass it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,10 +8,10 @@ use settings::Interception;
 
 use crate::outcome::report::{Report, warning};
 
-/// How long `sessionAffinity: ClientIP` lasts where the Service does not say: three hours, in seconds.
+/// The default timeout of `sessionAffinity: ClientIP`: three hours, in seconds.
 const AFFINITY_SECONDS: u64 = 10_800;
 
-/// What counts of a Service that selects pods.
+/// The relevant parts of a Service that selects pods.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Service {
     /// Its name.
@@ -21,13 +21,13 @@ pub struct Service {
     /// Its TCP ports.
     ports: Vec<ServicePort>,
     is_headless: bool,
-    /// How long a client comes back to the same pod, in seconds.
+    /// The timeout of its session affinity, in seconds; `None` without one.
     affinity: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ServicePort {
-    /// Its place in `spec.ports`.
+    /// Its index in `spec.ports`.
     index: usize,
     port: u16,
     target: TargetPort,
@@ -41,51 +41,51 @@ enum TargetPort {
     Name(String),
 }
 
-/// Where a port of a Service leads.
+/// The target of a Service port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To the proxy.
+    /// The proxy.
     Proxy,
-    /// To the app, past the proxy, which listens by the port's name.
+    /// The app: the Service gives a number, and the proxy has only the port's name.
     Bypass {
         /// The number that the Service gives.
         number: u16,
-        /// The name that would lead to the proxy.
+        /// The name that would target the proxy.
         name: Option<String>,
         /// Whether the Service gives a `targetPort`.
         is_given: bool,
     },
-    /// To a port that the proxy does not take.
-    NotTaken {
+    /// A port that the proxy does not intercept.
+    NotIntercepted {
         /// The port.
         number: u16,
         /// Whether a container declares it.
         is_declared: bool,
     },
-    /// To a name that no container port has.
+    /// A name that no container port has.
     Unknown {
         /// The name.
         name: String,
     },
 }
 
-/// A port of a Service, and where it leads.
+/// A port of a Service, and its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRoute<'a> {
     /// The Service.
     pub service: &'a Service,
-    /// The port's place in `spec.ports`.
+    /// The port's index in `spec.ports`.
     pub index: usize,
     /// The Service's port.
     pub port: u16,
-    /// Where it leads.
+    /// Its target.
     pub route: Route,
 }
 
-/// What the author of a workload should know about a Service that leads to its pods.
+/// A remark on a Service that selects the pods of a workload, for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceNote {
-    /// With `named-port`, a number leads past the proxy.
+    /// With `named-port`, a number as target bypasses the proxy.
     Bypass {
         /// The Service.
         service: String,
@@ -94,8 +94,8 @@ pub enum ServiceNote {
         /// Where that leads.
         number: u16,
     },
-    /// The proxy does not take the port.
-    NotTaken {
+    /// The proxy does not intercept the port.
+    NotIntercepted {
         /// The Service.
         service: String,
         /// Its port.
@@ -104,20 +104,20 @@ pub enum ServiceNote {
         number: u16,
         /// Whether a container declares it.
         is_declared: bool,
-        /// The ports that the proxy takes.
+        /// The ports that the proxy intercepts.
         taken: BTreeSet<u16>,
     },
-    /// Retired connections come back to the same pod.
+    /// Retired connections return to the same pod.
     SessionAffinity {
         /// The Service.
         service: String,
-        /// For how long, in seconds.
+        /// The timeout, in seconds.
         seconds: u64,
     },
 }
 
 impl Service {
-    /// Reads the `spec` of a Service. Returns `None` for one that selects no pods, and so leads to none of a workload's.
+    /// Reads the `spec` of a Service. Returns `None` if it selects no pods.
     pub fn read(name: &str, spec: &Value) -> Option<Self> {
         let text = |key| spec.get(key).and_then(Value::as_str);
         let selector = spec.get("selector").and_then(Value::as_object).into_iter().flatten();
@@ -135,12 +135,12 @@ impl Service {
         })
     }
 
-    /// Returns whether it leads to pods with these labels.
+    /// Returns whether it selects pods with these labels.
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
 
-    /// Returns how many bytes of text it holds.
+    /// Returns the total length of its names and labels in bytes.
     pub fn text_len(&self) -> usize {
         let target = |port: &ServicePort| match &port.target {
             TargetPort::Name(name) => name.len(),
@@ -157,7 +157,7 @@ impl Service {
 }
 
 impl ServicePort {
-    /// Returns `None` for a port that carries no TCP.
+    /// Reads a port. Returns `None` for a protocol other than TCP.
     fn read(index: usize, port: &Value) -> Option<Self> {
         let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
         if !matches!(port.get("protocol").and_then(Value::as_str), None | Some("TCP")) {
@@ -173,33 +173,33 @@ impl ServicePort {
 }
 
 impl Report {
-    /// Returns where each port of the `services` leads that select the pods. Left out are declared ports that a setting
-    /// leaves out of those to take, if another port leads to the proxy.
+    /// Returns the target of each port of the `services` that select the pods. Declared ports that a setting excludes
+    /// from interception are left out if another port targets the proxy.
     pub fn routes<'a>(&self, services: impl IntoIterator<Item = &'a Service>) -> Vec<ServiceRoute<'a>> {
         let mine = services.into_iter().filter(|service| service.selects(&self.target.labels));
         let mut routes: Vec<ServiceRoute<'a>> =
             mine.flat_map(|service| service.ports.iter().map(|port| self.route(service, port))).collect();
         if self.target.is_chosen && routes.iter().any(|it| it.route == Route::Proxy) {
-            routes.retain(|it| !matches!(it.route, Route::NotTaken { is_declared: true, .. }));
+            routes.retain(|it| !matches!(it.route, Route::NotIntercepted { is_declared: true, .. }));
         }
         routes
     }
 
-    /// Returns what the author should know about the `services` that select the pods.
+    /// Returns remarks on the `services` that select the pods.
     pub fn service_notes<'a>(&self, services: impl IntoIterator<Item = &'a Service> + Clone) -> Vec<ServiceNote> {
         let routes = self.routes(services.clone()).into_iter().filter_map(|route| self.note(&route));
         let mine = services.into_iter().filter(|service| service.selects(&self.target.labels));
         routes.chain(mine.filter_map(ServiceNote::of_affinity)).collect()
     }
 
-    /// Returns what the author should know about a port of a Service: nothing if it leads to the proxy or nowhere.
+    /// Returns the remark on a port of a Service; `None` if it targets the proxy, or a name that no port has.
     pub fn note(&self, route: &ServiceRoute<'_>) -> Option<ServiceNote> {
         let (service, port) = (route.service.name.clone(), route.port);
         match route.route {
             Route::Proxy | Route::Unknown { .. } => None,
             Route::Bypass { number, .. } => Some(ServiceNote::Bypass { service, port, number }),
-            Route::NotTaken { number, is_declared } => {
-                Some(ServiceNote::NotTaken { service, port, number, is_declared, taken: self.ports.clone() })
+            Route::NotIntercepted { number, is_declared } => {
+                Some(ServiceNote::NotIntercepted { service, port, number, is_declared, taken: self.ports.clone() })
             }
         }
     }
@@ -214,10 +214,10 @@ impl Report {
                 let numbers: BTreeSet<u16> = named.map(|(number, _)| *number).collect();
                 match numbers.first() {
                     None => Route::Unknown { name: name.clone() },
-                    // Clients of a headless Service use the port that they know.
+                    // Clients of a headless Service connect to the container's port.
                     Some(number) if service.is_headless && by_name => self.route_by_number(*number, true),
                     Some(_) if !numbers.is_disjoint(&self.ports) => Route::Proxy,
-                    Some(number) => Route::NotTaken { number: *number, is_declared: true },
+                    Some(number) => Route::NotIntercepted { number: *number, is_declared: true },
                 }
             }
         };
@@ -232,7 +232,7 @@ impl Report {
             }
             (true, Interception::Redirect) => Route::Proxy,
             (false, Interception::Redirect | Interception::NamedPort) => {
-                Route::NotTaken { number, is_declared: declared.is_some() }
+                Route::NotIntercepted { number, is_declared: declared.is_some() }
             }
         }
     }
@@ -250,8 +250,8 @@ impl ServiceNote {
             Self::Bypass { service, number, .. } => {
                 format!("service/{service}: targetPort {number} bypasses the proxy")
             }
-            Self::NotTaken { service, number, .. } => {
-                format!("service/{service}: the proxy does not take port {number}")
+            Self::NotIntercepted { service, number, .. } => {
+                format!("service/{service}: the proxy does not intercept port {number}")
             }
             Self::SessionAffinity { service, .. } => format!("service/{service}: sessionAffinity undoes recycling"),
         })
@@ -263,13 +263,14 @@ impl fmt::Display for ServiceNote {
         match self {
             Self::Bypass { service, port, number } => write!(
                 f,
-                "service/{service} leads past the proxy: port {port} → {number} is a number, and with named-port only names \
+                "service/{service} bypasses the proxy: port {port} → {number} is a number, and with named-port only names \
                  lead to the proxy"
             ),
-            Self::NotTaken { service, port, number, is_declared, taken } => {
-                let which = if *is_declared { "which the proxy does not take" } else { "which no container declares" };
+            Self::NotIntercepted { service, port, number, is_declared, taken } => {
+                let which =
+                    if *is_declared { "which the proxy does not intercept" } else { "which no container declares" };
                 let taken: Vec<String> = taken.iter().map(u16::to_string).collect();
-                write!(f, "service/{service} port {port} leads to {number}, {which}: it takes {}", taken.join(", "))
+                write!(f, "service/{service} port {port} targets {number}, {which}: it intercepts {}", taken.join(", "))
             }
             Self::SessionAffinity { service, seconds } => write!(
                 f,
@@ -320,7 +321,7 @@ mod tests {
         let by_name = report(&[8080], Interception::NamedPort, false);
         let bypass =
             |name: Option<&str>, is_given| Route::Bypass { number: 8080, name: name.map(str::to_owned), is_given };
-        let not_taken = |number, is_declared| Route::NotTaken { number, is_declared };
+        let not_taken = |number, is_declared| Route::NotIntercepted { number, is_declared };
         let unknown = || Route::Unknown { name: "htpp".to_owned() };
         for (target, redirected, named) in [
             (json!("http"), Route::Proxy, Route::Proxy),
@@ -345,7 +346,7 @@ mod tests {
         let metrics = || service("metrics", |spec| spec["ports"] = json!([{"port": 9102, "targetPort": "metrics"}]));
         let chosen = report(&[8080], Interception::Redirect, true);
         assert_eq!(routes(&chosen, &[to(&json!("http")), metrics()]), [Route::Proxy], "by a Service of their own, too");
-        assert_eq!(routes(&chosen, &[metrics()]), [Route::NotTaken { number: 9102, is_declared: true }]);
+        assert_eq!(routes(&chosen, &[metrics()]), [Route::NotIntercepted { number: 9102, is_declared: true }]);
         let undeclared = to(&json!(9090));
         assert_eq!(routes(&chosen, &[to(&json!("http")), undeclared]).len(), 2, "nobody has left that out");
     }
@@ -375,7 +376,7 @@ mod tests {
         let said: Vec<String> = notes.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("port 65535 → 8080 is a number"), "{said:?}");
-        assert!(said[1].ends_with("leads to 65535, which no container declares: it takes 8080"), "{said:?}");
+        assert!(said[1].ends_with("targets 65535, which no container declares: it intercepts 8080"), "{said:?}");
         assert!(said[2].contains("ClientIP (10800 s)"), "{said:?}");
         for note in notes {
             assert!(!note.warning().contains('…'), "{}", note.warning());

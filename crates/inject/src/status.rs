@@ -1,6 +1,6 @@
-//! The status annotation: what an injection replaced, so that it can be removed byte for byte.
+//! The status annotation: the record of what an injection replaced, so that it can be removed byte for byte.
 //!
-//! It is on the pod template, where a change of one byte rolls the workload's pods. So it has only what cannot be known
+//! It is on the pod template, where a change of one byte causes a rollout. So it contains only what cannot be derived
 //! otherwise, and not the version that wrote it.
 
 use std::collections::BTreeMap;
@@ -18,9 +18,10 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     version: u32,
-    /// The resources of the injected containers. If they differ now, somebody has set them.
+    /// The resources of the injected containers. If the present ones differ, the author has set them.
     pub(crate) resources: Value,
-    /// The image of the injected containers, likewise; `None` in records of earlier versions.
+    /// The image of the injected containers; `None` in records of earlier versions. If the present one differs, another
+    /// webhook has set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<String>,
     /// The `tcpSocket` that an earlier version replaced, by container and probe.
@@ -29,13 +30,13 @@ pub(crate) struct Record {
     /// The ports of rewritten handlers, by container and probe or hook.
     #[serde(rename = "handlerPorts", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) handler_ports: BTreeMap<String, BTreeMap<String, Value>>,
-    /// The names of app ports that have moved to the proxy.
+    /// The names of app ports that were moved to the proxy.
     #[serde(rename = "portNames", default, skip_serializing_if = "PortNames::is_empty")]
     pub(crate) names: PortNames,
-    /// Our labels, each with the author's value; null if there was none.
+    /// The injected labels, each with the author's value; null if there was none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, Value>,
-    /// Fields that were null or empty rather than absent.
+    /// The fields that were null or empty instead of absent.
     #[serde(rename = "blank", default, skip_serializing_if = "EmptyForms::is_empty")]
     pub(crate) empty_forms: EmptyForms,
 }
@@ -54,7 +55,7 @@ impl Record {
         }
     }
 
-    /// Reads the annotation; `None` if somebody has changed it to something else.
+    /// Parses the annotation; `None` if it is not a record of this version.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|record: &Self| record.version == VERSION)
     }

@@ -1,8 +1,8 @@
 //! Enums whose variants are words of the public interface: values of metric labels, of fields in logs and in JSON.
 //!
-//! Each word, and the sentence that explains it, is written once. Logs, metrics and documentation take it from here. The enums
-//! know no metrics library. A variant without a word or a sentence does not compile, which is why this is not
-//! `strum::EnumMessage`, whose message is an `Option`.
+//! Each word, and the sentence that explains it, is written once; logs, metrics and documentation use it from here. The
+//! enums do not depend on a metrics library. A variant without a word or a sentence does not compile. With
+//! `strum::EnumMessage` it would, because its message is an `Option`.
 
 /// Defines an enum with a label and a sentence for each variant. The sentence is its documentation.
 ///

@@ -1,4 +1,5 @@
-//! The way to the API server. No answer takes more memory than is meant for it, whatever tenants have put into the cluster.
+//! The way to the API server. No answer takes more memory than is meant for it, whatever tenants have put into the
+//! cluster.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -44,7 +45,7 @@ pub fn is_too_large(error: &kube::Error) -> bool {
 }
 
 fn projected<B>(response: Response<B>, rule: &'static Rule) -> Response<Projected<B>> {
-    // What is no success is a Status, which tells why.
+    // The body of a failed request is a Status with the reason.
     let rule = if response.status().is_success() { rule } else { &Rule::Keep };
     response.map(|body| Projected { body, projector: Projector::new(rule, LONGEST_ANSWER) })
 }

@@ -1,9 +1,10 @@
-//! Parts of JSON documents, picked while they come in, so that no more of a document than these is ever in memory; and a client of
-//! the API server that reads no more than these.
+//! Reads parts of JSON documents while they arrive, so that the rest is never in memory, and a client of the API server
+//! that does so for its responses. Webhook and balancer watch objects with it.
 //!
-//! Whoever may write an object decides how large it is: up to 1.5 MiB in etcd, several times that in JSON, and 30 to 70 times
-//! that once it is parsed. A [`Rule`] says which parts count; a [`Projector`] passes these on and drops the rest. It needs
-//! memory for a name and a level for each array and object that is kept in part, and none for what it drops.
+//! An account that may write an object decides how large it is: up to 1.5 MiB in etcd, several times that in JSON, and
+//! 30 to 70 times that once it is parsed. A [`Rule`] says which parts count; a [`Projector`] passes these on and drops
+//! the rest. It needs memory for a name and a level for each array and object that is kept in part, and none for what
+//! it drops.
 
 mod client;
 mod projector;
@@ -29,15 +30,16 @@ pub enum Rule {
     Members(Members, &'static Rule),
     /// Of an object so many members, the first whose names begin with one of the prefixes, each by the rule.
     Prefixed(usize, &'static [&'static str], &'static Rule),
-    /// Of what the API server answers about objects of one kind, which is an object, a list, an event of a watch or a Status:
-    /// of each object the named members, and the members by which every client reads such an answer.
+    /// Of what the API server answers about objects of one kind, which is an object, a list, an event of a watch or a
+    /// Status: of each object the named members, and the members by which every client reads such an answer.
     Answer(Members),
     /// Of an object's metadata the named members, and those by which every client identifies it or continues a list.
     Metadata(Members),
 }
 
 impl Rule {
-    /// Returns the rule for a member of an object for which this is the rule. Of the object, `kept` members are kept so far.
+    /// Returns the rule for a member of an object for which this is the rule. Of the object, `kept` members are kept so
+    /// far.
     fn member(&'static self, name: &[u8], kept: usize) -> &'static Rule {
         match self {
             Rule::Members(parts, others) => named(parts, name).unwrap_or(others),
@@ -55,7 +57,8 @@ impl Rule {
         }
     }
 
-    /// Returns the rule for an element of an array for which this is the rule. Of the array, `kept` elements are kept so far.
+    /// Returns the rule for an element of an array for which this is the rule. Of the array, `kept` elements are kept
+    /// so far.
     fn element(&'static self, kept: usize) -> &'static Rule {
         match self {
             Rule::Elements(most, rule) if kept < *most => rule,
@@ -72,7 +75,8 @@ impl Rule {
     }
 }
 
-/// The members of an object, a list, an event of a watch, and a Status that tells of an error, beside `items` and `object`.
+/// The members of an object, a list, an event of a watch, and a Status that tells of an error, beside `items` and
+/// `object`.
 const ENVELOPE: Members = &[
     ("kind", &Rule::Keep),
     ("apiVersion", &Rule::Keep),
@@ -97,8 +101,8 @@ fn named(members: Members, name: &[u8]) -> Option<&'static Rule> {
     members.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, rule)| *rule)
 }
 
-/// Any object of Kubernetes, a list of them, or an event of a watch, without the record of who set which field. That is as
-/// large as the object, and nobody here reads it.
+/// Any object of Kubernetes, a list of them, or an event of a watch, without the record of who set which field. That is
+/// as large as the object, and nobody here reads it.
 pub static OBJECT: Rule = Rule::Members(
     &[
         ("metadata", &Rule::Members(&[("managedFields", &Rule::Drop)], &Rule::Keep)),

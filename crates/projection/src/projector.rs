@@ -2,13 +2,13 @@
 
 use crate::Rule;
 
-/// A longer name of a member is no name that a rule knows: the member is dropped.
+/// The longest name of a member. No rule has a longer one, so members with longer names are dropped.
 const LONGEST_NAME: usize = 1024;
 
 /// Reads documents, one after the other, in pieces of any size.
 ///
-/// What it writes of a document that is well-formed JSON is well-formed; of one that is not, its reader is to complain. White
-/// space between values goes, but for the line feed between documents.
+/// What it writes of a document that is well-formed JSON is well-formed; of one that is not, its reader is to complain.
+/// White space between values goes, but for the line feed between documents.
 ///
 /// ```text
 ///           ┌─────────────── , in an array ──────────────┐

@@ -49,8 +49,8 @@ fn destination(original: SocketAddr, local: SocketAddr) -> Destination {
     if original.port() == local.port() { Destination::Direct } else { Destination::Redirected(original) }
 }
 
-/// Returns whether the kernel does not track the connection (`ENOENT`), or tracks none (`ENOPROTOOPT`). A redirect needs
-/// connection tracking, so such a connection was not redirected.
+/// Returns whether the kernel does not track the connection (`ENOENT`), or tracks none (`ENOPROTOOPT`). A redirect
+/// needs connection tracking, so such a connection was not redirected.
 fn is_untracked(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOPROTOOPT))
 }

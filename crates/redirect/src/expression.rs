@@ -49,8 +49,8 @@ pub(super) fn tcp_from_port(rule: &mut Attributes<'_>, port: u16) {
     compare(rule, NFT_CMP_EQ, &port.to_be_bytes());
 }
 
-/// `tcp doff words @th,32·words,8 >= 0`: the TCP header is so many words of 32 bits long, and a byte follows it. A byte that is not
-/// there cannot be compared, and so no rule is met by a segment without data.
+/// `tcp doff words @th,32·words,8 >= 0`: the TCP header is so many words of 32 bits long, and a byte follows it. A byte
+/// that is not there cannot be compared, and so no rule is met by a segment without data.
 pub(super) fn with_data_behind_header_of(rule: &mut Attributes<'_>, words: u8) {
     load_tcp_header(rule, DATA_OFFSET, 1);
     mask(rule, &[0xf0]);
@@ -67,8 +67,8 @@ pub(super) fn redirect_to(rule: &mut Attributes<'_>, port: u16) {
     });
 }
 
-/// `dnat FAMILY to :port`: translates the port of a connection of that family, and keeps the address. Kernels before 5.14 have no such
-/// rule for both families.
+/// `dnat FAMILY to :port`: translates the port of a connection of that family, and keeps the address. Kernels before
+/// 5.14 have no such rule for both families.
 pub(super) fn translate_port_to(rule: &mut Attributes<'_>, family: u8, port: u16) {
     load_port(rule, port);
     expression(rule, c"nat", |nat| {

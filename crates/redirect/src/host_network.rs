@@ -10,11 +10,11 @@ const ANY_PORT: u16 = 9;
 /// Returns whether the calling thread is in the network namespace of its node, by two signs of which each is enough:
 ///
 /// - The pod's address is the node's, as the kubelet says of pods with `hostNetwork`.
-/// - The node's address is one of this namespace's, as the kernel says. This finds also a pod that keeps the address which its node had
-///   before.
+/// - The node's address is one of this namespace's, as the kernel says. This finds also a pod that keeps the address
+///   which its node had before.
 ///
-/// Neither needs a privilege. On platforms where a pod has a node of its own, with one address for both (EKS on Fargate), the
-/// answer is yes, too.
+/// Neither needs a privilege. On platforms where a pod has a node of its own, with one address for both (EKS on
+/// Fargate), the answer is yes, too.
 pub fn is_host_network(told: PodNetwork) -> bool {
     shares_address(told) || told.host_ip.is_some_and(|address| is_local(address.to_canonical()))
 }
@@ -24,8 +24,8 @@ fn shares_address(told: PodNetwork) -> bool {
     told.pod_ip.is_some() && canonical(told.pod_ip) == canonical(told.host_ip)
 }
 
-/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself; to bind it would
-/// tell less, as that is a matter of `ip_nonlocal_bind`.
+/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself; to
+/// bind it would tell less, as that is a matter of `ip_nonlocal_bind`.
 fn is_local(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -28,12 +28,13 @@
 //! ```
 //!
 //! One table of family `inet` serves IPv4 and IPv6, whether or not the pod has both. Connections over loopback are not
-//! redirected: those of the proxy to the app, and those of the other containers of the pod, also when they use the pod's
-//! address.
+//! redirected: those of the proxy to the app, and those of the other containers of the pod, also when they use the
+//! pod's address.
 //!
 //! # Probes that only connect
-//! The proxy's listener would answer a `tcpSocket` probe whether or not the app runs. So such a probe goes to a port (`--probes`) that is
-//! translated to the app's, at the same address: it succeeds only if the app accepts it, as without the proxy. These rules are added:
+//! The proxy's listener would answer a `tcpSocket` probe whether or not the app runs. So such a probe goes to a port
+//! (`--probes`) that is translated to the app's, at the same address: it succeeds only if the app accepts it, as
+//! without the proxy. These rules are added:
 //!
 //! ```text
 //!     set probes {
@@ -54,9 +55,9 @@
 //!     }
 //! ```
 //!
-//! Every client that reaches the pod reaches these ports. They must not bypass the proxy, because an app may rely on the client's address
-//! from it (`--forwarded-for`, `--proxy-protocol`). So a segment with data is dropped, for each length that a TCP header can have: a
-//! connection can be opened and closed, but carries no data.
+//! Every client that reaches the pod reaches these ports. They must not bypass the proxy, because an app may rely on
+//! the client's address from it (`--forwarded-for`, `--proxy-protocol`). So a segment with data is dropped, for each
+//! length that a TCP header can have: a connection can be opened and closed, but carries no data.
 //!
 //! # What connection tracking does to connections
 //! The kernel redirects by connection tracking, which has three limits:
@@ -66,13 +67,14 @@
 //!   port that it does not know, and the client would reset the connection. Both are dropped like lost packets, and TCP
 //!   sends them again. (kube-proxy does so for the same reason.)
 //! - A nat chain sees only the first packet of a connection, so established connections do not change with the rules.
-//!   There is no match on SYN: if the kernel no longer tracks a connection that the proxy still holds, the client's next
-//!   packet is redirected to the proxy again.
-//! - The kernel stops tracking a half-closed connection after 60 seconds without a packet; [`keep_tracked`] prevents that.
+//!   There is no match on SYN: if the kernel no longer tracks a connection that the proxy still holds, the client's
+//!   next packet is redirected to the proxy again.
+//! - The kernel stops tracking a half-closed connection after 60 seconds without a packet; [`keep_tracked`] prevents
+//!   that.
 //!
 //! # The network of a node
-//! Injection skips a pod with `hostNetwork`. An author can still set it while the webhook does not answer, and a merge keeps this init
-//! container. Then it writes no rule ([`is_host_network`]) and succeeds, since pods always start.
+//! Injection skips a pod with `hostNetwork`. An author can still set it while the webhook does not answer, and a merge
+//! keeps this init container. Then it writes no rule ([`is_host_network`]) and succeeds, since pods always start.
 //!
 //! The proxy gets the destination of a connection from [`original_destination`].
 
@@ -99,13 +101,13 @@ use settings::RedirectSettings;
 pub enum Applied {
     /// The rules are in force.
     Redirected,
-    /// Nothing: the network namespace is the node's ([`is_host_network`]), where the rules would redirect connections of every pod and
-    /// of the node itself.
+    /// Nothing: the network namespace is the node's ([`is_host_network`]), where the rules would redirect connections
+    /// of every pod and of the node itself.
     HostNetwork,
 }
 
-/// Redirects new inbound TCP connections for the ports of `settings` to the proxy's port, in the network namespace of the
-/// calling thread. It replaces the rules of an earlier call.
+/// Redirects new inbound TCP connections for the ports of `settings` to the proxy's port, in the network namespace of
+/// the calling thread. It replaces the rules of an earlier call.
 ///
 /// The kernel replaces the whole table in one transaction: the rules are in force without a gap, and after an error the
 /// previous ones stay. Blocks for milliseconds, or some hundred if the kernel loads modules first.

@@ -1,7 +1,7 @@
 //! Netlink messages and their attributes, as bytes.
 //!
-//! This is no library, because `netlink-bindings` is generated from the kernel's specification of nftables, which numbers
-//! the attributes of `lookup` in another order than the kernel and has no `redir`.
+//! This is no library, because `netlink-bindings` is generated from the kernel's specification of nftables, which
+//! numbers the attributes of `lookup` in another order than the kernel and has no `redir`.
 
 use std::ffi::CStr;
 
@@ -72,7 +72,7 @@ impl Attributes<'_> {
         self.attribute(kind, |attributes| attributes.bytes.extend(value))
     }
 
-    /// Returns a number, which nftables wants in network order.
+    /// Returns a number in network order, as nftables requires.
     pub(super) fn number(&mut self, kind: u16, value: u32) -> &mut Self {
         self.bytes(kind, &value.to_be_bytes())
     }

@@ -133,8 +133,8 @@ impl Draft {
         });
     }
 
-    /// Probes that only connect reach the app at their own address, as without the proxy. Every client can connect to their ports, so
-    /// these connections carry no data: only the proxy forwards data to the app.
+    /// Probes that only connect reach the app at their own address, as without the proxy. Every client can connect to
+    /// their ports, so these connections carry no data: only the proxy forwards data to the app.
     fn translate_probes(&mut self, probes: &BTreeMap<u16, u16>) {
         for (port, app) in probes {
             for family in [NFPROTO_IPV4, NFPROTO_IPV6] {

@@ -1,8 +1,9 @@
-//! Watches of the API server that list again when they cannot go on from where they were.
+//! Restarts a watch of the API server with a list if it cannot continue from its last version. Webhook and balancer use
+//! it.
 //!
-//! kube's `watcher` lists again when a watch that has begun ends with 410 Gone. When the API server refuses to begin a watch from
-//! the last version, `watcher` asks for the same version for ever: no change is seen until the program is restarted.
-//! [`relisting`] begins such a watch anew ([Kubernetes API concepts, "410 Gone responses"][gone]).
+//! kube's `watcher` lists again if a running watch ends with 410 Gone. If the API server refuses to start a watch from
+//! the last version, `watcher` requests the same version for ever, and the program receives no change until it is
+//! restarted. [`relisting`] lists again ([Kubernetes API concepts, "410 Gone responses"][gone]).
 //!
 //! [gone]: https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses
 
@@ -13,8 +14,8 @@ use kube::runtime::watcher::Error;
 /// Gone, and Timeout for a version that the API server does not know yet, as after its store was restored.
 const UNKNOWN_VERSION: [u16; 2] = [410, 504];
 
-/// Returns the items of the watch that `begin` begins, for ever. After an error that says that the API server does not know the
-/// version to go on from, they are those of another watch, which lists all objects first.
+/// Returns the items of the watch that `begin` begins, for ever. After an error that says that the API server does not
+/// know the version to go on from, they are those of another watch, which lists all objects first.
 ///
 /// The error is passed on before. Pauses between tries are the caller's, such as kube's `default_backoff`.
 pub fn relisting<T, S>(begin: impl Fn() -> S) -> impl Stream<Item = Result<T, Error>>

@@ -72,8 +72,8 @@ impl CertificateReloader {
         Ok(true)
     }
 
-    /// Reloads for ever, and passes each result to `report`. A failure can mean that the files are half written; the next
-    /// attempt reads them whole.
+    /// Reloads for ever, and passes each result to `report`. A failure can mean that the files are half written; the
+    /// next attempt reads them whole.
     pub async fn run(mut self, every: Duration, mut report: impl FnMut(Result<bool, FilesError>)) {
         loop {
             tokio::time::sleep(every).await;

@@ -14,7 +14,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// How far certificates of ours are backdated, for clients whose clocks are behind.
+    /// How far issued certificates are backdated, for clients whose clocks are behind.
     pub const BACKDATED: Duration = Duration::from_hours(1);
 
     /// Returns the validity of a certificate that is issued `now` for `life`, [`Self::BACKDATED`] included before.

@@ -12,7 +12,8 @@ pub const STATUS_KEY: &str = "evenkeel.dev/status";
 /// The longest unknown name, in bytes, for which a similar known one is suggested.
 const LONGEST_SLIP: usize = 40;
 
-/// Names from before the first release, each with its present name. They are no aliases: a warning gives the present name.
+/// Names from before the first release, each with its present name. They are no aliases: a warning gives the present
+/// name.
 const RENAMED: &[(&str, Annotation)] = &[("tls-upstream", Annotation::TlsToApp)];
 
 impl Annotation {

@@ -50,7 +50,8 @@ impl<'a> Layer<'a> {
 
     /// Returns whether the annotation can be in it.
     ///
-    /// The image is code. Only accounts that may choose code in these pods may choose it; the right to annotate a namespace is no such right.
+    /// The image is code. Only accounts that may choose code in these pods may choose it; the right to annotate a
+    /// namespace is no such right.
     const fn takes(self, annotation: Annotation) -> bool {
         match self {
             Self::Installation(_) => annotation.takes_installation_default(),
@@ -119,7 +120,7 @@ impl<'a> Said<'a> {
         self.places(annotation).any(|layer| !layer.is_installation())
     }
 
-    /// Returns whether the workload itself has a key of ours that is none.
+    /// Returns whether the workload itself has an unknown key with evenkeel's prefix.
     pub(crate) const fn unknown_by_workload(&self) -> bool {
         self.unknown_by_workload
     }

@@ -49,10 +49,11 @@ pub const PROXY_PORT: u16 = 15_210;
 pub const ADMIN_PORT: u16 = 15_211;
 /// The ports on which the injected proxy answers the hooks of apps that wait for the drain.
 pub const HOLD_PORTS: RangeInclusive<u16> = 15_212..=15_219;
-/// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first on.
+/// The ports on which the injected proxy listens with interception named-port: one for each app port, from the first
+/// on.
 pub const NAMED_PORTS: RangeInclusive<u16> = 15_220..=15_299;
-/// The ports by which TCP probes bypass the injected proxy with interception redirect: one for each app port that has a TCP probe, from
-/// the first on, without those that the app uses itself. A pod has only one of the interceptions.
+/// The ports by which TCP probes bypass the injected proxy with interception redirect: one for each app port that has a
+/// TCP probe, from the first on, without those that the app uses itself. A pod has only one of the interceptions.
 pub const PROBE_PORTS: RangeInclusive<u16> = NAMED_PORTS;
 /// The folder in which the injected proxy finds its certificate, `tls.crt`, and the key, `tls.key`.
 pub const TLS_FOLDER: &str = "/run/evenkeel/tls";

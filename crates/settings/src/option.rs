@@ -50,7 +50,8 @@ impl<O: OptionSpec> RawOptions<O> {
         self.given.insert(option, Given { key: key.into(), values: values.into_iter().collect() });
     }
 
-    /// Reads an environment, given as a look-up; empty variables count as absent, as in a pod template that leaves one blank.
+    /// Reads an environment, given as a look-up; empty variables count as absent, as in a pod template that leaves one
+    /// blank.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut raw = Self::default();
         for option in O::ALL {
@@ -67,7 +68,7 @@ impl<O: OptionSpec> RawOptions<O> {
             .map_or_else(|| format!("--{} ({})", option.flag(), option.env()), |given| given.key.clone())
     }
 
-    /// Returns whether somebody gave the option a value, whatever it is.
+    /// Returns whether the option was given, with any value.
     pub(crate) fn is_given(&self, option: O) -> bool {
         self.given.contains_key(&option)
     }

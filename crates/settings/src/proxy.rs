@@ -39,9 +39,11 @@ pub struct ProxySettings {
     pub ports: BTreeSet<u16>,
     /// The read-only endpoints.
     pub admin: SocketAddr,
-    /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's place.
+    /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's
+    /// place.
     pub liveness: Liveness,
-    /// App ports to which the admin endpoints may connect for a rewritten `tcpSocket` probe, beside those of fixed routes.
+    /// App ports to which the admin endpoints may connect for a rewritten `tcpSocket` probe, beside those of fixed
+    /// routes.
     pub probe_ports: BTreeSet<u16>,
     /// The ports by which probes bypass the proxy, each with the app's port, for a pod without redirection.
     pub probes: BTreeMap<u16, u16>,
@@ -134,8 +136,8 @@ impl ProxySettings {
         })
     }
 
-    /// Returns the environment that gives these settings back: what differs from the defaults, and always the rule itself,
-    /// so that `kubectl get -o yaml` shows it.
+    /// Returns the environment that gives these settings back: what differs from the defaults, and always the rule
+    /// itself, so that `kubectl get -o yaml` shows it.
     ///
     /// Leaving defaults out keeps injected pod templates as they are when a later version has more options.
     pub fn to_env(&self) -> Vec<(&'static str, String)> {

@@ -1,12 +1,13 @@
 //! The table of settings: one row for each.
 //!
 //! - `annotation` rows: name, form of the value, default, whether the installation can give one, help;
-//! - `option` rows, of `recycling-proxy run`: flag, variable, word for the value, default, whether it takes a list, help;
-//! - `shared` rows are both. The proxy gets the value as the annotation has it. The row makes the field of [`SharedSettings`], its
-//!   parser and its text.
+//! - `option` rows, of `recycling-proxy run`: flag, variable, word for the value, default, whether it takes a list,
+//!   help;
+//! - `shared` rows are both. The proxy gets the value as the annotation has it. The row makes the field of
+//!   [`SharedSettings`], its parser and its text.
 //!
-//! Annotations and options are documented in the order of their rows. A value that injection computes from what is asked for, such
-//! as ports from their names, has a row of each kind.
+//! Annotations and options are documented in the order of their rows. A value that injection computes from what is
+//! asked for, such as ports from their names, has a row of each kind.
 
 use std::str::FromStr;
 

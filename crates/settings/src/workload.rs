@@ -14,7 +14,8 @@ pub use sidecar::{LEAST_MEMORY_LIMIT, Sidecar};
 /// What a workload that opted in asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSettings {
-    /// Requests after which a connection is retired; `None` where nobody says, which balancing alone allows.
+    /// The number of requests after which a connection is retired; `None` without a setting, which is allowed only with
+    /// balancing.
     pub max_requests: Option<MaxRequests>,
     /// Whether connections are retired after scale events.
     pub balance: Switch,
@@ -26,7 +27,7 @@ pub struct WorkloadSettings {
     pub opaque_ports: Vec<PortRef>,
     /// How traffic reaches the proxy, where the workload or its namespace chose.
     pub interception: Option<Interception>,
-    /// How it does where nobody chose and nothing stands against it.
+    /// The interception if no setting chooses one and nothing prevents it.
     pub default_interception: Interception,
     /// The asked-for bound on the drain; the grace period bounds it further.
     pub drain_timeout: Span,
@@ -43,15 +44,15 @@ pub struct WorkloadSettings {
 pub struct WorkloadTls {
     /// The Secret with the certificate, in the workload's namespace.
     pub secret: SecretName,
-    /// Whether TLS is begun anew towards the app.
+    /// Whether connections are re-encrypted to the app.
     pub towards_app: Switch,
 }
 
 impl WorkloadSettings {
     /// Merges the layers, first to last, and parses what comes of it.
     ///
-    /// `Ok(None)` where the workload itself did not opt in, or `inject: disabled` was said. On failure every fault of every
-    /// layer is there, those of values that a later layer overrides and unknown keys of ours included.
+    /// `Ok(None)` where the workload itself did not opt in, or `inject: disabled` was said. On failure every fault of
+    /// every layer is there, those of values that a later layer overrides and unknown keys of ours included.
     pub fn resolve(layers: &[Layer<'_>]) -> Result<Option<Self>, Faults> {
         let mut faults = Vec::new();
         let said = Said::of(layers, &mut faults);
@@ -179,7 +180,7 @@ mod tests {
         let faults = resolve(&[balance("yes")]).unwrap_err();
         assert_eq!(faults.iter().map(|fault| fault.expected.as_str()).collect::<Vec<_>>(), ["on or off"]);
         assert!(resolve(&[balance("off"), ("evenkeel.dev/inject", "enabled")]).is_err());
-        // By a namespace, which opts nobody in.
+        // Settings of a namespace do not opt workloads in.
         let namespace = map(&[balance("on")]);
         let resolve = |own: &[(&str, &str)]| {
             WorkloadSettings::resolve(&[Layer::Namespace(&namespace), Layer::Workload(&map(own))]).unwrap()

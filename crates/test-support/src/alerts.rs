@@ -22,11 +22,12 @@ pub struct Scraped<'a> {
     pub after: String,
 }
 
-/// Expects just these alerts to fire on so many series each, this many minutes after the first of the two times. The second
-/// counts as a minute later, and counters grow on as they did between the two. promtool judges.
+/// Expects just these alerts to fire on so many series each, this many minutes after the first of the two times. The
+/// second counts as a minute later, and counters grow on as they did between the two. promtool judges.
 ///
 /// # Errors
-/// Others fire, or not all of them; or promtool cannot be started: it comes with Prometheus (Debian's package is `prometheus`).
+/// Others fire, or not all of them; or promtool cannot be started: it comes with Prometheus (Debian's package is
+/// `prometheus`).
 pub fn expect_alerts(scraped: &[Scraped<'_>], minutes: u32, expected: &[(&str, u32)]) -> TestResult {
     let folder = tempfile::tempdir()?;
     let test = folder.path().join("test.yaml");

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Writes a kubeconfig into `folder` that leads to the API server at `server`, over plain HTTP and without credentials. Returns
-/// its path. `namespace` is that of its context.
+/// Writes a kubeconfig into `folder` that leads to the API server at `server`, over plain HTTP and without credentials.
+/// Returns its path. `namespace` is that of its context.
 ///
 /// # Panics
 /// Panics if the file cannot be written.

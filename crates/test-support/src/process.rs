@@ -38,7 +38,8 @@ impl Process {
         Ok(Self { name, child, output, readers, repeats_output: false })
     }
 
-    /// Prints what the program printed when it is dropped. Test runners show that below a failing test and nowhere else.
+    /// Prints what the program printed when it is dropped. Test runners show that below a failing test and nowhere
+    /// else.
     #[must_use]
     pub fn repeating_its_output(mut self) -> Self {
         self.repeats_output = true;

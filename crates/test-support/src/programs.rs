@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the proxy, the webhook and `echo-app` beside `own`, a program of the calling test's package. Returns their folder.
+/// Builds the proxy, the webhook and `echo-app` beside `own`, a program of the calling test's package. Returns their
+/// folder.
 ///
-/// Cargo builds for a test the programs of its own package alone, and an old one of another package would tell nothing. The
-/// selection is the whole workspace and names a test, since Cargo unites the features of what is selected, and those of
-/// dev-dependencies only where a test is: with others it would build many dependencies again that `make test` has built.
+/// Cargo builds for a test the programs of its own package alone, and an old one of another package would tell nothing.
+/// The selection is the whole workspace and names a test, since Cargo unites the features of what is selected, and
+/// those of dev-dependencies only where a test is: with others it would build many dependencies again that `make test`
+/// has built.
 ///
 /// # Panics
 /// Panics if they do not build.

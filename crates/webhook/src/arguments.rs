@@ -19,8 +19,8 @@ Every flag has an environment variable; the flag wins. Exit code 64 means that a
 
 /// evenkeel's admission webhook: injects the recycling proxy into annotated workloads.
 ///
-/// It answers the API server's admission reviews (POST /mutate over TLS) with JSON patches. Objects that it cannot read or
-/// inject are admitted unchanged, with a warning that kubectl prints.
+/// It answers the API server's admission reviews (POST /mutate over TLS) with JSON patches. Objects that it cannot read
+/// or inject are admitted unchanged, with a warning that kubectl prints.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-webhook", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -62,8 +62,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "ADDRESS", env = "EVENKEEL_WEBHOOK_ADMIN", default_value = "[::]:8081")]
     pub admin: String,
 
-    /// Source of the certificate: 'self' issues its own and publishes the caBundle, 'files' reads one and writes nothing to a
-    /// cluster.
+    /// Source of the certificate: 'self' issues its own and publishes the caBundle, 'files' reads one and writes
+    /// nothing to a cluster.
     #[arg(long, value_name = "MODE", env = "EVENKEEL_WEBHOOK_TLS", default_value = "self")]
     pub tls: String,
 
@@ -96,8 +96,8 @@ pub struct RunArguments {
     )]
     pub webhook_configuration: String,
 
-    /// Read labels and annotations of namespaces from the API server: 'on' or 'off'. Without it, settings of namespaces have no
-    /// effect. Default: on with --tls self, off with --tls files.
+    /// Read labels and annotations of namespaces from the API server: 'on' or 'off'. Without it, settings of namespaces
+    /// have no effect. Default: on with --tls self, off with --tls files.
     #[arg(long, value_name = "SWITCH", env = "EVENKEEL_WEBHOOK_READ_NAMESPACES")]
     pub read_namespaces: Option<String>,
 
@@ -105,18 +105,18 @@ pub struct RunArguments {
     #[arg(long, value_name = "KIND", env = "EVENKEEL_WEBHOOK_EVENTS", value_delimiter = ',')]
     pub events: Vec<String>,
 
-    /// With --events: the selector of the namespaces that reviews come from, as JSON: matchLabels, matchExpressions. Events are
-    /// published on workloads in these namespaces alone.
+    /// With --events: the selector of the namespaces that reviews come from, as JSON: matchLabels, matchExpressions.
+    /// Events are published on workloads in these namespaces alone.
     #[arg(long, value_name = "JSON", env = "EVENKEEL_WEBHOOK_NAMESPACE_SELECTOR", default_value = "{}")]
     pub namespace_selector: String,
 
-    /// A default for workloads that do not set an annotation: its name without the prefix and a value, such as jitter=20%. May
-    /// repeat; commas separate several.
+    /// A default for workloads that do not set an annotation: its name without the prefix and a value, such as
+    /// jitter=20%. May repeat; commas separate several.
     #[arg(long, value_name = "NAME=VALUE", env = "EVENKEEL_WEBHOOK_DEFAULT", value_delimiter = ',')]
     pub default: Vec<String>,
 
-    /// The ConfigMap in --namespace in which the balancer publishes its public keys. Without it, workloads that ask for balancing get
-    /// a proxy that follows max-requests alone, and a warning.
+    /// The ConfigMap in --namespace in which the balancer publishes its public keys. Without it, workloads that ask for
+    /// balancing get a proxy that follows max-requests alone, and a warning.
     #[arg(long, value_name = "NAME", env = "EVENKEEL_WEBHOOK_BALANCE_KEYS_CONFIG_MAP")]
     pub balance_keys_config_map: Option<String>,
 

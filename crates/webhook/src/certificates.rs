@@ -8,8 +8,9 @@
 //!                Leaf ────────▶ ServedLeaf ◀──────────────── Leaf
 //! ```
 //!
-//! In self mode ([`CertificateController`]) a Secret holds the authorities, and each replica signs a leaf of its own in memory, valid
-//! for a day. In files mode ([`CertificateReloader`]) the certificate comes from files, and nothing is written to the cluster.
+//! In self mode ([`CertificateController`]) a Secret holds the authorities, and each replica signs a leaf of its own in
+//! memory, valid for a day. In files mode ([`CertificateReloader`]) the certificate comes from files, and nothing is
+//! written to the cluster.
 
 mod authorities;
 mod authority;

@@ -7,7 +7,7 @@ labels!(
     pub EventReason {
         /// the recycling proxy was injected
         Injected = "injected",
-        /// the recycling proxy was asked for, but this workload cannot have it
+        /// an annotation asks for the recycling proxy, but this workload cannot have it
         Skipped = "skipped",
         /// the annotations have faults; nothing was injected or changed
         Invalid = "invalid",
@@ -21,7 +21,8 @@ labels!(
         Affine = "session_affinity",
         /// the recycling proxy is not injected, or not removed: workloads of this namespace are not reviewed
         OptedOut = "opted_out",
-        /// its last change was not reviewed: the webhook did not answer, or the namespace had opted out; run kubectl rollout restart (scaling is not enough)
+        /// its last change was not reviewed: the webhook did not answer, or the namespace had opted out; run kubectl
+        /// rollout restart (scaling is not enough)
         Missed = "missed",
     }
 );

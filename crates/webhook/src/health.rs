@@ -50,8 +50,8 @@ impl Health {
         self.trusted.clone()
     }
 
-    /// Sets why the certificate files cannot be used, which is the reason as long as no certificate is served. Returns whether
-    /// it is a new one.
+    /// Sets why the certificate files cannot be used, which is the reason as long as no certificate is served. Returns
+    /// whether it is a new one.
     pub fn set_unusable(&self, why: String) -> bool {
         let why = Some(why);
         let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,7 +38,8 @@ impl CurrentInstallation {
         Arc::clone(&self.0.borrow())
     }
 
-    /// Watches the `ConfigMap` with the balancer's keys, for ever. It needs `get`, `list` and `watch` on it, by its name.
+    /// Watches the `ConfigMap` with the balancer's keys, for ever. It needs `get`, `list` and `watch` on it, by its
+    /// name.
     pub(crate) async fn watch_balance_keys(self, client: Client, from: BalanceKeysConfigMap) {
         let BalanceKeysConfigMap { namespace, name } = from;
         let config_maps = Api::<ConfigMap>::namespaced(client, &namespace);

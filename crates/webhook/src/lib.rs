@@ -1,8 +1,9 @@
 //! The admission webhook of evenkeel.
 //!
-//! [`server::Webhook`] is the process. It has a TLS port that answers admission reviews ([`review`]), an admin port for metrics and
-//! health ([`admin`]), a controller of certificates ([`certificates`]), and watches that publish Events on workloads ([`events`]).
-//! The `inject` crate alone decides what happens to a workload; nothing here knows what a pod looks like.
+//! [`server::Webhook`] is the process. It has a TLS port that answers admission reviews ([`review`]), an admin port for
+//! metrics and health ([`admin`]), a controller of certificates ([`certificates`]), and watches that publish Events on
+//! workloads ([`events`]). Crate `inject` alone decides how a workload is changed; nothing here depends on the fields
+//! of a pod.
 
 pub mod admin;
 pub mod arguments;

@@ -32,7 +32,8 @@ pub(crate) struct BoundedListener {
     slots: Slots,
 }
 
-/// A connection with a slot, which is free again once this is dropped. Reads and writes fail once the connection is evicted.
+/// A connection with a slot, which is free again once this is dropped. Reads and writes fail once the connection is
+/// evicted.
 #[derive(Debug)]
 pub(crate) struct BoundedStream {
     stream: TcpStream,

@@ -1,7 +1,7 @@
 //! Facts about namespaces: read when a review needs them, and cached for two seconds.
 //!
-//! A review never fails because of them. If a namespace cannot be read, the facts of an earlier read are used; without any,
-//! injection uses the workload alone.
+//! A review never fails because of them. If a namespace cannot be read, the facts of an earlier read are used; without
+//! any, injection uses the workload alone.
 
 mod cache;
 mod name;
@@ -79,8 +79,8 @@ impl Namespaces {
         Self { read: None, reads: Semaphore::new(READS_AT_ONCE), cache: Mutex::default() }
     }
 
-    /// Returns the namespaces of a cluster; reviews come from those that `reviewed` selects. It needs `get` on namespaces. `client`
-    /// reads the parts in [`NAMESPACE`], and `lists` the parts in [`RESOURCE_CONSTRAINTS`].
+    /// Returns the namespaces of a cluster; reviews come from those that `reviewed` selects. It needs `get` on
+    /// namespaces. `client` reads the parts in [`NAMESPACE`], and `lists` the parts in [`RESOURCE_CONSTRAINTS`].
     pub(crate) fn of_cluster(client: Client, lists: Client, reviewed: Selector) -> Self {
         let namespaces = Api::<Namespace>::all(client);
         Self::reading(Box::new(move |name| {

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use crate::object::ObjectText;
 
-/// In bytes of memory. Objects that take more are large, and are parsed one at a time. Most Deployments take a quarter of this.
+/// In bytes of memory. Objects that take more are large, and are parsed one at a time. Most Deployments take a quarter
+/// of this.
 const SMALL: usize = 1 << 20;
 /// In bytes: the most that all small objects may take together.
 const SMALL_TOGETHER: usize = 8 << 20;
@@ -45,8 +46,8 @@ impl ParseBudget {
         Self { largest, small: Semaphore::new(SMALL_TOGETHER), large: Semaphore::new(1) }
     }
 
-    /// Parses `object` as soon as the budget allows it, and returns what `read` returns of it. The parsed object does not outlive
-    /// the call, and nothing is awaited while it exists.
+    /// Parses `object` as soon as the budget allows it, and returns what `read` returns of it. The parsed object does
+    /// not outlive the call, and nothing is awaited while it exists.
     ///
     /// # Errors
     /// The object is too large or too deep, or the budget did not allow it within 1.5 s.

@@ -1,6 +1,7 @@
 //! Admission reviews: from the body of a request to the body of its response.
 //!
-//! Every review is answered with `allowed: true`. The webhook is not a security control, and a rollout never waits for it.
+//! Every review is answered with `allowed: true`. The webhook is not a security control, and a rollout never waits for
+//! it.
 
 mod endpoint;
 mod handler;

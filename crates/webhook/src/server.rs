@@ -35,11 +35,11 @@ use crate::tls;
 /// An API server gives up on a review after its `timeoutSeconds`, three in the chart.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(10);
-/// For each further request, idle time included. API servers close idle connections after 90 s. They must close first, because a
-/// review can be lost if the server closes.
+/// For each further request, idle time included. API servers close idle connections after 90 s. They must close first,
+/// because a review can be lost if the server closes.
 const NEXT_HEAD_WITHIN: Duration = Duration::from_mins(2);
-/// In bytes, for each connection: the limit of a head, of one read of a body, and of the send buffer. Heads of API servers take less
-/// than 1 KiB.
+/// In bytes, for each connection: the limit of a head, of one read of a body, and of the send buffer. Heads of API
+/// servers take less than 1 KiB.
 const LARGEST_HEAD: usize = 16 << 10;
 const HEAD_OVER_HTTP2: u32 = 16 << 10;
 /// The flow-control window of HTTP/2 connections and streams, in bytes.
@@ -105,7 +105,8 @@ impl Shared {
 impl Webhook {
     /// Opens both ports, and starts the certificate controller and the watches.
     ///
-    /// `handler` answers reviews. Events are about what `installation` has, and the keys of a balancer are stored there.
+    /// `handler` answers reviews. Events are about what `installation` has, and the keys of a balancer are stored
+    /// there.
     pub async fn start(
         settings: &Settings,
         handler: Handler,
@@ -183,8 +184,8 @@ impl Webhook {
         self.admin.2
     }
 
-    /// Serves until `shutdown`, then for the shutdown delay, in which nodes may still route reviews here; then finishes requests
-    /// in flight.
+    /// Serves until `shutdown`, then for the shutdown delay, in which nodes may still route reviews here; then finishes
+    /// requests in flight.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let (reviews, admin) = (Handle::new(), Handle::new());
         let serving = try_join(
@@ -216,8 +217,8 @@ impl Webhook {
 
 /// Serves the certificate in the files, and reloads them.
 ///
-/// Content that cannot be used is not an error: the replica stays unready, with the reason, until the files are repaired. A
-/// restart would help nothing, and each further one comes later.
+/// Content that cannot be used is not an error: the replica stays unready, with the reason, until the files are
+/// repaired. A restart would help nothing, and each further one comes later.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -10,9 +10,9 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// A fixed number of slots for connections, and of bytes for the bodies that they send.
 ///
-/// A new connection evicts another if no slot is free. Eviction order: connections without a response so far, oldest first (port
-/// scans, slow handshakes, heads and bodies that do not arrive); then the connection whose last response is longest ago. An
-/// API server gets its first response within milliseconds, so slow peers cannot keep it out.
+/// A new connection evicts another if no slot is free. Eviction order: connections without a response so far, oldest
+/// first (port scans, slow handshakes, heads and bodies that do not arrive); then the connection whose last response is
+/// longest ago. An API server gets its first response within milliseconds, so slow peers cannot keep it out.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     free: Arc<Semaphore>,
@@ -131,8 +131,8 @@ impl Connection {
 }
 
 impl BodyMemory {
-    /// Takes `bytes` bytes more. If too few are free, evicts connections whose bodies use as many, and waits until they have
-    /// ended.
+    /// Takes `bytes` bytes more. If too few are free, evicts connections whose bodies use as many, and waits until they
+    /// have ended.
     pub(crate) async fn grow(&mut self, bytes: u32) -> Result<(), AcquireError> {
         let memory = &self.connection.memory;
         let more = if let Ok(more) = Arc::clone(memory).try_acquire_many_owned(bytes) {
@@ -188,8 +188,8 @@ impl Connections {
         }
     }
 
-    /// Evicts the first connection in eviction order that is a `candidate`. It compares all of them, which takes microseconds, and only
-    /// when no slot or memory is free.
+    /// Evicts the first connection in eviction order that is a `candidate`. It compares all of them, which takes
+    /// microseconds, and only when no slot or memory is free.
     fn evict(&mut self, candidate: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let candidates = self.entries.iter().filter(|(_, entry)| candidate(entry));
         let first = candidates.min_by_key(|(_, entry)| entry.activity).map(|(id, _)| *id);

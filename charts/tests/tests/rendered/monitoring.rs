@@ -12,12 +12,12 @@ pub(crate) fn documented() -> BTreeSet<String> {
     let page = text("docs/METRICS.md");
     // Histograms have series of three names.
     let series = |name: &str| ["", "_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"));
-    let quoted = page.split('`').filter(|word| is_ours(word) && word.bytes().all(of_a_name));
+    let quoted = page.split('`').filter(|word| is_injected(word) && word.bytes().all(of_a_name));
     quoted.flat_map(series).collect()
 }
 
 /// Returns whether the programs show a metric of this name: one of their own, or of the process.
-fn is_ours(word: &str) -> bool {
+fn is_injected(word: &str) -> bool {
     ["evenkeel_", "process_"].iter().any(|prefix| word.starts_with(prefix))
 }
 
@@ -28,7 +28,7 @@ fn of_a_name(byte: u8) -> bool {
 /// Returns the metrics that are asked for in a text with queries.
 pub(crate) fn asked(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
-    words.filter(|word| is_ours(word)).map(str::to_owned).collect()
+    words.filter(|word| is_injected(word)).map(str::to_owned).collect()
 }
 
 /// Labels that come with the scrape, and that of a histogram's buckets.

@@ -67,12 +67,12 @@ macro_rules! findings {
 
 findings! {
     Injected: "injected", Good, "the proxy is, or would be, injected";
-    ServiceReaches: "service-reaches-proxy", Good, "a Service leads to the proxy";
-    IngressInFront: "ingress-in-front", Good, "an Ingress leads to the workload, whose controller may balance by request already";
+    ServiceReaches: "service-reaches-proxy", Good, "a Service targets the proxy";
+    IngressInFront: "ingress-in-front", Good, "an Ingress routes to the workload; its controller may balance by request already";
     PodsHaveProxy: "pods-have-proxy", Good, "every pod runs the proxy, of the version that is installed";
     Measured: "measured", Good, "what the proxies count: requests/s, connections, retired connections";
     BalancingInForce: "balancing-in-force", Good, "the pods follow instructions of the balancer";
-    Installed: "installed", Good, "a part of the installation is as it should be";
+    Installed: "installed", Good, "a part of the installation works";
     InvalidAnnotations: "invalid-annotations", Problem, "annotations have faults: nothing was injected or changed";
     NotInjected: "not-injected", Problem, "the workload asks for the proxy and cannot have it";
     MeshBalances: "mesh-balances", Warning, "a service mesh balances by request already, so nothing is injected";
@@ -92,7 +92,7 @@ findings! {
     NotBalanced: "not-balanced", Warning, "balancing is asked for and is not possible";
     PortUnnamed: "port-unnamed", Warning, "a container port without a name bypasses the proxy";
     ServiceBypasses: "service-bypasses-proxy", Problem, "a Service gives targetPort as a number, which bypasses the proxy with named-port";
-    ServicePortNotTaken: "service-port-not-taken", Problem, "a Service leads to a port that the proxy does not intercept";
+    ServicePortNotTaken: "service-port-not-taken", Problem, "a Service targets a port that the proxy does not intercept";
     ServicePortUnknown: "service-port-unknown", Problem, "a Service names a targetPort that no container declares";
     HeadlessService: "headless-service", Warning, "clients of a headless Service choose pods themselves";
     SessionAffinity: "session-affinity", Warning, "retired connections come back to the same pod";
@@ -107,7 +107,7 @@ findings! {
     ProxyVersion: "proxy-version", Warning, "proxies of another version run than is installed";
     ProxyRestarted: "proxy-restarted", Warning, "a proxy was restarted, which breaks the connections of its pod";
     ProxyNotReady: "proxy-not-ready", Problem, "a proxy is not ready";
-    AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port that the proxy leads to";
+    AppUnreachable: "app-unreachable", Problem, "the app does not accept connections on the port to which the proxy connects";
     AppNotListening: "app-not-listening", Warning, "nothing listens on a port that the proxy intercepts";
     ConnectionsBypass: "connections-bypass-proxy", Problem, "connections reach the app without the proxy";
     AppFault: "app-fault", Problem, "responses of the app are not forwarded: clients get 502 or a reset";
@@ -125,7 +125,7 @@ findings! {
     WebhookOneNode: "webhook-one-node", Warning, "all replicas of the webhook are on one node";
     WebhookUnreached: "webhook-unreached", Problem, "the API server does not reach the webhook";
     CaBundle: "ca-bundle", Problem, "the webhook configuration has no usable caBundle";
-    ReplicaCertificate: "replica-certificate", Problem, "a replica of the webhook serves a certificate that the caBundle does not vouch for";
+    ReplicaCertificate: "replica-certificate", Problem, "a replica of the webhook serves a certificate that the caBundle does not verify";
     CertificateExpires: "certificate-expires", Problem, "the certificate of the webhook has expired or is about to";
     VersionSkew: "version-skew", Warning, "this program and what is installed are of different versions";
     PolicyAbsent: "policy-absent", Warning, "nothing warns of workloads that are not reviewed";

@@ -38,7 +38,7 @@ pub(crate) struct InstallationFacts {
     pub(crate) policy: Option<bool>,
     pub(crate) balancer: Option<Deployment>,
     pub(crate) lease: Option<Lease>,
-    /// The workloads that the balancer which leads knows.
+    /// The workloads of the leading balancer.
     pub(crate) balanced: Vec<Reports>,
     /// Whether API servers would trust each replica of the webhook that could be reached; if not, why.
     pub(crate) trusted: Vec<(String, Result<(), String>)>,
@@ -201,7 +201,7 @@ fn skew(facts: &InstallationFacts) -> Option<Finding> {
 fn policy(facts: &InstallationFacts) -> Option<Finding> {
     (facts.policy == Some(false)).then(|| {
         FindingId::PolicyAbsent
-            .says("no ValidatingAdmissionPolicy warns of workloads that are applied while the webhook is away")
+            .says("no ValidatingAdmissionPolicy warns of workloads that are applied while the webhook is unavailable")
             .fix("missedWarning.enabled=true in the chart")
     })
 }

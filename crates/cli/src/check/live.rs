@@ -80,7 +80,8 @@ impl LiveProxy {
 }
 
 impl Reading {
-    /// Returns the increase of a counter between both readings. The counters of a proxy that was restarted began at zero.
+    /// Returns the increase of a counter between both readings. The counters of a proxy that was restarted began at
+    /// zero.
     fn grown(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let (before, after) = (self.before.sum(name, labels), self.after.sum(name, labels));
         if after < before { after } else { after - before }

@@ -47,7 +47,7 @@ pub(crate) struct Objects {
     pub(crate) policies: Vec<(ObjectName, NetworkPolicy)>,
     pub(crate) ingresses: Vec<(ObjectName, Ingress)>,
     pub(crate) namespaces: BTreeMap<String, NamespaceObjects>,
-    /// Every object but workloads and Namespaces: an annotation of ours has no effect there.
+    /// Every object but workloads and Namespaces. Annotations of evenkeel have no effect on them.
     pub(crate) others: Vec<(ObjectName, Value)>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn of_workload(workload: &Workload, objects: &Objects, scope: &Scope)
         findings.extend(autoscalers::autoscalers(workload, &objects.autoscalers, namespace));
         findings.extend(scaled_objects::scaled_objects(workload, &objects.scalers_of_keda));
     }
-    // A Service may lead to where the proxy will be: that is no good news while it is not there, nor ever in such a namespace.
+    // That a Service would target the proxy is no success while the proxy is not injected, or never will be.
     let is_opted_out = findings.iter().any(|finding| finding.id == FindingId::NamespaceOptedOut);
     if !workload.has_proxy && (scope.is_live || is_opted_out) {
         findings.retain(|finding| finding.id != FindingId::ServiceReaches);

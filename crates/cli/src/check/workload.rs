@@ -25,7 +25,7 @@ pub(crate) struct Workload {
     pub(crate) author: PodTemplateSpec,
     /// The pod template with the proxy.
     pub(crate) injected: PodTemplateSpec,
-    /// Annotations of ours in both places; of two that say the same, that of the template.
+    /// evenkeel's annotations on the workload and its template. If both have one, the template's.
     pub(crate) annotations: Texts,
     /// The object as its author wrote it.
     pub(crate) object: Value,

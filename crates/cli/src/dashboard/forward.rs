@@ -54,7 +54,7 @@ impl Forward {
         if let Some(mut connection) = held.take()
             && let Ok(response) = ask(&mut connection, path).await
         {
-            // One that has ceased to lead knows nothing: the next request looks for the leader again.
+            // A replica that no longer leads has no workloads. The next request looks for the leader again.
             let leads = serde_json::from_slice::<Leads>(response.body()).is_ok_and(|answer| !answer.leads);
             *held = (!leads).then_some(connection);
             return Ok(response);

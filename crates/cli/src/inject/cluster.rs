@@ -1,7 +1,8 @@
 //! `evenkeel uninject KIND/NAME`: removes an injection from a workload in the cluster.
 //!
-//! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write the last-applied
-//! configuration of `kubectl apply`, with the `replicas` of an autoscaler in it: the author's next apply would set them.
+//! It writes a JSON patch of what was injected and nothing else. To replace the whole object would also write the
+//! last-applied configuration of `kubectl apply`, with the `replicas` of an autoscaler in it: the author's next apply
+//! would set them.
 
 use anyhow::Context as _;
 use inject::Outcome;
@@ -15,9 +16,9 @@ use super::report::Report;
 use crate::cluster::{Cluster, said};
 use crate::reference::Reference;
 
-/// The name under which the API server notes what is written.
+/// The field manager of the patch.
 const MANAGER: &str = "evenkeel-uninject";
-/// How often a workload is read again after it was changed in between.
+/// The most attempts if the workload changes between the read and the patch.
 const ATTEMPTS: usize = 5;
 /// Which cluster, and where in it.
 #[derive(clap::Args)]
@@ -30,7 +31,7 @@ pub(super) struct Place {
     cluster: Cluster,
 }
 
-/// Takes the injections out of these workloads.
+/// Removes the injections from these workloads.
 pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -39,14 +40,14 @@ pub(super) fn uninject(workloads: &[Reference], place: &Place, report: &mut Repo
         for workload in workloads {
             let resource = workload.resource();
             let api = Api::namespaced_with(client.clone(), &namespace, &resource);
-            let done = give_back(&api, workload, report).await;
+            let done = remove_injection(&api, workload, report).await;
             done.with_context(|| format!("{namespace}/{}/{}", workload.kind.name().to_lowercase(), workload.name))?;
         }
         Ok(())
     })
 }
 
-async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut Report) -> anyhow::Result<()> {
+async fn remove_injection(api: &Api<DynamicObject>, workload: &Reference, report: &mut Report) -> anyhow::Result<()> {
     let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     for attempt in 1.. {
         let object = serde_json::to_value(api.get(&workload.name).await.map_err(said)?)?;
@@ -62,7 +63,7 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
         match api.patch(&workload.name, &parameters, &patch).await {
             Ok(after) => {
                 let after = serde_json::to_value(after)?;
-                give_fields_back(api, &workload.name, &object, &after).await;
+                restore_field_managers(api, &workload.name, &object, &after).await;
                 match inject::remove(&after, workload.kind) {
                     Outcome::Remove { .. } => report.injected_again(&after),
                     _ => report.add(&after, &outcome, true),
@@ -76,12 +77,13 @@ async fn give_back(api: &Api<DynamicObject>, workload: &Reference, report: &mut 
     Ok(())
 }
 
-/// Returns whether somebody else's write came first: before the patch, whose test then fails, or while it was applied.
+/// Returns whether another write came first: before the patch, whose `test` operation then fails, or while it was
+/// applied.
 fn is_conflict(status: &Status) -> bool {
     matches!(status.code, 409 | 422)
 }
 
-/// Returns the patch, for the object as it was read alone: its places are counted.
+/// Returns the patch with a test of `metadata.generation`, because its paths have indices of the object that was read.
 fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
     let path = PointerBuf::from_tokens(["metadata", "generation"]);
     let test =
@@ -89,12 +91,12 @@ fn as_it_was_read(object: &Value, removal: &Patch) -> Patch {
     Patch(test.map(PatchOperation::Test).into_iter().chain(removal.0.iter().cloned()).collect())
 }
 
-/// Has the API server forget who wrote the patch: the fields are their authors' again. Their next server-side apply would else meet a
-/// conflict, or leave a field there that it has given up. Where it cannot be, that is all there is to lose.
+/// Restores the field managers from before the patch. Otherwise the author's next server-side apply would have a
+/// conflict, or would not remove a field that the author has dropped. A failure costs no more than that.
 ///
-/// Controllers write the status all the while, most of all of a workload that was just changed: the write is tried again for as long as
-/// nobody has changed more than that.
-async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, after: &Value) {
+/// Controllers update the status, above all of a workload that was just changed. So the write is repeated while nothing
+/// but the status changes.
+async fn restore_field_managers(api: &Api<DynamicObject>, name: &str, before: &Value, after: &Value) {
     let mut now = after.clone();
     for _ in 0..ATTEMPTS {
         let patch = Change::Json::<()>(with_managers(before, &now));
@@ -110,7 +112,7 @@ async fn give_fields_back(api: &Api<DynamicObject>, name: &str, before: &Value, 
     }
 }
 
-/// Returns the patch that writes the managers of `after`, for the object as it was read alone.
+/// Returns the patch that restores the managers, with a test of the resource version.
 fn with_managers(before: &Value, after: &Value) -> Patch {
     let test = TestOperation {
         path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
@@ -123,8 +125,8 @@ fn with_managers(before: &Value, after: &Value) -> Patch {
     Patch(vec![PatchOperation::Test(test), PatchOperation::Replace(replace)])
 }
 
-/// Returns the managers of the fields of `after` without us, those who apply with what they had before (server-side apply: a
-/// field that another manager changes is its own from then on).
+/// Returns the managers of `after` without this program. Managers that apply get the fields that they had before,
+/// because in server-side apply a field belongs to the manager that changed it last.
 fn managers(before: &Value, after: &Value) -> Vec<Value> {
     let entries = |object: &Value| object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let applies = |entry: &Value| entry["operation"] == "Apply" && entry.get("subresource").is_none();

@@ -1,4 +1,4 @@
-//! What became of each workload, for standard error.
+//! The report about each workload on standard error.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use settings::Annotation;
 
 use crate::manifests::Input;
 
-/// Lines about workloads, and whether all of them are good news.
+/// Lines about workloads, and whether all of them succeeded.
 #[derive(Default)]
 pub(super) struct Report {
     text: String,
@@ -21,7 +21,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Tells what became of a workload, in which the proxy was before or not.
+    /// Reports the outcome for a workload, and whether it had the proxy before.
     pub(super) fn add(&mut self, object: &Value, outcome: &Outcome, was_there: bool) {
         let name = name(object);
         match outcome {
@@ -32,7 +32,7 @@ impl Report {
                 let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
                 let (ports, way, drain) = (ports.join(", "), report.interception, report.drain_timeout);
                 let done = match outcome {
-                    Outcome::Inject { .. } if was_there => "the recycling proxy was brought up to date",
+                    Outcome::Inject { .. } if was_there => "the recycling proxy was updated",
                     Outcome::Inject { .. } => "the recycling proxy was injected",
                     outcome => outcome.decision().sentence(),
                 };
@@ -54,42 +54,39 @@ impl Report {
         }
     }
 
-    /// Tells that an input holds no object, as what a failed `helm template` writes.
+    /// Reports that an input has no object, such as the output of a failed `helm template`.
     pub(super) fn empty(&mut self, input: &Input) {
-        self.line(&input.to_string(), "no object is in it");
+        self.line(&input.to_string(), "contains no object");
     }
 
-    /// Notes that an object asks for the proxy which has no pods, as all have that kustomize annotates alike.
+    /// Records an object with an annotation but without pods, such as those that kustomize annotates with all others.
     pub(super) fn without_pods(&mut self, object: &Value) {
         self.without_pods.push(name(object));
     }
 
-    /// Tells that an object with pods asks for the proxy whose kind is never injected.
+    /// Reports an object whose annotations ask for the proxy, but whose kind is never injected.
     pub(super) fn unsupported(&mut self, object: &Value) {
         let kinds: Vec<&str> = WorkloadKind::ALL.iter().map(|kind| kind.name()).collect();
         self.bad(&name(object), &format!("not injected: only these kinds are: {}", kinds.join(", ")));
     }
 
-    /// Tells that there was nothing to take out.
+    /// Reports that there was no proxy to remove.
     pub(super) fn nothing_there(&mut self, object: &Value) {
-        self.line(&name(object), "nothing of the recycling proxy is there");
+        self.line(&name(object), "the recycling proxy is not injected");
     }
 
-    /// Tells that the webhook put back in what was taken out.
+    /// Reports that the webhook injected the proxy again after its removal.
     pub(super) fn injected_again(&mut self, object: &Value) {
         let key = Annotation::MaxRequests.key();
-        self.bad(
-            &name(object),
-            &format!("the webhook is asked and has injected it again: remove the annotation {key}"),
-        );
+        self.bad(&name(object), &format!("the webhook has injected it again: remove the annotation {key}"));
     }
 
-    /// Says all of it on standard error.
+    /// Prints the report to standard error.
     pub(super) fn print(&self) -> anyhow::Result<()> {
         io::stderr().lock().write_all(self.text().as_bytes()).context("standard error cannot be written")
     }
 
-    /// Success where every workload that asks for the proxy has it, or is rid of it.
+    /// Returns success if every workload has the proxy as its annotations say.
     pub(super) fn code(&self) -> ExitCode {
         if self.bad_news { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }

@@ -53,7 +53,8 @@ fn asks(object: &Value) -> bool {
     asks(object.get("metadata")) || asks(object.pointer("/spec/template/metadata"))
 }
 
-/// Returns whether there are pods in an object of whatever kind, as in a Job, a `CronJob` or the template of somebody's own kind.
+/// Returns whether there are pods in an object of whatever kind, as in a Job, a `CronJob` or the template of somebody's
+/// own kind.
 fn has_pods(object: &Value) -> bool {
     match object {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Applies a patch to an object that somebody will read.
+//! Applies a patch to an object of a manifest, and keeps the order of its keys.
 
 use anyhow::Context as _;
 use json_patch::{Patch, PatchOperation};
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 /// Applies the operations in their order.
 ///
-/// Unlike `json_patch::patch`, which fills the gap of a member that is taken away with the last one, this keeps the order
-/// of keys.
+/// Unlike `json_patch::patch`, which fills the gap of a member that is taken away with the last one, this keeps the
+/// order of keys.
 pub(crate) fn apply(object: &mut Value, patch: &Patch) -> anyhow::Result<()> {
     for operation in &patch.0 {
         if !take_away(object, operation) {

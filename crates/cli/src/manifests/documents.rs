@@ -86,8 +86,8 @@ fn yaml(text: &str, first_line: usize) -> anyhow::Result<Value> {
     })
 }
 
-/// Returns the text without the byte order marks at the beginning of lines. Files that were joined have them within, and
-/// kubectl ignores them there.
+/// Returns the text without the byte order marks at the beginning of lines. Files that were joined have them within,
+/// and kubectl ignores them there.
 fn without_byte_order_marks(text: &str) -> Cow<'_, str> {
     if !text.contains(BYTE_ORDER_MARK) {
         return text.into();

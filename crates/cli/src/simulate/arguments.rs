@@ -8,10 +8,10 @@ use simulation::{Change, Event, Policy, Protocol, Scenario};
 
 /// Simulate how level the load of pods is, for given clients, rates, pods and settings.
 ///
-/// Connections land on a random pod, as kube-proxy places them, and are retired by the same rule as in the proxy. Without
-/// --max-requests, --max-age or --balance the command compares no recycling, thresholds and balancing. It recommends the
-/// threshold with the fewest reconnects that levels the load within 30 s of the last event as far as thresholds can. The
-/// same arguments print the same bytes.
+/// Connections land on a random pod, as kube-proxy places them, and are retired by the same rule as in the proxy.
+/// Without --max-requests, --max-age or --balance the command compares no recycling, thresholds and balancing. It
+/// recommends the threshold with the fewest reconnects that levels the load within 30 s of the last event as far as
+/// thresholds can. The same arguments print the same bytes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

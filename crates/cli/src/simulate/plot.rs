@@ -10,8 +10,8 @@ use super::Row;
 
 const SIZE: (u32, u32) = (900, 420);
 
-/// Told apart by people who do not see all colours (Okabe and Ito), and as many as a comparison has lines; the first is for
-/// what does nothing.
+/// Told apart by people who do not see all colours (Okabe and Ito), and as many as a comparison has lines; the first is
+/// for what does nothing.
 const COLOURS: [RGBColor; 9] = [
     RGBColor(150, 150, 150),
     RGBColor(230, 159, 0),

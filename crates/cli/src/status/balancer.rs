@@ -1,4 +1,4 @@
-//! What the balancer knows: finds the replica that leads, and reads its `/workloads` through the API server.
+//! Reads `/workloads` from the leading replica of the balancer, through the API server.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::facts::Owner;
-use crate::pod_metrics::PATIENCE;
+use crate::pod_metrics::TIMEOUT;
 
 /// The labels that the chart gives the balancer's pods.
 const REPLICAS: &str = "app.kubernetes.io/name=evenkeel,app.kubernetes.io/component=balancer";
 /// The port of `/workloads`.
 pub(crate) const PORT: u16 = 8081;
 
-/// A workload that the balancer knows.
+/// A workload in the balancer's response.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Known {
@@ -76,7 +76,7 @@ struct Answer {
 /// What was found of the balancer.
 #[derive(Debug)]
 pub(crate) enum Balancer {
-    /// A replica leads, and knows these.
+    /// The workloads of the leading replica.
     Leads(BTreeMap<Owner, Known>),
     /// Why there are no figures: no balancer runs, none leads, or it cannot be reached.
     Silent(String),
@@ -124,8 +124,8 @@ pub(crate) async fn ask(client: &Client, namespace: &str) -> Balancer {
 async fn read(client: &Client, namespace: &str, replica: &str) -> Result<Answer, String> {
     let path = format!("/api/v1/namespaces/{namespace}/pods/{replica}:{PORT}/proxy/workloads");
     let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    let answer = timeout(PATIENCE, client.request_text(request)).await;
-    let late = |_| format!("the balancer's pod {replica} does not answer in {} s", PATIENCE.as_secs());
+    let answer = timeout(TIMEOUT, client.request_text(request)).await;
+    let late = |_| format!("the balancer's pod {replica} does not answer in {} s", TIMEOUT.as_secs());
     let text = answer.map_err(late)?.map_err(|error| match error {
         kube::Error::Api(status) if status.code == 403 => {
             format!("the right to get pods/proxy in namespace {namespace} is missing: {}", status.message)

@@ -55,7 +55,8 @@ impl Facts {
     }
 }
 
-/// Returns the workload of a pod. A `ReplicaSet` of a Deployment or Rollout is named after it and the hash of the template.
+/// Returns the workload of a pod. A `ReplicaSet` of a Deployment or Rollout is named after it and the hash of the
+/// template.
 fn owner(pod: &Pod) -> Option<Owner> {
     let metadata = &pod.metadata;
     let namespace = metadata.namespace.clone()?;

@@ -29,7 +29,7 @@ pub(super) struct Scope {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) pods: Vec<Facts>,
-    /// What the balancer knows of the workloads of these pods.
+    /// The balancer's figures for the workloads of these pods.
     pub(super) known: BTreeMap<Owner, Known>,
     /// The metrics of the other pods, by namespace and name; or why there are none.
     pub(super) metrics: BTreeMap<(String, String), Result<Metrics, String>>,
@@ -105,7 +105,7 @@ impl Reader {
         }
     }
 
-    /// Reads the metrics of pods of which the balancer knows nothing.
+    /// Reads the metrics of pods for which the balancer has no figures.
     async fn ask_pods(&self, reading: &mut Reading) -> anyhow::Result<()> {
         let mut to_ask: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pod in &reading.pods {

@@ -70,7 +70,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if self.is_terminal {
-            // There is nobody to tell.
+            // A failure to restore the terminal cannot be reported on it.
             let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
         }
     }

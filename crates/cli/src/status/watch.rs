@@ -50,7 +50,8 @@ impl Signals {
         Ok(Self { ends: [interrupt?, terminate?, hangup?], resized: signal(SignalKind::window_change())? })
     }
 
-    /// Returns the result of `work`; `None` if a signal to end came first. Meanwhile the screen follows the size of the terminal.
+    /// Returns the result of `work`; `None` if a signal to end came first. Meanwhile the screen follows the size of the
+    /// terminal.
     async fn unless_ended<T>(&mut self, screen: &mut Screen, work: impl Future<Output = T>) -> io::Result<Option<T>> {
         let mut work = pin!(work);
         let [interrupt, terminate, hangup] = &mut self.ends;

@@ -20,7 +20,7 @@ pub(crate) const ADMIN_PORT_NAME: &str = "evenkeel-admin";
 pub(crate) const ADDITIONS: &[Entry] = &[
     Entry {
         name: REDIRECT_CONTAINER,
-        has_our_form: |container| runs(container, "redirect"),
+        has_injected_form: |container| runs(container, "redirect"),
         wanted: |plan| match &plan.interception {
             InterceptionPlan::Redirect(settings, _) => Some(redirect(plan, settings)),
             InterceptionPlan::NamedPort(_) => None,
@@ -29,7 +29,7 @@ pub(crate) const ADDITIONS: &[Entry] = &[
     },
     Entry {
         name: PROXY_CONTAINER,
-        has_our_form: |container| runs(container, "run"),
+        has_injected_form: |container| runs(container, "run"),
         wanted: |plan| Some(sidecar(plan)),
         mount_path: None,
     },
@@ -46,7 +46,7 @@ fn redirect(plan: &Plan, settings: &RedirectSettings) -> Value {
         "args": ["redirect"],
         "env": env(settings.to_env(), &NETWORK.map(|(option, _, path)| (option.env(), path))),
         "resources": resources(&plan.resources),
-        // The network namespace belongs to the pod's user namespace, whose root alone may change it.
+        // Only root of the pod's user namespace may change the network namespace.
         "securityContext": {
             "runAsUser": 0,
             "runAsGroup": 0,
@@ -72,7 +72,8 @@ fn sidecar(plan: &Plan) -> Value {
         "ports": ports(plan),
         // The proxy starts within milliseconds; this leaves time for a crowded node.
         "startupProbe": {"httpGet": ready(), "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
-        // An app that uses all of a node's CPU must not make its pod unready through our probe.
+        // The timeout is long, so that an app that uses all of a node's CPU does not make its pod unready by this
+        // probe.
         "readinessProbe": {"httpGet": ready(), "periodSeconds": 5, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": ["/recycling-proxy", "drain"]}}},
         "resources": resources(&plan.resources),
@@ -101,15 +102,15 @@ fn sidecar(plan: &Plan) -> Value {
     sidecar
 }
 
-/// Gives the container a profile of its own where the pod's is for the app: under that, it might not even start. Nowhere else, since
-/// any profile makes the kubelet refuse the pod on a node without `AppArmor`.
+/// Sets an `AppArmor` profile if the pod's own is for the app, because the container might not start under that. It sets none
+/// otherwise, because the kubelet refuses a pod with any profile on a node without `AppArmor`.
 fn set_app_armor(container: &mut Value, plan: &Plan) {
     if plan.has_own_app_armor {
         container["securityContext"]["appArmorProfile"] = json!({"type": "RuntimeDefault"});
     }
 }
 
-/// Returns the proxy's ports: the admin port, and the listeners under the names that have moved to them.
+/// Returns the proxy's `ports`: the admin port, and its listeners with the names of the app's ports.
 fn ports(plan: &Plan) -> Value {
     let admin = (ADMIN_PORT_NAME, ADMIN_PORT);
     let app_port_name = plan.interception.listeners().map(|listener| (listener.name, listener.port));
@@ -121,8 +122,8 @@ fn ready() -> Value {
     json!({"path": "/readyz", "port": ADMIN_PORT, "scheme": "HTTP"})
 }
 
-/// The addresses that the kubelet writes into variables (downward API), by the option of each program. A redirect
-/// compares them, because an author may switch to the node's network while no webhook answers.
+/// The addresses that the kubelet writes into variables (downward API), with the option of each program. The programs
+/// compare them to detect `hostNetwork`, which an author may set while the webhook does not answer.
 const NETWORK: [(RedirectOption, ProxyOption, &str); 2] = [
     (RedirectOption::PodIp, ProxyOption::PodIp, "status.podIP"),
     (RedirectOption::HostIp, ProxyOption::HostIp, "status.hostIP"),
@@ -148,9 +149,9 @@ fn env(variables: Vec<(&'static str, String)>, downward_api: &[(&'static str, &'
 
 /// Returns the `resources` of an injected container.
 ///
-/// Both requests are always there, if only as zero: one container without a request makes the HorizontalPodAutoscaler
-/// ignore the whole pod. There is a CPU limit only if the settings or the namespace ask for one: a proxy that reaches
-/// its limit is throttled for the rest of the 100 ms period, with every connection that it holds.
+/// Both requests are always set, if only to zero: one container without a request makes the HorizontalPodAutoscaler
+/// ignore the whole pod. There is a CPU limit only if the settings or the namespace require one: a proxy that reaches
+/// its limit is throttled for the rest of the 100 ms period, and all its connections with it.
 pub(crate) fn resources(resources: &Resources) -> Value {
     let (mut requests, mut limits) = (Map::new(), Map::new());
     for (resource, allocation) in resources.allocations() {

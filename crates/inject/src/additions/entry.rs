@@ -1,11 +1,11 @@
-//! Entries that injection adds to lists of a pod's `spec`, and how to recognise them.
+//! The entries that injection adds to lists of a pod's `spec`, and their recognition.
 
 use serde_json::Value;
 
 use crate::additions::plan::Plan;
 use crate::json::named::name;
 
-/// A list in the `spec` of a pod, whose entries have names.
+/// A list of named entries in the `spec` of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {
     InitContainers,
@@ -27,30 +27,31 @@ impl List {
 /// An entry that injection adds to a list.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// Whether an entry of this name has the form that injection gives it.
-    pub(crate) has_our_form: fn(&Value) -> bool,
+    /// Returns whether an entry with this name has the form of an injected one.
+    pub(crate) has_injected_form: fn(&Value) -> bool,
     /// Returns the entry for a plan, `None` if the plan needs none.
     pub(crate) wanted: fn(&Plan) -> Option<Value>,
     /// Where the proxy's container mounts it, if it is a volume.
     pub(crate) mount_path: Option<&'static str>,
 }
 
-/// How to recognise our entries.
+/// How injected entries are recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The pod template has the record of an injection: entries with our names count as injected, however they have been edited.
+    /// The pod template has the record of an injection: entries with the names of injected ones count as injected, even
+    /// if edited.
     Recorded,
-    /// It did not, or somebody removed it: entries with our names count as injected if they have the form of an injected one.
+    /// There is no record: entries with the names of injected ones count as injected only if they have the form of one.
     Guessed,
 }
 
 impl Entry {
-    /// Returns whether `other`, an entry of the same list, was injected as this one.
+    /// Returns whether `other`, an entry of the same list, is an injected entry of this row.
     pub(crate) fn is(&self, other: &Value, origin: Origin) -> bool {
         name(other) == Some(self.name)
             && match origin {
                 Origin::Recorded => true,
-                Origin::Guessed => (self.has_our_form)(other),
+                Origin::Guessed => (self.has_injected_form)(other),
             }
     }
 }

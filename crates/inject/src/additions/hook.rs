@@ -1,7 +1,8 @@
 //! The hooks that are injected into app containers.
 //!
-//! Except for its port, our hook has the defaults of Kubernetes. Every author of an `httpGet` writes a port: so if a
-//! `kubectl apply` merges theirs with ours and no webhook reviews it, nothing of ours is left.
+//! The injected hook is an `httpGet` with a port and otherwise the defaults of Kubernetes. An author's `httpGet` always
+//! has a port. So if a `kubectl apply` merges the author's hook into the injected one without a review, the result is
+//! the author's hook.
 
 use std::collections::BTreeSet;
 
@@ -17,19 +18,19 @@ const PRE_STOP: &str = "preStop";
 
 /// The default path of Kubernetes.
 const PATH: &str = "/";
-/// The admin endpoint that the hooks of earlier versions called; below it was one for each container whose liveness
-/// probe the proxy knew.
+/// The admin endpoint that the hooks of earlier versions called; `/drained/CONTAINER` for a container whose liveness
+/// probe the proxy could run.
 const LEGACY_PATH: &str = "/drained";
 
-/// A hook that injection adds, if the container has none of its author's.
+/// A hook that injection adds to a container without one.
 struct Hook {
     /// The field of `lifecycle`.
     kind: &'static str,
     /// Returns the hook for a plan and the name of a container, `None` if the plan needs none.
     wanted: fn(&Plan, &str) -> Option<Value>,
-    /// Whether a hook was injected, by an injection whose proxy has these ports for hooks.
-    is_ours: fn(&Map<String, Value>, &BTreeSet<u16>) -> bool,
-    /// Removes what is left of ours in a hook of the author's in the container with this name.
+    /// Returns whether a hook is injected; the set has the hold ports of the injected proxy.
+    is_injected: fn(&Map<String, Value>, &BTreeSet<u16>) -> bool,
+    /// Removes remnants of an injected hook from the author's hook in the container with this name.
     clean: fn(&mut Map<String, Value>, &str),
 }
 
@@ -37,11 +38,11 @@ struct Hook {
 const ADDITIONS: &[Hook] = &[Hook {
     kind: PRE_STOP,
     wanted: |plan, container| plan.held.get(container).map(|port| hold(*port)),
-    is_ours: is_hold,
+    is_injected: is_hold,
     clean: without_legacy_path,
 }];
 
-/// Returns the hook that holds a container until the drain has ended. It calls this port of the proxy.
+/// Returns the hook that holds a container until the drain has ended, by a request to `port` of the proxy.
 fn hold(port: u16) -> Value {
     json!({"httpGet": {"path": PATH, "port": port, "scheme": "HTTP"}})
 }
@@ -51,7 +52,7 @@ pub(crate) fn has_pre_stop(lifecycle: Option<&Value>) -> bool {
     lifecycle.and_then(|members| members.get(PRE_STOP)).is_some_and(|hook| !hook.is_null())
 }
 
-/// Returns the `lifecycle` of a container with the hooks that a plan needs. What they replace is recorded.
+/// Returns the `lifecycle` of a container with the hooks of a plan. Empty fields that they replace are recorded.
 pub(crate) fn injected(
     lifecycle: Option<&Value>,
     container: &str,
@@ -64,7 +65,7 @@ pub(crate) fn injected(
     })
 }
 
-/// Returns the `lifecycle` of a container as its author wrote it. The proxy that was injected has the ports `holds` for hooks.
+/// Returns the `lifecycle` of a container as its author wrote it. `holds` are the hold ports of the injected proxy.
 pub(crate) fn restored(
     lifecycle: Option<&Value>,
     container: &str,
@@ -75,13 +76,13 @@ pub(crate) fn restored(
     ADDITIONS.iter().fold(repaired, |now, addition| addition.removed(now, container, holds, empty_forms))
 }
 
-/// Returns the `lifecycle` without a handler of ours beside one of the author's.
+/// Returns the `lifecycle` without injected handlers in hooks that also have a handler of the author.
 pub(crate) fn repaired(lifecycle: Option<&Value>, holds: &BTreeSet<u16>) -> Option<Value> {
     let Some(Value::Object(members)) = lifecycle else { return lifecycle.cloned() };
     let mut members = members.clone();
-    for Hook { kind, is_ours, .. } in ADDITIONS {
+    for Hook { kind, is_injected, .. } in ADDITIONS {
         let doubled =
-            hook(&members, kind).filter(|hook| is_ours(hook, holds) && handler::has_other_handler(hook, "httpGet"));
+            hook(&members, kind).filter(|hook| is_injected(hook, holds) && handler::has_other_handler(hook, "httpGet"));
         if let Some(hook) = doubled {
             let own = handler::without(hook, "httpGet");
             members.insert((*kind).to_owned(), Value::Object(own));
@@ -107,7 +108,7 @@ impl Hook {
         empty_forms: &EmptyForms,
     ) -> Option<Value> {
         let Some(Value::Object(mut members)) = lifecycle else { return lifecycle };
-        if hook(&members, self.kind).is_some_and(|hook| (self.is_ours)(hook, holds)) {
+        if hook(&members, self.kind).is_some_and(|hook| (self.is_injected)(hook, holds)) {
             set_or_remove(&mut members, self.kind, empty_forms.form(&self.place(container)).value(json!({})));
             return empty_forms.or_empty(&lifecycle_of(container), members);
         }
@@ -131,8 +132,8 @@ fn hook<'a>(lifecycle: &'a Map<String, Value>, kind: &str) -> Option<&'a Map<Str
     lifecycle.get(kind)?.as_object()
 }
 
-/// Returns whether the hook is ours: [`hold`] at one of the ports `holds`, or that of an earlier version. A hook of the author's
-/// has no port that the proxy listens on: the proxy gets none that a hook or probe of theirs calls.
+/// Returns whether the hook is injected: [`hold`] with one of the ports `holds`, or the hook of an earlier version. An
+/// author's hook never has such a port, because injection chooses only ports that no hook or probe calls.
 fn is_hold(hook: &Map<String, Value>, holds: &BTreeSet<u16>) -> bool {
     let http = hook.get("httpGet").filter(|http| !handler::names_host(http));
     let port = http.and_then(|http| u16::try_from(http.get("port")?.as_u64()?).ok());
@@ -142,8 +143,8 @@ fn is_hold(hook: &Map<String, Value>, holds: &BTreeSet<u16>) -> bool {
     is_of_today || below.is_some_and(|container| container.is_empty() || container.starts_with('/'))
 }
 
-/// Removes the path that an earlier version's hook left in an author's `httpGet` without one. It names the container,
-/// and is nobody else's.
+/// Removes the path that the hook of an earlier version left in an author's `httpGet` without a path. The path contains
+/// the container's name, so that no author uses it.
 fn without_legacy_path(hook: &mut Map<String, Value>, name: &str) {
     let Some(Value::Object(http)) = hook.get_mut("httpGet") else { return };
     if http.get("path").and_then(Value::as_str) == Some(&format!("{LEGACY_PATH}/{name}")) {

@@ -1,4 +1,4 @@
-//! Lists of a pod's `spec` with our entries in them, and without.
+//! Adds injected entries to lists of a pod's `spec`, and removes them.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::json::named::name;
 use crate::status::Record;
 
 impl List {
-    /// Returns every entry that injection can add to the list, in the order in which they stand in it.
+    /// Returns every entry that injection can add to the list, in their order in it.
     pub(crate) const fn additions(self) -> &'static [Entry] {
         match self {
             Self::InitContainers => container::ADDITIONS,
@@ -22,8 +22,8 @@ impl List {
         }
     }
 
-    /// Returns whether an entry of the list was injected.
-    pub(crate) fn is_ours(self, entry: &Value, origin: Origin) -> bool {
+    /// Returns whether an entry of the list is injected.
+    pub(crate) fn is_injected(self, entry: &Value, origin: Origin) -> bool {
         self.additions().iter().any(|addition| addition.is(entry, origin))
     }
 
@@ -32,19 +32,20 @@ impl List {
         self.additions().iter().filter_map(|addition| (addition.wanted)(plan)).collect()
     }
 
-    /// Returns the list without our entries.
+    /// Returns the list without injected entries.
     pub(crate) fn restored(self, list: Option<&Value>, empty_forms: &EmptyForms, origin: Origin) -> Option<Value> {
         let entries = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let others: Vec<Value> = entries.iter().filter(|entry| !self.is_ours(entry, origin)).cloned().collect();
+        let others: Vec<Value> = entries.iter().filter(|entry| !self.is_injected(entry, origin)).cloned().collect();
         if others.len() == entries.len() {
             return list.cloned();
         }
         if others.is_empty() { empty_forms.form(self.field()).value(others.into()) } else { Some(others.into()) }
     }
 
-    /// Returns the list with our entries up to date; `author` is the list without them.
+    /// Returns the list with the injected entries of a plan; `author` is the list without them.
     ///
-    /// Entries that are there keep their places. Others come before the next injected one, or at the end. Entries that are no longer wanted go.
+    /// Present entries keep their position. New ones are inserted before the next injected one, or at the end. Entries
+    /// that the plan does not have are removed.
     pub(crate) fn injected(
         self,
         now: Option<&Value>,
@@ -57,20 +58,20 @@ impl List {
         if wanted.is_empty() {
             return author.cloned();
         }
-        let is_ours = |entry: &Value| self.is_ours(entry, origin);
+        let is_injected = |entry: &Value| self.is_injected(entry, origin);
         let mut list = now.and_then(Value::as_array).cloned().unwrap_or_default();
-        list.retain(|entry| !is_ours(entry) || wanted.iter().any(|wanted| name(wanted) == name(entry)));
+        list.retain(|entry| !is_injected(entry) || wanted.iter().any(|wanted| name(wanted) == name(entry)));
         let followers = self.followers(plan);
-        let follows = |entry: &Value| !is_ours(entry) && name(entry).is_some_and(|name| followers.contains(name));
-        if list.iter().skip_while(|entry| !follows(entry)).any(is_ours) {
-            let (ours, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(is_ours);
+        let follows = |entry: &Value| !is_injected(entry) && name(entry).is_some_and(|name| followers.contains(name));
+        if list.iter().skip_while(|entry| !follows(entry)).any(is_injected) {
+            let (ours, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(is_injected);
             list = others;
             let first = list.iter().position(follows).unwrap_or(list.len());
             list.splice(first..first, ours);
         }
         let mut next = list.iter().position(follows).unwrap_or(list.len());
         for wanted in wanted.iter().rev() {
-            match list.iter().position(|entry| is_ours(entry) && name(entry) == name(wanted)) {
+            match list.iter().position(|entry| is_injected(entry) && name(entry) == name(wanted)) {
                 Some(place) => {
                     list[place] = self.updated(&list[place], wanted, record);
                     next = place;
@@ -90,7 +91,8 @@ impl List {
 
     /// Returns the names of the entries that no injected one may follow.
     ///
-    /// A native sidecar that serves an intercepted port would start before there is a proxy, and its startup probe could not pass.
+    /// A native sidecar that serves an intercepted port must not precede the proxy: its startup probe could not succeed
+    /// before the proxy runs.
     fn followers(self, plan: &Plan) -> &BTreeSet<String> {
         const NONE: &BTreeSet<String> = &BTreeSet::new();
         match self {

@@ -18,15 +18,16 @@ struct Member {
     map: &'static str,
     key: &'static str,
     is_wanted: fn(&Plan) -> bool,
-    /// Returns the value. The record has everything that the rows up to this one replace.
+    /// Returns the value. The record has everything that this row and those before it replace.
     value: fn(&Record) -> String,
-    /// Whether authors may have a value of their own, which the record keeps.
+    /// Whether the author may have a value under this key; then the record keeps it.
     may_be_authors: bool,
-    /// Returns what the injection replaced by the value `now`, null if there was nothing. Returns `None` if the value was not injected.
+    /// Returns the author's value that the injection replaced by `now`, null if there was none; `None` if `now` is not
+    /// injected.
     replaced: fn(now: &Value, &PreviousInjection) -> Option<Value>,
 }
 
-/// Every label and annotation that can be injected. The status is last: it has the record of all others.
+/// Every label and annotation that can be injected. The status is last, because it has the record of all others.
 const ADDITIONS: &[Member] = &[
     Member {
         map: LABELS,
@@ -35,7 +36,7 @@ const ADDITIONS: &[Member] = &[
         value: |_| BALANCE_LABEL_VALUE.to_owned(),
         may_be_authors: true,
         replaced: |now, previous| match &previous.record {
-            // A value that somebody has written since stays.
+            // Another value was written after the injection, and stays.
             _ if now != BALANCE_LABEL_VALUE => None,
             Some(record) => record.labels.get(BALANCE_LABEL).cloned(),
             None => previous.balance_keys.is_some().then_some(Value::Null),
@@ -51,7 +52,7 @@ const ADDITIONS: &[Member] = &[
     },
 ];
 
-/// Adds what a plan needs to the `metadata` of a pod template.
+/// Adds the labels and annotations of a plan to the `metadata` of a pod template.
 pub(crate) fn add(metadata: &mut Map<String, Value>, plan: &Plan, mut record: Record) {
     for Member { map, key, value, may_be_authors, .. } in ADDITIONS.iter().filter(|member| (member.is_wanted)(plan)) {
         record.empty_forms.record(map, metadata.get(*map));
@@ -65,7 +66,7 @@ pub(crate) fn add(metadata: &mut Map<String, Value>, plan: &Plan, mut record: Re
     }
 }
 
-/// Removes it again.
+/// Removes injected labels and annotations from the `metadata` of a pod template.
 pub(crate) fn remove(metadata: &mut Map<String, Value>, previous: &PreviousInjection) {
     let empty_forms = previous.empty_forms();
     for Member { map, key, replaced, .. } in ADDITIONS {

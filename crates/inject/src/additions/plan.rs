@@ -18,9 +18,9 @@ pub(crate) struct Plan {
     /// The intercepted app ports.
     pub(crate) ports: BTreeSet<u16>,
     pub(crate) interception: InterceptionPlan,
-    /// The threshold that a setting gives.
+    /// The limit of requests in the settings.
     pub(crate) max_requests: Option<MaxRequests>,
-    /// What decides where Services lead.
+    /// The labels and ports by which Services find the pods.
     pub(crate) target: ServiceTarget,
     pub(crate) proxy: ProxySettings,
     pub(crate) sidecar: Sidecar,
@@ -30,8 +30,8 @@ pub(crate) struct Plan {
     pub(crate) tls_secret: Option<SecretName>,
     /// The containers that are held during the drain, each with the proxy's port that its hook calls.
     pub(crate) held: BTreeMap<String, u16>,
-    /// Native sidecars that were not injected and serve an intercepted port. Their startup probes may need the proxy, which
-    /// therefore comes before them.
+    /// Native sidecars that are not injected and serve an intercepted port. The proxy precedes them, because their
+    /// startup probes may need it.
     pub(crate) serving_sidecars: BTreeSet<String>,
     /// Whether the proxy's container sets its user. On OpenShift the namespace assigns it.
     pub(crate) has_own_user: bool,
@@ -44,12 +44,12 @@ pub(crate) struct Plan {
 pub(crate) enum InterceptionPlan {
     /// nftables rules redirect them. The rules also forward rewritten probes to the app.
     Redirect(RedirectSettings, ProbePorts),
-    /// The names of the app's ports are on the proxy's ports.
+    /// The names of the app's ports are moved to the proxy's ports.
     NamedPort(PortNames),
 }
 
 impl Plan {
-    /// Returns whether the app expects a header on each connection that only the proxy writes.
+    /// Returns whether the app expects a PROXY protocol header on each connection.
     pub(crate) fn begins_with_header(&self) -> bool {
         match self.proxy.shared.proxy_protocol {
             ProxyProtocol::V1 | ProxyProtocol::V2 => true,
@@ -74,7 +74,7 @@ impl Plan {
 }
 
 impl InterceptionPlan {
-    /// Returns the ports that the proxy is told of. Where it listens for each of them, it knows them.
+    /// Returns the value of the proxy's option `--ports`; empty with named-port, where its listeners name the ports.
     pub(crate) fn ports(&self) -> BTreeSet<u16> {
         match self {
             Self::Redirect(settings, _) => settings.ports.clone(),
@@ -98,7 +98,7 @@ impl InterceptionPlan {
         }
     }
 
-    /// Returns the proxy's ports that have names of the app's.
+    /// Returns the proxy's ports that have names of the app's ports.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = Listener<'_>> {
         let names = match self {
             Self::Redirect(..) => None,
@@ -107,7 +107,7 @@ impl InterceptionPlan {
         names.into_iter().flat_map(PortNames::listeners)
     }
 
-    /// Returns the fixed routes; `None` if the proxy asks the kernel for each connection.
+    /// Returns the fixed routes; `None` if the proxy gets the original destination of each connection from the kernel.
     pub(crate) fn routes(&self) -> Option<Routes> {
         let route = |listener: Listener<'_>| Route {
             listen: (Ipv6Addr::UNSPECIFIED, listener.port).into(),

@@ -1,4 +1,4 @@
-//! What an earlier injection left in a pod template.
+//! Reads an earlier injection from a pod template.
 
 use std::collections::BTreeSet;
 
@@ -14,18 +14,19 @@ use crate::proxy_ports::port_names::PortNames;
 use crate::proxy_ports::probe_ports::ProbePorts;
 use crate::status::Record;
 
-/// What an earlier injection left in a pod template.
+/// An earlier injection, as found in a pod template.
 pub(crate) struct PreviousInjection {
     pub(crate) origin: Origin,
-    /// `None` if there is none, or it is not readable.
+    /// The record; `None` if there is none, or it is not readable.
     pub(crate) record: Option<Record>,
-    /// The port names that have moved to the proxy.
+    /// The names of the app's ports that were moved to the proxy.
     pub(crate) names: PortNames,
     /// The ports by which TCP probes bypass the proxy.
     pub(crate) probes: ProbePorts,
-    /// The ports of the proxy that hooks may call: those in its variables; if these are gone and the record is not, all there can be.
+    /// The hold ports of the proxy, from its variables. If there is a record but the variables were removed, all
+    /// possible hold ports.
     pub(crate) holds: BTreeSet<u16>,
-    /// The keys by which the proxy knows a balancer.
+    /// The public keys of the balancer in the proxy's variables.
     pub(crate) balance_keys: Option<BalanceKeys>,
     /// Whether the proxy's container sets its user; true if there was none.
     pub(crate) has_own_user: bool,
@@ -55,7 +56,7 @@ impl PreviousInjection {
         Ok(Self { origin, record, names, probes, holds, balance_keys, has_own_user: user.unwrap_or(true), empty_forms })
     }
 
-    /// Returns the fields that were null or empty rather than absent.
+    /// Returns the fields that were null or empty instead of absent before the injection.
     pub(crate) fn empty_forms(&self) -> &EmptyForms {
         &self.empty_forms
     }
@@ -65,22 +66,22 @@ impl PreviousInjection {
 fn container<'a>(template: &Node<'a>, called: &str, origin: Origin) -> Result<Option<&'a Value>, Unreadable> {
     let list = List::InitContainers;
     let entries = template.path(&["spec", list.field()])?.items()?;
-    let is_it = |entry: &&Value| name(entry) == Some(called) && list.is_ours(entry, origin);
+    let is_it = |entry: &&Value| name(entry) == Some(called) && list.is_injected(entry, origin);
     Ok(entries.iter().filter_map(Node::raw).find(is_it))
 }
 
-/// Returns the keys that the injected `proxy` has.
+/// Returns the public keys in the variables of the injected `proxy`.
 fn keys_of_proxy(proxy: &Value) -> Option<BalanceKeys> {
     named::variable(proxy, ProxyOption::BalanceKeys.env())?.parse().ok()
 }
 
-/// Returns the ports that the injected `proxy` has for hooks.
+/// Returns the hold ports in the variables of the injected `proxy`.
 fn hold_ports_of_proxy(proxy: &Value) -> BTreeSet<u16> {
     let holds = named::variable(proxy, ProxyOption::Hold.env()).unwrap_or_default();
     holds.split(',').filter_map(|hold| hold.parse::<HoldPort>().ok()).map(|hold| hold.port).collect()
 }
 
-/// Returns whether the variables of a container are still there.
+/// Returns whether a container still has injected variables.
 fn has_variables(container: &Value) -> bool {
     container.get("env").and_then(Value::as_array).is_some_and(|env| !env.is_empty())
 }

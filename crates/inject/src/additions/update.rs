@@ -1,8 +1,8 @@
-//! Updates an injected container, and keeps what others have changed in it.
+//! Updates an injected container, and keeps changes that others made to it.
 //!
-//! Fields that we set get our values; others stay, such as defaults of the API server and variables of another
-//! injector. Authors may set resources, and others may rewrite images (to a mirror, for example): these change only if
-//! the settings do.
+//! Fields that injection sets get its values. Others stay, such as defaults of the API server and variables of another
+//! injector. Resources and the image change only if the settings do, because authors may set resources, and other
+//! webhooks rewrite images (to a mirror, for example).
 
 use serde_json::{Map, Value};
 
@@ -11,8 +11,8 @@ use crate::json::empty_form::set_or_remove;
 use crate::resources::quantity::Resource;
 use crate::status::Record;
 
-/// Fields that conflict with injected ones, and are removed if injection does not set them: the API server refuses a second handler or
-/// value, and the others would change what runs and what it may do.
+/// Fields that conflict with injected ones, and are removed if injection does not set them: the API server refuses a
+/// second handler or value, and the others would change what runs and what it may do.
 const CONFLICTING: &[&str] = &[
     "add",
     "command",
@@ -28,7 +28,7 @@ const CONFLICTING: &[&str] = &[
     "valueFrom",
 ];
 
-/// The prefix of our environment variables.
+/// The prefix of injected environment variables.
 const VARIABLES: &str = "EVENKEEL_";
 
 /// Returns the container `now`, updated to what is `wanted`; `previous` is the record of the last injection.
@@ -49,7 +49,7 @@ pub(crate) fn updated(now: &Value, wanted: &Value, previous: Option<&Record>) ->
         container.insert(key.clone(), value);
     }
     if !wanted.contains_key("volumeMounts") {
-        // Without its volume, a mount would make the pod invalid.
+        // A mount without its volume makes the pod invalid.
         let left = mounts(now.get("volumeMounts"), &Value::Array(Vec::new()));
         set_or_remove(&mut container, "volumeMounts", Some(left).filter(|left| *left != Value::Array(Vec::new())));
     }
@@ -76,7 +76,7 @@ fn without_conflicting(present: &Map<String, Value>, wanted: &Map<String, Value>
     present.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Returns our variables as wanted, and those of others as they are.
+/// Returns the variables, with injected ones as in `wanted` and others unchanged.
 fn variables(present: Option<&Value>, wanted: &Value) -> Value {
     let of_others = |variable: &Value| {
         let name = variable.get("name").and_then(Value::as_str);
@@ -85,13 +85,13 @@ fn variables(present: Option<&Value>, wanted: &Value) -> Value {
     merged_list(present, wanted, "name", of_others)
 }
 
-/// Returns the additions as they are wanted, and the items of others as they are.
+/// Returns the mounts, with injected ones as in `wanted` and others unchanged.
 fn mounts(present: Option<&Value>, wanted: &Value) -> Value {
-    merged_list(present, wanted, "mountPath", |mount| !volume::is_our_mount(mount))
+    merged_list(present, wanted, "mountPath", |mount| !volume::is_injected_mount(mount))
 }
 
-/// Merges two lists whose entries are identified by `key`. Wanted entries keep their present place, or come last.
-/// Unwanted ones stay if `stay` says so.
+/// Merges two lists whose entries are identified by `key`. Wanted entries keep their present position, or are appended.
+/// Other entries stay if `stay` returns true.
 fn merged_list(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn(&Value) -> bool) -> Value {
     let (Some(Value::Array(present)), Value::Array(wanted)) = (present, wanted) else { return wanted.clone() };
     let mut missing: Vec<&Value> = wanted.iter().collect();
@@ -107,15 +107,16 @@ fn merged_list(present: Option<&Value>, wanted: &Value, key: &str, stay: impl Fn
     Value::Array(list)
 }
 
-/// Returns the wanted image if the settings have changed, else the present one, which somebody may have rewritten.
+/// Returns the wanted image if the settings have changed, else the present one, which another webhook may have
+/// rewritten.
 fn image(present: Option<&Value>, wanted: &Value, previous: Option<&str>) -> Value {
     let settings_are_the_same = previous.is_some() && previous == wanted.as_str();
     let present = present.filter(|present| settings_are_the_same && present.as_str().is_some_and(|it| !it.is_empty()));
     present.unwrap_or(wanted).clone()
 }
 
-/// Returns the wanted resources if the settings have changed, else the present ones, which somebody may have set. There
-/// is always a request.
+/// Returns the wanted resources if the settings have changed, else the present ones, which the author may have set.
+/// There is always a request.
 fn resources(present: Option<&Value>, wanted: &Value, previous: Option<&Value>) -> Value {
     let settings_are_the_same = previous == Some(wanted);
     let Some(Value::Object(present)) = present.filter(|_| settings_are_the_same) else {
@@ -124,7 +125,7 @@ fn resources(present: Option<&Value>, wanted: &Value, previous: Option<&Value>) 
     let amount = |of: &str, resource: &str| present.get(of).and_then(|amounts| amounts.get(resource));
     let mut resources = present.clone();
     for resource in Resource::ALL.map(Resource::name) {
-        // A limit without a request is the request, too.
+        // Kubernetes takes a limit without a request as the request, too.
         if amount("requests", resource).is_none() && amount("limits", resource).is_none() {
             let requests = resources.entry("requests").or_insert_with(|| Value::Object(Map::new()));
             if !requests.is_object() {
@@ -138,7 +139,7 @@ fn resources(present: Option<&Value>, wanted: &Value, previous: Option<&Value>) 
     Value::Object(resources)
 }
 
-/// Returns the resources without CPU and memory, so that an unwanted limit goes.
+/// Returns the resources without CPU and memory, so that a limit that is no longer wanted is removed.
 fn without_amounts(resources: &Value) -> Value {
     let mut resources = resources.clone();
     for amounts in ["requests", "limits"] {

@@ -77,14 +77,15 @@ impl ContainerFields {
         restored.renamed(&back)
     }
 
-    /// Lets probes that only connect bypass the proxy; otherwise they would test the proxy.
+    /// Rewrites probes that only connect, so that they bypass the proxy and test the app.
     pub(crate) fn bypassing_proxy(self, app: &Container, probes: &ProbePorts, record: &mut Record) -> Self {
         let changes = ProbeRewrite::bypassing_proxy(probes);
         let probes = self.map_probes(|place, probe| rewrite(&changes, place, probe, app, record));
         Self { probes, ..self }
     }
 
-    /// Lets probes and hooks that send a request go through the proxy, which writes the header that the app expects.
+    /// Rewrites probes and hooks that send a request, so that they pass through the proxy, which writes the PROXY
+    /// protocol header.
     pub(crate) fn through_proxy(self, app: &Container, names: &PortNames, record: &mut Record) -> Self {
         let changes = ProbeRewrite::through_proxy(names);
         self.map_handlers(|place, holder| rewrite(&changes, place, holder, app, record))
@@ -149,7 +150,7 @@ impl ContainerFields {
     }
 }
 
-/// Rewrites a probe or hook, if it needs that; `record` then has the port that it called before.
+/// Rewrites a probe or hook if it calls a port of `rewrite`, and stores its original port in `record`.
 fn rewrite(rewrite: &ProbeRewrite, place: &str, holder: &Value, app: &Container, record: &mut Record) -> Value {
     let Some((port, rewritten)) = rewrite.apply(holder, app) else { return holder.clone() };
     record.handler_ports.entry(app.name.clone()).or_default().insert(place.to_owned(), port);

@@ -13,8 +13,8 @@ use crate::json::empty_form::object;
 use crate::pod::{Container, Pod};
 use crate::status::Record;
 
-/// Returns the fields with everything that a plan injects. `author` are the fields as they were written, `now` as they
-/// are.
+/// Returns the fields with everything that a plan injects. `author` has the fields as their author wrote them, `now`
+/// the present ones.
 pub(crate) fn injected(author: &Fields, now: &Fields, pod: &Pod, plan: &Plan, previous: &PreviousInjection) -> Fields {
     let mut record =
         Record::new(container::resources(&plan.resources), plan.sidecar.image.to_string(), plan.interception.names());
@@ -42,7 +42,7 @@ fn with_proxy(author: &ContainerFields, app: &Container, plan: &Plan, record: &m
     }
 }
 
-/// Returns the `metadata` with our labels and annotations.
+/// Returns the `metadata` with injected labels and annotations.
 fn with_additions(author: Option<&Value>, plan: &Plan, mut record: Record) -> Value {
     record.empty_forms.record(METADATA, author);
     let mut members = object(author);

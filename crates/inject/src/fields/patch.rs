@@ -1,4 +1,4 @@
-//! The JSON patch between two states of a workload: few operations, each at the deepest place that differs.
+//! Computes the JSON patch between two states of a workload: few operations, each at the deepest path that differs.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};

@@ -1,16 +1,15 @@
-//! Probes that open a TCP connection, and what earlier versions replaced them by.
+//! Recognises and restores `tcpSocket` probes that earlier versions replaced.
 //!
-//! Under interception redirect, those versions replaced such a probe by an HTTP request to the proxy, which then
-//! dialled the app. So its kind was not the author's, and the API server refused a `kubectl apply` that no webhook
-//! reviewed, for two handlers. Today the probe [keeps its kind](crate::fields::probe_rewrite); probes of earlier versions are
-//! still recognised and restored.
+//! With interception redirect, those versions replaced such a probe by an HTTP request to the proxy, which connected to
+//! the app. After a `kubectl apply` without a review, the probe had two handlers, and the API server refused it. Today
+//! the probe [keeps its kind](crate::fields::probe_rewrite).
 
 use serde_json::{Map, Value, json};
 
 use crate::json::handler;
 use crate::pod::Container;
 
-/// The admin endpoint that dialled an app port for earlier versions.
+/// The admin endpoint that connects to an app port, for probes of earlier versions.
 const PATH: &str = "/probe/tcp/";
 const TCP_SOCKET: &str = "tcpSocket";
 const HTTP_GET: &str = "httpGet";
@@ -20,8 +19,8 @@ pub(crate) const KINDS: [&str; 3] = ["livenessProbe", "readinessProbe", "startup
 
 /// Returns the probe as its author wrote it; `recorded` is the `tcpSocket` that was replaced.
 pub(crate) fn restored(probe: &Value, recorded: Option<&Value>) -> Value {
-    let Some((members, port)) = probe.as_object().and_then(|members| Some((members, port_of_ours(members)?))) else {
-        return if recorded.is_some() { without_path_of_ours(probe) } else { probe.clone() };
+    let Some((members, port)) = probe.as_object().and_then(|members| Some((members, injected_port(members)?))) else {
+        return if recorded.is_some() { without_injected_path(probe) } else { probe.clone() };
     };
     if handler::has_other_handler(members, HTTP_GET) {
         return Value::Object(handler::without(members, HTTP_GET));
@@ -30,12 +29,12 @@ pub(crate) fn restored(probe: &Value, recorded: Option<&Value>) -> Value {
     Value::Object(renamed(members, HTTP_GET, TCP_SOCKET, dialled_port.unwrap_or_else(|| json!({"port": port}))))
 }
 
-/// Returns the probe with one handler, if a `kubectl apply` has added the author's to the injected one: a handler that equals the
-/// `recorded` one goes, a new one stays.
+/// Returns the probe with one handler, if a `kubectl apply` has added the author's to the injected one. An author's
+/// handler that equals the `recorded` one is removed; a new one stays.
 pub(crate) fn repaired(probe: &Value, recorded: Option<&Value>) -> Value {
     let doubled = probe
         .as_object()
-        .filter(|members| port_of_ours(members).is_some() && handler::has_other_handler(members, HTTP_GET));
+        .filter(|members| injected_port(members).is_some() && handler::has_other_handler(members, HTTP_GET));
     let Some(members) = doubled else { return probe.clone() };
     let was_replaced = recorded.is_some() && members.get(TCP_SOCKET) == recorded;
     Value::Object(handler::without(members, if was_replaced { TCP_SOCKET } else { HTTP_GET }))
@@ -48,8 +47,8 @@ pub(crate) fn dialled_port(probe: &Value, container: &Container, is_intercepted:
     (alone && is_intercepted(port)).then_some(port)
 }
 
-/// Removes our path from an author's `httpGet` without one.
-fn without_path_of_ours(probe: &Value) -> Value {
+/// Removes an injected path from an author's `httpGet` without a path.
+fn without_injected_path(probe: &Value) -> Value {
     let mut probe = probe.clone();
     if let Some(Value::Object(ask)) = probe.get_mut(HTTP_GET) {
         let path = ask.get("path").and_then(Value::as_str).and_then(|path| path.strip_prefix(PATH));
@@ -60,13 +59,14 @@ fn without_path_of_ours(probe: &Value) -> Value {
     probe
 }
 
-/// Returns the port that a probe of an earlier version dials. Without the proxy it would fail, so it is nobody else's.
-fn port_of_ours(members: &Map<String, Value>) -> Option<u16> {
+/// Returns the app's port in the probe of an earlier version. No author writes such a probe, because it would fail
+/// without the proxy.
+fn injected_port(members: &Map<String, Value>) -> Option<u16> {
     handler::admin_path(members)?.strip_prefix(PATH)?.parse().ok()
 }
 
-/// Returns the object with `value` under the name `to` in the place of `from`. A null under `to` changes places with
-/// it.
+/// Returns the object with the member `from` replaced by `to` with this `value`, at the same position. If there is a
+/// null under `to`, it moves to the position of `from`.
 fn renamed(members: &Map<String, Value>, from: &str, to: &str, value: Value) -> Map<String, Value> {
     let mut renamed: Map<String, Value> = members.clone();
     if members.contains_key(to) {

@@ -1,14 +1,14 @@
-//! Probe rewrite: probes and hooks that call another port of their pod, through the proxy or past it.
+//! Probe rewrite: changes the ports of probes and hooks, so that they pass through the proxy or bypass it.
 //!
-//! A `tcpSocket` probe of a redirected port would reach the proxy's listener whether or not the app lives. It is
-//! changed to a port of the proxy, which the redirect forwards to the app itself. The kind of the handler and all else in
-//! the probe stay: a `kubectl apply` of the author's manifest then only puts the author's port back, and the API server
-//! accepts the object even if it does not call the webhook.
+//! A `tcpSocket` probe of a redirected port would connect to the proxy, and succeed even if the app is dead. So its
+//! port is changed to one of the proxy's, which the redirect forwards to the app itself. Nothing else in the probe
+//! changes: a `kubectl apply` of the author's manifest then only restores the author's port, and the API server accepts
+//! the object even if it does not call the webhook.
 //!
-//! Where the name of a port moves to the proxy, the kubelet still reaches the app itself at its own port. An app that
-//! expects a PROXY protocol header on every connection refuses connections without one, and its pod would never be
-//! ready. So handlers that send a request call the proxy's port, which writes the header as for a client; a redirect
-//! brings them there anyway. A `tcpSocket` sends nothing and keeps the app's port; an `exec` runs beside the app.
+//! With interception named-port, the kubelet still reaches the app itself at its own port. An app that expects a PROXY
+//! protocol header on every connection refuses connections without one, and its pod would never become ready. So
+//! handlers that send a request get the proxy's port, which writes the header as for a client; with a redirect they
+//! reach it anyway. A `tcpSocket` handler sends nothing and keeps the app's port; `exec` uses no port.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub(crate) struct ProbeRewrite {
     targets: BTreeMap<u16, Target>,
 }
 
-/// Where a handler goes instead of the app's port.
+/// The port that a handler gets instead of the app's.
 struct Target {
     port: u16,
     /// The app's name for its port, if it has moved to this one.
@@ -93,8 +93,9 @@ impl ProbeRewrite {
 
     /// Returns whether a handler with a recorded port and this present one was rewritten.
     fn was_rewritten(&self, port: Option<u64>) -> bool {
-        let is_ours = port.and_then(|port| u16::try_from(port).ok()).is_some_and(|port| PROBE_PORTS.contains(&port));
-        self.kinds == CONNECTING && is_ours
+        let is_probe_port =
+            port.and_then(|port| u16::try_from(port).ok()).is_some_and(|port| PROBE_PORTS.contains(&port));
+        self.kinds == CONNECTING && is_probe_port
     }
 
     /// Returns the kind of the only handler of a probe or hook, if it is one of these kinds.

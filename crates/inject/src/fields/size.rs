@@ -1,4 +1,4 @@
-//! The size that injection may give an object.
+//! The largest object that injection may produce.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use crate::additions::metadata::ANNOTATIONS;
 
 /// The most bytes in keys and values of an object's annotations (`TotalAnnotationSizeLimitB` of Kubernetes).
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
-/// The most bytes of an object. Requests to etcd have 1.5 MiB by default, and an API server adds managed fields. It
-/// stores a form that is mostly shorter than JSON, so this may refuse what would fit.
+/// The most bytes of an object. The default limit of a request to etcd is 1.5 MiB, and an API server adds managed
+/// fields. Its storage format is mostly shorter than JSON, so this limit may exclude objects that would fit.
 const MAX_BYTES: usize = (1536 - 64) << 10;
 
 /// Returns whether the API server may refuse the `workload` with the `patch` applied, after which its pod template has

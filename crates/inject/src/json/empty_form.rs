@@ -1,20 +1,20 @@
-//! How a field was empty before injection wrote to it, so that removal can restore it byte for byte.
+//! The form of a field that was empty before injection wrote to it, so that removal restores it byte for byte.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A form of an empty field. All of them mean the same to Kubernetes; in a file they differ.
+/// A form of an empty field. Kubernetes treats all forms alike, but they differ in a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EmptyForm {
-    /// The key is not there.
+    /// There is no such key.
     #[default]
     Absent,
-    /// The key has the value null.
+    /// The value is null.
     Null,
-    /// The key has an empty list or object.
+    /// The value is an empty list or object.
     Empty,
 }
 
@@ -63,7 +63,7 @@ impl EmptyForms {
         self.0.get(place).copied().unwrap_or_default()
     }
 
-    /// Returns an object whose last injected member is gone; an empty one in its recorded form.
+    /// Returns the object `left` after the removal of injected members; if it is empty, in its recorded form.
     pub(crate) fn or_empty(&self, place: &str, left: Map<String, Value>) -> Option<Value> {
         if left.is_empty() { self.form(place).value(Value::Object(left)) } else { Some(Value::Object(left)) }
     }

@@ -7,7 +7,7 @@ pub(crate) const KINDS: &[&str] = &["exec", "grpc", "httpGet", "sleep", "tcpSock
 
 /// Returns whether there is another handler beside `kind`.
 ///
-/// A client-side `kubectl apply` causes that: it adds its author's handler to the present one.
+/// A client-side `kubectl apply` can cause that: it adds the author's handler to the present one.
 pub(crate) fn has_other_handler(object: &Map<String, Value>, kind: &str) -> bool {
     KINDS.iter().any(|other| *other != kind && object.get(*other).is_some_and(|value| !value.is_null()))
 }

@@ -1,20 +1,20 @@
-//! Strict reading of raw JSON: a value of another type than its kind has is an error that names its place.
+//! Strict reading of raw JSON: a value of a wrong type is an error that names its path.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// A value that does not have the form of its kind.
+/// A value of a wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: expected {expected}")]
 pub struct Unreadable {
-    /// A JSON pointer.
+    /// The JSON pointer of the value.
     pub at: String,
-    /// What the kind has at this place.
+    /// The expected type.
     pub expected: &'static str,
 }
 
-/// A place in an object. As everywhere in Kubernetes, null counts as absent.
+/// A path in an object and its value. As everywhere in Kubernetes, null counts as absent.
 #[derive(Clone)]
 pub(crate) struct Node<'a> {
     at: String,
@@ -37,7 +37,7 @@ impl<'a> Node<'a> {
         Ok(Self { at: format!("{}/{}", self.at, key.replace('~', "~0").replace('/', "~1")), value })
     }
 
-    /// Returns the place at the end of a path of members.
+    /// Returns the node at a path of members.
     pub(crate) fn path(&self, keys: &[&str]) -> Result<Self, Unreadable> {
         keys.iter().try_fold(self.clone(), |node, key| node.member(key))
     }
@@ -100,7 +100,7 @@ impl<'a> Node<'a> {
         Ok(map)
     }
 
-    /// Returns the error for this place.
+    /// Returns the error for this node.
     pub(crate) fn unreadable(&self, expected: &'static str) -> Unreadable {
         Unreadable { at: if self.at.is_empty() { "/".to_owned() } else { self.at.clone() }, expected }
     }

@@ -1,4 +1,4 @@
-//! What the author of a workload should know about its injection.
+//! The report of an injection for the author of the workload.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::resources::quantity::{Quantity, Resource};
 /// The most characters of a warning; kubectl prints each on one line.
 const MAX_CHARS: usize = 120;
 
-/// What was injected.
+/// The report of an injection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The app ports that pass through the proxy; never empty.
@@ -22,21 +22,20 @@ pub struct Report {
     pub max_requests: Option<MaxRequests>,
     /// The limit on the drain, cut to its part of the grace period.
     pub drain_timeout: Span,
-    /// What decides where Services lead.
+    /// The labels and ports by which Services find the pods.
     pub target: ServiceTarget,
-    /// What may surprise the author.
+    /// Remarks for the author.
     pub notes: Vec<Note>,
 }
 
-/// What decides where Services lead that select the pods of a workload.
+/// The labels and ports by which Services find the pods of a workload and their ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceTarget {
     /// The labels of the pods.
     pub labels: BTreeMap<String, String>,
     /// The TCP ports that the app's containers declare, with their names, as their author wrote them.
     pub declared: Vec<(u16, Option<String>)>,
-    /// Whether a setting names the ports to take. Whoever names some of the declared ports wants the others to bypass the
-    /// proxy.
+    /// Whether a setting names the ports to intercept. Then other declared ports bypass the proxy on purpose.
     pub is_chosen: bool,
 }
 
@@ -45,7 +44,7 @@ pub struct ServiceTarget {
 pub enum Note {
     /// The drain may take two thirds of the grace period, which is less than the setting.
     DrainCut {
-        /// What was asked for.
+        /// The setting.
         asked: Span,
         /// The limit in force.
         cut: Span,
@@ -142,8 +141,8 @@ impl fmt::Display for Note {
     }
 }
 
-/// Returns the text as a warning. kubectl shows the warnings of all webhooks alike, so each names its origin. A text
-/// that is too long is cut.
+/// Returns the text as a warning with the prefix `evenkeel: `, because kubectl does not show which webhook a warning is
+/// from. A text that is too long is truncated.
 pub(crate) fn warning(text: &str) -> String {
     let text = if text.starts_with(PREFIX) { text.to_owned() } else { format!("evenkeel: {text}") };
     if text.chars().nth(MAX_CHARS).is_none() {

@@ -1,9 +1,10 @@
-//! Reasons not to inject a workload, although its annotations ask for it.
+//! The reasons for which a workload is not injected although its annotations ask for it.
 
 use labels::labels;
 
 labels!(
-    /// Why a workload that asked for the proxy does not get it, in the order of the checks. The sentences have no full stop.
+    /// Why a workload is not injected although its annotations ask for it, in the order of the checks. The sentences
+    /// have no full stop.
     #[derive(PartialOrd, Ord)]
     pub SkipReason {
         /// the pod uses the node's network, where a redirect would intercept the node's own ports

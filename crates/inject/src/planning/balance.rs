@@ -1,5 +1,4 @@
-//! Balancing of a workload: the keys by which its proxies know the balancer, and the name by which the balancer knows
-//! the workload.
+//! The settings for balancing a workload: the balancer's public keys, and the name that its proxies report.
 
 use settings::{BalanceSettings, WorkloadRef, WorkloadSettings};
 
@@ -10,9 +9,9 @@ use crate::outcome::report::Note;
 use crate::workload::kind::WorkloadKind;
 use crate::workload::owner;
 
-/// Returns the settings for the balancing of a workload that has asked for it, or why it is not balanced.
+/// Returns the settings for balancing a workload whose annotation asks for it; as a note, why it is not balanced.
 ///
-/// If the installation's keys are unknown, the workload keeps the keys that it has: this must not roll it.
+/// If the installation's keys are unknown, the workload keeps its present keys, so that there is no rollout.
 pub(crate) fn choose(
     settings: &WorkloadSettings,
     installation: &Installation,
@@ -32,8 +31,8 @@ pub(crate) fn choose(
     }
 }
 
-/// Returns the name by which the pods of `object` report. It is the same for all of them and at every review. Returns
-/// `None` for an object with `generateName`, whose name the API server makes after the review.
+/// Returns the name that the pods of `object` report. It is the same for all of them and at every review. Returns
+/// `None` for an object with `generateName`, to which the API server gives a name after the review.
 pub(crate) fn workload(object: &Node<'_>, kind: WorkloadKind) -> Result<Option<WorkloadRef>, Unreadable> {
     if kind == WorkloadKind::Pod
         && let Some((kind, name)) = owner::controller(object)?

@@ -1,12 +1,15 @@
-//! Whether a pod can have the proxy, whichever ports are intercepted.
+//! Checks whether a pod can have the proxy, independent of its ports.
 
 use crate::additions::entry::List;
+use crate::mesh::{self, Metadata};
 use crate::namespace::NamespaceFacts;
-use crate::namespace::mesh::{self, Metadata};
 use crate::outcome::skip::SkipReason;
 use crate::pod::Pod;
 
-/// Returns the first reason against it; `namespace` is `None` if nothing is known about it.
+/// Checks a pod. `namespace` is `None` if nothing is known about it.
+///
+/// # Errors
+/// The first reason for which the pod cannot have the proxy.
 pub(crate) fn check(pod: &Pod, namespace: Option<&NamespaceFacts>) -> Result<(), SkipReason> {
     if pod.host_network {
         return Err(SkipReason::HostNetwork);

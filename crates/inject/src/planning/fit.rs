@@ -1,7 +1,8 @@
-//! Fits the sidecar's resources into what its pod and namespace allow.
+//! Fits the sidecar's resources into the constraints of its pod and namespace.
 //!
 //! If a sidecar requests too little, too much or nothing, the API server refuses every pod of its workload. So its
-//! resources change as little as admission needs; if nothing fits, the workload is skipped, because pods must start.
+//! resources are changed as little as admission requires. If no resources fit, the workload is skipped, because pods
+//! must start.
 
 use settings::{LEAST_MEMORY_LIMIT, Sidecar};
 
@@ -30,15 +31,15 @@ pub(crate) fn fitted(
     Ok(Resources { cpu: fit(Resource::Cpu, asked.cpu)?, memory: fit(Resource::Memory, asked.memory)? })
 }
 
-/// Limits for what the settings leave open.
+/// Limits for a resource without one in the settings.
 struct DefaultLimits {
     /// The least with which the proxy runs.
     min: Quantity,
-    /// Rather than go below it, the request is raised.
+    /// The limit below which rather the request is raised.
     preferred: Quantity,
-    /// If a limit is mandatory.
+    /// The limit if one is mandatory.
     fallback: Quantity,
-    /// If a quota counts limits.
+    /// The limit if a quota counts limits.
     under_quota: Quantity,
 }
 

@@ -1,4 +1,4 @@
-//! How connections reach the proxy of one workload.
+//! Chooses the interception of a workload.
 
 use settings::{Interception, WorkloadSettings};
 
@@ -9,8 +9,9 @@ use crate::pod::Pod;
 
 /// Returns the interception for a workload, and a note if the workload did not choose it.
 ///
-/// `namespace` is `None` if nothing is known about it. `is_named_port` says that the workload is injected with
-/// interception named-port. That then stays: an unknown namespace must not roll a workload into pods that it refuses.
+/// `namespace` is `None` if nothing is known about it. `is_named_port` says that the workload is already injected with
+/// interception named-port. If the namespace is unknown, it keeps that, so that a rollout does not create pods that the
+/// namespace refuses.
 pub(crate) fn choose(
     settings: &WorkloadSettings,
     namespace: Option<&NamespaceFacts>,
@@ -27,7 +28,7 @@ pub(crate) fn choose(
     }
     let enforced = namespace.map(|facts| facts.pod_security).filter(|security| security.refuses_redirect());
     match (settings.interception, enforced) {
-        // Pods always start: the namespace would admit none with a redirect.
+        // The namespace would admit no pod with a redirect.
         (Some(Interception::Redirect), Some(_)) => Err(SkipReason::PodSecurity),
         (Some(chosen), _) => Ok((chosen, None)),
         (None, Some(level)) => {

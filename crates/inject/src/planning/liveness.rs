@@ -1,4 +1,5 @@
-//! Liveness probes that the proxy can send itself, to tell the restart of an app from the end of its pod.
+//! The liveness probes that the proxy can run itself, to distinguish the restart of a container from the termination of
+//! its pod.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::json::handler;
 use crate::planning::ports::Ports;
 use crate::pod::{Container, Pod};
 
-/// The handlers that the proxy can execute like the kubelet.
+/// The handlers that the proxy can run as the kubelet does.
 const HANDLERS: [&str; 2] = ["httpGet", "tcpSocket"];
 /// The most bytes of probes in the variable: the kernel refuses to start a program with one beyond 128 KiB.
 const MAX_BYTES: usize = 32 * 1024;
@@ -33,7 +34,7 @@ pub(crate) fn probes(
     pod.apps.iter().zip(&fields.apps).filter(|(app, _)| held.contains(&app.name)).filter_map(probe).collect()
 }
 
-/// Returns the probe with its port as a number, if the proxy can send it.
+/// Returns the probe with its port as a number, if the proxy can run it.
 fn parsed(probe: &Value, app: &Container) -> Option<LivenessProbe> {
     let members = probe.as_object()?;
     let is_alone =
@@ -45,7 +46,8 @@ fn parsed(probe: &Value, app: &Container) -> Option<LivenessProbe> {
     serde_json::from_value(numbered).ok()
 }
 
-/// Returns the probe as the app receives it: on an intercepted port the kubelet talks to the proxy.
+/// Returns the probe as the app receives it. On an intercepted port, that is by TLS or a PROXY protocol header as the
+/// proxy sends them.
 fn as_forwarded(mut probe: LivenessProbe, ports: &Ports, settings: &WorkloadSettings) -> LivenessProbe {
     let port = probe.port();
     let intercepted = ports.intercepted.contains(&port);

@@ -28,8 +28,8 @@ use crate::proxy_ports::probe_ports::ProbePorts;
 use crate::resources::constraints::ResourceConstraints;
 use crate::resources::requirements::Resources;
 
-/// Makes a plan for a pod whose `fields` are as its author wrote them. `new_replicas` counts the pods that get the
-/// proxy for the first time.
+/// Makes a plan for a pod whose `fields` are as its author wrote them. `new_replicas` is the number of pods that get
+/// the proxy for the first time.
 pub(crate) fn plan(
     settings: WorkloadSettings,
     interception: Interception,
@@ -96,7 +96,7 @@ fn resources(
     let unknown = ResourceConstraints::default();
     let constraints = namespace.map_or(&unknown, |facts| &facts.constraints);
     let resources = fit::fitted(sidecar, pod, constraints, notes)?;
-    // A pod is `Guaranteed` only if each of its containers is; one that is not ends that for all.
+    // A pod is `Guaranteed` only if each of its containers is.
     if pod.is_guaranteed_by_containers()
         && !resources.allocations().iter().all(|(_, allocation)| allocation.is_guaranteed())
     {
@@ -106,7 +106,7 @@ fn resources(
     Ok(resources)
 }
 
-/// Returns how connections reach the proxy. `used` are the ports that the proxy cannot take.
+/// Returns the interception. `used` has the ports that the proxy cannot listen on.
 fn intercept(
     interception: Interception,
     pod: &Pod,
@@ -129,7 +129,8 @@ fn intercept(
             notes.push(Note::ByNameAlone);
             notes.extend(ports.unnamed.iter().map(|port| Note::Unnamed { port: *port }));
             let names = PortNames::from(ports.names.clone());
-            // The app may listen on the ports of its probes and hooks, and one with a port of the proxy looks rewritten.
+            // The app may listen on the ports of its probes and hooks, and one with a proxy port would be taken for a
+            // rewritten one.
             if names.listeners().any(|listener| used.contains(&listener.port)) {
                 return Err(SkipReason::PortClash.into());
             }
@@ -138,7 +139,7 @@ fn intercept(
     })
 }
 
-/// Returns what decides where Services lead that select the pods.
+/// Returns the labels and ports by which Services find the pods.
 fn target(pod: &Pod, is_chosen: bool) -> ServiceTarget {
     let ports = pod.apps.iter().flat_map(Container::tcp_ports);
     let declared = ports.map(|port| (port.number, port.name.clone())).collect();
@@ -146,7 +147,7 @@ fn target(pod: &Pod, is_chosen: bool) -> ServiceTarget {
 }
 
 /// Returns the containers that may serve an intercepted port: those that declare one and, if a port is not declared,
-/// all others. Native sidecars count only if a probe or hook of theirs calls an intercepted port: many of them are
+/// all others. Native sidecars count only if a probe or hook of theirs calls an intercepted port, because most are
 /// agents that serve something else.
 fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Container, &'a ContainerFields)> {
     let may_serve = |(app, fields): &(&Container, &ContainerFields)| match fields.place {
@@ -161,8 +162,8 @@ fn serving<'a>(pod: &'a Pod, ports: &Ports, fields: &'a Fields) -> Vec<(&'a Cont
 
 /// Returns those of the containers that have no `preStop` hook.
 ///
-/// A container is left out if its name is none that Kubernetes allows: the list of hold ports, which has the names, could not
-/// be read. The API server refuses such a pod, but only after the webhooks.
+/// Containers whose names Kubernetes does not allow are left out, because the variable with the hold ports could not be
+/// parsed. The API server refuses such a pod, but only after the webhooks.
 fn held(serving: &[(&Container, &ContainerFields)], notes: &mut Vec<Note>) -> BTreeSet<String> {
     let mut held = BTreeSet::new();
     for (app, fields) in serving {
@@ -191,7 +192,7 @@ fn used_ports(pod: &Pod, ports: &Ports, fields: &Fields) -> BTreeSet<u16> {
     ports.intercepted.iter().copied().chain(declared).chain(asked).collect()
 }
 
-/// Returns the limit on the drain: at most two thirds of the grace period, so that the app keeps a third for its own
+/// Returns the limit on the drain: at most two thirds of the grace period, so that the app has a third for its own
 /// shutdown.
 fn drain_timeout(asked: Span, grace_period_seconds: u64, notes: &mut Vec<Note>) -> Span {
     let two_thirds = Duration::from_secs(grace_period_seconds).saturating_mul(2) / 3;
@@ -203,7 +204,7 @@ fn drain_timeout(asked: Span, grace_period_seconds: u64, notes: &mut Vec<Note>) 
             notes.push(Note::DrainCut { asked, cut });
             cut
         }
-        // A `Span` has at most 365 days; above that there is nothing to cut.
+        // A `Span` has at most 365 days, so a longer bound cuts nothing.
         Some(_) | None => asked,
     }
 }

@@ -1,6 +1,4 @@
-//! Which app ports pass through the proxy.
-
-mod naming;
+//! Chooses the app ports that pass through the proxy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +6,12 @@ use settings::{
     ADMIN_PORT, Annotation, Fault, Faults, Interception, NAMED_PORTS, PROXY_PORT, PortRef, WorkloadSettings,
 };
 
+use super::port_naming;
 use crate::outcome::refusal::Refusal;
 use crate::outcome::skip::SkipReason;
 use crate::pod::{Container, Pod};
 
-/// How many names an error message lists. A pod can have thousands of ports, and an annotation thousands of mistakes.
+/// The most names in an error message. A pod can have thousands of ports.
 const MAX_NAMES: usize = 10;
 
 /// The ports to intercept, and which of them are opaque.
@@ -34,13 +33,13 @@ impl Ports {
         let (intercepted, unnamed) = match (&settings.ports, interception) {
             (Some(asked), _) => (numbers(Annotation::Ports, asked, pod, &mut faults), BTreeSet::new()),
             (None, Interception::Redirect) => (declared(pod)?, BTreeSet::new()),
-            (None, Interception::NamedPort) => naming::named_ones(declared(pod)?, pod)?,
+            (None, Interception::NamedPort) => port_naming::named_ones(declared(pod)?, pod)?,
         };
         let all_taken_are_known = faults.is_empty();
         let opaque = numbers(Annotation::OpaquePorts, &settings.opaque_ports, pod, &mut faults);
         if all_taken_are_known {
             faults.extend(opaque.difference(&intercepted).map(|port| {
-                let expected = format!("one of the ports that are taken ({})", listed(&intercepted));
+                let expected = format!("one of the intercepted ports ({})", listed(&intercepted));
                 Fault::invalid(Annotation::OpaquePorts.key(), port.to_string(), expected)
             }));
         }
@@ -48,7 +47,7 @@ impl Ports {
         let mut ports = Self { intercepted, opaque, names: BTreeMap::new(), unnamed };
         ports.check(interception, pod)?;
         if interception == Interception::NamedPort {
-            ports.names = naming::names(&ports.intercepted, pod)?;
+            ports.names = port_naming::names(&ports.intercepted, pod)?;
         }
         Ok(ports)
     }
@@ -255,9 +254,7 @@ mod tests {
         );
         assert_eq!(
             faults(&[("ports", "http"), ("opaque-ports", "9000")]),
-            [
-                r#"evenkeel.dev/opaque-ports: "9000" is not usable: expected one of the ports that are taken (8080, 8081)"#
-            ]
+            [r#"evenkeel.dev/opaque-ports: "9000" is not usable: expected one of the intercepted ports (8080, 8081)"#]
         );
     }
 

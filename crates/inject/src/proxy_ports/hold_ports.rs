@@ -17,8 +17,8 @@ pub(crate) struct Hold {
 
 /// Returns a port that is not `used` in the pod for each container that is `held`.
 ///
-/// A container whose liveness probe the proxy can send needs a dedicated port, by which the proxy knows whose hook
-/// calls. All others share one port, and so do those for which no dedicated port is left.
+/// A container whose liveness probe the proxy can run needs a dedicated port, which identifies the container whose hook
+/// calls. All others share one port, as do those for which no dedicated port is free.
 pub(crate) fn choose(
     held: &BTreeSet<String>,
     liveness: &Liveness,

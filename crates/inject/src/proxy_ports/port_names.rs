@@ -1,9 +1,9 @@
 //! The names of container ports, which interception named-port moves to the proxy.
 //!
-//! A Service finds the port `http` in whichever container of a pod has it. So the name moves to a port of the proxy,
-//! and the app's port is named `app-8080` from then on. Probes and hooks of the app's container that use the name get
-//! the new one, and still reach the app. No author writes such a name, so it tells what was moved from what somebody
-//! has written since.
+//! A Service targets the port `http` of any container in the pod. So the name is moved to a port of the proxy, and the
+//! app's port gets the name `app-8080`. Probes and hooks of the app's container that use the name get the new one, and
+//! still reach the app. No author writes such a name, so it distinguishes moved names from names that were written
+//! later.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use settings::{NAMED_PORTS, ProxySettings, RawOptions, Routes};
 
 use crate::json::named;
 
-/// The names that have moved, by the number of the app's port.
+/// The moved names, by the number of the app's port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct PortNames(BTreeMap<u16, String>);
@@ -33,7 +33,7 @@ impl From<BTreeMap<u16, String>> for PortNames {
 }
 
 impl PortNames {
-    /// Reads the names from the injected `proxy`. This is for templates whose record is lost.
+    /// Reads the names from the injected `proxy`, for templates without a record.
     pub(crate) fn of_proxy(proxy: &Value) -> Self {
         let list = |key: &str| proxy.get(key).and_then(Value::as_array).into_iter().flatten();
         let variable = |name: &str| named::variable(proxy, name).map(str::to_owned);
@@ -58,7 +58,7 @@ impl PortNames {
         self.0.iter().zip(NAMED_PORTS).map(|((app, name), port)| Listener { name, port, app: *app })
     }
 
-    /// Returns the author's name of a TCP port which has the name `name` now.
+    /// Returns the author's name of a TCP port whose present name is `name`.
     pub(crate) fn original<'a>(&'a self, number: u16, name: &'a str) -> &'a str {
         if name == app_port_name(number) { self.0.get(&number).map_or(name, String::as_str) } else { name }
     }
@@ -72,7 +72,7 @@ impl PortNames {
         })
     }
 
-    /// Returns the renaming that takes the names from a container with these `ports`.
+    /// Returns the renaming that moves the names away from a container with these `ports`.
     pub(crate) fn moving(&self, ports: Option<&Value>) -> Renaming {
         self.renaming(ports, |number, _, author| Rename { from: author.to_owned(), to: app_port_name(number) })
     }
@@ -88,7 +88,7 @@ impl PortNames {
     }
 }
 
-/// Returns the name of an app's port whose own has moved: at most 9 of the 15 characters that Kubernetes allows.
+/// Returns the name of an app's port whose own name was moved: at most 9 of the 15 characters that Kubernetes allows.
 pub(crate) fn app_port_name(number: u16) -> String {
     format!("app-{number}")
 }

@@ -19,7 +19,7 @@ impl FromIterator<(u16, u16)> for ProbePorts {
 }
 
 impl ProbePorts {
-    /// Returns one port for each of the app's ports that are probed, in their order; none that is `used` in the pod.
+    /// Returns a port of the proxy for each `probed` port of the app, in their order, that is not `used` in the pod.
     pub(crate) fn choose(probed: &BTreeSet<u16>, used: &BTreeSet<u16>) -> Result<Self, SkipReason> {
         let free = PROBE_PORTS.filter(|port| !used.contains(port));
         let ports: Self = free.zip(probed.iter().copied()).collect();

@@ -128,7 +128,7 @@ impl Constraints {
     }
 }
 
-/// What a quota counts.
+/// The pods that a quota counts.
 enum Counted {
     Requests,
     Limits,

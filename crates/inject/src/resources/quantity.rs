@@ -62,7 +62,7 @@ impl Quantity {
         if mantissa.is_empty() {
             return known(suffix).then_some(Self::ZERO);
         }
-        // More digits than that are more than any machine has.
+        // A number with more digits is larger than any machine.
         let Ok(mantissa) = mantissa.parse::<u128>() else { return known(suffix).then_some(Self(u64::MAX)) };
         let places = i32::try_from(part.len()).ok()?;
         if let Some((_, power)) = BINARY.iter().find(|(name, _)| *name == suffix) {

@@ -1,6 +1,6 @@
 //! The kinds of workloads with a pod template.
 
-/// A kind of workload. Kinds differ in where the pod template is.
+/// A kind of workload. The kinds differ in the path of the pod template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkloadKind {
     /// `apps/v1` Deployment.

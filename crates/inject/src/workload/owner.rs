@@ -5,8 +5,8 @@ use crate::workload::kind::WorkloadKind;
 
 /// Returns whether injection applies to the controller of the object instead.
 ///
-/// A Deployment finds its ReplicaSet by comparing pod templates: if one were changed, the Deployment would create
-/// another, without end. A pod that was created from an injected template is complete.
+/// A Deployment finds its ReplicaSet by comparing pod templates. If injection changed a ReplicaSet, the Deployment
+/// would create others endlessly. A pod that was created from an injected template already has the proxy.
 pub(crate) fn is_injected_through_controller(
     object: &Node<'_>,
     kind: WorkloadKind,

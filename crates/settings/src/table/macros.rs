@@ -145,7 +145,8 @@ macro_rules! options {
     };
 }
 
-/// Defines the settings that annotations and options share. Fields are converted from and into the type that their text is read as.
+/// Defines the settings that annotations and options share. Fields are converted from and into the type that their text
+/// is read as.
 macro_rules! shared {
     ($($field:ident: $type:ty, $text:ty, $annotation:ident, $option:ident, $help:expr;)+) => {
         /// The settings that are annotation and option alike: the proxy gets them as the annotation says.

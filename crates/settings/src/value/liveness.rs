@@ -1,7 +1,8 @@
 //! The liveness probes of apps, as the proxy reads them.
 //!
-//! One JSON object has the probe of each container, by the container's name and in the words of Kubernetes: `httpGet` or
-//! `tcpSocket`, and `timeoutSeconds`. What has its default is left out, so that the same probe always gives the same text.
+//! One JSON object has the probe of each container, by the container's name and in the words of Kubernetes: `httpGet`
+//! or `tcpSocket`, and `timeoutSeconds`. What has its default is left out, so that the same probe always gives the same
+//! text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +26,8 @@ pub struct Liveness(BTreeMap<String, LivenessProbe>);
 
 /// How the kubelet probes a container's liveness.
 ///
-/// It deserializes from the `livenessProbe` of a pod whose port is a number. Only what can be asked for as it is written is
-/// taken: no path that a URL would have to escape, no header that HTTP does not allow.
+/// It deserializes from the `livenessProbe` of a pod whose port is a number. Only what can be asked for as it is
+/// written is taken: no path that a URL would have to escape, no header that HTTP does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct LivenessProbe {
@@ -212,8 +213,8 @@ fn target(path: String) -> Option<String> {
     plain.then_some(target)
 }
 
-/// Returns whether a part of a target between percent signs needs no escaping (RFC 3986 §2.1, §3.3, §3.4); all but the first begin with
-/// two digits of an escaped byte.
+/// Returns whether a part of a target between percent signs needs no escaping (RFC 3986 §2.1, §3.3, §3.4); all but the
+/// first begin with two digits of an escaped byte.
 fn is_plain(part: &str, index: usize) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);
     let escaped = index == 0 || part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());

@@ -37,7 +37,8 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Returns whether `text` is a DNS subdomain name in lower case, as Kubernetes checks it: labels with dots between them.
+/// Returns whether `text` is a DNS subdomain name in lower case, as Kubernetes checks it: labels with dots between
+/// them.
 pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_name)
 }

@@ -5,8 +5,9 @@ use crate::layer::Said;
 use crate::table::Annotation;
 use crate::value::{CpuQuantity, ImageReference, MemoryQuantity, Off, Threads};
 
-/// The least memory limit of the proxy. A container's first process is the runtime's own, which needs some MiB: runc fails
-/// up to 4Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for connections.
+/// The least memory limit of the proxy. A container's first process is the runtime's own, which needs some MiB: runc
+/// fails up to 4Mi, CRI-O refuses less than 12Mi. The proxy's own needs are smaller, and what is left is for
+/// connections.
 pub const LEAST_MEMORY_LIMIT: MemoryQuantity = MemoryQuantity::of_mebibytes(16);
 /// Stacks and buffers of each thread after the first, in MiB.
 const OF_A_THREAD: u32 = 3;

@@ -7,19 +7,19 @@ use super::{Authority, CertificateError, Lifetimes};
 
 /// The newest authority and, while it takes over, the one before it.
 ///
-/// All of them are in the bundle that API servers trust. Which of them signs depends on time alone, so replicas that read the
-/// same Secret agree without communication:
+/// All of them are in the bundle that API servers trust. Which of them signs depends on time alone, so replicas that
+/// read the same Secret agree without communication:
 ///
 /// ```text
 ///  One(A) ──A in its last third──▶ Introducing(B, A) ──settle──▶ Retiring(B, A) ──leaf life + settle──▶ One(B)
 ///                                  A signs, both trusted         B signs, both trusted
 /// ```
 ///
-/// So a leaf is signed only by an authority that API servers have had time to trust, and an authority is trusted for as long as
-/// its leaves are valid.
+/// So a leaf is signed only by an authority that API servers have had time to trust, and an authority is trusted for as
+/// long as its leaves are valid.
 ///
-/// An authority that has expired, or that is not valid yet because a clock was set back, signs nothing and is no reason for the
-/// other one to go: of two replicas whose clocks differ, each signs by the authority that its own clock allows.
+/// An authority that has expired, or that is not valid yet because a clock was set back, signs nothing and is no reason
+/// for the other one to go: of two replicas whose clocks differ, each signs by the authority that its own clock allows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Authorities {
     newest: Arc<Authority>,
@@ -59,8 +59,8 @@ impl Authorities {
         self.iter().map(Authority::certificate_pem).collect()
     }
 
-    /// Returns the authorities that follow: without the previous one once its leaves have expired, with a successor once it is due.
-    /// Returns `None` while nothing is to change. They must be stored before they are used.
+    /// Returns the authorities that follow: without the previous one once its leaves have expired, with a successor
+    /// once it is due. Returns `None` while nothing is to change. They must be stored before they are used.
     pub fn next(&self, now: SystemTime, lifetimes: &Lifetimes) -> Result<Option<Self>, CertificateError> {
         let newest = self.newest.validity();
         let superseded =

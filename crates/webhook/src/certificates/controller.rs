@@ -23,8 +23,8 @@ const RECONCILE_WITHIN: Duration = Duration::from_secs(30);
 /// Each conflict means that another replica has written. Five in a row mean another fault.
 const TRIES: usize = 5;
 
-/// The controller of one replica. There is no leader: every replica reconciles, and of two that write at once the store accepts
-/// one, whose result the other reads.
+/// The controller of one replica. There is no leader: every replica reconciles, and of two that write at once the store
+/// accepts one, whose result the other reads.
 #[derive(Debug)]
 pub struct CertificateController<S> {
     store: S,
@@ -143,7 +143,8 @@ impl<S: TrustStore> CertificateController<S> {
         Err(ControllerError::Contended)
     }
 
-    /// Returns the authorities for an empty store: the known ones if the store lost them, because API servers still trust these.
+    /// Returns the authorities for an empty store: the known ones if the store lost them, because API servers still
+    /// trust these.
     fn for_empty_store(&self, identity: &str, now: SystemTime) -> Result<Authorities, CertificateError> {
         match &self.known {
             Some(known) if identity.is_empty() || known.identity == identity => Ok(known.authorities.clone()),
@@ -151,7 +152,8 @@ impl<S: TrustStore> CertificateController<S> {
         }
     }
 
-    /// Signs a leaf if there is none, if a third of the old one's lifetime has passed, or if another authority signs now.
+    /// Signs a leaf if there is none, if a third of the old one's lifetime has passed, or if another authority signs
+    /// now.
     fn renew(&mut self, now: SystemTime) -> Result<(), CertificateError> {
         let Some(Known { authorities, .. }) = &self.known else { return Ok(()) };
         let signer = authorities.signer(now, &self.lifetimes);
@@ -167,7 +169,8 @@ impl<S: TrustStore> CertificateController<S> {
     }
 }
 
-/// Returns the authorities, or `None` if they are damaged: the store is ours alone, so they are replaced without an operator.
+/// Returns the authorities, or `None` if they are damaged: the store is ours alone, so they are replaced without an
+/// operator.
 fn readable(data: &AuthorityData) -> Option<Authorities> {
     Authorities::try_from(data)
         .map_err(|error| warn!(%error, "the stored authorities cannot be read and are replaced"))

@@ -40,8 +40,8 @@ impl Names {
     }
 }
 
-/// The trust store in Secret and webhook configuration. It needs `get`, `patch` and `create` on the Secret; `get`, `list`, `watch` and `patch` on
-/// the configuration.
+/// The trust store in Secret and webhook configuration. It needs `get`, `patch` and `create` on the Secret; `get`,
+/// `list`, `watch` and `patch` on the configuration.
 #[derive(Clone)]
 pub struct KubernetesStore {
     names: Names,
@@ -95,8 +95,8 @@ impl KubernetesStore {
         if webhooks.is_empty() { Err(KubernetesError::NoWebhooks(name.clone())) } else { Ok(webhooks) }
     }
 
-    /// Creates an empty Secret if it was deleted. It uses server-side apply, because RBAC can restrict `create` to one name only there,
-    /// and because replicas that apply at once do not overwrite each other.
+    /// Creates an empty Secret if it was deleted. It uses server-side apply, because RBAC can restrict `create` to one
+    /// name only there, and because replicas that apply at once do not overwrite each other.
     async fn create_secret(&self) -> Result<Secret, kube::Error> {
         let name = &self.names.secret;
         let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque"});

@@ -11,8 +11,8 @@ pub struct Lifetimes {
     pub authority: Duration,
     /// How long a leaf is valid.
     pub leaf: Duration,
-    /// How long an authority is published before it signs leaves. In this time every API server receives the bundle, and every
-    /// replica reads the Secret.
+    /// How long an authority is published before it signs leaves. In this time every API server receives the bundle,
+    /// and every replica reads the Secret.
     pub settle: Duration,
 }
 
@@ -33,14 +33,14 @@ impl Lifetimes {
         validity.left(now) < validity.life() / 3
     }
 
-    /// Returns whether a leaf is to be renewed: less than two thirds of its lifetime are left, so that renewal can fail for hours
-    /// before readiness does; or it is not valid yet, because the clock was set back.
+    /// Returns whether a leaf is to be renewed: less than two thirds of its lifetime are left, so that renewal can fail
+    /// for hours before readiness does; or it is not valid yet, because the clock was set back.
     pub fn needs_renewal(validity: Validity, now: SystemTime) -> bool {
         !validity.has_begun(now) || validity.left(now) < validity.life() / 3 * 2
     }
 
-    /// Returns whether renewal must have failed: less than a sixth of the lifetime is left, and less than four hours (certificates
-    /// from files are valid for months). Readiness fails from then on, before the certificate expires.
+    /// Returns whether renewal must have failed: less than a sixth of the lifetime is left, and less than four hours
+    /// (certificates from files are valid for months). Readiness fails from then on, before the certificate expires.
     pub fn nears_expiry(validity: Validity, now: SystemTime) -> bool {
         validity.left(now) < (validity.life() / 6).min(Duration::from_hours(4))
     }

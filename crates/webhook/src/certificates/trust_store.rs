@@ -37,8 +37,8 @@ pub struct Stored {
     pub data: Option<AuthorityData>,
     /// Changes with every write.
     pub version: String,
-    /// The identity of the store. It changes if an operator deletes and recreates the store, which asks for new authorities. It is
-    /// empty if the store did not exist and this replica has created it, which does not.
+    /// The identity of the store. It changes if an operator deletes and recreates the store, which asks for new
+    /// authorities. It is empty if the store did not exist and this replica has created it, which does not.
     pub identity: String,
 }
 

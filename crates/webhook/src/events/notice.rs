@@ -114,7 +114,8 @@ impl Notice {
     }
 }
 
-/// Returns which connections the proxy gets. With `named-port`, clients that use the port's number still reach the app directly.
+/// Returns which connections the proxy gets. With `named-port`, clients that use the port's number still reach the app
+/// directly.
 fn summary(report: &Report) -> String {
     let ports: Vec<String> = report.ports.iter().map(u16::to_string).collect();
     let retires = match report.max_requests {

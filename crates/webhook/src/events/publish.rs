@@ -19,8 +19,8 @@ const ALREADY_EXISTS: u16 = 409;
 /// The longest name of an object is 253; the number and its dot take 17.
 const LONGEST_PREFIX: usize = 236;
 
-/// Creates the Event, and returns true. Returns false if it exists already: another replica created it, or this one did before
-/// a restart.
+/// Creates the Event, and returns true. Returns false if it exists already: another replica created it, or this one did
+/// before a restart.
 pub(super) async fn publish(client: &Client, event: &Event) -> Result<bool, Box<kube::Error>> {
     let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
     let events = Api::<Event>::namespaced(client.clone(), namespace);

@@ -80,8 +80,8 @@ impl SeenWorkloads {
         self.known.get(&uid).is_some_and(|known| known.version == version)
     }
 
-    /// Records what was seen, and returns the `notices` that need an Event: each warning does, and an injection when it happens. A
-    /// workload that was injected before the watch began needs none.
+    /// Records what was seen, and returns the `notices` that need an Event: each warning does, and an injection when it
+    /// happens. A workload that was injected before the watch began needs none.
     pub(super) fn unpublished(&mut self, seen: &Seen<'_>, mut notices: Vec<Notice>) -> Vec<Notice> {
         let injected = notices.iter().any(|notice| notice.reason == EventReason::Injected);
         let known = Known {

@@ -30,8 +30,8 @@ use crate::services::Services;
 
 /// So many objects are in memory at once while all are listed; of each only the parts in [`WORKLOAD`].
 const PAGE: u32 = 25;
-/// The most memory, in bytes, that a parsed workload may take; larger ones get no Events. A Deployment of 500 kB that consists of
-/// variables takes as much.
+/// The most memory, in bytes, that a parsed workload may take; larger ones get no Events. A Deployment of 500 kB that
+/// consists of variables takes as much.
 const LARGEST_OBJECT: usize = 12 << 20;
 /// Only whether there is one of our annotations matters here.
 static ANNOTATIONS: Rule = Rule::Prefixed(64, &[PREFIX], &Rule::Scalar(256));
@@ -42,8 +42,8 @@ static CONDITION: Rule = Rule::Members(
     &[("type", &Rule::Scalar(64)), ("status", &Rule::Scalar(16)), ("message", &Rule::Scalar(512))],
     &Rule::Drop,
 );
-/// The parts that are read of workloads: names, our annotations, the labels of pods, and whether pods are refused. Tenants can fill the
-/// rest with any amount of data.
+/// The parts that are read of workloads: names, our annotations, the labels of pods, and whether pods are refused.
+/// Tenants can fill the rest with any amount of data.
 static WORKLOAD: Rule = Rule::Answer(&[
     ("metadata", &METADATA),
     ("spec", &Rule::Members(&[("template", &TEMPLATE)], &Rule::Drop)),
@@ -58,8 +58,8 @@ static TEMPLATE: Rule = Rule::Members(
 
 /// Watches the workloads of one kind and publishes Events on those that ask for the proxy.
 ///
-/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces, `list` and `watch` on Services and `create` on Events. It
-/// shares nothing with reviews but the known Services, so that its failures affect Events alone.
+/// It needs `list`, `watch` and `get` on the kind, `get` on namespaces, `list` and `watch` on Services and `create` on
+/// Events. It shares nothing with reviews but the known Services, so that its failures affect Events alone.
 pub struct Watch {
     kind: WorkloadKind,
     installation: CurrentInstallation,

@@ -9,8 +9,8 @@ use tracing::debug;
 
 use projection::Rule;
 
-/// Objects of each kind that are read. Namespaces have one or two of each; further ones are ignored, which affects pods of that
-/// namespace alone.
+/// Objects of each kind that are read. Namespaces have one or two of each; further ones are ignored, which affects pods
+/// of that namespace alone.
 const MOST: u32 = 32;
 /// The first status code that means a failure of the API server instead of a refusal.
 const SERVER_ERROR: u16 = 500;
@@ -53,8 +53,8 @@ static AMOUNTS: Rule = Rule::Members(
 static SCOPE: Rule = Rule::Members(&[("scopeName", &NAME)], &Rule::Drop);
 static NAME: Rule = Rule::Scalar(64);
 
-/// Returns the constraints of `namespace`. It needs `list` on both kinds; a kind that may not be listed counts as absent. The client
-/// reads the parts in [`RESOURCE_CONSTRAINTS`].
+/// Returns the constraints of `namespace`. It needs `list` on both kinds; a kind that may not be listed counts as
+/// absent. The client reads the parts in [`RESOURCE_CONSTRAINTS`].
 pub(super) async fn read(client: &Client, namespace: &str) -> Result<ResourceConstraints, String> {
     let lists = tokio::try_join!(list(client, namespace, "limitranges"), list(client, namespace, "resourcequotas"));
     let (limit_ranges, quotas) = lists?;

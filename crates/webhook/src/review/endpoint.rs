@@ -100,8 +100,8 @@ async fn mutate(
     if response.status().is_success() {
         connection.answered();
     }
-    // Sends `Connection: close` while draining, so that API servers reconnect to another replica. (They speak HTTP/1.1 to
-    // webhooks. HTTP/2 forbids the field; there hyper sends GOAWAY by itself.)
+    // Sends `Connection: close` while draining, so that API servers reconnect to another replica. (They speak HTTP/1.1
+    // to webhooks. HTTP/2 forbids the field; there hyper sends GOAWAY by itself.)
     if endpoint.health.is_draining() && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -18,7 +18,8 @@ use crate::verdict::{Passed, Verdict};
 
 /// kubectl prints every warning, and an object can have thousands of faults.
 const MOST_WARNINGS: usize = 16;
-/// The most memory, in bytes, that a parsed object may take. A Deployment of 1 MiB that consists of variables takes as much.
+/// The most memory, in bytes, that a parsed object may take. A Deployment of 1 MiB that consists of variables takes as
+/// much.
 const LARGEST_OBJECT: usize = 24 << 20;
 /// The longest name that an object can have. Senders other than API servers may send a longer one.
 const LONGEST_NAME: usize = 253;
@@ -49,7 +50,8 @@ struct Admission {
 }
 
 impl Handler {
-    /// Returns a handler that decides by `inject`. If `inject` panics, the object is admitted unchanged. Nothing is known of namespaces.
+    /// Returns a handler that decides by `inject`. If `inject` panics, the object is admitted unchanged. Nothing is
+    /// known of namespaces.
     pub fn new(inject: Box<Inject>) -> Self {
         Self {
             inject,

@@ -1,7 +1,7 @@
 //! The parts of `AdmissionReview` (`admission.k8s.io/v1`) that we read and write.
 //!
-//! These are types of our own instead of kube's for three reasons: the object stays raw text until it is to be parsed, the old
-//! object and the user are skipped, and the patch is written as base64.
+//! These are types of our own instead of kube's for three reasons: the object stays raw text until it is to be parsed,
+//! the old object and the user are skipped, and the patch is written as base64.
 
 use std::borrow::Cow;
 

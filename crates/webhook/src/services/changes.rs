@@ -27,7 +27,8 @@ impl Changes {
         self.changed.notify_one();
     }
 
-    /// Waits for a change, and for 2 s more. Returns the namespaces that have changed since the last call. It is cancel safe.
+    /// Waits for a change, and for 2 s more. Returns the namespaces that have changed since the last call. It is cancel
+    /// safe.
     pub(crate) async fn settled(&self) -> BTreeSet<String> {
         while self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             self.changed.notified().await;

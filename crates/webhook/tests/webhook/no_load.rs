@@ -56,7 +56,7 @@ fn ways() -> Vec<Way> {
         ),
         // Which of the pods are idle, the proxies' metrics tell.
         way(injected(), Some(sticky), "SessionAffinity", "come back to the same pod", "session_affinity", &[]),
-        way(injected(), Some(to(9999)), "ServiceBypassesProxy", "leads to 9999, which no", "bypassed", BYPASSES),
+        way(injected(), Some(to(9999)), "ServiceBypassesProxy", "targets 9999, which no", "bypassed", BYPASSES),
         Way { namespace: json!({"labels": {"evenkeel.dev/inject": "disabled"}}), ..opted_out },
         way(
             stored("web", &asking()),

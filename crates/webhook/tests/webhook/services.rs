@@ -52,10 +52,10 @@ async fn a_service_with_another_target_gets_a_warning_and_an_event() {
     let cluster = ApiServer::start(Contents { deployments, services, ..Contents::default() }).await;
     let webhook = Process::start(&cluster).await;
     let note = cluster.note("ServiceBypassesProxy").await;
-    let expected = "service/elsewhere port 80 leads to 9999, which no container declares: it takes 8080";
+    let expected = "service/elsewhere port 80 targets 9999, which no container declares: it intercepts 8080";
     assert_eq!(note, expected);
     let response = webhook.review(review_of_deployment(&asking()).to_string()).await;
-    let warning = "evenkeel: service/elsewhere: the proxy does not take port 9999";
+    let warning = "evenkeel: service/elsewhere: the proxy does not intercept port 9999";
     assert_eq!(response["warnings"], json!([warning]), "{response}");
     assert!(response["patch"].is_string(), "it is injected all the same");
 }
@@ -68,7 +68,7 @@ async fn a_service_created_after_the_deployment_gets_an_event() {
     cluster.wait_for_event_on("missed").await;
     assert_eq!(cluster.reasons(), ["InjectionMissed"], "an old injection gets no Event");
     cluster.change_service(&service("late", &to(9999)));
-    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 leads to 9999"));
+    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 targets 9999"));
     let mut sticky = to(8080);
     sticky["sessionAffinity"] = json!("ClientIP");
     cluster.change_service(&service("late", &sticky));
@@ -84,7 +84,7 @@ async fn a_watch_with_an_expired_resource_version_lists_again() {
     cluster.change_deployment(&stored("missed", &asking()));
     cluster.wait_for_event_on("missed").await;
     cluster.change_service(&service("late", &to(9999)));
-    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 leads to 9999"));
+    assert!(cluster.note("ServiceBypassesProxy").await.starts_with("service/late port 80 targets 9999"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

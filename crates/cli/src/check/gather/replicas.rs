@@ -20,7 +20,7 @@ use super::Reader;
 /// The port on which the chart's webhook answers reviews.
 const PORT: u16 = 8443;
 /// For a handshake through the API server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns whether API servers would trust each replica that is ready; if not, why.
 pub(super) async fn trusted(
@@ -33,13 +33,13 @@ pub(super) async fn trusted(
     let api: Api<Pod> = Api::namespaced(reader.client.clone(), namespace);
     let mut trusted = Vec::new();
     for pod in pods.iter().filter(|pod| is_ready(pod)).map(Pod::name_any) {
-        match timeout(PATIENCE, handshake(&api, &pod, &connector, name.clone())).await {
+        match timeout(TIMEOUT, handshake(&api, &pod, &connector, name.clone())).await {
             Ok(Ok(result)) => trusted.push((pod, result)),
             Ok(Err(error)) => {
                 reader.not_checked.push(format!("the certificate of {pod}: {}", daemon::in_one_sentence(&*error)));
             }
             Err(_) => {
-                let seconds = PATIENCE.as_secs();
+                let seconds = TIMEOUT.as_secs();
                 reader.not_checked.push(format!("the certificate of {pod}: no answer in {seconds} s"));
             }
         }
@@ -52,7 +52,8 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Returns what checks a certificate as API servers do; `None` if the configuration does not say how, which has a finding of its own.
+/// Returns what checks a certificate as API servers do; `None` if the configuration does not say how, which has a
+/// finding of its own.
 fn verifier(configuration: &MutatingWebhookConfiguration) -> Option<(TlsConnector, ServerName<'static>)> {
     let client = &configuration.webhooks.as_ref()?.first()?.client_config;
     let service = client.service.as_ref()?;

@@ -31,7 +31,8 @@ fn bundle(facts: &InstallationFacts, configuration: &MutatingWebhookConfiguratio
         );
     };
     let ends: Option<Vec<f64>> = Pem::iter_from_buffer(&bundle.0).map(|pem| end(&pem.ok()?)).collect();
-    // The bundle is valid until its last certificate expires: the previous one is kept until no replica serves a certificate from it.
+    // The bundle is valid until its last certificate expires: the previous one is kept until no replica serves a
+    // certificate from it.
     let last = ends.filter(|ends| !ends.is_empty()).map(|ends| ends.into_iter().fold(0.0, f64::max));
     match last {
         None => Some(
@@ -63,7 +64,7 @@ fn trusted(facts: &InstallationFacts) -> Option<Finding> {
     let distrusted: Vec<(&String, &String)> =
         facts.trusted.iter().filter_map(|(pod, trusted)| Some((pod, trusted.as_ref().err()?))).collect();
     let said = format!(
-        "{} of {} replicas serve a certificate that the caBundle does not vouch for",
+        "{} of {} replicas serve a certificate that the caBundle does not verify",
         distrusted.len(),
         facts.trusted.len()
     );

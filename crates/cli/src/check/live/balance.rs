@@ -26,7 +26,7 @@ pub(super) fn balance(pods: &[LivePod]) -> Option<Finding> {
     Some(if refused > 0.0 {
         finding
             .detail(format!("{} instructions were refused", rounded(refused)))
-            .fix("restart the workload, so that it knows the keys of today")
+            .fix("restart the workload, so that it gets the current keys")
     } else if pods.len() < 2 {
         finding.detail("one pod alone needs no balancing")
     } else {

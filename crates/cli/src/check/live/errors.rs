@@ -1,4 +1,4 @@
-//! What clients, the app and the proxy have met, by what the proxies count.
+//! Errors of clients, the app and the proxy, by the proxies' counters.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ const REQUESTS: &str = "evenkeel_proxy_requests_total";
 const TUNNELS: &str = "evenkeel_proxy_tunnels_total";
 const EXPIRY: &str = "evenkeel_proxy_certificate_expiry_timestamp_seconds";
 const OPENED: &str = "evenkeel_proxy_connections_opened_total";
-/// So many connections in a hundred carry TLS where a port is for TLS.
+/// The share of TLS connections from which a port counts as one for TLS.
 const MANY_TUNNELS: f64 = 0.5;
-/// One refused request in so many is no scanner.
+/// A refused request in this many or fewer is a finding; rarer ones may come from scanners.
 const FEW_REQUESTS: f64 = 100.0;
 
 /// Returns what there is to say about errors.
@@ -37,7 +37,7 @@ fn readings(pods: &[LivePod]) -> impl Iterator<Item = (&LivePod, &Reading)> {
     pods.iter().filter_map(|pod| Some((pod, pod.reading()?)))
 }
 
-/// An app that is not up yet is refused, too, so what was counted before is of interest only while the pod is not ready.
+/// An app that is starting refuses connections, too, so earlier counts matter only while the pod is not ready.
 fn unreachable(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
     let counted = |reading: &Reading, ready: bool| {
         let grown = reading.grown(UNREACHABLE, &[]);
@@ -57,7 +57,7 @@ fn unreachable(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
     let ports = ports(workload, first, UNREACHABLE);
     let instead = sockets::others(&first.after);
     let finding = FindingId::AppUnreachable
-        .says(format!("the app does not accept connections on a port that the proxy leads to ({ports})"))
+        .says(format!("the app does not accept connections on a port to which the proxy connects ({ports})"))
         .detail(format!("{} connections: {}", rounded(count), reasons.join(", ")))
         .detail(format!("pods: {}", listed(affected.iter().map(|(pod, _)| pod.name.as_str()))))
         .detail("the kubelet sees \"connection reset\", because its probes pass through the proxy")
@@ -109,7 +109,7 @@ fn ports(workload: &Workload, reading: &Reading, name: &str) -> String {
     taken.collect::<Vec<String>>().join(",")
 }
 
-/// Apps that are stopped break off what they have not answered: a few are no finding unless they come now.
+/// An app that is stopped breaks off its exchanges, so a few are no finding unless they are recent.
 fn breaks_off(pods: &[LivePod]) -> Option<Finding> {
     let app = [("side", "app")];
     let sum = |name: &str, labels: &[(&str, &str)]| -> f64 {
@@ -150,7 +150,7 @@ fn client_faults(pods: &[LivePod]) -> Option<Finding> {
     })
 }
 
-/// The proxies tell, which mount the Secret: to look at it would take the right to read what is in it.
+/// The proxies, which mount the Secret, report this. Reading the Secret would take the right to read its contents.
 fn certificate(workload: &Workload, pods: &[LivePod]) -> Option<Finding> {
     let secret = workload.proxy_secret()?;
     let has_none = |reading: &Reading| reading.after.has(EXPIRY) && reading.after.sum(EXPIRY, &[]) == 0.0;

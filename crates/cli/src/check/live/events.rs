@@ -9,7 +9,8 @@ use super::super::finding::{Finding, FindingId};
 use super::super::workload::Workload;
 use super::LivePod;
 
-/// The controller that reports our Events. `check` has rules of its own for what they say, and these look at the present state.
+/// The reporting controller of evenkeel's Events. `check` has rules of its own for what they say, and these look at the
+/// present state.
 const OURS: &str = "evenkeel-webhook";
 /// The reason of our only Event without such a rule.
 const REFUSED: &str = "PodsRefused";
@@ -66,8 +67,8 @@ fn concerns(event: &Event, workload: &Workload, pods: &[LivePod]) -> bool {
         // Its name is that of the Deployment and a hash without a hyphen.
         Some("ReplicaSet") => name.rsplit_once('-').is_some_and(|(of, _)| of == workload.name.name),
         Some("Pod") => {
-            let is_ours = field_path.as_ref().is_some_and(|path| path.contains(PROXY_CONTAINER));
-            is_ours && reason != PROBES && pods.iter().any(|pod| pod.name == name)
+            let is_of_proxy = field_path.as_ref().is_some_and(|path| path.contains(PROXY_CONTAINER));
+            is_of_proxy && reason != PROBES && pods.iter().any(|pod| pod.name == name)
         }
         Some(_) | None => false,
     }

@@ -1,5 +1,5 @@
-//! Whether the app listens where it is declared, and whether its clients pass through the proxy, by what the proxies see of their pods'
-//! sockets. Proxies of earlier versions tell nothing of them.
+//! Whether the app listens where it is declared, and whether its clients pass through the proxy, by what the proxies
+//! see of their pods' sockets. Proxies of earlier versions tell nothing of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

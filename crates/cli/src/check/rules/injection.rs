@@ -1,4 +1,4 @@
-//! What became, or would become, of the wish for the proxy.
+//! Checks whether the proxy is, or would be, injected.
 
 use inject::{Note, Outcome, Report, SkipReason};
 use settings::{Annotation, Interception};
@@ -58,8 +58,7 @@ fn kind(workload: &Workload, scope: &Scope) -> Option<Finding> {
             FindingId::KindNotReviewed.says(format!("the webhook does not review the kind {kind}"))
         }
         None if !scope.is_live && kind != "Deployment" => {
-            let said =
-                format!("the webhook is asked about the kind {kind} only if webhook.kinds of the chart names it");
+            let said = format!("the webhook reviews the kind {kind} only if webhook.kinds of the chart has it");
             FindingId::KindNotReviewed.says(said).lowered()
         }
         Some(_) | None => return None,
@@ -74,12 +73,12 @@ fn stored(workload: &Workload, scope: &Scope) -> Option<Finding> {
         return None;
     }
     if !workload.has_proxy {
-        let said = "no proxy is in the pod template: it was last changed while nobody reviewed it";
+        let said = "the pod template has no proxy: its last change was not reviewed";
         let said = FindingId::NotReviewed.says(said).detail("scaling is not reviewed, so it does not inject");
         return Some(said.fix("change the workload once, or restart it").command(restart));
     }
     scope.installation_is_known.then(|| {
-        let said = "the proxy is not as annotations and installation ask for now; the next change brings it up to date";
+        let said = "the injected proxy does not match the annotations and the installation; the next change updates it";
         FindingId::InjectionOutdated.says(said).fix("restart the workload").command(restart)
     })
 }
@@ -129,7 +128,7 @@ fn noted(note: &Note, scope: &Scope) -> Option<Finding> {
         Note::OwnHook { .. } => (FindingId::OwnHook, "remove the hook, or let it sleep for as long as the drain"),
         Note::NotGuaranteed => (FindingId::NotGuaranteed, "equal proxy-cpu-… and proxy-memory-… requests and limits"),
         Note::QuotaShort { .. } => (FindingId::QuotaShort, "make room in the quota before the rollout"),
-        // Without a cluster nobody knows of a balancer.
+        // Without a cluster it is unknown whether there is a balancer.
         Note::NoBalancer if !scope.installation_is_known => return None,
         Note::NoBalancer => (FindingId::NotBalanced, "install the balancer (balancer.enabled=true in the chart)"),
         Note::NoNameToBalance => (FindingId::NotBalanced, "give the workload a name"),
@@ -157,7 +156,7 @@ fn skipped(reason: SkipReason) -> Finding {
 fn left_over(workload: &Workload) -> Finding {
     FindingId::ProxyLeftOver
         .says("the proxy is in the pod template, and no annotation asks for it")
-        .fix("restart the workload, or take the proxy out")
+        .fix("restart the workload, or remove the proxy")
         .command(format!("evenkeel uninject {} {}", workload.name, workload.in_namespace()))
 }
 

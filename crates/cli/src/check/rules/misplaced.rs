@@ -9,7 +9,8 @@ use super::super::objects::texts;
 /// Where a workload, and a template in it, have annotations and labels.
 const PLACES: [&str; 2] = ["/metadata", "/spec/template/metadata"];
 
-/// Returns what there is to say about annotations on an object; `is_read` says whether annotations of ours are expected on it.
+/// Returns what there is to say about annotations on an object; `is_read` says whether annotations of ours are expected
+/// on it.
 pub(crate) fn misplaced(object: &Value, is_read: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for place in PLACES {

@@ -9,7 +9,8 @@ use super::super::objects::ObjectName;
 use super::super::scope::selects;
 use super::super::workload::Workload;
 
-/// Returns the findings about the policies that select a workload's pods. Only their ports are checked, not their peers.
+/// Returns the findings about the policies that select a workload's pods. Only their ports are checked, not their
+/// peers.
 pub(super) fn policies(workload: &Workload, policies: &[(ObjectName, NetworkPolicy)]) -> Vec<Finding> {
     let labels = workload.labels();
     let selected = policies.iter().filter(|(name, policy)| {

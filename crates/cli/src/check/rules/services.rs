@@ -1,4 +1,4 @@
-//! Whether Services lead to the proxy, and what keeps reconnects where they were.
+//! Checks whether Services target the proxy, and settings by which reconnects return to the same pods.
 
 use std::collections::BTreeSet;
 
@@ -41,9 +41,9 @@ pub(super) fn services(
         let of_service = || routes.iter().filter(|route| std::ptr::eq(route.service, &raw const it.service));
         if of_service().any(|route| route.route == Route::Proxy) {
             is_reached = true;
-            findings.push(FindingId::ServiceReaches.says(format!("{} leads to the proxy", it.name)));
+            findings.push(FindingId::ServiceReaches.says(format!("{} targets the proxy", it.name)));
         }
-        findings.extend(of_service().filter_map(|route| led_elsewhere(workload, report, route)));
+        findings.extend(of_service().filter_map(|route| bypasses(workload, report, route)));
     }
     for it in &mine {
         findings.extend(headless(it.name, it.spec, is_reached && mine.len() > 1));
@@ -54,8 +54,8 @@ pub(super) fn services(
     findings
 }
 
-/// Returns what there is to say about a port of a Service that does not lead to the proxy.
-fn led_elsewhere(workload: &Workload, report: &Report, route: &ServiceRoute<'_>) -> Option<Finding> {
+/// Returns the finding about a port of a Service that does not target the proxy.
+fn bypasses(workload: &Workload, report: &Report, route: &ServiceRoute<'_>) -> Option<Finding> {
     let said = |id: FindingId| report.note(route).map(|note| id.says(note.to_string()));
     match &route.route {
         Route::Proxy => None,
@@ -70,7 +70,7 @@ fn led_elsewhere(workload: &Workload, report: &Report, route: &ServiceRoute<'_>)
             let command = format!("kubectl patch service/{service} {place} --type=json --patch '{patch}'");
             Some(said.fix(format!("give the port's name: targetPort: {name}")).command(command))
         }
-        Route::NotTaken { number, .. } => {
+        Route::NotIntercepted { number, .. } => {
             let taken: Vec<String> = report.ports.iter().map(u16::to_string).collect();
             let key = Annotation::Ports;
             let all = workload.annotations.get(key.key()).cloned().unwrap_or_else(|| taken.join(","));
@@ -89,7 +89,7 @@ fn unknown(report: &Report, route: &ServiceRoute<'_>, name: &str) -> Finding {
     let (service, port) = (&route.service.name, route.port);
     FindingId::ServicePortUnknown
         .says(format!(
-            "service/{service} port {port} leads to the name {name}, which no container port has (there are: {names})"
+            "service/{service} port {port} targets the name {name}, which no container port has (there are: {names})"
         ))
         .fix("correct targetPort, or name the container port")
 }
@@ -145,7 +145,7 @@ fn in_front(workload: &Workload, services: &[Selecting<'_>], ingresses: &[(Objec
     let mut ingresses = ingresses.iter().filter(|(name, _)| name.namespace == workload.name.namespace);
     let (ingress, _) = ingresses.find(|(_, ingress)| leads(ingress))?;
     Some(FindingId::IngressInFront.says(format!(
-        "{ingress} leads to it: most controllers balance each request over the pods themselves, so its traffic needs no recycling"
+        "{ingress} routes to it: most controllers balance each request over the pods themselves, so its traffic needs no recycling"
     )))
 }
 

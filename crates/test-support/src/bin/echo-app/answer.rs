@@ -94,8 +94,8 @@ fn serving() -> Response<AnyBody> {
     grpc(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]))
 }
 
-/// Returns the messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each would be one
-/// before the trailers, and hyper's client takes a hundred of them on a connection for an attack.
+/// Returns the messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each
+/// would be one before the trailers, and hyper's client takes a hundred of them on a connection for an attack.
 async fn said(request: Request<Incoming>) -> Response<AnyBody> {
     match request.into_body().collect().await {
         Ok(body) => grpc(body.to_bytes()),

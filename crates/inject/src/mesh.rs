@@ -1,9 +1,9 @@
-//! Whether a service mesh puts a proxy of its own in front of a pod.
+//! Detects pods into which a service mesh injects its proxy.
 //!
-//! A mesh balances by request already, and its redirect and that of the proxy would compete for the same connections: if that of the proxy came
-//! first, mutual TLS would reach the app undecrypted. Each function follows the rules of its mesh, so that the result
-//! is what the mesh decides when the pod is created. A mesh that selects pods only by its own configuration (Consul's
-//! `connectInject.default`, Istio's `enableNamespacesByDefault`) cannot be seen in any object that we read.
+//! A mesh balances by request already, and two redirects would compete for the same connections: if evenkeel's came
+//! first, mutual TLS would reach the app undecrypted. Each function implements the rules of its mesh, so that the
+//! result is what the mesh decides when the pod is created. A mesh that selects pods only by its own configuration
+//! (Consul's `connectInject.default`, Istio's `enableNamespacesByDefault`) cannot be detected.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ pub(crate) struct Metadata<'a> {
     pub(crate) annotations: &'a StringMap,
 }
 
-/// Returns whether a pod with these containers has a mesh's proxy, or gets one when it is created. `namespace` is `None` if
-/// nothing is known about it.
+/// Returns whether a pod with these containers has a mesh's proxy, or gets one when it is created. `namespace` is
+/// `None` if nothing is known about it.
 pub(crate) fn has_proxy<'a>(
     mut containers: impl Iterator<Item = &'a str>,
     pod: Metadata<'_>,
@@ -49,8 +49,8 @@ pub(crate) fn has_proxy<'a>(
     containers.any(is_injected) || rules.iter().any(|asks| asks(pod, namespace))
 }
 
-/// Istio's sidecar: the selectors of its webhook (chart `istio-discovery`, mutatingwebhook.yaml), and then `injectRequired`
-/// (pkg/kube/inject).
+/// Istio's sidecar: the selectors of its webhook (chart `istio-discovery`, mutatingwebhook.yaml), and then
+/// `injectRequired` (pkg/kube/inject).
 fn istio_sidecar(pod: Metadata<'_>, namespace: Metadata<'_>) -> bool {
     let label = pod.label(ISTIO_INJECT);
     // Every selector excludes such a pod.

@@ -1,4 +1,4 @@
-//! Whether a pod runs on Windows.
+//! Detects pods that run on Windows.
 
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use crate::outcome::skip::SkipReason;
 use crate::pod::{Container, Pod, Port};
 use crate::proxy_ports::port_names::app_port_name;
 
-/// Splits declared ports into those with a name and those without. The first set is not empty.
+/// Splits declared ports into those with a name and those without. The first set is never empty.
 pub(super) fn named_ones(declared: BTreeSet<u16>, pod: &Pod) -> Result<(BTreeSet<u16>, BTreeSet<u16>), SkipReason> {
     let with_name: BTreeSet<u16> = tcp_ports(pod).filter(|port| port.name.is_some()).map(|port| port.number).collect();
     let (named, unnamed): (BTreeSet<u16>, BTreeSet<u16>) =
@@ -15,8 +15,8 @@ pub(super) fn named_ones(declared: BTreeSet<u16>, pod: &Pod) -> Result<(BTreeSet
     if named.is_empty() { Err(SkipReason::UnnamedPort) } else { Ok((named, unnamed)) }
 }
 
-/// Returns the name of each intercepted port. It must be its port's only name, and no other port of the pod may have
-/// it. Behind a UDP or SCTP port of its number, it cannot move.
+/// Returns the name of each intercepted port. A name must be the only one of its port, no other port of the pod may
+/// have it, and its port must not follow a UDP or SCTP port of the same number.
 pub(super) fn names(intercepted: &BTreeSet<u16>, pod: &Pod) -> Result<BTreeMap<u16, String>, SkipReason> {
     intercepted.iter().map(|number| Ok((*number, name(*number, pod)?))).collect()
 }
@@ -24,7 +24,7 @@ pub(super) fn names(intercepted: &BTreeSet<u16>, pod: &Pod) -> Result<BTreeMap<u
 fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
     let mut entries = tcp_ports(pod).filter(|port| port.number == number);
     let name = entries.next().and_then(|port| port.name.as_ref()).ok_or(SkipReason::UnnamedPort)?;
-    // A Service would find the other one, and one container cannot have two ports of one name.
+    // A Service might target the other one, and a container cannot have two ports with the same name.
     let is_elsewhere = |port: &Port| port.name.as_ref() == Some(name) && port.number != number;
     let stands_in_the_way = |port: &Port| port.name.as_deref() == Some(&app_port_name(number)) && port.number != number;
     let of_others = pod.apps.iter().chain(&pod.init_containers).flat_map(|container| &container.ports);
@@ -33,7 +33,7 @@ fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
         && !of_others.clone().any(is_elsewhere)
         && !of_others.into_iter().any(stands_in_the_way)
         && !of_init_containers.into_iter().any(|port| port.name.as_ref() == Some(name));
-    let is_merged_by_itself = !pod.apps.iter().any(|app| stands_behind_another_protocol(number, app));
+    let is_merged_by_itself = !pod.apps.iter().any(|app| follows_another_protocol(number, app));
     if is_unique && is_merged_by_itself && name != ADMIN_PORT_NAME {
         Ok(name.clone())
     } else {
@@ -41,12 +41,11 @@ fn name(number: u16, pod: &Pod) -> Result<String, SkipReason> {
     }
 }
 
-/// Returns whether a container declares the TCP port `number` behind one of the same number and another protocol.
+/// Returns whether a container declares the TCP port `number` after one of the same number and another protocol.
 ///
-/// Strategic merge patches (`kubectl apply`, Helm 3) find an entry of `ports` by its number alone, and take the first. So
-/// the next apply would write the name of the TCP port into the other one, whose own name would be lost
-/// (kubernetes/kubernetes#39188).
-fn stands_behind_another_protocol(number: u16, app: &Container) -> bool {
+/// Strategic merge patches (`kubectl apply`, Helm 3) identify an entry of `ports` by its number alone, and change the
+/// first. So the next apply would overwrite the name of the other port (kubernetes/kubernetes#39188).
+fn follows_another_protocol(number: u16, app: &Container) -> bool {
     let mut entries = app.ports.iter().filter(|port| port.number == number);
     entries.next().is_some_and(|first| !first.tcp) && entries.any(|port| port.tcp)
 }
