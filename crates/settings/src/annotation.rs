@@ -6,7 +6,7 @@ use crate::table::Annotation;
 
 /// The prefix of evenkeel's annotation keys.
 pub const PREFIX: &str = "evenkeel.dev/";
-/// The annotation that the webhook writes: what was injected and moved, so that a removal restores the original.
+/// The annotation that the webhook writes: the record of an injection, so that a removal restores the original.
 pub const STATUS_KEY: &str = "evenkeel.dev/status";
 
 /// The longest unknown name, in bytes, for which a similar known one is suggested.
@@ -27,7 +27,7 @@ impl Annotation {
         Self::ALL.iter().copied().find(|annotation| annotation.name() == name)
     }
 
-    /// Returns the annotation whose key a mistyped one most likely means; `None` where it resembles none.
+    /// Returns the annotation whose key is nearest to a mistyped one; `None` if none is similar.
     ///
     /// A key of any length costs a few microseconds at most.
     pub fn nearest(key: &str) -> Option<Self> {
@@ -35,7 +35,7 @@ impl Annotation {
         if let Some((_, renamed)) = RENAMED.iter().find(|(earlier, _)| *earlier == name) {
             return Some(*renamed);
         }
-        // The time for the distance grows with the product of the lengths, and a name as long is no typing error.
+        // The time for the distance grows with the product of the lengths, and so long a name is no typing error.
         if name.len() > LONGEST_SLIP {
             return None;
         }

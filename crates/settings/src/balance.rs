@@ -1,4 +1,4 @@
-//! The settings of balancing: the keys whose instructions a proxy follows, and its workload.
+//! The settings of balancing: the public keys of the balancer, and the workload of the pod.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub const BALANCE_KEYS_FIELD: &str = "keys";
 /// The balancing of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BalanceSettings {
-    /// The public keys of the balancers whose instructions are followed.
+    /// The public keys with which instructions are verified.
     pub keys: BalanceKeys,
     /// The workload of the pod.
     pub workload: WorkloadRef,
@@ -59,7 +59,7 @@ pub struct BalanceKeys(String);
 
 impl BalanceKeys {
     const MOST: usize = 4;
-    /// The base64 of what the DER of an Ed25519 public key begins with (`SubjectPublicKeyInfo`, RFC 8410 §4).
+    /// The base64 of the constant prefix of an Ed25519 public key's DER (`SubjectPublicKeyInfo`, RFC 8410 §4).
     const PREFIX: &str = "MCowBQYDK2VwAyEA";
     /// The characters of a key, the last of which is `=`.
     const LENGTH: usize = 60;
@@ -117,7 +117,8 @@ pub struct WorkloadRef {
 impl WorkloadRef {
     const LONGEST_KIND: usize = 63;
 
-    /// Returns the reference; `None` if `kind` is no word of letters and digits, or `name` no name of an object.
+    /// Returns the reference; `None` if `kind` is not a word of letters and digits, or `name` is not the name of an
+    /// object.
     pub fn new(kind: &str, name: &str) -> Option<Self> {
         let is_kind = (1..=Self::LONGEST_KIND).contains(&kind.len())
             && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())

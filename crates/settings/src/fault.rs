@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// How much of an offending value is shown; values can be a megabyte long.
+/// The most characters of a value in a message. Values can be a megabyte long.
 const SHOWN_CHARACTERS: usize = 40;
-/// How much of a key is shown. The API server takes 253 characters and the prefix; a file can have any number.
+/// The most characters of a key in a message. API servers accept 253 and the prefix; a file can have any number.
 const SHOWN_OF_KEY: usize = 100;
 
 /// One setting that cannot be used.
@@ -12,19 +12,19 @@ const SHOWN_OF_KEY: usize = 100;
 pub struct Fault {
     /// The key as its author wrote it: an annotation, a flag, an environment name.
     pub key: String,
-    /// The value that was found, `None` where a required one is missing.
+    /// The value that was found; `None` if a required one is missing.
     pub value: Option<String>,
     /// What was expected; it follows the word "expected" in the message.
     pub expected: String,
 }
 
 impl Fault {
-    /// Returns a value that does not parse.
+    /// Returns the fault of a value that does not parse.
     pub fn invalid(key: impl Into<String>, value: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { key: key.into(), value: Some(value.into()), expected: expected.into() }
     }
 
-    /// Returns a required value that is not there.
+    /// Returns the fault of a missing required value.
     pub fn missing(key: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { key: key.into(), value: None, expected: expected.into() }
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Returns the key as it is where it is a plain one; else its control characters are escaped, and a long one is cut.
+/// Returns the key with control characters escaped, and truncated if it is long.
 fn named(key: &str) -> String {
     let shown = key.chars().take(SHOWN_OF_KEY).map(|character| match character {
         control if control.is_control() => control.escape_default().to_string(),
@@ -53,7 +53,7 @@ fn named(key: &str) -> String {
     named
 }
 
-/// Returns the value in quotes, control characters escaped, long ones cut.
+/// Returns the value in quotes, with control characters escaped, and truncated if it is long.
 fn shown(value: &str) -> String {
     let mut cut: String = value.chars().take(SHOWN_CHARACTERS).collect();
     if cut.len() < value.len() {

@@ -1,16 +1,16 @@
-//! The ports at which apps wait for the drain.
+//! The hold ports: the ports of the proxy that `preStop` hooks call to wait for the drain.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::value::{InvalidValue, PortNumber};
 
-/// A port whose `/` answers once the drain is over, as the hook of an app container asks it to.
+/// A port on which the proxy responds to `/` once the drain is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldPort {
-    /// Where the hook goes.
+    /// The port that the hook calls.
     pub port: u16,
-    /// The container whose hook it is, where its liveness probe is known.
+    /// The container whose hook calls the port; `None` if its liveness probe is unknown.
     pub container: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Annotations of several sources, of which the later override the earlier.
+//! Annotations of several sources. Later sources override earlier ones.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -8,15 +8,16 @@ use crate::fault::Fault;
 use crate::table::{Annotation, ProxyOption, Source};
 use crate::value::InvalidValue;
 
-/// For so many unknown keys a similar known one is suggested: an object has room for thousands.
+/// The most unknown keys for which a similar known one is suggested. An object can have thousands.
 const MOST_HINTS: usize = 20;
 
-/// Annotations of one source. Of two layers with the same key the later wins. Keys with other prefixes are ignored.
+/// The annotations of one source. If two layers have the same key, the later one takes precedence. Other prefixes are
+/// ignored.
 #[derive(Clone, Copy, Debug)]
 pub enum Layer<'a> {
     /// The installation's defaults for all workloads, by annotation name without the prefix.
     Installation(&'a BTreeMap<String, String>),
-    /// The annotations of the workload's namespace: defaults, by which no workload opts in.
+    /// The annotations of the workload's namespace: defaults, which do not opt workloads in.
     Namespace(&'a BTreeMap<String, String>),
     /// The annotations of the workload itself.
     Workload(&'a BTreeMap<String, String>),
@@ -38,7 +39,7 @@ impl<'a> Layer<'a> {
         ours.filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
     }
 
-    /// Returns the key as faults name it: with its place, where that is not the workload itself.
+    /// Returns the key for messages, with its source unless that is the workload itself.
     fn key(self, name: &str) -> String {
         match self {
             Self::Installation(_) => format!("the installation's default {name}"),
@@ -48,10 +49,10 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Returns whether the annotation can be in it.
+    /// Returns whether the layer may set the annotation.
     ///
-    /// The image is code. Only accounts that may choose code in these pods may choose it; the right to annotate a
-    /// namespace is no such right.
+    /// A namespace may not set the image: an account that may annotate a namespace need not be allowed to choose the
+    /// code that runs in its pods.
     const fn takes(self, annotation: Annotation) -> bool {
         match self {
             Self::Installation(_) => annotation.takes_installation_default(),
@@ -83,7 +84,7 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// What every layer says of each annotation; the last one counts.
+/// The values of each annotation in all layers. The last one counts.
 pub(crate) struct Said<'a> {
     values: BTreeMap<Annotation, Vec<(Layer<'a>, &'a str)>>,
     unknown_by_workload: bool,
@@ -137,7 +138,7 @@ impl<'a> Said<'a> {
         faults: &mut Vec<Fault>,
     ) -> Option<T> {
         let said = self.values.get(&annotation).into_iter().flatten();
-        // Overridden values are parsed, too, so that their authors learn of faults at once.
+        // Overridden values are parsed, too, so that their faults are reported.
         said.map(|(layer, text)| parse(*layer, annotation, text, faults)).last().flatten()
     }
 

@@ -20,7 +20,7 @@ pub trait OptionSpec: Copy + Debug + Ord + 'static {
     fn value_name(self) -> &'static str;
     /// Returns the default.
     fn default(self) -> Option<&'static str>;
-    /// One sentence or two for its user.
+    /// Returns its help: one or two sentences.
     fn help(self) -> &'static str;
     /// Returns whether it takes several values: the flag repeated, or one text with commas.
     fn is_list(self) -> bool;
@@ -45,12 +45,12 @@ impl<O: OptionSpec> Default for RawOptions<O> {
 }
 
 impl<O: OptionSpec> RawOptions<O> {
-    /// Notes the values of an option and the key under which its author gave them.
+    /// Stores the values of an option and the key under which they were given.
     pub fn give(&mut self, option: O, key: impl Into<String>, values: impl IntoIterator<Item = String>) {
         self.given.insert(option, Given { key: key.into(), values: values.into_iter().collect() });
     }
 
-    /// Reads an environment, given as a look-up; empty variables count as absent, as in a pod template that leaves one
+    /// Reads the variables that `variable` returns. Empty ones count as absent, because a pod template may leave one
     /// blank.
     pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut raw = Self::default();
@@ -73,7 +73,7 @@ impl<O: OptionSpec> RawOptions<O> {
         self.given.contains_key(&option)
     }
 
-    /// Returns the items of a list option, commas taken apart.
+    /// Returns the items of a list option, split at commas.
     pub(crate) fn list<T: FromStr<Err = InvalidValue>>(&self, option: O, faults: &mut Vec<Fault>) -> Vec<T> {
         let given = self.given.get(&option).map(|given| given.values.join(","));
         let Some(text) = given.or_else(|| option.default().map(str::to_owned)) else { return Vec::new() };

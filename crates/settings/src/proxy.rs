@@ -18,29 +18,28 @@ use crate::value::{
     PortNumber, SocketAddress, Span,
 };
 
-/// Everything that `recycling-proxy run` can be told.
+/// The settings of `recycling-proxy run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// Where clients connect and where their connections go.
+    /// The listeners and their apps.
     pub routes: Routes,
     /// Requests after which a connection is retired.
     pub max_requests: MaxRequests,
-    /// Whose instructions are followed, and for which workload; `None` without balancing.
+    /// The settings of balancing; `None` without it.
     pub balance: Option<BalanceSettings>,
     /// The namespace of the pod; `None` if it is not set. `balance` needs it.
     pub namespace: Option<NamespaceName>,
     /// The settings that are annotations, too.
     pub shared: SharedSettings,
-    /// App ports whose connections become tunnels unseen.
+    /// App ports whose connections become tunnels without detection.
     pub opaque_ports: BTreeSet<u16>,
     /// The TLS that the proxy terminates; `None` for TLS that passes through.
     pub tls: Option<TlsSettings>,
     /// The app ports that are redirected, as far as they are known.
     pub ports: BTreeSet<u16>,
-    /// The read-only endpoints.
+    /// The address of the admin port.
     pub admin: SocketAddr,
-    /// The liveness probes of the containers that wait for the drain, as far as the proxy can ask in the kubelet's
-    /// place.
+    /// The liveness probes of held containers, as far as the proxy can run them.
     pub liveness: Liveness,
     /// App ports to which the admin endpoints may connect for a rewritten `tcpSocket` probe, beside those of fixed
     /// routes.
@@ -49,15 +48,15 @@ pub struct ProxySettings {
     pub probes: BTreeMap<u16, u16>,
     /// The addresses of the pod and its node.
     pub network: PodNetwork,
-    /// The ports at which apps wait for the drain.
+    /// The hold ports.
     pub hold: Vec<HoldPort>,
     /// The socket for commands that change state.
     pub control: ControlSocket,
-    /// Client connections held at once.
+    /// The most client connections at once.
     pub max_connections: MaxConnections,
-    /// The memory that the process keeps within; `None` for what its control group allows.
+    /// The memory limit of the process; `None` for that of its control group.
     pub memory_limit: Option<MemoryQuantity>,
-    /// The longest head that passes.
+    /// The longest message head that is forwarded.
     pub head_limit: ByteSize,
     /// The bound on a drain.
     pub drain_timeout: Span,
@@ -66,23 +65,26 @@ pub struct ProxySettings {
 /// Where clients connect and where their connections go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Routes {
-    /// Each listener has its app.
+    /// Each listener has one app.
     Fixed(Vec<Route>),
-    /// Connections are redirected here; the kernel knows their original port (`SO_ORIGINAL_DST`).
+    /// Connections are redirected to these listeners; the kernel returns their original port (`SO_ORIGINAL_DST`).
     OriginalDestination(Vec<SocketAddr>),
 }
 
 /// A listener and its app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Where clients connect.
+    /// The address of the listener.
     pub listen: SocketAddr,
-    /// Where the app listens.
+    /// The address of the app.
     pub app: AppAddress,
 }
 
 impl ProxySettings {
-    /// Parses raw options; on failure every fault is there.
+    /// Parses raw options.
+    ///
+    /// # Errors
+    /// Every fault at once.
     pub fn from_raw(raw: &RawOptions<ProxyOption>) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let settings = Self::parse(raw, &mut faults);
@@ -136,10 +138,10 @@ impl ProxySettings {
         })
     }
 
-    /// Returns the environment that gives these settings back: what differs from the defaults, and always the rule
-    /// itself, so that `kubectl get -o yaml` shows it.
+    /// Returns the environment from which these settings are parsed: the values that differ from the defaults, and
+    /// always the limit of requests, so that `kubectl get -o yaml` shows it.
     ///
-    /// Leaving defaults out keeps injected pod templates as they are when a later version has more options.
+    /// Defaults are left out, so that injected pod templates do not change when a later version has more options.
     pub fn to_env(&self) -> Vec<(&'static str, String)> {
         let texts = ProxyOption::ALL.iter().map(|option| (*option, self.text(*option)));
         let told = texts.filter_map(|(option, text)| Some((option, text?))).filter(|(option, text)| {

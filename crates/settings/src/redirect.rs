@@ -9,7 +9,7 @@ use crate::pod_network::{Ip, PodNetwork};
 use crate::table::RedirectOption;
 use crate::value::{InvalidValue, PortNumber};
 
-/// Everything that `recycling-proxy redirect` can be told.
+/// The settings of `recycling-proxy redirect`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedirectSettings {
     /// The app ports that are redirected; never empty, never the proxy's own.
@@ -23,7 +23,10 @@ pub struct RedirectSettings {
 }
 
 impl RedirectSettings {
-    /// Parses raw options; on failure every fault is there.
+    /// Parses raw options.
+    ///
+    /// # Errors
+    /// Every fault at once.
     pub fn from_raw(raw: &RawOptions<RedirectOption>) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let ports = raw.list::<PortNumber>(RedirectOption::Ports, &mut faults);
@@ -51,7 +54,7 @@ impl RedirectSettings {
         Ok(Self { ports, to, probes, network })
     }
 
-    /// Returns the environment that gives these settings back.
+    /// Returns the environment from which these settings are parsed.
     pub fn to_env(&self) -> Vec<(&'static str, String)> {
         let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
         let mut env = vec![(RedirectOption::Ports.env(), ports.join(","))];
@@ -73,7 +76,7 @@ pub(crate) fn pairs(probes: Vec<Probe>) -> BTreeMap<u16, u16> {
     probes.into_iter().map(|Probe { port, app }| (port, app)).collect()
 }
 
-/// Returns the text that gives the pairs back.
+/// Returns the text from which the pairs are parsed.
 pub(crate) fn written(probes: &BTreeMap<u16, u16>) -> String {
     let probes: Vec<String> = probes.iter().map(|(port, app)| format!("{port}={app}")).collect();
     probes.join(",")

@@ -1,4 +1,4 @@
-//! What the annotations of one workload ask for.
+//! The settings in the annotations of one workload.
 
 mod sidecar;
 
@@ -11,7 +11,7 @@ use crate::value::{Interception, InvalidValue, MaxRequests, PortRef, SecretName,
 
 pub use sidecar::{LEAST_MEMORY_LIMIT, Sidecar};
 
-/// What a workload that opted in asks for.
+/// The settings of a workload that opted in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSettings {
     /// The number of requests after which a connection is retired; `None` without a setting, which is allowed only with
@@ -19,27 +19,27 @@ pub struct WorkloadSettings {
     pub max_requests: Option<MaxRequests>,
     /// Whether connections are retired after scale events.
     pub balance: Switch,
-    /// What the options of the proxy say alike.
+    /// The settings that are options of the proxy, too.
     pub shared: SharedSettings,
-    /// The ports to take; `None` for every declared TCP port.
+    /// The ports to intercept; `None` for every declared TCP port.
     pub ports: Option<Vec<PortRef>>,
-    /// Taken ports that are never looked into.
+    /// The intercepted ports that are opaque.
     pub opaque_ports: Vec<PortRef>,
-    /// How traffic reaches the proxy, where the workload or its namespace chose.
+    /// The interception that the workload or its namespace chooses; `None` if neither does.
     pub interception: Option<Interception>,
     /// The interception if no setting chooses one and nothing prevents it.
     pub default_interception: Interception,
-    /// The asked-for bound on the drain; the grace period bounds it further.
+    /// The bound on the drain. The grace period bounds it further.
     pub drain_timeout: Span,
     /// Whether an app container without a `preStop` hook waits for the drain.
     pub hold_app: Switch,
-    /// The TLS that is ended in the proxy; `None` for TLS that passes through.
+    /// The TLS that the proxy terminates; `None` if TLS passes through.
     pub tls: Option<WorkloadTls>,
     /// The sidecar itself.
     pub sidecar: Sidecar,
 }
 
-/// The TLS that the proxy is to end.
+/// The TLS that the proxy terminates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadTls {
     /// The Secret with the certificate, in the workload's namespace.
@@ -49,10 +49,11 @@ pub struct WorkloadTls {
 }
 
 impl WorkloadSettings {
-    /// Merges the layers, first to last, and parses what comes of it.
+    /// Merges the layers, first to last, and parses the result. Returns `Ok(None)` if the workload itself did not opt
+    /// in, or has `inject: disabled`.
     ///
-    /// `Ok(None)` where the workload itself did not opt in, or `inject: disabled` was said. On failure every fault of
-    /// every layer is there, those of values that a later layer overrides and unknown keys of ours included.
+    /// # Errors
+    /// Every fault of every layer, including those of overridden values and of unknown keys with evenkeel's prefix.
     pub fn resolve(layers: &[Layer<'_>]) -> Result<Option<Self>, Faults> {
         let mut faults = Vec::new();
         let said = Said::of(layers, &mut faults);
@@ -67,7 +68,7 @@ impl WorkloadSettings {
     }
 }
 
-/// Returns whether the workload itself says `balance`, and anything but that it is off.
+/// Returns whether the workload itself has the annotation `balance` with a value other than `off`.
 fn asks_for_balancing(said: &Said<'_>) -> bool {
     said.by_workload(Annotation::Balance) && said.last_text(Annotation::Balance) != Some(Switch::Off.word())
 }

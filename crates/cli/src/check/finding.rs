@@ -3,7 +3,7 @@
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// It is as it should be.
+    /// It is good.
     Good,
     /// It may be intended, or costs some of the effect.
     Warning,

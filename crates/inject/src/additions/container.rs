@@ -102,8 +102,8 @@ fn sidecar(plan: &Plan) -> Value {
     sidecar
 }
 
-/// Sets an `AppArmor` profile if the pod's own is for the app, because the container might not start under that. It sets none
-/// otherwise, because the kubelet refuses a pod with any profile on a node without `AppArmor`.
+/// Sets an `AppArmor` profile if the pod's own is for the app, because the container might not start under that. It
+/// sets none otherwise, because the kubelet refuses a pod with any profile on a node without `AppArmor`.
 fn set_app_armor(container: &mut Value, plan: &Plan) {
     if plan.has_own_app_armor {
         container["securityContext"]["appArmorProfile"] = json!({"type": "RuntimeDefault"});

@@ -1,4 +1,4 @@
-//! Where the app of a listener is.
+//! The address of a listener's app.
 
 use std::fmt;
 use std::net::SocketAddr;

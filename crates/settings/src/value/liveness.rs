@@ -1,8 +1,8 @@
 //! The liveness probes of apps, as the proxy reads them.
 //!
 //! One JSON object has the probe of each container, by the container's name and in the words of Kubernetes: `httpGet`
-//! or `tcpSocket`, and `timeoutSeconds`. What has its default is left out, so that the same probe always gives the same
-//! text.
+//! or `tcpSocket`, and `timeoutSeconds`. Members with default values are left out, so that equal probes have equal
+//! texts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,28 +24,28 @@ const TLS: &str = "HTTPS";
 #[serde(transparent)]
 pub struct Liveness(BTreeMap<String, LivenessProbe>);
 
-/// How the kubelet probes a container's liveness.
+/// A container's liveness probe.
 ///
-/// It deserializes from the `livenessProbe` of a pod whose port is a number. Only what can be asked for as it is
-/// written is taken: no path that a URL would have to escape, no header that HTTP does not allow.
+/// It deserializes from the `livenessProbe` of a pod whose port is a number. Paths that need escaping in a URL, and
+/// headers that HTTP does not allow, are rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct LivenessProbe {
-    /// What is asked.
+    /// The handler.
     pub question: Question,
-    /// The time for an answer: whole seconds, 1 at least.
+    /// The timeout: whole seconds, at least 1.
     pub timeout: Duration,
-    /// Whether the app expects a header of the PROXY protocol before the question, where it is spoken at all
-    /// (`--proxy-protocol`); written `proxyProtocol`, which Kubernetes does not know.
+    /// Whether the app expects a PROXY protocol header before the request, if `--proxy-protocol` is on. In JSON it is
+    /// `proxyProtocol`, which Kubernetes does not have.
     pub introduced: bool,
 }
 
-/// What a probe asks.
+/// The handler of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Whether a GET is answered with a status from 200 to 399.
+    /// The probe succeeds if a GET gets a status from 200 to 399.
     Http(HttpGet),
-    /// Whether a connection to this port is accepted.
+    /// The probe succeeds if a connection to this port is accepted.
     Tcp(NonZeroU16),
 }
 
@@ -54,7 +54,7 @@ pub enum Question {
 pub struct HttpGet {
     /// Where the app listens.
     pub port: NonZeroU16,
-    /// Whether by TLS.
+    /// Whether to use TLS.
     pub tls: bool,
     /// The path, and the query after it; begins with a slash.
     pub target: String,
@@ -76,7 +76,7 @@ impl FromIterator<(String, LivenessProbe)> for Liveness {
 }
 
 impl LivenessProbe {
-    /// Returns the port that is asked.
+    /// Returns the port of the handler.
     pub const fn port(&self) -> u16 {
         match &self.question {
             Question::Http(get) => get.port.get(),

@@ -18,7 +18,7 @@ macro_rules! words {
             /// Every value, in the order in which they are documented.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// Returns the word for it.
+            /// Returns its text.
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -55,9 +55,9 @@ words!(
 words!(
     /// How traffic reaches the proxy.
     Interception, "redirect or named-port", {
-        /// nftables rules in the pod's network namespace lead new inbound connections to the proxy.
+        /// nftables rules in the pod's network namespace redirect new inbound connections to the proxy.
         Redirect = "redirect",
-        /// The name of a container port moves to a port of the proxy's, and Services that go by the name with it.
+        /// The name of a container port is moved to a port of the proxy, which Services target by that name.
         NamedPort = "named-port",
     }
 );
@@ -75,11 +75,11 @@ words!(
 );
 
 words!(
-    /// What the proxy logs.
+    /// The log level of the proxy.
     LogLevel, "error, warn, info, debug or trace", {
-        /// What needs a person.
+        /// Errors that need an operator.
         Error = "error",
-        /// What may need one.
+        /// Conditions that may need one.
         Warn = "warn",
         /// Lifecycle events of the process.
         Info = "info",

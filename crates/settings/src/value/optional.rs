@@ -1,4 +1,4 @@
-//! Values that one word can stand in for: `off` and `auto`.
+//! Values that can be replaced by a word: `off` or `auto`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,7 +43,7 @@ impl<T> From<Off<T>> for Option<T> {
     }
 }
 
-/// A value that is found out where it is not given: `auto`.
+/// A value that is determined at run time if it is `auto`.
 pub(crate) struct Auto<T>(pub(crate) Option<T>);
 
 impl FromStr for Auto<MemoryQuantity> {
@@ -60,7 +60,7 @@ impl<T: fmt::Display> fmt::Display for Auto<T> {
     }
 }
 
-/// Returns `None` for the `word`, and else what the text says.
+/// Returns `None` for the `word`, and otherwise the parsed value.
 fn unless<T: FromStr>(text: &str, word: &str, expected: &'static str) -> Result<Option<T>, InvalidValue> {
     if text == word { Ok(None) } else { text.parse().map(Some).map_err(|_| InvalidValue(expected)) }
 }
