@@ -94,7 +94,7 @@ impl ProxyClient {
 
     /// Sends `instruction`, if there is one, to the proxy at `address`, and returns its report.
     ///
-    /// `is_unresponsive` tells that the pod did not answer its last request; see [`MAX_IN_FLIGHT_TO_UNRESPONSIVE`].
+    /// `is_unresponsive` means that the pod did not answer its last request: fewer such requests are in flight at once.
     ///
     /// # Errors
     /// If there is no valid report within a second.
