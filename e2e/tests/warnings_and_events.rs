@@ -62,7 +62,7 @@ async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Res
         ensure!(notes.iter().all(|note| note.contains("targets 9999")), "{notes:?}");
         // Now it is there when another is created.
         let (_, warnings) = namespace.create(&named(asking.deployment(), "second")).await?;
-        let expected = "service/web: the proxy does not intercept port 9999";
+        let expected = "service/web: port 9999 is not intercepted";
         ensure!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
         namespace.annotate("web", &[(ASKS.0, None)]).await?;
         namespace.wait_for_event("web", "ProxyRemoved").await?;

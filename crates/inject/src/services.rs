@@ -251,7 +251,7 @@ impl ServiceNote {
                 format!("service/{service}: targetPort {number} bypasses the proxy")
             }
             Self::NotIntercepted { service, number, .. } => {
-                format!("service/{service}: the proxy does not intercept port {number}")
+                format!("service/{service}: port {number} is not intercepted")
             }
             Self::SessionAffinity { service, .. } => format!("service/{service}: sessionAffinity undoes recycling"),
         })

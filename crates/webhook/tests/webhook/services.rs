@@ -55,7 +55,7 @@ async fn a_service_with_another_target_gets_a_warning_and_an_event() {
     let expected = "service/elsewhere port 80 targets 9999, which no container declares: it intercepts 8080";
     assert_eq!(note, expected);
     let response = webhook.review(review_of_deployment(&asking()).to_string()).await;
-    let warning = "evenkeel: service/elsewhere: the proxy does not intercept port 9999";
+    let warning = "evenkeel: service/elsewhere: port 9999 is not intercepted";
     assert_eq!(response["warnings"], json!([warning]), "{response}");
     assert!(response["patch"].is_string(), "it is injected all the same");
 }
