@@ -1,10 +1,10 @@
 //! A client connection that speaks HTTP/1.
 
+use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
 use super::close::{Framing, close};
 use super::context::Context;
-use super::stage::Stage;
 use super::tunnel;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
@@ -15,6 +15,12 @@ use retirement::{Limits, RetireReason};
 
 /// A client connection that speaks HTTP/1.
 pub(super) struct Connection(Relay<Context>);
+
+/// What follows the exchanges of a connection.
+pub(super) enum Sequel {
+    Tunnel(Box<tunnel::Connection>),
+    Close(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
 
 impl Connection {
     pub(super) fn new(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) -> Self {
@@ -39,7 +45,7 @@ impl Connection {
 
     /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a
     /// tunnel.
-    pub(super) fn finish(self, ending: Ending) -> Stage {
+    pub(super) fn finish(self, ending: Ending) -> Sequel {
         let Relay { client, app, from_client, from_app, conversation, observer, .. } = self.0;
         // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
         let source = conversation.source();
@@ -56,13 +62,13 @@ impl Connection {
         let answer = match ending {
             Ending::Tunnel => {
                 let kind = (TunnelKind::Upgraded, source);
-                return Stage::Tunnel(Box::new(tunnel::Connection::new(kind, pair, None, service, held)));
+                return Sequel::Tunnel(Box::new(tunnel::Connection::new(kind, pair, None, service, held)));
             }
             Ending::Refuse(refusal) => refusal.response(),
             Ending::Linger | Ending::Abandon | Ending::Close | Ending::Reset => Vec::new(),
         };
         drop(conversation);
-        Stage::Closing(Box::pin(async move {
+        Sequel::Close(Box::pin(async move {
             let late = close(pair, &ending, &answer, Framing::ByConnection, held.account()).await;
             if ending == Ending::Linger && late > 0 && retired.is_some() {
                 service.shared.metrics.ignored();

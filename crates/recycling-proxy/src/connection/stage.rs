@@ -37,7 +37,10 @@ impl Stage {
                 Self::Http1(connection) => {
                     let ending = ready!(connection.poll(cx));
                     match std::mem::replace(self, Self::Ended) {
-                        Self::Http1(connection) => connection.finish(ending),
+                        Self::Http1(connection) => match connection.finish(ending) {
+                            http1::Sequel::Tunnel(tunnel) => Self::Tunnel(tunnel),
+                            http1::Sequel::Close(closing) => Self::Closing(closing),
+                        },
                         other => other,
                     }
                 }
