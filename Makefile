@@ -199,9 +199,14 @@ soak-long: soak-programs ## the same at full size, and hostile clients: the figu
 
 # Not in CI, because a browser is larger than everything else that CI installs. SCREENSHOTS=FOLDER saves screenshots.
 .PHONY: page
-page: ## tests of the balancer's page in a headless Chromium: levelling, light, dark, 200 pods, keyboard
+page: ## the balancer's page in a headless Chromium: levelling, light, dark, 200 pods, keyboard; with KUBECONFIG also in that cluster
 	$(call need,chromedriver,Debian's package is chromium-driver)
 	cargo test --locked --package balancer --test balancer -- --ignored --test-threads=1 browser::
+ifdef KUBECONFIG
+	$(MAKE) install
+	cargo build --locked --workspace --bin evenkeel --test e2e
+	RUST_BACKTRACE=0 cargo test --locked --workspace --test e2e -- --ignored --nocapture live_page::
+endif
 
 # Hours with the defaults: `make goaway GOAWAY="--only httpx --time 5s"` is shorter; `soak goaway --help` explains the
 # flags.

@@ -14,6 +14,7 @@ mod gitops;
 mod golden;
 mod invalid_annotation;
 mod kinds;
+mod live_page;
 mod monitoring;
 mod named_port;
 mod node_drain;

@@ -6,15 +6,18 @@
 //! - [`Responder`]: an app that answers by itself and remembers what it was asked.
 //! - [`Process`] and [`RecyclingProxy`]: programs under test, ended and accounted for when the test ends.
 //! - [`write_kubeconfig`]: leads a program to an API server of the test's own.
+//! - [`Browser`] and [`LivePage`]: a headless Chromium, and the balancer's live page in it.
 //! - [`expect_alerts`]: asks promtool which alerts fire on what programs have shown.
 //! - [`TestResult`] and [`Cases`]: failures with their place in the test, and tables that report every failing line.
 //!
 //! The `echo-app` binary is the app behind the proxy in end-to-end tests, benchmarks and the demo.
 
 mod alerts;
+mod browser;
 mod end;
 mod head;
 mod kubeconfig;
+mod live_page;
 mod loopback;
 mod outcome;
 mod peer;
@@ -26,9 +29,11 @@ mod scripted_app;
 mod surprise;
 
 pub use alerts::{Scraped, expect_alerts};
+pub use browser::Browser;
 pub use end::End;
 pub use head::Head;
 pub use kubeconfig::write_kubeconfig;
+pub use live_page::LivePage;
 pub use loopback::LoopbackHost;
 pub use outcome::{Cases, Failure, TestResult};
 pub use peer::{Listening, Peer, Speaking};

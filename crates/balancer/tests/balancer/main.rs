@@ -11,4 +11,3 @@ mod page;
 mod process;
 mod proxies;
 mod running;
-mod webdriver;
