@@ -1,8 +1,10 @@
-//! How a program finds an API server of a test.
+//! How a program finds an API server of a test, and what that says of itself.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 /// Writes a kubeconfig into `folder` that leads to the API server at `server`, over plain HTTP and without credentials.
 /// Returns its path. `namespace` is that of its context.
@@ -22,4 +24,12 @@ current-context: x
     );
     fs::write(&path, config).expect("the folder can be written to");
     path
+}
+
+/// Returns what an API server of Kubernetes 1.36 answers to `GET /version`, which `evenkeel` asks first.
+pub fn version_of_api_server() -> Value {
+    json!({
+        "major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+        "goVersion": "", "compiler": "", "platform": "",
+    })
 }

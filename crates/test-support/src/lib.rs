@@ -32,7 +32,7 @@ pub use alerts::{Scraped, expect_alerts};
 pub use browser::Browser;
 pub use end::End;
 pub use head::Head;
-pub use kubeconfig::write_kubeconfig;
+pub use kubeconfig::{version_of_api_server, write_kubeconfig};
 pub use live_page::LivePage;
 pub use loopback::LoopbackHost;
 pub use outcome::{Cases, Failure, TestResult};

@@ -25,7 +25,7 @@ const CURSOR_BACK: &str = "\x1b[?25h";
 const GIVEN_BACK: &str = "\x1b[?1049l";
 const LONG: &str = "3600";
 
-/// An API server with one pod that has the proxy; or one that accepts and is silent.
+/// An API server with one pod that has the proxy; or one that answers nothing but its version.
 async fn api_server(is_silent: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,7 +33,7 @@ async fn api_server(is_silent: bool) -> SocketAddr {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(move |request: Request<_>| async move {
-                if is_silent {
+                if is_silent && request.uri().path() != "/version" {
                     std::future::pending::<()>().await;
                 }
                 Ok::<_, Infallible>(answer(&request))
@@ -47,6 +47,7 @@ async fn api_server(is_silent: bool) -> SocketAddr {
 
 fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     let body = match request.uri().path() {
+        "/version" => test_support::version_of_api_server().to_string(),
         "/api/v1/namespaces/shop/pods" => {
             json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod()]}).to_string()
         }
@@ -100,7 +101,7 @@ async fn a_watched_status_is_redrawn_in_place_until_ctrl_c() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_restores_the_terminal_before_the_first_answer() {
+async fn ctrl_c_restores_the_terminal_before_the_pods_are_listed() {
     let (folder, server) = (tempfile::tempdir().unwrap(), api_server(true).await);
     let mut terminal = watch(folder.path(), server, LONG);
     terminal.wait_until("the terminal is taken over", |it| it.contains(TAKEN));
