@@ -28,11 +28,11 @@ pub fn check(data: &[u8]) {
     assert!(!lower.windows(13).any(|window| window == b"\r\nkeep-alive:"), "{shown}");
 }
 
-/// Returns the lines that are nobody's but the app's.
+/// Returns the lines that the proxy does not edit.
 fn others(head: &[u8]) -> Vec<&[u8]> {
-    let is_ours = |line: &[u8]| {
+    let is_edited = |line: &[u8]| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         line.contains(&b':') && (name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"keep-alive"))
     };
-    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_injected(line)).collect()
+    head.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_edited(line)).collect()
 }
