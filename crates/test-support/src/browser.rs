@@ -1,6 +1,7 @@
 //! A headless Chromium, by the `WebDriver` protocol (W3C `WebDriver`, §6) of chromedriver.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -9,10 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+
+use crate::PATIENCE;
 
 /// A running browser with one window. Dropped, it is ended.
 pub struct Browser {
@@ -50,6 +53,17 @@ impl Browser {
         let id = started["sessionId"].as_str().with_context(|| format!("no session: {started}"))?;
         browser.session = format!("{}/{id}", browser.session);
         Ok(browser)
+    }
+
+    /// Ends the browser (W3C `WebDriver` §8.2), and waits for it.
+    fn end_session(&self) -> anyhow::Result<()> {
+        let url: Uri = self.session.parse()?;
+        let address = url.authority().context("an address")?.as_str();
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        write!(connection, "DELETE {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n", url.path())?;
+        io::copy(&mut connection, &mut io::sink())?;
+        Ok(())
     }
 
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
@@ -132,9 +146,10 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // chromedriver ends its browsers at SIGTERM; it may have ended already.
-        let pid = rustix::process::Pid::from_child(&self.driver);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        // The driver leaves its browser running when it is ended; at the end of the session it does not. What fails here
+        // fails because both have ended already.
+        let _ = self.end_session();
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
