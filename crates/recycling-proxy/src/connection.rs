@@ -2,6 +2,7 @@
 
 mod close;
 mod context;
+mod eviction;
 mod http1;
 mod http2;
 pub(crate) mod metrics;
@@ -10,6 +11,8 @@ pub(crate) mod policy;
 pub(crate) mod protocol;
 mod repeats;
 mod stage;
+#[cfg(test)]
+mod testing;
 mod tunnel;
 pub(crate) mod warnings;
 
@@ -17,9 +20,8 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use settings::{ProxyProtocol, ProxySettings};
 use tokio::io::AsyncWriteExt as _;
@@ -27,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::context::Context;
+use self::eviction::unless_evicted;
 use self::metrics::OpenOnPort;
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
@@ -77,8 +80,7 @@ impl Service {
 
 /// Serves a client whose app is at `app`.
 pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
-    let port = service.shared.metrics.of_port(app.port());
-    let held = Held { port: port.open(), _open: service.shared.connections.open(), place };
+    let held = Held::new(&service.shared, app.port(), place);
     let mut stage = Stage::Beginning(Box::pin(begin(client, app, held, service, Instant::now())));
     poll_fn(move |cx| stage.poll(cx))
 }
@@ -92,6 +94,10 @@ struct Held {
 }
 
 impl Held {
+    fn new(shared: &Shared, app_port: u16, place: Place) -> Self {
+        Self { port: shared.metrics.of_port(app_port).open(), _open: shared.connections.open(), place }
+    }
+
     const fn account(&self) -> &Arc<Account> {
         self.place.account()
     }
@@ -102,7 +108,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
     let account = Arc::clone(held.account());
     let port = Arc::clone(held.port.metrics());
     let opening = pin!(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
-    match unless_asked(&account, opening).await.unwrap_or(Err(Source::Client)) {
+    match unless_evicted(&account, opening).await.unwrap_or(Err(Source::Client)) {
         Ok((Opened::Http1, pair, told)) => {
             let unread = Source::Client;
             let (context, limits) = Context::new(service, held, (Protocol::Http1, unread), born);
@@ -130,16 +136,6 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
             Stage::Ended
         }
     }
-}
-
-/// Serves the connection until it ends, or until it is to be evicted, and returns `None` then.
-///
-/// No `async fn`: that would hold its arguments twice.
-fn unless_asked<T>(account: &Account, mut serving: impl Future<Output = T> + Unpin) -> impl Future<Output = Option<T>> {
-    poll_fn(move |cx| match Pin::new(&mut serving).poll(cx) {
-        Poll::Ready(served) => Poll::Ready(Some(served)),
-        Poll::Pending => account.poll_asked_to_leave(cx).map(|()| None),
-    })
 }
 
 /// The protocol of the client, both sides, and what each request tells the app of the client.

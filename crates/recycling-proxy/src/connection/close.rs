@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::unless_asked;
+use super::eviction::unless_evicted;
 use crate::memory::Account;
 use crate::relay::ending::Ending;
 use crate::transport::linger::{linger, linger_until_read, write_last};
@@ -55,7 +55,7 @@ pub(super) async fn close<R>(
             let words = [from_app.buffer.cleared(), answer].concat();
             drop((from_client, from_app));
             account.lingers();
-            match unless_asked(account, pin!(write_last(client, &words))).await.flatten() {
+            match unless_evicted(account, pin!(write_last(client, &words))).await.flatten() {
                 Some(client) => wait(client, framing, account).await,
                 None => 0,
             }
@@ -78,10 +78,10 @@ pub(super) async fn close<R>(
 async fn wait(client: Wire, framing: Framing, account: &Account) -> usize {
     match framing {
         Framing::ByConnection | Framing::ByFrames { grace: None } => {
-            unless_asked(account, pin!(linger(client))).await.unwrap_or_default()
+            unless_evicted(account, pin!(linger(client))).await.unwrap_or_default()
         }
         Framing::ByFrames { grace: Some(grace) } => {
-            unless_asked(account, pin!(linger_until_read(client, grace))).await;
+            unless_evicted(account, pin!(linger_until_read(client, grace))).await;
             0
         }
     }

@@ -1,13 +1,15 @@
 //! A client connection that speaks HTTP/1.
 
 use std::pin::Pin;
-use std::task::{self, Poll, ready};
+use std::task::{self, Poll};
 
 use super::close::{Framing, close};
 use super::context::Context;
+use super::eviction::Evictable;
 use super::tunnel;
 use crate::http1::conversation::Conversation;
 use crate::http1::relay::{Ending, Relay};
+use crate::memory::Account;
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::transport::pair::Pair;
 use crate::tunnel::TunnelKind;
@@ -26,21 +28,6 @@ impl Connection {
     pub(super) fn new(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) -> Self {
         let conversation = Conversation::new(limits, context.service().policy.head_limit).forwarding(told);
         Self(Relay::new(pair, conversation, context))
-    }
-
-    /// Ready once the relay has ended by itself, or the connection is evicted.
-    pub(super) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
-        let Self(relay) = self;
-        loop {
-            if let Poll::Ready(ending) = relay.poll(cx) {
-                return Poll::Ready(ending);
-            }
-            ready!(relay.observer.account().poll_asked_to_leave(cx));
-            if let Some(ending) = relay.ending_if_evicted() {
-                return Poll::Ready(ending);
-            }
-            relay.observer.account().stays();
-        }
     }
 
     /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a
@@ -74,5 +61,21 @@ impl Connection {
                 service.shared.metrics.ignored();
             }
         }))
+    }
+}
+
+impl Evictable for Connection {
+    type Ending = Ending;
+
+    fn account(&self) -> &Account {
+        self.0.observer.account()
+    }
+
+    fn poll_served(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+        self.0.poll(cx)
+    }
+
+    fn ending_if_evicted(&self) -> Option<Ending> {
+        self.0.ending_if_evicted()
     }
 }

@@ -1,15 +1,17 @@
 //! A client connection that speaks HTTP/2.
 
 use std::sync::Arc;
-use std::task::{self, Poll, ready};
+use std::task::{self, Poll};
 
 use tokio::time::{Instant, sleep};
 
 use super::close::{Framing, close};
 use super::context::Context;
+use super::eviction::Evictable;
 use crate::http2::graceful_shutdown::{LAST_CALL, QUIET_TIME, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
+use crate::memory::Account;
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::retire::drain::Drain;
 use crate::transport::pair::Pair;
@@ -23,21 +25,6 @@ impl Connection {
         let session = Session::new(limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
         let draining = draining(Arc::clone(&context.service().shared.drain));
         Self(Relay::new(pair, session, context, draw_grace(fastrand::u32(..)), draining))
-    }
-
-    /// Ready once the relay has ended by itself, or the connection is evicted.
-    pub(super) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
-        let Self(relay) = self;
-        loop {
-            if let Poll::Ready(ending) = relay.poll(cx) {
-                return Poll::Ready(ending);
-            }
-            ready!(relay.observer().account().poll_asked_to_leave(cx));
-            if let Some(ending) = relay.ending_if_evicted() {
-                return Poll::Ready(ending);
-            }
-            relay.observer().account().stays();
-        }
     }
 
     /// Closes the connection as the relay has found it should be.
@@ -66,6 +53,22 @@ impl Connection {
         // The client may only have ended its own side, and still read.
         let ending = if has_left { Ending::Linger } else { ending };
         close(pair, &ending, &answer, framing, held.account()).await;
+    }
+}
+
+impl Evictable for Connection {
+    type Ending = Ending;
+
+    fn account(&self) -> &Account {
+        self.0.observer().account()
+    }
+
+    fn poll_served(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+        self.0.poll(cx)
+    }
+
+    fn ending_if_evicted(&self) -> Option<Ending> {
+        self.0.ending_if_evicted()
     }
 }
 

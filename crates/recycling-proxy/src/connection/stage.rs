@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use super::eviction::Evictable as _;
 use super::{http1, http2, tunnel};
 
 /// Where a connection stands.

@@ -10,12 +10,10 @@ use settings::{ProxySettings, RawOptions};
 use test_support::{Peer, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::net::TcpListener;
 
-use super::metrics::Metrics;
+use super::testing::Parts;
 use super::*;
-use crate::app::hold::Hold;
 use crate::memory::Memory;
 use crate::retire::connections::Connections;
-use crate::retire::drain::Drain;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -30,18 +28,7 @@ struct Running {
 /// Serves whatever connects.
 async fn start(app: SocketAddr) -> TestResult<Running> {
     let settings = ProxySettings::from_raw(&RawOptions::default())?;
-    let mut registry = crate::metrics::registry();
-    let connections = Arc::<Connections>::default();
-    let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
-    let shared = Shared {
-        connections: Arc::clone(&connections),
-        hold: Arc::new(Hold::new(Arc::clone(&drain))),
-        drain,
-        metrics: Metrics::register(&mut registry, [app.port()]),
-        warnings: Arc::default(),
-        instead_of_limit: None,
-    };
-    let service = Arc::new(Service::new(&settings, shared, Arc::default(), None, BTreeSet::new()));
+    let Parts { service, connections, mut registry } = Parts::new(&settings, app.port());
     let memory = Memory::new(&settings, None, &mut registry);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -1,13 +1,16 @@
 //! A client connection whose bytes are not looked at.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use super::eviction::Evictable;
 use super::metrics::PortMetrics;
 use super::warnings::Cause;
-use super::{Held, Service, unless_asked};
+use super::{Held, Service};
 use crate::detection::request_guard::RequestGuard;
+use crate::memory::Account;
 use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::source::Source;
 use crate::transport::pair::Pair;
@@ -52,41 +55,13 @@ impl Connection {
         Self { tunnel, kind, service, held }
     }
 
-    /// Ready once both sides have ended, or the connection is evicted.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let Self { tunnel, service, held, .. } = self;
-        let account = held.account();
-        let answered = || {
-            account.is_useful();
-            service.shared.hold.app_answered();
-        };
-        loop {
-            if let Poll::Ready(ending) = tunnel.poll(answered, cx) {
-                return Poll::Ready(Ending::Own(ending));
-            }
-            ready!(account.poll_asked_to_leave(cx));
-            if account.is_new() {
-                return Poll::Ready(Ending::Evicted);
-            }
-            account.stays();
-        }
-    }
-
     /// Ends both sides as the tunnel has found they should be.
     pub(super) async fn finish(self, ending: Ending) {
         let Self { tunnel, kind, held, .. } = self;
         let (port, account) = (held.port.metrics(), held.account());
         let Ending::Own(ending) = ending else { return tell_eviction(kind, port) };
-        let mut ended = pin!(tunnel.end(ending));
-        let (end, broken_by) = loop {
-            if let Some(ended) = unless_asked(account, ended.as_mut()).await {
-                break ended;
-            }
-            if account.is_new() {
-                return tell_eviction(kind, port);
-            }
-            account.stays();
-        };
+        let mut closing = Closing { closed: pin!(tunnel.end(ending)), account };
+        let Some((end, broken_by)) = poll_fn(|cx| closing.poll(cx)).await else { return tell_eviction(kind, port) };
         tracing::debug!(
             app_port = port.number(),
             kind = kind.label(),
@@ -101,7 +76,54 @@ impl Connection {
     }
 }
 
+impl Evictable for Connection {
+    type Ending = Ending;
+
+    fn account(&self) -> &Account {
+        self.held.account()
+    }
+
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let Self { tunnel, service, held, .. } = self;
+        let answered = || {
+            held.account().is_useful();
+            service.shared.hold.app_answered();
+        };
+        tunnel.poll(answered, cx).map(Ending::Own)
+    }
+
+    fn ending_if_evicted(&self) -> Option<Ending> {
+        self.account().is_new().then_some(Ending::Evicted)
+    }
+}
+
+/// A tunnel whose connections are being closed.
+struct Closing<'a, F> {
+    closed: Pin<&'a mut F>,
+    account: &'a Account,
+}
+
+impl<F: Future> Evictable for Closing<'_, F> {
+    /// `None` if it was evicted.
+    type Ending = Option<F::Output>;
+
+    fn account(&self) -> &Account {
+        self.account
+    }
+
+    fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Self::Ending> {
+        self.closed.as_mut().poll(cx).map(Some)
+    }
+
+    fn ending_if_evicted(&self) -> Option<Self::Ending> {
+        self.account.is_new().then_some(None)
+    }
+}
+
 fn tell_eviction(kind: TunnelKind, port: &PortMetrics) {
     tracing::debug!(kind = kind.label(), "a tunnel in which the app has said nothing was closed to free memory");
     port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
 }
+
+#[cfg(test)]
+mod tests;
