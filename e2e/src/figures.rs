@@ -25,17 +25,17 @@ pub struct Figures {
     pub p50_ms: f64,
     /// 99 of 100 answers took at most so many milliseconds.
     pub p99_ms: f64,
-    /// The first failures in full.
+    /// The first failures in full, with their times.
     pub examples: Vec<String>,
 }
 
 impl Figures {
-    /// Returns the figures of these requests in a span of time.
-    pub fn of<'a>(outcomes: impl Iterator<Item = &'a Result<Answer, Failure>>, time: Duration) -> Self {
+    /// Returns the figures of requests in a span of time, each with when it ended in that span.
+    pub fn of<'a>(outcomes: impl Iterator<Item = (Duration, &'a Result<Answer, Failure>)>, time: Duration) -> Self {
         const EXAMPLES: usize = 5;
         let mut figures = Self { seconds: time.as_secs_f64(), ..Self::default() };
         let mut latencies = Vec::new();
-        for outcome in outcomes {
+        for (at, outcome) in outcomes {
             match outcome {
                 Ok(answer) => {
                     figures.answered += 1;
@@ -46,7 +46,7 @@ impl Figures {
                 Err(failure) => {
                     *figures.failed.entry(failure.kind.label()).or_default() += 1;
                     if figures.examples.len() < EXAMPLES {
-                        figures.examples.push(failure.to_string());
+                        figures.examples.push(format!("after {:.1} s: {failure}", at.as_secs_f64()));
                     }
                 }
             }
@@ -116,11 +116,12 @@ mod tests {
     fn responses_failures_and_connections_are_counted() {
         let lost = Err(Failure { kind: FailureKind::Answer, detail: "reset".to_owned() });
         let outcomes = [Ok(answer("a", 1)), Ok(answer("a", 2)), Ok(answer("b", 1)), lost, Ok(answer("a", 3))];
-        let figures = Figures::of(outcomes.iter(), Duration::from_secs(1));
+        let timed = (1..).map(Duration::from_secs).zip(&outcomes);
+        let figures = Figures::of(timed, Duration::from_secs(5));
         assert_eq!((figures.answered, figures.failures(), figures.connections), (4, 1, 2));
         assert_eq!((figures.of_pod("a"), figures.of_pod("b"), figures.of_pod("c")), (3, 1, 0));
         assert!((figures.share("a", 2) - 1.5).abs() < 1e-9);
-        assert_eq!(figures.examples, ["cut before the answer: reset"]);
+        assert_eq!(figures.examples, ["after 4.0 s: cut before the answer: reset"]);
     }
 
     #[test]

@@ -43,6 +43,13 @@ pub struct Event {
     pub outcome: Result<Answer, Failure>,
 }
 
+impl Event {
+    /// Returns how long after `from` the request ended, and what came of it.
+    pub fn since(&self, from: Instant) -> (Duration, &Result<Answer, Failure>) {
+        (self.at - from, &self.outcome)
+    }
+}
+
 impl Fleet {
     /// Starts HTTP/1.1 clients, spread evenly over the first interval.
     pub fn start(address: SocketAddr, load: Load) -> Self {
@@ -118,7 +125,7 @@ async fn work(
 
 fn figures_since(log: &Mutex<Vec<Event>>, from: Instant) -> Figures {
     let events = locked(log);
-    Figures::of(events.iter().filter(|event| event.at >= from).map(|event| &event.outcome), from.elapsed())
+    Figures::of(events.iter().filter(|event| event.at >= from).map(|event| event.since(from)), from.elapsed())
 }
 
 fn locked(log: &Mutex<Vec<Event>>) -> MutexGuard<'_, Vec<Event>> {

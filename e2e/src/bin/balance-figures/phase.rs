@@ -112,9 +112,9 @@ impl Phase {
         let within: Vec<Event> = events.iter().filter(|event| (*from..end).contains(&event.at)).cloned().collect();
         let seconds = usize::try_from(watched.as_secs()).unwrap_or(0);
         let peak_to_mean = course(&answers(&within, last), names, seconds);
-        let figures = Figures::of(within.iter().map(|event| &event.outcome), end - *from);
+        let figures = Figures::of(within.iter().map(|event| event.since(*from)), end - *from);
         let ready_events = within.iter().filter(|event| event.at >= last);
-        let since_ready = Figures::of(ready_events.map(|event| &event.outcome), *watched);
+        let since_ready = Figures::of(ready_events.map(|event| event.since(*from)), *watched);
         let opened_since = |since: Instant| per_client(opened(&within, since), clients);
         Self {
             what,
