@@ -71,6 +71,12 @@ impl Service {
         Self { policy: Policy::of(settings), shared: Arc::new(shared), dialer, tls, node }
     }
 
+    /// Counts an accepted connection as open, on this port of the app too, until the result is dropped.
+    pub(crate) fn hold(&self, app_port: u16, place: Place) -> Held {
+        let port = self.shared.metrics.of_port(app_port).open();
+        Held { port, _open: self.shared.connections.open(), place }
+    }
+
     /// Returns the source of a connection whose requests are not read.
     fn source_unread(&self, client: &TcpStream) -> Source {
         let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
@@ -79,25 +85,20 @@ impl Service {
 }
 
 /// Serves a client whose app is at `app`.
-pub(crate) fn serve(client: TcpStream, app: App, place: Place, service: Arc<Service>) -> impl Future<Output = ()> {
-    let held = Held::new(&service.shared, app.port(), place);
+pub(crate) fn serve(client: TcpStream, app: App, held: Held, service: Arc<Service>) -> impl Future<Output = ()> {
     let mut stage = Stage::Beginning(Box::pin(begin(client, app, held, service, Instant::now())));
     poll_fn(move |cx| stage.poll(cx))
 }
 
 /// The resources that a connection holds until its end.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Held {
     port: OpenOnPort,
     _open: OpenConnection,
     place: Place,
 }
 
 impl Held {
-    fn new(shared: &Shared, app_port: u16, place: Place) -> Self {
-        Self { port: shared.metrics.of_port(app_port).open(), _open: shared.connections.open(), place }
-    }
-
     const fn account(&self) -> &Arc<Account> {
         self.place.account()
     }

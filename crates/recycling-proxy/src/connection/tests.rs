@@ -35,7 +35,8 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let place = memory.admit().await;
-            tokio::spawn(serve(client, App::Fixed(app), place, Arc::clone(&service)));
+            let held = service.hold(app.port(), place);
+            tokio::spawn(serve(client, App::Fixed(app), held, Arc::clone(&service)));
         }
     });
     Ok(Running { connections, registry, address })

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use settings::AppAddress;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::app::dial::App;
@@ -58,55 +59,69 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts connections while it is polled. A slot is taken after a connection is accepted, so that a listener
-    /// without connections holds none. One accepted connection of each listener may wait for a slot.
-    pub(crate) async fn run(&self, acceptor: &Acceptor) {
+    /// Accepts connections until the sender of `stop` is dropped, and then those that are in the accept queue: closing
+    /// the socket would reset them. A slot is taken after a connection is accepted, so that a listener without connections holds
+    /// none. One accepted connection of each listener may wait for a slot.
+    pub(crate) async fn run(self, acceptor: Arc<Acceptor>, mut stop: watch::Receiver<()>) {
+        let Self { socket, app } = self;
         loop {
-            match self.socket.accept().await {
-                Ok((client, _)) => self.take(client, acceptor).await,
-                Err(error) => Self::failed(&error, &acceptor.pauses).await,
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                _ = stop.changed() => break,
+            };
+            match accepted {
+                Ok((client, _)) => take(client, app, &acceptor).await,
+                Err(error) => failed(&error, &acceptor.pauses).await,
             }
+        }
+        let Ok(socket) = socket.into_std() else { return };
+        while let Ok(client) = socket.accept().and_then(|(client, _)| from_std(client)) {
+            take(client, app, &acceptor).await;
         }
     }
+}
 
-    async fn take(&self, client: TcpStream, acceptor: &Acceptor) {
-        match self.prepare(&client) {
-            Ok(Some(app)) => {
-                let place = acceptor.memory.admit().await;
-                acceptor.workers.hand(Accepted { client, app, place });
-            }
-            Ok(None) => {
-                tracing::debug!("resetting a connection to the proxy's own port, which no rule redirected");
-                Wire::from(client).reset();
-            }
-            // The client has closed the connection in the meantime.
-            Err(error) => tracing::debug!(%error, "a connection was closed before it was served"),
+fn from_std(client: std::net::TcpStream) -> io::Result<TcpStream> {
+    client.set_nonblocking(true)?;
+    TcpStream::from_std(client)
+}
+
+async fn take(client: TcpStream, app: Option<AppAddress>, acceptor: &Acceptor) {
+    match prepare(&client, app) {
+        Ok(Some(app)) => {
+            let place = acceptor.memory.admit().await;
+            acceptor.workers.hand(Accepted { client, app, place });
         }
+        Ok(None) => {
+            tracing::debug!("resetting a connection to the proxy's own port, which no rule redirected");
+            Wire::from(client).reset();
+        }
+        // The client has closed the connection in the meantime.
+        Err(error) => tracing::debug!(%error, "a connection was closed before it was served"),
     }
+}
 
-    fn prepare(&self, client: &TcpStream) -> io::Result<Option<App>> {
-        if let Some(app) = self.app {
-            // A dual-stack socket has IPv4-mapped addresses.
-            return Ok(Some(App::of(app, client.local_addr()?.ip().to_canonical())));
-        }
-        Ok(match original_destination(client)? {
-            Destination::Redirected(destination) => {
-                Some(App::OfPod { port: destination.port(), pod: destination.ip() })
-            }
-            Destination::Direct => None,
-        })
+/// Returns the app of an accepted connection; `None` if nothing redirected the connection.
+fn prepare(client: &TcpStream, app: Option<AppAddress>) -> io::Result<Option<App>> {
+    if let Some(app) = app {
+        // A dual-stack socket has IPv4-mapped addresses.
+        return Ok(Some(App::of(app, client.local_addr()?.ip().to_canonical())));
     }
+    Ok(match original_destination(client)? {
+        Destination::Redirected(destination) => Some(App::OfPod { port: destination.port(), pod: destination.ip() }),
+        Destination::Direct => None,
+    })
+}
 
-    async fn failed(error: &io::Error, pauses: &Counter) {
-        if is_shortage(error) {
-            // The connection stays in the queue, and accepting again at once would fail again.
-            pauses.inc();
-            tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
-            sleep(PAUSE).await;
-        } else {
-            // All other errors concern the connection that was not accepted (accept(2)).
-            tracing::debug!(%error, "a connection was closed before it was accepted");
-        }
+async fn failed(error: &io::Error, pauses: &Counter) {
+    if is_shortage(error) {
+        // The connection stays in the queue, and accepting again at once would fail again.
+        pauses.inc();
+        tracing::warn!(%error, "accepting pauses: the system has no descriptor or memory left for the proxy");
+        sleep(PAUSE).await;
+    } else {
+        // All other errors concern the connection that was not accepted (accept(2)).
+        tracing::debug!(%error, "a connection was closed before it was accepted");
     }
 }
 

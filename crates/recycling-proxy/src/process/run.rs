@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use settings::{AppAddress, ControlSocket, ProxySettings, Routes};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -119,12 +120,15 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     let watched = Arc::clone(&memory);
     tokio::spawn(async move { watched.watch().await });
     log_lowered_limit(settings, &memory);
-    let accepting = accept(listeners, acceptor);
+    let accepting = Accepting::start(listeners, acceptor);
 
     termination.requested().await;
-    // Connections are refused from now on, as by an app that has ended.
-    drop(accepting);
-    shut_down(&drain, &connections, settings, &mut termination).await;
+    let ended = async {
+        // Connections are refused from now on, as by an app that has ended.
+        accepting.finish().await;
+        connections.none_left().await;
+    };
+    shut_down(ended, &drain, &connections, settings, &mut termination).await;
     Ok(())
 }
 
@@ -158,15 +162,27 @@ fn terminate_tls(settings: &ProxySettings, registry: &mut Registry) -> Result<Op
     Ok(Some(tls))
 }
 
-/// Starts accepting connections. Dropping the result stops it.
-fn accept(listeners: Vec<Listener>, acceptor: Acceptor) -> JoinSet<()> {
-    let acceptor = Arc::new(acceptor);
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        let acceptor = Arc::clone(&acceptor);
-        accepting.spawn(async move { listener.run(&acceptor).await });
+/// The tasks that accept connections, one for each listener.
+struct Accepting {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<()>,
+}
+
+impl Accepting {
+    fn start(listeners: Vec<Listener>, acceptor: Acceptor) -> Self {
+        let acceptor = Arc::new(acceptor);
+        let (stop, stopped) = watch::channel(());
+        let tasks =
+            listeners.into_iter().map(|listener| listener.run(Arc::clone(&acceptor), stopped.clone())).collect();
+        Self { tasks, stop }
     }
-    accepting
+
+    /// Accepts what is in the accept queues, and closes the listening sockets.
+    async fn finish(self) {
+        let Self { tasks, stop } = self;
+        drop(stop);
+        tasks.join_all().await;
+    }
 }
 
 /// Logs if descriptors or memory allow fewer connections than `max-connections`. Further clients wait in the accept
@@ -184,11 +200,17 @@ fn log_lowered_limit(settings: &ProxySettings, memory: &Memory) {
     }
 }
 
-/// Waits until the open connections have ended, or for a second signal.
-async fn shut_down(drain: &Drain, connections: &Connections, settings: &ProxySettings, termination: &mut Termination) {
+/// Waits until `ended`, after which no connection is open, or for a second signal.
+async fn shut_down(
+    ended: impl Future<Output = ()>,
+    drain: &Drain,
+    connections: &Connections,
+    settings: &ProxySettings,
+    termination: &mut Termination,
+) {
     drain.begin();
     tracing::info!(connections = connections.count(), "exiting after the last connection");
-    let ended = timeout(settings.drain_timeout.get(), connections.none_left());
+    let ended = timeout(settings.drain_timeout.get(), ended);
     let how = tokio::select! {
         ended = ended => if ended.is_ok() { "ended" } else { "ended: the drain timeout has passed" },
         () = termination.requested() => "ended by a second signal",

@@ -1,5 +1,6 @@
 //! The threads that serve connections. The thread that accepts is the first of them.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 
 use crate::app::dial::App;
-use crate::connection::{Service, serve};
+use crate::connection::{Held, Service, serve};
 use crate::memory::Place;
 
 /// An accepted connection with its slot.
@@ -29,12 +30,13 @@ pub(crate) struct Workers {
     next: AtomicUsize,
 }
 
-/// A connection that is sent to another thread. Its socket is not registered with a runtime.
+/// A connection that is sent to another thread. Its socket is not registered with a runtime. It counts as open on its
+/// way, so that a process that exits after its last connection waits for it.
 #[derive(Debug)]
 struct Handed {
     client: std::net::TcpStream,
     app: App,
-    place: Place,
+    held: Held,
 }
 
 impl Workers {
@@ -45,16 +47,17 @@ impl Workers {
     }
 
     pub(crate) fn hand(&self, accepted: Accepted) {
+        let Accepted { client, app, place } = accepted;
+        let held = self.service.hold(app.port(), place);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let place = turn.checked_rem(self.others.len().saturating_add(1)).unwrap_or_default();
-        let Some(worker) = self.others.get(place) else {
-            spawn(accepted, Arc::clone(&self.service));
+        let thread = turn.checked_rem(self.others.len().saturating_add(1)).unwrap_or_default();
+        let Some(worker) = self.others.get(thread) else {
+            tokio::spawn(serve(client, app, held, Arc::clone(&self.service)));
             return;
         };
-        let Accepted { client, app, place } = accepted;
         // Both fail only if the connection or the process is ending.
         if let Ok(client) = client.into_std() {
-            let _ = worker.send(Handed { client, app, place });
+            let _ = worker.send(Handed { client, app, held });
         }
     }
 }
@@ -64,17 +67,14 @@ fn start_thread(number: u8, service: Arc<Service>) -> io::Result<mpsc::Unbounded
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         runtime.block_on(async move {
-            while let Some(Handed { client, app, place }) = connections.recv().await {
+            while let Some(Handed { client, app, held }) = connections.recv().await {
                 if let Ok(client) = TcpStream::from_std(client) {
-                    spawn(Accepted { client, app, place }, Arc::clone(&service));
+                    tokio::spawn(serve(client, app, held, Arc::clone(&service)));
                 }
             }
+            // No further connection will come. The open ones end with the runtime, so it runs until the process exits.
+            pending::<()>().await;
         });
     })?;
     Ok(sender)
-}
-
-fn spawn(accepted: Accepted, service: Arc<Service>) {
-    let Accepted { client, app, place } = accepted;
-    tokio::spawn(serve(client, app, place, service));
 }

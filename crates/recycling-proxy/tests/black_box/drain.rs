@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, Process, TestResult, ensure, ensure_eq};
 use tokio::time::Instant;
@@ -175,24 +176,64 @@ async fn drained_answers_soon_if_no_drain_begins() -> TestResult {
     exchange(&mut client, &mut app).await
 }
 
+/// Three connections are on three threads.
 #[tokio::test]
 async fn sigterm_without_a_drain_waits_for_exchanges_in_flight() -> TestResult {
-    let mut stage = Stage::with(&[]).await?;
-    let (mut client, mut app) = stage.pair().await?;
-    client.send(GET).await?;
-    app.expect(GET).await?;
+    let mut stage = Stage::with(&[(ProxyOption::Threads, "3")]).await?;
+    let mut pairs = Vec::new();
+    for _ in 0..3 {
+        let (mut client, mut app) = stage.pair().await?;
+        client.send(GET).await?;
+        app.expect(GET).await?;
+        pairs.push((client, app));
+    }
     stage.proxy.terminate()?;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    app.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok").await?;
-    ensure!(client.read_head().await?.announces_close());
-    client.expect("ok").await?;
+    stage.proxy.process().line_with("exiting after the last connection").await?;
+    for (client, app) in &mut pairs {
+        app.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok").await?;
+        ensure!(client.read_head().await?.announces_close());
+        client.expect("ok").await?;
+    }
     ensure!(stage.proxy.process().is_running());
-    app.send("ok").await?;
-    client.expect("ok").await?;
-    client.expect_end(End::Fin).await?;
-    drop((client, app));
+    for (mut client, mut app) in pairs {
+        app.send("ok").await?;
+        client.expect("ok").await?;
+        client.expect_end(End::Fin).await?;
+    }
     let (status, _) = stage.proxy.process().end().await?;
     ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+/// The kernel has accepted these connections, and their clients have sent requests. Closing the listening socket would
+/// reset them.
+#[tokio::test]
+async fn sigterm_resets_no_connection_in_the_accept_queue() -> TestResult {
+    for threads in ["1", "3"] {
+        let mut stage = Stage::with(&[(ProxyOption::Threads, threads)]).await?;
+        stage.proxy.process().signal(Signal::STOP)?;
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut client = stage.proxy.connect().await?;
+            client.send(GET).await?;
+            clients.push(client);
+        }
+        stage.proxy.terminate()?;
+        stage.proxy.process().signal(Signal::CONT)?;
+        for _ in 0..clients.len() {
+            let mut app = stage.app.accept().await?;
+            app.expect(GET).await?;
+            app.send(OK).await?;
+            app.expect_end(End::Fin).await?;
+        }
+        for mut client in clients {
+            ensure!(client.read_head().await?.announces_close());
+            client.expect("ok").await?;
+            client.expect_end(End::Fin).await?;
+        }
+        let (status, _) = stage.proxy.process().end().await?;
+        ensure!(status.success(), "{status}");
+    }
     Ok(())
 }
 

@@ -29,7 +29,7 @@ async fn start() -> Running {
     let settings = ProxySettings::from_raw(&RawOptions::default()).unwrap();
     let Parts { service, mut registry, .. } = Parts::new(&settings, PORT);
     let memory = Memory::with(0, 1 << 20, 1, &mut registry);
-    let held = Held::new(&service.shared, PORT, memory.admit().await);
+    let held = service.hold(PORT, memory.admit().await);
     let tunnel = Connection::new((TunnelKind::OpaquePort, Source::Client), pair, None, service, held);
     Running { client, app, tunnel, memory, registry }
 }
