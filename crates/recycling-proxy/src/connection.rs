@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use self::context::Context;
 use self::eviction::unless_evicted;
-use self::metrics::OpenOnPort;
+use self::metrics::{OpenOnPort, PortMetrics};
 use self::opening::{Opened, Opening};
 use self::policy::Policy;
 use self::protocol::Protocol;
@@ -82,6 +82,15 @@ impl Service {
         let from_node = client.peer_addr().is_ok_and(|client| self.node.contains(&client.ip().to_canonical()));
         if from_node { Source::Probe } else { Source::Client }
     }
+
+    /// Counts a connection of this source, and tells the drain of a client's.
+    fn opened(&self, port: &PortMetrics, protocol: Protocol, source: Source) {
+        port.opened(protocol, source);
+        match source {
+            Source::Client => self.shared.drain.client_connected(),
+            Source::Probe | Source::Scrape => {}
+        }
+    }
 }
 
 /// Serves a client whose app is at `app`.
@@ -129,11 +138,11 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
                     Source::Client
                 }
             };
-            port.opened(Protocol::Tunnel, source);
+            service.opened(&port, Protocol::Tunnel, source);
             Stage::Tunnel(Box::new(tunnel::Connection::new((kind, source), pair, guard, service, held)))
         }
         Err(source) => {
-            port.opened(Protocol::Unknown, source);
+            service.opened(&port, Protocol::Unknown, source);
             Stage::Ended
         }
     }

@@ -9,9 +9,8 @@ use tokio::time::Instant;
 
 /// The nodes on which clients run.
 pub(crate) const NODES: usize = 2;
-/// The latest that a node learns of a change, as kube-proxy does under load; a drain lasts at least three seconds for
-/// it.
-pub(crate) const LATEST_NEWS: Duration = Duration::from_secs(2);
+/// The latest that a node learns of a change, as kube-proxy does under load. A drain lasts longer for it.
+pub(crate) const LATEST_NEWS: Duration = Duration::from_secs(4);
 
 /// Where the connections of each node go.
 #[derive(Debug)]

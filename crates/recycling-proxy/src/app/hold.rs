@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::retire::connections::Connections;
-    use crate::retire::drain::{DrainPhase, SHORTEST};
+    use crate::retire::drain::{DrainPhase, QUIET};
 
     fn start(bound: Duration) -> (Arc<Drain>, Hold, Arc<Connections>) {
         let (drain, connections) = (Arc::new(Drain::new(bound)), Arc::new(Connections::default()));
@@ -184,7 +184,7 @@ mod tests {
         };
         tokio::join!(hold.until_drained(), answering);
         assert_eq!(drain.phase(), DrainPhase::Drained);
-        assert!(begun.elapsed() >= Duration::from_secs(6) + SHORTEST);
+        assert!(begun.elapsed() >= Duration::from_secs(6) + QUIET);
     }
 
     /// Returns how long an app of this health is held, where it says so after `answer`, and a drain begins after
@@ -245,7 +245,7 @@ mod tests {
         };
         tokio::join!(hold.until_drained_unless_dead(slow), others);
         assert_eq!(drain.phase(), DrainPhase::Drained);
-        assert!(asked.elapsed() >= Duration::from_secs(6) + SHORTEST);
+        assert!(asked.elapsed() >= Duration::from_secs(6) + QUIET);
     }
 
     /// Before the app is asked, while it is, and after its answer.
@@ -262,7 +262,7 @@ mod tests {
             (Health::Unknown, 100, 1_900),
         ] {
             let held = time_held(health, millis(answer), Some(millis(beginning))).await;
-            let expected = millis(beginning) + SHORTEST;
+            let expected = millis(beginning) + QUIET;
             assert!((expected..expected + millis(10)).contains(&held), "{health}, {answer}, {beginning} ms: {held:?}");
         }
     }

@@ -89,7 +89,7 @@ impl Context {
     /// read. Returns the parts that are needed to close the connection.
     pub(super) fn end(self, requests: u32, source: Option<Source>) -> (Arc<Service>, Held) {
         if requests == 0 {
-            self.port().opened(self.protocol, Source::Client);
+            self.service.opened(self.port(), self.protocol, Source::Client);
         }
         self.service.shared.metrics.ended(requests, self.source(requests, source));
         (self.service, self.held)
@@ -121,7 +121,7 @@ impl Observer for Context {
         let source = self.source(number, source);
         self.port().request(self.protocol, source);
         if number == 1 {
-            self.port().opened(self.protocol, source);
+            self.service.opened(self.port(), self.protocol, source);
         }
     }
 

@@ -25,8 +25,8 @@ last connection, or after the drain timeout; a second one ends it at once.";
 
 const DRAIN_HELP: &str = "\
 From now on every response of the running proxy announces the end of its connection. The command returns when no
-connection is left, after 3 seconds at the earliest and after the proxy's --drain-timeout at the latest. It is what
-the injected preStop hook runs. To drain again is to wait for the same drain.";
+connection is left and no client has connected for 5 seconds, after the proxy's --drain-timeout at the latest. It is
+what the injected preStop hook runs. To drain again is to wait for the same drain.";
 
 const STATUS_HELP: &str = "\
 It shows the proxy's metrics as people read them, since the proxy was started: no right is needed but that to exec. In a pod:

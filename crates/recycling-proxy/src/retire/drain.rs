@@ -1,8 +1,8 @@
 //! The drain: every response announces the end of its connection, and waiting tasks are notified when no connection is
-//! left.
+//! left and clients have ceased to connect.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use labels::labels;
@@ -13,21 +13,25 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::metrics::StateGauge;
 use crate::retire::connections::Connections;
 
-/// The shortest drain. Until then, nodes whose rules are not updated yet route new connections to the pod.
-pub(crate) const SHORTEST: Duration = Duration::from_secs(3);
+/// The time without a new client connection after which the drain may end, which is also the shortest drain.
+///
+/// A new connection shows that a node's kube-proxy still routes connections to the pod. No event tells the pod when the
+/// last node has ceased to. Istio's proxy drains for 5 s at least, too.
+pub(crate) const QUIET: Duration = Duration::from_secs(5);
 
 labels!(
     /// The phase of the drain.
     ///
     /// ```text
-    /// Serving ──begin──▶ Draining ──no connection left, or the bound──▶ Drained
+    /// Serving ──begin──▶ Draining ──no connection left and none new, or the bound──▶ Drained
     /// ```
     pub(crate) DrainPhase {
         /// No drain has begun.
         Serving = "serving",
         /// Every response announces the end of its connection.
         Draining = "draining",
-        /// No connection is left, or the deadline has passed; responses still announce the end of their connections.
+        /// No connection is left and clients have ceased to connect, or the deadline has passed. Responses still announce
+        /// the end of their connections.
         Drained = "drained",
     }
 );
@@ -40,6 +44,8 @@ pub(crate) struct Drain {
     announcing: AtomicBool,
     bound: Duration,
     deadline: OnceLock<Instant>,
+    /// The time of the last client connection since the drain began.
+    last_client: Mutex<Option<Instant>>,
 }
 
 impl Drain {
@@ -50,6 +56,7 @@ impl Drain {
             announcing: AtomicBool::new(false),
             bound,
             deadline: OnceLock::new(),
+            last_client: Mutex::default(),
         }
     }
 
@@ -92,13 +99,33 @@ impl Drain {
         let begun = Instant::now();
         tracing::info!(connections = connections.count(), bound = ?self.bound, "draining: every response announces the end of its connection");
         let deadline = self.deadline().unwrap_or(begun + self.bound);
-        sleep_until(deadline.min(begun + SHORTEST)).await;
-        let left = match timeout_at(deadline, connections.none_left()).await {
-            Ok(()) => 0,
-            Err(_) => connections.count(),
-        };
-        tracing::info!(connections_left = left, after = ?begun.elapsed(), "drained");
+        let in_time = timeout_at(deadline, self.none_comes(begun, connections)).await.is_ok();
+        tracing::info!(connections_left = connections.count(), in_time, after = ?begun.elapsed(), "drained");
         self.phase.send_replace(DrainPhase::Drained);
+    }
+
+    /// Records that a client has connected, which prolongs a drain. Probes and collectors of metrics are no clients: they
+    /// connect for as long as the pod exists.
+    pub(crate) fn client_connected(&self) {
+        if self.is_announcing() {
+            *self.last_client() = Some(Instant::now());
+        }
+    }
+
+    /// Waits until no connection is open and no client has connected for [`QUIET`].
+    async fn none_comes(&self, begun: Instant, connections: &Connections) {
+        loop {
+            connections.none_left().await;
+            let quiet = self.last_client().unwrap_or(begun) + QUIET;
+            if quiet <= Instant::now() {
+                return;
+            }
+            sleep_until(quiet).await;
+        }
+    }
+
+    fn last_client(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.last_client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the time at which the drain ends at the latest; `None` before it has begun.
@@ -147,8 +174,56 @@ mod tests {
         drain.begin();
         assert!(drain.is_announcing());
         let took = time_until_done(&drain).await;
-        assert!((SHORTEST..SHORTEST + Duration::from_millis(10)).contains(&took), "{took:?}");
-        assert!(drain.is_announcing(), "connections that come late are told, too");
+        assert!((QUIET..QUIET + Duration::from_millis(10)).contains(&took), "{took:?}");
+        assert!(drain.is_announcing(), "late connections are retired, too");
+    }
+
+    /// Opens a connection of a client at each of these seconds, and closes it at once.
+    fn clients_connect(drain: &Arc<Drain>, connections: &Arc<Connections>, seconds: &'static [u64]) {
+        let (begun, drain, connections) = (Instant::now(), Arc::clone(drain), Arc::clone(connections));
+        tokio::spawn(async move {
+            for &second in seconds {
+                sleep_until(begun + Duration::from_secs(second)).await;
+                let _open = connections.open();
+                drain.client_connected();
+            }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_lasts_until_clients_have_ceased_to_connect() {
+        let (drain, connections) = start(Duration::from_secs(20));
+        drain.client_connected();
+        clients_connect(&drain, &connections, &[1, 5, 9]);
+        drain.begin();
+        let took = time_until_done(&drain).await;
+        let expected = Duration::from_secs(9) + QUIET;
+        assert!((expected..expected + Duration::from_millis(10)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_do_not_cease_to_connect_prolong_a_drain_to_its_timeout() {
+        let (drain, connections) = start(Duration::from_secs(12));
+        clients_connect(&drain, &connections, &[4, 8, 11, 12, 13]);
+        drain.begin();
+        let took = time_until_done(&drain).await;
+        assert!((Duration::from_secs(12)..Duration::from_millis(12_010)).contains(&took), "{took:?}");
+    }
+
+    /// Probes and collectors of metrics are not reported as clients.
+    #[tokio::test(start_paused = true)]
+    async fn other_connections_do_not_prolong_a_drain() {
+        let (drain, connections) = start(Duration::from_secs(20));
+        drain.begin();
+        let probes = Arc::clone(&connections);
+        tokio::spawn(async move {
+            loop {
+                drop(probes.open());
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let took = time_until_done(&drain).await;
+        assert!((QUIET..QUIET + Duration::from_millis(10)).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
