@@ -34,6 +34,7 @@ use crate::cores::Cores;
 use crate::report::Section;
 use crate::scenario::{
     Scenario, balancing, cpu, idle_kinds, latency, memory, neighbours, recycling, start, threads, webhook,
+    worst_case_memory,
 };
 use crate::tools::{Tools, Webhook};
 
@@ -166,6 +167,7 @@ fn run(bench: &Bench, chosen: &[Scenario]) -> Result<Vec<Section>> {
                 let http2_app = lineup::start_http2_app(bench)?;
                 sections.push(idle_kinds::measure(bench, app.port(), http2_app.port()));
             }
+            Scenario::WorstCaseMemory => sections.push(worst_case_memory::measure(bench)?),
             Scenario::Start => sections.push(start::measure(bench, app.port())),
             Scenario::Webhook => sections.extend(webhook::measure(bench)?),
         }

@@ -10,6 +10,7 @@ pub(crate) mod recycling;
 pub(crate) mod start;
 pub(crate) mod threads;
 pub(crate) mod webhook;
+pub(crate) mod worst_case_memory;
 
 use clap::ValueEnum;
 
@@ -39,6 +40,8 @@ pub(crate) enum Scenario {
     Threads,
     /// Resident memory at rest and with idle clients.
     Memory,
+    /// Most memory under clients that take as much as they can.
+    WorstCaseMemory,
     /// Time from the start to the first answer.
     Start,
     /// Latency, CPU and memory of the webhook at 500 reviews per second.

@@ -5,6 +5,7 @@
 //!   [`Surprise`] that shows what came instead; nothing waits for ever.
 //! - [`Responder`]: an app that answers by itself and remembers what it was asked.
 //! - [`Process`] and [`RecyclingProxy`]: programs under test, ended and accounted for when the test ends.
+//! - [`MemoryAttack`]: connections that take memory of a proxy, with an app, a legitimate client, and the limit of a container.
 //! - [`write_kubeconfig`]: leads a program to an API server of the test's own.
 //! - [`Browser`] and [`LivePage`]: a headless Chromium, and the balancer's live page in it.
 //! - [`expect_alerts`]: asks promtool which alerts fire on what programs have shown.
@@ -19,6 +20,7 @@ mod head;
 mod kubeconfig;
 mod live_page;
 mod loopback;
+mod memory_attack;
 mod outcome;
 mod peer;
 mod process;
@@ -35,6 +37,7 @@ pub use head::Head;
 pub use kubeconfig::{version_of_api_server, write_kubeconfig};
 pub use live_page::LivePage;
 pub use loopback::LoopbackHost;
+pub use memory_attack::{AttackedApp, LegitimateClient, MemoryAttack, MemoryLimit};
 pub use outcome::{Cases, Failure, TestResult};
 pub use peer::{Listening, Peer, Speaking};
 pub use process::Process;

@@ -4,22 +4,15 @@
 //! As root the proxy runs in a control group with that limit, so that taking more would kill it; otherwise its own
 //! memory is measured. `MEMORY_ATTACKERS` makes more clients than are needed to use up the budget.
 
-mod app;
-mod attack;
-mod cage;
-mod legitimate;
-
 use std::time::Duration;
 
 use settings::ProxyOption;
-use test_support::{LoopbackHost, RecyclingProxy, TestResult, ensure, ensure_eq};
-use tokio::task::JoinSet;
+use test_support::{
+    AttackedApp, LegitimateClient, LoopbackHost, MemoryAttack as Attack, MemoryLimit, RecyclingProxy, TestResult,
+    ensure, ensure_eq,
+};
 use tokio::time::{Instant, sleep};
 
-use self::app::App;
-use self::attack::Attack;
-use self::cage::Cage;
-use self::legitimate::Legitimate;
 use crate::stage::BINARY;
 
 const LIMIT_MIB: u64 = 20;
@@ -27,8 +20,6 @@ const LIMIT_MIB: u64 = 20;
 const ATTACKERS: usize = 350;
 /// Connections that leave places for others.
 const FEWER_THAN_PLACES: usize = 250;
-/// How many of them come at a time.
-const WAVE: usize = 50;
 /// For how long the legitimate client asks beside them.
 const BESIDE: Duration = Duration::from_secs(1);
 /// Requests of his that must be answered meanwhile, on each of two kinds of connections.
@@ -81,24 +72,21 @@ async fn memory_is_bounded_and_clients_are_served_beside_unfinished_heads_at_the
 }
 
 async fn beside(attack: Attack) -> TestResult {
-    cage::raise_descriptors();
+    // The test has both ends of every connection.
+    daemon::raise_descriptor_limit();
     let app_host = LoopbackHost::reserve()?;
-    let app = App::start(app_host.port(8080)).await?;
+    let app = AttackedApp::start(app_host.port(8080))?;
     let limit = format!("{LIMIT_MIB}Mi");
     let mut proxy = RecyclingProxy::start(BINARY, app.address(), &[(ProxyOption::MemoryLimit, &limit)]).await?;
-    let cage = Cage::around(proxy.id(), LIMIT_MIB << 20);
+    let limited = MemoryLimit::around(proxy.id(), LIMIT_MIB << 20);
 
-    let kept = Legitimate::start(proxy.address(), usize::MAX);
-    let anew = Legitimate::start(proxy.address(), 3);
+    let kept = LegitimateClient::start(proxy.address(), usize::MAX);
+    let anew = LegitimateClient::start(proxy.address(), 3);
     let to = if attack == Attack::AdminHead { proxy.admin_address() } else { proxy.address() };
     let attackers = std::env::var("MEMORY_ATTACKERS").ok().and_then(|n| n.parse().ok()).unwrap_or(ATTACKERS);
     // What waits for the app alone keeps its place, so that these may not have all.
     let attackers = if attack == Attack::Http2Unread { attackers.min(FEWER_THAN_PLACES) } else { attackers };
-    let mut held = Vec::new();
-    while held.len() < attackers {
-        let wave: JoinSet<_> = (0..WAVE).map(|_| attack.begin(to)).collect();
-        held.extend(wave.join_all().await);
-    }
+    let _held = attack.open(attackers, to).await;
 
     let begun = Instant::now();
     let before = (kept.answered(), anew.answered());
@@ -106,7 +94,7 @@ async fn beside(attack: Attack) -> TestResult {
         ensure!(begun.elapsed() < PATIENCE, "{} and {} requests are answered", kept.answered(), anew.answered());
         let (status, _) = proxy.admin("/readyz").await?;
         ensure_eq!(status, 200);
-        cage.keeps()?;
+        limited.check()?;
         ensure!(proxy.process().is_running(), "the proxy has ended");
         sleep(Duration::from_millis(50)).await;
     }

@@ -1,33 +1,44 @@
 //! An app that answers, sends much, or does not read, as it is asked.
 
+use std::io;
 use std::net::SocketAddr;
 
-use test_support::TestResult;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::stage::OK;
+use super::OK;
 
 /// More than the buffers of any socket hold.
 const MUCH: usize = 64 << 20;
+/// Thousands of connections must not use up the kernel's memory for sockets.
+const SEND_BUFFER: u32 = 64 << 10;
+const BACKLOG: u32 = 4096;
 const HTTP2_SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\x01\0\0";
 
-/// A running app.
-pub(super) struct App {
+/// The app behind a proxy that is attacked. It serves until it is dropped.
+#[derive(Debug)]
+pub struct AttackedApp {
     address: SocketAddr,
     _serving: JoinSet<()>,
 }
 
-impl App {
-    pub(super) async fn start(address: SocketAddr) -> TestResult<Self> {
-        let listener = TcpListener::bind(address).await?;
+impl AttackedApp {
+    /// Serves on `address` (IPv4), on the caller's runtime.
+    pub fn start(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
                 connections.spawn(async move {
-                    // Whoever leaves early has what he wanted.
+                    // A client that leaves early has what it wanted.
                     let _ = serve(stream).await;
                 });
             }
@@ -35,12 +46,13 @@ impl App {
         Ok(Self { address, _serving: serving })
     }
 
-    pub(super) const fn address(&self) -> SocketAddr {
+    /// Returns where it listens.
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream) -> io::Result<()> {
     let mut seen = Vec::new();
     let mut piece = [0; 4096];
     loop {
