@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::ArgGroup;
 use inject::{Installation, Outcome, WorkloadKind};
 use serde_json::Value;
 use settings::{Annotation, BalanceKeys, Fault, InvalidValue, Layer, WorkloadSettings};
@@ -66,10 +67,10 @@ pub(crate) struct InjectArgs {
 /// once the webhook no longer reviews the workload. Otherwise remove the annotations evenkeel.dev/max-requests and
 /// evenkeel.dev/balance, or the webhook injects again.
 #[derive(clap::Args)]
-#[command(after_help = uninject_help())]
+#[command(after_help = uninject_help(), group = ArgGroup::new("input").args(["workloads", "files"]).required(true))]
 pub(crate) struct UninjectArgs {
     /// Workloads in the cluster of KUBECONFIG, such as deployment/web.
-    #[arg(value_name = "KIND/NAME", conflicts_with_all = ["files", "output"], required_unless_present = "files")]
+    #[arg(value_name = "KIND/NAME", conflicts_with = "output")]
     workloads: Vec<Reference>,
 
     #[command(flatten)]

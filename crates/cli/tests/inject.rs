@@ -220,6 +220,8 @@ fn every_invalid_annotation_is_reported() {
 fn usage_errors_and_unreadable_files_have_their_exit_codes() {
     for (args, input, code, said) in [
         (&["inject"][..], "", 64, "--filename <FILE|FOLDER>"),
+        (&["uninject"], "", 64, "<KIND/NAME|--filename <FILE|FOLDER>>"),
+        (&["uninject", "deployment/web", "-f", "-"], "", 64, "cannot be used with"),
         (&["inject", "-f", "-", "--default", "jitter"], "", 64, "expected NAME=VALUE"),
         (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "expected on or off"),
         (&["inject", "-f", "-", "--default", "jiter=1%", "--default", "hold-app=maybe"], "", 64, "default jiter"),
