@@ -13,7 +13,7 @@ use recycling_proxy::fuzzing::ForwardedFor;
 use recycling_proxy::fuzzing::http1::Fault;
 use recycling_proxy::fuzzing::http1::Phase;
 use recycling_proxy::fuzzing::http1::{Conversation, ProtocolError};
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::wire::{pass, put};
@@ -163,8 +163,8 @@ impl Wire {
 
     fn response(&mut self) -> Result<(), ProtocolError> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
-        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
+        let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, state);
         pass(&mut self.from_app, &mut self.outcome.to_client);
         examined?;
         self.conversation.exchange_done(&self.from_app)?;

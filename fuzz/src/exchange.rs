@@ -11,7 +11,7 @@ use recycling_proxy::fuzzing::http1::Body;
 use recycling_proxy::fuzzing::http1::Conversation;
 use recycling_proxy::fuzzing::http1::HeadEnd;
 use recycling_proxy::fuzzing::http1::{Method, RequestHead, ResponseHead};
-use retirement::{Limits, Moment};
+use retirement::{ConnectionState, Limits};
 use settings::{Jitter, MaxRequests};
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn requests(bytes: &[u8]) -> (Vec<Message>, Vec<u8>) {
             return (messages, to_app);
         }
         put(&mut from_app, ANSWER);
-        conversation.examine_response(&mut from_app, !from_client.is_empty(), moment).expect("a plain answer");
+        conversation.examine_response(&mut from_app, !from_client.is_empty(), state).expect("a plain answer");
         pass(&mut from_app, &mut Vec::new());
         conversation.exchange_done(&from_app).expect("nothing else came from the app");
         if conversation.phase().is_final() {
@@ -145,7 +145,7 @@ fn response(request: &str, method: Method, bytes: &[u8]) -> Option<Message> {
     pass(&mut from_client, &mut Vec::new());
     put(&mut from_app, bytes);
     let mut passed = Vec::new();
-    let examined = conversation.examine_response(&mut from_app, false, moment);
+    let examined = conversation.examine_response(&mut from_app, false, state);
     pass(&mut from_app, &mut passed);
     let mut rest = passed.as_slice();
     loop {
@@ -177,8 +177,8 @@ fn conversation() -> Conversation {
     Conversation::new(Limits::draw(max_requests, None, jitter, 0), LONGEST)
 }
 
-fn moment() -> Moment {
-    Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
+fn state() -> ConnectionState {
+    ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
 }
 
 /// Returns a word of the start line.

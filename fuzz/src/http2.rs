@@ -11,7 +11,7 @@ use recycling_proxy::fuzzing::ForwardedFor;
 use recycling_proxy::fuzzing::http2::GracefulShutdown;
 use recycling_proxy::fuzzing::http2::{ProtocolError, Session};
 use recycling_proxy::fuzzing::http2::{first_goaway, ping};
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use crate::wire::{pass, put};
@@ -272,8 +272,8 @@ impl Wire {
     }
 
     fn examine_app(&mut self) -> Result<(), ProtocolError> {
-        let moment = Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
-        let examined = self.session.examine_app(&mut self.from_app, || moment);
+        let state = ConnectionState { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
+        let examined = self.session.examine_app(&mut self.from_app, || state);
         pass(&mut self.from_app, &mut self.to_client);
         examined
     }

@@ -38,7 +38,7 @@ use self::stage::Stage;
 use self::warnings::Cause;
 use crate::app::dial::{App, Dialer, Unreachable};
 use crate::app::proxy_protocol::Ends;
-use crate::memory::{Account, Place};
+use crate::memory::{Account, Slot};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::source::Source;
 use crate::retire::connections::OpenConnection;
@@ -72,9 +72,9 @@ impl Service {
     }
 
     /// Counts an accepted connection as open, on this port of the app too, until the result is dropped.
-    pub(crate) fn hold(&self, app_port: u16, place: Place) -> Held {
+    pub(crate) fn hold(&self, app_port: u16, slot: Slot) -> Held {
         let port = self.shared.metrics.of_port(app_port).open();
-        Held { port, _open: self.shared.connections.open(), place }
+        Held { port, _open: self.shared.connections.open(), slot }
     }
 
     /// Returns the source of a connection whose requests are not read.
@@ -104,30 +104,30 @@ pub(crate) fn serve(client: TcpStream, app: App, held: Held, service: Arc<Servic
 pub(crate) struct Held {
     port: OpenOnPort,
     _open: OpenConnection,
-    place: Place,
+    slot: Slot,
 }
 
 impl Held {
     const fn account(&self) -> &Arc<Account> {
-        self.place.account()
+        self.slot.account()
     }
 }
 
-/// Connects to the app and detects the client's protocol.
-async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, born: Instant) -> Stage {
+/// Returns the first stage of the connection, by the client's protocol.
+async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, accepted_at: Instant) -> Stage {
     let account = Arc::clone(held.account());
     let port = Arc::clone(held.port.metrics());
     let opening = pin!(establish(client, app, Arc::clone(&account), Arc::clone(&service)));
     match unless_evicted(&account, opening).await.unwrap_or(Err(Source::Client)) {
-        Ok((Opened::Http1, pair, told)) => {
+        Ok((Opened::Http1, pair, forwarded_for)) => {
             let unread = Source::Client;
-            let (context, limits) = Context::new(service, held, (Protocol::Http1, unread), born);
-            Stage::Http1(http1::Connection::new(pair, context, limits, told))
+            let (context, limits) = Context::new(service, held, (Protocol::Http1, unread), accepted_at);
+            Stage::Http1(http1::Connection::new(pair, context, limits, forwarded_for))
         }
-        Ok((Opened::Http2, pair, told)) => {
+        Ok((Opened::Http2, pair, forwarded_for)) => {
             let unread = service.source_unread(pair.client.socket());
-            let (context, limits) = Context::new(service, held, (Protocol::Http2, unread), born);
-            Stage::Http2(Box::new(http2::Connection::new(pair, context, limits, told)))
+            let (context, limits) = Context::new(service, held, (Protocol::Http2, unread), accepted_at);
+            Stage::Http2(Box::new(http2::Connection::new(pair, context, limits, forwarded_for)))
         }
         Ok((Opened::Tunnel(kind, guard), pair, _)) => {
             let source = match kind {
@@ -148,7 +148,7 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, b
     }
 }
 
-/// The protocol of the client, both sides, and what each request tells the app of the client.
+/// The client's protocol, both connections, and the client's address if it is added to each request.
 type Established = (Opened, Pair, Option<ForwardedFor>);
 
 /// Connects to the app, terminates the client's TLS if configured, and detects the client's protocol. Returns the
@@ -164,10 +164,10 @@ async fn establish(
     // The address is read before anything else: it is no longer available after the client has reset its connection,
     // and no request may be forwarded without it.
     let address = || client.peer_addr().map_err(|_| Source::Client);
-    let told = if policy.forwards_addresses { Some(ForwardedFor::new(address()?.ip())) } else { None };
+    let forwarded_for = if policy.forwards_addresses { Some(ForwardedFor::new(address()?.ip())) } else { None };
     let header = header(&client, app, policy.proxy_protocol);
-    // The proxy connects to the app before the client has sent a byte, so that a dead app means a reset as it would
-    // without the proxy, and the app can send first.
+    // The proxy connects to the app before the client has sent a byte. So a client of an app that does not listen is
+    // reset, as without the proxy, and the app can send first.
     let pair = match reach(app, &header, dialer).await {
         Ok(app) => Pair::new(client, app).charged_to(&account),
         Err(error) => {
@@ -184,7 +184,7 @@ async fn establish(
     if policy.opaque_ports.contains(&app_port) {
         return Ok((Opened::Tunnel(TunnelKind::OpaquePort, None), pair, None));
     }
-    let mut opening = Opening::new(pair, told.is_some());
+    let mut opening = Opening::new(pair, forwarded_for.is_some());
     let opened = opening.run().await;
     let pair = opening.into_pair();
     match tls {
@@ -192,12 +192,12 @@ async fn establish(
             let inside = async {
                 let another = || reach(app, &header, dialer);
                 let pair = tls.terminate(pair, app_port, another, &account).await?;
-                let mut opening = Opening::new(pair.charged_to(&account), told.is_some());
-                Some((opening.run().await, opening.into_pair(), told))
+                let mut opening = Opening::new(pair.charged_to(&account), forwarded_for.is_some());
+                Some((opening.run().await, opening.into_pair(), forwarded_for))
             };
             Box::pin(inside).await.ok_or(Source::Client)
         }
-        Some(_) | None => Ok((opened, pair, told)),
+        Some(_) | None => Ok((opened, pair, forwarded_for)),
     }
 }
 

@@ -5,16 +5,17 @@
 //!
 //! ```text
 //!  limit of the container
-//!  ├─ the program itself, and slack for fragments
-//!  └─ pool ─┬─ connections: sockets, state and small buffers, taken when they are accepted
-//!           ├─ buffers of sockets that grow with what is sent through them, or else small ones (`socket_memory`)
+//!  ├─ the program itself, and slack for fragmentation
+//!  └─ pool ─┬─ connections: sockets, state and small buffers, reserved when they are accepted
+//!           ├─ socket buffers that grow with what is sent through them, or else small ones (`socket_memory`)
 //!           ├─ buffers of the usual size, or else small ones: reading goes on in smaller steps
 //!           ├─ streams of HTTP/2
 //!           └─ unfinished heads and handshakes: when the pool is used up, the oldest of them are evicted
 //! ```
 //!
-//! When no slot is free, the least useful connection is asked to end: the oldest without a request, else the one
-//! without progress for the longest time (`eviction`). Each connection decides whether ending would break an exchange.
+//! When no slot is free, the eviction of the least useful connection is requested: the oldest without a request, else
+//! the one without progress for the longest time (`eviction`). A connection declines if its end would break an
+//! exchange.
 
 pub(crate) mod account;
 mod eviction;
@@ -32,31 +33,31 @@ use settings::ProxySettings;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use self::account::{Account, Place};
+pub(crate) use self::account::{Account, Slot};
 use self::eviction::EvictionIndex;
 use self::pool::{Pool, Use};
 use crate::metrics::{Counters, Gauge};
 
 /// The memory that is reserved for each connection, in bytes: two sockets with their descriptors, its task, and a small
 /// buffer. Idle connections were measured at 8.8 to 11.1 kB without the buffer.
-pub(crate) const OF_A_CONNECTION: usize = 16 * 1024;
+pub(crate) const PER_CONNECTION: usize = 16 * 1024;
 /// The memory of the process without connections: the program and its libraries, the kernel's part, tables.
-const OF_THE_PROGRAM: u64 = 8 * MIB;
+const OF_PROGRAM: u64 = 8 * MIB;
 /// The memory of a thread: its stack, pooled buffers and pipes.
-const OF_A_THREAD: u64 = 3 * MIB;
-/// The part of the rest that is left for fragmentation and for small buffers beyond the first: one in this many.
+const PER_THREAD: u64 = 3 * MIB;
+/// The divisor of the limit that gives the slack: for fragmentation, and for small buffers beyond the first.
 const SLACK: u64 = 8;
-/// The least pool. With too low a limit, a proxy that serves a few connections slowly is better than none.
+/// The smallest pool. With too low a limit, a proxy that serves a few connections slowly is better than none.
 const LEAST_POOL: u64 = MIB;
 const MIB: u64 = 1 << 20;
 
 /// The interval between two readings of the kernel's socket memory. A fast link fills the buffers of some hundred
 /// sockets within it.
-const WEIGH: Duration = Duration::from_millis(100);
+const MEASURE_EVERY: Duration = Duration::from_millis(100);
 /// The time between two searches for a connection to evict, while another waits for a slot.
-const WAIT: Duration = Duration::from_millis(50);
+const SEARCH_EVERY: Duration = Duration::from_millis(50);
 /// The time between two checks of which connections make progress.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two log lines about a shortage.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
 
@@ -85,32 +86,36 @@ labels!(
 pub(crate) struct Memory {
     limit: u64,
     pool: Pool,
-    places: usize,
-    taken: AtomicUsize,
+    /// The number of connection slots.
+    slots: usize,
+    used_slots: AtomicUsize,
     eviction: Mutex<EvictionIndex>,
-    /// Bytes of connections that were asked to end and have not ended yet.
-    leaving: AtomicUsize,
+    /// The bytes that requested evictions are expected to free.
+    pending: AtomicUsize,
+    /// Notified when a connection has freed its slot or its memory.
     freed: Notify,
-    is_quiet: AtomicBool,
+    /// Whether a warning was logged within [`BETWEEN_WARNINGS`].
+    has_warned: AtomicBool,
     shortages: Counters<1>,
 }
 
 impl Memory {
-    /// Returns the budget of a process with so many threads: the system's limit, or the configured one if that is
-    /// lower.
+    /// Returns the memory of a process within the system's limit, or within the configured one if that is lower.
+    /// `descriptors` is the number of connections for which there are file descriptors.
     pub(crate) fn new(
         settings: &ProxySettings,
         descriptors: Option<NonZero<u32>>,
         registry: &mut Registry,
     ) -> Arc<Self> {
         let system = limit::of_system();
-        let limit =
-            settings.memory_limit.map_or(system, |told| u64::from(told.mebibytes()).saturating_mul(MIB).min(system));
-        let places = descriptors.map_or(u32::MAX, NonZero::get).min(settings.max_connections.get());
-        Self::with(limit, pool_within(limit, settings.shared.threads.get()), places as usize, registry)
+        let limit = settings
+            .memory_limit
+            .map_or(system, |configured| u64::from(configured.mebibytes()).saturating_mul(MIB).min(system));
+        let slots = descriptors.map_or(u32::MAX, NonZero::get).min(settings.max_connections.get());
+        Self::with(limit, pool_within(limit, settings.shared.threads.get()), slots as usize, registry)
     }
 
-    pub(crate) fn with(limit: u64, pool: usize, places: usize, registry: &mut Registry) -> Arc<Self> {
+    pub(crate) fn with(limit: u64, pool: usize, slots: usize, registry: &mut Registry) -> Arc<Self> {
         let shortages = Counters::register(
             registry,
             "shortages",
@@ -120,12 +125,12 @@ impl Memory {
         let memory = Arc::new(Self {
             limit,
             pool: Pool::new(pool),
-            places,
-            taken: AtomicUsize::new(0),
+            slots,
+            used_slots: AtomicUsize::new(0),
             eviction: Mutex::default(),
-            leaving: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
             freed: Notify::new(),
-            is_quiet: AtomicBool::new(false),
+            has_warned: AtomicBool::new(false),
             shortages: shortages.zeroed(Shortage::ALL.iter().map(|action| [action.label()])),
         });
         let budget = Arc::clone(&memory);
@@ -140,151 +145,153 @@ impl Memory {
             registry,
             "memory_budget_used_bytes",
             "Memory of that budget that is in use: by connections, buffers, handshakes and streams",
-            move || budget.pool.taken() as u64,
+            move || budget.pool.used() as u64,
         );
         memory
     }
 
-    /// Bytes of the budget that are in use.
+    /// Returns the bytes of the budget that are in use.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        self.pool.taken()
+        self.pool.used()
     }
 
-    /// Returns a slot for an accepted connection, as soon as one is free. If none is, asks another connection to end.
-    pub(crate) async fn admit(self: &Arc<Self>) -> Place {
-        if let Some(place) = self.place() {
-            return place;
+    /// Waits for a free slot for an accepted connection. If there is none, requests an eviction.
+    pub(crate) async fn admit(self: &Arc<Self>) -> Slot {
+        if let Some(slot) = self.try_admit() {
+            return slot;
         }
-        self.note(Shortage::Waiting);
+        self.record(Shortage::Waiting);
         loop {
-            self.make_room(Instant::now());
-            // Meanwhile one may have become the least useful.
-            let _ = timeout(WAIT, self.freed.notified()).await;
-            if let Some(place) = self.place() {
-                return place;
+            self.evict_least_useful(Instant::now());
+            // A connection that could not be evicted before may be evictable after the timeout.
+            let _ = timeout(SEARCH_EVERY, self.freed.notified()).await;
+            if let Some(slot) = self.try_admit() {
+                return slot;
             }
         }
     }
 
-    /// Takes memory for a connection that has a slot, until its end.
-    pub(crate) async fn keep(&self, account: &Account, bytes: usize) {
-        while !account.keep(bytes) {
-            self.make_room(Instant::now());
-            let _ = timeout(WAIT, self.freed.notified()).await;
+    /// Waits until `bytes` are free, and charges them to a connection until its end.
+    async fn charge_until_end(&self, account: &Account, bytes: usize) {
+        while !account.try_charge_until_end(bytes) {
+            self.evict_least_useful(Instant::now());
+            let _ = timeout(SEARCH_EVERY, self.freed.notified()).await;
         }
     }
 
-    pub(crate) fn place(self: &Arc<Self>) -> Option<Place> {
-        let one_more = |taken: usize| taken.checked_add(1).filter(|taken| *taken <= self.places);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        if !self.pool.take(OF_A_CONNECTION, Use::Connection) {
-            self.taken.fetch_sub(1, Ordering::Relaxed);
+    /// Returns a slot, if one is free and the pool has the memory for a connection.
+    pub(crate) fn try_admit(self: &Arc<Self>) -> Option<Slot> {
+        let one_more = |used: usize| used.checked_add(1).filter(|used| *used <= self.slots);
+        self.used_slots.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        if !self.pool.reserve(PER_CONNECTION, Use::Connection) {
+            self.used_slots.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Place::new(self))
+        Some(Slot::new(self))
     }
 
-    fn leave_place(&self, account: &Arc<Account>) {
+    /// Frees the slot and the memory of a connection that has ended.
+    fn release(&self, account: &Arc<Account>) {
         self.eviction().remove(account);
-        self.has_answered(account);
-        account.give_rest_back();
-        self.pool.give(OF_A_CONNECTION);
-        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.settle_eviction(account);
+        account.uncharge_rest();
+        self.pool.release(PER_CONNECTION);
+        self.used_slots.fetch_sub(1, Ordering::Relaxed);
         self.freed.notify_one();
     }
 
-    /// Asks the least useful connection to end, unless one is about to.
-    fn make_room(&self, now: Instant) {
-        if self.leaving.load(Ordering::Relaxed) > 0 {
+    /// Requests the eviction of the least useful connection, unless another eviction is pending.
+    fn evict_least_useful(&self, now: Instant) {
+        if self.pending.load(Ordering::Relaxed) > 0 {
             return;
         }
         let least_useful = self.eviction().least_useful(now);
         if let Some((account, why)) = least_useful {
-            self.ask(&account, why);
+            self.evict(&account, why);
         }
     }
 
-    /// Evicts the connections with the oldest unfinished messages to free `bytes`.
-    fn make_room_for_message(&self, bytes: usize) {
-        while self.leaving.load(Ordering::Relaxed) < bytes {
+    /// Requests the eviction of the connections with the oldest unfinished messages, to free `bytes`.
+    fn evict_unfinished(&self, bytes: usize) {
+        while self.pending.load(Ordering::Relaxed) < bytes {
             let oldest = self.eviction().oldest_unfinished();
             let Some(account) = oldest else { return };
-            self.ask(&account, Shortage::Unfinished);
+            self.evict(&account, Shortage::Unfinished);
         }
     }
 
-    fn ask(&self, account: &Account, why: Shortage) {
-        self.note(why);
-        self.leaving.fetch_add(account.ask_to_leave(), Ordering::Relaxed);
+    fn evict(&self, account: &Account, why: Shortage) {
+        self.record(why);
+        self.pending.fetch_add(account.request_eviction(), Ordering::Relaxed);
     }
 
-    /// Notes that the connection has ended, or cannot.
-    fn has_answered(&self, account: &Account) {
-        self.leaving.fetch_sub(account.asked_for(), Ordering::Relaxed);
+    /// Records that the connection has ended, or has declined its eviction.
+    fn settle_eviction(&self, account: &Account) {
+        self.pending.fetch_sub(account.settle_eviction(), Ordering::Relaxed);
     }
 
-    /// Notes that the connection has freed its memory and is in its lingering close. It is the first to be evicted.
-    fn lingers(&self, account: &Arc<Account>) {
-        self.has_answered(account);
-        self.eviction().lingers(account);
+    /// Records that the connection has freed its memory and is in its lingering close. It is the first to be evicted.
+    fn begin_lingering(&self, account: &Arc<Account>) {
+        self.settle_eviction(account);
+        self.eviction().begin_lingering(account);
         self.freed.notify_one();
     }
 
-    /// Checks which connections make progress, and how much memory the kernel takes for socket buffers; runs until the
-    /// process ends.
+    /// Checks which connections make progress, and how much memory the kernel uses for socket buffers. Never returns.
     pub(crate) async fn watch(&self) {
-        let (mut warned, mut looked) = (Instant::now(), Instant::now());
+        let (mut warned, mut checked) = (Instant::now(), Instant::now());
         loop {
-            let weighed = limit::socket_buffers();
-            self.pool.note_kernel(weighed.unwrap_or_default());
-            self.balance(Instant::now());
+            let measured = limit::socket_buffers();
+            self.pool.set_kernel_use(measured.unwrap_or_default());
+            self.evict_excess(Instant::now());
             if warned.elapsed() >= BETWEEN_WARNINGS {
                 warned = Instant::now();
-                self.is_quiet.store(false, Ordering::Relaxed);
+                self.has_warned.store(false, Ordering::Relaxed);
             }
-            if self.is_crowded() && looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                self.eviction().update_progress(looked);
+            if self.is_crowded() && checked.elapsed() >= CHECK_EVERY {
+                checked = Instant::now();
+                self.eviction().update_progress(checked);
             }
-            // Without what the kernel has taken there is nothing to be in a hurry for.
-            sleep(if weighed.is_some() { WEIGH } else { LOOK }).await;
+            // The short interval is for the kernel's memory alone.
+            sleep(if measured.is_some() { MEASURE_EVERY } else { CHECK_EVERY }).await;
         }
     }
 
-    /// Evicts connections until the pool is no longer overdrawn: the kernel's memory for a connection without progress
-    /// is not taken from the pool in advance.
-    fn balance(&self, now: Instant) {
-        while self.leaving.load(Ordering::Relaxed) < self.pool.overdrawn() {
+    /// Requests evictions until they free what exceeds the pool. The kernel's memory for a connection without progress
+    /// is not reserved in advance.
+    fn evict_excess(&self, now: Instant) {
+        while self.pending.load(Ordering::Relaxed) < self.pool.exceeded_by() {
             let least_useful = self.eviction().least_useful(now);
             let Some((account, why)) = least_useful else { return };
-            self.ask(&account, why);
+            self.evict(&account, why);
         }
     }
 
-    /// Returns whether slots may run out soon. Then there is time to learn which connections make no progress.
+    /// Returns whether slots or memory may run out soon, so that the progress of connections has to be known.
     fn is_crowded(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > self.places / 2 || self.pool.taken() > self.pool.size() / 2
+        self.used_slots.load(Ordering::Relaxed) > self.slots / 2 || self.pool.used() > self.pool.size() / 2
     }
 
-    fn note(&self, action: Shortage) {
+    /// Counts what was done for lack of memory or slots, and logs a warning once in [`BETWEEN_WARNINGS`].
+    fn record(&self, action: Shortage) {
         self.shortages.inc([action.label()]);
-        if !self.is_quiet.swap(true, Ordering::Relaxed) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 action = action.label(),
                 limit = self.limit,
                 pool = self.pool.size(),
-                used = self.pool.taken(),
-                connections = self.taken.load(Ordering::Relaxed),
-                "memory or places are short: connections without a useful request are closed, others are read in smaller \
-                 steps; a larger limit (evenkeel.dev/proxy-memory-limit) has room for more"
+                used = self.pool.used(),
+                connections = self.used_slots.load(Ordering::Relaxed),
+                "memory or connection slots are short: connections without a useful request are closed, others are read in \
+                 smaller steps; raise the limit (evenkeel.dev/proxy-memory-limit) to serve more connections"
             );
         }
     }
 
-    /// Returns the number of slots.
+    /// Returns the greatest number of connections at a time.
     pub(crate) fn most_connections(&self) -> usize {
-        self.places.min(self.pool.most(Use::Connection) / OF_A_CONNECTION)
+        self.slots.min(self.pool.ceiling(Use::Connection) / PER_CONNECTION)
     }
 
     /// Returns the memory limit of the process in bytes, for the log.
@@ -299,7 +306,7 @@ impl Memory {
 
 /// Returns the size of the pool within a memory limit, both in bytes.
 fn pool_within(limit: u64, threads: u8) -> usize {
-    let program = OF_THE_PROGRAM.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
+    let program = OF_PROGRAM.saturating_add(PER_THREAD.saturating_mul(threads.into()));
     let pool = limit.saturating_sub(program).saturating_sub(limit / SLACK).max(LEAST_POOL);
     usize::try_from(pool).unwrap_or(usize::MAX)
 }

@@ -1,8 +1,6 @@
-//! What modules make their metrics of, in the text format of Prometheus.
+//! Counters and gauges in the text format of Prometheus.
 //!
-//! Each module owns what it counts and registers it by itself, with its name and its help: this one knows none of them.
-//! The registry belongs to the process, which hands it to every module as it is made, and to the endpoint that shows
-//! it.
+//! Each module owns its metrics, and registers them with their names and help. This module depends on none of them.
 
 mod counters;
 mod gauge;
@@ -24,7 +22,7 @@ pub(crate) fn registry() -> Registry {
     registry
 }
 
-/// Registers a counter without labels. Its name is shown with `_total` behind it.
+/// Registers a counter without labels. The suffix `_total` is appended to the name.
 pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());

@@ -114,7 +114,7 @@ impl Tls {
         F: Future<Output = io::Result<TcpStream>>,
     {
         let handshake = async {
-            account.keep_more(OF_TLS).await;
+            account.charge_until_end(OF_TLS).await;
             self.shake_hands(pair, port, reach).await
         };
         let failed = match timeout(HANDSHAKE_TIME, handshake).await {

@@ -91,7 +91,7 @@ impl Metrics {
 }
 
 /// How often each direction is moved before others have their turn: three quarters of a mebibyte each.
-const ROUNDS_OF_A_TURN: usize = 3;
+const ROUNDS_PER_TURN: usize = 3;
 
 /// Both connections, and what was read from each and not yet written to the other.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Tunnel {
         ready!(self.background.poll_turn(cx));
         self.pair.from_client.begin_poll();
         self.pair.from_app.begin_poll();
-        for _ in 0..ROUNDS_OF_A_TURN {
+        for _ in 0..ROUNDS_PER_TURN {
             let moved_to_app = self.client_to_app(cx)?;
             let moved_to_client = self.app_to_client(cx)?;
             if moved_to_client && !self.pair.from_app.source_ended() {

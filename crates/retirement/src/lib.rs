@@ -17,7 +17,7 @@ mod reason;
 mod shed;
 
 pub use instruction::{Instruction, InvalidInstruction, PodChange, Tolerance};
-pub use limits::{Limits, Moment, draw_age};
+pub use limits::{ConnectionState, Limits, draw_age};
 pub use rate::{Elapsed, RateEstimate};
 pub use reason::RetireReason;
 pub use shed::{Candidate, Excess, cap, shed};

@@ -12,7 +12,7 @@ use crate::reason::RetireReason;
 
 /// The state of a connection and its pod when the limits are checked.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct ConnectionState {
     /// The age of the connection; zero if its limits have no [age](Limits::has_age).
     pub age: Duration,
     /// Whether the pod is draining.
@@ -58,8 +58,8 @@ impl Limits {
     ///
     /// Of several reasons it returns the first in this order: drain, the connection's own limits, its mark. So the
     /// metrics of balancing count only connections that nothing else would have retired.
-    pub fn verdict(self, requests_started: u32, moment: Moment) -> Option<RetireReason> {
-        let Moment { age, draining, marked, uncounted } = moment;
+    pub fn verdict(self, requests_started: u32, state: ConnectionState) -> Option<RetireReason> {
+        let ConnectionState { age, draining, marked, uncounted } = state;
         if draining {
             Some(RetireReason::Drain)
         } else if requests_started.saturating_sub(uncounted) >= self.requests {
@@ -97,8 +97,8 @@ mod tests {
         Limits::draw(MaxRequests::new(max_requests).unwrap(), max_age, jitter.parse().unwrap(), sample)
     }
 
-    fn at(age: Duration, draining: bool) -> Moment {
-        Moment { age, draining, marked: false, uncounted: 0 }
+    fn at(age: Duration, draining: bool) -> ConnectionState {
+        ConnectionState { age, draining, marked: false, uncounted: 0 }
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn forgiven_requests_do_not_count_towards_the_limit() {
+    fn uncounted_requests_do_not_count_towards_the_limit() {
         let limits = limits(10, Some("10s"), "0%", 0);
         for (requests, uncounted, reason) in [
             (10, 0, Some(RetireReason::MaxRequests)),
@@ -136,13 +136,13 @@ mod tests {
             (1_000, 991, None),
             (1_000, 990, Some(RetireReason::MaxRequests)),
             (u32::MAX, u32::MAX, None),
-            // Told of more than there were.
+            // More than there were.
             (5, 7, None),
         ] {
-            let moment = Moment { uncounted, ..at(Duration::ZERO, false) };
-            assert_eq!(limits.verdict(requests, moment), reason, "{requests} {uncounted}");
+            let state = ConnectionState { uncounted, ..at(Duration::ZERO, false) };
+            assert_eq!(limits.verdict(requests, state), reason, "{requests} {uncounted}");
         }
-        let old = Moment { uncounted: u32::MAX, ..at(Duration::from_secs(10), false) };
+        let old = ConnectionState { uncounted: u32::MAX, ..at(Duration::from_secs(10), false) };
         assert_eq!(limits.verdict(1, old), Some(RetireReason::MaxAge));
     }
 
@@ -160,8 +160,8 @@ mod tests {
             (1, 10, false, RetireReason::MaxAge),
             (2, 10, true, RetireReason::Drain),
         ] {
-            let moment = Moment { age: Duration::from_secs(seconds), draining, marked: true, uncounted: 0 };
-            assert_eq!(limits.verdict(requests, moment), Some(reason));
+            let state = ConnectionState { age: Duration::from_secs(seconds), draining, marked: true, uncounted: 0 };
+            assert_eq!(limits.verdict(requests, state), Some(reason));
         }
     }
 

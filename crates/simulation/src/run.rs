@@ -5,7 +5,9 @@ use std::time::Duration;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, LogNormal, Poisson};
 use rand_pcg::Pcg64Mcg;
-use retirement::{Candidate, Elapsed, Excess, Instruction, Limits, Moment, RateEstimate, RetireReason, cap, shed};
+use retirement::{
+    Candidate, ConnectionState, Elapsed, Excess, Instruction, Limits, RateEstimate, RetireReason, cap, shed,
+};
 
 use crate::balancer::{Balancer, Report};
 use crate::pods::Pods;
@@ -188,13 +190,13 @@ impl<'a> State<'a> {
         let connection = &mut self.connections[i];
         connection.requests += 1;
         connection.recent += 1;
-        let moment = Moment {
+        let state = ConnectionState {
             age: Duration::from_secs_f64((now - connection.opened_at).max(0.0)),
             draining: self.pods.get(connection.pod).draining,
             marked: connection.marked,
             uncounted: 0,
         };
-        if let Some(reason) = connection.limits.verdict(connection.requests, moment) {
+        if let Some(reason) = connection.limits.verdict(connection.requests, state) {
             let rate = connection.rate;
             self.connections[i] = self.connect(rate, now);
             for (known, retired) in RetireReason::ALL.iter().zip(&mut self.second.retired) {

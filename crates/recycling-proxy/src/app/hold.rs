@@ -141,7 +141,7 @@ mod tests {
         (Arc::clone(&drain), Hold::new(drain), connections)
     }
 
-    /// Returns how long is waited for a drain that does not begin, while `sign` is shown every half a second.
+    /// Returns how long the hold waits for a drain that does not begin, while `sign` is called every half second.
     async fn time_until_given_up(sign: impl Fn(&Hold)) -> Duration {
         let (_drain, hold, _connections) = start(Duration::from_secs(20));
         let begun = Instant::now();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_healthy_app_is_held_longer_than_one_without_signs() {
+    async fn a_healthy_app_is_held_longer_than_an_inactive_one() {
         for (sign, expected) in [
             (Box::new(|_: &Hold| {}) as Box<dyn Fn(&Hold)>, SILENT),
             (Box::new(Hold::app_refused), SILENT),
@@ -187,7 +187,7 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_secs(6) + QUIET);
     }
 
-    /// Returns how long an app of this health is held, where it says so after `answer`, and a drain begins after
+    /// Returns how long an app is held whose probe has this result after `answer`, and whose drain begins after
     /// `beginning`.
     async fn time_held(health: Health, answer: Duration, beginning: Option<Duration>) -> Duration {
         let (drain, hold, _connections) = start(Duration::from_secs(20));
@@ -220,7 +220,7 @@ mod tests {
             (Health::Alive, 0, ALIVE),
             (Health::Alive, 1_900, ALIVE),
             (Health::Unknown, 0, SILENT),
-            // It hangs, and its probe may take long: then it is by signs, too.
+            // It hangs, and its probe takes long: then its activity counts, too.
             (Health::Alive, 30_000, SILENT),
         ] {
             let held = time_held(health, millis(answer), None).await;
@@ -248,7 +248,7 @@ mod tests {
         assert!(asked.elapsed() >= Duration::from_secs(6) + QUIET);
     }
 
-    /// Before the app is asked, while it is, and after its answer.
+    /// The drain begins before, during and after the probe.
     #[tokio::test(start_paused = true)]
     async fn the_hold_waits_for_a_drain_that_begins_around_the_probe() {
         let millis = Duration::from_millis;

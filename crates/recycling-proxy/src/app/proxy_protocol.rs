@@ -111,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        /// As a parser that others wrote reads it, with the client's first bytes right behind.
+        /// Reads a header with the client's first bytes after it, by a parser that others wrote.
         #[test]
         fn an_independent_parser_reads_our_headers(
             client: SocketAddr, destination: SocketAddr, version in prop::sample::select(&[ProxyProtocol::V1, ProxyProtocol::V2][..]),

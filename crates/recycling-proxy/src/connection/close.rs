@@ -1,4 +1,4 @@
-//! The end of a client's connection and of its app's, the same for both relays.
+//! Closes a client's connection and its app's, the same way for both relays.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::transport::linger::{linger, linger_until_read, write_last};
 use crate::transport::pair::Pair;
 use crate::transport::wire::Wire;
 
-/// The meaning of the end of a connection in a protocol.
+/// How a protocol marks the end of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// HTTP/1: a FIN may end a message, and clients send nothing while they read.
@@ -23,14 +23,14 @@ pub(super) enum Framing {
     },
 }
 
-/// Closes both connections. Returns the number of bytes that the client still sent. A refused client gets `answer`
+/// Closes both connections. Returns the number of bytes that the client still sent. A refused client gets `response`
 /// after the bytes in flight.
 ///
 /// The memory of bytes in flight is freed before the wait for the client, which can take long.
 pub(super) async fn close<R>(
     pair: Pair,
     ending: &Ending<R>,
-    answer: &[u8],
+    response: &[u8],
     framing: Framing,
     account: &Arc<Account>,
 ) -> usize {
@@ -52,10 +52,10 @@ pub(super) async fn close<R>(
                 Framing::ByConnection => app.reset(),
                 Framing::ByFrames { .. } => drop(app),
             }
-            let words = [from_app.buffer.cleared(), answer].concat();
+            let last = [from_app.buffer.cleared(), response].concat();
             drop((from_client, from_app));
-            account.lingers();
-            match unless_evicted(account, pin!(write_last(client, &words))).await.flatten() {
+            account.begin_lingering();
+            match unless_evicted(account, pin!(write_last(client, &last))).await.flatten() {
                 Some(client) => wait(client, framing, account).await,
                 None => 0,
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 use tokio::time::Instant;
 
 use super::metrics::{Metrics, PortMetrics};
@@ -46,15 +46,15 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Returns the context of a connection that was accepted at `born`. It can be marked from now on.
+    /// Returns the context of a connection that was accepted at `accepted_at`. It can be marked from now on.
     pub(super) fn new(
         service: Arc<Service>,
         held: Held,
         (protocol, unread): (Protocol, Source),
-        born: Instant,
+        accepted_at: Instant,
     ) -> (Self, Limits) {
         let limits = service.policy.draw_limits(fastrand::u32(..));
-        let retirable = service.shared.connections.retirable(born);
+        let retirable = service.shared.connections.retirable(accepted_at);
         (Self { service, held, protocol, unread, watches_age: limits.has_age(), retirable }, limits)
     }
 
@@ -106,8 +106,8 @@ impl Observer for Context {
         self.service.shared.hold.app_answered();
     }
 
-    fn moment(&self) -> Moment {
-        Moment {
+    fn state(&self) -> ConnectionState {
+        ConnectionState {
             age: if self.watches_age { self.retirable.age() } else { Duration::ZERO },
             draining: self.service.shared.drain.is_announcing(),
             marked: self.retirable.is_marked(),
@@ -116,7 +116,7 @@ impl Observer for Context {
     }
 
     fn request_started(&self, number: u32, source: Option<Source>) {
-        self.account().is_useful();
+        self.account().record_useful();
         self.retirable.request();
         let source = self.source(number, source);
         self.port().request(self.protocol, source);
@@ -125,12 +125,12 @@ impl Observer for Context {
         }
     }
 
-    fn holds_streams(&self, open: usize) -> bool {
-        self.account().holds_streams(open)
+    fn charge_streams(&self, open: usize) -> bool {
+        self.account().charge_streams(open)
     }
 
     fn retired(&self, reason: RetireReason) {
-        self.retirable.leaves();
+        self.retirable.announced();
         self.port().retired(reason, self.protocol);
     }
 

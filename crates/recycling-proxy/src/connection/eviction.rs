@@ -25,11 +25,11 @@ pub(super) trait Evictable {
             if let Poll::Ready(ending) = self.poll_served(cx) {
                 return Poll::Ready(ending);
             }
-            ready!(self.account().poll_asked_to_leave(cx));
+            ready!(self.account().poll_eviction_requested(cx));
             if let Some(ending) = self.ending_if_evicted() {
                 return Poll::Ready(ending);
             }
-            self.account().stays();
+            self.account().decline_eviction();
         }
     }
 }
@@ -43,6 +43,6 @@ pub(super) fn unless_evicted<T>(
 ) -> impl Future<Output = Option<T>> {
     poll_fn(move |cx| match Pin::new(&mut serving).poll(cx) {
         Poll::Ready(served) => Poll::Ready(Some(served)),
-        Poll::Pending => account.poll_asked_to_leave(cx).map(|()| None),
+        Poll::Pending => account.poll_eviction_requested(cx).map(|()| None),
     })
 }

@@ -18,23 +18,22 @@ use retirement::{Limits, RetireReason};
 /// A client connection that speaks HTTP/1.
 pub(super) struct Connection(Relay<Context>);
 
-/// What follows the exchanges of a connection.
+/// The next stage of a connection after its exchanges.
 pub(super) enum Sequel {
     Tunnel(Box<tunnel::Connection>),
     Close(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl Connection {
-    pub(super) fn new(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) -> Self {
-        let conversation = Conversation::new(limits, context.service().policy.head_limit).forwarding(told);
+    pub(super) fn new(pair: Pair, context: Context, limits: Limits, forwarded_for: Option<ForwardedFor>) -> Self {
+        let conversation = Conversation::new(limits, context.service().policy.head_limit).forwarding(forwarded_for);
         Self(Relay::new(pair, conversation, context))
     }
 
-    /// Returns what is left to do with the connection: close it as the relay has found it should be, or go on as a
-    /// tunnel.
+    /// Returns the next stage of the connection: it is closed in the way that the relay has decided, or is a tunnel.
     pub(super) fn finish(self, ending: Ending) -> Sequel {
         let Relay { client, app, from_client, from_app, conversation, observer, .. } = self.0;
-        // Here, and not when a tunnel that follows has ended: a mark would be wasted on it.
+        // Before a tunnel begins: it cannot be retired, so balancing must not mark it.
         let source = conversation.source();
         let (service, held) = observer.end(conversation.requests_started(), Some(source));
         let retired = conversation.retired();
@@ -46,7 +45,7 @@ impl Connection {
             "an HTTP/1 connection has ended"
         );
         let pair = Pair { client, app, from_client, from_app };
-        let answer = match ending {
+        let response = match ending {
             Ending::Tunnel => {
                 let kind = (TunnelKind::Upgraded, source);
                 return Sequel::Tunnel(Box::new(tunnel::Connection::new(kind, pair, None, service, held)));
@@ -56,7 +55,7 @@ impl Connection {
         };
         drop(conversation);
         Sequel::Close(Box::pin(async move {
-            let late = close(pair, &ending, &answer, Framing::ByConnection, held.account()).await;
+            let late = close(pair, &ending, &response, Framing::ByConnection, held.account()).await;
             if ending == Ending::Linger && late > 0 && retired.is_some() {
                 service.shared.metrics.ignored();
             }

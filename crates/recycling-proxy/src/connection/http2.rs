@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::close::{Framing, close};
 use super::context::Context;
 use super::eviction::Evictable;
-use crate::http2::graceful_shutdown::{LAST_CALL, QUIET_TIME, draw_grace};
+use crate::http2::graceful_shutdown::{FORCED_GOAWAY_TIME, IDLE_GOAWAY_DELAY, draw_grace};
 use crate::http2::relay::{Ending, Parts, Relay};
 use crate::http2::session::Session;
 use crate::memory::Account;
@@ -21,13 +21,13 @@ use retirement::{Limits, RetireReason};
 pub(super) struct Connection(Relay<Context>);
 
 impl Connection {
-    pub(super) fn new(pair: Pair, context: Context, limits: Limits, told: Option<ForwardedFor>) -> Self {
-        let session = Session::new(limits, fastrand::u64(..).to_be_bytes()).forwarding(told);
+    pub(super) fn new(pair: Pair, context: Context, limits: Limits, forwarded_for: Option<ForwardedFor>) -> Self {
+        let session = Session::new(limits, fastrand::u64(..).to_be_bytes()).forwarding(forwarded_for);
         let draining = draining(Arc::clone(&context.service().shared.drain));
         Self(Relay::new(pair, session, context, draw_grace(fastrand::u32(..)), draining))
     }
 
-    /// Closes the connection as the relay has found it should be.
+    /// Closes the connection in the way that the relay has decided.
     pub(super) async fn finish(self, ending: Ending) {
         let Parts { pair, session, observer, grace } = self.0.into_parts();
         let (service, held) = observer.end(session.requests_started(), None);
@@ -41,18 +41,18 @@ impl Connection {
             requests = session.requests_started(),
             "an HTTP/2 connection has ended"
         );
-        let has_left = ending == Ending::Close;
-        let framing = Framing::ByFrames { grace: (!has_left && !session.has_been_read()).then_some(grace) };
-        let answer = match ending {
-            Ending::Refuse(error) if session.may_speak() => session.final_goaway(error.fault).to_vec(),
+        let client_has_left = ending == Ending::Close;
+        let framing = Framing::ByFrames { grace: (!client_has_left && !session.has_been_read()).then_some(grace) };
+        let response = match ending {
+            Ending::Refuse(error) if session.may_insert_frame() => session.final_goaway(error.fault).to_vec(),
             Ending::Refuse(_) | Ending::Linger | Ending::Abandon | Ending::Tunnel | Ending::Close | Ending::Reset => {
                 Vec::new()
             }
         };
         drop(session);
-        // The client may only have ended its own side, and still read.
-        let ending = if has_left { Ending::Linger } else { ending };
-        close(pair, &ending, &answer, framing, held.account()).await;
+        // The client may have closed only its own direction, and still read.
+        let ending = if client_has_left { Ending::Linger } else { ending };
+        close(pair, &ending, &response, framing, held.account()).await;
     }
 }
 
@@ -72,11 +72,11 @@ impl Evictable for Connection {
     }
 }
 
-/// Ready when a drain may speak, with the time at which it must.
+/// Ready when a drain may send GOAWAY, with the time at which it must.
 async fn draining(drain: Arc<Drain>) -> Instant {
     drain.begun().await;
-    // A box, since the timer is larger than all else that waits for a drain.
-    Box::pin(sleep(QUIET_TIME)).await;
+    // Boxed, since the timer is larger than the rest of this future.
+    Box::pin(sleep(IDLE_GOAWAY_DELAY)).await;
     let deadline = drain.deadline().unwrap_or_else(Instant::now);
-    deadline.checked_sub(LAST_CALL).unwrap_or(deadline)
+    deadline.checked_sub(FORCED_GOAWAY_TIME).unwrap_or(deadline)
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use super::eviction::Evictable as _;
 use super::{http1, http2, tunnel};
 
-/// Where a connection stands.
+/// The state of a connection.
 ///
 /// ```text
 /// Beginning ─┬─▶ Http1 ──▶ Tunnel ──▶ Closing ──▶ Ended
@@ -16,9 +16,9 @@ use super::{http1, http2, tunnel};
 ///            └── nothing to serve ─────────────────┘
 /// ```
 ///
-/// Most connections are idle ones of HTTP/1, and there can be ten thousand of them. So their state is here, and nothing
-/// else is: what begins a connection, what ends it, and what speaks another protocol are in boxes, each as large as it
-/// is. An `async` block would hold them side by side.
+/// Most connections are idle ones of HTTP/1, and there can be ten thousand of them. So only their state is here. The
+/// beginning and the end of a connection, and the other protocols, are in boxes, and so take memory only while they are
+/// in use. An `async` block would have room for all of them.
 #[expect(clippy::large_enum_variant, reason = "nearly every connection is of the large variant")]
 pub(super) enum Stage {
     Beginning(Pin<Box<dyn Future<Output = Self> + Send>>),
@@ -76,15 +76,14 @@ mod tests {
     use crate::http1::conversation::Conversation;
     use crate::memory::Account;
 
-    /// The runtime adds 104 bytes to the task of a connection, and rounds up to the next 128: one byte more costs 128.
+    /// The runtime adds 104 bytes to the task of a connection, and rounds up to a multiple of 128.
     #[test]
     fn the_task_of_a_connection_fits_into_three_allocation_units() {
         assert!(size_of::<Stage>() <= 3 * 128 - 104, "{}", size_of::<Stage>());
     }
 
-    /// The runtime aligns what it has of each connection to 128 bytes, in three places. Before each, glibc's allocator
-    /// leaves 104 bytes free, which it gives to whoever asks for as much, or for up to 15 bytes less, and to nobody
-    /// else.
+    /// The runtime makes three allocations for each connection that are aligned to 128 bytes. Before each, glibc's
+    /// allocator leaves a gap of 104 bytes. It serves only requests for 89 to 104 bytes from there.
     #[test]
     fn allocations_of_a_connection_fit_into_the_gaps_between_tasks() {
         let counts_of_an_arc = 2 * size_of::<usize>();

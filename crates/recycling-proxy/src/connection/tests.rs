@@ -1,4 +1,4 @@
-//! Marks, on real connections: nothing outside of the process can set them yet.
+//! Marks on real connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::retire::connections::Connections;
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A service that accepts, and what can be seen of it from outside of a connection.
+/// A service that accepts connections, and what a test reads of it.
 struct Running {
     connections: Arc<Connections>,
     registry: Registry,
     address: SocketAddr,
 }
 
-/// Serves whatever connects.
+/// Starts a service for an app at this address.
 async fn start(app: SocketAddr) -> TestResult<Running> {
     let settings = ProxySettings::from_raw(&RawOptions::default())?;
     let Parts { service, connections, mut registry } = Parts::new(&settings, app.port());
@@ -34,21 +34,21 @@ async fn start(app: SocketAddr) -> TestResult<Running> {
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let place = memory.admit().await;
-            let held = service.hold(app.port(), place);
+            let slot = memory.admit().await;
+            let held = service.hold(app.port(), slot);
             tokio::spawn(serve(client, App::Fixed(app), held, Arc::clone(&service)));
         }
     });
     Ok(Running { connections, registry, address })
 }
 
-/// Marks connections for so much load, each of which is 1, the oldest first. Returns how many.
+/// Marks connections for this load, where each has a load of 1. Returns their number.
 fn mark(connections: &Connections, load: f64) -> usize {
     let rule = Instruction::new(1.0, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap();
     connections.shed(Excess::of(load + 1.0, &rule).unwrap(), 1.0, |_| 0)
 }
 
-/// Whether the answer announces the end of the connection.
+/// Does one exchange. Returns whether its response announces the end of the connection.
 async fn exchange(client: &mut Peer) -> TestResult<bool> {
     client.send(GET).await?;
     let head = client.read_head().await?;
@@ -76,12 +76,12 @@ async fn a_marked_connection_is_retired_with_its_next_response_and_not_before() 
     let mut metrics = String::new();
     encode(&mut metrics, &running.registry)?;
     ensure!(metrics.contains("connections_retired_total{reason=\"balance\",protocol=\"http1\",port="), "{metrics}");
-    // The third is left, and those that have said their end are nobody's any more.
+    // Only the third is left: connections whose end was announced are not marked again.
     ensure_eq!(mark(&running.connections, 9.0), 1);
     Ok(())
 }
 
-/// A tunnel cannot be retired, so that a mark on it would be a mark less on another.
+/// A tunnel cannot be retired, so a mark on it would be missing on another connection.
 #[tokio::test]
 async fn tunnels_are_not_marked() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;

@@ -1,4 +1,4 @@
-//! A client connection whose bytes are not looked at.
+//! A client connection whose bytes are not parsed.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -16,8 +16,8 @@ use crate::relay::source::Source;
 use crate::transport::pair::Pair;
 use crate::tunnel::{self, Tunnel, TunnelKind};
 
-/// A client connection whose bytes are not looked at. One in which the app has said nothing can be evicted; behind
-/// that, an end may destroy something.
+/// A client connection whose bytes are not parsed. It can be evicted until the app has sent bytes. After that, its end
+/// could destroy data.
 pub(super) struct Connection {
     tunnel: Tunnel,
     kind: TunnelKind,
@@ -25,16 +25,16 @@ pub(super) struct Connection {
     held: Held,
 }
 
-/// What a tunnel comes to.
+/// How a tunnel ends.
 pub(super) enum Ending {
     /// By itself.
     Own(tunnel::Ending),
-    /// It was closed to free memory.
+    /// It is evicted.
     Evicted,
 }
 
 impl Connection {
-    /// Counts the tunnel, and begins it.
+    /// Begins a tunnel, and counts it.
     pub(super) fn new(
         (kind, source): (TunnelKind, Source),
         pair: Pair,
@@ -50,18 +50,18 @@ impl Connection {
         let max_age = service.policy.draw_tunnel_age(fastrand::u32(..));
         let tunnel = Tunnel::new(pair, guard, max_age);
         if tunnel.has_answer() {
-            held.account().is_useful();
+            held.account().record_useful();
         }
         Self { tunnel, kind, service, held }
     }
 
-    /// Ends both sides as the tunnel has found they should be.
+    /// Closes both sides in the way that the tunnel has decided.
     pub(super) async fn finish(self, ending: Ending) {
         let Self { tunnel, kind, held, .. } = self;
         let (port, account) = (held.port.metrics(), held.account());
-        let Ending::Own(ending) = ending else { return tell_eviction(kind, port) };
+        let Ending::Own(ending) = ending else { return report_eviction(kind, port) };
         let mut closing = Closing { closed: pin!(tunnel.end(ending)), account };
-        let Some((end, broken_by)) = poll_fn(|cx| closing.poll(cx)).await else { return tell_eviction(kind, port) };
+        let Some((end, broken_by)) = poll_fn(|cx| closing.poll(cx)).await else { return report_eviction(kind, port) };
         tracing::debug!(
             app_port = port.number(),
             kind = kind.label(),
@@ -86,14 +86,14 @@ impl Evictable for Connection {
     fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let Self { tunnel, service, held, .. } = self;
         let answered = || {
-            held.account().is_useful();
+            held.account().record_useful();
             service.shared.hold.app_answered();
         };
         tunnel.poll(answered, cx).map(Ending::Own)
     }
 
     fn ending_if_evicted(&self) -> Option<Ending> {
-        self.account().is_new().then_some(Ending::Evicted)
+        (!self.account().is_useful()).then_some(Ending::Evicted)
     }
 }
 
@@ -116,12 +116,13 @@ impl<F: Future> Evictable for Closing<'_, F> {
     }
 
     fn ending_if_evicted(&self) -> Option<Self::Ending> {
-        self.account.is_new().then_some(None)
+        (!self.account.is_useful()).then_some(None)
     }
 }
 
-fn tell_eviction(kind: TunnelKind, port: &PortMetrics) {
-    tracing::debug!(kind = kind.label(), "a tunnel in which the app has said nothing was closed to free memory");
+/// Reports a tunnel that was evicted.
+fn report_eviction(kind: TunnelKind, port: &PortMetrics) {
+    tracing::debug!(kind = kind.label(), "a tunnel in which the app has sent nothing was evicted");
     port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
 }
 

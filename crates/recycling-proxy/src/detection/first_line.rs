@@ -1,20 +1,20 @@
 //! Recognises lines that even the most lenient HTTP server could parse as a request.
 //!
 //! With `forwarded-for`, apps rely on the client's address in every request, so a tunnel must not carry requests.
-//! Servers differ in what they take: some skip white space and control characters in front, know methods in small
-//! letters, any version or none. A line that no server in use would serve is harmless, for with it every one of them
-//! gives the connection up.
+//! Servers differ in what they accept: some skip leading white space and control characters, accept methods in lower
+//! case, or any version, or none. A line that no server in use accepts is harmless, because every server closes the
+//! connection after it.
 
-/// Longer lines are no server's: the limits in use end at 64 KiB.
+/// The longest line that a server accepts: the limits in use are at most 64 KiB.
 const LONGEST: u32 = 64 * 1024;
 
 /// The number of bytes of a word that are stored: enough for `https://`.
 const KEPT: usize = 8;
 
-/// How version 1 of the PROXY protocol begins; the words after it are the protocol.
+/// The beginning of a header of the PROXY protocol, version 1. The word after it is a transport protocol.
 const HEADER_V1: &[u8] = b"PROXY";
 const HEADER_V1_PROTOCOLS: [&[u8]; 3] = [b"TCP4", b"TCP6", b"UNKNOWN"];
-/// How version 2 begins.
+/// The beginning of a header of version 2.
 const HEADER_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The result for the bytes so far.
@@ -35,15 +35,15 @@ pub enum Reading {
 ///            ▼                                     │
 ///  bytes ──▶ Open ── words ──────────────────────▶ Open ──line end, 64 KiB, a fourth word──▶ Harmless
 ///                      │
-///                      └─▶ Request:  METHOD /…, METHOD http://…   a method is of letters, `-` and `_`
-///                                    METHOD … HTTP/…              in any place, for some targets have spaces
-///                                    any word HTTP/…              in the third place: some take every method
-///                                    GET any                      and the line's end: HTTP/0.9
+///                      └─▶ Request:  METHOD /…, METHOD http://…   a method consists of letters, `-` and `_`
+///                                    METHOD … HTTP/…              as any later word: some targets have spaces
+///                                    any word HTTP/…              as the third word: some accept every method
+///                                    GET any                      with the end of the line: HTTP/0.9
 ///                                    PROXY TCP4, …                the PROXY protocol, version 1
 /// ```
 ///
-/// Servers that accept a header of the PROXY protocol without demanding it serve the request behind it. That of version
-/// 2 begins with lines of its own: while it may be one, the line does not end.
+/// Servers with an optional header of the PROXY protocol serve the request after it. The header of version 2 begins with
+/// line ends. As long as the bytes may be such a header, a line end does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstLine {
     reading: Reading,
@@ -55,9 +55,9 @@ pub struct FirstLine {
     in_word: bool,
     first_is_method: bool,
     first: Word,
-    /// How much of [`HEADER_V2`] has come; `None` if something else has.
+    /// The number of bytes of [`HEADER_V2`] so far; `None` if the bytes differ from it.
     header: Option<usize>,
-    /// The line has ended, in what may be such a header.
+    /// Whether the line has ended, in bytes that may be such a header.
     ended: bool,
 }
 
@@ -163,8 +163,8 @@ impl FirstLine {
 
 impl Word {
     fn push(&mut self, byte: u8) {
-        if let Some(place) = self.kept.get_mut(self.length) {
-            *place = byte;
+        if let Some(kept) = self.kept.get_mut(self.length) {
+            *kept = byte;
         }
         self.length = self.length.saturating_add(1);
     }
@@ -178,8 +178,8 @@ impl Word {
     }
 }
 
-/// Returns what servers in use divide words by; the last are white space of Unicode, by which programs in Python
-/// divide.
+/// Returns whether a server in use separates words at this byte. The last ones are white space of Unicode, at which
+/// programs in Python split.
 const fn is_white_space(byte: u8) -> bool {
     matches!(byte, b'\t' | 0x0b..=b'\r' | 0x1c..=b' ' | 0x85 | 0xa0)
 }
@@ -188,7 +188,7 @@ const fn is_white_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// The reading after each prefix must be the same however it has come.
+    /// Returns the reading of a line, which must not depend on where its bytes are cut.
     fn read(line: &[u8]) -> Reading {
         for cut in 0..=line.len() {
             let mut pieces = FirstLine::default();

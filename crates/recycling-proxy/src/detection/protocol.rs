@@ -4,10 +4,10 @@ use crate::http1::fields::is_token;
 
 /// The beginning of every HTTP/2 connection (RFC 9113 §3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The longest method. It is longer than any in use, and bounds the bytes that are examined of other protocols.
+/// The longest method, which is longer than any in use. It bounds the bytes of other protocols that are examined.
 const LONGEST_METHOD: usize = 32;
-/// A request line that has not ended by then is left to the HTTP/1 relay, whose head limit speaks of it.
-const LONGEST_LOOK: usize = 8 * 1024;
+/// The most bytes of a line that are examined. A longer request line is left to the HTTP/1 relay and its head limit.
+const MOST_EXAMINED: usize = 8 * 1024;
 
 /// The protocol of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,12 @@ pub enum Protocol {
 /// The result for the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The protocol. Further bytes cannot change it.
+    /// The protocol is certain: further bytes cannot change it.
     Certain(Protocol),
-    /// A request line or the preface of HTTP/2 has begun, as they begin in use: the rest is worth waiting for.
+    /// A request line with a usual method, or the preface of HTTP/2, has begun. The proxy waits for the rest.
     Likely,
-    /// It begins as no method in use does. Only a line that is a request line nevertheless makes it one, if it is there
-    /// already: nobody waits for it.
+    /// A request line with an unusual method may have begun. It is HTTP/1 only if the whole line has arrived already; the
+    /// proxy does not wait for it.
     Unlikely,
 }
 
@@ -40,7 +40,7 @@ pub fn detect(bytes: &[u8]) -> Verdict {
         return Verdict::Certain(Protocol::Http2);
     }
     match bytes {
-        // A record of the type handshake (22), of any version that there is (RFC 8446 §5.1).
+        // A record of the type handshake (22), of any version (RFC 8446 §5.1).
         [0x16] => Verdict::Likely,
         [0x16, 3, ..] => Verdict::Certain(Protocol::Tls),
         bytes if HTTP2_PREFACE.starts_with(bytes) => Verdict::Likely,
@@ -48,7 +48,7 @@ pub fn detect(bytes: &[u8]) -> Verdict {
     }
 }
 
-/// Empty lines before a request line are ignored by servers (RFC 9112 §2.2).
+/// Removes empty lines, which servers ignore before a request line (RFC 9112 §2.2).
 fn without_empty_lines(mut bytes: &[u8]) -> &[u8] {
     while let [b'\r', b'\n', rest @ ..] = bytes {
         bytes = rest;
@@ -61,35 +61,36 @@ fn of_line(line: &[u8]) -> Verdict {
         return Verdict::Likely;
     }
     let mut reading = RequestLine::default();
-    for byte in line.iter().take(LONGEST_LOOK) {
+    for byte in line.iter().take(MOST_EXAMINED) {
         if let Err(protocol) = reading.read(*byte) {
             return Verdict::Certain(protocol);
         }
     }
-    if line.len() >= LONGEST_LOOK {
-        return Verdict::Certain(reading.after_a_long_look());
+    if line.len() >= MOST_EXAMINED {
+        return Verdict::Certain(reading.of_long_line());
     }
-    if reading.method_is_in_use { Verdict::Likely } else { Verdict::Unlikely }
+    if reading.method_is_usual { Verdict::Likely } else { Verdict::Unlikely }
 }
 
-/// `METHOD SP TARGET SP HTTP/x.y`, loosely: the HTTP/1 relay judges strictly what looks like one.
+/// A lenient parser of `METHOD SP TARGET SP HTTP/x.y`. The HTTP/1 relay checks the line strictly afterwards.
 ///
 /// ```text
 /// Method ──SP──▶ Gap ──▶ Target ──white space──▶ Gap ──▶ Word ──white space──▶ Gap ──▶ Word …
 ///    │            │         │                                │
-///    │            │         │        CR or LF behind a word that begins with HTTP/ ──▶ Http1
-///    └────────────┴─────────┴────── what cannot become one, LF behind another word ──▶ Opaque
+///    │            │         │        CR or LF after a word that begins with HTTP/ ──▶ Http1
+///    └────────────┴─────────┴───── no request line any more, LF after another word ──▶ Opaque
 /// ```
 ///
-/// A method in use is of capital letters, digits, `-` and `_`, and begins with a letter. A target begins with `/`, `*`,
-/// or a scheme and `://`; that of CONNECT with anything. Words that follow may be many, since some targets have spaces.
+/// A usual method consists of capital letters, digits, `-` and `_`, and begins with a letter. A target begins with `/`,
+/// `*`, or a scheme and `://`; that of CONNECT with any character. Any number of words may follow, since some targets
+/// have spaces.
 #[derive(Clone, Copy, Debug)]
 struct RequestLine {
     state: State,
-    method_is_in_use: bool,
-    /// The last word that has ended is a version.
-    is_named: bool,
-    /// Words behind the target that are no version.
+    method_is_usual: bool,
+    /// Whether the last complete word is a version.
+    ends_with_version: bool,
+    /// Whether words other than a version follow the target.
     has_other_words: bool,
 }
 
@@ -99,22 +100,22 @@ enum State {
         length: usize,
         spells_connect: bool,
     },
-    /// In front of the target; CONNECT has one of another form.
+    /// Before the target, whose form is different for CONNECT.
     BeforeTarget {
         of_connect: bool,
     },
-    /// In a scheme, or what may become one; it has begun with so much of `HTTP/`, or with something else.
+    /// In a word that may be a scheme. `version` is the length of the prefix of `HTTP/` that it equals so far.
     Scheme {
         version: Option<usize>,
     },
-    /// Behind it, in front of so many of `//`.
+    /// After the scheme, before this many slashes.
     Slashes {
         left: u8,
     },
     Target,
-    /// In front of a word behind the target.
+    /// Before a word after the target.
     Gap,
-    /// In it; it has begun with so much of `HTTP/`, or with something else.
+    /// In a word after the target. `version` is the length of the prefix of `HTTP/` that it equals so far.
     Word {
         version: Option<usize>,
     },
@@ -126,12 +127,12 @@ const VERSION: &[u8] = b"HTTP/";
 impl Default for RequestLine {
     fn default() -> Self {
         let state = State::Method { length: 0, spells_connect: true };
-        Self { state, method_is_in_use: true, is_named: false, has_other_words: false }
+        Self { state, method_is_usual: true, ends_with_version: false, has_other_words: false }
     }
 }
 
 impl RequestLine {
-    /// Reads on; the protocol, once nothing can change it.
+    /// Parses a byte. Returns the protocol as `Err` once it is certain.
     fn read(&mut self, byte: u8) -> Result<(), Protocol> {
         self.state = match self.state {
             State::Method { length, spells_connect } => self.in_method(length, spells_connect, byte)?,
@@ -155,22 +156,22 @@ impl RequestLine {
             byte if !is_token(byte) || length >= LONGEST_METHOD => return Err(Protocol::Opaque),
             b'A'..=b'Z' => {}
             b'0'..=b'9' | b'-' | b'_' if length > 0 => {}
-            _ => self.method_is_in_use = false,
+            _ => self.method_is_usual = false,
         }
         let spells_connect = spells_connect && CONNECT.get(length) == Some(&byte);
         Ok(State::Method { length: length.saturating_add(1), spells_connect })
     }
 
-    /// Behind the beginning of the target.
+    /// Parses a byte after the first one of the target.
     fn in_words(&mut self, byte: u8) -> Result<State, Protocol> {
         let is_version = matches!(self.state, State::Word { version: Some(matched) } if matched == VERSION.len());
         match (byte, self.state) {
             (b'\r' | b'\n', State::Word { .. }) if is_version => Err(Protocol::Http1),
-            (b'\n', State::Gap) if self.is_named => Err(Protocol::Http1),
+            (b'\n', State::Gap) if self.ends_with_version => Err(Protocol::Http1),
             (b'\n', _) => Err(Protocol::Opaque),
             (byte, State::Gap) if is_gap(byte) => Ok(State::Gap),
             (byte, _) if is_gap(byte) => {
-                self.is_named = is_version;
+                self.ends_with_version = is_version;
                 Ok(State::Gap)
             }
             (_, State::Target) => Ok(State::Target),
@@ -185,8 +186,8 @@ impl RequestLine {
         State::Word { version }
     }
 
-    /// Returns what a line comes to that has not ended: a target may be long, other words are no request's.
-    const fn after_a_long_look(self) -> Protocol {
+    /// Returns the protocol of a line without an end in [`MOST_EXAMINED`] bytes. Only a target may be as long.
+    const fn of_long_line(self) -> Protocol {
         match self.state {
             State::Target | State::Gap | State::Word { .. } if !self.has_other_words => Protocol::Http1,
             State::Target
@@ -202,11 +203,11 @@ impl RequestLine {
 
 fn before_target(of_connect: bool, byte: u8) -> Result<State, Protocol> {
     match byte {
-        // Two spaces: a faulty request, if it is one.
+        // Two spaces: at most a malformed request.
         b' ' => Ok(State::BeforeTarget { of_connect }),
         b'\r' | b'\n' => Err(Protocol::Opaque),
         b'/' | b'*' => Ok(State::Target),
-        // A control character is for the end of the line to judge: with a version there, the request is a faulty one.
+        // With a version at the end of the line, a control character makes it a malformed request.
         byte if byte.is_ascii_control() => Ok(State::Target),
         _ if of_connect => Ok(State::Target),
         byte if byte.is_ascii_alphabetic() => Ok(State::Scheme { version: matched(Some(0), byte) }),
@@ -218,7 +219,7 @@ fn in_scheme(version: Option<usize>, byte: u8) -> Result<State, Protocol> {
     let version = matched(version, byte);
     match byte {
         b':' => Ok(State::Slashes { left: 2 }),
-        // A version where the target is missing: a faulty request.
+        // A version without a target: a malformed request.
         b'/' if version == Some(VERSION.len()) => Ok(State::Word { version }),
         b'+' | b'-' | b'.' => Ok(State::Scheme { version }),
         byte if byte.is_ascii_alphanumeric() => Ok(State::Scheme { version }),
@@ -226,12 +227,12 @@ fn in_scheme(version: Option<usize>, byte: u8) -> Result<State, Protocol> {
     }
 }
 
-/// Lenient servers take more than spaces for the limits of the words (RFC 9112 §3).
+/// Returns whether a lenient server separates words at this byte (RFC 9112 §3).
 const fn is_gap(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }
 
-/// Returns how much of `HTTP/` a word begins with, one byte later; `None` where it begins with something else.
+/// Returns the length of the prefix of `HTTP/` that a word equals after another byte; `None` if it equals none.
 fn matched(so_far: Option<usize>, byte: u8) -> Option<usize> {
     so_far.filter(|so_far| VERSION.get(*so_far) == Some(&byte)).map(|so_far| so_far.saturating_add(1))
 }
@@ -239,7 +240,7 @@ fn matched(so_far: Option<usize>, byte: u8) -> Option<usize> {
 /// Returns whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
 pub fn may_begin_http2(bytes: &[u8]) -> bool {
     match *bytes {
-        // A server has no use for more than a few settings: 85 of them fit into one length byte.
+        // At most 42 settings, whose length fits into one byte, are more than any server sends.
         [0, 0, length, 4, 0, 0, 0, 0, 0, ..] => length.is_multiple_of(6),
         [_, _, _, _, _, _, _, _, _, ..] => false,
         _ => [0, 0].starts_with(bytes.get(..2).unwrap_or(bytes)),

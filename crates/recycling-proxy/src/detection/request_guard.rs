@@ -3,28 +3,28 @@
 use crate::detection::first_line::{FirstLine, Reading};
 
 /// The beginning of every response of an HTTP/1 server.
-const ANSWER: &[u8] = b"HTTP/";
+const RESPONSE: &[u8] = b"HTTP/";
 
-/// What a tunnel has carried so far, as long as a request could still begin in it.
+/// The beginning of a tunnel, until no request can follow in it.
 ///
-/// The watch ends with a first line that no server takes for a request: HTTP servers give such a connection up. It also
-/// ends with an answer that no HTTP server gives.
+/// That is the case after a first line that no server accepts as a request, because HTTP servers close the connection
+/// then. It is also the case after a response that is not HTTP.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestGuard {
     line: FirstLine,
-    answer: Answer,
+    response: Response,
 }
 
 /// The app's bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    /// This many bytes of [`ANSWER`].
+enum Response {
+    /// The first bytes of [`RESPONSE`], in this number.
     Http(usize),
-    /// Something else.
+    /// Other bytes.
     Other,
 }
 
-impl Default for Answer {
+impl Default for Response {
     fn default() -> Self {
         Self::Http(0)
     }
@@ -33,7 +33,7 @@ impl Default for Answer {
 impl RequestGuard {
     /// Examines bytes of the client. `ended` is true after its last byte.
     pub(crate) fn examine_client(&mut self, bytes: &[u8], ended: bool) -> Reading {
-        if self.answer == Answer::Other {
+        if self.response == Response::Other {
             return Reading::Harmless;
         }
         let reading = self.line.read(bytes);
@@ -42,11 +42,11 @@ impl RequestGuard {
 
     /// Examines bytes of the app.
     pub(crate) fn examine_app(&mut self, bytes: &[u8]) {
-        if let Answer::Http(matched) = self.answer {
-            let expected = ANSWER.get(matched..).unwrap_or_default();
+        if let Response::Http(matched) = self.response {
+            let expected = RESPONSE.get(matched..).unwrap_or_default();
             let length = expected.len().min(bytes.len());
-            let goes_on = bytes.get(..length) == expected.get(..length);
-            self.answer = if goes_on { Answer::Http(matched.saturating_add(length)) } else { Answer::Other };
+            let matches = bytes.get(..length) == expected.get(..length);
+            self.response = if matches { Response::Http(matched.saturating_add(length)) } else { Response::Other };
         }
     }
 }

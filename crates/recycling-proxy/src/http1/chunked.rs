@@ -234,7 +234,7 @@ impl Name {
 mod tests {
     use super::*;
 
-    /// The bytes that pass, and how it ends; whole, and byte by byte.
+    /// Returns how many bytes are forwarded, and the result, parsed at once and byte by byte.
     fn read(bytes: &[u8]) -> (usize, Result<bool, Fault>) {
         let whole = read_in(bytes, bytes.len().max(1));
         assert_eq!(whole, read_in(bytes, 1), "{:?}", String::from_utf8_lossy(bytes));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn long_trailer_names_are_not_taken_for_forbidden_ones() {
+    fn long_trailer_names_do_not_match_forbidden_ones() {
         assert_eq!(read(b"0\r\ntransfer-encoding-x: a\r\ncontent-length-: b\r\n\r\n").1, Ok(true));
     }
 }

@@ -15,7 +15,7 @@ use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
 use crate::relay::source::Source;
 use crate::transport::buffer::Buffer;
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 
 /// How often the announcement is deferred for a client whose pipeline is never empty.
 const PIPELINE_GRACE: u8 = 100;
@@ -263,7 +263,7 @@ impl Conversation {
 
     /// Clears the app's bytes that may be forwarded, and inserts the announcement if the connection is retired.
     ///
-    /// `pipelined` returns whether another request of the client has arrived. `moment` is called at most once per
+    /// `pipelined` returns whether another request of the client has arrived. `state` is called at most once per
     /// request.
     ///
     /// # Errors
@@ -272,16 +272,16 @@ impl Conversation {
         &mut self,
         from_app: &mut Buffer,
         pipelined: bool,
-        moment: impl Fn() -> Moment,
+        state: impl Fn() -> ConnectionState,
     ) -> Result<(), ProtocolError> {
-        self.advance_response(from_app, pipelined, moment).map_err(ProtocolError::app)
+        self.advance_response(from_app, pipelined, state).map_err(ProtocolError::app)
     }
 
     fn advance_response(
         &mut self,
         from_app: &mut Buffer,
         pipelined: bool,
-        moment: impl Fn() -> Moment,
+        state: impl Fn() -> ConnectionState,
     ) -> Result<(), Fault> {
         let head_limit = self.head_limit();
         while !from_app.unexamined().is_empty() {
@@ -294,7 +294,7 @@ impl Conversation {
                     }
                     let length = match head {
                         ResponseHead::Final { persistent, .. } => {
-                            self.decide(from_app, length, persistent, pipelined, &moment)
+                            self.decide(from_app, length, persistent, pipelined, &state)
                         }
                         ResponseHead::Interim | ResponseHead::Tunnel => length,
                     };
@@ -347,13 +347,13 @@ impl Conversation {
         length: usize,
         app_persists: bool,
         pipelined: bool,
-        moment: impl Fn() -> Moment,
+        state: impl Fn() -> ConnectionState,
     ) -> usize {
         if !app_persists || !self.client_persists {
             self.phase = self.phase.on(Event::LastAnnounced);
             return length;
         }
-        let Some(reason) = self.limits.verdict(self.requests_started, moment()) else { return length };
+        let Some(reason) = self.limits.verdict(self.requests_started, state()) else { return length };
         // Pipelined requests are served first, because the client would have to send them again.
         if pipelined && self.request_is_done() && self.deferrals < PIPELINE_GRACE {
             self.deferrals = self.deferrals.saturating_add(1);

@@ -77,7 +77,7 @@ mod tests {
     use crate::http1::conversation::Conversation;
     use crate::http1::head::RequestHead;
     use crate::transport::buffer::Buffer;
-    use retirement::{Limits, Moment};
+    use retirement::{ConnectionState, Limits};
 
     fn told(head: &str, client: &str) -> String {
         let mut head = head.replace('\n', "\r\n");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_some_program_takes_for_x_forwarded_for_are_refused() {
+    fn fields_that_some_program_reads_as_x_forwarded_for_are_refused() {
         let client = ForwardedFor::new("10.0.0.1".parse().unwrap());
         for field in [
             "X_Forwarded_For: a",
@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// What the app gets of two requests that arrive in these pieces; an app that answers at once takes what passes.
+    /// Returns the bytes that the app gets if two requests arrive in these pieces, and it responds at once.
     fn passed(pieces: &[&[u8]]) -> Vec<u8> {
         let limits = Limits::draw(MaxRequests::new(9).unwrap(), None, Jitter::NONE, 0);
         let client = ForwardedFor::new("10.0.0.1".parse().unwrap());
@@ -163,8 +163,8 @@ mod tests {
                     break;
                 }
                 from_app.receive(b"HTTP/1.1 204 No\r\n\r\n");
-                let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
-                conversation.examine_response(&mut from_app, false, moment).unwrap();
+                let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+                conversation.examine_response(&mut from_app, false, state).unwrap();
                 from_app.discard();
                 assert!(conversation.exchange_done(&from_app).unwrap());
             }

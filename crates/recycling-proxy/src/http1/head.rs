@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn request_heads_tell_method_persistence_and_body() {
+    fn request_heads_determine_method_persistence_and_body() {
         for (head, method, persistent, body) in [
             ("GET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
             ("\nGET / HTTP/1.1\nHost: a\n\n", Method::Other, true, Body::none()),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn response_heads_tell_what_follows() {
+    fn response_heads_determine_what_follows() {
         let other = Method::Other;
         assert_eq!(response("HTTP/1.1 200 OK\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
         assert_eq!(response("HTTP/1.1 200\nContent-Length: 2\n\n", other), Ok(more(Body::length(2))));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_and_tunnels_are_told_by_status_and_method() {
+    fn interim_responses_and_tunnels_are_recognized_by_status_and_method() {
         for code in [100, 102, 103, 199] {
             assert_eq!(response(&format!("HTTP/1.1 {code} x\n\n"), Method::Other), Ok(ResponseHead::Interim));
         }
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    /// They end with their head for everybody.
+    /// Every recipient ends them with their head.
     #[test]
     fn framing_fields_of_a_response_without_a_body_are_not_checked() {
         for fields in [

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(HeadEnd::new().find(b"\r\nHTTP"), Ok(Some(2)), "an empty head, which does not parse");
     }
 
-    /// Returns what is taken of these bytes, all at once and one by one.
+    /// Returns how many of these bytes belong to empty lines, examined at once and one by one.
     fn empty_lines(bytes: &[u8], most: usize) -> Result<usize, Fault> {
         let whole = EmptyLines::new().advance(bytes, most);
         let mut lines = EmptyLines::new();
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(empty_lines(b"\r\n\r\n\rG", 4), Err(Fault::HeadTooLong));
         for bare in [&b"\rGET"[..], b"\r\r\n", b"\r\n\rG"] {
             assert_eq!(empty_lines(bare, 100), Err(Fault::BareLineEnd), "{}", bare.escape_ascii());
-            assert!(EmptyLines::precede_request(bare), "a faulty one");
+            assert!(EmptyLines::precede_request(bare), "a malformed one");
         }
     }
 

@@ -28,7 +28,7 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const APP_PROBED_EVERY: Duration = Duration::from_secs(20);
 
 /// How often both directions are moved in one turn: 2 MiB of a body, or a few pipelined exchanges.
-const ROUNDS_OF_A_TURN: usize = 8;
+const ROUNDS_PER_TURN: usize = 8;
 
 /// An HTTP/1 connection between a client and its app.
 pub(crate) struct Relay<O> {
@@ -92,7 +92,7 @@ impl<O: Observer> Relay<O> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
         self.from_app.begin_poll();
-        for _ in 0..ROUNDS_OF_A_TURN {
+        for _ in 0..ROUNDS_PER_TURN {
             match self.advance(cx) {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -153,7 +153,7 @@ impl<O: Observer> Relay<O> {
         let before = self.conversation.retired();
         let (conversation, observer) = (&mut self.conversation, &self.observer);
         let examined =
-            self.from_app.examine(|bytes| conversation.examine_response(bytes, pipelined, || observer.moment()));
+            self.from_app.examine(|bytes| conversation.examine_response(bytes, pipelined, || observer.state()));
         moved |= examined.map_err(|error| self.refuse(error))?;
         if let (None, Some(reason)) = (before, self.conversation.retired()) {
             self.observer.retired(reason);

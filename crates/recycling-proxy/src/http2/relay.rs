@@ -23,11 +23,11 @@ use crate::transport::pair::Pair;
 use crate::transport::send_queue::SendQueue;
 use crate::transport::wire::Wire;
 
-/// Frames that are moved in one turn, or so: a tenth of a millisecond's work. A flood of small ones would keep
-/// everybody else on the thread waiting.
-const FRAMES_OF_A_TURN: u64 = 1000;
-/// How often each direction is moved in one turn: a mebibyte of long frames each.
-const ROUNDS_OF_A_TURN: u32 = 16;
+/// The number of frames after which a turn is over, which take about a tenth of a millisecond. A flood of small frames
+/// would otherwise delay all other connections of the thread.
+const FRAMES_PER_TURN: u64 = 1000;
+/// How often both directions are moved in one turn: at most 1 MiB of long frames each.
+const ROUNDS_PER_TURN: u32 = 16;
 
 /// An HTTP/2 connection between a client and its app.
 pub(crate) struct Relay<O> {
@@ -39,46 +39,51 @@ pub(crate) struct Relay<O> {
     observer: O,
     grace: Duration,
     drain: Drain,
+    /// The deadline of the present step of the graceful shutdown.
     step: Deadline<GracefulShutdown>,
     progress: Progress,
     background: Background,
 }
 
-/// What the client does while an answer to a PING is awaited.
+/// The client's progress while the proxy waits for its answer to a PING.
 #[derive(Debug, Default)]
 struct Progress {
-    /// It has sent something since this was last asked.
-    heard: bool,
-    /// The time for which the bounds of such steps were prolonged.
-    waited: Duration,
+    /// Whether the client has sent bytes since the last check.
+    client_sent: bool,
+    /// The sum of the times by which deadlines were extended.
+    extended: Duration,
 }
 
-/// What the connection knows of the drain.
+/// The state of the pod's drain, as far as it concerns the connection.
+///
+/// ```text
+/// Awaited ──a drain may send GOAWAY──▶ Begun ──deadline──▶ Ending
+///                                        └──GOAWAY is sent──┴──▶ Announced
+/// ```
 enum Drain {
     Awaited(Pin<Box<dyn Future<Output = Instant> + Send>>),
-    /// It has begun, and GOAWAY could not be sent yet; for how long responses are waited for.
+    /// GOAWAY could not be sent yet. Until the deadline the proxy waits for responses.
     Begun(Pin<Box<Sleep>>),
-    /// It is about to end.
+    /// The deadline is over: GOAWAY is sent even while a response is awaited.
     Ending,
-    /// There is nothing more to do for it.
-    Noted,
+    Announced,
 }
 
-/// What is left of a relay that is done.
+/// The parts of a relay that has ended.
 pub(crate) struct Parts<O> {
     pub(crate) pair: Pair,
     pub(crate) session: Session,
     pub(crate) observer: O,
-    /// How long the client may be waited for.
+    /// The longest wait for the client to close.
     pub(crate) grace: Duration,
 }
 
-/// What an HTTP/2 connection comes to.
+/// How an HTTP/2 connection ends.
 pub(crate) type Ending = ending::Ending<ProtocolError>;
 
 impl<O: Observer> Relay<O> {
-    /// `draining` ends when a drain may speak, with the time at which it must; `grace` bounds streams that outlive
-    /// GOAWAY.
+    /// Returns a relay that has moved nothing. `draining` is ready once a drain may send GOAWAY, with the time at which
+    /// it must. `grace` bounds streams that are still open after GOAWAY.
     pub(crate) fn new(
         pair: Pair,
         session: Session,
@@ -102,25 +107,25 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Returns what is left to end the connection with.
+    /// Returns the parts that are needed to close the connection.
     pub(crate) fn into_parts(self) -> Parts<O> {
         let Self { client, app, session, from_client, from_app, observer, grace, .. } = self;
         Parts { pair: Pair { client, app, from_client, from_app }, session, observer, grace }
     }
 
-    /// Returns what observes the connection.
+    /// Returns the observer of the connection.
     pub(crate) const fn observer(&self) -> &O {
         &self.observer
     }
 
-    /// Runs until the connection has nothing more to carry.
+    /// Runs until the connection ends.
     #[cfg(test)]
     pub(crate) fn run(&mut self) -> impl Future<Output = Ending> + Unpin {
         poll_fn(|cx| self.poll(cx))
     }
 
-    /// Returns how the connection ends where its memory or its place is needed for others; `None` where that would
-    /// break streams off in which nobody but the app is waited for.
+    /// Returns how the connection ends if it is evicted; `None` if that would break off streams that wait for the app
+    /// alone.
     pub(crate) fn ending_if_evicted(&self) -> Option<Ending> {
         if self.from_client.has_unwritten() || self.from_app.has_unwritten() {
             self.break_off(BrokenBy::Proxy, false);
@@ -130,7 +135,7 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Ready once the connection has nothing more to carry.
+    /// Ready once the connection ends.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         ready!(self.background.poll_turn(cx));
         self.from_client.begin_poll();
@@ -140,8 +145,8 @@ impl<O: Observer> Relay<O> {
             if let Err(ending) = self.advance(&mut turn, cx) {
                 return Poll::Ready(ending);
             }
-            // A step whose time is up puts a frame in, which has to be moved.
-            match self.time(cx) {
+            // A step of the graceful shutdown may insert a frame, which has to be moved.
+            match self.poll_shutdown(cx) {
                 Ok(true) if !turn.is_over(&self.session) => {}
                 Ok(_) => {
                     if turn.is_over(&self.session) {
@@ -154,13 +159,13 @@ impl<O: Observer> Relay<O> {
         }
     }
 
-    /// Moves until nothing moves, or the turn is over.
+    /// Moves bytes until none can be moved, or the turn is over.
     fn advance(&mut self, turn: &mut Turn, cx: &mut Context<'_>) -> Result<(), Ending> {
         while !turn.is_over(&self.session) {
             turn.rounds = turn.rounds.saturating_add(1);
             let mut moved = self.client_to_app(cx)?;
             moved |= self.app_to_client(cx)?;
-            moved |= self.heed_drain(cx);
+            moved |= self.announce_drain(cx);
             if !moved {
                 moved = self.conclude(cx)?;
             }
@@ -174,15 +179,15 @@ impl<O: Observer> Relay<O> {
     fn client_to_app(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let moved =
             self.from_client.fill(&mut self.client, &self.app, 0, cx).map_err(|error| self.client_failed(&error))?;
-        self.progress.heard |= moved && self.session.shutdown().awaits_answer();
+        self.progress.client_sent |= moved && self.session.shutdown().awaits_answer();
         let before = self.session.requests_started();
         let examined = self.from_client.examine(|bytes| self.session.examine_client(bytes));
-        self.tell_broken();
+        self.report_broken();
         let made_room = examined.map_err(|error| self.refuse(error))?;
         for number in before..self.session.requests_started() {
             self.observer.request_started(number.saturating_add(1), None);
         }
-        if !self.observer.holds_streams(self.session.open_streams()) {
+        if !self.observer.charge_streams(self.session.open_streams()) {
             return Err(self.refuse(ProtocolError::client(Fault::TooManyStreams)));
         }
         let flushed = self.from_client.flush_or_drop(&mut self.app, cx);
@@ -191,22 +196,22 @@ impl<O: Observer> Relay<O> {
 
     fn app_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         if self.session.holds_app() {
-            // Nor is its end noticed, which must not overtake what is held back.
+            // The app is not read either: its FIN must not overtake frames that are held back.
             return self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error));
         }
-        // A break is taken for a FIN: without END_STREAM no stream looks whole, and a reset would destroy those that
-        // are.
+        // A reset counts as a FIN: a client sees by the missing END_STREAM which streams are incomplete, and a reset
+        // towards it would destroy complete ones.
         let moved = self.from_app.fill(&mut self.app, &self.client, 0, cx).unwrap_or(true);
         let (answers, was_retired) = (self.session.answers(), self.session.retired().is_some());
         let (session, observer) = (&mut self.session, &self.observer);
-        let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.moment()));
-        self.tell_broken();
+        let examined = self.from_app.examine(|bytes| session.examine_app(bytes, || observer.state()));
+        self.report_broken();
         let made_room = examined.map_err(|error| self.refuse(error))?;
         if self.session.answers() != answers {
             self.observer.app_answered();
         }
         if !was_retired {
-            self.note_retirement();
+            self.report_retirement();
         }
         let flushed = self.from_app.flush(&mut self.client, cx).map_err(|error| self.client_failed(&error))?;
         Ok(moved || made_room || flushed)
@@ -218,15 +223,16 @@ impl<O: Observer> Relay<O> {
         Ending::Reset
     }
 
-    /// Tells of exchanges whose streams were reset.
-    fn tell_broken(&mut self) {
+    /// Reports exchanges whose streams were reset.
+    fn report_broken(&mut self) {
         let retired = self.session.retired().is_some();
         for broken in self.session.take_broken() {
             self.observer.broken(broken, retired);
         }
     }
 
-    /// Tells that the exchanges under way end here, for a message that is not forwarded or not.
+    /// Reports that all incomplete exchanges are broken off. `refused` is true if the cause is a message that is not
+    /// forwarded.
     fn break_off(&self, by: BrokenBy, refused: bool) {
         let retired = self.session.retired().is_some();
         for phase in self.session.unfinished() {
@@ -234,42 +240,45 @@ impl<O: Observer> Relay<O> {
         }
     }
 
+    /// Reports the error, and returns how the connection ends.
     fn refuse(&self, error: ProtocolError) -> Ending {
         self.observer.faulted(error.side, error.fault.label());
         self.break_off(error.side.into(), true);
         Ending::Refuse(error)
     }
 
-    fn heed_drain(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Sends GOAWAY for a drain as soon as it may be sent. Returns whether it was sent now.
+    fn announce_drain(&mut self, cx: &mut Context<'_>) -> bool {
         if let Drain::Awaited(begun) = &mut self.drain
-            && let Poll::Ready(last_call) = begun.as_mut().poll(cx)
+            && let Poll::Ready(deadline) = begun.as_mut().poll(cx)
         {
-            self.drain = Drain::Begun(Box::pin(sleep_until(last_call)));
+            self.drain = Drain::Begun(Box::pin(sleep_until(deadline)));
         }
-        if let Drain::Begun(last_call) = &mut self.drain
-            && last_call.as_mut().poll(cx).is_ready()
+        if let Drain::Begun(deadline) = &mut self.drain
+            && deadline.as_mut().poll(cx).is_ready()
         {
             self.drain = Drain::Ending;
         }
-        let said = match self.drain {
+        let sent = match self.drain {
             Drain::Begun(_) => self.session.drain(false, &mut self.from_app.buffer),
             Drain::Ending => self.session.drain(true, &mut self.from_app.buffer),
-            Drain::Awaited(_) | Drain::Noted => false,
+            Drain::Awaited(_) | Drain::Announced => false,
         };
-        if said {
-            self.drain = Drain::Noted;
-            self.note_retirement();
+        if sent {
+            self.drain = Drain::Announced;
+            self.report_retirement();
         }
-        said
+        sent
     }
 
-    fn note_retirement(&self) {
+    fn report_retirement(&self) {
         if let Some(reason) = self.session.retired() {
             self.observer.retired(reason);
         }
     }
 
-    /// Draws the conclusions of streams and connections that have ended, once nothing else moves.
+    /// Acts on streams and connections that have ended, once no bytes can be moved. Returns whether it has done
+    /// something.
     fn conclude(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         if self.from_app.source_ended() && !self.from_app.has_unwritten() && !self.session.holds_app() {
             let client_has_left = self.from_client.source_ended();
@@ -283,8 +292,8 @@ impl<O: Observer> Relay<O> {
         Ok(!in_flight && self.session.nothing_in_flight(&mut self.from_app.buffer))
     }
 
-    /// Returns whether a step of the graceful shutdown was taken because its time was up.
-    fn time(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
+    /// Takes the next step of the graceful shutdown at the deadline of the present one. Returns whether it was taken.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Result<bool, Ending> {
         let shutdown = self.session.shutdown();
         let bound = shutdown.bound(self.grace);
         let awaited = bound.map(|_| shutdown);
@@ -303,37 +312,37 @@ impl<O: Observer> Relay<O> {
             return Err(Ending::Linger);
         }
         if !was_retired {
-            self.note_retirement();
+            self.report_retirement();
         }
         Ok(self.session.shutdown() != shutdown)
     }
 
-    /// Returns whether the client is waited for once more, for another `bound`: it has sent something meanwhile, or has
-    /// yet to acknowledge something that was sent to it. Whether it is still there at all, its kernel's answers say to
-    /// ours.
+    /// Returns whether the proxy waits for the client for another `bound`, because the client has sent bytes since the
+    /// last check, or has not acknowledged all that was sent to it. A client that has gone is detected by the kernel.
     fn client_makes_progress(&mut self, bound: Duration) -> bool {
-        let heard = std::mem::replace(&mut self.progress.heard, false);
-        let goes_on = heard
+        let client_sent = std::mem::replace(&mut self.progress.client_sent, false);
+        let makes_progress = client_sent
             || self.from_app.has_unwritten()
             || SendQueue::of(self.client.socket()).is_some_and(SendQueue::has_unacknowledged);
-        self.progress.waited = self.progress.waited.saturating_add(bound);
-        goes_on && self.progress.waited < self.grace
+        self.progress.extended = self.progress.extended.saturating_add(bound);
+        makes_progress && self.progress.extended < self.grace
     }
 }
 
-/// The work that is done before others have their turn.
+/// The work that is done before other connections of the thread are polled.
 struct Turn {
     rounds: u32,
     last_frame: u64,
 }
 
 impl Turn {
+    /// Returns a turn that begins now.
     const fn begin(session: &Session) -> Self {
-        Self { rounds: 0, last_frame: session.frames().saturating_add(FRAMES_OF_A_TURN) }
+        Self { rounds: 0, last_frame: session.frames().saturating_add(FRAMES_PER_TURN) }
     }
 
     fn is_over(&self, session: &Session) -> bool {
-        self.rounds >= ROUNDS_OF_A_TURN || session.frames() >= self.last_frame
+        self.rounds >= ROUNDS_PER_TURN || session.frames() >= self.last_frame
     }
 }
 

@@ -13,7 +13,7 @@ use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
 use crate::transport::buffer::Buffer;
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 
 /// One HTTP/2 connection between a client and its app.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl AppProtocol {
         match (self, bytes) {
             (Self::Unknown, [0, ..]) => Self::Http2,
             (Self::Unknown, [_, ..]) => Self::Other,
-            (tongue, _) => tongue,
+            (protocol, _) => protocol,
         }
     }
 }
@@ -254,11 +254,15 @@ impl Session {
     }
 
     /// Clears what may pass of the app's bytes, and inserts GOAWAY where its time has come.
-    pub fn examine_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), ProtocolError> {
-        self.walk_app(buffer, moment).map_err(ProtocolError::app)
+    pub fn examine_app(
+        &mut self,
+        buffer: &mut Buffer,
+        state: impl Fn() -> ConnectionState,
+    ) -> Result<(), ProtocolError> {
+        self.walk_app(buffer, state).map_err(ProtocolError::app)
     }
 
-    fn walk_app(&mut self, buffer: &mut Buffer, moment: impl Fn() -> Moment) -> Result<(), Fault> {
+    fn walk_app(&mut self, buffer: &mut Buffer, state: impl Fn() -> ConnectionState) -> Result<(), Fault> {
         self.app = self.app.of(buffer.unexamined());
         if self.app == AppProtocol::Other {
             buffer.clear_all();
@@ -281,7 +285,7 @@ impl Session {
                 Next::Fields(_) | Next::EndOfFields => return Ok(()),
                 Next::Frame(header) => {
                     if header.kind == Kind::Headers
-                        && let Some(reason) = self.verdict(header.stream, &moment)
+                        && let Some(reason) = self.verdict(header.stream, &state)
                     {
                         self.shutdown = GracefulShutdown::Due { stream: header.stream, reason };
                         return Ok(());
@@ -335,8 +339,8 @@ impl Session {
         goaway(self.streams.last(), fault.code())
     }
 
-    /// Returns whether the proxy may write a frame of its own after what was cleared.
-    pub fn may_speak(&self) -> bool {
+    /// Returns whether the proxy may insert a frame after the bytes that were cleared.
+    pub fn may_insert_frame(&self) -> bool {
         self.from_app.is_at_boundary()
     }
 }

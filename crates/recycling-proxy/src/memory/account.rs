@@ -1,4 +1,4 @@
-//! What one connection has of the memory, and where it stands when memory is short.
+//! The memory of one connection, and its state for eviction.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,226 +7,233 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::pool::Use;
-use super::{Memory, OF_A_CONNECTION, Shortage};
+use super::{Memory, PER_CONNECTION, Shortage};
 
-/// Streams that a connection may have open for what every connection costs: as many as servers usually allow.
-const FREE_STREAMS: usize = 128;
-/// An entry of the table, and its share of the tree's nodes (65,000 were measured at 1,351 KiB).
-const OF_A_STREAM: usize = 24;
-/// Streams are paid for in steps, so that few of them have to ask.
+/// The open streams that [`PER_CONNECTION`] includes: as many as servers usually allow.
+const INCLUDED_STREAMS: usize = 128;
+/// An entry of the table of streams in bytes, with its share of the tree's nodes (65,000 were measured at 1,351 KiB).
+const PER_STREAM: usize = 24;
+/// Streams are charged in steps of so many bytes, so that few of them change the pool.
 const STREAMS_STEP: usize = 4096;
 
-/// A place among the connections that there are; given up when dropped.
+/// A connection slot, which is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Account>);
+pub(crate) struct Slot(Arc<Account>);
 
-impl Place {
+impl Slot {
     pub(super) fn new(memory: &Arc<Memory>) -> Self {
         let of_number = |number| Account {
             memory: Arc::clone(memory),
             number,
-            held: AtomicUsize::new(0),
-            kept: AtomicUsize::new(0),
+            charged: AtomicUsize::new(0),
+            until_end: AtomicUsize::new(0),
             for_kernel: AtomicUsize::new(0),
-            streams: AtomicUsize::new(0),
-            moved: AtomicU32::new(0),
+            for_streams: AtomicUsize::new(0),
+            progress: AtomicU32::new(0),
             is_listed: AtomicBool::new(true),
-            asked_for: AtomicUsize::new(0),
-            is_asked: AtomicBool::new(false),
-            wakes: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            eviction_requested: AtomicBool::new(false),
+            waker: Mutex::default(),
         };
         Self(memory.eviction().insert(Instant::now(), of_number))
     }
 
+    /// Returns the memory account of the connection.
     pub(crate) const fn account(&self) -> &Arc<Account> {
         &self.0
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.memory.leave_place(&self.0);
+        self.0.memory.release(&self.0);
     }
 }
 
-/// What a connection has taken, and what it has shown.
+/// The memory that is charged to a connection, and its state for eviction.
 ///
 /// ```text
-///  New ──first useful request──▶ Useful ◀──head complete── Unfinished
-///   └───────── a head or handshake that needs memory ─────────▲ (again with each such head)
+///  New ──first complete request──▶ Useful ◀──head complete── Unfinished
+///   └───────── a head or handshake that needs memory ────────────▲ (again with each such head)
 /// ```
 ///
-/// New and Unfinished connections are listed in the [`EvictionIndex`](super::eviction::EvictionIndex), from which the
-/// oldest is asked to leave.
+/// New and Unfinished connections are listed in the [`EvictionIndex`](super::eviction::EvictionIndex), and the oldest of
+/// them are evicted first.
 #[derive(Debug)]
 pub(crate) struct Account {
     memory: Arc<Memory>,
     number: usize,
-    /// Bytes beyond what every connection has.
-    held: AtomicUsize,
-    /// Of these, bytes that stay taken until the connection ends.
-    kept: AtomicUsize,
-    /// Of these, bytes for the buffers of its sockets beyond those that every connection has.
+    /// The bytes beyond [`PER_CONNECTION`].
+    charged: AtomicUsize,
+    /// Of these, bytes that stay charged until the connection ends.
+    until_end: AtomicUsize,
+    /// Of these, bytes for the buffers of its sockets.
     for_kernel: AtomicUsize,
-    /// Of these, bytes for streams beyond those that every connection may have open.
-    streams: AtomicUsize,
-    /// Steps forward, in whatever it does.
-    moved: AtomicU32,
+    /// Of these, bytes for streams beyond [`INCLUDED_STREAMS`].
+    for_streams: AtomicUsize,
+    /// A count that grows whenever bytes move.
+    progress: AtomicU32,
+    /// Whether the connection is New or Unfinished.
     is_listed: AtomicBool,
-    /// Bytes that are expected back, because it was asked to leave.
-    asked_for: AtomicUsize,
-    is_asked: AtomicBool,
-    /// The task that has to learn that the connection was asked to leave.
-    wakes: Mutex<Option<Waker>>,
+    /// The bytes that the requested eviction is expected to free; 0 if none was requested.
+    pending: AtomicUsize,
+    eviction_requested: AtomicBool,
+    /// The task to wake when an eviction is requested.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Account {
-    /// Returns its number, which no other connection has meanwhile.
+    /// Returns its number, which no other open connection has.
     pub(super) const fn number(&self) -> usize {
         self.number
     }
 
-    /// Takes `bytes`; `false` where there are none for this use.
-    pub(crate) fn take(&self, bytes: usize, of: Use) -> bool {
-        let taken = self.memory.pool.take(bytes, of);
-        if taken {
-            self.held.fetch_add(bytes, Ordering::Relaxed);
-        }
-        taken
-    }
-
-    /// Gives `bytes` back.
-    pub(crate) fn give(&self, bytes: usize) {
-        if bytes > 0 {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-            self.memory.pool.give(bytes);
-        }
-    }
-
-    /// Takes `bytes` for a message whose rest has not come. From now on, and until [`Account::is_useful`], the
-    /// connection is one of those that leave when memory is short. `false` where others have to leave first: ask again.
-    pub(crate) fn take_unfinished(self: &Arc<Self>, bytes: usize) -> bool {
-        self.is_listed.store(true, Ordering::Relaxed);
-        self.memory.eviction().begin_message(self);
-        let taken = self.take(bytes, Use::Unfinished);
-        if !taken {
-            self.memory.make_room_for_message(bytes);
-        }
-        taken
-    }
-
-    /// Takes `bytes` until the connection ends, as soon as there are as many.
-    pub(crate) async fn keep_more(&self, bytes: usize) {
-        self.memory.keep(self, bytes).await;
-    }
-
-    /// Takes `bytes` until the connection ends.
-    pub(super) fn keep(&self, bytes: usize) -> bool {
-        let taken = self.take(bytes, Use::Connection);
-        if taken {
-            self.kept.fetch_add(bytes, Ordering::Relaxed);
-        }
-        taken
-    }
-
-    /// Takes `bytes` for what the kernel may hold of the connection, until its end; `false` where there are none.
-    pub(crate) fn reserve_for_kernel(&self, bytes: usize) -> bool {
-        let taken = self.take(bytes, Use::Kernel);
-        if taken {
-            self.for_kernel.fetch_add(bytes, Ordering::Relaxed);
-            self.memory.pool.reserved_for_kernel(bytes);
-        }
-        taken
-    }
-
-    /// Memory for a table of so many open streams; `false` where there is none.
-    pub(crate) fn holds_streams(&self, open: usize) -> bool {
-        let wanted = open.saturating_sub(FREE_STREAMS).saturating_mul(OF_A_STREAM).next_multiple_of(STREAMS_STEP);
-        let had = self.streams.swap(wanted, Ordering::Relaxed);
-        self.give(had.saturating_sub(wanted));
-        let more = wanted.saturating_sub(had);
-        let granted = more == 0 || self.take(more, Use::Streams);
-        if !granted {
-            self.streams.store(had, Ordering::Relaxed);
-            self.note(Shortage::Stream);
+    /// Charges `bytes`. Returns `false`, and charges nothing, if the pool refuses this use.
+    pub(crate) fn charge(&self, bytes: usize, of: Use) -> bool {
+        let granted = self.memory.pool.reserve(bytes, of);
+        if granted {
+            self.charged.fetch_add(bytes, Ordering::Relaxed);
         }
         granted
     }
 
-    pub(super) fn give_rest_back(&self) {
-        let for_kernel = self.for_kernel.swap(0, Ordering::Relaxed);
-        self.memory.pool.released_by_kernel(for_kernel);
-        let others = [&self.kept, &self.streams].map(|bytes| bytes.swap(0, Ordering::Relaxed));
-        self.give(others.into_iter().fold(for_kernel, usize::saturating_add));
-    }
-
-    /// The connection was refused: its client may read why if there is room for it that long.
-    pub(crate) fn lingers(self: &Arc<Self>) {
-        self.memory.lingers(self);
-    }
-
-    /// A message is complete: the connection has said something useful.
-    pub(crate) fn is_useful(&self) {
-        // Asked with every request: the lock is taken for the first one, and behind a long head.
-        if self.is_listed.swap(false, Ordering::Relaxed) {
-            self.memory.eviction().is_useful(self);
+    /// Releases `bytes` that were charged.
+    pub(crate) fn uncharge(&self, bytes: usize) {
+        if bytes > 0 {
+            self.charged.fetch_sub(bytes, Ordering::Relaxed);
+            self.memory.pool.release(bytes);
         }
     }
 
-    /// Returns whether it has said nothing useful yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_listed.load(Ordering::Relaxed)
+    /// Charges `bytes` for an incomplete message. Until [`Account::record_useful`] the connection is Unfinished, and may
+    /// be evicted when memory is short. Returns `false` if other connections have to be evicted first; the caller tries
+    /// again later.
+    pub(crate) fn charge_unfinished(self: &Arc<Self>, bytes: usize) -> bool {
+        self.is_listed.store(true, Ordering::Relaxed);
+        self.memory.eviction().begin_message(self);
+        let granted = self.charge(bytes, Use::Unfinished);
+        if !granted {
+            self.memory.evict_unfinished(bytes);
+        }
+        granted
     }
 
-    /// Something has moved.
-    pub(crate) fn has_moved(&self) {
-        self.moved.fetch_add(1, Ordering::Relaxed);
+    /// Waits until `bytes` are free, and charges them until the connection ends.
+    pub(crate) async fn charge_until_end(&self, bytes: usize) {
+        self.memory.charge_until_end(self, bytes).await;
     }
 
-    pub(crate) fn moved(&self) -> u32 {
-        self.moved.load(Ordering::Relaxed)
+    /// Charges `bytes` until the connection ends. Returns `false`, and charges nothing, if they are not free.
+    pub(super) fn try_charge_until_end(&self, bytes: usize) -> bool {
+        let granted = self.charge(bytes, Use::Connection);
+        if granted {
+            self.until_end.fetch_add(bytes, Ordering::Relaxed);
+        }
+        granted
     }
 
-    /// Something was done for want of memory.
-    pub(crate) fn note(&self, shortage: Shortage) {
-        self.memory.note(shortage);
+    /// Charges `bytes` for socket buffers of the kernel until the connection ends. Returns `false`, and charges nothing,
+    /// if the pool refuses them.
+    pub(crate) fn reserve_for_kernel(&self, bytes: usize) -> bool {
+        let granted = self.charge(bytes, Use::Kernel);
+        if granted {
+            self.for_kernel.fetch_add(bytes, Ordering::Relaxed);
+            self.memory.pool.add_kernel_reservation(bytes);
+        }
+        granted
     }
 
-    /// Returns the bytes that it has, and with them those that its end would give back.
-    pub(super) fn ask_to_leave(&self) -> usize {
-        let bytes = self.held.load(Ordering::Relaxed).saturating_add(OF_A_CONNECTION);
-        let before = self.asked_for.fetch_max(bytes, Ordering::Relaxed);
-        self.is_asked.store(true, Ordering::Release);
-        if let Some(waker) = self.wakes.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Changes the charge for open streams to that of `open` of them. Returns `false`, and keeps the smaller charge, if
+    /// the pool refuses more.
+    pub(crate) fn charge_streams(&self, open: usize) -> bool {
+        let needed = open.saturating_sub(INCLUDED_STREAMS).saturating_mul(PER_STREAM).next_multiple_of(STREAMS_STEP);
+        let before = self.for_streams.swap(needed, Ordering::Relaxed);
+        self.uncharge(before.saturating_sub(needed));
+        let more = needed.saturating_sub(before);
+        let granted = more == 0 || self.charge(more, Use::Streams);
+        if !granted {
+            self.for_streams.store(before, Ordering::Relaxed);
+            self.record_shortage(Shortage::Stream);
+        }
+        granted
+    }
+
+    /// Releases what is charged until the end of the connection.
+    pub(super) fn uncharge_rest(&self) {
+        let for_kernel = self.for_kernel.swap(0, Ordering::Relaxed);
+        self.memory.pool.remove_kernel_reservation(for_kernel);
+        let others = [&self.until_end, &self.for_streams].map(|bytes| bytes.swap(0, Ordering::Relaxed));
+        self.uncharge(others.into_iter().fold(for_kernel, usize::saturating_add));
+    }
+
+    /// Records that the connection was refused and is in its lingering close. It is the first to be evicted.
+    pub(crate) fn begin_lingering(self: &Arc<Self>) {
+        self.memory.begin_lingering(self);
+    }
+
+    /// Records that a message is complete: the connection is Useful.
+    pub(crate) fn record_useful(&self) {
+        // Called with every request. The lock is taken with the first one, and after a long head.
+        if self.is_listed.swap(false, Ordering::Relaxed) {
+            self.memory.eviction().record_useful(self);
+        }
+    }
+
+    /// Returns whether the connection is Useful.
+    pub(crate) fn is_useful(&self) -> bool {
+        !self.is_listed.load(Ordering::Relaxed)
+    }
+
+    /// Records that bytes have moved.
+    pub(crate) fn record_progress(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns a count that grows whenever bytes move, modulo 2³².
+    pub(super) fn progress(&self) -> u32 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Records what was done for lack of memory.
+    pub(crate) fn record_shortage(&self, shortage: Shortage) {
+        self.memory.record(shortage);
+    }
+
+    /// Requests that the connection ends. Returns the bytes that this frees beyond those of an earlier request.
+    pub(super) fn request_eviction(&self) -> usize {
+        let bytes = self.charged.load(Ordering::Relaxed).saturating_add(PER_CONNECTION);
+        let before = self.pending.fetch_max(bytes, Ordering::Relaxed);
+        self.eviction_requested.store(true, Ordering::Release);
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waker.wake();
         }
         bytes.saturating_sub(before)
     }
 
-    pub(super) fn asked_for(&self) -> usize {
-        self.asked_for.swap(0, Ordering::Relaxed)
+    /// Withdraws the request. Returns the bytes that it was expected to free.
+    pub(super) fn settle_eviction(&self) -> usize {
+        self.pending.swap(0, Ordering::Relaxed)
     }
 
-    /// Ready once the connection is asked to leave. Who does not, says so by [`Account::stays`].
+    /// Ready once the connection is to be evicted. It then ends, or calls [`Account::decline_eviction`].
     ///
-    /// One task asks for a connection, and the last one that did is woken: that needs no list of waiters in each
-    /// connection.
-    pub(crate) fn poll_asked_to_leave(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut task = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, which whoever asks takes behind the flag: no request is missed in between.
-        if self.is_asked.swap(false, Ordering::Acquire) {
+    /// Only the task that called last is woken: that needs no list of tasks in each connection.
+    pub(crate) fn poll_eviction_requested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: `request_eviction` sets the flag before it takes the lock, so no request is missed.
+        if self.eviction_requested.swap(false, Ordering::Acquire) {
             return Poll::Ready(());
         }
-        match &mut *task {
+        match &mut *waker {
             Some(waker) => waker.clone_from(cx.waker()),
-            None => *task = Some(cx.waker().clone()),
+            None => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
     }
 
-    /// The connection was asked to leave, and does not: that would destroy something.
-    pub(crate) fn stays(&self) {
-        self.has_moved();
-        self.memory.has_answered(self);
+    /// Records that the connection cannot be evicted now, because that would break an exchange.
+    pub(crate) fn decline_eviction(&self) {
+        self.record_progress();
+        self.memory.settle_eviction(self);
     }
 }

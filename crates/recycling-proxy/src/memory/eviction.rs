@@ -34,7 +34,7 @@ pub(super) struct EvictionIndex {
     /// The progress of every connection, by number. Numbers of ended connections are reused, so that the table stays
     /// small.
     all: Slab<Progress>,
-    /// When the first connection came, from which [`Tick`]s count.
+    /// The time of the first connection, from which [`Tick`]s count.
     first: Option<Instant>,
 }
 
@@ -55,8 +55,8 @@ struct Progress {
     since: Option<Tick>,
 }
 
-/// A time after the first connection came, rounded up to a tenth of a second: a quarter of the memory of an `Instant`,
-/// which every connection would have. The last of them is 13 years behind the first.
+/// A time since the first connection, rounded up to a tenth of a second. It takes a quarter of the memory of an
+/// `Instant`, which every connection would need. The last tick is 13 years after the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tick(NonZero<u32>);
 
@@ -90,9 +90,10 @@ impl EvictionIndex {
         account
     }
 
+    /// Removes a connection that has ended.
     pub(super) fn remove(&mut self, account: &Account) {
         if let Some(arrival) = self.arrival(account) {
-            self.is_useful(account);
+            self.record_useful(account);
             self.lingering.remove(&arrival);
             self.all.remove(account.number());
         }
@@ -105,13 +106,14 @@ impl EvictionIndex {
     }
 
     /// Records that the connection is in its lingering close.
-    pub(super) fn lingers(&mut self, account: &Arc<Account>) {
-        self.is_useful(account);
+    pub(super) fn begin_lingering(&mut self, account: &Arc<Account>) {
+        self.record_useful(account);
         if let Some(arrival) = self.arrival(account) {
             self.lingering.insert(arrival, Arc::clone(account));
         }
     }
 
+    /// Records that the connection has an unfinished message that needs memory.
     pub(super) fn begin_message(&mut self, account: &Arc<Account>) {
         if self.arrival(account).is_some() && !self.begun.contains_key(&account.number()) {
             let key = self.next_arrival();
@@ -120,7 +122,8 @@ impl EvictionIndex {
         }
     }
 
-    pub(super) fn is_useful(&mut self, account: &Account) {
+    /// Records that a message of the connection is complete.
+    pub(super) fn record_useful(&mut self, account: &Account) {
         let Some(arrival) = self.arrival(account) else { return };
         self.new.remove(&arrival);
         if let Some(key) = self.begun.remove(&account.number()) {
@@ -158,6 +161,7 @@ impl EvictionIndex {
         had_time.then(|| oldest.remove().account)
     }
 
+    /// Returns the connection with the oldest unfinished message, and removes it from this order.
     pub(super) fn oldest_unfinished(&mut self) -> Option<Arc<Account>> {
         self.unfinished.pop_first().map(|(_, account)| account)
     }
@@ -166,14 +170,14 @@ impl EvictionIndex {
     pub(super) fn update_progress(&mut self, now: Instant) {
         let now = Tick::not_before(self.time(now));
         for (_, progress) in &mut self.all {
-            let moved = progress.account.moved();
+            let moved = progress.account.progress();
             if progress.since.is_none() || moved != progress.moved {
                 (progress.moved, progress.since) = (moved, Some(now));
             }
         }
     }
 
-    /// Returns the time since the first connection came.
+    /// Returns the time since the first connection.
     fn time(&self, now: Instant) -> Duration {
         self.first.map_or(Duration::ZERO, |first| now.saturating_duration_since(first))
     }
@@ -184,18 +188,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_every_connection_has_here_is_small() {
+    fn the_entry_of_a_connection_is_small() {
         assert!(size_of::<Progress>() <= 24, "{}", size_of::<Progress>());
     }
 
     #[test]
-    fn ticks_are_rounded_up_so_that_nobody_is_taken_to_have_stood_still_for_longer() {
+    fn ticks_are_rounded_up_so_that_time_without_progress_is_never_overstated() {
         let year = Duration::from_hours(365 * 24);
         for (time, tick) in [(0, 0), (1, 100), (100, 100), (101, 200), (4_999, 5_000)] {
             let [time, tick] = [time, tick].map(Duration::from_millis);
             assert_eq!(Tick::not_before(time).time(), tick);
         }
         assert_eq!(Tick::not_before(year * 13).time(), year * 13);
-        assert!(Tick::not_before(year * 20) > Tick::not_before(year * 13), "the last one");
+        assert!(Tick::not_before(year * 20) > Tick::not_before(year * 13), "the last tick");
     }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The use of a reservation. Uses whose refusal costs least are refused first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// A larger socket buffer. Without it, the buffer stays small, which costs the kernel more work.
+    /// A larger socket buffer. If it is refused, the buffer stays small, which costs the kernel more work.
     Kernel,
-    /// A buffer of the usual size. Without it, a small one is used, which costs more system calls.
+    /// A buffer of the usual size. If it is refused, a small one is used, which costs more system calls.
     Buffer,
-    /// A connection, with its sockets, its small buffers and its TLS; where there is no room, another ends or clients
-    /// wait.
+    /// A connection, with its sockets, its small buffers and its TLS. If it is refused, another connection is evicted,
+    /// or the client waits.
     Connection,
     /// Open streams of HTTP/2.
     Streams,
@@ -37,62 +37,67 @@ impl Use {
 #[derive(Debug)]
 pub(crate) struct Pool {
     size: usize,
-    taken: AtomicUsize,
+    reserved: AtomicUsize,
     /// The reserved bytes that the kernel may use for socket buffers.
-    reserved_kernel: AtomicUsize,
+    reserved_for_kernel: AtomicUsize,
     /// The bytes that the kernel uses for socket buffers beyond those that are reserved.
-    of_kernel: AtomicUsize,
+    unreserved_of_kernel: AtomicUsize,
 }
 
 impl Pool {
     /// Returns a pool of `size` bytes without reservations.
     pub(crate) const fn new(size: usize) -> Self {
-        Self { size, taken: AtomicUsize::new(0), reserved_kernel: AtomicUsize::new(0), of_kernel: AtomicUsize::new(0) }
+        Self {
+            size,
+            reserved: AtomicUsize::new(0),
+            reserved_for_kernel: AtomicUsize::new(0),
+            unreserved_of_kernel: AtomicUsize::new(0),
+        }
     }
 
-    /// Returns the number of reserved bytes up to which this use is allowed.
-    pub(crate) fn most(&self, of: Use) -> usize {
+    /// Returns the number of reserved bytes up to which this use is granted.
+    pub(crate) fn ceiling(&self, of: Use) -> usize {
         of.eighths().map_or(usize::MAX, |eighths| (self.size / 8).saturating_mul(eighths))
     }
 
     /// Reserves `bytes`. Returns `false`, and reserves nothing, if the use is refused.
-    pub(crate) fn take(&self, bytes: usize, of: Use) -> bool {
-        let most = self.most(of).saturating_sub(self.of_kernel.load(Ordering::Relaxed));
-        let taken = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    pub(crate) fn reserve(&self, bytes: usize, of: Use) -> bool {
+        let most = self.ceiling(of).saturating_sub(self.unreserved_of_kernel.load(Ordering::Relaxed));
+        let add = |reserved: usize| reserved.checked_add(bytes).filter(|reserved| *reserved <= most);
+        self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     /// Releases `bytes`, which were reserved.
-    pub(crate) fn give(&self, bytes: usize) {
-        let taken = self.taken.fetch_sub(bytes, Ordering::Relaxed);
-        debug_assert!(bytes <= taken, "{bytes} bytes are given back of {taken}");
+    pub(crate) fn release(&self, bytes: usize) {
+        let reserved = self.reserved.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(bytes <= reserved, "{bytes} bytes are released of {reserved}");
     }
 
-    /// Returns the number of reserved bytes.
-    pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed).saturating_add(self.of_kernel.load(Ordering::Relaxed))
+    /// Returns the number of bytes that are reserved, or used by the kernel beyond what is reserved for it.
+    pub(crate) fn used(&self) -> usize {
+        self.reserved.load(Ordering::Relaxed).saturating_add(self.unreserved_of_kernel.load(Ordering::Relaxed))
     }
 
     /// Records that `bytes` of the reserved ones are for socket buffers.
-    pub(crate) fn reserved_for_kernel(&self, bytes: usize) {
-        self.reserved_kernel.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn add_kernel_reservation(&self, bytes: usize) {
+        self.reserved_for_kernel.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Records that `bytes` are no longer for socket buffers.
-    pub(crate) fn released_by_kernel(&self, bytes: usize) {
-        let reserved = self.reserved_kernel.fetch_sub(bytes, Ordering::Relaxed);
+    pub(crate) fn remove_kernel_reservation(&self, bytes: usize) {
+        let reserved = self.reserved_for_kernel.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(bytes <= reserved, "{bytes} bytes are released of {reserved}");
     }
 
     /// Sets the number of bytes that the kernel uses for socket buffers.
-    pub(crate) fn note_kernel(&self, bytes: usize) {
-        let unpaid = bytes.saturating_sub(self.reserved_kernel.load(Ordering::Relaxed));
-        self.of_kernel.store(unpaid, Ordering::Relaxed);
+    pub(crate) fn set_kernel_use(&self, bytes: usize) {
+        let unreserved = bytes.saturating_sub(self.reserved_for_kernel.load(Ordering::Relaxed));
+        self.unreserved_of_kernel.store(unreserved, Ordering::Relaxed);
     }
 
     /// Returns the number of bytes by which the pool is exceeded.
-    pub(crate) fn overdrawn(&self) -> usize {
-        self.taken().saturating_sub(self.size)
+    pub(crate) fn exceeded_by(&self) -> usize {
+        self.used().saturating_sub(self.size)
     }
 
     /// Returns the size in bytes.
@@ -106,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_use_has_a_ceiling_and_returned_memory_can_be_taken_again() {
+    fn every_use_has_a_ceiling_and_released_memory_can_be_reserved_again() {
         for (of, most) in [
             (Use::Kernel, 300),
             (Use::Buffer, 400),
@@ -116,49 +121,49 @@ mod tests {
             (Use::Essential, 5000),
         ] {
             let pool = Pool::new(800);
-            assert!(pool.take(most, of), "{of:?}");
-            assert_eq!(pool.take(1, of), of == Use::Essential, "{of:?}");
-            pool.give(1);
-            assert!(pool.take(1, of), "{of:?}");
-            assert!(pool.taken() >= most);
+            assert!(pool.reserve(most, of), "{of:?}");
+            assert_eq!(pool.reserve(1, of), of == Use::Essential, "{of:?}");
+            pool.release(1);
+            assert!(pool.reserve(1, of), "{of:?}");
+            assert!(pool.used() >= most);
         }
     }
 
     #[test]
     fn socket_memory_of_the_kernel_counts_towards_the_pool() {
         let pool = Pool::new(800);
-        pool.note_kernel(300);
-        assert!(!pool.take(101, Use::Buffer) && pool.take(100, Use::Buffer));
-        assert!(!pool.take(1, Use::Buffer) && pool.take(200, Use::Connection));
-        assert_eq!((pool.taken(), pool.overdrawn()), (600, 0));
-        pool.note_kernel(1000);
-        assert_eq!((pool.taken(), pool.overdrawn()), (1300, 500));
-        pool.give(300);
-        pool.note_kernel(0);
-        assert_eq!((pool.taken(), pool.overdrawn()), (0, 0));
-        assert!(pool.take(400, Use::Buffer));
+        pool.set_kernel_use(300);
+        assert!(!pool.reserve(101, Use::Buffer) && pool.reserve(100, Use::Buffer));
+        assert!(!pool.reserve(1, Use::Buffer) && pool.reserve(200, Use::Connection));
+        assert_eq!((pool.used(), pool.exceeded_by()), (600, 0));
+        pool.set_kernel_use(1000);
+        assert_eq!((pool.used(), pool.exceeded_by()), (1300, 500));
+        pool.release(300);
+        pool.set_kernel_use(0);
+        assert_eq!((pool.used(), pool.exceeded_by()), (0, 0));
+        assert!(pool.reserve(400, Use::Buffer));
     }
 
     #[test]
     fn memory_reserved_for_the_kernel_is_not_counted_twice() {
         let pool = Pool::new(800);
-        assert!(pool.take(300, Use::Kernel));
-        pool.reserved_for_kernel(300);
-        for (measured, taken) in [(0, 300), (300, 300), (350, 350)] {
-            pool.note_kernel(measured);
-            assert_eq!(pool.taken(), taken, "{measured}");
+        assert!(pool.reserve(300, Use::Kernel));
+        pool.add_kernel_reservation(300);
+        for (measured, used) in [(0, 300), (300, 300), (350, 350)] {
+            pool.set_kernel_use(measured);
+            assert_eq!(pool.used(), used, "{measured}");
         }
-        pool.released_by_kernel(300);
-        pool.give(300);
-        pool.note_kernel(350);
-        assert_eq!(pool.taken(), 350);
+        pool.remove_kernel_reservation(300);
+        pool.release(300);
+        pool.set_kernel_use(350);
+        assert_eq!(pool.used(), 350);
     }
 
     #[test]
-    fn a_refused_request_takes_no_memory() {
+    fn a_refused_use_reserves_no_memory() {
         let pool = Pool::new(800);
-        assert!(!pool.take(401, Use::Buffer) && pool.take(400, Use::Buffer));
-        assert!(!pool.take(usize::MAX, Use::Unfinished));
-        assert_eq!((pool.taken(), pool.size()), (400, 800));
+        assert!(!pool.reserve(401, Use::Buffer) && pool.reserve(400, Use::Buffer));
+        assert!(!pool.reserve(usize::MAX, Use::Unfinished));
+        assert_eq!((pool.used(), pool.size()), (400, 800));
     }
 }

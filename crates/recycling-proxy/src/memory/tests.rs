@@ -1,4 +1,4 @@
-//! Who gets memory and who is evicted, without a socket.
+//! Which connections get memory and which are evicted, without a socket.
 
 use std::future::poll_fn;
 
@@ -8,17 +8,17 @@ use tokio_test::{assert_pending, assert_ready, task};
 use super::eviction::{GRACE, STILL};
 use super::*;
 
-/// Room for `places` connections, and for as many bytes besides as they take.
-fn memory(places: usize) -> Arc<Memory> {
-    Memory::with(0, places * OF_A_CONNECTION * 2, places, &mut Registry::default())
+/// Returns memory for `slots` connections, and as many bytes again.
+fn memory(slots: usize) -> Arc<Memory> {
+    Memory::with(0, slots * PER_CONNECTION * 2, slots, &mut Registry::default())
 }
 
-fn places(memory: &Arc<Memory>, count: usize) -> Vec<Place> {
-    (0..count).map(|_| memory.place().expect("a place")).collect()
+fn slots(memory: &Arc<Memory>, count: usize) -> Vec<Slot> {
+    (0..count).map(|_| memory.try_admit().expect("a free slot")).collect()
 }
 
-fn is_asked(place: &Place) -> bool {
-    task::spawn(poll_fn(|cx| place.account().poll_asked_to_leave(cx))).poll().is_ready()
+fn is_to_be_evicted(slot: &Slot) -> bool {
+    task::spawn(poll_fn(|cx| slot.account().poll_eviction_requested(cx))).poll().is_ready()
 }
 
 #[test]
@@ -42,42 +42,42 @@ fn the_defaults_fit_into_the_default_memory_limit() {
     let limit = 128 * MIB;
     let memory = Memory::with(limit, pool_within(limit, 1), 16_384, &mut Registry::default());
     let most = memory.most_connections();
-    assert!((most * OF_A_CONNECTION) as u64 <= limit - OF_THE_PROGRAM - OF_A_THREAD);
+    assert!((most * PER_CONNECTION) as u64 <= limit - OF_PROGRAM - PER_THREAD);
     let memory = Arc::new(memory);
-    let places: Vec<Place> = std::iter::from_fn(|| memory.place()).collect();
-    assert_eq!(places.len(), most);
+    let slots: Vec<Slot> = std::iter::from_fn(|| memory.try_admit()).collect();
+    assert_eq!(slots.len(), most);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_free_again_when_its_connection_ends() {
     let memory = memory(2);
-    let mut held = places(&memory, 2);
-    assert!(memory.place().is_none());
+    let mut held = slots(&memory, 2);
+    assert!(memory.try_admit().is_none());
     let mut waiting = task::spawn(memory.admit());
     assert_pending!(waiting.poll());
     held.pop();
     assert!(waiting.is_woken());
     assert_ready!(waiting.poll());
     drop(held);
-    assert_eq!(memory.pool.taken(), 0);
+    assert_eq!(memory.pool.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_connection_without_a_request_is_evicted() {
     let memory = memory(3);
-    let mut held = places(&memory, 3);
-    held[0].account().is_useful();
+    let mut held = slots(&memory, 3);
+    held[0].account().record_useful();
     let mut waiting = task::spawn(memory.admit());
-    advance(GRACE.saturating_sub(WAIT)).await;
+    advance(GRACE.saturating_sub(SEARCH_EVERY)).await;
     assert_pending!(waiting.poll());
-    assert!(!held.iter().any(is_asked), "before they have had the time");
-    advance(WAIT).await;
+    assert!(!held.iter().any(is_to_be_evicted), "before their grace period is over");
+    advance(SEARCH_EVERY).await;
     assert_pending!(waiting.poll());
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false]);
-    // One is enough for one.
-    advance(LOOK).await;
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, true, false]);
+    // One eviction is enough for one connection.
+    advance(CHECK_EVERY).await;
     assert_pending!(waiting.poll());
-    assert!(!is_asked(&held[2]));
+    assert!(!is_to_be_evicted(&held[2]));
     held.remove(1);
     assert_ready!(waiting.poll());
 }
@@ -85,55 +85,55 @@ async fn the_oldest_connection_without_a_request_is_evicted() {
 #[tokio::test(start_paused = true)]
 async fn stalled_connections_are_evicted_when_all_have_had_requests() {
     let memory = memory(3);
-    let held = places(&memory, 3);
-    for place in &held {
-        place.account().is_useful();
+    let held = slots(&memory, 3);
+    for slot in &held {
+        slot.account().record_useful();
     }
-    memory.make_room(Instant::now());
-    advance(STILL.saturating_sub(LOOK)).await;
-    held[0].account().has_moved();
-    memory.make_room(Instant::now());
-    assert!(!held.iter().any(is_asked), "before anybody has stood still for long");
-    advance(LOOK).await;
-    memory.make_room(Instant::now());
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false]);
-    // It cannot; so the other one is asked.
-    held[1].account().stays();
-    memory.make_room(Instant::now());
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, false, true]);
+    memory.evict_least_useful(Instant::now());
+    advance(STILL.saturating_sub(CHECK_EVERY)).await;
+    held[0].account().record_progress();
+    memory.evict_least_useful(Instant::now());
+    assert!(!held.iter().any(is_to_be_evicted), "before any has stalled for long");
+    advance(CHECK_EVERY).await;
+    memory.evict_least_useful(Instant::now());
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, true, false]);
+    // It declines, so the other one is next.
+    held[1].account().decline_eviction();
+    memory.evict_least_useful(Instant::now());
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, false, true]);
 }
 
 #[test]
 fn the_oldest_unfinished_messages_are_evicted_for_others() {
     let memory = memory(4);
-    let held = places(&memory, 4);
-    let most = 4 * OF_A_CONNECTION;
-    assert!(held[2].account().take_unfinished(most / 2));
-    assert!(held[0].account().take_unfinished(most / 2));
-    assert!(!held[1].account().take_unfinished(OF_A_CONNECTION));
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, false, true, false]);
-    // It goes on waiting for that one, which is enough.
-    assert!(!held[1].account().take_unfinished(OF_A_CONNECTION));
-    assert!(!held.iter().any(is_asked));
-    held[2].account().give(most / 2);
-    assert!(held[1].account().take_unfinished(OF_A_CONNECTION));
-    // A whole message is not asked to leave.
-    held[2].account().stays();
-    held[0].account().is_useful();
-    assert!(!held[3].account().take_unfinished(most));
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false, true]);
+    let held = slots(&memory, 4);
+    let most = 4 * PER_CONNECTION;
+    assert!(held[2].account().charge_unfinished(most / 2));
+    assert!(held[0].account().charge_unfinished(most / 2));
+    assert!(!held[1].account().charge_unfinished(PER_CONNECTION));
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, false, true, false]);
+    // The pending eviction is enough.
+    assert!(!held[1].account().charge_unfinished(PER_CONNECTION));
+    assert!(!held.iter().any(is_to_be_evicted));
+    held[2].account().uncharge(most / 2);
+    assert!(held[1].account().charge_unfinished(PER_CONNECTION));
+    // A connection whose message is complete is not evicted for this.
+    held[2].account().decline_eviction();
+    held[0].account().record_useful();
+    assert!(!held[3].account().charge_unfinished(most));
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, true, false, true]);
 }
 
 #[test]
 fn an_ended_connection_returns_all_its_memory() {
     let memory = memory(8);
-    let place = memory.place().unwrap();
-    assert!(place.account().keep(10));
-    assert!(place.account().holds_streams(1000));
-    assert!(place.account().take(10, Use::Buffer));
-    place.account().give(10);
-    drop(place);
-    assert_eq!(memory.pool.taken(), 0);
+    let slot = memory.try_admit().unwrap();
+    assert!(slot.account().try_charge_until_end(10));
+    assert!(slot.account().charge_streams(1000));
+    assert!(slot.account().charge(10, Use::Buffer));
+    slot.account().uncharge(10);
+    drop(slot);
+    assert_eq!(memory.pool.used(), 0);
     assert!(memory.eviction().oldest_unfinished().is_none());
     assert!(memory.eviction().least_useful(Instant::now()).is_none());
 }
@@ -141,45 +141,45 @@ fn an_ended_connection_returns_all_its_memory() {
 #[test]
 fn lingering_connections_are_evicted_first() {
     let memory = memory(3);
-    let held = places(&memory, 3);
-    held[2].account().is_useful();
-    memory.ask(held[1].account(), Shortage::Silent);
-    assert!(is_asked(&held[1]));
-    held[1].account().lingers();
-    held[0].account().lingers();
-    memory.make_room(Instant::now());
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [true, false, false]);
+    let held = slots(&memory, 3);
+    held[2].account().record_useful();
+    memory.evict(held[1].account(), Shortage::Silent);
+    assert!(is_to_be_evicted(&held[1]));
+    held[1].account().begin_lingering();
+    held[0].account().begin_lingering();
+    memory.evict_least_useful(Instant::now());
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]
 fn streams_take_memory_beyond_the_number_included_in_a_connection() {
     let memory = memory(8);
-    let place = memory.place().unwrap();
-    let used = || memory.pool.taken() - OF_A_CONNECTION;
+    let slot = memory.try_admit().unwrap();
+    let used = || memory.pool.used() - PER_CONNECTION;
     for (open, bytes) in [(0, 0), (128, 0), (129, 4096), (298, 4096), (299, 8192), (1000, 24576), (129, 4096), (7, 0)] {
-        assert!(place.account().holds_streams(open));
+        assert!(slot.account().charge_streams(open));
         assert_eq!(used(), bytes, "{open} open");
     }
-    // Half of the pool is not theirs.
-    assert!(!place.account().holds_streams(65_000));
+    // Streams get at most half of the pool.
+    assert!(!slot.account().charge_streams(65_000));
     assert_eq!(used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stalled_connection_returns_its_socket_memory() {
     let memory = memory(4);
-    let held = places(&memory, 4);
-    for place in &held {
-        place.account().is_useful();
+    let held = slots(&memory, 4);
+    for slot in &held {
+        slot.account().record_useful();
     }
-    memory.balance(Instant::now());
+    memory.evict_excess(Instant::now());
     memory.eviction().update_progress(Instant::now());
     advance(STILL).await;
-    held[0].account().has_moved();
-    memory.pool.note_kernel(memory.pool.size() - 4 * OF_A_CONNECTION);
-    memory.balance(Instant::now());
-    assert!(!held.iter().any(is_asked), "nothing is overdrawn");
-    memory.pool.note_kernel(memory.pool.size() - 3 * OF_A_CONNECTION);
-    memory.balance(Instant::now());
-    assert_eq!(held.iter().map(is_asked).collect::<Vec<_>>(), [false, true, false, false]);
+    held[0].account().record_progress();
+    memory.pool.set_kernel_use(memory.pool.size() - 4 * PER_CONNECTION);
+    memory.evict_excess(Instant::now());
+    assert!(!held.iter().any(is_to_be_evicted), "the pool is not exceeded");
+    memory.pool.set_kernel_use(memory.pool.size() - 3 * PER_CONNECTION);
+    memory.evict_excess(Instant::now());
+    assert_eq!(held.iter().map(is_to_be_evicted).collect::<Vec<_>>(), [false, true, false, false]);
 }

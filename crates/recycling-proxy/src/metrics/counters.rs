@@ -11,8 +11,7 @@ pub(crate) type Value = Cow<'static, str>;
 
 /// A counter for each combination of the values of `N` labels.
 ///
-/// Values are plain text, most of them the labels of our enums: these know no metrics library, and so can live in
-/// crates without one.
+/// Values are plain text, most of them labels of enums. So the crates of the enums need no metrics library.
 #[derive(Clone, Debug)]
 pub(crate) struct Counters<const N: usize> {
     labels: [&'static str; N],

@@ -89,8 +89,8 @@ fn from_std(client: std::net::TcpStream) -> io::Result<TcpStream> {
 async fn take(client: TcpStream, app: Option<AppAddress>, acceptor: &Acceptor) {
     match prepare(&client, app) {
         Ok(Some(app)) => {
-            let place = acceptor.memory.admit().await;
-            acceptor.workers.hand(Accepted { client, app, place });
+            let slot = acceptor.memory.admit().await;
+            acceptor.workers.hand(Accepted { client, app, slot });
         }
         Ok(None) => {
             tracing::debug!("resetting a connection to the proxy's own port, which no rule redirected");

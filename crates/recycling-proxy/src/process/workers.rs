@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 
 use crate::app::dial::App;
 use crate::connection::{Held, Service, serve};
-use crate::memory::Place;
+use crate::memory::Slot;
 
 /// An accepted connection with its slot.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) client: TcpStream,
     pub(crate) app: App,
-    pub(crate) place: Place,
+    pub(crate) slot: Slot,
 }
 
 /// Distributes connections over threads, round-robin.
@@ -47,8 +47,8 @@ impl Workers {
     }
 
     pub(crate) fn hand(&self, accepted: Accepted) {
-        let Accepted { client, app, place } = accepted;
-        let held = self.service.hold(app.port(), place);
+        let Accepted { client, app, slot } = accepted;
+        let held = self.service.hold(app.port(), slot);
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let thread = turn.checked_rem(self.others.len().saturating_add(1)).unwrap_or_default();
         let Some(worker) = self.others.get(thread) else {

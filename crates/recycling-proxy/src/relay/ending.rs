@@ -7,8 +7,8 @@
 pub(crate) enum Ending<R> {
     /// Everything was sent to the client: close with a lingering close.
     Linger,
-    /// The client's message became invalid after its answer had passed: the app must not take what it has for the
-    /// whole, and the client may read what it has.
+    /// The client's message became invalid after its response was forwarded: reset the app, so that it does not take the
+    /// incomplete message for complete, and close the client's connection with a lingering close.
     Abandon,
     /// A message was refused: respond, and close with a lingering close.
     Refuse(R),
@@ -16,7 +16,7 @@ pub(crate) enum Ending<R> {
     Tunnel,
     /// The client has closed the connection, or no response is unread: close.
     Close,
-    /// A peer broke off within a message: reset the other side, so that it does not take the message for complete.
+    /// A peer has failed within a message: reset the other side, so that it does not take the message for complete.
     Reset,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use retirement::{Moment, RetireReason};
+use retirement::{ConnectionState, RetireReason};
 
 use crate::relay::broken::Broken;
 use crate::relay::side::Side;
@@ -11,14 +11,14 @@ use crate::relay::source::Source;
 /// The interface between a relay and the rest of the process.
 pub(crate) trait Observer {
     /// Returns the state of the connection and its pod for a decision.
-    fn moment(&self) -> Moment;
+    fn state(&self) -> ConnectionState;
     /// Records that the app has sent a part of a response.
     fn app_answered(&self);
     /// Records that the request with this number has begun; the first is 1. `source` is `None` if its fields were not
     /// read.
     fn request_started(&self, number: u32, source: Option<Source>);
     /// Reserves memory for this number of open streams. Returns `false` if there is none.
-    fn holds_streams(&self, open: usize) -> bool;
+    fn charge_streams(&self, open: usize) -> bool;
     /// Records that the end of the connection was announced.
     fn retired(&self, reason: RetireReason);
     /// Records that a message of `side` was not forwarded; `reason` is the label of its fault.

@@ -36,10 +36,10 @@ impl Connections {
         OpenConnection(Arc::clone(self))
     }
 
-    /// Returns a connection, accepted at `born`, that can be marked from now on. The end of a tunnel cannot be
+    /// Returns a connection, accepted at `accepted_at`, that can be marked from now on. The end of a tunnel cannot be
     /// announced, so tunnels are not among these.
-    pub(crate) fn retirable(self: &Arc<Self>, born: Instant) -> Retirable {
-        Retirable { connections: Arc::clone(self), handle: self.registry().insert(born) }
+    pub(crate) fn retirable(self: &Arc<Self>, accepted_at: Instant) -> Retirable {
+        Retirable { connections: Arc::clone(self), handle: self.registry().insert(accepted_at) }
     }
 
     /// Updates the estimate of every connection with its requests since the last call.
@@ -89,7 +89,7 @@ impl Retirable {
 
     /// Returns how long the connection has existed.
     pub(crate) fn age(&self) -> Duration {
-        self.handle.born().elapsed()
+        self.handle.accepted_at().elapsed()
     }
 
     /// Returns whether it is marked.
@@ -97,8 +97,8 @@ impl Retirable {
         self.handle.is_marked()
     }
 
-    /// Marks it because its end was announced: its load is about to leave, and balancing must not count it.
-    pub(crate) fn leaves(&self) {
+    /// Marks it because its end was announced: its load ends soon, and balancing must not count it.
+    pub(crate) fn announced(&self) {
         self.handle.mark();
     }
 
@@ -155,7 +155,7 @@ mod tests {
         let all: Vec<Retirable> = (0..3).map(|_| connections.retirable(Instant::now())).collect();
         let [first, second, third] = <[Retirable; 3]>::try_from(all).unwrap();
         drop(first);
-        second.leaves();
+        second.announced();
         let marked = || connections.load(Some(1.0)).marked;
         assert_eq!((connections.load(Some(1.0)).connections, marked()), (2, 1));
         let rule = Instruction::new(0.1, 1.0, Tolerance::after(PodChange::default(), 1.0)).unwrap();

@@ -16,27 +16,27 @@ pub(super) struct Handle {
     /// Its number in the registry.
     number: usize,
     /// When it was accepted.
-    born: Instant,
+    accepted_at: Instant,
     requests: AtomicU32,
     uncounted: AtomicU32,
-    leaves: AtomicBool,
-    shown: Shown,
-    /// With it an `Arc` of this fills one of the gaps that the allocator leaves before a task and before each
-    /// registration of a socket: of a smaller one it would take memory elsewhere (`connection::stage` has the sizes).
+    marked: AtomicBool,
+    observed: Observed,
+    /// Makes an `Arc` of this as large as a gap that the allocator leaves before a task. A smaller one would not be
+    /// allocated there, and take more memory (see the tests of `connection::stage`).
     _filler: [u8; 20],
 }
 
-/// What a connection has shown until the registry was last [advanced](Registry::advance), and what that makes of its
-/// rate. The registry alone writes it, under its lock; it is atomic only to be in the handle.
+/// The requests of a connection until the registry was last [advanced](Registry::advance), and its estimated rate. The
+/// registry alone writes them, under its lock. They are atomic only because they are in the handle.
 #[derive(Debug, Default)]
-struct Shown {
+struct Observed {
     /// Requests that are in the estimate.
     seen: AtomicU32,
     /// The numbers of the estimate, as bits.
     estimate: [AtomicU64; 2],
 }
 
-impl Shown {
+impl Observed {
     fn advance(&self, requests: u32, elapsed: Elapsed) {
         let mut estimate = self.estimate();
         estimate.advance(requests.wrapping_sub(self.seen.load(Ordering::Relaxed)), elapsed);
@@ -54,21 +54,21 @@ impl Shown {
 }
 
 impl Handle {
-    fn new(number: usize, born: Instant) -> Self {
+    fn new(number: usize, accepted_at: Instant) -> Self {
         Self {
             number,
-            born,
+            accepted_at,
             requests: AtomicU32::new(0),
             uncounted: AtomicU32::new(0),
-            leaves: AtomicBool::new(false),
-            shown: Shown::default(),
+            marked: AtomicBool::new(false),
+            observed: Observed::default(),
             _filler: [0; 20],
         }
     }
 
     /// Returns when the connection was accepted.
-    pub(super) const fn born(&self) -> Instant {
-        self.born
+    pub(super) const fn accepted_at(&self) -> Instant {
+        self.accepted_at
     }
 
     /// Counts a request.
@@ -89,16 +89,16 @@ impl Handle {
 
     /// Marks it: it is retired with its next response, or already was.
     pub(super) fn mark(&self) {
-        self.leaves.store(true, Ordering::Relaxed);
+        self.marked.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether it is marked.
     pub(super) fn is_marked(&self) -> bool {
-        self.leaves.load(Ordering::Relaxed)
+        self.marked.load(Ordering::Relaxed)
     }
 }
 
-/// The load of the connections that there are.
+/// The load of the open connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Load {
     /// The sum of the estimated rates, in requests per second.
@@ -121,10 +121,10 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Adds a connection that was accepted at `born`. Returns its handle.
-    pub(super) fn insert(&mut self, born: Instant) -> Arc<Handle> {
+    /// Adds a connection that was accepted at `accepted_at`. Returns its handle.
+    pub(super) fn insert(&mut self, accepted_at: Instant) -> Arc<Handle> {
         let vacancy = self.entries.vacant_entry();
-        let handle = Arc::new(Handle::new(vacancy.key(), born));
+        let handle = Arc::new(Handle::new(vacancy.key(), accepted_at));
         vacancy.insert(Arc::clone(&handle));
         handle
     }
@@ -142,10 +142,10 @@ impl Registry {
         let since_before = before.map(since);
         for (_, handle) in &self.entries {
             let elapsed = match (before, since_before) {
-                (Some(before), Some(elapsed)) if handle.born <= before => elapsed,
-                (_, _) => since(handle.born),
+                (Some(before), Some(elapsed)) if handle.accepted_at <= before => elapsed,
+                (_, _) => since(handle.accepted_at),
             };
-            handle.shown.advance(handle.requests.load(Ordering::Relaxed), elapsed);
+            handle.observed.advance(handle.requests.load(Ordering::Relaxed), elapsed);
         }
     }
 
@@ -155,7 +155,7 @@ impl Registry {
         let prior = prior.unwrap_or_else(|| self.mean_rate());
         let mut load = Load { connections: self.entries.len(), ..Load::default() };
         for (_, handle) in &self.entries {
-            let estimate = handle.shown.estimate();
+            let estimate = handle.observed.estimate();
             let rate = estimate.rate(prior);
             let [requests, seconds] = load.recent;
             load.recent = [requests + estimate.requests(), seconds + estimate.seconds()];
@@ -171,7 +171,7 @@ impl Registry {
 
     /// Returns the observed mean rate of these connections.
     fn mean_rate(&self) -> f64 {
-        let estimates = self.entries.iter().map(|(_, handle)| handle.shown.estimate());
+        let estimates = self.entries.iter().map(|(_, handle)| handle.observed.estimate());
         let (requests, seconds) = estimates.fold((0.0, 0.0), |(requests, seconds), estimate| {
             (requests + estimate.requests(), seconds + estimate.seconds())
         });
@@ -184,7 +184,7 @@ impl Registry {
         // By their place among the unmarked ones: numbers need not be looked up.
         let handles: Vec<&Arc<Handle>> = unmarked.collect();
         let candidate =
-            |(id, handle): (usize, &&Arc<Handle>)| Candidate { id, rate: handle.shown.estimate().rate(prior) };
+            |(id, handle): (usize, &&Arc<Handle>)| Candidate { id, rate: handle.observed.estimate().rate(prior) };
         let mut candidates: Vec<_> = handles.iter().enumerate().map(candidate).collect();
         let drawn = shed(&mut candidates, excess, cap(self.entries.len()), below);
         drawn.iter().filter_map(|id| handles.get(*id)).for_each(|handle| handle.mark());

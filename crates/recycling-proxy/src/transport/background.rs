@@ -150,7 +150,7 @@ mod tests {
     const ROUNDS: usize = 5;
     const ALMOST_LONG: Duration = LONG.saturating_sub(Duration::from_millis(1));
 
-    /// One that is due for a turn.
+    /// Returns an exchange that is long, so that it takes turns.
     async fn long() -> Background {
         let mut background = Background::default();
         background.note(Some(1));
@@ -173,7 +173,7 @@ mod tests {
         background.note(Some(1));
         advance(ALMOST_LONG).await;
         background.note(Some(1));
-        assert!(is_at_once(&mut background), "a millisecond before it is long");
+        assert!(is_at_once(&mut background), "one millisecond before it counts as long");
         advance(Duration::from_millis(1)).await;
         background.note(Some(1));
         assert!(!is_at_once(&mut background), "as soon as it is long");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newcomer_waits_for_at_most_one_round() {
+    async fn a_new_exchange_waits_for_at_most_one_round() {
         let had_turns = Arc::new(AtomicUsize::new(0));
         let mut due = Vec::new();
         for _ in 0..ROUNDS * AT_ONCE {

@@ -67,20 +67,20 @@ impl Buffer {
     /// Charges its memory to `account` from now on. `side` sends the bytes.
     pub(crate) fn charge(&mut self, account: &Arc<Account>, side: Side) {
         if charged(self.size()) > 0 {
-            account.take(charged(self.size()), Use::Essential);
+            account.charge(charged(self.size()), Use::Essential);
         }
         (self.account, self.from) = (Some(Arc::clone(account)), side);
     }
 
     /// Returns the account that its memory is charged to, and the side that sends the bytes.
-    pub(crate) fn payer(&self) -> Option<(&Account, Side)> {
+    pub(crate) fn charged_account(&self) -> Option<(&Account, Side)> {
         self.account.as_ref().map(|account| (account.as_ref(), self.from))
     }
 
     /// Records progress of the connection, also by bytes that bypass this buffer.
-    pub(crate) fn has_moved(&self) {
+    pub(crate) fn record_progress(&self) {
         if let Some(account) = &self.account {
-            account.has_moved();
+            account.record_progress();
         }
     }
 
@@ -132,7 +132,7 @@ impl Buffer {
         if let Some(chunk) = &mut self.chunk {
             chunk.written(count);
         }
-        self.has_moved();
+        self.record_progress();
         self.release_if_empty();
     }
 
@@ -177,7 +177,7 @@ impl Buffer {
         }
         self.expects_head &= count == 0;
         if count > 0 {
-            self.has_moved();
+            self.record_progress();
         }
         self.release_if_empty();
     }
@@ -188,8 +188,8 @@ impl Buffer {
         let granted = match (&self.account, self.from) {
             (None, _) => true,
             // A response head must not be truncated, and there is at most one for each forwarded request.
-            (Some(account), Side::App) => account.take(charged(size), Use::Essential),
-            (Some(account), Side::Client) => account.take_unfinished(charged(size)),
+            (Some(account), Side::App) => account.charge(charged(size), Use::Essential),
+            (Some(account), Side::Client) => account.charge_unfinished(charged(size)),
         };
         self.is_starved = !granted;
         if granted {
@@ -213,17 +213,17 @@ impl Buffer {
         let usual = if self.was_filled { LARGE_CHUNK } else { CHUNK };
         let Some(account) = &self.account else { return Chunk::take(usual) };
         for size in [usual, CHUNK] {
-            if account.take(charged(size), Use::Buffer) {
+            if account.charge(charged(size), Use::Buffer) {
                 return Chunk::take(size);
             }
         }
-        account.note(Shortage::SmallBuffer);
+        account.record_shortage(Shortage::SmallBuffer);
         Chunk::take(SMALL_CHUNK)
     }
 
     fn release(&self, chunk: Box<Chunk>) {
         if let Some(account) = &self.account {
-            account.give(charged(chunk.size()));
+            account.uncharge(charged(chunk.size()));
         }
         chunk.give_back();
     }
@@ -275,7 +275,7 @@ impl Buffer {
             // A size that is pooled, if it is enough.
             let size = [SMALL_CHUNK, CHUNK, LARGE_CHUNK].into_iter().find(|size| held <= *size).unwrap_or(held);
             if let Some(account) = &self.account {
-                account.take(charged(size), Use::Essential);
+                account.charge(charged(size), Use::Essential);
             }
             self.move_to(Chunk::take(size));
         }
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(buffer.room().len(), 2 * CHUNK - 25);
     }
 
-    /// Each insertion must not move what is behind it: the work would grow with the square of the bytes.
+    /// An insertion must not move the bytes after it: the cost would grow with the square of their number.
     #[test]
     fn many_insertions_move_each_byte_only_a_few_times() {
         let mut buffer = Buffer::default();
@@ -413,9 +413,9 @@ mod tests {
             expected.extend_from_slice(frame);
             expected.extend_from_slice(&[0xff; 28]);
         }
-        assert!(buffer.cleared() == expected, "something else came of it");
-        assert!(moves < 40, "all that is behind has moved {moves} times");
-        assert!(buffer.is_full(), "three times as much as was read waits to be written");
+        assert!(buffer.cleared() == expected, "the bytes are wrong");
+        assert!(moves < 40, "the bytes after it were moved {moves} times");
+        assert!(buffer.is_full(), "the cleared bytes do not count");
         let held = buffer.size();
         assert!(held < 5 * LARGE_CHUNK, "it holds {held} bytes");
         buffer.written(expected.len() - LARGE_CHUNK + 1);

@@ -128,7 +128,7 @@ impl Flow {
             Poll::Ready(Ok(count)) => {
                 self.source_ended = count == 0;
                 self.is_bulk = count as u64 >= UNSEEN_FROM;
-                if let Some((account, from)) = self.buffer.payer() {
+                if let Some((account, from)) = self.buffer.charged_account() {
                     let direction = Direction { source: source.socket(), sink: sink.socket(), from, account };
                     self.received.has_read(count, &direction);
                 }
@@ -158,11 +158,11 @@ impl Flow {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Some(socket) = source.plain() else { return Poll::Pending };
-        if let Some((account, from)) = self.buffer.payer() {
+        if let Some((account, from)) = self.buffer.charged_account() {
             self.received.expect(unseen, &Direction { source: socket, sink: sink.socket(), from, account });
         }
         let count = ready!(pipe.poll_fill(socket, unseen, cx))?;
-        self.buffer.has_moved();
+        self.buffer.record_progress();
         self.buffer.expect_head();
         self.pipe = (count > 0).then(|| Box::new(pipe));
         Poll::Ready(Ok(count))
@@ -219,7 +219,7 @@ impl Flow {
             let held = pipe.holds();
             let flushed = pipe.poll_flush(socket, cx);
             if pipe.holds() != held {
-                self.buffer.has_moved();
+                self.buffer.record_progress();
             }
             ready!(flushed)?;
             self.pipe = None;

@@ -173,7 +173,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::memory::{Memory, Place};
+    use crate::memory::{Memory, Slot};
 
     const ROOM: usize = 64 << 20;
     /// Three eighths of it are less than a large buffer.
@@ -185,7 +185,7 @@ mod tests {
         sink: TcpStream,
         from: Side,
         buffer: ReceiveBuffer,
-        place: Option<Place>,
+        slot: Option<Slot>,
         memory: Arc<Memory>,
         used_before: usize,
     }
@@ -195,7 +195,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let (far, near) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
             let memory = Memory::with(0, pool, 10, &mut Registry::default());
-            let place = memory.place();
+            let slot = memory.try_admit();
             let used_before = memory.used();
             let near = near.unwrap().0;
             let sink = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -206,7 +206,7 @@ mod tests {
                 sink,
                 from: Side::App,
                 buffer: ReceiveBuffer::default(),
-                place,
+                slot,
                 memory,
                 used_before,
             }
@@ -217,14 +217,14 @@ mod tests {
         }
 
         fn expects(&mut self, bytes: u64) -> ReceiveBuffer {
-            let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
+            let (mut buffer, account) = (self.buffer, self.slot.as_ref().unwrap().account());
             buffer.expect(bytes, &self.direction(account));
             self.buffer = buffer;
             buffer
         }
 
         fn reads(&mut self, count: usize) -> ReceiveBuffer {
-            let (mut buffer, account) = (self.buffer, self.place.as_ref().unwrap().account());
+            let (mut buffer, account) = (self.buffer, self.slot.as_ref().unwrap().account());
             buffer.has_read(count, &self.direction(account));
             self.buffer = buffer;
             buffer
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(size(&connection.near), given.min(LARGE));
         connection.expects(u64::MAX);
         assert_eq!(connection.reserved(), LARGE - SMALL, "reserved once");
-        drop(connection.place.take());
+        drop(connection.slot.take());
         assert_eq!(connection.memory.used(), 0);
     }
 

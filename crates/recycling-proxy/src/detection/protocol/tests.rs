@@ -1,9 +1,9 @@
-//! Verdicts at every prefix of what clients say first.
+//! The verdict at every prefix of the first bytes of clients.
 
 use super::Verdict::{Certain, Likely, Unlikely};
 use super::*;
 
-/// First bytes; their verdict; after how many of them it is certain; and after how many they begin as no request in use.
+/// First bytes, their protocol, the number of bytes after which it is certain, and after which it is unlikely HTTP.
 const FIRST_BYTES: &[(&[u8], Protocol, usize, Option<usize>)] = &[
     (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Protocol::Http1, 15, None),
     (b"\r\nGET / HTTP/1.1\r\n", Protocol::Http1, 17, None),
@@ -32,7 +32,7 @@ const FIRST_BYTES: &[(&[u8], Protocol, usize, Option<usize>)] = &[
     (HTTP2_PREFACE, Protocol::Http2, HTTP2_PREFACE.len(), None),
     (b"\x16\x03\x01\x02\x00\x01", Protocol::Tls, 2, None),
     (b"\x16\x02\x01\x02\x00\x01", Protocol::Opaque, 1 + 1, None),
-    // Methods that nobody uses.
+    // Unusual methods.
     (b"get / HTTP/1.1\r\n", Protocol::Http1, 15, Some(1)),
     (b"Get / HTTP/1.1\r\n", Protocol::Http1, 15, Some(2)),
     (b"1A / HTTP/1.1\r\n", Protocol::Http1, 14, Some(1)),
@@ -96,8 +96,8 @@ fn long_first_lines_are_detected() {
         ("MAGIC a", "b", Protocol::Opaque),
         ("\r\nMAGIC /a b", " b", Protocol::Opaque),
     ] {
-        let line = format!("{front}{}", rest.repeat(2 * LONGEST_LOOK));
-        let limit = if line.starts_with('\r') { LONGEST_LOOK + 2 } else { LONGEST_LOOK };
+        let line = format!("{front}{}", rest.repeat(2 * MOST_EXAMINED));
+        let limit = if line.starts_with('\r') { MOST_EXAMINED + 2 } else { MOST_EXAMINED };
         let expected = |length: usize| detect(&line.as_bytes()[..length]);
         assert!(!matches!(expected(limit - 1), Certain(_)), "{front:?}");
         assert_eq!(expected(limit), Certain(protocol), "{front:?}");

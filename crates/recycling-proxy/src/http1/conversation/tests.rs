@@ -1,4 +1,4 @@
-//! The core as a table of dialogues: bytes in, bytes out, and what the connection comes to.
+//! The core as a table of dialogues: bytes in, bytes out, and how the connection ends.
 
 mod every_split;
 
@@ -12,7 +12,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const LAST_OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
-/// A conversation with its buffers; what passes is taken out at once, as two peers that never stall would.
+/// A conversation with its buffers. Cleared bytes are removed at once, as by peers that never stall.
 struct Dialogue {
     conversation: Conversation,
     from_client: Buffer,
@@ -31,7 +31,7 @@ impl Dialogue {
         }
     }
 
-    /// Bytes of the client's arrive; those that may go to the app.
+    /// Adds bytes of the client. Returns those that are forwarded to the app.
     fn client_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         self.from_client.receive(bytes);
         self.pass_to_app()
@@ -47,12 +47,12 @@ impl Dialogue {
         (self.from_client.send(), examined)
     }
 
-    /// Bytes of the app's arrive; those that may go to the client.
+    /// Adds bytes of the app. Returns those that are forwarded to the client.
     fn app_sends(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         self.from_app.receive(bytes);
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
-        self.conversation.examine_response(&mut self.from_app, pipelined, moment)?;
+        let state = || ConnectionState { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
+        self.conversation.examine_response(&mut self.from_app, pipelined, state)?;
         let passed = self.from_app.send();
         self.conversation.exchange_done(&self.from_app)?;
         Ok(passed)
@@ -79,7 +79,7 @@ fn close_is_announced_at_the_limit_and_not_before() {
     }
 }
 
-/// What is behind a body and no request yet (RFC 9112 §2.2).
+/// Empty lines after a body are no request (RFC 9112 §2.2).
 const EMPTY_LINES: [&[u8]; 5] = [b"\r\n", b"\r\n\r\n", b"\r", b"\r\n\r", b"\r\n\r\n\r\n\r\n\r\n\r\n"];
 
 #[test]
@@ -88,7 +88,7 @@ fn empty_lines_between_requests_are_ignored() {
         let mut dialogue = Dialogue::with_limit(2);
         assert_eq!(dialogue.exchange(GET, OK), OK);
         assert_eq!(dialogue.client_sends(lines).unwrap(), b"");
-        assert!(dialogue.from_client.is_empty(), "an idle connection holds nothing");
+        assert!(dialogue.from_client.is_empty(), "an idle connection has bytes in flight");
         let rest = if lines.ends_with(b"\r") { &b"\n"[..] } else { b"" };
         assert_eq!(dialogue.client_sends(&[rest, GET].concat()).unwrap(), GET);
         assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
@@ -107,7 +107,7 @@ fn empty_lines_after_the_last_request_do_not_delay_its_announcement() {
     }
 }
 
-/// In front of a head they count like one, each time anew.
+/// Their bytes are limited before each head.
 #[test]
 fn empty_lines_before_a_request_are_bounded() {
     let most = b"\r\n".repeat(512);
@@ -120,7 +120,7 @@ fn empty_lines_before_a_request_are_bounded() {
     assert_eq!(dialogue.client_sends(b"\r"), Err(ProtocolError::client(Fault::HeadTooLong)));
 }
 
-/// They may be the other protocol's.
+/// They may belong to the other protocol.
 #[test]
 fn empty_lines_after_an_upgrade_pass_through_the_tunnel() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
@@ -165,15 +165,15 @@ fn interim_responses_pass_without_an_announcement() {
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
 }
 
-/// A client that does not read must cost no more memory each time that its connection is looked at.
+/// A client that does not read must not cost more memory with each poll of its connection.
 #[test]
 fn an_incomplete_head_behind_unwritten_bytes_does_not_grow_the_buffer() {
     let mut dialogue = Dialogue::with_limit(10);
     dialogue.client_sends(GET).unwrap();
     let Dialogue { mut conversation, mut from_app, .. } = dialogue;
     let mut examine = |from_app: &mut Buffer| {
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
-        conversation.examine_response(from_app, false, moment).unwrap();
+        let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+        conversation.examine_response(from_app, false, state).unwrap();
     };
     let mut bytes = b"HTTP/1.1 102 x\r\n\r\n".iter().cycle();
     while !from_app.is_full() {
@@ -208,12 +208,12 @@ fn pipelined_requests_wait_and_none_is_lost_at_the_limit() {
     assert_eq!(dialogue.client_sends(&[GET, GET, GET].concat()).unwrap(), GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), OK);
     assert_eq!(dialogue.pass_to_app().unwrap(), GET);
-    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the third has already come");
+    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the third request has already arrived");
     assert_eq!(dialogue.pass_to_app().unwrap(), GET);
     assert_eq!(dialogue.app_sends(OK).unwrap(), LAST_OK);
 }
 
-/// A client that always has the next request on its way delays its announcement, but not for ever.
+/// A client with a pipelined request in flight at all times delays the announcement, but not without bound.
 #[test]
 fn a_client_that_always_pipelines_is_retired_and_drained_in_the_end() {
     for (limit, draining) in [(1, false), (1_000_000, true)] {
@@ -249,7 +249,7 @@ fn only_the_apps_response_begins_a_tunnel() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n";
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(&[&upgrade[..], GET].concat()).unwrap();
-    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the second request is one");
+    assert_eq!(dialogue.app_sends(OK).unwrap(), OK, "the second request is no CONNECT");
     assert_eq!(dialogue.pass_to_app().unwrap(), GET);
 
     let mut dialogue = Dialogue::with_limit(1);
@@ -297,7 +297,7 @@ fn the_limit_of_heads_is_exact() {
     assert_eq!(dialogue.app_sends(long.as_bytes()), Err(ProtocolError::app(Fault::HeadTooLong)));
 }
 
-/// Returns what the app gets of a client's stream that arrives in these pieces, and the error in it.
+/// Returns the bytes that the app gets if the client's arrive in these pieces, and the error in them.
 fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<ProtocolError>) {
     let mut dialogue = Dialogue::with_limit(3);
     let mut to_app = Vec::new();
@@ -312,7 +312,7 @@ fn of_client(pieces: &[&[u8]]) -> (Vec<u8>, Option<ProtocolError>) {
     (to_app, None)
 }
 
-/// Returns what the client gets of an app's answer that arrives in these pieces.
+/// Returns the bytes that the client gets if the app's response arrives in these pieces.
 fn of_app(pieces: &[&[u8]]) -> Vec<u8> {
     let mut dialogue = Dialogue::with_limit(1);
     dialogue.client_sends(GET).unwrap();

@@ -1,4 +1,4 @@
-//! What takes a minute, on a clock that is the test's own.
+//! Relaying with minutes or hours between bytes, on the test's own clock.
 
 use std::task::Waker;
 
@@ -14,11 +14,11 @@ use retirement::Limits;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
-/// More than all sockets in between hold, several times over.
+/// Several times what all socket buffers in between hold.
 const MUCH: usize = 64 * 1024 * 1024;
-/// How often a peer pauses that reads so much.
+/// The number of pauses of a peer that reads so much.
 const PAUSES: u32 = 4;
-/// For how long it reads nothing then.
+/// The length of a pause.
 const PAUSE: Duration = Duration::from_hours(1);
 
 async fn connected() -> (TcpStream, TcpStream, Relay<Notes>) {
@@ -32,7 +32,7 @@ async fn send(to: &mut TcpStream, start: &str, body: usize) {
     to.write_all(&vec![b'x'; body]).await.unwrap();
 }
 
-/// Reads a head and its body, in gulps with long pauses between them.
+/// Reads a head and its body in large pieces, with long pauses between them.
 async fn read_with_pauses(from: &mut TcpStream, head: &str, body: usize) {
     let mut bytes = vec![0; head.len()];
     from.read_exact(&mut bytes).await.unwrap();
@@ -80,7 +80,7 @@ async fn an_app_that_reads_nothing_for_hours_gets_its_whole_request() {
 const REFUSAL: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf.";
 
-/// The app refuses the upload in its middle and ends its direction.
+/// Lets the app refuse an upload before its end, and close its direction.
 async fn refuse(client: &mut TcpStream, app: &mut TcpStream) {
     client.write_all(UPLOAD.as_bytes()).await.unwrap();
     app.read_exact(&mut [0; UPLOAD.len()]).await.unwrap();
@@ -107,7 +107,7 @@ async fn after_the_apps_fin_the_request_body_is_still_forwarded() {
     assert_eq!(ending, Ending::Linger);
 }
 
-/// The whole request is in the relay, and what the app has not read of it does not fit into the sockets.
+/// The relay has the whole request, and the part that the app has not read does not fit into the socket buffers.
 #[tokio::test(start_paused = true)]
 async fn after_the_apps_fin_an_unread_request_does_not_lose_the_response() {
     const BODY: usize = 200_000;
@@ -133,13 +133,13 @@ async fn after_the_apps_fin_an_unread_request_does_not_lose_the_response() {
     assert_eq!(ending, Ending::Linger);
 }
 
-/// Its client may never say more: without an app that reads there is nothing to wait for.
+/// The client may never send more, and no app reads, so the relay must not wait.
 #[tokio::test(start_paused = true)]
 async fn an_app_that_has_closed_its_socket_ends_the_upload() {
     let (mut client, mut app, mut relay) = connected().await;
     let exchange = async {
         refuse(&mut client, &mut app).await;
-        // What the kernel answers to a probe once it has forgotten the connection.
+        // The kernel answers a probe with a reset once it has no record of the connection.
         app.set_zero_linger().unwrap();
         drop(app);
         std::future::pending::<()>().await;
@@ -199,7 +199,7 @@ async fn a_long_body_waits_for_its_turn() {
     client.write_all(b"piece").await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert!(relay.poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    // Nobody polls the relay when it is its turn.
+    // The relay is not polled when its turn comes.
     timeout(Duration::from_secs(1), app.peek(&mut [0])).await.unwrap_err();
     let mut piece = [0; 5];
     tokio::select! {
@@ -209,7 +209,7 @@ async fn a_long_body_waits_for_its_turn() {
     assert_eq!(&piece, b"piece");
 }
 
-/// Those of apps and clients that do not persist, too.
+/// This includes responses on connections that do not persist.
 #[tokio::test(start_paused = true)]
 async fn every_response_shows_that_the_app_is_alive() {
     for (request, response) in [
@@ -233,8 +233,8 @@ async fn every_response_shows_that_the_app_is_alive() {
     }
 }
 
-/// How the relay ends; both sides are closed then.
-/// However much has come: others on the thread have their turn before the rest.
+/// Runs the relay, closes both sides, and returns how it ended.
+/// Other tasks of the thread get their turn before the rest of a long body.
 #[tokio::test(start_paused = true)]
 async fn much_of_a_body_is_relayed_in_several_turns() {
     let (mut client, mut app, mut relay) = connected().await;
@@ -250,7 +250,7 @@ async fn much_of_a_body_is_relayed_in_several_turns() {
         sent += count;
     }
     assert!(sent > 3_000_000, "{sent} bytes wait, which is less than a turn may move");
-    // Time for the sockets to be found ready.
+    // Time for the runtime to find the sockets ready.
     sleep(Duration::from_millis(1)).await;
     assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
     assert!(relay.background.has_yielded());

@@ -1,4 +1,4 @@
-//! What takes an hour or is over in milliseconds, on a clock that is the test's own.
+//! Relaying with hours or milliseconds between frames, mostly on the test's own clock.
 
 use settings::{Jitter, MaxRequests};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,11 +12,11 @@ use retirement::{Limits, RetireReason};
 
 const OUR_PING: [u8; 8] = *b"evenkeel";
 const LAST_PING: [u8; 8] = *b"\x9a\x89\x9a\x91\x94\x9a\x9a\x93";
-/// Far longer than an answer to a PING is waited for where there is no progress.
+/// Far longer than the wait for an answer to a PING without progress.
 const LONG: Duration = Duration::from_mins(10);
-/// The test's clock runs on while the kernel is busy with what was sent.
+/// A grace period that never ends: the test's clock advances while the kernel moves bytes.
 const UNREACHED: Duration = Duration::from_hours(1_000_000);
-/// A few times the last bound.
+/// A few times the bound of the last step.
 const SHORT_GRACE: Duration = Duration::from_secs(4);
 const GRACE: Duration = Duration::from_mins(45);
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -45,7 +45,7 @@ async fn expect(peer: &mut TcpStream, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
-/// The preface and two requests reach the app; the first of them is answered.
+/// Sends the preface and two requests to the app, which responds to the first.
 async fn open(client: &mut TcpStream, app: &mut TcpStream) {
     let opening = [PREFACE, SETTINGS, &headers(4, 1), &headers(5, 3)].concat();
     client.write_all(&opening).await.unwrap();
@@ -55,11 +55,13 @@ async fn open(client: &mut TcpStream, app: &mut TcpStream) {
     expect(client, &answer).await;
 }
 
+/// Returns the first GOAWAY and PING, and what follows them.
 fn announced(frames: &[u8]) -> Vec<u8> {
     [&first_goaway(), &ping(OUR_PING)[..], frames].concat()
 }
 
-fn told(last: u32) -> Vec<u8> {
+/// Returns the last GOAWAY and PING.
+fn last_goaway(last: u32) -> Vec<u8> {
     [goaway(last, ErrorCode::NoError), ping(LAST_PING)].concat()
 }
 
@@ -78,18 +80,18 @@ async fn a_stream_that_never_ends_keeps_the_connection_for_its_grace_period() {
         let message = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
         app.write_all(&message).await.unwrap();
         expect(&mut client, &message).await;
-        expect(&mut client, &told(3)).await;
+        expect(&mut client, &last_goaway(3)).await;
         begun.elapsed()
     };
     let (ending, waited) = tokio::join!(relay.run(), both);
     assert_eq!(ending, Ending::Linger);
     assert!(waited >= GRACE && waited < GRACE + Duration::from_secs(1), "{waited:?}");
     assert_eq!(*relay.observer.retired.borrow(), [RetireReason::MaxRequests]);
-    assert_eq!(relay.observer.answers.get(), 3, "a response, another, and a message behind the GOAWAY");
+    assert_eq!(relay.observer.answers.get(), 3, "two responses, and a message after the GOAWAY");
 }
 
-/// What a client is only just sending is not met by a GOAWAY; nothing of the app's overtakes what is held back for it, and
-/// the client is not kept waiting with what it sends.
+/// A request in flight is not met by a GOAWAY, later frames of the app do not overtake held-back ones, and requests are
+/// not delayed.
 #[tokio::test(start_paused = true)]
 async fn the_announcing_response_and_later_frames_wait_until_the_goaway_may_be_sent() {
     let (mut client, mut app, mut relay) = connected().await;
@@ -111,12 +113,12 @@ async fn the_announcing_response_and_later_frames_wait_until_the_goaway_may_be_s
     assert!((Duration::from_millis(5)..Duration::from_millis(7)).contains(&waited), "{waited:?}");
 }
 
-/// More than the client's kernel takes before it is read.
+/// Returns a response that is longer than the socket buffers of a client that does not read.
 fn long_response(stream: u8) -> Vec<u8> {
     [frame_of(0x4000, 0, stream).repeat(40), frame_of(1, 1, stream)].concat()
 }
 
-/// DATA of this length, up to 16 KiB.
+/// Returns a DATA frame of this length, at most 16 KiB.
 fn frame_of(length: u16, flags: u8, stream: u8) -> Vec<u8> {
     let [high, low] = length.to_be_bytes();
     [&[0, high, low, 0, flags, 0, 0, 0, stream][..], &vec![7; usize::from(length)]].concat()
@@ -128,9 +130,9 @@ fn answer_to(ping_of_ours: [u8; 8]) -> [u8; 17] {
     answer
 }
 
-/// The PING waits behind a response that the client has not read: that it does not answer says nothing about it.
+/// The PING follows a response that the client has not read, so the client cannot have answered it.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_slowly_is_not_taken_for_one_that_never_answers() {
+async fn a_client_that_reads_slowly_does_not_count_as_unresponsive() {
     let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
     let both = async {
         open(&mut client, &mut app).await;
@@ -141,13 +143,13 @@ async fn a_client_that_reads_slowly_is_not_taken_for_one_that_never_answers() {
         app.write_all(&[&long[..], &headers(5, 3)].concat()).await.unwrap();
         sleep(LONG).await;
         tokio::time::resume();
-        // It cannot know better yet.
+        // The client has not read the GOAWAY yet.
         client.write_all(&headers(5, 5)).await.unwrap();
         expect(&mut app, &headers(5, 5)).await;
         app.write_all(&headers(5, 5)).await.unwrap();
         expect(&mut client, &[long, announced(&headers(5, 3)), headers(5, 5)].concat()).await;
         client.write_all(&answer_to(OUR_PING)).await.unwrap();
-        expect(&mut client, &told(5)).await;
+        expect(&mut client, &last_goaway(5)).await;
         client.write_all(&answer_to(LAST_PING)).await.unwrap();
         Instant::now()
     };
@@ -157,8 +159,7 @@ async fn a_client_that_reads_slowly_is_not_taken_for_one_that_never_answers() {
     assert!(answered.elapsed() < Duration::from_secs(2), "{:?}", answered.elapsed());
 }
 
-/// The last response is still on its way when every frame is written: what the app says meanwhile to the client's PINGs goes
-/// on passing.
+/// The last response is still in flight when every frame is written. The app's answers to the client's PINGs still pass.
 #[tokio::test(start_paused = true)]
 async fn the_connection_ends_after_its_last_response_is_read() {
     let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
@@ -176,15 +177,15 @@ async fn the_connection_ends_after_its_last_response_is_read() {
         client.write_all(&ping(*b"theirown")).await.unwrap();
         expect(&mut app, &ping(*b"theirown")).await;
         app.write_all(&answer_to(*b"theirown")).await.unwrap();
-        expect(&mut client, &[&long[..], &told(3), &answer_to(*b"theirown")].concat()).await;
+        expect(&mut client, &[&long[..], &last_goaway(3), &answer_to(*b"theirown")].concat()).await;
         client.write_all(&answer_to(LAST_PING)).await.unwrap();
     };
     let (ending, ()) = tokio::join!(relay.run(), both);
     assert_eq!((ending, relay.session.has_been_read()), (Ending::Linger, true));
 }
 
-/// The app breaks off in one response while another, which is whole, is on its way to a client that reads slowly: a reset would
-/// destroy that one, and the end of the connection leaves no doubt that the first is not whole.
+/// The app resets the connection within one response, while another, complete one is in flight to a client that reads
+/// slowly. A reset would destroy that one. The first is incomplete without `END_STREAM`.
 #[tokio::test]
 async fn a_reset_by_the_app_does_not_destroy_complete_responses() {
     let (mut client, mut app, mut relay) = connected_with(UNREACHED).await;
@@ -203,9 +204,9 @@ async fn a_reset_by_the_app_does_not_destroy_complete_responses() {
     assert!(relay.session.has_open_streams());
 }
 
-/// Returns how long the relay goes on behind the last response when no answer to the last PING comes; `speaks` says whether the client
-/// sends something else.
-async fn unanswered(speaks: bool) -> Duration {
+/// Returns how long the relay waits after the last response if the client does not answer the last PING. The client sends
+/// other frames if `sends` is true.
+async fn unanswered(sends: bool) -> Duration {
     let (mut client, mut app, mut relay) = connected_with(SHORT_GRACE).await;
     let begun = Instant::now();
     let both = async {
@@ -216,7 +217,7 @@ async fn unanswered(speaks: bool) -> Duration {
         client.write_all(&answer_to(OUR_PING)).await.unwrap();
         loop {
             sleep(Duration::from_millis(500)).await;
-            if speaks {
+            if sends {
                 client.write_all(&ping(*b"theirown")).await.unwrap();
             }
         }
@@ -229,12 +230,12 @@ async fn unanswered(speaks: bool) -> Duration {
     begun.elapsed()
 }
 
-/// On the clock on the wall: the client's kernel takes its own time to acknowledge.
+/// In real time, because the client's kernel delays acknowledgements.
 #[tokio::test]
 async fn an_unresponsive_client_gets_a_fin_once_it_makes_no_progress() {
-    let (silent, speaking) = tokio::join!(unanswered(false), unanswered(true));
-    assert!(silent >= Duration::from_secs(1) && silent < speaking, "{silent:?} and {speaking:?}");
-    assert!(speaking >= SHORT_GRACE, "{speaking:?}");
+    let (silent, sending) = tokio::join!(unanswered(false), unanswered(true));
+    assert!(silent >= Duration::from_secs(1) && silent < sending, "{silent:?} and {sending:?}");
+    assert!(sending >= SHORT_GRACE, "{sending:?}");
 }
 
 /// Stream 3 is never answered.
@@ -258,7 +259,7 @@ async fn a_drain_that_ends_does_not_wait_for_a_response() {
     assert_eq!(*relay.observer.retired.borrow(), [RetireReason::Drain]);
 }
 
-/// However much has come: others on the thread have their turn before the rest.
+/// Other tasks of the thread get their turn before the rest of a large batch of frames.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_small_frames_is_relayed_in_several_turns() {
     let (mut client, mut app, mut relay) = connected().await;
@@ -269,7 +270,7 @@ async fn a_flood_of_small_frames_is_relayed_in_several_turns() {
     let flood = ping(*b"theirown").repeat(100_000);
     let sent = client.try_write(&flood).unwrap();
     assert!(sent > 500_000, "{sent} bytes wait");
-    // Time for the sockets to be found ready.
+    // Time for the runtime to find the sockets ready.
     sleep(Duration::from_millis(1)).await;
     assert!(poll_fn(|cx| Poll::Ready(relay.poll(cx).is_pending())).await);
     assert!(relay.background.has_yielded());
@@ -283,13 +284,13 @@ async fn a_flood_of_small_frames_is_relayed_in_several_turns() {
     assert!(passed == flood[..sent], "the frames have changed");
 }
 
-/// Its flow control is the client's to give; what it has given, it may leave unread for as long as it likes.
+/// A client may leave unread what its flow-control window allows, for as long as it wants.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {
     const FRAMES: usize = 4096;
     let (mut client, mut app, mut relay) = connected().await;
     tokio::select! {
-        _ = relay.run() => panic!("both are there"),
+        _ = relay.run() => panic!("the relay has ended"),
         () = open(&mut client, &mut app) => {}
     }
     let frame = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[0; 0x4000]].concat();
@@ -312,7 +313,7 @@ async fn a_client_that_reads_nothing_for_hours_gets_its_whole_response() {
     }
 }
 
-/// httpx fails the response that it reads together with a GOAWAY and a frame behind that.
+/// httpx fails a response that it reads together with a GOAWAY and a frame after it.
 #[tokio::test(start_paused = true)]
 async fn after_a_response_nothing_follows_the_goaway_for_100_ms() {
     let (mut client, mut app, mut relay) = connected().await;
@@ -327,9 +328,9 @@ async fn after_a_response_nothing_follows_the_goaway_for_100_ms() {
         expect(&mut app, &headers(5, 3)).await;
         app.write_all(&headers(5, 3)).await.unwrap();
         expect(&mut client, &[headers(5, 3), first_goaway().to_vec()].concat()).await;
-        let said = Instant::now();
+        let announced_at = Instant::now();
         expect(&mut client, &ping(OUR_PING)).await;
-        said.elapsed()
+        announced_at.elapsed()
     };
     let waited = tokio::select! {
         ending = relay.run() => panic!("{ending:?}"),

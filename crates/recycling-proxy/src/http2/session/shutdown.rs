@@ -1,6 +1,6 @@
 //! The graceful shutdown of a session: when it sends GOAWAY, and the reactions to frames of the client and the app.
 
-use retirement::{Moment, RetireReason};
+use retirement::{ConnectionState, RetireReason};
 
 use super::Session;
 use crate::http2::frame::{ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, ping};
@@ -19,12 +19,12 @@ impl Session {
     /// Not before the response to the stream that reached the limit: a GOAWAY between a request and its response makes
     /// some clients fail or repeat the request. A pushed response answers no request, and HEADERS after the first are
     /// no new response.
-    pub(super) fn verdict(&self, stream: u32, moment: impl Fn() -> Moment) -> Option<RetireReason> {
+    pub(super) fn verdict(&self, stream: u32, state: impl Fn() -> ConnectionState) -> Option<RetireReason> {
         if !self.may_begin() || stream.is_multiple_of(2) || self.is_awaited(stream) {
             return None;
         }
         let counted = self.limit_reached_at.filter(|at| stream >= *at).map_or(0, |_| self.started);
-        self.limits.verdict(counted, moment())
+        self.limits.verdict(counted, state())
     }
 
     const fn may_begin(&self) -> bool {
@@ -116,11 +116,11 @@ impl Session {
             }
             GracefulShutdown::Finishing => {
                 // Within a frame that the app does not finish, no further frame can be sent.
-                let may_speak = self.from_app.is_at_boundary();
-                if may_speak {
+                let may_insert = self.from_app.is_at_boundary();
+                if may_insert {
                     self.send_last_goaway(from_app);
                 }
-                may_speak
+                may_insert
             }
             GracefulShutdown::LastGoawaySent { .. } => false,
         }

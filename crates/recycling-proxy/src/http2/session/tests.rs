@@ -82,11 +82,11 @@ impl Dialogue {
 
     fn try_app(&mut self, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         self.from_app.receive(bytes);
-        let moment = || Moment { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
-        self.session.examine_app(&mut self.from_app, moment)?;
+        let state = || ConnectionState { age: Duration::ZERO, draining: self.draining, marked: false, uncounted: 0 };
+        self.session.examine_app(&mut self.from_app, state)?;
         if self.session.holds_app() {
             assert!(self.session.step_is_over(&mut self.from_app));
-            self.session.examine_app(&mut self.from_app, moment)?;
+            self.session.examine_app(&mut self.from_app, state)?;
         }
         Ok(self.from_app.send())
     }

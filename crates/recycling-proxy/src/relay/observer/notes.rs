@@ -1,4 +1,4 @@
-//! An observer that remembers, for tests.
+//! An observer of tests.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -7,9 +7,9 @@ use super::Observer;
 use crate::relay::broken::Broken;
 use crate::relay::side::Side;
 use crate::relay::source::Source;
-use retirement::{Moment, RetireReason};
+use retirement::{ConnectionState, RetireReason};
 
-/// What it was told.
+/// The events that a relay has reported.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     pub(crate) retired: RefCell<Vec<RetireReason>>,
@@ -19,8 +19,8 @@ pub(crate) struct Notes {
 }
 
 impl Observer for Notes {
-    fn moment(&self) -> Moment {
-        Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
+    fn state(&self) -> ConnectionState {
+        ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 }
     }
 
     fn app_answered(&self) {
@@ -29,7 +29,7 @@ impl Observer for Notes {
 
     fn request_started(&self, _number: u32, _source: Option<Source>) {}
 
-    fn holds_streams(&self, _: usize) -> bool {
+    fn charge_streams(&self, _: usize) -> bool {
         true
     }
 

@@ -155,7 +155,7 @@ async fn the_report_follows_connections_that_open_and_close() {
     // Of what it saw itself, since nobody has told the rate of a connection.
     assert!((report(&stage).recent.requests.get() / report(&stage).recent.seconds.get() - 1.0).abs() < 0.01);
     stage.open.push(stage.connections.retirable(Instant::now()));
-    stage.open[0].leaves();
+    stage.open[0].announced();
     advance(FRESH).await;
     assert_eq!((report(&stage).connections, report(&stage).marked), (5, 1));
     assert!(

@@ -1,5 +1,5 @@
-//! The pure core of HTTP/1 under every one and every two cuts of every message that the black-box tests send: accepted,
-//! refused and pipelined ones. What passes, and what the connection comes to, never depends on how the bytes arrive.
+//! The pure core of HTTP/1, with every message of the black-box tests cut at every place, and at every two places. The
+//! forwarded bytes and the end of the connection never depend on the cuts.
 
 #[path = "../../../../tests/black_box/exchange.rs"]
 #[expect(dead_code, reason = "the messages are what is shared")]
@@ -14,7 +14,7 @@ use crate::http1::fault::Fault;
 use crate::http1::phase::Phase;
 use crate::relay::side::Side;
 use crate::transport::buffer::Buffer;
-use retirement::{Limits, Moment, RetireReason};
+use retirement::{ConnectionState, Limits, RetireReason};
 use settings::{Jitter, MaxRequests};
 
 use self::exchange::short;
@@ -22,12 +22,12 @@ use self::framing::{BAD_LENGTHS, BAD_LINES, SPACE_BEFORE_COLON, bad_chunks};
 
 const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-/// Above every message here but the one that is to be too long.
+/// Longer than every message here but the one that is to be too long.
 const HEAD_LIMIT: usize = 256;
-/// Messages longer than this have too many pairs of cuts; none but an endless chunk extension is.
+/// Longer messages have too many pairs of cuts; only the endless chunk extension is longer.
 const LONGEST: usize = 512;
 
-/// What came of a conversation.
+/// The result of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     to_app: Vec<u8>,
@@ -154,7 +154,7 @@ fn every_cut_of_the_request(name: &str, request: &[u8], answers: &[&[u8]]) -> Ou
     whole
 }
 
-/// At limit 1 too, where the response is the last; the outcome without it.
+/// Checks responses also at limit 1, where they are the last. Returns the outcome without a limit.
 fn every_cut_of_the_response(name: &str, request: &[u8], response: &[u8]) -> Outcome {
     let [_, whole] = [1, u32::MAX].map(|limit| {
         let whole = converse(limit, &[request], &[vec![response]]);
@@ -171,7 +171,7 @@ fn for_every_cut(message: &[u8], mut check: impl FnMut(&[&[u8]])) {
     assert!(message.len() <= LONGEST, "{} bytes", message.len());
     for first in 0..message.len() {
         let (start, rest) = message.split_at(first);
-        // With nothing before the first cut, the second is the only one.
+        // If the first cut is at the beginning, the second is the only one.
         for second in 1..rest.len() {
             let (middle, end) = rest.split_at(second);
             check(&[start, middle, end]);
@@ -183,7 +183,7 @@ fn shown(pieces: &[&[u8]]) -> String {
     pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect::<Vec<_>>().join(" | ")
 }
 
-/// Returns a conversation in which each answer comes once its request has passed, in these pieces.
+/// Does exchanges in which each response arrives in these pieces, once its request was forwarded.
 fn converse(limit: u32, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Outcome {
     let limits = Limits::draw(MaxRequests::new(limit).expect("a limit"), None, Jitter::NONE, 0);
     let mut wire = Wire {
@@ -204,7 +204,7 @@ fn converse(limit: u32, client: &[&[u8]], answers: &[Vec<&[u8]>]) -> Outcome {
     }
 }
 
-/// A conversation and its buffers; what may pass is taken out at once.
+/// A conversation with its buffers. Cleared bytes are removed at once.
 struct Wire {
     conversation: Conversation,
     from_client: Buffer,
@@ -230,7 +230,7 @@ impl Wire {
                     return Ok(());
                 }
             }
-            // Only now may the next request be looked at.
+            // Only now may the next request be examined.
             self.request()?;
         }
         Ok(())
@@ -244,8 +244,8 @@ impl Wire {
 
     fn response(&mut self) -> Result<(), ProtocolError> {
         let pipelined = Conversation::is_pipelined(self.from_client.unexamined());
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
-        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, moment);
+        let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+        let examined = self.conversation.examine_response(&mut self.from_app, pipelined, state);
         self.to_client.extend(self.from_app.send());
         examined?;
         self.conversation.exchange_done(&self.from_app)?;

@@ -22,12 +22,12 @@ fn the_first_goaway_precedes_the_response_at_the_limit() {
 fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
-    let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
+    let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted: 0 };
     let before = frame(8, 0, 0, &[0, 0, 1, 0]);
     let held = [headers(1), frame(6, 0, 0, b"theirown")].concat();
     dialogue.from_app.receive(&[before.clone(), held.clone()].concat());
     for passes in [&before[..], b""] {
-        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
         assert_eq!(dialogue.from_app.send(), passes);
         assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Due { stream: 1, reason: RetireReason::MaxRequests });
         assert_eq!(dialogue.session.retired(), None);
@@ -36,22 +36,22 @@ fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "it is said once");
     assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
-    dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+    dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
     assert_eq!(dialogue.from_app.send(), [first_step(), held].concat());
 }
 
 #[test]
 fn a_marked_connection_is_retired_with_the_next_response() {
     let mut dialogue = Dialogue::opened(1000);
-    let moment = || Moment { age: Duration::ZERO, draining: false, marked: true, uncounted: 0 };
+    let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: true, uncounted: 0 };
     dialogue.client(&headers(1));
     for (frame, expected) in
         [(frame(6, 0, 0, b"theirown"), vec![]), (headers(1), first_step())].map(|(f, e)| (f.clone(), [e, f].concat()))
     {
         dialogue.from_app.receive(&frame);
-        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
         assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
-        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
         assert_eq!(dialogue.from_app.send(), expected);
     }
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
@@ -65,9 +65,9 @@ fn requests_that_do_not_count_do_not_reach_the_limit() {
         [(1, u32::MAX, false), (3, u32::MAX, false), (5, u32::MAX, false), (7, 3, false), (9, 3, true)]
     {
         dialogue.client(&headers(stream));
-        let moment = || Moment { age: Duration::ZERO, draining: false, marked: false, uncounted };
+        let state = || ConnectionState { age: Duration::ZERO, draining: false, marked: false, uncounted };
         dialogue.from_app.receive(&headers(stream));
-        dialogue.session.examine_app(&mut dialogue.from_app, moment).unwrap();
+        dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
         assert_eq!(dialogue.session.holds_app(), announced, "stream {stream}");
         dialogue.from_app.send();
     }
