@@ -2,18 +2,16 @@
 //! merges the injection with the applied manifest. The result must be valid, and the author's fields must have nothing
 //! of ours.
 
-mod workload;
-
+use crate::workload::{DEPLOYMENT, app, app_mut, applied, apply_over, converges, injected, original, outcome};
 use inject::Decision;
 use serde_json::{Map, Value, json};
-use workload::{DEPLOYMENT, app, app_mut, applied, apply_over, converges, injected, original, outcome};
 
-/// Returns what an author may make of their container in the next manifest, member by member; null takes one away.
+/// Returns changes of a container in the next manifest, member by member; null removes one.
 fn edits() -> Vec<Value> {
     vec![
         json!({}),
         json!({"image": "b"}),
-        // Each kind of probe, with what it must say alone.
+        // Each kind of probe, with its required members.
         json!({"readinessProbe": {"httpGet": {"port": "http"}}}),
         json!({"readinessProbe": {"httpGet": {"port": 8080}}, "livenessProbe": {"httpGet": {"port": "http", "host": ""}}}),
         json!({"readinessProbe": {"grpc": {"port": 8080}}}),
@@ -73,7 +71,7 @@ fn stored(mut object: Value) -> Value {
     object
 }
 
-/// Without our hook, which stays where the author has none.
+/// Returns the object without our hook, which stays if the author has none.
 fn without_our_hook(mut container: Value) -> Value {
     let ports = 15_212..=15_219;
     let ours = container.pointer("/lifecycle/preStop/httpGet/port").and_then(Value::as_u64);
@@ -112,7 +110,7 @@ fn an_unreviewed_apply_leaves_no_field_of_ours_in_the_authors_fields() {
             let author = stored(author);
             match outcome(&author).decision() {
                 Decision::Injected => converges(&arrived, &author),
-                // A port without a name cannot be taken by it.
+                // A port without a name has none to intercept.
                 Decision::Skipped => assert_eq!(applied(&arrived, &outcome(&arrived)), author),
                 decision => panic!("{settings} {edit}: {decision:?}"),
             }
@@ -122,7 +120,7 @@ fn an_unreviewed_apply_leaves_no_field_of_ours_in_the_authors_fields() {
     }
 }
 
-/// What cannot be mended, as it stands in docs/INSTALL.md: an author's first hook of a kind that cannot wait.
+/// Known limit (docs/INSTALL.md): a first hook of the author that cannot wait.
 #[test]
 fn an_unreviewed_hook_of_another_kind_stays_beside_ours_until_a_review() {
     let author = edited(original(), &json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}));

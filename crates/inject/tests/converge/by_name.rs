@@ -1,15 +1,13 @@
-//! Injection by port names converges for every state of a workload. What refers to a port by name follows the name, and
-//! probes of an app that expects a PROXY header go through the proxy.
+//! Injection by port names converges, too. References to a port by name lead to the app, and probes of an app that
+//! expects a PROXY header pass the proxy.
 
-mod workload;
-
-use inject::Decision;
-use serde_json::{Value, json};
-use workload::{
+use crate::workload::{
     DEPLOYMENT, app, app_mut, applied, assert_sound, client_side_apply, converges, injected, original, outcome,
 };
+use inject::Decision;
+use serde_json::{Value, json};
 
-/// The original with its port's name in a probe by HTTP and a hook, to be taken by that name.
+/// Returns the original with `named-port`, and its port's name in a probe and a hook.
 fn by_name() -> Value {
     let mut object = original();
     object["metadata"]["annotations"]["evenkeel.dev/interception"] = json!("named-port");
@@ -82,7 +80,7 @@ fn a_port_renamed_by_the_author_converges() {
     };
     let author = renamed(by_name(), "web");
     converges(&renamed(injected(&by_name()), "web"), &author);
-    // Where somebody else owns the probes, they follow.
+    // Probes with another field manager are changed, too.
     converges(&renamed(injected(&by_name()), "app-8080"), &author);
 }
 
