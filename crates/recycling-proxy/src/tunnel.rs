@@ -51,6 +51,8 @@ labels!(
         MaxTunnelAge = "max_tunnel_age",
         /// Bytes of another protocol continued as an HTTP request, while forwarded-for is on.
         Refused = "refused",
+        /// It was evicted to free memory or a slot. The app had sent nothing.
+        Evicted = "evicted",
     }
 );
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::eviction::Evictable;
-use super::metrics::PortMetrics;
 use super::warnings::Cause;
 use super::{Held, Service};
 use crate::detection::request_guard::RequestGuard;
@@ -14,7 +13,7 @@ use crate::memory::Account;
 use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::source::Source;
 use crate::transport::pair::Pair;
-use crate::tunnel::{self, Tunnel, TunnelKind};
+use crate::tunnel::{self, Tunnel, TunnelEnd, TunnelKind};
 
 /// A client connection whose bytes are not parsed. It can be evicted until the app has sent bytes. After that, its end
 /// could destroy data.
@@ -59,9 +58,14 @@ impl Connection {
     pub(super) async fn finish(self, ending: Ending) {
         let Self { tunnel, kind, held, .. } = self;
         let (port, account) = (held.port.metrics(), held.account());
-        let Ending::Own(ending) = ending else { return report_eviction(kind, port) };
-        let mut closing = Closing { closed: pin!(tunnel.end(ending)), account };
-        let Some((end, broken_by)) = poll_fn(|cx| closing.poll(cx)).await else { return report_eviction(kind, port) };
+        let closed = match ending {
+            Ending::Own(ending) => {
+                let mut closing = Closing { closed: pin!(tunnel.end(ending)), account };
+                poll_fn(|cx| closing.poll(cx)).await
+            }
+            Ending::Evicted => None,
+        };
+        let (end, broken_by) = closed.unwrap_or((TunnelEnd::Evicted, Some(BrokenBy::Proxy)));
         tracing::debug!(
             app_port = port.number(),
             kind = kind.label(),
@@ -118,12 +122,6 @@ impl<F: Future> Evictable for Closing<'_, F> {
     fn ending_if_evicted(&self) -> Option<Self::Ending> {
         (!self.account.is_useful()).then_some(None)
     }
-}
-
-/// Reports a tunnel that was evicted.
-fn report_eviction(kind: TunnelKind, port: &PortMetrics) {
-    tracing::debug!(kind = kind.label(), "a tunnel in which the app has sent nothing was evicted");
-    port.broken(Broken::ended(BrokenBy::Proxy, ExchangePhase::Tunnel));
 }
 
 #[cfg(test)]

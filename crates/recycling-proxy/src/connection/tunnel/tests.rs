@@ -58,6 +58,7 @@ async fn a_tunnel_in_which_the_app_has_sent_nothing_is_evicted_while_it_is_being
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
     assert_eq!(count(&registry, "shortages_total{action=\"silent\"}"), 1);
     assert_eq!(count(&registry, "exchanges_broken_total{side=\"proxy\",phase=\"tunnel\",port=\"8080\"}"), 1);
+    assert_eq!(count(&registry, "tunnels_ended_total{reason=\"evicted\",port=\"8080\"}"), 1);
     drop((client, app));
 }
 
