@@ -5,7 +5,9 @@ mod every_split;
 use proptest::prelude::*;
 use settings::{Jitter, MaxRequests};
 
+use super::response::PIPELINE_GRACE;
 use super::*;
+use retirement::ConnectionState;
 use std::time::Duration;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
