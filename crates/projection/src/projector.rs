@@ -1,4 +1,4 @@
-//! The reader of JSON text that passes on what a rule keeps.
+//! A reader of JSON text that writes only what a rule keeps.
 
 use crate::Rule;
 
@@ -7,8 +7,8 @@ const LONGEST_NAME: usize = 1024;
 
 /// Reads documents, one after the other, in pieces of any size.
 ///
-/// What it writes of a document that is well-formed JSON is well-formed; of one that is not, its reader is to complain.
-/// White space between values goes, but for the line feed between documents.
+/// The output for well-formed JSON is well-formed. Other input may result in any output, whose parser reports the error.
+/// White space between values is removed, except for line feeds between documents.
 ///
 /// ```text
 ///           ┌─────────────── , in an array ──────────────┐
@@ -21,15 +21,16 @@ const LONGEST_NAME: usize = 1024;
 #[derive(Debug)]
 pub struct Projector {
     rule: &'static Rule,
-    /// The arrays and objects around what is read now, but those that are kept or dropped as a whole.
+    /// The arrays and objects around the next byte, except those that are kept or dropped as a whole.
     open: Vec<Open>,
     state: State,
-    /// Bytes that a document may have after projection, and that the present one has so far.
+    /// The most bytes that may be kept of a document.
     most: usize,
+    /// The bytes that were kept of the present document.
     written: usize,
 }
 
-/// More of a document is kept than may be.
+/// More bytes of a document are kept than are allowed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected at most {0} bytes of what is read of a document")]
 pub struct TooLarge(usize);
@@ -47,34 +48,34 @@ enum State {
     Value,
     /// Before the name of a member.
     Name,
-    /// Within it; as it is written, without the quotes.
+    /// Within a name. `name` has its bytes as they are written, without quotes.
     InName { name: Vec<u8>, escaped: bool },
-    /// Between a name and the value, for which the rule is.
+    /// Between a name and its colon, with the rule for the value.
     Colon(&'static Rule),
-    /// Behind the colon.
+    /// Between a colon and the value.
     Member(&'static Rule),
-    /// Behind a value that is not the outermost.
+    /// After a value within another.
     Next,
-    /// Within a string, of which so many characters may still be written.
+    /// Within a string. At most `left` further characters are written.
     String { left: usize, writes: bool, escape: Escape },
     /// Within a number or a literal.
     Bare { writes: bool },
-    /// Within a value that is written, or dropped, as it comes.
+    /// Within a value that is kept or dropped as a whole.
     Whole { depth: usize, in_string: bool, escaped: bool, writes: bool },
 }
 
-/// Where an escape in a string is.
+/// The position within an escape sequence of a string.
 #[derive(Clone, Copy, Debug)]
 enum Escape {
     None,
-    /// Behind the backslash.
+    /// After the backslash.
     Begun,
-    /// So many digits of `\uXXXX` are to come.
+    /// Before this many digits of `\uXXXX`.
     Digits(u8),
 }
 
 impl Projector {
-    /// Keeps what `rule` keeps of each document, which may be `most` bytes.
+    /// Returns a projector that keeps of each document what `rule` keeps, at most `most` bytes.
     pub fn new(rule: &'static Rule, most: usize) -> Self {
         Self { rule, open: Vec::new(), state: State::Value, most, written: 0 }
     }
@@ -82,12 +83,15 @@ impl Projector {
     /// Returns what `rule` keeps of the document in `text`.
     pub fn project(rule: &'static Rule, text: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(text.len());
-        // No document is longer.
+        // The limit cannot be exceeded.
         _ = Self::new(rule, usize::MAX).push(text, &mut kept);
         kept
     }
 
-    /// Reads on, and appends to `kept` what is kept of it.
+    /// Reads `text`, which follows that of the last call, and appends to `kept` what is kept of it.
+    ///
+    /// # Errors
+    /// If more than the allowed bytes of a document are kept.
     pub fn push(&mut self, mut text: &[u8], kept: &mut Vec<u8>) -> Result<(), TooLarge> {
         while let Some(byte) = text.first() {
             let before = kept.len();
@@ -111,7 +115,7 @@ impl Projector {
         Ok(())
     }
 
-    /// Reads a byte; whether it is done with it, or in another state than before.
+    /// Reads a byte. Returns `false` if it has to be read again, in the new state.
     fn step(&mut self, byte: u8, kept: &mut Vec<u8>) -> bool {
         match &mut self.state {
             State::Value => return self.value(byte, kept),
@@ -163,7 +167,7 @@ impl Projector {
         true
     }
 
-    /// Reads a byte before a value that is an element, or a document.
+    /// Reads a byte before an element or a document. Returns `true`.
     fn value(&mut self, byte: u8, kept: &mut Vec<u8>) -> bool {
         let Some(array) = self.open.last_mut() else {
             match byte {
@@ -190,7 +194,7 @@ impl Projector {
         true
     }
 
-    /// Begins a value, of which this is the first byte.
+    /// Begins a value with its first byte.
     fn begin(&mut self, byte: u8, rule: &'static Rule, kept: &mut Vec<u8>) {
         let writes = *rule != Rule::Drop;
         let whole = |depth, writes| State::Whole { depth, in_string: depth == 0, escaped: false, writes };
@@ -253,7 +257,7 @@ impl Projector {
         }
     }
 
-    /// Reads as much as belongs to a value that is not looked into. How much that is.
+    /// Reads the bytes that belong to a value that is kept or dropped as a whole. Returns their number.
     fn whole(&mut self, text: &[u8], kept: &mut Vec<u8>) -> usize {
         let State::Whole { depth, in_string, escaped, writes } = &mut self.state else { return 0 };
         let mut is_over = |byte: &u8| {
@@ -285,7 +289,7 @@ impl Projector {
         self.end();
     }
 
-    /// A value has ended.
+    /// Ends a value.
     fn end(&mut self) {
         if self.open.is_empty() {
             self.written = 0;
@@ -297,152 +301,4 @@ impl Projector {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::OBJECT;
-
-    static SCALAR: Rule = Rule::Scalar(3);
-    static SOME: Rule = Rule::Members(
-        &[
-            ("items", &Rule::Elements(2, &SOME)),
-            ("annotations", &Rule::Prefixed(2, &["a/", "b/"], &SCALAR)),
-            ("name", &SCALAR),
-            ("all", &Rule::Keep),
-        ],
-        &Rule::Drop,
-    );
-
-    static ANSWER: Rule = Rule::Answer(&[("name", &SCALAR), ("metadata", &Rule::Metadata(&[("all", &Rule::Keep)]))]);
-
-    /// Returns what `rule` keeps of `value`, said once more, on values.
-    fn expected(rule: &'static Rule, value: &Value) -> Value {
-        match (rule, value) {
-            (Rule::Keep, value) | (Rule::Members(_, Rule::Keep), value @ Value::Array(_)) => value.clone(),
-            (Rule::Scalar(longest), Value::String(text)) => json!(text.chars().take(*longest).collect::<String>()),
-            (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value.clone(),
-            (Rule::Elements(most, rule), Value::Array(list)) => {
-                list.iter().take(*most).map(|element| expected(rule, element)).collect()
-            }
-            (Rule::Answer(_), Value::Array(list)) => list.iter().map(|object| expected(rule, object)).collect(),
-            (Rule::Members(..) | Rule::Prefixed(..) | Rule::Answer(_) | Rule::Metadata(_), Value::Object(members)) => {
-                let mut kept = serde_json::Map::new();
-                for (name, value) in members {
-                    let rule = rule.member(name.as_bytes(), kept.len());
-                    if *rule != Rule::Drop {
-                        kept.insert(name.clone(), expected(rule, value));
-                    }
-                }
-                Value::Object(kept)
-            }
-            (_, _) => Value::Null,
-        }
-    }
-
-    fn values() -> impl Strategy<Value = Value> {
-        let names = prop::sample::select(vec![
-            "items",
-            "object",
-            "metadata",
-            "kind",
-            "annotations",
-            "name",
-            "all",
-            "a/x",
-            "b/",
-            "c",
-            "é\"\\",
-        ]);
-        let texts =
-            prop::sample::select(vec!["", "abc", "abcd", "é€x\u{1f600}", "\"\\\n{}[],:", "\u{1}\u{2}\u{3}\u{4}"]);
-        let leaves = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i32>().prop_map(Value::from),
-            texts.prop_map(Value::from),
-        ];
-        leaves.prop_recursive(5, 64, 5, move |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::vec((names.clone(), inner), 0..5)
-                    .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn the_projection_does_not_depend_on_how_the_text_is_cut(
-            value in values(), pretty: bool, cuts in prop::collection::vec(1..9_usize, 1..50),
-        ) {
-            for rule in [&SOME, &OBJECT, &ANSWER] {
-                let text = if pretty { format!("{value:#}") } else { value.to_string() };
-                let mut projector = Projector::new(rule, usize::MAX);
-                let (mut kept, mut rest, mut cuts) = (Vec::new(), text.as_bytes(), cuts.iter().cycle());
-                while !rest.is_empty() {
-                    let (piece, after) = rest.split_at((*cuts.next().unwrap()).min(rest.len()));
-                    projector.push(piece, &mut kept).unwrap();
-                    rest = after;
-                }
-                prop_assert_eq!(serde_json::from_slice::<Value>(&kept).unwrap(), expected(rule, &value));
-            }
-        }
-
-        #[test]
-        fn no_text_makes_the_projector_panic(text: Vec<u8>, json in "[\\[\\]{}\",:a\\\\ \n]{0,64}") {
-            for text in [&text[..], json.as_bytes()] {
-                Projector::project(&SOME, text);
-            }
-        }
-    }
-
-    #[test]
-    fn lists_and_watch_events_keep_the_selected_fields_of_each_object() {
-        static ANSWER: Rule =
-            Rule::Answer(&[("metadata", &Rule::Metadata(&[("uid", &Rule::Keep)])), ("spec", &Rule::Keep)]);
-        let object = json!({"metadata": {"name": "web", "uid": "1", "labels": {"a": "b"}}, "spec": {"x": 1}});
-        let kept = json!({"metadata": {"name": "web", "uid": "1"}, "spec": {"x": 1}});
-        let list = |object| json!({"kind": "PodList", "metadata": {"continue": "2"}, "items": [object]});
-        let event = |object| json!({"type": "ADDED", "object": object});
-        let status = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
-        for (answer, kept) in [
-            (object.clone(), kept.clone()),
-            (list(object.clone()), list(kept.clone())),
-            (event(object), event(kept)),
-            (event(status.clone()), event(status)),
-        ] {
-            let projected = Projector::project(&ANSWER, answer.to_string().as_bytes());
-            assert_eq!(serde_json::from_slice::<Value>(&projected).unwrap(), kept);
-        }
-    }
-
-    #[test]
-    fn documents_on_successive_lines_are_projected_one_by_one() {
-        let lines = "{\"name\":\"abcdef\",\"x\":[1]}\n {\"x\":{}}\n7\n\n";
-        assert_eq!(Projector::project(&SOME, lines.as_bytes()), b"{\"name\":\"abc\"}\n{}\n7\n\n");
-    }
-
-    #[test]
-    fn each_document_has_the_limit_of_size_for_itself() {
-        let mut projector = Projector::new(&SOME, 16);
-        let mut kept = Vec::new();
-        for _ in 0..10 {
-            projector.push(b"{\"name\":\"abc\",\"x\":\"0123456789\"}\n", &mut kept).unwrap();
-        }
-        assert_eq!(projector.push(b"{\"name\":\"abc\",\"all\":1}\n", &mut kept), Err(TooLarge(16)));
-    }
-
-    #[test]
-    fn memory_does_not_grow_with_the_length_of_a_name() {
-        let mut projector = Projector::new(&OBJECT, usize::MAX);
-        let mut kept = Vec::new();
-        projector.push(b"{\"", &mut kept).unwrap();
-        projector.push(&b"x".repeat(10_000), &mut kept).unwrap();
-        let State::InName { name, .. } = &projector.state else { panic!("{projector:?}") };
-        assert_eq!(name.len(), LONGEST_NAME + 1);
-        projector.push(b"\":1,\"y\":2}", &mut kept).unwrap();
-        assert_eq!(kept, b"{\"y\":2}");
-    }
-}
+mod tests;
