@@ -10,6 +10,7 @@ pub(crate) mod fault;
 pub(crate) mod field_block;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod frame;
+pub(crate) mod frame_parser;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod graceful_shutdown;
 pub(crate) mod profile;
@@ -17,4 +18,3 @@ pub(crate) mod relay;
 #[cfg_attr(not(feature = "fuzzing"), allow(unreachable_pub))]
 pub(crate) mod session;
 pub(crate) mod streams;
-pub(crate) mod walk;

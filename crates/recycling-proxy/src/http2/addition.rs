@@ -7,7 +7,7 @@
 use super::fault::Fault;
 use super::field_block::FieldBlock;
 use super::frame::{FrameHeader, HEADER, Kind, LEAST_MAX_FRAME, continuation, relabelled};
-use super::walk::Walk;
+use super::frame_parser::FrameParser;
 use crate::relay::forwarded_for::{ForwardedFor, NAME};
 use crate::transport::buffer::Buffer;
 
@@ -69,7 +69,12 @@ impl Addition {
     }
 
     /// Forwards the part of such a frame before its fragment, with the length that it will have.
-    pub(crate) fn enter(&mut self, header: FrameHeader, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn enter(
+        &mut self,
+        header: FrameHeader,
+        parser: &mut FrameParser,
+        buffer: &mut Buffer,
+    ) -> Result<(), Fault> {
         let Parts { front, fragment, padding } = Parts::of(header, buffer.unexamined())?;
         if header.kind == Kind::Headers {
             self.block = FieldBlock::default();
@@ -94,16 +99,16 @@ impl Addition {
             }
         };
         self.frame = Frame { stream: header.stream, padding, growth };
-        walk.pass_front(header, front, fragment, buffer);
+        parser.pass_front(header, front, fragment, buffer);
         Ok(())
     }
 
     /// Forwards `count` bytes of the fragment.
-    pub(crate) fn read(&mut self, count: usize, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, count: usize, parser: &mut FrameParser, buffer: &mut Buffer) -> Result<(), Fault> {
         let mut left = count;
         while left > 0 {
             let taken = self.block.advance(buffer.unexamined().get(..left).unwrap_or_default())?;
-            walk.pass_fields(taken, buffer);
+            parser.pass_fields(taken, buffer);
             left = left.saturating_sub(taken);
         }
         Ok(())
@@ -114,20 +119,20 @@ impl Addition {
     /// # Errors
     /// If the block ends within a field: the added field would become the rest of it, and the client could hide its
     /// address from the app.
-    pub(crate) fn end(&mut self, walk: &mut Walk, buffer: &mut Buffer) -> Result<(), Fault> {
+    pub(crate) fn end(&mut self, parser: &mut FrameParser, buffer: &mut Buffer) -> Result<(), Fault> {
         let Frame { stream, padding, growth } = self.frame;
         if growth != Growth::None && !self.block.is_at_boundary() {
             return Err(Fault::BadFieldBlock);
         }
         match growth {
-            Growth::None => walk.end_fields(padding),
+            Growth::None => parser.end_fields(padding),
             Growth::Longer => {
                 buffer.insert_cleared(&self.field);
-                walk.end_fields(padding);
+                parser.end_fields(padding);
             }
             Growth::Followed => {
                 buffer.insert_cleared(&continuation(stream, &self.field));
-                walk.end_fields_without(padding);
+                parser.end_fields_without(padding);
             }
         }
         Ok(())

@@ -125,7 +125,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// The examples of RFC 7541 appendix C, and longer numbers; each is one field or a row of whole ones.
+    /// The examples of RFC 7541 appendix C, and longer numbers. Each consists of complete fields.
     const FIELDS: [&[u8]; 10] = [
         b"\x82",
         b"\xff\x9a\x0a",
@@ -143,7 +143,7 @@ mod tests {
         taken(pieces).1
     }
 
-    /// Returns how many octets were taken, and whether they end with a field.
+    /// Returns how many octets are valid, and whether they end with a field.
     fn taken(pieces: &[&[u8]]) -> (usize, Result<bool, Fault>) {
         let (mut block, mut count) = (FieldBlock::default(), 0);
         for piece in pieces {

@@ -55,7 +55,7 @@ pub struct FrameHeader {
 /// The error codes that the proxy sends (RFC 9113 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// Nothing is wrong.
+    /// `NO_ERROR`
     NoError,
     /// `PROTOCOL_ERROR`
     ProtocolError,

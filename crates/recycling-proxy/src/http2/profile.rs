@@ -70,7 +70,7 @@ mod tests {
         profile
     }
 
-    /// What each client was seen to send.
+    /// The SETTINGS that each client was observed to send.
     #[test]
     fn clients_that_abandon_streams_are_recognized_by_their_settings() {
         for (client, abandons, entries) in [

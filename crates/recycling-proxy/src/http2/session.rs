@@ -5,10 +5,10 @@ mod shutdown;
 use super::addition::Addition;
 use super::fault::Fault;
 use super::frame::{FrameHeader, Kind, PING_PAYLOAD, goaway, max_frame_size, setting};
+use super::frame_parser::{FrameParser, Next};
 use super::graceful_shutdown::GracefulShutdown;
 use super::profile::Profile;
 use super::streams::Streams;
-use super::walk::{Next, Walk};
 use crate::relay::broken::{Broken, BrokenBy, ExchangePhase};
 use crate::relay::forwarded_for::ForwardedFor;
 use crate::relay::protocol_error;
@@ -18,8 +18,8 @@ use retirement::{ConnectionState, Limits, RetireReason};
 /// One HTTP/2 connection between a client and its app.
 #[derive(Debug)]
 pub struct Session {
-    from_client: Walk,
-    from_app: Walk,
+    from_client: FrameParser,
+    from_app: FrameParser,
     streams: Streams,
     shutdown: GracefulShutdown,
     /// Where the first GOAWAY fails the fewest requests of the client.
@@ -88,8 +88,8 @@ impl Session {
     /// app.
     pub fn new(limits: Limits, ping: [u8; PING_PAYLOAD]) -> Self {
         Self {
-            from_client: Walk::of_client(),
-            from_app: Walk::of_app(),
+            from_client: FrameParser::of_client(),
+            from_app: FrameParser::of_app(),
             streams: Streams::default(),
             shutdown: GracefulShutdown::None,
             profile: Profile::default(),
@@ -142,10 +142,10 @@ impl Session {
 
     /// Clears what may pass of the client's bytes.
     pub fn examine_client(&mut self, buffer: &mut Buffer) -> Result<(), ProtocolError> {
-        self.walk_client(buffer).map_err(ProtocolError::client)
+        self.parse_client(buffer).map_err(ProtocolError::client)
     }
 
-    fn walk_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+    fn parse_client(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
         if self.app == AppProtocol::Other {
             buffer.remove(buffer.unexamined().len());
             return Ok(());
@@ -259,10 +259,10 @@ impl Session {
         buffer: &mut Buffer,
         state: impl Fn() -> ConnectionState,
     ) -> Result<(), ProtocolError> {
-        self.walk_app(buffer, state).map_err(ProtocolError::app)
+        self.parse_app(buffer, state).map_err(ProtocolError::app)
     }
 
-    fn walk_app(&mut self, buffer: &mut Buffer, state: impl Fn() -> ConnectionState) -> Result<(), Fault> {
+    fn parse_app(&mut self, buffer: &mut Buffer, state: impl Fn() -> ConnectionState) -> Result<(), Fault> {
         self.app = self.app.of(buffer.unexamined());
         if self.app == AppProtocol::Other {
             buffer.clear_all();

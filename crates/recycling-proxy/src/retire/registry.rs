@@ -181,7 +181,7 @@ impl Registry {
     /// Marks connections for an excess of load. Returns how many. `below(n)` is a random number, uniform over `0..n`.
     pub(super) fn shed(&self, excess: Excess, prior: f64, below: impl FnMut(usize) -> usize) -> usize {
         let unmarked = self.entries.iter().map(|(_, handle)| handle).filter(|handle| !handle.is_marked());
-        // By their place among the unmarked ones: numbers need not be looked up.
+        // Candidates have their index among the unmarked ones, so that no number is looked up.
         let handles: Vec<&Arc<Handle>> = unmarked.collect();
         let candidate =
             |(id, handle): (usize, &&Arc<Handle>)| Candidate { id, rate: handle.observed.estimate().rate(prior) };
@@ -203,7 +203,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// As the tests of `connection::stage` for the other two gaps.
+    /// The tests of `connection::stage` check the other two gaps.
     #[test]
     fn a_handle_fills_a_gap_between_tasks() {
         let counts_of_an_arc = 2 * size_of::<usize>();
@@ -224,7 +224,7 @@ mod tests {
             Self { registry, handles, now }
         }
 
-        /// A second in which each connection carries so many requests.
+        /// Lets each connection carry this many requests within a second.
         fn second(&mut self, requests: impl Fn(usize) -> u32) {
             for (i, handle) in self.handles.iter().enumerate() {
                 (0..requests(i)).for_each(|_| handle.request());
@@ -250,15 +250,15 @@ mod tests {
         assert!((load.all - 40.0).abs() < 1.0, "{load:?}");
         assert_eq!((load.connections, load.marked), (4, 0));
         stage.registry.remove(&stage.handles[0]);
-        assert!((stage.registry.load(Some(10.0)).all - 30.0).abs() < 1.0, "at once, when one leaves");
+        assert!((stage.registry.load(Some(10.0)).all - 30.0).abs() < 1.0, "at once when one ends");
         stage.registry.insert(stage.now);
-        assert!((stage.registry.load(Some(10.0)).all - 40.0).abs() < 1.0, "at once, when one comes");
+        assert!((stage.registry.load(Some(10.0)).all - 40.0).abs() < 1.0, "at once when one begins");
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_prior_the_load_is_estimated_from_these_connections_alone() {
         let mut stage = Stage::with(3);
-        assert!(stage.registry.load(None).all.abs() < f64::EPSILON, "nobody has asked for anything");
+        assert!(stage.registry.load(None).all.abs() < f64::EPSILON, "there was no request");
         (0..60).for_each(|_| stage.second(|i| [1, 2, 6][i]));
         let load = stage.registry.load(None);
         let [requests, seconds] = load.recent;

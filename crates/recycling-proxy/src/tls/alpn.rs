@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn alpn_agrees_only_on_what_the_app_speaks() {
+    fn alpn_agrees_only_on_protocols_of_the_app() {
         for (offers, http2, told) in [
             (&[][..], true, None),
             (&[Http2], false, None),

@@ -13,7 +13,7 @@ use crate::detection::protocol::{HTTP2_PREFACE, may_begin_http2};
 
 /// The time in which an app must answer the preface with its SETTINGS.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// How long no answer, or a closed connection, counts as a no. The app may have been starting, or busy.
+/// How long an app without an answer counts as one without HTTP/2. It may have been starting, or busy.
 const DOUBT_TIME: Duration = Duration::from_mins(1);
 /// SETTINGS without a setting.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns an app that answers a preface with `answer`, and how often it was asked.
+    /// Returns an app that answers a preface with `answer`, and the number of prefaces.
     async fn app(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -104,11 +104,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_is_asked_once_whether_it_speaks_http2() {
+    async fn an_app_is_tried_once_for_http2() {
         for (answer, speaks) in [
             (&b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64"[..], true),
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", false),
-            // Closed without a word: not asked again for a while.
+            // It closes the connection: not tried again for a while.
             (b"", false),
         ] {
             let (address, asked) = app(answer).await;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_app_that_does_not_listen_yet_is_asked_again() {
+    async fn an_app_that_does_not_listen_yet_is_tried_again() {
         let (address, asked) = app(b"\0\0\0\x04\0\0\0\0\0").await;
         let knowledge = PriorKnowledge::default();
         let refused = || async { Err(io::ErrorKind::ConnectionRefused.into()) };

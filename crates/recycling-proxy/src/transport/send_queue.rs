@@ -236,7 +236,7 @@ mod tests {
         assert!(queue.has_unacknowledged() && !other.has_unacknowledged());
         assert_eq!(socket(), kept);
         KERNEL.with_borrow_mut(|kernel| kernel.as_mut().unwrap().send(queue)).unwrap();
-        assert!(!other.has_unacknowledged(), "the answer that nobody has taken was about another connection");
+        assert!(!other.has_unacknowledged(), "the unread answer was about another connection");
         near.shutdown().await.unwrap();
     }
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | received, no long body yet | `tcp_rmem[1]`, 128 KiB by default |
 //! | received, long bodies, the budget has room | 1.25 MiB, or twice `net.core.rmem_max` |
-//! | unsent for a client | 64 KiB; what is on its way is not bounded, so that a long way costs no speed |
+//! | unsent for a client | 64 KiB; bytes in flight are not bounded, so that a long path costs no speed |
 //! | unsent for an app | 128 KiB; with a large receive buffer for what its client sends, 512 KiB |
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What a session makes of a client's frames where the app is told of the client.
+//! The frames of a client with its address added.
 
 use settings::{Jitter, MaxRequests};
 
@@ -24,7 +24,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Returns what the app gets of these pieces, and the fault in them.
+/// Returns the bytes that the app gets if the client's arrive in these pieces, and the fault in them.
 fn pass(pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
     let limits = Limits::draw(MaxRequests::new(1000).unwrap(), None, Jitter::NONE, 0);
     let client = ForwardedFor::new("::ffff:192.0.2.10".parse().unwrap());
@@ -47,32 +47,41 @@ fn pass(pieces: &[&[u8]]) -> (Vec<u8>, Option<Fault>) {
     (passed[PREFACE.len()..].to_vec(), None)
 }
 
-/// Frames of a client, and what becomes of them.
-fn cases() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
-    let all = END_HEADERS | END_STREAM;
-    let told = [REQUEST, FIELD].concat();
-    let long = |length: usize| [&b"\x82\0\x01n\x7f"[..], &number(length - 7), &vec![b'v'; length - 7]].concat();
-    let longest = long(16_384 - FIELD.len());
-    let longer = long(16_384 - FIELD.len() + 1);
-    let padded = |length: u8, fields: &[u8]| [&[length][..], fields, &vec![0; length.into()]].concat();
+/// A name, the frames of a client, and those that the app gets.
+type Case = (&'static str, Vec<u8>, Vec<u8>);
+
+const ALL: u8 = END_HEADERS | END_STREAM;
+
+fn cases() -> Vec<Case> {
+    [blocks_in_one_frame(), blocks_in_several_frames(), frames_of_the_maximum_length()].concat()
+}
+
+fn blocks_in_one_frame() -> Vec<Case> {
+    let extended = [REQUEST, FIELD].concat();
     let priority = |fields: &[u8]| [&b"\0\0\0\x01\x0f"[..], fields].concat();
     vec![
-        ("one frame", frame(HEADERS, all, 1, REQUEST), frame(HEADERS, all, 1, &told)),
+        ("one frame", frame(HEADERS, ALL, 1, REQUEST), frame(HEADERS, ALL, 1, &extended)),
         (
-            "padding stays behind the fields",
-            frame(HEADERS, all | PADDED, 1, &padded(3, REQUEST)),
-            frame(HEADERS, all | PADDED, 1, &padded(3, &told)),
+            "padding stays after the fields",
+            frame(HEADERS, ALL | PADDED, 1, &padded(3, REQUEST)),
+            frame(HEADERS, ALL | PADDED, 1, &padded(3, &extended)),
         ),
         (
             "a priority is no field",
-            frame(HEADERS, all | PRIORITY, 1, &priority(REQUEST)),
-            frame(HEADERS, all | PRIORITY, 1, &priority(&told)),
+            frame(HEADERS, ALL | PRIORITY, 1, &priority(REQUEST)),
+            frame(HEADERS, ALL | PRIORITY, 1, &priority(&extended)),
         ),
         (
             "padding and priority",
-            frame(HEADERS, all | PADDED | PRIORITY, 1, &padded_priority(7, REQUEST)),
-            frame(HEADERS, all | PADDED | PRIORITY, 1, &padded_priority(7, &told)),
+            frame(HEADERS, ALL | PADDED | PRIORITY, 1, &padded_priority(7, REQUEST)),
+            frame(HEADERS, ALL | PADDED | PRIORITY, 1, &padded_priority(7, &extended)),
         ),
+    ]
+}
+
+fn blocks_in_several_frames() -> Vec<Case> {
+    let extended = [REQUEST, FIELD].concat();
+    vec![
         (
             "a block of several frames",
             [
@@ -94,17 +103,45 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
             [frame(HEADERS, END_STREAM, 1, REQUEST), frame(CONTINUATION, END_HEADERS, 1, FIELD)].concat(),
         ),
         (
+            "trailers and DATA get no field",
+            [
+                frame(HEADERS, END_HEADERS, 1, REQUEST),
+                frame(DATA, 0, 1, b"body"),
+                frame(HEADERS, END_STREAM, 1, b"\0\x01t"),
+                frame(CONTINUATION, END_HEADERS, 1, b"\x01v"),
+                frame(HEADERS, ALL, 3, REQUEST),
+            ]
+            .concat(),
+            [
+                frame(HEADERS, END_HEADERS, 1, &extended),
+                frame(DATA, 0, 1, b"body"),
+                frame(HEADERS, END_STREAM, 1, b"\0\x01t"),
+                frame(CONTINUATION, END_HEADERS, 1, b"\x01v"),
+                frame(HEADERS, ALL, 3, &extended),
+            ]
+            .concat(),
+        ),
+    ]
+}
+
+/// The maximum is 16,384 octets.
+fn frames_of_the_maximum_length() -> Vec<Case> {
+    let longest = long_fields(16_384 - FIELD.len());
+    let longer = long_fields(16_384 - FIELD.len() + 1);
+    let with_padding = long_fields(16_384 - 101);
+    vec![
+        (
             "the longest frame that can be longer",
-            frame(HEADERS, all, 1, &longest),
-            frame(HEADERS, all, 1, &[&longest, FIELD].concat()),
+            frame(HEADERS, ALL, 1, &longest),
+            frame(HEADERS, ALL, 1, &[&longest, FIELD].concat()),
         ),
         (
-            "one that cannot",
-            frame(HEADERS, all, 1, &longer),
+            "a frame that cannot be longer",
+            frame(HEADERS, ALL, 1, &longer),
             [frame(HEADERS, END_STREAM, 1, &longer), frame(CONTINUATION, END_HEADERS, 1, FIELD)].concat(),
         ),
         (
-            "nor a CONTINUATION",
+            "a CONTINUATION that cannot be longer",
             [frame(HEADERS, END_STREAM, 1, REQUEST), frame(CONTINUATION, END_HEADERS, 1, &longer)].concat(),
             [
                 frame(HEADERS, END_STREAM, 1, REQUEST),
@@ -114,34 +151,24 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
             .concat(),
         ),
         (
-            "nor one with padding, which is left out",
-            frame(HEADERS, all | PADDED, 1, &padded(100, &long(16_384 - 101))),
+            "a frame with padding, which is removed",
+            frame(HEADERS, ALL | PADDED, 1, &padded(100, &with_padding)),
             [
-                frame(HEADERS, END_STREAM | PADDED, 1, &padded(0, &long(16_384 - 101))),
+                frame(HEADERS, END_STREAM | PADDED, 1, &padded(0, &with_padding)),
                 frame(CONTINUATION, END_HEADERS, 1, FIELD),
             ]
             .concat(),
         ),
-        (
-            "trailers, and what is no field",
-            [
-                frame(HEADERS, END_HEADERS, 1, REQUEST),
-                frame(DATA, 0, 1, b"body"),
-                frame(HEADERS, END_STREAM, 1, b"\0\x01t"),
-                frame(CONTINUATION, END_HEADERS, 1, b"\x01v"),
-                frame(HEADERS, all, 3, REQUEST),
-            ]
-            .concat(),
-            [
-                frame(HEADERS, END_HEADERS, 1, &told),
-                frame(DATA, 0, 1, b"body"),
-                frame(HEADERS, END_STREAM, 1, b"\0\x01t"),
-                frame(CONTINUATION, END_HEADERS, 1, b"\x01v"),
-                frame(HEADERS, all, 3, &told),
-            ]
-            .concat(),
-        ),
     ]
+}
+
+/// Returns fields of this length in octets.
+fn long_fields(length: usize) -> Vec<u8> {
+    [&b"\x82\0\x01n\x7f"[..], &number(length - 7), &vec![b'v'; length - 7]].concat()
+}
+
+fn padded(length: u8, fields: &[u8]) -> Vec<u8> {
+    [&[length][..], fields, &vec![0; length.into()]].concat()
 }
 
 /// Returns the rest of a string's length beyond its first octet (RFC 7541 §5.1); two octets, as for 127 + 128 and up.
@@ -174,7 +201,7 @@ fn the_added_field_does_not_depend_on_how_frames_are_split() {
     }
 }
 
-/// The rest of the client's own field would be ours, and the app would not see the address.
+/// The added field would become the rest of the client's, and the app would not see the address.
 #[test]
 fn a_block_that_ends_within_a_field_is_refused() {
     for fields in [&b"\x82\0\x01x\x1b"[..], b"\x82\0", b"\x82\x7f", b"\x82\0\x01x\x7f\x80"] {
@@ -182,7 +209,7 @@ fn a_block_that_ends_within_a_field_is_refused() {
         let (passed, fault) = pass(&[&sent]);
         assert_eq!(fault, Some(Fault::BadFieldBlock), "{}", fields.escape_ascii());
         let promised = usize::from(passed[2]) + HEADER;
-        assert!(passed.len() < promised, "the app has no whole frame: {}", passed.escape_ascii());
+        assert!(passed.len() < promised, "the app has a complete frame: {}", passed.escape_ascii());
     }
 }
 
@@ -194,7 +221,7 @@ fn padding_beyond_the_frame_is_refused() {
     }
 }
 
-/// On a stream that was never open, or is no longer, an app might take it for a request.
+/// On a stream that is not open, an app could parse them as a request.
 #[test]
 fn only_trailers_of_an_open_stream_get_no_field() {
     let reset = [0, 0, 4, 3, 0, 0, 0, 0, 5, 0, 0, 0, 8];

@@ -4,8 +4,8 @@ use retirement::{ConnectionState, RetireReason};
 
 use super::Session;
 use crate::http2::frame::{ErrorCode, FrameHeader, HEADER, Kind, PING_PAYLOAD, first_goaway, goaway, ping};
+use crate::http2::frame_parser::Next;
 use crate::http2::graceful_shutdown::GracefulShutdown;
-use crate::http2::walk::Next;
 use crate::transport::buffer::Buffer;
 
 impl Session {

@@ -1,4 +1,4 @@
-//! The core as dialogues of frames.
+//! The core as a table of dialogues: frames in, frames out.
 
 mod abandoned_streams;
 mod graceful_shutdown;
@@ -28,7 +28,7 @@ fn settings() -> Vec<u8> {
     frame(4, 0, 0, &[0, 3, 0, 0, 0, 100])
 }
 
-/// HEADERS that is a whole request or response.
+/// Returns HEADERS that are a complete request or response.
 fn headers(stream: u32) -> Vec<u8> {
     frame(1, 0x5, stream, b"hpack")
 }
@@ -59,7 +59,7 @@ impl Dialogue {
         Self { session, from_client: Buffer::default(), from_app: Buffer::default(), draining: false }
     }
 
-    /// After the prefaces of both sides.
+    /// Returns a dialogue after the prefaces of both sides.
     fn opened(max_requests: u32) -> Self {
         let mut dialogue = Self::with_limit(max_requests);
         dialogue.client(&[PREFACE, &settings()].concat());
@@ -91,20 +91,20 @@ impl Dialogue {
         Ok(self.from_app.send())
     }
 
-    /// The bound of the present step passes, and nothing is in flight.
+    /// Ends the present step at its bound, with nothing in flight. Returns the bytes for the client.
     fn elapse(&mut self) -> Vec<u8> {
         assert!(self.session.step_is_over(&mut self.from_app));
         self.rest()
     }
 
-    /// Nothing is in flight.
+    /// Returns the bytes for the client once nothing is in flight.
     fn rest(&mut self) -> Vec<u8> {
         self.session.nothing_in_flight(&mut self.from_app);
         self.from_app.send()
     }
 }
 
-/// An app without HTTP/2 answers the preface in HTTP/1.1. What the client says behind it could be a request to such an app.
+/// An app without HTTP/2 answers the preface in HTTP/1.1. It could parse the next bytes of the client as a request.
 #[test]
 fn a_response_in_another_protocol_passes_verbatim() {
     let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
@@ -172,7 +172,7 @@ fn no_frame_of_ours_interrupts_a_field_block_or_a_frame() {
     assert!(!dialogue.session.drain(false, &mut dialogue.from_app));
     dialogue.app(rest);
     dialogue.from_app.receive(&headers(2)[..5]);
-    assert!(dialogue.session.drain(false, &mut dialogue.from_app), "half a header is still a boundary");
+    assert!(dialogue.session.drain(false, &mut dialogue.from_app), "a partial frame header is no boundary");
     assert_eq!(dialogue.from_app.send(), first_step());
     assert_eq!(dialogue.app(&headers(2)[5..]), headers(2));
 }

@@ -1,5 +1,5 @@
-//! On a clock that is the test's own, over real sockets: the kernel takes its time to acknowledge, in which that clock
-//! may run far, so that bounds are tested from below, and from above by the end of the test.
+//! The lingering close over real sockets, on the test's own clock. That clock may advance far while the kernel
+//! acknowledges. So the tests check lower bounds; an upper bound is that a test ends.
 
 use std::io::ErrorKind;
 
@@ -13,7 +13,7 @@ use crate::transport::pair::Pair;
 /// Longer than any of the bounds.
 const LONG: Duration = Duration::from_mins(10);
 
-/// Returns a client, our end of its connection, and the number of bytes that wait between the two.
+/// Returns a client, the proxy's end of its connection, and the number of bytes in flight between them.
 async fn with_much_on_its_way() -> (TcpStream, Wire, usize) {
     let (client, _app, pair) = Pair::with_far_ends().await;
     let mut written = 0;
@@ -28,7 +28,7 @@ async fn a_client_that_pauses_gets_its_whole_response() {
     let (mut client, ours, written) = with_much_on_its_way().await;
     let reads = async {
         sleep(LONG).await;
-        // Were the socket closed, this would be answered by a reset, and what is on its way would be lost.
+        // A closed socket would answer this with a reset, and the bytes in flight would be lost.
         client.write_all(b"a frame").await.unwrap();
         let mut came = Vec::new();
         client.read_to_end(&mut came).await.map(|_| came.len())
@@ -37,20 +37,20 @@ async fn a_client_that_pauses_gets_its_whole_response() {
     assert_eq!((dropped, came.map_err(|error| error.kind())), (7, Ok(written)));
 }
 
-/// It has said all that it had to say, and has not read yet.
+/// The client has sent everything, and has not read yet.
 #[tokio::test(start_paused = true)]
 async fn a_half_closed_client_gets_its_whole_response() {
     let (mut client, ours, written) = with_much_on_its_way().await;
     client.shutdown().await.unwrap();
     let lingering = tokio::spawn(linger(ours));
     sleep(LONG).await;
-    assert!(!lingering.is_finished(), "the connection does not count any more");
+    assert!(!lingering.is_finished(), "the lingering close has ended");
     let mut came = Vec::new();
     client.read_to_end(&mut came).await.unwrap();
     assert_eq!((lingering.await.unwrap(), came.len()), (0, written));
 }
 
-/// It sends more than it may, and has not read yet: nothing more is taken in, and nothing is destroyed.
+/// The client sends more than the limit, and has not read yet: its bytes are not read any more, and none for it are lost.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_sending_gets_its_whole_response() {
     let (client, ours, written) = with_much_on_its_way().await;
@@ -69,7 +69,7 @@ async fn a_client_that_keeps_sending_gets_its_whole_response() {
     let reads = async {
         sleep(LONG).await;
         let mut came = Vec::new();
-        // What comes is there to be read before the reset that ends the flood.
+        // The bytes can be read before the reset that ends the flood.
         let _ = reading.read_to_end(&mut came).await;
         came.len()
     };
@@ -102,7 +102,7 @@ async fn a_client_that_trickles_bytes_is_closed_at_the_bound() {
     assert!(begun.elapsed() >= ALTOGETHER, "{:?}", begun.elapsed());
 }
 
-/// What waits for it is all in its own kernel; what it has not shown is that it has read it.
+/// Its kernel has acknowledged everything, but it has not shown that it has read it.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_while_it_reads_is_kept_until_it_closes() {
     let (mut client, _app, pair) = Pair::with_far_ends().await;

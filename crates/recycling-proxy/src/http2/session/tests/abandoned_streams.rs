@@ -1,8 +1,8 @@
-//! Clients that abandon open streams at a GOAWAY, which get theirs after the end of a response.
+//! Clients that abandon open streams at a GOAWAY get it after the end of a response.
 
 use super::*;
 
-/// As JDK 17's own client begins.
+/// The first bytes of JDK 17's own client.
 fn abandoning(max_requests: u32) -> Dialogue {
     let entries = [(1, 16_384_u32), (2, 1), (3, 100), (4, 16_777_216), (5, 16_384)];
     let entries: Vec<u8> =
@@ -25,7 +25,7 @@ fn a_client_that_abandons_streams_gets_goaway_after_its_response() {
         dialogue.client(&headers(last));
         assert_eq!(dialogue.app(&headers(last)), [headers(last), first_goaway().to_vec()].concat());
         assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
-        assert_eq!(dialogue.client(&headers(last + 2)), headers(last + 2), "it had been on its way");
+        assert_eq!(dialogue.client(&headers(last + 2)), headers(last + 2), "a request in flight");
         assert_eq!(dialogue.app(&headers(last + 2)), headers(last + 2));
         assert_eq!(dialogue.elapse(), ping(OUR_PING));
         assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
@@ -44,12 +44,12 @@ fn the_goaway_follows_the_end_of_the_response_and_no_other_frame() {
     let (most, rest) = trailers.split_at(trailers.len() - 3);
     assert_eq!(dialogue.app(most), most);
     let window = frame(8, 0, 0, &[0, 0, 1, 0]);
-    // Frames that came along with the end stand in front: none may be behind it.
+    // Frames that arrived with the end come first: none may follow the GOAWAY.
     let cancel = frame(3, 0, 1, &[0; 4]);
     let expected = [rest, &cancel, &window, &first_goaway()].concat();
     assert_eq!(dialogue.app(&[rest, &cancel, &window].concat()), expected);
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::GoawaySent);
-    // In the middle of a frame the PING has to wait.
+    // Within a frame the PING waits.
     assert_eq!(dialogue.app(&window[..10]), window[..10]);
     assert_eq!(dialogue.elapse(), b"");
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::GoawaySent);
@@ -72,13 +72,17 @@ fn with_other_streams_open_the_goaway_precedes_the_response() {
     let end = frame(0, 1, 1, b"");
     assert_eq!(overtaken.app(&end), end);
     assert_eq!(overtaken.session.retired(), None);
-    assert_eq!(overtaken.app(&headers(3)), [first_step(), headers(3)].concat(), "alone, but the second time");
+    assert_eq!(
+        overtaken.app(&headers(3)),
+        [first_step(), headers(3)].concat(),
+        "no other stream, but the second attempt"
+    );
 
     let mut beside = abandoning(1);
     beside.client(&headers(1));
     beside.app(&begin);
     beside.client(&headers(3));
-    assert_eq!(beside.app(&headers(3)), [first_step(), headers(3)].concat(), "the first response is under way");
+    assert_eq!(beside.app(&headers(3)), [first_step(), headers(3)].concat(), "the first response is incomplete");
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn the_goaway_follows_a_response_that_is_reset() {
     assert_eq!(by_client.app(&window), [&window[..], &first_goaway()].concat());
 }
 
-/// An app that does not read the whole upload goes on behind its early response (RFC 9113 §8.1).
+/// An app that does not read the whole upload sends more frames after its early response (RFC 9113 §8.1).
 #[test]
 fn no_goaway_follows_an_early_response_whose_upload_goes_on() {
     let upload = frame(1, 0x4, 1, b"upload");
@@ -112,7 +116,7 @@ fn no_goaway_follows_an_early_response_whose_upload_goes_on() {
         assert_eq!(dialogue.app(&answer), answer);
         assert_eq!(dialogue.session.retired(), None);
         dialogue.client(&headers(3));
-        assert_eq!(dialogue.app(&headers(3)), [headers(3), first_goaway().to_vec()].concat(), "the next one");
+        assert_eq!(dialogue.app(&headers(3)), [headers(3), first_goaway().to_vec()].concat(), "the next response");
     }
 
     let mut dialogue = abandoning(1);
@@ -131,7 +135,7 @@ fn a_drain_does_not_wait_for_the_end_of_a_long_response() {
     assert_eq!(dialogue.from_app.send(), first_step());
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
     let end = frame(0, 1, 1, b"");
-    assert_eq!(dialogue.app(&end), end, "once is enough");
+    assert_eq!(dialogue.app(&end), end, "a second GOAWAY");
 }
 
 #[test]

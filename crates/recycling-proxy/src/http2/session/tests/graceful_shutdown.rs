@@ -17,7 +17,7 @@ fn the_first_goaway_precedes_the_response_at_the_limit() {
     }
 }
 
-/// The response that announces, and what follows it, wait for the moment at which it may be said.
+/// The announcing response and later frames wait until GOAWAY may be sent.
 #[test]
 fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
     let mut dialogue = Dialogue::opened(1);
@@ -33,7 +33,7 @@ fn the_apps_frames_are_held_back_until_the_goaway_may_be_sent() {
         assert_eq!(dialogue.session.retired(), None);
     }
     assert_eq!(dialogue.client(&headers(3)), headers(3), "the client is not held back");
-    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "it is said once");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "a second announcement");
     assert!(dialogue.session.step_is_over(&mut dialogue.from_app));
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));
     dialogue.session.examine_app(&mut dialogue.from_app, state).unwrap();
@@ -57,7 +57,7 @@ fn a_marked_connection_is_retired_with_the_next_response() {
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Balance));
 }
 
-/// As while balancing is in force, and after it.
+/// Balancing is in force, and ceases to be.
 #[test]
 fn requests_that_do_not_count_do_not_reach_the_limit() {
     let mut dialogue = Dialogue::opened(2);
@@ -81,7 +81,7 @@ fn responses_of_earlier_streams_do_not_begin_the_shutdown() {
     assert_eq!(dialogue.app(&headers(3)), [first_step(), headers(3)].concat());
 }
 
-/// Telling a 103 from the final response takes the state of its field compression, which is the client's and the app's.
+/// The proxy cannot distinguish a 103 from the final response: it does not have the state of field compression.
 #[test]
 fn an_interim_response_begins_the_shutdown_like_a_final_one() {
     let mut dialogue = Dialogue::opened(1);
@@ -103,12 +103,12 @@ fn the_last_goaway_names_the_last_stream_and_our_ping_never_reaches_the_app() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
-    assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client knew");
+    assert_eq!(dialogue.client(&headers(3)), headers(3), "opened before the client had read the GOAWAY");
     assert_eq!(dialogue.client(&ping_ack(*b"theirown")), ping_ack(*b"theirown"));
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::PingSent);
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Settling);
-    assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client's reader answered");
+    assert_eq!(dialogue.client(&headers(5)), headers(5), "opened while the client answered the PING");
     assert_eq!(dialogue.elapse(), b"", "two streams are open");
     dialogue.app(&headers(3));
     assert_eq!(dialogue.rest(), b"");
@@ -123,12 +123,12 @@ fn the_ack_of_the_last_ping_shows_that_the_client_has_read_everything() {
     let mut dialogue = Dialogue::opened(1);
     dialogue.client(&headers(1));
     dialogue.app(&headers(1));
-    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "nobody else's, whenever it comes");
+    assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"", "the answer to the proxy's PING is never forwarded");
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::PingSent);
     dialogue.client(&ping_ack(OUR_PING));
     assert_eq!(dialogue.elapse(), last_step(1));
     assert_eq!(dialogue.client(&ping_ack(OUR_PING)), b"");
-    assert!(!dialogue.session.has_been_read(), "that was the first");
+    assert!(!dialogue.session.has_been_read(), "the answer to the first PING");
     assert_eq!(dialogue.client(&ping_ack(LAST_PING)), b"");
     assert!(dialogue.session.has_been_read());
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::LastGoawaySent { last: 1, has_read: true });
@@ -172,8 +172,8 @@ fn streams_after_the_last_never_reach_the_app() {
     assert_eq!(dialogue.session.requests_started(), 1);
 }
 
-/// What a dropped field block would have put into the app's decompression is missing from then on: no later one passes,
-/// not even the trailers of a stream that is served. The connection ends within a second.
+/// The app's decompression state lacks the dropped field block. So no later one is forwarded, not even the trailers of a
+/// served stream. The connection ends within a second.
 #[test]
 fn no_field_block_passes_after_a_dropped_one() {
     let mut dialogue = Dialogue::opened(1);
@@ -195,7 +195,7 @@ fn streams_that_outlive_the_grace_period_end_with_the_connection() {
     assert_eq!(dialogue.elapse(), b"");
     assert_eq!(dialogue.session.shutdown(), GracefulShutdown::Finishing);
     dialogue.app(&frame(0, 0, 3, b"more")[..11]);
-    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "a frame that does not end has no boundary");
+    assert!(!dialogue.session.step_is_over(&mut dialogue.from_app), "GOAWAY is inserted within a frame");
     dialogue.app(&frame(0, 0, 3, b"more")[11..]);
     assert_eq!(dialogue.elapse(), last_step(3));
     assert!(!dialogue.session.step_is_over(&mut dialogue.from_app));
@@ -209,11 +209,11 @@ fn a_drain_waits_only_for_awaited_responses() {
     assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "a response is awaited");
     assert_eq!(dialogue.app(&headers(1)), [first_step(), headers(1)].concat());
     assert_eq!(dialogue.session.retired(), Some(RetireReason::Drain));
-    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "once is enough");
+    assert!(!dialogue.session.drain(false, &mut dialogue.from_app), "a second announcement");
 
     let mut ending = Dialogue::opened(1000);
     ending.client(&headers(1));
-    assert!(ending.session.drain(true, &mut ending.from_app), "it ends, and would fail the request anyway");
+    assert!(ending.session.drain(true, &mut ending.from_app), "the drain ends, and would fail the request anyway");
     assert_eq!(ending.from_app.send(), first_step());
     assert_eq!(ending.app(&headers(1)), headers(1));
 
@@ -240,7 +240,7 @@ fn the_apps_goaway_replaces_our_last_one() {
     dialogue.client(&[ping_ack(OUR_PING), headers(3)].concat());
     let of_the_app = goaway(1, ErrorCode::NoError).to_vec();
     assert_eq!(dialogue.app(&of_the_app), of_the_app);
-    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::None, "a last stream above the app's would be a lie");
+    assert_eq!(dialogue.session.shutdown(), GracefulShutdown::None, "the last stream would be above the app's");
     dialogue.app(&headers(3));
     assert_eq!(dialogue.rest(), b"");
     assert_eq!(dialogue.session.retired(), Some(RetireReason::MaxRequests));

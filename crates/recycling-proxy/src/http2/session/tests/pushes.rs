@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// `PUSH_PROMISE` on a stream of the client's.
+/// Returns a `PUSH_PROMISE` on a stream of the client.
 fn promise(stream: u32, promised: u32) -> Vec<u8> {
     frame(5, 0x4, stream, &[&promised.to_be_bytes()[..], b"hpack"].concat())
 }
 
-/// A stream that the app has opened is one like any other, from its promise on; the last stream is the client's.
+/// A promised stream counts as open. GOAWAY names the last stream of the client.
 #[test]
 fn pushed_streams_are_served_to_completion() {
     let begun = [frame(1, 0x4, 2, b"hpack"), frame(0, 0, 2, b"some")].concat();
@@ -23,7 +23,7 @@ fn pushed_streams_are_served_to_completion() {
         assert_eq!(dialogue.app(&promises), promises);
         assert_eq!(dialogue.app(&headers(1)), [first_step(), headers(1)].concat());
         dialogue.client(&ping_ack(OUR_PING));
-        assert_eq!(dialogue.elapse(), b"", "promised, and not begun");
+        assert_eq!(dialogue.elapse(), b"", "a stream is promised");
         assert!(dialogue.session.has_open_streams());
         assert_eq!(dialogue.app(&begun), begun);
         assert_eq!(dialogue.rest(), b"");
@@ -43,7 +43,7 @@ fn a_push_refused_by_the_client_has_ended() {
     assert_eq!(dialogue.rest(), last_step(1));
 }
 
-/// What a push brings is no response to the request that a client waits for.
+/// A pushed response does not answer the request that a client waits for.
 #[test]
 fn pushed_responses_do_not_begin_the_shutdown() {
     let mut dialogue = Dialogue::opened(1);

@@ -9,7 +9,7 @@ use crate::transport::buffer::Buffer;
 ///
 /// ```text
 /// Preface ──▶ Boundary ──header──▶ Payload ──▶ Boundary …
-///                     └──header──▶ Dropping ──▶ Boundary …     (what must not reach the other side)
+///                     └──header──▶ Dropping ──▶ Boundary …     (not for the other side)
 ///                     └──header──▶ Settings ──▶ Boundary …     (entries are read as they pass)
 ///                     └──header──▶ Fields ──▶ Payload or Dropping (the padding) ──▶ Boundary …
 /// ```
@@ -25,7 +25,7 @@ enum State {
 
 /// The frame parser of one direction.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Walk {
+pub(crate) struct FrameParser {
     state: State,
     /// The stream whose field block is incomplete. No other frame may follow before its end.
     block: Option<u32>,
@@ -50,7 +50,7 @@ pub(crate) enum Next {
     NeedMore,
 }
 
-impl Walk {
+impl FrameParser {
     /// Returns the parser of the app's frames.
     pub(crate) const fn of_app() -> Self {
         Self { state: State::Boundary, block: None, max_frame: LEAST_MAX_FRAME, frames: 0 }
