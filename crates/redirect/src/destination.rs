@@ -25,7 +25,7 @@ pub enum Destination {
 pub fn original_destination(stream: &impl AsFd) -> io::Result<Destination> {
     let socket = SockRef::from(stream);
     let local = canonical(&socket.local_addr()?)?;
-    // On a dual-stack socket the address, not the socket's family, decides which of the two tables is asked.
+    // On a dual-stack socket, the address determines the table, not the family of the socket.
     let original = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
     match original {
         Ok(address) => Ok(destination(canonical(&address)?, local)),
@@ -39,7 +39,7 @@ fn canonical(address: &SockAddr) -> io::Result<SocketAddr> {
     let address = address.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
     Ok(match address.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
-        // Left whole: a link-local address means nothing without its scope.
+        // A link-local address needs its scope.
         _ => address,
     })
 }

@@ -53,7 +53,7 @@ pub enum RedirectError {
     Netlink(#[from] io::Error),
 }
 
-/// What one message of the transaction does.
+/// The step of a transaction that one message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Begin the transaction.

@@ -1,5 +1,4 @@
-//! The expressions that rules are made of: each loads something of the packet into a register, compares what is there
-//! or acts.
+//! The expressions of rules. Each loads a part of the packet into a register, compares a register, or acts on the packet.
 
 use std::ffi::CStr;
 
@@ -7,7 +6,7 @@ use super::message::Attributes;
 #[allow(clippy::wildcard_imports, reason = "names of the kernel's headers, unmistakable by their prefixes")]
 use super::uapi::*;
 
-/// Where a TCP header has its fields (RFC 9293 §3.1), in bytes.
+/// The offsets of fields in a TCP header (RFC 9293 §3.1), in bytes.
 const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
 const DATA_OFFSET: u32 = 12;
@@ -15,7 +14,7 @@ const DATA_OFFSET: u32 = 12;
 /// `meta iiftype != loopback`: the packet comes from outside of the pod.
 pub(super) fn not_over_loopback(rule: &mut Attributes<'_>) {
     load_meta(rule, NFT_META_IIFTYPE);
-    // In the machine's own byte order, in which the kernel holds the type of a device.
+    // The kernel has the type of a device in the byte order of the machine.
     compare(rule, NFT_CMP_NEQ, &ARPHRD_LOOPBACK.to_ne_bytes());
 }
 
@@ -49,9 +48,9 @@ pub(super) fn tcp_from_port(rule: &mut Attributes<'_>, port: u16) {
     compare(rule, NFT_CMP_EQ, &port.to_be_bytes());
 }
 
-/// `tcp doff words @th,32·words,8 >= 0`: the TCP header is so many words of 32 bits long, and a byte follows it. A byte
-/// that is not there cannot be compared, and so no rule is met by a segment without data.
-pub(super) fn with_data_behind_header_of(rule: &mut Attributes<'_>, words: u8) {
+/// `tcp doff words @th,32·words,8 >= 0`: the TCP header has this many words of 32 bits, and a byte follows it. A missing
+/// byte cannot be compared, so segments without data do not match.
+pub(super) fn with_data_after_header_of(rule: &mut Attributes<'_>, words: u8) {
     load_tcp_header(rule, DATA_OFFSET, 1);
     mask(rule, &[0xf0]);
     compare(rule, NFT_CMP_EQ, &[words << 4]);
@@ -101,7 +100,7 @@ fn load_tcp_port(rule: &mut Attributes<'_>, offset: u32) {
     load_tcp_header(rule, offset, 2);
 }
 
-/// Loads bytes from the beginning of the TCP header on; behind it are the data.
+/// Loads bytes at an offset from the beginning of the TCP header; the data follow the header.
 fn load_tcp_header(rule: &mut Attributes<'_>, offset: u32, length: u32) {
     expression(rule, c"payload", |payload| {
         payload

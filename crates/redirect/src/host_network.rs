@@ -7,25 +7,25 @@ use settings::PodNetwork;
 /// The discard service (RFC 863). Nothing is sent there: `connect` on a UDP socket only looks a route up.
 const ANY_PORT: u16 = 9;
 
-/// Returns whether the calling thread is in the network namespace of its node, by two signs of which each is enough:
+/// Returns whether the calling thread is in the network namespace of its node, by one of two conditions:
 ///
-/// - The pod's address is the node's, as the kubelet says of pods with `hostNetwork`.
-/// - The node's address is one of this namespace's, as the kernel says. This finds also a pod that keeps the address
-///   which its node had before.
+/// - The pod's address is the node's, by the kubelet's variables for pods with `hostNetwork`.
+/// - The node's address is one of this namespace, by the kernel. This also detects a pod that has a former address of its
+///   node.
 ///
 /// Neither needs a privilege. On platforms where a pod has a node of its own, with one address for both (EKS on
-/// Fargate), the answer is yes, too.
-pub fn is_host_network(told: PodNetwork) -> bool {
-    shares_address(told) || told.host_ip.is_some_and(|address| is_local(address.to_canonical()))
+/// Fargate), the result is true, too.
+pub fn is_host_network(network: PodNetwork) -> bool {
+    shares_address(network) || network.host_ip.is_some_and(|address| is_local(address.to_canonical()))
 }
 
-fn shares_address(told: PodNetwork) -> bool {
+fn shares_address(network: PodNetwork) -> bool {
     let canonical = |address: Option<IpAddr>| address.map(|address| address.to_canonical());
-    told.pod_ip.is_some() && canonical(told.pod_ip) == canonical(told.host_ip)
+    network.pod_ip.is_some() && canonical(network.pod_ip) == canonical(network.host_ip)
 }
 
-/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself; to
-/// bind it would tell less, as that is a matter of `ip_nonlocal_bind`.
+/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself; A
+/// bind is no proof, because `ip_nonlocal_bind` may allow any address.
 fn is_local(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -55,15 +55,15 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1", true),
             ("2001:db8::1", "2001:db8:0::1", true),
         ] {
-            let told = PodNetwork { pod_ip: ip(pod_ip), host_ip: ip(host_ip) };
-            assert_eq!(shares_address(told), expected, "{told:?}");
+            let network = PodNetwork { pod_ip: ip(pod_ip), host_ip: ip(host_ip) };
+            assert_eq!(shares_address(network), expected, "{network:?}");
         }
     }
 
     #[test]
     fn a_host_address_in_this_namespace_means_the_host_network() {
-        let told = PodNetwork { pod_ip: None, host_ip: "127.0.0.1".parse().ok() };
-        assert!(is_host_network(told));
+        let network = PodNetwork { pod_ip: None, host_ip: "127.0.0.1".parse().ok() };
+        assert!(is_host_network(network));
         assert!(!is_host_network(PodNetwork::default()));
     }
 }

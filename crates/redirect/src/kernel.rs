@@ -49,10 +49,10 @@ fn receive_answers(socket: &OwnedFd) -> Result<Vec<Answer>, RedirectError> {
     }
 }
 
-/// Returns the answers in one datagram; a message of another kind is none of ours.
+/// Returns the answers in one datagram. Messages of other kinds are ignored.
 fn parse_answers(datagram: &[u8]) -> impl Iterator<Item = Answer> {
     messages(datagram).filter(|message| message.kind == NLMSG_ERROR).filter_map(|message| {
-        // An error number that is 0 where all is well, negative where not; after it a copy of what is answered.
+        // The body is 0 or a negated error number, and then a copy of the request.
         let code = i32::from_ne_bytes(*message.body.first_chunk()?);
         let refused = match code.saturating_neg() {
             0 => None,
@@ -64,10 +64,10 @@ fn parse_answers(datagram: &[u8]) -> impl Iterator<Item = Answer> {
     })
 }
 
-/// The batch is done when the kernel has acknowledged every step and refused none.
+/// Checks that the kernel has acknowledged every step and refused none.
 ///
-/// The first refusal is the cause: the rest of a batch fails for want of what was refused. Kernels before 6.10 do not
-/// acknowledge the two messages that frame the batch.
+/// The error is the first refusal, because later steps fail for lack of a refused one. Kernels before 6.10 do not
+/// acknowledge the two messages around the batch.
 fn verdict(steps: &[Step], answers: &[Answer]) -> Result<(), RedirectError> {
     let answer_to = |sequence: usize| answers.iter().filter(move |answer| answer.sequence as usize == sequence);
     for (sequence, step) in steps.iter().enumerate() {
@@ -89,13 +89,13 @@ mod tests {
 
     const STEPS: &[Step] = &[Step::Begin, Step::CreateTable, Step::CreateNatChain, Step::Commit];
 
-    /// Returns an answer as the kernel sends it, with the header of what it answers.
+    /// Returns an answer as the kernel sends it, with the header of the request.
     fn answer(sequence: u32, code: i32) -> Vec<u8> {
         let header = |length: u32| [length, u32::from(NLMSG_ERROR), sequence, 0].map(u32::to_ne_bytes).concat();
         [header(36), code.to_ne_bytes().to_vec(), header(16)].concat()
     }
 
-    fn said(answers: &[(u32, i32)]) -> Result<(), String> {
+    fn verdict_on(answers: &[(u32, i32)]) -> Result<(), String> {
         let datagram: Vec<u8> = answers.iter().flat_map(|(sequence, code)| answer(*sequence, *code)).collect();
         let answers: Vec<Answer> = parse_answers(&datagram).collect();
         verdict(STEPS, &answers).map_err(|error| error.to_string())
@@ -108,27 +108,31 @@ mod tests {
 
     #[test]
     fn the_batch_succeeds_if_every_step_is_acknowledged() {
-        assert_eq!(said(&[(1, DONE), (2, DONE)]), Ok(()));
-        assert_eq!(said(&[(0, DONE), (1, DONE), (2, DONE), (3, DONE)]), Ok(()), "newer kernels acknowledge the frame");
+        assert_eq!(verdict_on(&[(1, DONE), (2, DONE)]), Ok(()));
+        assert_eq!(
+            verdict_on(&[(0, DONE), (1, DONE), (2, DONE), (3, DONE)]),
+            Ok(()),
+            "newer kernels acknowledge all messages"
+        );
     }
 
     #[test]
     fn the_first_refusal_of_the_kernel_is_the_error() {
-        assert!(said(&[(2, ABSENT), (1, NO_MEMORY)]).unwrap_err().contains("create the table"));
-        assert!(said(&[(0, NOT_PERMITTED)]).unwrap_err().contains("NET_ADMIN"));
-        assert!(said(&[(1, DONE), (2, DONE), (3, NO_MEMORY)]).unwrap_err().contains("commit"));
+        assert!(verdict_on(&[(2, ABSENT), (1, NO_MEMORY)]).unwrap_err().contains("create the table"));
+        assert!(verdict_on(&[(0, NOT_PERMITTED)]).unwrap_err().contains("NET_ADMIN"));
+        assert!(verdict_on(&[(1, DONE), (2, DONE), (3, NO_MEMORY)]).unwrap_err().contains("commit"));
     }
 
     #[test]
     fn a_missing_acknowledgement_is_an_error() {
-        assert!(said(&[]).unwrap_err().contains("create the table"));
-        assert!(said(&[(1, DONE)]).unwrap_err().contains("create the nat chain"));
+        assert!(verdict_on(&[]).unwrap_err().contains("create the table"));
+        assert!(verdict_on(&[(1, DONE)]).unwrap_err().contains("create the nat chain"));
     }
 
     #[test]
     fn an_invalid_acknowledgement_is_an_error() {
         for nonsense in [1, i32::MAX, i32::MIN, -4096] {
-            assert!(said(&[(1, nonsense), (2, DONE)]).unwrap_err().contains("refused to create the table"));
+            assert!(verdict_on(&[(1, nonsense), (2, DONE)]).unwrap_err().contains("refused to create the table"));
         }
     }
 }

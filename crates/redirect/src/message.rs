@@ -9,13 +9,13 @@ use super::uapi::NLA_F_NESTED;
 
 /// Bytes of `struct nlmsghdr`, with which every message begins: length, type, flags, sequence number, sender.
 const HEADER_LEN: usize = 16;
-/// Where the header has its type and its sequence number.
+/// The offsets of the type and of the sequence number in the header.
 const TYPE_AT: usize = 4;
 const SEQUENCE_AT: usize = 8;
 
 /// Everything in netlink begins at a multiple of this (`NLMSG_ALIGNTO`, `NLA_ALIGNTO`).
 const ALIGNMENT: usize = 4;
-/// What a message asks for, beside its attributes.
+/// The header of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     /// The message's type.
@@ -49,7 +49,7 @@ impl Messages {
         self.bytes.extend([header.family, version]);
         self.bytes.extend(header.resource.to_be_bytes());
         body(&mut Attributes { bytes: &mut self.bytes });
-        // A length that does not fit is one that the kernel refuses.
+        // The kernel refuses a message with a length that does not fit.
         let length = u32::try_from(self.bytes.len().saturating_sub(start)).unwrap_or(u32::MAX);
         set(&mut self.bytes, start, &length.to_ne_bytes());
         self.sequence = self.sequence.wrapping_add(1);
@@ -92,7 +92,7 @@ impl Attributes<'_> {
         self.bytes.extend(0_u16.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
         value(&mut Attributes { bytes: &mut *self.bytes });
-        // A length that does not fit is one that the kernel refuses.
+        // The kernel refuses a message with a length that does not fit.
         let length = u16::try_from(self.bytes.len().saturating_sub(start)).unwrap_or(u16::MAX);
         set(self.bytes, start, &length.to_ne_bytes());
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
@@ -100,7 +100,7 @@ impl Attributes<'_> {
     }
 }
 
-/// Overwrites what was left open for it.
+/// Overwrites bytes from the offset `at` on.
 fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
     for (byte, value) in bytes.iter_mut().skip(at).zip(value) {
         *byte = *value;
@@ -112,11 +112,11 @@ fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
 pub(super) struct Received<'a> {
     pub(super) kind: u16,
     pub(super) sequence: u32,
-    /// What follows the header.
+    /// The bytes after the header.
     pub(super) body: &'a [u8],
 }
 
-/// Takes a datagram apart, up to the first message that is not whole.
+/// Returns the messages of a datagram, up to the first incomplete one.
 pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Received<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(*datagram.first_chunk()?) as usize;

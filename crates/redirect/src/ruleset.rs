@@ -22,20 +22,20 @@ const REDIRECT: &CStr = c"redirect";
 const PROBES: &CStr = c"probes";
 /// Passed by every inbound packet, before it is translated.
 const SILENCE: &CStr = c"silence";
-/// Passed by every inbound packet.
+/// The chain for every inbound packet.
 const INVALID_IN: &CStr = c"invalid_in";
-/// Passed by every packet that the pod sends.
+/// The chain for every packet that the pod sends.
 const INVALID_OUT: &CStr = c"invalid_out";
-/// Names of the sets within the batch; the kernel insists on them.
+/// The identifiers of the sets within the batch, which the kernel requires.
 const PORTS_ID: u32 = 1;
 const PROBES_ID: u32 = 2;
-/// The lengths that a TCP header can have, in words of 32 bits (RFC 9293 §3.1).
+/// The possible lengths of a TCP header, in words of 32 bits (RFC 9293 §3.1).
 const HEADER_WORDS: RangeInclusive<u8> = 5..=15;
-/// Ports for one message: the length of an attribute has 16 bits, and a port takes 16 bytes of it.
+/// The most ports in one message: the length of an attribute has 16 bits, and a port takes 16 bytes.
 const PORTS_PER_MESSAGE: usize = 1024;
 
-/// A transaction: messages in the kernel's format, and what each of them asks, in the same order. A message's sequence
-/// number is its place.
+/// A transaction: messages in the kernel's format, and the step of each, in the same order. A message's sequence number
+/// is its index.
 #[derive(Debug)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -84,8 +84,8 @@ impl Draft {
         self.messages.push(header(step), body);
     }
 
-    /// Deleting fails where there is nothing, creating does not fail where there is something: so to create, delete and
-    /// create leaves an empty table in every case.
+    /// Makes an empty table: creates, deletes and creates it. Deleting fails if there is no table, but creating does not
+    /// fail if there is one.
     fn replace_table(&mut self) {
         for step in [Step::EnsureTable, Step::DeleteTable, Step::CreateTable] {
             self.push(step, |table| {
@@ -125,8 +125,8 @@ impl Draft {
     fn redirect_to(&mut self, port: u16) {
         self.create_chain(Step::CreateNatChain, REDIRECT, c"nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST);
         self.create_rule(Step::CreateRedirectRule, REDIRECT, |rule| {
-            // Today's kernels settle a connection from inside before it comes here; the promise is written down all the
-            // same, and costs one comparison for each connection.
+            // Present kernels do not evaluate this rule for connections from within the pod. The comparison guarantees
+            // that they are not redirected, at one comparison per connection.
             expression::not_over_loopback(rule);
             expression::tcp_to_port_in(rule, PORTS);
             expression::redirect_to(rule, port);
@@ -152,7 +152,7 @@ impl Draft {
             self.create_rule(Step::CreateSilenceRule, SILENCE, |rule| {
                 expression::not_over_loopback(rule);
                 expression::tcp_to_port_in(rule, PROBES);
-                expression::with_data_behind_header_of(rule, words);
+                expression::with_data_after_header_of(rule, words);
                 expression::drop_packet(rule);
             });
         }

@@ -88,7 +88,7 @@ fn history_is_kept_for_one_hour() {
     assert_eq!(half_an_hour_later.len(), POINTS);
     assert_eq!((half_an_hour_later[0].unwrap().load, half_an_hour_later[POINTS - 1]), (5400.0, None));
     assert!(timeline(&history).points(now + seconds(86_400)).all(|point| point.is_none()));
-    assert!(timeline(&history).ring.capacity() <= POINTS, "it does not grow");
+    assert!(timeline(&history).ring.capacity() <= POINTS, "it grows");
     assert_eq!(history.bytes(), BYTES_PER_WORKLOAD);
 }
 
@@ -106,7 +106,7 @@ fn intervals_without_a_sample_stay_empty() {
 fn a_scale_out_is_recorded_until_load_is_level() {
     let mut history = History::default();
     history.record(&view(vec![web(&[10.0, 10.0], seconds(300))]), START);
-    assert_eq!(timeline(&history).last_event(), None, "what is there at the start is no event");
+    assert_eq!(timeline(&history).last_event(), None, "the first pods are an event");
     let later = |second| START + seconds(second);
     history.record(&view(vec![web(&[10.0, 10.0, 0.0], seconds(0))]), later(1));
     // A second pod settles two seconds later.
@@ -125,7 +125,11 @@ fn a_scale_out_is_recorded_until_load_is_level() {
     assert_eq!(event.levelled, Some(Levelled { after: seconds(9), peak_to_mean: 1.1 }));
     assert_eq!(event.retired, 6);
     history.record(&view(vec![web(&[30.0, 5.0, 5.0, 4.5], seconds(59))]), later(62));
-    assert_eq!(timeline(&history).last_event().unwrap().levelled.unwrap().after, seconds(9), "it stays levelled");
+    assert_eq!(
+        timeline(&history).last_event().unwrap().levelled.unwrap().after,
+        seconds(9),
+        "it does not stay levelled"
+    );
 
     history.record(&view(vec![web(&[10.0, 10.0], seconds(0))]), later(120));
     let events: Vec<_> = timeline(&history).events(later(120)).map(|event| (event.before, event.after)).collect();
@@ -182,7 +186,7 @@ fn the_number_of_workloads_with_history_is_bounded() {
     history.record(&view(all), START + seconds(1));
     assert_eq!(history.bytes(), MOST_WORKLOADS * BYTES_PER_WORKLOAD);
     assert!(history.bytes() < 24_000_000, "{}", history.bytes());
-    // They make room an hour after they are gone.
+    // An hour after their end they make room for others.
     history.record(&view(Vec::new()), START + seconds(1800));
     assert_eq!(history.timelines.len(), MOST_WORKLOADS);
     history.record(&view(Vec::new()), START + seconds(3700));

@@ -43,7 +43,7 @@ mod tests {
             (&[][..], 0),
             (&[0, 0], 0),
             (&[0, 5, 3], 5),
-            // One of them was told by a leader whose clock was ahead.
+            // One of them has an instruction of a leader whose clock was ahead.
             (&[now, now + DAY], now + DAY),
             // One, and half of them, are not more than half.
             (&[now, now + DAY + 1], now),

@@ -203,7 +203,7 @@ mod tests {
         let later = NOW + Duration::from_secs(5);
         assert_eq!(roster.observe(Change::Slice(slice("a", &["1", "2"])), later), ["2".into()]);
         assert_eq!(roster.settles_at("2"), Some(later + SETTLING));
-        assert_eq!(roster.settles_at("1"), Some(NOW + SETTLING), "what was ready stays so");
+        assert_eq!(roster.settles_at("1"), Some(NOW + SETTLING), "a ready pod settles again");
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever came before, what counts is what is there now.
+        /// The result depends on the present state alone, not on earlier changes.
         #[test]
         fn settled_pods_depend_only_on_the_present_objects(changes in proptest::collection::vec(changes(), 0..60)) {
             let mut roster = complete();

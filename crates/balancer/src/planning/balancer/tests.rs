@@ -1,4 +1,4 @@
-//! A cluster in a test's hands: changes and answers in, rounds out.
+//! The balancer with a simulated cluster: changes and answers in, rounds out.
 
 mod large_cluster;
 mod missing_reports;
@@ -19,7 +19,7 @@ const EPOCH: Duration = Duration::from_secs(1_790_000_000);
 struct TestCluster {
     balancer: Balancer,
     now: Duration,
-    /// What the wall clock is ahead of `EPOCH + now`, in seconds.
+    /// The difference of the wall clock to `EPOCH + now`, in seconds.
     skew: i64,
     pods: BTreeMap<Uid, FakePod>,
 }
@@ -30,11 +30,11 @@ struct FakePod {
     workload: &'static str,
     is_silent: bool,
     sequence: Option<Sequence>,
-    /// What it reports in place of its own number.
+    /// The sequence number that it reports instead of its own.
     false_sequence: Option<Sequence>,
 }
 
-/// An instruction that was sent, and to whom.
+/// An instruction, and the pods to which it was sent.
 #[derive(Debug)]
 struct Sent {
     at: Duration,
@@ -165,7 +165,7 @@ fn a_new_pod_counts_three_seconds_after_it_is_ready() {
     let (before, after): (Vec<_>, Vec<_>) = sent.into_iter().partition(|sent| sent.at < ready_at + 3 * SECOND);
     assert!(means(&before).iter().all(|mean| (mean - 20.0).abs() < 1e-9));
     assert!(means(&after).iter().all(|mean| (mean - 40.0 / 3.0).abs() < 1e-9), "{after:?}");
-    assert!(after[0].at <= ready_at + Duration::from_millis(3100), "told at once: {:?}", after[0].at);
+    assert!(after[0].at <= ready_at + Duration::from_millis(3100), "not at once: {:?}", after[0].at);
     assert_eq!(after[0].instruction.change().ago, Duration::ZERO);
     assert_eq!(after[0].instruction.interval().get(), SECOND);
 }
@@ -186,7 +186,7 @@ fn the_interval_follows_load_and_changes_of_the_workload() {
     for (loads, settled_for, apart) in [
         ([20.0, 20.0], 20, 1),
         ([20.0, 20.0], 90, 5),
-        // Twice the other is beyond the widest tolerance.
+        // Above the widest tolerance.
         ([31.0, 9.0], 90, 1),
         ([0.0, 0.0], 90, 15),
     ] {
@@ -226,7 +226,7 @@ fn sequence_numbers_rise_though_the_clock_is_set_back_and_another_replica_has_le
     cluster.run(10 * SECOND);
     for skew in [3600, -3600, 0] {
         cluster.skew = skew;
-        // The proxies in this cluster refuse what is not newer.
+        // The simulated proxies refuse an instruction that is not newer.
         assert!(!cluster.run(10 * SECOND).is_empty());
     }
     cluster.skew = -7200;
@@ -255,7 +255,7 @@ fn the_report_of_a_deleted_pod_is_ignored() {
 }
 
 #[test]
-fn an_unready_pod_is_not_asked() {
+fn an_unready_pod_is_not_polled() {
     let mut cluster = TestCluster::new();
     cluster.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of("1") }), cluster.now);
     cluster.balancer.observe(Change::Pod(Pod { address: None, ..pod_of("2") }), cluster.now);
@@ -289,8 +289,8 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: numbers rise, nobody is told who is gone or asked twice at once, a mean lies within the loads
-    /// that were ever reported, and a workload has at least two pods.
+    /// After any changes, sequence numbers rise, requests go to existing pods alone and never twice at a time, a mean is
+    /// at most the highest reported load, and a pod belongs to one workload.
     #[test]
     fn invariants_hold_for_any_sequence_of_changes(steps in proptest::collection::vec(steps(), 1..40)) {
         let mut cluster = TestCluster::new();
@@ -323,7 +323,7 @@ proptest! {
             let mut once = members.clone();
             once.sort();
             once.dedup();
-            prop_assert_eq!(once.len(), members.len(), "a pod belongs to one workload");
+            prop_assert_eq!(once.len(), members.len(), "a pod belongs to two workloads");
             prop_assert!(cluster.balancer.unknown.len() <= cluster.balancer.pods.len());
             prop_assert!(cluster.balancer.groups().all(|group| group.members().next().is_some()));
         }

@@ -1,35 +1,33 @@
-//! More pods than can be asked at the usual interval.
+//! More pods than can be polled at the usual interval.
 
 use std::sync::Arc;
 
 use super::*;
 
-/// So many pods that workloads at rest are asked every half minute; most are not ready, and cost no question.
+/// Returns a cluster with so many pods that those at rest are polled every half minute. Most are not ready, and are not
+/// polled.
 fn in_a_large_cluster(loads: &[f64]) -> TestCluster {
     let mut cluster = TestCluster::with(loads);
     for n in 0..48_000 {
         cluster.balancer.observe(Change::Pod(Pod { is_ready: false, ..pod_of(&format!("idle-{n}")) }), cluster.now);
     }
     cluster.run(90 * SECOND);
-    // Until it has just been told.
+    // Until an instruction was just sent.
     while cluster.run(Duration::from_millis(100)).is_empty() {}
     cluster
 }
 
 #[test]
-fn in_a_large_cluster_pods_at_rest_are_asked_less_often_and_just_before_their_instruction() {
+fn in_a_large_cluster_pods_at_rest_are_polled_less_often_and_just_before_their_instruction() {
     let mut cluster = in_a_large_cluster(&[10.0, 10.0, 10.0]);
-    let told_at = cluster.now;
+    let sent_at = cluster.now;
     for uid in ["0", "1", "2"] {
         cluster.pod(uid).load = 20.0;
     }
     let sent = cluster.run(95 * SECOND);
-    let times: Vec<u64> = sent.iter().map(|sent| sent.at.saturating_sub(told_at).as_secs()).collect();
+    let times: Vec<u64> = sent.iter().map(|sent| sent.at.saturating_sub(sent_at).as_secs()).collect();
     assert_eq!(times, [30, 60, 90]);
-    assert!(
-        means(&sent).iter().all(|mean| (mean - 20.0).abs() < 1e-9),
-        "nobody hears of a mean that is past: {sent:?}"
-    );
+    assert!(means(&sent).iter().all(|mean| (mean - 20.0).abs() < 1e-9), "an instruction has an old mean: {sent:?}");
     assert!(sent.iter().all(|sent| sent.instruction.interval().get().as_secs() == 30 && sent.to.len() == 3));
 }
 
@@ -52,7 +50,7 @@ fn in_a_large_cluster_a_change_leads_to_an_instruction_at_once() {
     let sent = cluster.run(5 * SECOND);
     let settled = sent.iter().find(|sent| sent.at >= ready_at + 3 * SECOND).unwrap();
     assert!(settled.at <= ready_at + Duration::from_millis(3100), "{sent:?}");
-    assert!((settled.instruction.rule().mean() - 15.0).abs() < 1e-9, "of four, as they are now");
+    assert!((settled.instruction.rule().mean() - 15.0).abs() < 1e-9, "not the mean of the four present loads");
     assert_eq!(settled.instruction.interval().get(), SECOND);
 }
 
@@ -65,9 +63,9 @@ fn in_a_large_cluster_a_pod_that_does_not_answer_is_left_out_after_two_rounds() 
     assert!((means[0] - 11.0).abs() < 1e-9 && means[1..].iter().all(|mean| (mean - 10.0).abs() < 1e-9), "{means:?}");
 }
 
-/// A workload is in a wave beside a large one at rest.
+/// The load of one workload is uneven, and a large one is at rest.
 #[test]
-fn pods_at_rest_are_asked_within_a_budget() {
+fn pods_at_rest_are_polled_within_a_budget() {
     let mut cluster = TestCluster::with(&[10.0, 2.0]);
     let pods: Vec<Pod> = (0..20_000).map(|n| pod_of(&format!("big-{n}"))).chain(["0", "1"].map(pod_of)).collect();
     let ready = pods.iter().map(|pod| Arc::clone(&pod.uid)).collect();
@@ -85,30 +83,30 @@ fn pods_at_rest_are_asked_within_a_budget() {
     cluster
         .balancer
         .observe(Change::Slice(Slice { namespace: "shop".into(), name: "web-1".into(), ready }), cluster.now);
-    // They have settled before anybody asks.
+    // They have settled before the first poll.
     cluster.now += 10 * SECOND;
-    let (mut told, mut in_second, mut small) = (0, 0, Vec::new());
+    let (mut instructed, mut in_second, mut small) = (0, 0, Vec::new());
     for tick in 1..=800 {
         cluster.now += Duration::from_millis(50);
         for round in cluster.due() {
             in_second += round.pods.len();
             match &round.instruction {
-                Some(instruction) if instruction.workload().name() == "big" => told += round.pods.len(),
+                Some(instruction) if instruction.workload().name() == "big" => instructed += round.pods.len(),
                 Some(_) => small.extend(round.late),
                 None => {}
             }
-            for asked in round.pods {
-                cluster.answer(&asked.uid, round.instruction.as_ref());
+            for polled in round.pods {
+                cluster.answer(&polled.uid, round.instruction.as_ref());
             }
         }
         if tick % 20 == 0 {
-            // First questions, those at rest, what had been saved up, and the two pods.
+            // First polls, those at rest, the unused budget of the second before, and the two pods.
             let most = if tick <= 200 { 2 * 4000 + 2 * 1000 + 2 } else { 4000 + 1000 + 2 };
             assert!(in_second <= most, "{in_second} in the second before {tick}");
             in_second = 0;
         }
     }
-    assert!((20_000..=60_000).contains(&told), "{told}");
+    assert!((20_000..=60_000).contains(&instructed), "{instructed}");
     assert!(small.len() >= 30 && small.iter().all(|late| *late <= Duration::from_millis(50)), "{small:?}");
 }
 

@@ -9,9 +9,9 @@ fn a_pod_that_does_not_answer_is_left_out_without_delay() {
     cluster.pod("3").is_silent = true;
     let sent = cluster.run(20 * SECOND);
     let last = sent.last().unwrap();
-    assert!((last.instruction.rule().mean() - 10.0).abs() < 1e-9, "its last report counts for five seconds");
+    assert!((last.instruction.rule().mean() - 10.0).abs() < 1e-9, "its last report still counts");
     assert!(sent.windows(2).all(|pair| pair[1].at <= pair[0].at + Duration::from_millis(1100)));
-    assert!(sent.iter().filter(|sent| sent.to.contains(&"3".into())).count() < 8, "it is asked less and less");
+    assert!(sent.iter().filter(|sent| sent.to.contains(&"3".into())).count() < 8, "its polls do not become rarer");
     assert_eq!((cluster.summary().settled, cluster.summary().reporting), (4, 3));
 }
 
@@ -22,7 +22,7 @@ fn no_instruction_is_sent_while_more_than_a_third_of_the_reports_is_missing() {
     for uid in ["0", "1"] {
         cluster.pod(uid).is_silent = true;
     }
-    assert!(!cluster.run(20 * SECOND).is_empty(), "a third is not more than a third");
+    assert!(!cluster.run(20 * SECOND).is_empty(), "a third is missing, not more");
     cluster.pod("2").is_silent = true;
     cluster.run(6 * SECOND);
     assert!(cluster.run(20 * SECOND).is_empty());
@@ -65,8 +65,8 @@ fn a_pod_that_never_answered_is_missing_if_pods_of_its_controller_report() {
     }
     add("c", "other-5d4f8", true);
     let sent = cluster.run(20 * SECOND);
-    assert!(!sent.is_empty(), "a third is not more than a third");
-    assert!(sent.iter().all(|sent| sent.to.len() == 4), "only who has reported is told");
+    assert!(!sent.is_empty(), "a third is missing, not more");
+    assert!(sent.iter().all(|sent| sent.to.len() == 4), "an instruction was sent to a pod that has not reported");
     assert_eq!((cluster.summary().settled, cluster.summary().reporting), (6, 4));
     cluster.pod("4").is_silent = true;
     cluster.run(6 * SECOND);

@@ -19,7 +19,7 @@ fn a_report_for_a_workload_of_another_controller_is_ignored() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 1000.0]);
     let controller = Controller { kind: "ReplicaSet".into(), name: "api-5d4f8".into() };
     cluster.balancer.observe(Change::Pod(Pod { controller: Some(controller), ..pod_of("2") }), cluster.now);
-    // Known pods keep what is known of their controller; this one is new.
+    // The controller of a known pod does not change, so all pods become unknown.
     cluster.balancer.restart(cluster.now);
     let sent = cluster.run(20 * SECOND);
     assert!(sent.iter().all(|sent| sent.to.len() == 2) && means(&sent).iter().all(|mean| (mean - 10.0).abs() < 1e-9));
@@ -28,7 +28,7 @@ fn a_report_for_a_workload_of_another_controller_is_ignored() {
     assert_eq!(cluster.balancer.summaries().count(), 2);
 }
 
-/// The highest number ends all instructions, and the one below it all but one.
+/// After the highest number no instruction is possible, and after the one below it only one.
 #[test]
 fn a_false_sequence_number_of_one_pod_stops_no_instruction() {
     for (honest, number) in [(1, Sequence::MAX.get()), (1, Sequence::MAX.get() - 1), (2, Sequence::MAX.get() - 1)] {
@@ -40,12 +40,12 @@ fn a_false_sequence_number_of_one_pod_stops_no_instruction() {
         let sent = cluster.run(10 * SECOND);
         assert!(sent.len() > 5, "{sent:?}");
         let clock = u64::try_from((EPOCH + cluster.now).as_millis()).unwrap();
-        let told = sent.last().unwrap().instruction.sequence().get();
-        assert!(told <= clock, "who takes {told} takes none of a later leader's");
+        let sequence = sent.last().unwrap().instruction.sequence().get();
+        assert!(sequence <= clock, "after {sequence} a proxy refuses those of a later leader");
     }
 }
 
-/// What pods report as retired is counted, and no sum of it ends the program, which is that of all workloads.
+/// Reported counts are summed up. An overflow would end the program, which serves all workloads.
 #[test]
 fn sums_of_reported_counts_do_not_overflow() {
     let mut cluster = TestCluster::with(&[10.0, 10.0, 10.0]);
