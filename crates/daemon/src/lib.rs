@@ -23,7 +23,7 @@ pub use command_line::{print_completions, usage};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use error::in_one_sentence;
 pub use host::host_name;
-pub use listen::{listen, listen_shared};
+pub use listen::{Reservation, listen, listen_shared, reserve};
 pub use log::{Log, log};
 pub use scrape::{ScrapeResponse, expose};
 pub use serve::serve;

@@ -33,6 +33,22 @@ pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
     listen_as(address, Port::Shared)
 }
 
+/// A port that this process has bound and does not listen on: the kernel refuses clients, and gives the port to no
+/// outbound connection. [`listen`] takes it, too, while this is held.
+#[derive(Debug)]
+pub struct Reservation {
+    _socket: Socket,
+}
+
+/// Binds `address`, as [`listen`] does, without listening.
+///
+/// # Errors
+/// An address that is in use or is none of this machine. It is in use also by an outbound connection that has the port
+/// as its local one, for a minute after its end, too (`TIME_WAIT`).
+pub fn reserve(address: SocketAddr) -> io::Result<Reservation> {
+    bind(address, Port::Own).map(|socket| Reservation { _socket: socket })
+}
+
 /// Whether other processes may listen on a port as well.
 #[derive(Clone, Copy)]
 enum Port {
@@ -41,32 +57,38 @@ enum Port {
 }
 
 fn listen_as(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
-    match bind(address, port) {
+    let socket = bind(address, port)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind(address: SocketAddr, port: Port) -> io::Result<Socket> {
+    match bind_exactly(address, port) {
         Err(error)
             if address.ip() == Ipv6Addr::UNSPECIFIED
                 && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
         {
-            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), port)
+            bind_exactly(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), port)
         }
-        listening => listening,
+        bound => bound,
     }
 }
 
-fn bind(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
+fn bind_exactly(address: SocketAddr, port: Port) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    // A restarted program must not wait until the kernel has forgotten the connections of the one before it.
+    // A restarted program must not wait until the kernel has forgotten the connections of the one before it. It also
+    // lets a reserved port be listened on. Sockets of others that do not set it are in the way all the same.
     socket.set_reuse_address(true)?;
     match port {
         Port::Own => {}
         Port::Shared => socket.set_reuse_port(true)?,
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -95,5 +117,25 @@ mod tests {
         let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let second = listen(first.local_addr().unwrap());
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_reserved_port_refuses_clients_until_it_is_listened_on() {
+        let address = {
+            let found = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            found.local_addr().unwrap()
+        };
+        let reserved = reserve(address).unwrap();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let _listener = listen(address).unwrap();
+        drop(reserved);
+        TcpStream::connect(address).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_listened_on_cannot_be_reserved() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(reserve(first.local_addr().unwrap()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

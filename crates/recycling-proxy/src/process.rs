@@ -5,6 +5,7 @@ pub mod cli;
 pub(crate) mod control;
 mod listener;
 mod node;
+mod ports;
 pub mod run;
 pub mod standby;
 pub mod status;

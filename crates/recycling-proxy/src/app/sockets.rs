@@ -5,6 +5,7 @@
 //! read before each response with metrics, on a thread of their own, because with ten thousand connections the table
 //! has 3 MB.
 
+mod holder;
 mod line;
 mod seen;
 
@@ -21,6 +22,7 @@ use settings::{AppAddress, ProxySettings, Routes};
 
 use crate::metrics::Value;
 
+pub(crate) use self::holder::Holder;
 use self::seen::Seen;
 pub(crate) use self::seen::{AppPort, ListenAddress};
 

@@ -24,6 +24,7 @@ use crate::process::admin::Admin;
 use crate::process::control;
 use crate::process::listener::{Acceptor, Listener};
 use crate::process::node;
+use crate::process::ports::{self, ListenError};
 use crate::process::standby;
 use crate::process::workers::Workers;
 use crate::relay::broken::BrokenBy;
@@ -37,13 +38,8 @@ use crate::transport::descriptors;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A listener cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The configured address.
-        address: SocketAddr,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The control socket cannot be bound.
     #[error("cannot listen on the control socket {socket}: {source}")]
     Control {
@@ -77,7 +73,12 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
         termination.requested().await;
         return Ok(());
     }
+    let reserved = tokio::select! {
+        reserved = ports::reserve(settings) => reserved?,
+        () = termination.requested() => return Ok(()),
+    };
     let sockets = Sockets::bind(settings)?;
+    drop(reserved);
     let mut registry = metrics::registry();
     let connections = Arc::<Connections>::default();
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
@@ -243,8 +244,8 @@ impl Sockets {
         };
         let listeners = pairs
             .into_iter()
-            .map(|(address, app)| Listener::bind(address, app).map_err(|source| RunError::Listen { address, source }));
-        let bind = |address| daemon::listen(address).map_err(|source| RunError::Listen { address, source });
+            .map(|(address, app)| Listener::bind(address, app).map_err(|source| ListenError { address, source }));
+        let bind = |address| daemon::listen(address).map_err(|source| ListenError { address, source });
         let hold = settings.hold.iter().map(|hold| bind(SocketAddr::new(settings.admin.ip(), hold.port)));
         let socket = &settings.control;
         Ok(Self {

@@ -39,6 +39,7 @@ mod no_load;
 mod odd_inputs;
 mod options;
 mod pipelining;
+mod ports;
 mod proxy_protocol;
 mod recycling;
 mod refusal;
