@@ -43,7 +43,7 @@ pub use losses::{Fleets, Losses};
 pub use namespace::{TestNamespace, in_labelled_namespace, in_namespace};
 pub use node::{empty_node, workers};
 pub use record::record;
-pub use release::Release;
+pub use release::{Release, helm_programs};
 pub use shutdown::{Mitigation, OnTerm, ShutdownCase};
 pub use web::{Web, sidecar};
 pub use webhook::Webhook;

@@ -1,5 +1,6 @@
 //! A release of the chart for one test, beside the installed one.
 
+use std::env::VarError;
 use std::path::Path;
 use std::process::Command;
 
@@ -24,8 +25,8 @@ impl Release {
         let installed = cluster::webhook(client).await?;
         let (webhook, proxy) =
             images(&installed).context("the installed webhook has no image that can be used again")?;
-        let helm = std::env::var("HELM").ok().and_then(|helms| Some(helms.split_whitespace().next()?.to_owned()));
-        let release = Self { helm: helm.unwrap_or_else(|| "helm".to_owned()), name: name.to_owned() };
+        let helm = helm_programs()?.into_iter().next().context("a program of Helm")?;
+        let release = Self { helm, name: name.to_owned() };
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/evenkeel");
         let chart = chart.to_str().context("a path of UTF-8")?;
         let set = [
@@ -46,6 +47,19 @@ impl Release {
         ensure!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
+}
+
+/// Returns the programs that `HELM` names, `helm` alone if it is not set.
+///
+/// # Errors
+/// `HELM` names none: the tests would try nothing.
+pub fn helm_programs() -> anyhow::Result<Vec<String>> {
+    let named = match std::env::var("HELM") {
+        Err(VarError::NotPresent) => "helm".to_owned(),
+        named => named.context("HELM")?,
+    };
+    ensure!(!named.trim().is_empty(), "HELM={named}: the names of programs were expected, as in HELM=\"helm helm3\"");
+    Ok(named.split_whitespace().map(str::to_owned).collect())
 }
 
 impl Drop for Release {

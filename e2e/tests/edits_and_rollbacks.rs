@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use e2e::{TestNamespace, Web, in_namespace, sidecar};
+use e2e::{TestNamespace, Web, helm_programs, in_namespace, sidecar};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Value, json};
 
@@ -32,8 +32,8 @@ async fn stays_injected(namespace: TestNamespace, interception: &str) -> anyhow:
     author.is_edited_and_rolled_back().await?;
     author.is_replaced().await?;
     // Every Helm that there is to try, as in the tests of the chart.
-    for helm in std::env::var("HELM").as_deref().unwrap_or("helm").split_whitespace() {
-        author.is_upgraded(helm).await?;
+    for helm in helm_programs()? {
+        author.is_upgraded(&helm).await?;
     }
     Ok(())
 }

@@ -3,24 +3,26 @@
 //!
 //! `ROLLOUTS=200 cargo test --package e2e --test e2e -- --nocapture rollout::` does more rollouts.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use e2e::{Fleets, Load, Losses, Mitigation, ShutdownCase, in_namespace, record};
+use test_support::environment;
 use tokio::task::JoinSet;
 
 /// Of each protocol and app.
 const LOAD: Load = Load { clients: 12, interval: Duration::from_millis(250) };
 const PODS: u32 = 3;
 /// In all, where nothing else is asked for.
-const ROLLOUTS: u32 = 12;
+const ROLLOUTS: NonZeroU32 = NonZeroU32::new(12).unwrap();
 /// Of each app without evenkeel: enough to show what it is that is not lost.
 const WITHOUT: u32 = 2;
 
 #[tokio::test]
 async fn rollouts_and_scale_in_lose_no_request() -> anyhow::Result<()> {
     let apps = ShutdownCase::with_each(&[Mitigation::Redirect, Mitigation::NamedPort]);
-    let each = rollouts()?.div_ceil(apps.len().try_into()?);
+    let each = environment::number("ROLLOUTS", ROLLOUTS)?.get().div_ceil(apps.len().try_into()?);
     let losses = disturb(&apps, each).await?;
     record("rollout", &losses)?;
     for losses in losses {
@@ -37,13 +39,6 @@ async fn without_evenkeel_the_same_apps_lose_requests() -> anyhow::Result<()> {
     let lost: u64 = losses.iter().map(Losses::failed).sum();
     ensure!(lost > 0, "no request failed without evenkeel: the loss that this test shows is gone");
     Ok(())
-}
-
-fn rollouts() -> anyhow::Result<u32> {
-    match std::env::var("ROLLOUTS") {
-        Ok(number) => number.parse().with_context(|| format!("ROLLOUTS={number}: a number was expected")),
-        Err(_) => Ok(ROLLOUTS),
-    }
 }
 
 /// Replaces all pods of each app so many times, all apps side by side, and takes all but one away at the end.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use e2e::{Release, TestNamespace, Web, in_labelled_namespace, in_namespace, program, sidecar};
+use e2e::{Release, TestNamespace, Web, helm_programs, in_labelled_namespace, in_namespace, program, sidecar};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -35,8 +35,8 @@ async fn manifests_can_be_applied_to_an_opted_out_namespace() -> anyhow::Result<
             author.run("kubectl", &["delete", "deployment", "web"])?;
         }
         // Every Helm that there is to try, as in the tests of the chart.
-        for helm in std::env::var("HELM").as_deref().unwrap_or("helm").split_whitespace() {
-            author.upgrade(helm).await?;
+        for helm in helm_programs()? {
+            author.upgrade(&helm).await?;
         }
         Ok(())
     })

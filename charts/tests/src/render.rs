@@ -129,8 +129,13 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Returns the programs that `HELM` names, `helm` alone if it is not set.
+///
+/// # Panics
+/// Panics if `HELM` names none, because the tests would try nothing.
 pub fn programs() -> Vec<String> {
-    let named = std::env::var("HELM").unwrap_or_else(|_| "helm".to_owned());
+    let named = std::env::var_os("HELM").unwrap_or_else(|| "helm".into());
+    let named = named.into_string().unwrap_or_default();
+    assert!(!named.trim().is_empty(), "HELM: the names of programs were expected, as in HELM=\"helm helm3\"");
     named.split_whitespace().map(str::to_owned).collect()
 }
 

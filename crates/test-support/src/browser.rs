@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -127,10 +128,10 @@ impl Browser {
     /// # Errors
     /// Where the file cannot be written.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<()> {
-        let Ok(folder) = std::env::var("SCREENSHOTS") else { return Ok(()) };
+        let Some(folder) = std::env::var_os("SCREENSHOTS") else { return Ok(()) };
         let picture = self.send(Method::GET, "/screenshot", String::new()).await?;
         let picture = STANDARD.decode(picture.as_str().context("no picture")?)?;
-        Ok(std::fs::write(format!("{folder}/{name}.png"), picture)?)
+        Ok(std::fs::write(Path::new(&folder).join(format!("{name}.png")), picture)?)
     }
 
     /// Returns the errors in the browser's log: of scripts, and what the Content-Security-Policy forbade.

@@ -16,6 +16,7 @@
 mod alerts;
 mod browser;
 mod end;
+pub mod environment;
 mod head;
 mod kubeconfig;
 mod live_page;

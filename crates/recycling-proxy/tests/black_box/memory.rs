@@ -4,12 +4,13 @@
 //! As root the proxy runs in a control group with that limit, so that taking more would kill it; otherwise its own
 //! memory is measured. `MEMORY_ATTACKERS` makes more clients than are needed to use up the budget.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use settings::ProxyOption;
 use test_support::{
     AttackedApp, LegitimateClient, LoopbackHost, MemoryAttack as Attack, MemoryLimit, RecyclingProxy, TestResult,
-    ensure, ensure_eq,
+    ensure, ensure_eq, environment,
 };
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +18,7 @@ use crate::stage::BINARY;
 
 const LIMIT_MIB: u64 = 20;
 /// More than 20 MiB hold: 310 silent connections, or 70 heads of 128 KiB.
-const ATTACKERS: usize = 350;
+const ATTACKERS: NonZeroUsize = NonZeroUsize::new(350).unwrap();
 /// Connections that leave places for others.
 const FEWER_THAN_PLACES: usize = 250;
 /// For how long the legitimate client asks beside them.
@@ -83,7 +84,7 @@ async fn beside(attack: Attack) -> TestResult {
     let kept = LegitimateClient::start(proxy.address(), usize::MAX);
     let anew = LegitimateClient::start(proxy.address(), 3);
     let to = if attack == Attack::AdminHead { proxy.admin_address() } else { proxy.address() };
-    let attackers = std::env::var("MEMORY_ATTACKERS").ok().and_then(|n| n.parse().ok()).unwrap_or(ATTACKERS);
+    let attackers = environment::number("MEMORY_ATTACKERS", ATTACKERS)?.get();
     // What waits for the app alone keeps its place, so that these may not have all.
     let attackers = if attack == Attack::Http2Unread { attackers.min(FEWER_THAN_PLACES) } else { attackers };
     let _held = attack.open(attackers, to).await;
