@@ -109,14 +109,23 @@ fn ports(workload: &Workload, reading: &Reading, name: &str) -> String {
     taken.collect::<Vec<String>>().join(",")
 }
 
+/// Returns how many exchanges the app ended, of those that `of` counts. A refused response ends its exchange as well and
+/// is counted there, too; it has [a finding of its own](app_faults). An unsolicited response belongs to no exchange.
+fn ended_by_app(of: impl Fn(&str, &[(&str, &str)]) -> f64) -> f64 {
+    let app = [("side", "app")];
+    let refused = of(FAULTS, &app) - of(FAULTS, &[("side", "app"), ("reason", "unsolicited")]);
+    (of(BROKEN, &app) - refused).max(0.0)
+}
+
 /// An app that is stopped breaks off its exchanges, so a few are no finding unless they are recent.
 fn breaks_off(pods: &[LivePod]) -> Option<Finding> {
-    let app = [("side", "app")];
     let sum = |name: &str, labels: &[(&str, &str)]| -> f64 {
         readings(pods).map(|(_, reading)| reading.after.sum(name, labels)).sum()
     };
-    let (count, requests) = (sum(BROKEN, &app), sum(REQUESTS, &[]));
-    let grown: f64 = readings(pods).map(|(_, reading)| reading.grown(BROKEN, &app)).sum();
+    let count: f64 =
+        readings(pods).map(|(_, reading)| ended_by_app(|name, labels| reading.after.sum(name, labels))).sum();
+    let grown: f64 = readings(pods).map(|(_, reading)| ended_by_app(|name, labels| reading.grown(name, labels))).sum();
+    let requests = sum(REQUESTS, &[]);
     if grown <= 0.0 && count * FEW_REQUESTS <= requests {
         return None;
     }
@@ -235,6 +244,24 @@ mod tests {
         assert_eq!(found(&broken(5), &broken(6)), [FindingId::AppBreaksOff]);
         let earlier = errors(&workload(), &[pod("a", &broken(50), &broken(50))]);
         assert_eq!(earlier[0].severity, super::super::super::finding::Severity::Warning);
+    }
+
+    #[test]
+    fn a_refused_response_is_no_exchange_that_the_app_broke_off() {
+        let counted = |broken: u32, refused: u32, unsolicited: u32| {
+            format!(
+                "evenkeel_proxy_requests_total 1000\n\
+                 evenkeel_proxy_exchanges_broken_total{{side=\"app\",phase=\"response_head\"}} {broken}\n\
+                 evenkeel_proxy_faults_total{{side=\"app\",reason=\"bad_chunk\"}} {refused}\n\
+                 evenkeel_proxy_faults_total{{side=\"app\",reason=\"unsolicited\"}} {unsolicited}"
+            )
+        };
+        let refused = [FindingId::AppFault];
+        let both = [FindingId::AppFault, FindingId::AppBreaksOff];
+        assert_eq!(found(&counted(0, 0, 0), &counted(40, 40, 0)), refused);
+        assert_eq!(found(&counted(40, 40, 0), &counted(40, 40, 0)), refused, "earlier");
+        assert_eq!(found(&counted(0, 0, 0), &counted(41, 40, 0)), both);
+        assert_eq!(found(&counted(0, 0, 0), &counted(1, 0, 40)), both, "these belong to no exchange");
     }
 
     #[test]
