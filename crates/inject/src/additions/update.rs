@@ -4,7 +4,7 @@
 //! injector. Resources and the image change only if the settings do, because authors may set resources, and other
 //! webhooks rewrite images (to a mirror, for example).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::additions::volume;
 use crate::json::empty_form::set_or_remove;
@@ -19,6 +19,7 @@ const CONFLICTING: &[&str] = &[
     "exec",
     "grpc",
     "httpGet",
+    "localhostProfile",
     "privileged",
     "runAsGroup",
     "runAsUser",
@@ -72,8 +73,16 @@ fn merged(present: Option<&Value>, wanted: &Value) -> Value {
 }
 
 fn without_conflicting(present: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
-    let stays = |key: &str| wanted.contains_key(key) || !CONFLICTING.contains(&key);
-    present.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    let stays = |key: &str, value: &Value| {
+        wanted.contains_key(key) || !(CONFLICTING.contains(&key) || is_former_app_armor(key, value))
+    };
+    present.iter().filter(|(key, value)| stays(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Returns whether a field has the `AppArmor` profile that injection sets in some pods only. Without it, a runtime uses
+/// the same profile where there is `AppArmor`; with it, the kubelet refuses the pod where there is none.
+fn is_former_app_armor(key: &str, value: &Value) -> bool {
+    key == "appArmorProfile" && *value == json!({"type": "RuntimeDefault"})
 }
 
 /// Returns the variables, with injected ones as in `wanted` and others unchanged.
@@ -154,8 +163,6 @@ fn without_amounts(resources: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::proxy_ports::port_names::PortNames;
 
@@ -168,7 +175,7 @@ mod tests {
             "ports": [{"name": "evenkeel-admin", "containerPort": 15211}],
             "readinessProbe": {"httpGet": {"path": "/readyz", "port": 15211}, "periodSeconds": 5},
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},
-            "securityContext": {"runAsUser": 15210, "capabilities": {"drop": ["ALL"]}},
+            "securityContext": {"runAsUser": 15210, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}},
         })
     }
 
@@ -226,6 +233,7 @@ mod tests {
             ("", json!({"command": ["sh"]})),
             ("/readinessProbe", json!({"exec": {"command": ["true"]}})),
             ("/securityContext", json!({"privileged": true, "runAsUser": 0})),
+            ("/securityContext/seccompProfile", json!({"type": "Localhost", "localhostProfile": "proxy.json"})),
             ("/securityContext/capabilities", json!({"add": ["SYS_ADMIN"], "drop": []})),
             ("/env/0", json!({"value": "7", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})),
         ] {
@@ -234,6 +242,25 @@ mod tests {
                 place.extend(rival.as_object().unwrap().clone());
             });
             assert_eq!(edited, wanted(), "{rival}");
+        }
+    }
+
+    #[test]
+    fn an_app_armor_profile_that_is_no_longer_injected_is_removed() {
+        let with = |mut container: Value, profile: Value| {
+            container["securityContext"]["appArmorProfile"] = profile;
+            container
+        };
+        let default = json!({"type": "RuntimeDefault"});
+        let injected = with(wanted(), default.clone());
+        assert_eq!(updated(&injected, &wanted(), Some(&previous())), wanted());
+        assert_eq!(updated(&injected, &injected, Some(&previous())), injected);
+        // Injection sets none of these.
+        for of_others in [json!({"type": "Unconfined"}), json!({"type": "Localhost", "localhostProfile": "proxy"})] {
+            let now = with(wanted(), of_others);
+            assert_eq!(updated(&now, &wanted(), Some(&previous())), now);
+            // A profile's name is invalid at any other type than Localhost.
+            assert_eq!(updated(&now, &injected, Some(&previous())), injected);
         }
     }
 
