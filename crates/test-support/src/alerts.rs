@@ -1,4 +1,4 @@
-//! Which of the chart's alerts fire on figures that programs under test have shown.
+//! Which of the chart's alerts fire on the metrics of programs under test.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::process::Command;
 
 use crate::outcome::{Failure, TestResult};
 
-/// The alerts, as Prometheus takes them.
+/// The alerts, in the format of Prometheus' rule files.
 const ALERTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/evenkeel/files/alerts.yaml");
-/// Names of counters end so; everything else is a gauge.
+/// The suffixes of counters; everything else is a gauge.
 const COUNTERS: &[&str] = &["_total", "_bucket", "_sum", "_count"];
 
 /// What one target of Prometheus has shown at two times.
 #[derive(Debug)]
 pub struct Scraped<'a> {
-    /// What Prometheus adds: `namespace`, `pod`, `workload`.
+    /// The labels that Prometheus adds: `namespace`, `pod`, `workload`.
     pub labels: &'a [(&'a str, &'a str)],
     /// The text at the first time.
     pub before: String,
@@ -22,12 +22,12 @@ pub struct Scraped<'a> {
     pub after: String,
 }
 
-/// Expects just these alerts to fire on so many series each, this many minutes after the first of the two times. The
-/// second counts as a minute later, and counters grow on as they did between the two. promtool judges.
+/// Checks with promtool that exactly these alerts fire, each on this number of series, `minutes` after the first of the
+/// two times. The second time counts as a minute later; counters go on growing as they did between the two.
 ///
 /// # Errors
-/// Others fire, or not all of them; or promtool cannot be started: it comes with Prometheus (Debian's package is
-/// `prometheus`).
+/// If other alerts fire, or not all of them; or if promtool cannot be started. It comes with Prometheus (Debian's
+/// package is `prometheus`).
 pub fn expect_alerts(scraped: &[Scraped<'_>], minutes: u32, expected: &[(&str, u32)]) -> TestResult {
     let folder = tempfile::tempdir()?;
     let test = folder.path().join("test.yaml");
@@ -60,7 +60,7 @@ fn unit_test(scraped: &[Scraped<'_>], minutes: u32, expected: &[(&str, u32)]) ->
     }
     let none = if samples.is_empty() { " []" } else { "" };
     let alerts = Path::new(ALERTS).display();
-    // Of what is not scraped here, nobody expects a sign of life.
+    // Alerts on absent metrics must not fire for programs that this test does not scrape.
     let firing = r#"count by (alertname) (ALERTS{alertstate="firing", alertname!~"EvenkeelWebhookAbsent"})"#;
     format!(
         "rule_files: ['{alerts}']\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n{series}    promql_expr_test:\n      - expr: '{firing}'\n        eval_time: {minutes}m\n        exp_samples:{none}\n{samples}"

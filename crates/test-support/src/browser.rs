@@ -16,9 +16,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// A running browser with one window. Dropped, it is ended.
+/// A running browser with one window. It is closed when this value is dropped.
 pub struct Browser {
     driver: Child,
     session: String,
@@ -28,7 +28,7 @@ impl Browser {
     /// Starts chromedriver, and with it a browser.
     ///
     /// # Errors
-    /// Where chromedriver is not installed, or cannot start a browser.
+    /// If chromedriver is not installed, or cannot start a browser.
     pub async fn start() -> anyhow::Result<Self> {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -43,7 +43,7 @@ impl Browser {
         thread::spawn(move || lines.for_each(drop));
         let port = port.context("chromedriver ended before it named its port")?;
         let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}/session") };
-        // As root, as CI is, Chromium has no sandbox of its own; it loads this test's page alone.
+        // Chromium has no sandbox as root, and CI runs as root. It loads this test's page alone.
         let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]});
         let capabilities = json!({
             "browserName": "chrome",
@@ -61,7 +61,7 @@ impl Browser {
         let url: Uri = self.session.parse()?;
         let address = url.authority().context("an address")?.as_str();
         let mut connection = TcpStream::connect(address)?;
-        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
         write!(connection, "DELETE {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n", url.path())?;
         io::copy(&mut connection, &mut io::sink())?;
         Ok(())
@@ -85,7 +85,7 @@ impl Browser {
     /// Loads a page.
     ///
     /// # Errors
-    /// Where nothing answers at the address. As for all that follows, also where chromedriver does not answer.
+    /// If nothing answers at the address. This and all further methods also fail if chromedriver does not answer.
     pub async fn open(&self, url: &str) -> anyhow::Result<()> {
         self.post("/url", &json!({"url": url})).await.map(drop)
     }
@@ -93,7 +93,7 @@ impl Browser {
     /// Returns what a script returns. It runs in the page; the page's Content-Security-Policy does not apply to it.
     ///
     /// # Errors
-    /// Where the script throws.
+    /// If the script throws.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         self.post("/execute/sync", &json!({"script": script, "args": []})).await
     }
@@ -101,7 +101,7 @@ impl Browser {
     /// Presses a key by its code (W3C `WebDriver` §17.4.2).
     ///
     /// # Errors
-    /// Where the code is none.
+    /// If there is no such code.
     pub async fn press(&self, key: char) -> anyhow::Result<()> {
         let strokes = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]});
@@ -111,7 +111,7 @@ impl Browser {
     /// Resizes the window, and gives the page this `prefers-color-scheme`: `light` or `dark`.
     ///
     /// # Errors
-    /// Where the browser refuses the size.
+    /// If the browser refuses the size.
     pub async fn prefer(&self, scheme: &str, [width, height]: [u32; 2]) -> anyhow::Result<()> {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.devtools("Emulation.setEmulatedMedia", &json!({"features": features})).await?;
@@ -126,7 +126,7 @@ impl Browser {
     /// Saves the window as `NAME.png` in the folder that the variable `SCREENSHOTS` names; without it, does nothing.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<()> {
         let Some(folder) = std::env::var_os("SCREENSHOTS") else { return Ok(()) };
         let picture = self.send(Method::GET, "/screenshot", String::new()).await?;
@@ -137,7 +137,7 @@ impl Browser {
     /// Returns the errors in the browser's log: of scripts, and what the Content-Security-Policy forbade.
     ///
     /// # Errors
-    /// Where the log cannot be read.
+    /// If the log cannot be read.
     pub async fn logged_errors(&self) -> anyhow::Result<Vec<Value>> {
         let entries = self.post("/se/log", &json!({"type": "browser"})).await?;
         let entries = entries.as_array().context("the log is no list")?;
@@ -147,8 +147,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver leaves its browser running when it is ended; at the end of the session it does not. What fails here
-        // fails because both have ended already.
+        // A driver that is killed leaves its browser running; the end of the session closes it. This fails only if both
+        // have ended already.
         let _ = self.end_session();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

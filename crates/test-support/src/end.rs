@@ -5,7 +5,7 @@ use std::fmt;
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order: everything that was sent has come.
+    /// By a FIN: everything that was sent has come.
     Fin,
     /// By a reset: something may be missing.
     Reset,

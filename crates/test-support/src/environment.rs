@@ -3,22 +3,22 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use crate::surprise::Surprise;
+use crate::unexpected::Unexpected;
 
 /// Returns the number that a variable has, or `default` if it is not set.
 ///
 /// # Errors
 /// Returns an error if the variable is set and is no number of the type.
-pub fn number<N: FromStr>(name: &str, default: N) -> Result<N, Surprise> {
+pub fn number<N: FromStr>(name: &str, default: N) -> Result<N, Unexpected> {
     number_of(name, std::env::var_os(name), default)
 }
 
-fn number_of<N: FromStr>(name: &str, value: Option<OsString>, default: N) -> Result<N, Surprise> {
+fn number_of<N: FromStr>(name: &str, value: Option<OsString>, default: N) -> Result<N, Unexpected> {
     let Some(value) = value else { return Ok(default) };
     let number = value.to_str().and_then(|value| value.parse().ok());
     number.ok_or_else(|| {
         let expected = std::any::type_name::<N>().rsplit("::").next().unwrap_or_default();
-        Surprise::Other(format!("{name}={}: a number ({expected}) was expected", value.display()))
+        Unexpected::Other(format!("{name}={}: a number ({expected}) was expected", value.display()))
     })
 }
 

@@ -1,13 +1,13 @@
 //! Message heads, as lines of bytes.
 
-/// The head of a message: its lines without their ends, in order and as they came.
+/// The head of a message: its lines in order, without their line ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     lines: Vec<Vec<u8>>,
 }
 
 impl Head {
-    /// Takes a head apart that ends with an empty line; `None` where it does not.
+    /// Parses a head. Returns `None` if it does not end with an empty line.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = bytes.strip_suffix(b"\r\n\r\n")?;
         let mut lines = vec![Vec::new()];
@@ -49,7 +49,7 @@ impl Head {
         self.tokens("connection").iter().any(|token| token == "close")
     }
 
-    /// Returns every line but the fields of these names.
+    /// Returns all lines except fields of these names.
     pub fn lines_without(&self, names: &[&str]) -> Vec<String> {
         let kept = self.lines.iter().filter(|line| {
             let name = field(line).map(|(name, _)| name.to_lowercase()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How a program finds an API server of a test, and what that says of itself.
+//! The kubeconfig and the version of a test's own API server.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// Writes a kubeconfig into `folder` that leads to the API server at `server`, over plain HTTP and without credentials.
-/// Returns its path. `namespace` is that of its context.
+/// Writes a kubeconfig into `folder` for the API server at `server`, over plain HTTP and without credentials. Returns
+/// its path. `namespace` is that of its context.
 ///
 /// # Panics
 /// Panics if the file cannot be written.
@@ -26,7 +26,7 @@ current-context: x
     path
 }
 
-/// Returns what an API server of Kubernetes 1.36 answers to `GET /version`, which `evenkeel` asks first.
+/// Returns the response of an API server of Kubernetes 1.36 to `GET /version`, the first request of `evenkeel`.
 pub fn version_of_api_server() -> Value {
     json!({
         "major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",

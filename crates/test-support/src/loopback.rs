@@ -1,17 +1,17 @@
-//! Addresses without races for ports.
+//! Loopback addresses whose ports no other test uses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Held for as long as an address is somebody's. Below the ephemeral ports, so that no client gets it by chance.
+/// Bound for as long as an address is reserved. It is below the ephemeral ports, so that no client gets it by chance.
 const LOCK_PORT: u16 = 15_209;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// An address of 127.0.0.0/8 of which every port is free and stays so: tests and processes side by side can use
-/// fixed ports, and an app can come back on the port that it had.
+/// An address of 127.0.0.0/8 of which every port is free and stays free. Concurrent tests can use fixed ports, and an
+/// app can be started again on the port that it had.
 #[derive(Debug)]
 pub struct LoopbackHost {
     ip: Ipv4Addr,
@@ -19,13 +19,13 @@ pub struct LoopbackHost {
 }
 
 impl LoopbackHost {
-    /// Takes an address that nobody else has.
+    /// Reserves an address that no other test has.
     pub fn reserve() -> io::Result<Self> {
         loop {
-            // Processes start far apart and rarely meet; where they do, the lock decides.
+            // Processes begin far apart and rarely try the same address; if they do, the lock decides.
             let candidate = process::id().wrapping_mul(4_099).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let [_, b, c, d] = candidate.to_be_bytes();
-            // 127.0.0.0/16 has the addresses that others use by habit.
+            // Other programs use addresses of 127.0.0.0/16.
             let ip = Ipv4Addr::new(127, b.max(1), c, d.clamp(1, 254));
             match TcpListener::bind((ip, LOCK_PORT)) {
                 Ok(lock) => return Ok(Self { ip, _lock: lock }),

@@ -1,5 +1,5 @@
-//! Clients that take as much memory of a proxy as they can, and what is beside them: an app, a legitimate client, and
-//! the limit of a container.
+//! Hostile clients that use as much memory of a proxy as they can, and the rest of the scene: an app, a legitimate
+//! client, and the memory limit of a container.
 
 mod app;
 mod attack;

@@ -1,4 +1,4 @@
-//! How a test ends: with the place in the test where it failed, and in tables with every line that did.
+//! The result of a test: where it failed, and which cases of a table did.
 
 use std::error::Error;
 use std::fmt;
@@ -6,20 +6,20 @@ use std::panic::Location;
 
 use tokio::task::JoinSet;
 
-/// What a test returns; `?` notes its own place in the source.
+/// The result of a test. `?` records its line of the source.
 pub type TestResult<T = ()> = Result<T, Failure>;
 
 /// Why and where a test failed.
 pub struct Failure(String);
 
 impl Failure {
-    /// Returns a failure in words, at the place of the call.
+    /// Returns a failure with this text, at the line of the call.
     #[track_caller]
     pub fn new(why: impl fmt::Display) -> Self {
         Self(format!("{}: {why}", Location::caller()))
     }
 
-    /// Returns the same failure, of one case among several.
+    /// Returns the same failure, with the name of the case in which it happened.
     #[must_use]
     pub fn during(self, case: impl fmt::Display) -> Self {
         Self(format!("{case}: {}", self.0))
@@ -67,7 +67,7 @@ macro_rules! ensure_eq {
     };
 }
 
-/// The lines of a table of cases: all are tried, and all that fail are reported.
+/// A table of cases. All of them are tried, and all failures are reported.
 #[derive(Default)]
 pub struct Cases {
     tried: usize,
@@ -75,7 +75,7 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// Notes how a case went.
+    /// Records the outcome of a case.
     pub fn note(&mut self, name: impl fmt::Display, outcome: TestResult) {
         self.tried += 1;
         if let Err(failure) = outcome {
@@ -83,7 +83,7 @@ impl Cases {
         }
     }
 
-    /// Notes how each of these concurrent cases went.
+    /// Records the outcome of each of these concurrent cases.
     ///
     /// # Errors
     /// If one of them panicked.
@@ -98,7 +98,7 @@ impl Cases {
         Ok(())
     }
 
-    /// Fails if a case did, or if there was none.
+    /// Fails if a case failed, or if there was none.
     #[track_caller]
     pub fn verdict(self) -> TestResult {
         if self.tried == 0 {

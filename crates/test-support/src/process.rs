@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{sleep, timeout};
 
-use crate::surprise::{PATIENCE, Shown, Surprise};
+use crate::unexpected::{Excerpt, TIMEOUT, Unexpected};
 
-/// How often something is looked at that cannot be waited for.
+/// The interval at which conditions are polled that cannot be awaited.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running program; killed and waited for when dropped.
@@ -26,11 +26,11 @@ pub struct Process {
 
 impl Process {
     /// Starts a program without input; its output and errors are kept.
-    pub fn spawn(name: impl Into<String>, mut command: Command) -> Result<Self, Surprise> {
+    pub fn spawn(name: impl Into<String>, mut command: Command) -> Result<Self, Unexpected> {
         let name = name.into();
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = command.spawn();
-        let mut child = spawned.map_err(|source| Surprise::Io { who: name.clone(), what: "start", source })?;
+        let mut child = spawned.map_err(|source| Unexpected::Io { who: name.clone(), what: "start", source })?;
         let output = Arc::new(Mutex::new(String::new()));
         let mut readers = Vec::new();
         readers.extend(child.stdout.take().map(|pipe| keep(pipe, &output)));
@@ -38,15 +38,14 @@ impl Process {
         Ok(Self { name, child, output, readers, repeats_output: false })
     }
 
-    /// Prints what the program printed when it is dropped. Test runners show that below a failing test and nowhere
-    /// else.
+    /// Prints the program's output when it is dropped. Test runners show it below a test that fails, and not otherwise.
     #[must_use]
     pub fn repeating_its_output(mut self) -> Self {
         self.repeats_output = true;
         self
     }
 
-    /// Prints nothing of it.
+    /// Does not print the program's output when it is dropped.
     #[must_use]
     pub fn keeping_its_output(mut self) -> Self {
         self.repeats_output = false;
@@ -58,16 +57,16 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything that it printed so far, output and errors together.
+    /// Returns everything that it printed so far, output and errors together.
     pub fn output(&self) -> String {
         lock(&self.output).clone()
     }
 
     /// Waits for a line with `text` in it and returns the line.
-    pub async fn line_with(&mut self, text: &str) -> Result<String, Surprise> {
+    pub async fn line_with(&mut self, text: &str) -> Result<String, Unexpected> {
         let search = async {
             loop {
-                // Asked before the output is read, so that the last words of a process are not missed.
+                // Before the output is read, so that the last lines of a process are not missed.
                 let ended = self.child.try_wait().ok().flatten().is_some();
                 if ended {
                     self.readers.drain(..).for_each(|reader| drop(reader.join()));
@@ -79,15 +78,15 @@ impl Process {
                 sleep(POLL).await;
             }
         };
-        let found = timeout(PATIENCE, search).await.ok().flatten();
+        let found = timeout(TIMEOUT, search).await.ok().flatten();
         found.ok_or_else(|| self.silent(&format!("a line with {text:?}")))
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) -> Result<(), Surprise> {
+    pub fn signal(&self, signal: Signal) -> Result<(), Unexpected> {
         let pid = Pid::from_child(&self.child);
         let io =
-            |errno: rustix::io::Errno| Surprise::Io { who: self.name.clone(), what: "signal", source: errno.into() };
+            |errno: rustix::io::Errno| Unexpected::Io { who: self.name.clone(), what: "signal", source: errno.into() };
         kill_process(pid, signal).map_err(io)
     }
 
@@ -97,30 +96,30 @@ impl Process {
     }
 
     /// Waits until it ends and returns what it printed, too.
-    pub async fn end(&mut self) -> Result<(ExitStatus, String), Surprise> {
+    pub async fn end(&mut self) -> Result<(ExitStatus, String), Unexpected> {
         let waiting = async {
             loop {
                 match self.child.try_wait() {
                     Ok(Some(status)) => return status,
-                    // An error here would be an error for ever: the caller's patience ends it.
+                    // An error does not go away: the timeout below ends the wait.
                     Ok(None) | Err(_) => sleep(POLL).await,
                 }
             }
         };
-        let Ok(status) = timeout(PATIENCE, waiting).await else { return Err(self.silent("its end")) };
+        let Ok(status) = timeout(TIMEOUT, waiting).await else { return Err(self.silent("its end")) };
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
         Ok((status, self.output()))
     }
 
-    fn silent(&self, what: &str) -> Surprise {
+    fn silent(&self, what: &str) -> Unexpected {
         let (who, what) = (self.name.clone(), what.to_owned());
-        Surprise::Silence { who, what, had: Shown::new(self.output().as_bytes()) }
+        Unexpected::Silence { who, what, had: Excerpt::new(self.output().as_bytes()) }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
+        // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.readers.drain(..).for_each(|reader| drop(reader.join()));

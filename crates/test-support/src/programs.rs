@@ -1,4 +1,4 @@
-//! The programs of the workspace, as they are now.
+//! The programs of the workspace, built from its present sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::process::Command;
 /// Builds the proxy, the webhook and `echo-app` beside `own`, a program of the calling test's package. Returns their
 /// folder.
 ///
-/// Cargo builds for a test the programs of its own package alone, and an old one of another package would tell nothing.
-/// The selection is the whole workspace and names a test, since Cargo unites the features of what is selected, and
-/// those of dev-dependencies only where a test is: with others it would build many dependencies again that `make test`
-/// has built.
+/// For a test, Cargo builds the programs of the test's own package alone; those of other packages may be older than
+/// their sources. The selection is the whole workspace with one test, because Cargo unites the features of what is
+/// selected, and includes those of dev-dependencies only if a test is. Any other selection would build many
+/// dependencies again that `make test` has built.
 ///
 /// # Panics
-/// Panics if they do not build.
+/// Panics if the build fails.
 pub fn build_programs(own: &Path) -> PathBuf {
     let folder = own.parent().expect("a program is in a folder");
     let mut build = Command::new(env!("CARGO"));

@@ -15,9 +15,9 @@ use crate::head::Head;
 use crate::loopback::LoopbackHost;
 use crate::peer::Peer;
 use crate::process::Process;
-use crate::surprise::{PATIENCE, Shown, Surprise};
+use crate::unexpected::{Excerpt, TIMEOUT, Unexpected};
 
-/// Between two looks at a proxy that is starting.
+/// The interval at which a proxy that is starting is asked whether it is ready.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A running recycling proxy with a host of its own, so that its ports are always the same and always free.
@@ -37,19 +37,19 @@ impl RecyclingProxy {
         binary: impl Into<PathBuf>,
         app: SocketAddr,
         options: &[(ProxyOption, &str)],
-    ) -> Result<Self, Surprise> {
+    ) -> Result<Self, Unexpected> {
         let binary = binary.into();
         let command = Command::new(&binary);
         Self::start_by(command, binary, app, options).await
     }
 
-    /// Starts it as one that may have no more descriptors than these.
+    /// Starts it with this limit of open descriptors (`RLIMIT_NOFILE`).
     pub async fn start_with_descriptors(
         binary: impl Into<PathBuf>,
         app: SocketAddr,
         options: &[(ProxyOption, &str)],
         descriptors: u32,
-    ) -> Result<Self, Surprise> {
+    ) -> Result<Self, Unexpected> {
         let binary = binary.into();
         let mut command = Command::new("sh");
         // The hard limit too: the proxy raises the soft one to it.
@@ -62,7 +62,7 @@ impl RecyclingProxy {
         binary: PathBuf,
         app: SocketAddr,
         options: &[(ProxyOption, &str)],
-    ) -> Result<Self, Surprise> {
+    ) -> Result<Self, Unexpected> {
         let host = LoopbackHost::reserve().map_err(reservation)?;
         command.arg("run").args(arguments(&host, app, options));
         let process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
@@ -84,43 +84,43 @@ impl RecyclingProxy {
     }
 
     /// Connects a client.
-    pub async fn connect(&self) -> Result<Peer, Surprise> {
+    pub async fn connect(&self) -> Result<Peer, Unexpected> {
         Peer::connect(self.address()).await
     }
 
-    /// Asks an admin endpoint; returns the status and the body.
-    pub async fn admin(&self, path: &str) -> Result<(u16, String), Surprise> {
+    /// Sends `GET path` to the admin port. Returns the status and the body.
+    pub async fn admin(&self, path: &str) -> Result<(u16, String), Unexpected> {
         Self::get(self.admin_address(), path).await
     }
 
-    /// Asks for a path at one of its ports for hooks (`--hold`): status and body.
-    pub async fn hook(&self, port: u16, path: &str) -> Result<(u16, String), Surprise> {
+    /// Sends `GET path` to one of its ports for hooks (`--hold`). Returns the status and the body.
+    pub async fn hook(&self, port: u16, path: &str) -> Result<(u16, String), Unexpected> {
         Self::get(SocketAddr::new(self.admin_address().ip(), port), path).await
     }
 
-    async fn get(host: SocketAddr, path: &str) -> Result<(u16, String), Surprise> {
+    async fn get(host: SocketAddr, path: &str) -> Result<(u16, String), Unexpected> {
         let mut client = Peer::connect(host).await?;
         client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await?;
         let head = client.read_head().await?;
         let (body, _) = client.read_to_end().await?;
-        let status = head.status().ok_or_else(|| Surprise::Other(format!("no status in {:?}", head.start_line())))?;
+        let status = head.status().ok_or_else(|| Unexpected::Other(format!("no status in {:?}", head.start_line())))?;
         Ok((status, body_of(&head, body)?))
     }
 
     /// Starts `recycling-proxy drain` against this proxy.
-    pub fn drain(&self) -> Result<Process, Surprise> {
+    pub fn drain(&self) -> Result<Process, Unexpected> {
         self.control(&["drain"])
     }
 
-    /// Starts a command that speaks with this proxy over its control socket.
-    pub fn control(&self, words: &[&str]) -> Result<Process, Surprise> {
+    /// Starts a command of `recycling-proxy` that uses this proxy's control socket.
+    pub fn control(&self, words: &[&str]) -> Result<Process, Unexpected> {
         let mut command = Command::new(&self.binary);
         command.args(words).args(["--control", &self.control]);
         Ok(Process::spawn(format!("recycling-proxy {}", words.join(" ")), command)?.repeating_its_output())
     }
 
     /// Sends SIGTERM.
-    pub fn terminate(&self) -> Result<(), Surprise> {
+    pub fn terminate(&self) -> Result<(), Unexpected> {
         self.process.signal(Signal::TERM)
     }
 
@@ -134,20 +134,20 @@ impl RecyclingProxy {
         &mut self.process
     }
 
-    async fn ready(&mut self) -> Result<(), Surprise> {
+    async fn ready(&mut self) -> Result<(), Unexpected> {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < TIMEOUT {
             if !self.process.is_running() {
                 let (status, output) = self.process.end().await?;
-                return Err(Surprise::Other(format!("recycling-proxy ended at its start ({status}): {output}")));
+                return Err(Unexpected::Other(format!("recycling-proxy ended at its start ({status}): {output}")));
             }
             match self.admin("/readyz").await {
                 Ok((200, _)) => return Ok(()),
                 Ok(_) | Err(_) => sleep(POLL).await,
             }
         }
-        let had = Shown::new(self.process.output().as_bytes());
-        Err(Surprise::Silence { who: "recycling-proxy".to_owned(), what: "readiness".to_owned(), had })
+        let had = Excerpt::new(self.process.output().as_bytes());
+        Err(Unexpected::Silence { who: "recycling-proxy".to_owned(), what: "readiness".to_owned(), had })
     }
 }
 
@@ -168,12 +168,12 @@ fn control(host: &LoopbackHost) -> String {
     format!("@evenkeel-test-{}", host.port(0).ip())
 }
 
-fn reservation(source: io::Error) -> Surprise {
-    Surprise::Io { who: "test".to_owned(), what: "reserve a loopback address", source }
+fn reservation(source: io::Error) -> Unexpected {
+    Unexpected::Io { who: "test".to_owned(), what: "reserve a loopback address", source }
 }
 
 /// Returns a body as text, chunks joined.
-fn body_of(head: &Head, body: Vec<u8>) -> Result<String, Surprise> {
+fn body_of(head: &Head, body: Vec<u8>) -> Result<String, Unexpected> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     if !head.tokens("transfer-encoding").contains(&"chunked".to_owned()) {
         return Ok(text(body));
@@ -182,7 +182,7 @@ fn body_of(head: &Head, body: Vec<u8>) -> Result<String, Surprise> {
     let mut rest = body.as_slice();
     loop {
         let chunk = next_chunk(rest);
-        match chunk.ok_or_else(|| Surprise::Other(format!("not chunked: {}", Shown::new(rest))))? {
+        match chunk.ok_or_else(|| Unexpected::Other(format!("not chunked: {}", Excerpt::new(rest))))? {
             (b"", _) => return Ok(text(joined)),
             (chunk, after) => {
                 joined.extend_from_slice(chunk);

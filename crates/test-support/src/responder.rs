@@ -1,4 +1,4 @@
-//! An app that answers by itself.
+//! An app that answers without a script.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use crate::head::Head;
 use crate::peer::Peer;
 use crate::scripted_app::ScriptedApp;
 
-/// Answers every request that has no body, on any number of connections, and remembers the requests of each.
+/// Answers every request that has no body, on any number of connections, and records the requests of each.
 #[derive(Debug)]
 pub struct Responder {
     connections: Arc<Mutex<Vec<Vec<Head>>>>,
@@ -22,12 +22,12 @@ pub fn answer_everything_with(response: impl AsRef<[u8]>) -> impl Fn(&Head) -> V
 }
 
 impl Responder {
-    /// Starts to answer on a runtime of the caller's; ends when dropped.
+    /// Starts to answer on the caller's runtime. Stops when it is dropped.
     pub fn start(app: ScriptedApp, answer: impl Fn(&Head) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (seen, answer) = (Arc::clone(&connections), Arc::new(answer));
         let task = tokio::spawn(async move {
-            // Without an end of its own: a test may pause for longer than a peer is patient.
+            // Without a timeout: a test may pause for longer than a peer waits.
             loop {
                 let Ok(peer) = app.accept().await else { continue };
                 tokio::spawn(converse(peer, Arc::clone(&seen), Arc::clone(&answer)));
@@ -41,7 +41,7 @@ impl Responder {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns how many requests came in all.
+    /// Returns the number of requests of all connections.
     pub fn requests(&self) -> usize {
         self.connections().iter().map(Vec::len).sum()
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::peer::Peer;
-use crate::surprise::{Surprise, within_patience};
+use crate::unexpected::{Unexpected, within_timeout};
 
 /// A listening app. Dropped, it is down; bound again at the same address, it is back.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct ScriptedApp {
 
 impl ScriptedApp {
     /// Starts to listen.
-    pub async fn bind(at: SocketAddr) -> Result<Self, Surprise> {
-        let io = |source| Surprise::Io { who: "app".to_owned(), what: "listen", source };
+    pub async fn bind(at: SocketAddr) -> Result<Self, Unexpected> {
+        let io = |source| Unexpected::Io { who: "app".to_owned(), what: "listen", source };
         let listener = TcpListener::bind(at).await.map_err(io)?;
         let address = listener.local_addr().map_err(io)?;
         Ok(Self { listener, address })
@@ -28,10 +28,11 @@ impl ScriptedApp {
         self.address
     }
 
-    /// Takes the next connection.
-    pub async fn accept(&self) -> Result<Peer, Surprise> {
-        let accepted = within_patience("app", "a connection", self.listener.accept()).await?;
-        let (stream, _) = accepted.map_err(|source| Surprise::Io { who: "app".to_owned(), what: "accept", source })?;
+    /// Accepts the next connection.
+    pub async fn accept(&self) -> Result<Peer, Unexpected> {
+        let accepted = within_timeout("app", "a connection", self.listener.accept()).await?;
+        let (stream, _) =
+            accepted.map_err(|source| Unexpected::Io { who: "app".to_owned(), what: "accept", source })?;
         Peer::new("app", stream)
     }
 }

@@ -1,4 +1,4 @@
-//! What end-to-end tests and benchmarks rely on in `echo-app`.
+//! What end-to-end tests and benchmarks need of `echo-app`.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -8,7 +8,7 @@ use hyper::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
-use test_support::{Failure, Peer, Process, TestResult, within_patience};
+use test_support::{Failure, Peer, Process, TestResult, within_timeout};
 use tokio::net::TcpStream;
 
 async fn started(arguments: &[&str]) -> TestResult<(Process, SocketAddr)> {
@@ -20,8 +20,8 @@ async fn started(arguments: &[&str]) -> TestResult<(Process, SocketAddr)> {
     Ok((app, address.ok_or_else(|| Failure::new(&line))?))
 }
 
-/// Sends a request and reads the answer, which ends with `body`.
-async fn asked(client: &mut Peer, request: &str, body: &str) -> TestResult {
+/// Sends a request and reads its response, whose content is `body`.
+async fn exchange(client: &mut Peer, request: &str, body: &str) -> TestResult {
     client.send(request).await?;
     let head = client.read_head().await?;
     assert_eq!((head.status(), head.tokens("x-pod")), (Some(200), vec!["pod-1".to_owned()]), "{request}");
@@ -34,34 +34,34 @@ async fn asked(client: &mut Peer, request: &str, body: &str) -> TestResult {
 async fn echo_app_answers_its_documented_paths() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
-    asked(&mut client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n", &"x".repeat(100_000)).await?;
-    asked(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await?;
-    asked(&mut client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc").await?;
+    exchange(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    exchange(&mut client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n", &"x".repeat(100_000)).await?;
+    exchange(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await?;
+    exchange(&mut client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc").await?;
     let count = "{\"requests\":3,\"connections\":1}\n";
-    asked(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", count).await
+    exchange(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", count).await
 }
 
 #[tokio::test]
 async fn echo_app_keeps_running_after_it_stops_accepting() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "POST /stop-accepting HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
-    within_patience("the app", "refuses connections", async {
+    exchange(&mut client, "POST /stop-accepting HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    within_timeout("the app", "refuses connections", async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
     })
     .await?;
-    asked(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await
+    exchange(&mut client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "").await
 }
 
 #[tokio::test]
 async fn echo_app_fails_its_health_check_and_answers_other_requests() -> TestResult {
     let (_app, address) = started(&[]).await?;
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "POST /fail-health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
-    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    exchange(&mut client, "POST /fail-health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "").await?;
+    exchange(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
     client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
     assert_eq!(client.read_head().await?.status(), Some(503));
     Ok(())
@@ -101,7 +101,7 @@ async fn echo_app_burns_cpu_time() -> TestResult {
     let (app, address) = started(&["--burn", "200ms"]).await?;
     let mut client = Peer::connect(address).await?;
     let before = cpu_ticks(app.id())?;
-    asked(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
+    exchange(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "pod-1\n").await?;
     // The kernel counts ticks of 10 ms.
     let burnt = cpu_ticks(app.id())? - before;
     assert!((18..60).contains(&burnt), "{burnt} ticks of 10 ms for 200 ms");
@@ -115,7 +115,7 @@ async fn echo_app_answers_grpc_health_checks() -> TestResult {
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
     tokio::spawn(connection);
     let request = Request::post("http://a/grpc.health.v1.Health/Check").body("\0\0\0\0\0".to_owned())?;
-    let answer = within_patience("client", "an answer", sender.send_request(request)).await??;
+    let answer = within_timeout("client", "an answer", sender.send_request(request)).await??;
     assert_eq!(answer.headers()["content-type"], "application/grpc");
     let body = answer.into_body().collect().await?;
     assert_eq!(body.trailers().map(|trailers| &trailers["grpc-status"]).unwrap(), "0");
@@ -128,8 +128,8 @@ async fn echo_app_expects_a_proxy_header_when_told_to() -> TestResult {
     let (_app, address) = started(&["--proxy-protocol"]).await?;
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, &format!("PROXY TCP4 192.0.2.7 192.0.2.8 5 80\r\n{request}"), "pod-1\n").await?;
-    asked(&mut client, request, "pod-1\n").await?;
+    exchange(&mut client, &format!("PROXY TCP4 192.0.2.7 192.0.2.8 5 80\r\n{request}"), "pod-1\n").await?;
+    exchange(&mut client, request, "pod-1\n").await?;
     let mut other = Peer::connect(address).await?;
     other.send(request).await?;
     let (answer, _) = other.read_to_end().await?;
@@ -167,12 +167,12 @@ async fn echo_app_speaks_http2_with_prior_knowledge() -> TestResult {
     tokio::spawn(connection);
     for _ in 0..2 {
         let request = Request::post("http://a/echo").body("abc".to_owned())?;
-        let answer = within_patience("client", "an answer", sender.send_request(request)).await??;
+        let answer = within_timeout("client", "an answer", sender.send_request(request)).await??;
         assert_eq!(answer.headers()["x-pod"], "pod-1");
         assert_eq!(answer.into_body().collect().await?.to_bytes(), "abc");
     }
     let mut client = Peer::connect(address).await?;
-    asked(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", "{\"requests\":2,\"connections\":2}\n").await
+    exchange(&mut client, "GET /count HTTP/1.1\r\nHost: a\r\n\r\n", "{\"requests\":2,\"connections\":2}\n").await
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn echo_app_answers_grpc_calls() -> TestResult {
     tokio::spawn(connection);
     let message = "\0\0\0\0\u{3}abc";
     let call = Request::post("http://a/echo.Echo/Say").header("content-type", "application/grpc");
-    let answer = within_patience("client", "an answer", sender.send_request(call.body(message.to_owned())?)).await??;
+    let answer = within_timeout("client", "an answer", sender.send_request(call.body(message.to_owned())?)).await??;
     assert_eq!(answer.headers()["content-type"], "application/grpc");
     let body = answer.into_body().collect().await?;
     assert!(body.trailers().is_some_and(|trailers| trailers["grpc-status"] == "0"), "{:?}", body.trailers());

@@ -1,9 +1,9 @@
-//! Modules of a crate are layers: imports between them run in one direction, so that each can be read, and moved, with
-//! those beneath it alone.
+//! Modules of a crate are layers: imports between them run in one direction, so that a module can be read, and moved,
+//! with only those that it imports.
 //!
-//! In every folder of every crate the modules (a file, or a folder with all that is in it) are compared by their
-//! imports: a circle of modules is an import that runs back up. Tests are left out, and so is the file of the folder
-//! itself (`lib.rs`, `connection.rs`), which declares the modules and may use all of them.
+//! The test looks at the modules of every folder of every crate; a folder counts as one module. Imports must not form a
+//! cycle. Tests are left out, and so is the file of the folder itself (`lib.rs`, `connection.rs`), which declares the
+//! modules and may use all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,8 +16,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Returns the source folders of all members; `members` of the workspace's manifest are paths, or have one `*` at their
-/// end.
+/// Returns the source folders of all members. `members` of the workspace's manifest are paths, or end with `*`.
 fn sources() -> Vec<PathBuf> {
     let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
@@ -97,7 +96,7 @@ fn spell_out<'a>(mut text: &'a str, mut base: Vec<String>, found: &mut Vec<Vec<S
                 match rest.chars().next() {
                     Some(',') => rest = &rest[1..],
                     Some('}') => return &rest[1..],
-                    // An alias, or the end of what was understood.
+                    // An alias, or syntax that this parser does not know.
                     _ => match rest.find([',', '}']) {
                         Some(next) => rest = &rest[next..],
                         None => return rest,
@@ -138,7 +137,7 @@ fn arrows(source: &Path) -> BTreeMap<Vec<String>, Arrows> {
     arrows
 }
 
-/// Returns the arrows that lie on a circle.
+/// Returns the arrows that are part of a cycle.
 fn circular(arrows: &Arrows) -> Vec<&(String, String)> {
     let reaches = |from: &str, to: &str| {
         let (mut seen, mut ahead) = (BTreeSet::new(), vec![from]);
@@ -155,7 +154,7 @@ fn circular(arrows: &Arrows) -> Vec<&(String, String)> {
     arrows.keys().filter(|(from, to)| reaches(to, from)).collect()
 }
 
-/// Returns a line for each arrow of a crate that lies on a circle.
+/// Returns a line for each arrow of a crate that is part of a cycle.
 fn faults(source: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for (folder, arrows) in arrows(source) {

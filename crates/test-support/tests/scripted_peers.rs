@@ -1,8 +1,8 @@
-//! The scripted peers themselves: a harness that cannot fail would prove nothing.
+//! Tests of the scripted peers: they must fail on a wrong byte, a wrong end and silence.
 
 use std::time::Duration;
 
-use test_support::{End, LoopbackHost, Peer, Responder, ScriptedApp, Surprise, TestResult, answer_everything_with};
+use test_support::{End, LoopbackHost, Peer, Responder, ScriptedApp, TestResult, Unexpected, answer_everything_with};
 
 async fn connected() -> TestResult<(Peer, Peer)> {
     let host = LoopbackHost::reserve()?;
@@ -28,8 +28,8 @@ async fn a_different_byte_is_reported() -> TestResult {
         let (mut client, mut app) = connected().await?;
         client.send(sent).await?;
         client.half_close().await?;
-        let surprise = app.expect(expected).await.expect_err(expected);
-        assert!(matches!(surprise, Surprise::Different { .. }), "{surprise}");
+        let unexpected = app.expect(expected).await.expect_err(expected);
+        assert!(matches!(unexpected, Unexpected::Different { .. }), "{unexpected}");
     }
     Ok(())
 }
@@ -40,7 +40,7 @@ async fn a_surplus_byte_is_reported() -> TestResult {
     client.send("abc").await?;
     app.expect("ab").await?;
     client.half_close().await?;
-    assert!(matches!(app.expect_end(End::Fin).await, Err(Surprise::Different { .. })));
+    assert!(matches!(app.expect_end(End::Fin).await, Err(Unexpected::Different { .. })));
     Ok(())
 }
 
@@ -48,10 +48,10 @@ async fn a_surplus_byte_is_reported() -> TestResult {
 async fn a_reset_is_told_apart_from_a_fin() -> TestResult {
     let (client, mut app) = connected().await?;
     client.reset()?;
-    assert!(matches!(app.expect_end(End::Fin).await, Err(Surprise::Ended { end: End::Reset, .. })));
+    assert!(matches!(app.expect_end(End::Fin).await, Err(Unexpected::Ended { end: End::Reset, .. })));
     let (client, mut app) = connected().await?;
     drop(client);
-    assert!(matches!(app.expect_end(End::Reset).await, Err(Surprise::Ended { end: End::Fin, .. })));
+    assert!(matches!(app.expect_end(End::Reset).await, Err(Unexpected::Ended { end: End::Fin, .. })));
     Ok(())
 }
 
@@ -72,7 +72,7 @@ async fn bytes_and_a_fin_break_silence() -> TestResult {
 async fn waiting_for_a_peer_times_out() -> TestResult {
     let (_client, mut app) = connected().await?;
     tokio::time::pause();
-    assert!(matches!(app.read_head().await, Err(Surprise::Silence { .. })));
+    assert!(matches!(app.read_head().await, Err(Unexpected::Silence { .. })));
     Ok(())
 }
 

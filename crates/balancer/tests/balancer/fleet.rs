@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use settings::{ADMIN_PORT, ProxyOption};
-use test_support::{Peer, RecyclingProxy, Surprise};
+use test_support::{Peer, RecyclingProxy, Unexpected};
 use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
 
@@ -61,7 +61,7 @@ async fn client(service: Arc<Service>, seed: u64) {
     let mut times = interval(EVERY);
     loop {
         let pod = service.pick(&mut random);
-        let used: Result<(), Surprise> = async {
+        let used: Result<(), Unexpected> = async {
             let mut peer = Peer::connect(pod.address).await?;
             loop {
                 times.tick().await;
@@ -76,8 +76,8 @@ async fn client(service: Arc<Service>, seed: u64) {
         }
         .await;
         service.reconnects.fetch_add(1, Ordering::Relaxed);
-        if let Err(surprise) = used {
-            eprintln!("client {seed}: {surprise}");
+        if let Err(unexpected) = used {
+            eprintln!("client {seed}: {unexpected}");
             service.failures.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How long anything may take here before it counts as never.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A proxy.
 pub(crate) struct Proxy {
@@ -99,7 +99,7 @@ impl Proxy {
                 news.await;
             }
         };
-        timeout(PATIENCE, received)
+        timeout(TIMEOUT, received)
             .await
             .unwrap_or_else(|_| panic!("{} received {:?}", self.name, self.state.lock().unwrap().received))
     }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api_server::ApiServer;
 use crate::process::Balancer;
-use crate::proxies::{PATIENCE, Proxy, slice_of};
+use crate::proxies::{Proxy, TIMEOUT, slice_of};
 
 /// A cluster with `loads.len()` pods of one workload from 127.0.0.`first` on; all know the keys once they are
 /// published.
@@ -91,7 +91,7 @@ pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, found).await.expect("it has to come")
+    timeout(TIMEOUT, found).await.expect("it has to come")
 }
 
 /// Asks until there is something.
@@ -104,7 +104,7 @@ pub(crate) async fn until_some<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T 
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, found).await.expect("it has to come")
+    timeout(TIMEOUT, found).await.expect("it has to come")
 }
 
 pub(crate) async fn get(balancer: &Balancer, path: &str) -> (u16, String) {

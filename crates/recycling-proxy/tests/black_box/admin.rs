@@ -3,7 +3,7 @@
 use settings::ProxyOption;
 use test_support::{Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
 
-use crate::stage::{BINARY, Stage, exchange, part};
+use crate::stage::{BINARY, Stage, close, exchange};
 
 #[tokio::test]
 async fn readyz_and_livez_answer_200() -> TestResult {
@@ -15,7 +15,7 @@ async fn readyz_and_livez_answer_200() -> TestResult {
     Ok(())
 }
 
-/// A probe answers for the app, as the kubelet's own would have done.
+/// The response says whether the app accepts connections, as the kubelet's own TCP probe would.
 #[tokio::test]
 async fn the_tcp_probe_path_answers_for_the_app() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
@@ -27,7 +27,7 @@ async fn the_tcp_probe_path_answers_for_the_app() -> TestResult {
     Ok(())
 }
 
-/// The kubelet asks at the pod's address, and there the app may be alone.
+/// The kubelet probes the pod's address. The app may listen there and not on loopback.
 #[tokio::test]
 async fn the_tcp_probe_path_finds_an_app_at_the_address_of_the_pod() -> TestResult {
     let port = ScriptedApp::bind("127.0.0.1:0".parse()?).await?.address().port();
@@ -50,8 +50,7 @@ async fn the_tcp_probe_path_without_a_valid_port_is_a_client_error() -> TestResu
     Ok(())
 }
 
-/// Whatever changes state goes over the control socket; a drain by TCP would let anybody in the cluster switch pods
-/// off.
+/// Commands that change state go over the control socket. A drain over TCP would let anybody in the cluster drain pods.
 #[tokio::test]
 async fn no_admin_path_changes_state() -> TestResult {
     let stage = Stage::with_limit(1000).await?;
@@ -70,5 +69,5 @@ async fn no_admin_path_changes_state() -> TestResult {
     }
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }

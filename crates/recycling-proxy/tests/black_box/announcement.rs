@@ -11,7 +11,7 @@ use crate::stage::{GET, Stage};
 /// Fields that the announcement may touch.
 const EDITED: [&str; 2] = ["connection", "keep-alive"];
 
-/// `seen` is `original` with the announcement in it and no other difference.
+/// Checks that `seen` is `original` with the announcement and no other difference.
 fn is_announcement_of(original: &Head, seen: &Head) -> TestResult {
     let tokens = |head: &Head| head.tokens("connection").into_iter().collect::<BTreeSet<_>>();
     let mut expected = tokens(original);
@@ -25,7 +25,7 @@ fn is_announcement_of(original: &Head, seen: &Head) -> TestResult {
     Ok(())
 }
 
-/// A head of the app that is announced, or already says that the connection closes.
+/// Reads the head `original` with the announcement in it. A head that has `Connection: close` already passes unchanged.
 async fn announced(client: &mut Peer, original: &[u8]) -> TestResult {
     let original = Head::parse(original).expect("the table has whole heads");
     let seen = client.read_head().await?;
@@ -117,7 +117,7 @@ async fn last_response(exchange: &Exchange, client: &mut Peer) -> TestResult {
     let (interim, head, body) = parts(&exchange.response);
     client.expect(interim).await?;
     if exchange.ends == Ends::ByApp {
-        // The exchange is the last by itself; whether that is said once more is all one.
+        // The end of the connection ends the response, so that the announcement is optional.
         let seen = client.read_head().await?;
         let original = Head::parse(head).expect("the table has whole heads");
         ensure_eq!(seen.lines_without(&EDITED), original.lines_without(&EDITED));
@@ -129,7 +129,7 @@ async fn last_response(exchange: &Exchange, client: &mut Peer) -> TestResult {
     Ok(())
 }
 
-/// Interim responses, the final head and its body.
+/// Splits a response into its interim responses, its final head and its body.
 fn parts(response: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let mut start = 0;
     loop {
@@ -159,7 +159,7 @@ async fn close_is_announced_to_an_http_1_0_client_with_keep_alive() -> TestResul
     Ok(())
 }
 
-/// The announcement needs room where there is none left.
+/// The announcement makes the head longer than the limit. It must still fit into the buffer.
 #[tokio::test]
 async fn close_is_announced_in_a_head_at_the_limit() -> TestResult {
     for (setting, limit) in [("1Ki", 1024), ("128Ki", 128 * 1024)] {

@@ -1,5 +1,5 @@
-//! The app dies in any state of its connection. The client learns of it at once, gets what the app had sent and not a
-//! byte more, and can never take a part for the whole.
+//! The app dies in any state of its connection. The client's connection ends at once, after the bytes that the app had
+//! sent and no others, and the client can never take an incomplete message for a complete one.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::http2_stage::{self as http2, first_step};
 use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange};
 
-/// Where a connection stands when its app dies.
+/// The state of a connection when its app dies.
 struct State {
     name: &'static str,
     limit: u32,
     /// What the client has sent of its request, and the app has seen.
     request: &'static str,
-    /// Sent as well, but not passed on before it is whole.
+    /// What the client has sent, too, and the proxy does not forward before it is complete.
     withheld: &'static str,
-    /// What the app has sent, and the client has seen but for the announcement.
+    /// What the app has sent, and the client has received, with the announcement if there is one.
     response: &'static str,
-    /// Whether the response is under way, so that an end by reset must come through as one.
+    /// Whether the response is incomplete, so that a reset must reach the client as a reset.
     open: bool,
 }
 
 const IDLE: State = State { name: "idle", limit: UNREACHED, request: "", withheld: "", response: "", open: false };
-const ASKED: State = State { name: "request sent", request: GET, ..IDLE };
+const REQUESTED: State = State { name: "request sent", request: GET, ..IDLE };
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
 const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello";
@@ -36,13 +36,13 @@ fn states() -> Vec<State> {
     vec![
         IDLE,
         State { name: "head half sent", withheld: "GET / HTTP/1.1\r\nHo", ..IDLE },
-        ASKED,
+        REQUESTED,
         State { name: "request body half sent", request: UPLOAD, ..IDLE },
-        State { name: "1xx seen", response: "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n", ..ASKED },
-        State { name: "response head half sent", ..ASKED },
-        State { name: "response body half sent", response: HALF, open: true, ..ASKED },
-        State { name: "announced, response body half sent", response: HALF, limit: 1, open: true, ..ASKED },
-        State { name: "announced and answered", response: OK, limit: 1, ..ASKED },
+        State { name: "1xx seen", response: "HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n", ..REQUESTED },
+        State { name: "response head half sent", ..REQUESTED },
+        State { name: "response body half sent", response: HALF, open: true, ..REQUESTED },
+        State { name: "announced, response body half sent", response: HALF, limit: 1, open: true, ..REQUESTED },
+        State { name: "announced and answered", response: OK, limit: 1, ..REQUESTED },
         State { name: "tunnel", request: UPGRADE, response: SWITCHED, open: true, ..IDLE },
     ]
 }
@@ -83,7 +83,7 @@ async fn dies(stage: &Stage, at: &State, by: End) -> TestResult {
     stage.still_serves().await
 }
 
-/// Returns the length of the field that announces.
+/// Returns the length of the announcement.
 fn announcement(state: &State) -> usize {
     if state.limit == 1 { "Connection: close\r\n".len() } else { 0 }
 }
@@ -96,7 +96,7 @@ fn end(app: Peer, by: End) -> TestResult {
     Ok(())
 }
 
-/// As in HTTP/1: what the app had sent, and then the end.
+/// As in HTTP/1: the client gets what the app had sent, and then the end.
 #[tokio::test]
 async fn an_app_that_dies_ends_the_connection_in_every_state_of_http2() -> TestResult {
     let mut cases = Cases::default();
@@ -111,7 +111,7 @@ async fn an_app_that_dies_ends_the_connection_in_every_state_of_http2() -> TestR
             stage.still_serves().await
         };
         cases.note(format!("before the settings, by {by}"), opening.await);
-        for (name, limit, asked, answer) in [
+        for (name, limit, requested, answer) in [
             ("idle", UNREACHED, false, &b""[..]),
             ("stream open", UNREACHED, true, b""),
             ("response half sent", UNREACHED, true, &half),
@@ -120,7 +120,7 @@ async fn an_app_that_dies_ends_the_connection_in_every_state_of_http2() -> TestR
             let outcome = async {
                 let stage = Stage::with_limit(limit).await?;
                 let (mut client, mut app) = http2::open(&stage).await?;
-                if asked {
+                if requested {
                     client.send(http2::request(1)).await?;
                     app.expect(http2::request(1)).await?;
                 }
@@ -147,7 +147,8 @@ async fn ends(mut client: Peer, app: Peer, by: End) -> TestResult {
     Ok(())
 }
 
-/// A queue that is full: the kernel drops what connects, and tries again a second later. The client's patience decides.
+/// The app's accept queue is full: the kernel drops the SYN and repeats it a second later. The client may wait as long
+/// as it likes.
 #[tokio::test]
 async fn clients_wait_for_an_app_that_is_slow_to_accept() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -164,7 +165,7 @@ async fn clients_wait_for_an_app_that_is_slow_to_accept() -> TestResult {
     client.send(GET).await?;
     sleep(Duration::from_millis(200)).await;
     let serving = async {
-        // The connections that fill the queue say nothing and are kept.
+        // The connections that fill the queue are silent and stay open.
         let mut kept = Vec::new();
         loop {
             let (mut stream, _) = busy.accept().await?;

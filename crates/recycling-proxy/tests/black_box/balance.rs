@@ -1,4 +1,4 @@
-//! Balancing as a balancer and clients see it: real signatures over real sockets.
+//! Balancing, with a balancer and clients that the test plays: real signatures over real sockets.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use balancing::{BalanceState, Interval, PodChange, Refusal, Report, Sequence, Si
 use ring::rand::SystemRandom;
 use settings::ProxyOption;
 use test_support::{
-    Failure, Head, LoopbackHost, PATIENCE, Peer, RecyclingProxy, Responder, ScriptedApp, TestResult,
+    Failure, Head, LoopbackHost, Peer, RecyclingProxy, Responder, ScriptedApp, TIMEOUT, TestResult,
     answer_everything_with, ensure, ensure_eq,
 };
 use tokio::time::{Instant, sleep};
@@ -15,13 +15,13 @@ use crate::metrics::sum;
 use crate::stage::{BINARY, GET, OK};
 
 const WEB: &str = "shop/Deployment/web";
-/// A mean rate of a connection so small that the seconds of a test hardly matter beside the prior: the rule counts
-/// connections.
+/// A mean rate of a connection that is so small that the duration of a test hardly matters beside the prior of the
+/// estimate. All connections then have nearly equal rates.
 const RARE: f64 = 0.0001;
-/// The estimated rate of a connection with one request then: its own and the three of the prior.
+/// The estimated rate of a connection with one request: this one, and the three of the prior.
 const RATE: f64 = RARE * 4.0 / 3.0;
 
-/// A proxy that knows a balancer, and that balancer's key.
+/// A proxy, and the key of the balancer whose instructions it accepts.
 struct Pod {
     key: SigningKey,
     proxy: RecyclingProxy,
@@ -29,8 +29,8 @@ struct Pod {
     _app_host: LoopbackHost,
 }
 
-/// An instruction, as far as the tests differ in it.
-struct Told {
+/// The contents of an instruction that tests vary.
+struct Instruction {
     workload: &'static str,
     sequence: u64,
     mean: f64,
@@ -38,13 +38,13 @@ struct Told {
     interval: Duration,
 }
 
-impl Default for Told {
+impl Default for Instruction {
     fn default() -> Self {
         Self { workload: WEB, sequence: 1, mean: 1.0, connection_rate: 1.0, interval: Duration::from_secs(20) }
     }
 }
 
-impl Told {
+impl Instruction {
     fn signed(&self, key: &SigningKey) -> TestResult<String> {
         Ok(key.sign(&WorkloadInstruction::new(
             self.workload.parse()?,
@@ -74,19 +74,19 @@ impl Pod {
         Ok(Self { key, proxy, _app: Responder::start(app, answer_everything_with(OK)), _app_host: app_host })
     }
 
-    /// So many clients, each of which has had an answer.
+    /// Opens `count` connections, and plays one exchange on each.
     async fn clients(&self, count: usize) -> TestResult<Vec<Peer>> {
         let mut clients = Vec::new();
         for _ in 0..count {
             let mut client = self.proxy.connect().await?;
-            ensure!(!ask(&mut client).await?, "a connection was retired at once");
+            ensure!(!announced_exchange(&mut client).await?, "a connection was retired at once");
             clients.push(client);
         }
         Ok(clients)
     }
 
-    async fn instruct(&self, told: &Told) -> TestResult<(u16, Report)> {
-        self.post(&told.signed(&self.key)?).await
+    async fn instruct(&self, instruction: &Instruction) -> TestResult<(u16, Report)> {
+        self.post(&instruction.signed(&self.key)?).await
     }
 
     async fn post(&self, body: &str) -> TestResult<(u16, Report)> {
@@ -100,32 +100,32 @@ impl Pod {
         Ok(Report::from_json(body.as_bytes())?)
     }
 
-    /// Waits until the proxy has applied the rule so many times. Each time it adds the time since the last to what it
-    /// remembers of its connections.
-    async fn rounds(&self, count: usize) -> TestResult {
+    /// Waits until the proxy has applied the rule `count` times. Each time it adds the time since the last one to the
+    /// history of its connections.
+    async fn wait_for_rule(&self, count: usize) -> TestResult {
         for _ in 0..count {
             let before = self.report().await?.recent.seconds;
-            self.until("the rule was applied", |report| report.recent.seconds != before).await?;
+            self.wait_until("the rule was applied", |report| report.recent.seconds != before).await?;
         }
         Ok(())
     }
 
-    /// Waits until the report is as it should be.
-    async fn until(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> TestResult<Report> {
+    /// Waits for a report that satisfies the condition.
+    async fn wait_until(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> TestResult<Report> {
         let begun = Instant::now();
         loop {
             let report = self.report().await?;
             if is_so(&report) {
                 return Ok(report);
             }
-            ensure!(begun.elapsed() < PATIENCE, "{what}: {report:?}");
+            ensure!(begun.elapsed() < TIMEOUT, "{what}: {report:?}");
             sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// Asks; returns whether the answer announces the end of the connection.
-async fn ask(client: &mut Peer) -> TestResult<bool> {
+/// Plays one exchange. Returns whether its response announces the end of the connection.
+async fn announced_exchange(client: &mut Peer) -> TestResult<bool> {
     client.send(GET).await?;
     let head = client.read_head().await?;
     client.expect("ok").await?;
@@ -143,30 +143,31 @@ async fn request(proxy: &RecyclingProxy, method: &str, body: &str) -> TestResult
     Ok((head.status().ok_or_else(|| Failure::new("no status"))?, String::from_utf8(body)?))
 }
 
-/// 20 connections where 10 are right: all of one rate, so that each is worth one.
+/// The pod has 20 connections of equal rate, and the mean is that of 10.
 #[tokio::test]
 async fn a_pod_above_the_mean_retires_as_many_connections_as_its_excess_is_worth() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let mut clients = pod.clients(20).await?;
-    let before = pod.until("20 connections", |report| report.connections == 20).await?;
+    let before = pod.wait_until("20 connections", |report| report.connections == 20).await?;
     ensure_eq!((before.requests, before.state), (20, BalanceState::NoInstruction));
-    // The pod is below the mean, though each connection counts more than an average one at first: nothing happens.
-    let (status, _) = pod.instruct(&Told { sequence: 1, mean: 60.0, connection_rate: 2.0, ..Told::default() }).await?;
+    // The pod is below the mean, although a new connection counts more than an average one at first.
+    let (status, _) =
+        pod.instruct(&Instruction { sequence: 1, mean: 60.0, connection_rate: 2.0, ..Instruction::default() }).await?;
     ensure_eq!(status, 200);
-    pod.until("in force", |report| report.state == BalanceState::InForce).await?;
-    let told = Told { sequence: 2, mean: 10.0 * RATE, connection_rate: RARE, ..Told::default() };
-    pod.instruct(&told).await?;
-    pod.until("9 or 10 are marked", |report| report.marked >= 9).await?;
-    // No more are marked afterwards.
-    pod.rounds(2).await?;
+    pod.wait_until("in force", |report| report.state == BalanceState::InForce).await?;
+    let instruction = Instruction { sequence: 2, mean: 10.0 * RATE, connection_rate: RARE, ..Instruction::default() };
+    pod.instruct(&instruction).await?;
+    pod.wait_until("9 or 10 are marked", |report| report.marked >= 9).await?;
+    // Applying the rule again marks no more.
+    pod.wait_for_rule(2).await?;
     let marked = usize::try_from(pod.report().await?.marked)?;
     ensure!((9..=10).contains(&marked), "{marked}");
     let mut retired = 0;
     for client in &mut clients {
-        retired += usize::from(ask(client).await?);
+        retired += usize::from(announced_exchange(client).await?);
     }
     ensure_eq!(retired, marked);
-    let after = pod.until("those have left", |report| report.marked == 0).await?;
+    let after = pod.wait_until("the marked connections are retired", |report| report.marked == 0).await?;
     ensure_eq!((after.retired, after.connections), (u64::try_from(marked)?, 20 - u32::try_from(marked)?));
     let counted = sum(&pod.proxy, "evenkeel_proxy_connections_retired_total{reason=\"balance\"").await?;
     ensure_eq!(counted.to_string(), marked.to_string());
@@ -177,12 +178,12 @@ async fn a_pod_above_the_mean_retires_as_many_connections_as_its_excess_is_worth
 async fn a_pod_at_the_mean_retires_none() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let mut clients = pod.clients(20).await?;
-    // Above it, but within the tolerance of 15 %.
-    pod.instruct(&Told { mean: 18.0 * RATE, connection_rate: RARE, ..Told::default() }).await?;
-    pod.rounds(2).await?;
+    // The pod is above the mean, but within the tolerance of 15 %.
+    pod.instruct(&Instruction { mean: 18.0 * RATE, connection_rate: RARE, ..Instruction::default() }).await?;
+    pod.wait_for_rule(2).await?;
     ensure_eq!((pod.report().await?.marked, pod.report().await?.state), (0, BalanceState::InForce));
     for client in &mut clients {
-        ensure!(!ask(client).await?);
+        ensure!(!announced_exchange(client).await?);
     }
     Ok(())
 }
@@ -191,14 +192,14 @@ async fn a_pod_at_the_mean_retires_none() -> TestResult {
 async fn unsigned_instructions_are_refused_and_change_nothing() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let _clients = pod.clients(20).await?;
-    let calm = Told { sequence: 5, mean: 1000.0, ..Told::default() };
-    ensure_eq!(pod.instruct(&calm).await?.0, 200);
-    let wild = Told { sequence: 9, mean: RATE, connection_rate: RARE, ..Told::default() };
-    let foreign = Told { workload: "shop/Deployment/other", ..wild };
+    let without_excess = Instruction { sequence: 5, mean: 1000.0, ..Instruction::default() };
+    ensure_eq!(pod.instruct(&without_excess).await?.0, 200);
+    let large_excess = Instruction { sequence: 9, mean: RATE, connection_rate: RARE, ..Instruction::default() };
+    let foreign = Instruction { workload: "shop/Deployment/other", ..large_excess };
     for (body, refusal) in [
-        (calm.signed(&pod.key)?, Refusal::OldSequence),
-        (Told { sequence: 4, ..wild }.signed(&pod.key)?, Refusal::OldSequence),
-        (Told { ..wild }.signed(&key()?)?, Refusal::BadSignature),
+        (without_excess.signed(&pod.key)?, Refusal::OldSequence),
+        (Instruction { sequence: 4, ..large_excess }.signed(&pod.key)?, Refusal::OldSequence),
+        (Instruction { ..large_excess }.signed(&key()?)?, Refusal::BadSignature),
         (foreign.signed(&pod.key)?, Refusal::ForeignWorkload),
         ("x".repeat(100), Refusal::Malformed),
         ("x".repeat(1 << 20), Refusal::Malformed),
@@ -208,7 +209,7 @@ async fn unsigned_instructions_are_refused_and_change_nothing() -> TestResult {
         ensure_eq!((status, report.refused), (403, Some(refusal)));
         ensure_eq!(report.sequence.map(Sequence::get), Some(5));
     }
-    pod.rounds(2).await?;
+    pod.wait_for_rule(2).await?;
     ensure_eq!(pod.report().await?.marked, 0);
     for (refusal, count) in
         [(Refusal::OldSequence, 2), (Refusal::BadSignature, 1), (Refusal::ForeignWorkload, 1), (Refusal::Malformed, 3)]
@@ -222,8 +223,8 @@ async fn unsigned_instructions_are_refused_and_change_nothing() -> TestResult {
 #[tokio::test]
 async fn an_instruction_expires_after_three_intervals() -> TestResult {
     let pod = Pod::start(&[]).await?;
-    pod.instruct(&Told { mean: 1000.0, interval: Duration::from_millis(100), ..Told::default() }).await?;
-    pod.until("it has expired", |report| report.state == BalanceState::Expired).await?;
+    pod.instruct(&Instruction { mean: 1000.0, interval: Duration::from_millis(100), ..Instruction::default() }).await?;
+    pod.wait_until("it has expired", |report| report.state == BalanceState::Expired).await?;
     for (state, value) in [("expired", "1"), ("in_force", "0")] {
         let shown = sum(&pod.proxy, &format!("evenkeel_proxy_balance_state{{state=\"{state}\"")).await?;
         ensure_eq!(shown.to_string(), value);
@@ -231,38 +232,44 @@ async fn an_instruction_expires_after_three_intervals() -> TestResult {
     Ok(())
 }
 
-/// Without `--max-requests` there is a limit of 1000 where there is no balancing, and none where there is. When
-/// balancing ends, the limit begins anew, so that not all connections are retired at once.
+/// Without `--max-requests` the limit is 1000, and there is none while an instruction is in force. When balancing ends,
+/// the limit counts from then on, so that not all connections are retired at once.
 #[tokio::test]
 async fn balancing_replaces_the_default_limit() -> TestResult {
     let pod = Pod::start(&[]).await?;
     let [mut unbalanced, mut balanced] =
         <[Peer; 2]>::try_from(pod.clients(2).await?).map_err(|_| Failure::new("two clients"))?;
     for _ in 2..1000 {
-        ensure!(!ask(&mut unbalanced).await?);
+        ensure!(!announced_exchange(&mut unbalanced).await?);
     }
-    ensure!(ask(&mut unbalanced).await?, "the thousandth");
-    pod.instruct(&Told { mean: 1e9, ..Told::default() }).await?;
+    ensure!(announced_exchange(&mut unbalanced).await?, "the thousandth");
+    pod.instruct(&Instruction { mean: 1e9, ..Instruction::default() }).await?;
     for _ in 2..1010 {
-        ensure!(!ask(&mut balanced).await?);
+        ensure!(!announced_exchange(&mut balanced).await?);
     }
-    pod.instruct(&Told { sequence: 2, mean: 1e9, interval: Duration::from_millis(100), ..Told::default() }).await?;
-    pod.until("it has expired", |report| report.state == BalanceState::Expired).await?;
-    // The relay learns of it when the rule is applied.
-    pod.rounds(1).await?;
+    pod.instruct(&Instruction {
+        sequence: 2,
+        mean: 1e9,
+        interval: Duration::from_millis(100),
+        ..Instruction::default()
+    })
+    .await?;
+    pod.wait_until("it has expired", |report| report.state == BalanceState::Expired).await?;
+    // The limit is restored when the rule is applied.
+    pod.wait_for_rule(1).await?;
     for _ in 1..1000 {
-        ensure!(!ask(&mut balanced).await?);
+        ensure!(!announced_exchange(&mut balanced).await?);
     }
-    ensure!(ask(&mut balanced).await?, "the thousandth since then");
+    ensure!(announced_exchange(&mut balanced).await?, "the thousandth since then");
     Ok(())
 }
 
 #[tokio::test]
 async fn balancing_keeps_a_limit_that_was_set() -> TestResult {
     let pod = Pod::start(&[(ProxyOption::MaxRequests, "3")]).await?;
-    pod.instruct(&Told { mean: 1e9, ..Told::default() }).await?;
+    pod.instruct(&Instruction { mean: 1e9, ..Instruction::default() }).await?;
     let mut client = pod.clients(1).await?.remove(0);
-    ensure_eq!((ask(&mut client).await?, ask(&mut client).await?), (false, true));
+    ensure_eq!((announced_exchange(&mut client).await?, announced_exchange(&mut client).await?), (false, true));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::http2_stage::{HEADERS, RST_STREAM, STATUS, frame, open, request};
 use crate::metrics::sum;
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, close, exchange};
 
 const METRIC: &str = "evenkeel_proxy_exchanges_broken_total{";
 const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
@@ -26,11 +26,11 @@ enum Event {
     AppSends(&'static str),
     ClientResets,
     ClientSends(&'static str),
-    /// The client ends its side, and then the app closes.
-    ClientEnds,
+    /// The client half-closes, and then the app closes.
+    ClientHalfCloses,
 }
 
-/// The samples that are not zero, by their labels.
+/// Returns the samples that are not zero, by their labels.
 async fn broken(proxy: &RecyclingProxy) -> TestResult<BTreeMap<String, u64>> {
     let (_, text) = proxy.admin("/metrics").await?;
     let samples = text.lines().filter_map(|line| line.strip_prefix(METRIC)?.split_once("} "));
@@ -39,20 +39,20 @@ async fn broken(proxy: &RecyclingProxy) -> TestResult<BTreeMap<String, u64>> {
     Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
 }
 
-/// Waits until one more is counted than before, and compares its labels.
+/// Waits until one more broken exchange is counted than `before`, and checks its labels.
 async fn one_more(proxy: &RecyclingProxy, before: &BTreeMap<String, u64>, side: &str, phase: &str) -> TestResult {
     let mut expected = before.clone();
     *expected.entry(format!("side=\"{side}\",phase=\"{phase}\",port=\"8080\"")).or_default() += 1;
     let begun = Instant::now();
     while broken(proxy).await? == *before {
-        ensure!(begun.elapsed() < test_support::PATIENCE, "nothing is counted");
+        ensure!(begun.elapsed() < test_support::TIMEOUT, "nothing is counted");
         sleep(Duration::from_millis(10)).await;
     }
     ensure_eq!(broken(proxy).await?, expected);
     Ok(())
 }
 
-async fn happens(event: Event, mut client: Peer, mut app: Peer) -> TestResult<(Option<Peer>, Option<Peer>)> {
+async fn play(event: Event, mut client: Peer, mut app: Peer) -> TestResult<(Option<Peer>, Option<Peer>)> {
     Ok(match event {
         Event::AppCloses => {
             drop(app);
@@ -74,7 +74,7 @@ async fn happens(event: Event, mut client: Peer, mut app: Peer) -> TestResult<(O
             client.send(bytes).await?;
             (Some(client), Some(app))
         }
-        Event::ClientEnds => {
+        Event::ClientHalfCloses => {
             client.half_close().await?;
             app.expect_end(test_support::End::Fin).await?;
             drop(app);
@@ -96,8 +96,8 @@ async fn broken_exchanges_of_http1_are_counted_by_side_and_phase() -> TestResult
         ("during the upload, reset", UPLOAD, "", Event::AppResets, "app", "request_body"),
         ("a bare LF", GET, "", Event::AppSends("HTTP/1.1 200 OK\n\n"), "app", "response_head"),
         ("upload, client resets", UPLOAD, "", Event::ClientResets, "client", "request_body"),
-        ("upload, client ends", UPLOAD, "", Event::ClientEnds, "client", "request_body"),
-        ("client leaves before the head", GET, "", Event::ClientEnds, "client", "response_head"),
+        ("upload, client half-closes", UPLOAD, "", Event::ClientHalfCloses, "client", "request_body"),
+        ("client half-closes before the head", GET, "", Event::ClientHalfCloses, "client", "response_head"),
         ("download, client resets", GET, LENGTH, Event::ClientResets, "client", "response_body"),
         ("no chunk", CHUNKED_UPLOAD, "", Event::ClientSends("no size\r\n"), "client", "request_body"),
     ] {
@@ -108,7 +108,7 @@ async fn broken_exchanges_of_http1_are_counted_by_side_and_phase() -> TestResult
             app.expect(request).await?;
             app.send(response).await?;
             client.expect(response).await?;
-            let _ends = happens(event, client, app).await?;
+            let _ends = play(event, client, app).await?;
             one_more(&stage.proxy, &before, side, phase).await
         };
         cases.note(name, case.await);
@@ -125,7 +125,7 @@ async fn broken_tunnels_and_streams_are_counted_by_side() -> TestResult {
         let (mut client, mut app) = stage.pair().await?;
         client.send("\0").await?;
         app.expect("\0").await?;
-        let _ends = happens(event, client, app).await?;
+        let _ends = play(event, client, app).await?;
         one_more(&stage.proxy, &before, side, "tunnel").await?;
     }
     let (mut client, mut app) = open(&stage).await?;
@@ -147,17 +147,17 @@ async fn broken_tunnels_and_streams_are_counted_by_side() -> TestResult {
     one_more(&stage.proxy, &before, "app", "request_body").await
 }
 
-/// What ends as it should is not counted; nor is an early response, or a connection that nobody uses.
+/// A complete exchange is not counted; nor is an early response, or the end of an idle connection.
 #[tokio::test]
 async fn complete_exchanges_are_not_counted_as_broken() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await?;
+    close(client, app).await?;
     for event in [Event::AppCloses, Event::AppResets, Event::ClientResets] {
         let (mut client, mut app) = stage.pair().await?;
         exchange(&mut client, &mut app).await?;
-        drop(happens(event, client, app).await?);
+        drop(play(event, client, app).await?);
     }
     let (mut client, mut app) = stage.pair().await?;
     client.send(UPLOAD).await?;
@@ -175,14 +175,14 @@ async fn complete_exchanges_are_not_counted_as_broken() -> TestResult {
     drop(client);
     let begun = Instant::now();
     while sum(&stage.proxy, "evenkeel_proxy_connections_open{").await? > 0.0 {
-        ensure!(begun.elapsed() < test_support::PATIENCE, "connections are still open");
+        ensure!(begun.elapsed() < test_support::TIMEOUT, "connections are still open");
         sleep(Duration::from_millis(20)).await;
     }
     ensure_eq!(broken(&stage.proxy).await?, BTreeMap::new());
     Ok(())
 }
 
-/// Whose fault it was that a retired connection broke: the one question that decides whether the sidecar stays.
+/// The metric shows whether the proxy itself breaks exchanges on connections that it retires.
 #[tokio::test]
 async fn broken_retired_connections_are_counted_and_logged_with_the_side() -> TestResult {
     let options = [(ProxyOption::MaxRequests, "1"), (ProxyOption::LogLevel, "debug")];
@@ -202,9 +202,9 @@ async fn broken_retired_connections_are_counted_and_logged_with_the_side() -> Te
     stage.proxy.process().line_with("an exchange was broken off").await?;
     let output = stage.proxy.process().output();
     for (line, level) in [("an exchange was broken off", "DEBUG"), ("the app ends exchanges early", "WARN")] {
-        let told = output.lines().find(|told| told.contains(line));
+        let logged = output.lines().find(|logged| logged.contains(line));
         let parts = [level, "app_port=8080", "side=\"app\"", "phase=\"response_body\""];
-        ensure!(told.is_some_and(|told| parts.iter().all(|part| told.contains(part))), "{line}: {told:?}");
+        ensure!(logged.is_some_and(|logged| parts.iter().all(|part| logged.contains(part))), "{line}: {logged:?}");
     }
     Ok(())
 }

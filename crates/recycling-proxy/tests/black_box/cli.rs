@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> TestResult<(Op
     Ok((status.code(), output))
 }
 
-/// The lines of `output` that name `key` say also what was found and that something else was expected.
+/// Checks that the line of `output` about `key` names the value that was found and what was expected.
 fn names_fault(output: &str, key: &str, value: &str) -> TestResult {
     let line = output.lines().find(|line| line.contains(key));
     let line = line.ok_or_else(|| Failure::new(format!("{key} is not named in:\n{output}")))?;

@@ -1,4 +1,4 @@
-//! The control socket: commands by path and by abstract name. A crash leaves nothing that keeps a proxy from starting.
+//! The control socket: commands by path and by abstract name. A crash does not keep the next proxy from starting.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use test_support::{
     End, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, answer_everything_with, ensure,
 };
 
-use crate::stage::{BINARY, Stage, exchange, part};
+use crate::stage::{BINARY, Stage, close, exchange};
 
 #[tokio::test]
 async fn a_socket_file_left_by_a_crash_is_replaced() -> TestResult {
     let folder = tempfile::tempdir()?;
     let socket = folder.path().join("proxy.sock").display().to_string();
     let host = LoopbackHost::reserve()?;
-    // Dropped, the first is killed, and leaves its file.
+    // The first proxy is killed when it is dropped, and leaves its file.
     drop(RecyclingProxy::start(BINARY, host.port(8080), &[(ProxyOption::Control, &socket)]).await?);
     ensure!(folder.path().join("proxy.sock").exists());
     let options = [(ProxyOption::Control, socket.as_str()), (ProxyOption::DrainTimeout, "4s")];
@@ -24,7 +24,7 @@ async fn a_socket_file_left_by_a_crash_is_replaced() -> TestResult {
     Ok(())
 }
 
-/// Two proxies with one socket: a drain would reach one of them, and nobody could say which.
+/// If two proxies shared a socket, a drain would reach only one of them.
 #[tokio::test]
 async fn a_control_socket_in_use_is_reported() -> TestResult {
     let folder = tempfile::tempdir()?;
@@ -41,7 +41,7 @@ async fn a_control_socket_in_use_is_reported() -> TestResult {
     Ok(())
 }
 
-/// Without a restart, which would replace the very process that is to be looked into.
+/// The level changes without a restart, which would end the process that is being looked into.
 #[tokio::test]
 async fn the_log_level_is_changed_while_the_proxy_runs() -> TestResult {
     const ENDED: &str = "an HTTP/1 connection has ended";
@@ -56,7 +56,7 @@ async fn the_log_level_is_changed_while_the_proxy_runs() -> TestResult {
         client.read_head().await?;
         client.expect_end(End::Fin).await?;
         drop(client);
-        // The line comes behind the one of the next change at the latest, which is awaited.
+        // The connection's line is written before the next change of the level, which is awaited.
         let (status, _) = proxy.control(&["log-level", level])?.end().await?;
         ensure!(status.success(), "{status}");
         if level == "debug" {
@@ -89,10 +89,10 @@ async fn status_prints_a_summary_for_people() -> TestResult {
     ] {
         ensure!(report.contains(line), "{line:?} is not in {report}");
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// What a stranger says on the socket does no harm.
+/// Bytes that are no command do no harm.
 #[tokio::test]
 async fn malformed_commands_on_the_control_socket_are_refused() -> TestResult {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -104,12 +104,12 @@ async fn malformed_commands_on_the_control_socket_are_refused() -> TestResult {
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[(ProxyOption::Control, &socket)]).await?;
     let mut silent = tokio::net::UnixStream::connect(&path).await?;
     for noise in [&b""[..], b"\n", b"draim\n", b"\0\xff\xfe\n", &vec![b'd'; 1 << 20]] {
-        let mut stranger = tokio::net::UnixStream::connect(&path).await?;
-        // It may hang up on a stranger at any time.
-        let _ = stranger.write_all(noise).await;
-        let _ = stranger.shutdown().await;
+        let mut connection = tokio::net::UnixStream::connect(&path).await?;
+        // The proxy may close the connection at any time.
+        let _ = connection.write_all(noise).await;
+        let _ = connection.shutdown().await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(Duration::from_secs(10), stranger.read_to_end(&mut answer)).await?;
+        let _ = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await?;
     }
     silent.write_all(b"").await?;
     ensure!(proxy.admin("/readyz").await?.0 == 200);

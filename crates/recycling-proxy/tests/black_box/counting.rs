@@ -1,33 +1,34 @@
-//! Each metric counts what its name says.
+//! Metrics count what their names say.
 
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use settings::ProxyOption;
 use test_support::{
-    Cases, End, PATIENCE, Peer, RecyclingProxy, Responder, TestResult, answer_everything_with, ensure, ensure_eq,
+    Cases, End, Peer, RecyclingProxy, Responder, TIMEOUT, TestResult, answer_everything_with, ensure, ensure_eq,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::http2_stage::{self, ACK, PING, first_step, frame, last_step, open, request};
 use crate::metrics::sum;
-use crate::stage::{GET, OK, Stage, exchange, part};
+use crate::stage::{GET, OK, Stage, close, exchange};
 
-/// Waits until the samples that begin so have this sum: what is over for a client is over for the proxy a moment later.
+/// Waits until the samples whose names begin with `start` have this sum. The proxy counts the end of a connection a
+/// moment after the client has seen it.
 async fn reaches(proxy: &RecyclingProxy, start: &str, expected: f64) -> TestResult {
     let begun = Instant::now();
     loop {
         let now = sum(proxy, start).await?;
-        // Whole numbers, which compare exactly.
+        // Whole numbers compare exactly.
         if now.to_string() == expected.to_string() {
             return Ok(());
         }
-        ensure!(begun.elapsed() < PATIENCE, "{start} is {now}, not {expected}");
+        ensure!(begun.elapsed() < TIMEOUT, "{start} is {now}, not {expected}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Plays one exchange, announced or not.
+/// Plays one exchange, whether its response is announced or not.
 async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
     client.send(GET).await?;
     app.expect(GET).await?;
@@ -48,7 +49,7 @@ async fn requests_per_connection_are_observed_when_connections_end() -> TestResu
             last_exchange(&mut client, &mut app).await?;
         }
         match requests {
-            // Half of a head makes it HTTP, and no request.
+            // Half of a request head makes the connection HTTP, but is no request.
             0 => client.send("GET / HTTP/1.1\r\n").await?,
             3 => client.expect_end(End::Fin).await?,
             _ => {}
@@ -59,7 +60,7 @@ async fn requests_per_connection_are_observed_when_connections_end() -> TestResu
     for stream in [1, 3] {
         http2_stage::exchange(&mut client, &mut app, stream).await?;
     }
-    part(client, app).await?;
+    close(client, app).await?;
     let metric = "evenkeel_proxy_requests_per_connection";
     reaches(&stage.proxy, &format!("{metric}_count "), 5.0).await?;
     for (sample, expected) in [
@@ -100,7 +101,8 @@ async fn a_client_that_ignores_the_announcement_is_counted() -> TestResult {
         app.send(http2_stage::response(1)).await?;
         let ping = first_step(&mut client).await?;
         client.expect(http2_stage::response(1)).await?;
-        // On its way when the client learned of GOAWAY: served, and nobody's fault.
+        // A stream that was in flight when the client read GOAWAY is served, and not counted as an ignored
+        // announcement.
         http2_stage::exchange(&mut client, &mut app, 3).await?;
         client.send(frame(PING, ACK, 0, &ping)).await?;
         last_step(&mut client, 3).await?;
@@ -120,11 +122,11 @@ async fn an_app_that_does_not_accept_is_counted_by_kind() -> TestResult {
     let Stage { proxy, app, app_host: _host } = Stage::with(&[]).await?;
     drop(app);
     let begun = Instant::now();
-    // A process that another test is starting may hold the app's listener for a moment.
+    // A process that another test is spawning may hold the app's listening socket for a moment.
     while sum(&proxy, "evenkeel_proxy_app_unreachable_total{reason=\"refused\",").await? < 2.0 {
-        // It is reset, be it in the moment in which it connects.
+        // The connection may be reset while the client connects.
         drop(proxy.connect().await);
-        ensure!(begun.elapsed() < PATIENCE, "no refusal is counted");
+        ensure!(begun.elapsed() < TIMEOUT, "no refusal is counted");
         sleep(Duration::from_millis(20)).await;
     }
     for other in ["timeout", "reset", "no_port", "no_resources", "other"] {
@@ -159,7 +161,7 @@ async fn every_kind_of_tunnel_is_counted() -> TestResult {
                 }
                 _ => {}
             }
-            part(client, app).await?;
+            close(client, app).await?;
             reaches(&stage.proxy, &format!("evenkeel_proxy_tunnels_total{{kind=\"{kind}\","), 1.0).await
         };
         cases.note(kind, outcome.await);
@@ -206,7 +208,7 @@ async fn metrics_show_the_version() -> TestResult {
     Ok(())
 }
 
-/// Clients wait in the kernel's queue meanwhile, and it ends with the want.
+/// Clients wait in the accept queue until descriptors are free again.
 #[tokio::test]
 async fn pauses_for_lack_of_descriptors_are_counted() -> TestResult {
     let Stage { mut proxy, app, app_host: _host } = Stage::with(&[]).await?;
@@ -216,7 +218,7 @@ async fn pauses_for_lack_of_descriptors_are_counted() -> TestResult {
     prlimit(pid, Resource::Nofile, Rlimit { current: Some(32), ..many })?;
     let mut clients = Vec::new();
     for _ in 0..32 {
-        // One whose app cannot be dialled is reset, be it in the moment in which it connects.
+        // If the app cannot be dialled, the connection may be reset while the client connects.
         clients.extend(proxy.connect().await.ok());
     }
     proxy.process().line_with("accepting pauses").await?;

@@ -1,5 +1,5 @@
-//! The corpus of `http_desync_guardian`: requests that front-ends and back-ends were seen to read differently,
-//! collected and graded by its authors.
+//! The corpus of `http_desync_guardian`: requests that front ends and back ends parse differently, with a grade by its
+//! authors.
 //!
 //! Its files are read where Cargo keeps that crate's sources. [`EXCEPTIONS`] says where we disagree with a grade, and
 //! why.
@@ -10,12 +10,12 @@ use std::process::Command;
 use serde::Deserialize;
 use test_support::{Cases, End, Failure, TestResult, ensure, ensure_eq};
 
-use crate::stage::{Stage, UNREACHED, exchange, part};
+use crate::stage::{Stage, UNREACHED, close, exchange};
 
-/// An answer to any method.
+/// A response to any method.
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
-/// A request, and what the authors of the corpus think of it.
+/// A request, and its grade by the authors of the corpus.
 #[derive(Deserialize)]
 struct Case {
     name: String,
@@ -37,7 +37,7 @@ struct Expected {
     tier: Tier,
 }
 
-/// How dangerous a request is said to be.
+/// The grades of the corpus, by danger.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 enum Tier {
     Compliant,
@@ -53,16 +53,16 @@ enum Text {
     Words(String),
 }
 
-/// What becomes of a request.
+/// What the proxy does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// The app sees its very bytes.
+    /// The app receives exactly its bytes.
     Passes,
-    /// 400 and close; the app sees none of it.
+    /// The client gets 400 and a close, and the app receives none of it.
     Refused,
 }
 
-/// A case that we judge otherwise than the corpus.
+/// A case that the proxy treats otherwise than its grade demands.
 struct Exception {
     case: &'static str,
     as_first: Fate,
@@ -137,7 +137,7 @@ fn every_exception_is_a_case_and_has_a_reason() -> TestResult {
 }
 
 impl Tier {
-    /// Returns what may become of such a request; never a part of it alone.
+    /// Returns what may happen to a request of this grade. A part of a request must never reach the app.
     const fn fates(self) -> &'static [Fate] {
         match self {
             Self::Compliant => &[Fate::Passes],
@@ -160,7 +160,7 @@ async fn play(stage: &Stage, case: &Case, earlier: usize) -> TestResult<Fate> {
         app.expect(&request[1..]).await?;
         app.send(NO_CONTENT).await?;
         client.expect(NO_CONTENT).await?;
-        part(client, app).await?;
+        close(client, app).await?;
         return Ok(Fate::Passes);
     }
     let head = client.read_head().await?;
@@ -187,7 +187,7 @@ impl Case {
         for field in fields {
             head.extend([&field.name.bytes(), &b": "[..], &field.value.bytes(), b"\r\n"].concat());
         }
-        // The corpus leaves Host out, without which everything would be refused for that alone.
+        // The corpus leaves Host out. Without it every request would be refused for that reason alone.
         if !self.has("host") {
             head.extend_from_slice(b"Host: a\r\n");
         }
@@ -211,7 +211,7 @@ impl Case {
 }
 
 impl Text {
-    /// The corpus has escapes of its own within its strings.
+    /// Returns the text with the corpus's own escapes decoded.
     fn words(&self) -> String {
         let escaped = match self {
             Self::Number(number) => return number.to_string(),
@@ -256,10 +256,10 @@ fn corpus() -> TestResult<Vec<Case>> {
     Ok(all)
 }
 
-/// Where Cargo has the crate's sources.
+/// Returns where Cargo keeps the crate's sources.
 fn sources() -> TestResult<PathBuf> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    // Without a platform, Cargo would want the sources of every other platform's dependencies too.
+    // Without a platform, Cargo would need the sources of every other platform's dependencies, too.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--locked", "--format-version=1", "--manifest-path", manifest]);

@@ -1,4 +1,4 @@
-//! The protocol by the first bytes: what is not HTTP reaches its app at once, and none of it is lost.
+//! Protocol detection by the first bytes: what is not HTTP reaches the app without delay, and no byte of it is lost.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::http2_stage::{PREFACE, SETTINGS, frame};
-use crate::stage::{GET, OK, Stage, part};
+use crate::stage::{GET, OK, Stage, close};
 
-/// Well below the time for which the beginning of a request is waited for, and below what jdb gives a JVM.
+/// Well below the time for which the proxy waits for the rest of a request line, and below jdb's timeout for a JVM.
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-/// Beyond the time for which the beginning of a request is waited for.
+/// Longer than the proxy waits for the rest of a request line.
 pub(crate) const LONG: Duration = Duration::from_millis(3500);
 
-/// With `forwarded-for` it is refused, as a request may follow (`hidden_requests`).
+/// With `forwarded-for` it is refused, because a request may follow (`hidden_requests`).
 const PROXY_PROTOCOL: &str = "PROXY protocol v2";
 
-/// Names of protocols, and the first bytes that their clients say and wait.
+/// Returns protocols with the first bytes of their clients, after which these wait for the server.
 fn others() -> Vec<(&'static str, Vec<u8>)> {
     let syslog = b"<34>1 2024-05-01T10:00:00Z web1 app - - - 10.0.0.1 \"GET / HTTP/1.1\" 200 ".as_slice();
     let counted = [format!("{} ", 57_784).as_bytes(), syslog, &vec![b'x'; 57_784]].concat();
@@ -62,7 +62,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// With `forwarded-for` as well: what no server takes for a request is not looked at for long.
+/// With `forwarded-for`, too: the proxy does not wait for more of what no server takes for a request.
 #[tokio::test]
 async fn first_bytes_of_other_protocols_pass_without_delay() -> TestResult {
     let mut cases = Cases::default();
@@ -83,7 +83,7 @@ async fn first_bytes_of_other_protocols_pass_without_delay() -> TestResult {
                     client.expect("answer").await?;
                     client.send(GET).await?;
                     app.expect(GET).await?;
-                    part(client, app).await
+                    close(client, app).await
                 };
                 (format!("{name}, forwarded-for: {forwarded_for}"), outcome.await)
             });
@@ -93,7 +93,7 @@ async fn first_bytes_of_other_protocols_pass_without_delay() -> TestResult {
     cases.verdict()
 }
 
-/// Nobody can tell it from the beginning of a request: it arrives late, and whole.
+/// Bytes that may be the beginning of a request are delayed, and arrive complete.
 #[tokio::test]
 async fn undecided_first_bytes_pass_after_a_delay() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -107,7 +107,7 @@ async fn undecided_first_bytes_pass_after_a_delay() -> TestResult {
                 app.expect(first).await?;
                 client.send(GET).await?;
                 app.expect(GET).await?;
-                part(client, app).await
+                close(client, app).await
             };
             (first.escape_default(), outcome.await)
         });
@@ -117,7 +117,7 @@ async fn undecided_first_bytes_pass_after_a_delay() -> TestResult {
     cases.verdict()
 }
 
-/// Whatever the method and the kind of target, where the line comes at once.
+/// For every method and form of request target whose line arrives in one piece.
 #[tokio::test]
 async fn the_first_request_is_counted() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -137,7 +137,7 @@ async fn the_first_request_is_counted() -> TestResult {
             let (mut client, mut app) = stage.pair().await?;
             let request = format!("{start}\r\nHost: a\r\n\r\n");
             client.send(&request).await?;
-            // An empty line in front is no part of it.
+            // An empty line before the request is not forwarded as a part of it.
             app.expect(request.trim_start()).await?;
             app.send(OK).await?;
             ensure!(client.read_head().await?.announces_close(), "it was not counted");
@@ -148,7 +148,7 @@ async fn the_first_request_is_counted() -> TestResult {
     cases.verdict()
 }
 
-/// What the JDK's client sends with the first request of every connection, and what is left of it.
+/// The JDK's client offers h2c with the first request of every connection. The proxy removes the offer.
 #[tokio::test]
 async fn an_upgrade_offer_of_h2c_is_removed() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -163,16 +163,16 @@ async fn an_upgrade_offer_of_h2c_is_removed() -> TestResult {
     app.send(OK).await?;
     ensure!(client.read_head().await?.announces_close(), "the connection is not retired");
 
-    // An app that takes up what it was not offered would serve requests behind our back.
+    // An app that accepts an offer that it did not get would serve requests that the proxy does not count.
     let (mut client, mut app) = stage.pair().await?;
     client.send(offer).await?;
     app.expect(GET).await?;
     app.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await?;
-    ensure!(client.read_head().await?.status() == Some(502), "it was taken up");
+    ensure!(client.read_head().await?.status() == Some(502), "the upgrade was accepted");
     Ok(())
 }
 
-/// Clients send targets beyond ASCII, in UTF-8 and in Latin-1, and servers serve them.
+/// Some clients send targets beyond ASCII, in UTF-8 or Latin-1, and servers serve them.
 #[tokio::test]
 async fn request_targets_beyond_ascii_pass() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -190,7 +190,7 @@ async fn request_targets_beyond_ascii_pass() -> TestResult {
     Ok(())
 }
 
-/// The client can say what is wrong, and nothing that it says further reaches an app that would take it for requests.
+/// The client can report what is wrong. Nothing more of it reaches the app, which would take it for requests.
 #[tokio::test]
 async fn an_http1_response_to_the_http2_preface_passes() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::ForwardedFor, "on")]).await?;

@@ -9,20 +9,21 @@ use tokio::time::Instant;
 
 use crate::stage::{GET, OK, Stage, exchange, last_response};
 
-/// A drain lasts until no client has connected for so long, since endpoint removal takes time to reach every node.
+/// A drain lasts until no client has connected for this time, because endpoint removal takes time to reach every node.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// A drain is asked for by another process, which tells nobody when it was heard; a response that is announced does.
-pub(crate) async fn begun(stage: &Stage) -> TestResult<(Process, Instant)> {
-    let asked = Instant::now();
+/// Starts a drain, and waits until a response announces close: the command that starts a drain does not show when the
+/// proxy has noticed it.
+pub(crate) async fn drain_in_progress(stage: &Stage) -> TestResult<(Process, Instant)> {
+    let started = Instant::now();
     let drain = stage.proxy.drain()?;
     loop {
         let (mut client, mut app) = stage.pair().await?;
         if announced_exchange(&mut client, &mut app).await? {
             client.expect_end(End::Fin).await?;
-            return Ok((drain, asked));
+            return Ok((drain, started));
         }
-        ensure!(asked.elapsed() < test_support::PATIENCE, "the drain never began");
+        ensure!(started.elapsed() < test_support::TIMEOUT, "the drain never began");
     }
 }
 
@@ -41,7 +42,7 @@ async fn during_a_drain_new_connections_are_served_and_every_response_announces_
     let stage = Stage::with(&[]).await?;
     let (mut old, mut old_app) = stage.pair().await?;
     exchange(&mut old, &mut old_app).await?;
-    let (mut drain, _) = begun(&stage).await?;
+    let (mut drain, _) = drain_in_progress(&stage).await?;
     ensure!(announced_exchange(&mut old, &mut old_app).await?);
     old.expect_end(End::Fin).await?;
     for _ in 0..5 {
@@ -52,7 +53,7 @@ async fn during_a_drain_new_connections_are_served_and_every_response_announces_
     drop((old, old_app));
     let (status, _) = drain.end().await?;
     ensure!(status.success(), "{status}");
-    // Kube-proxy may send new connections for a while yet.
+    // kube-proxy may still send new connections for a while.
     let (mut client, mut app) = stage.pair().await?;
     ensure!(announced_exchange(&mut client, &mut app).await?);
     Ok(())
@@ -61,10 +62,10 @@ async fn during_a_drain_new_connections_are_served_and_every_response_announces_
 #[tokio::test]
 async fn a_drain_without_connections_lasts_its_shortest_time() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "15s")]).await?;
-    let asked = Instant::now();
+    let started = Instant::now();
     let (status, _) = stage.proxy.drain()?.end().await?;
     ensure!(status.success(), "{status}");
-    let lasted = asked.elapsed();
+    let lasted = started.elapsed();
     ensure!((QUIET..Duration::from_secs(12)).contains(&lasted), "{lasted:?}");
     Ok(())
 }
@@ -73,7 +74,7 @@ async fn a_drain_without_connections_lasts_its_shortest_time() -> TestResult {
 #[tokio::test]
 async fn clients_that_connect_prolong_a_drain_and_probes_do_not() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "60s")]).await?;
-    let (mut drain, _) = begun(&stage).await?;
+    let (mut drain, _) = drain_in_progress(&stage).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let last = Instant::now();
     let (mut client, mut app) = stage.pair().await?;
@@ -101,8 +102,8 @@ async fn a_drain_ends_when_the_last_connection_does() -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     client.send(GET).await?;
     app.expect(GET).await?;
-    let (mut drain, asked) = begun(&stage).await?;
-    tokio::time::sleep((asked + QUIET + Duration::from_millis(500)).saturating_duration_since(Instant::now())).await;
+    let (mut drain, started) = drain_in_progress(&stage).await?;
+    tokio::time::sleep((started + QUIET + Duration::from_millis(500)).saturating_duration_since(Instant::now())).await;
     ensure!(drain.is_running(), "the drain did not wait for the request in flight");
     last_response(&mut client, &mut app).await?;
     drop((client, app));
@@ -111,33 +112,33 @@ async fn a_drain_ends_when_the_last_connection_does() -> TestResult {
     Ok(())
 }
 
-/// The bound holds, and even then the idle connection that it was waiting for is not closed.
+/// The drain ends at its timeout, and even then the idle connection for which it waited is not closed.
 #[tokio::test]
 async fn an_idle_connection_is_not_closed_by_a_drain() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "4s")]).await?;
     let (mut idle, mut idle_app) = stage.pair().await?;
     exchange(&mut idle, &mut idle_app).await?;
-    let asked = Instant::now();
+    let started = Instant::now();
     let (status, _) = stage.proxy.drain()?.end().await?;
     ensure!(status.success(), "{status}");
-    let lasted = asked.elapsed();
+    let lasted = started.elapsed();
     ensure!((Duration::from_millis(3900)..Duration::from_secs(12)).contains(&lasted), "{lasted:?}");
     ensure!(announced_exchange(&mut idle, &mut idle_app).await?);
     idle.expect_end(End::Fin).await?;
     Ok(())
 }
 
-/// The order of the kubelet: drain, perhaps more than once, then SIGTERM.
+/// The kubelet runs the `preStop` hook, perhaps more than once, and then sends SIGTERM.
 #[tokio::test]
 async fn a_second_drain_joins_the_first_and_sigterm_ends_the_process() -> TestResult {
     let mut stage = Stage::with(&[]).await?;
-    let asked = Instant::now();
+    let started = Instant::now();
     let mut drains = [stage.proxy.drain()?, stage.proxy.drain()?];
     for drain in &mut drains {
         ensure!(drain.end().await?.0.success());
     }
-    ensure!(asked.elapsed() >= QUIET);
-    // Done is done: the next one has nothing to wait for.
+    ensure!(started.elapsed() >= QUIET);
+    // A further drain has nothing to wait for.
     let again = Instant::now();
     ensure!(stage.proxy.drain()?.end().await?.0.success());
     ensure!(again.elapsed() < QUIET, "{:?}", again.elapsed());
@@ -147,16 +148,16 @@ async fn a_second_drain_joins_the_first_and_sigterm_ends_the_process() -> TestRe
     Ok(())
 }
 
-/// A tunnel cannot be announced; the drain waits for it as long as it may, and does not cut it.
+/// A tunnel has no announcement. The drain waits for it until its timeout, and does not close it.
 #[tokio::test]
 async fn a_drain_waits_for_tunnels() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "4s")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     client.send("\0").await?;
     app.expect("\0").await?;
-    let asked = Instant::now();
+    let started = Instant::now();
     ensure!(stage.proxy.drain()?.end().await?.0.success());
-    ensure!(asked.elapsed() >= Duration::from_millis(3900), "{:?}", asked.elapsed());
+    ensure!(started.elapsed() >= Duration::from_millis(3900), "{:?}", started.elapsed());
     client.send("still there").await?;
     app.expect("still there").await?;
     Ok(())
@@ -166,11 +167,11 @@ async fn a_drain_waits_for_tunnels() -> TestResult {
 async fn drained_answers_when_the_drain_is_done() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (answer, order) = tokio::sync::oneshot::channel();
-    let asked = Instant::now();
+    let started = Instant::now();
     let waiting = async {
-        // The app's hook and ours start together; either may be first.
+        // The app's hook and the proxy's start together; either may be first.
         let drained = stage.proxy.admin("/drained").await?;
-        let _ = answer.send(asked.elapsed());
+        let _ = answer.send(started.elapsed());
         TestResult::Ok(drained)
     };
     let draining = async {
@@ -181,23 +182,23 @@ async fn drained_answers_when_the_drain_is_done() -> TestResult {
     let ((status, _), ()) = tokio::try_join!(waiting, draining)?;
     ensure_eq!(status, 200);
     ensure!(order.await? >= QUIET);
-    // Afterwards there is nothing to wait for.
+    // After the drain the response comes at once.
     let again = Instant::now();
     ensure_eq!(stage.proxy.admin("/drained").await?.0, 200);
     ensure!(again.elapsed() < Duration::from_secs(2), "{:?}", again.elapsed());
     Ok(())
 }
 
-/// The kubelet runs the hook also when it restarts the app alone: a failing app is not held.
+/// The kubelet also runs the hook when it restarts only the app. Without a drain, the hook must not hold a failing app.
 #[tokio::test]
 async fn drained_answers_soon_if_no_drain_begins() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    let asked = Instant::now();
+    let started = Instant::now();
     ensure_eq!(stage.proxy.admin("/drained").await?.0, 200);
-    let waited = asked.elapsed();
-    // A drain that begins a moment later has to be noticed, so it does wait.
+    let waited = started.elapsed();
+    // It waits a little, because a drain may begin a moment later.
     ensure!((Duration::from_millis(1500)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
     exchange(&mut client, &mut app).await
 }
@@ -263,7 +264,7 @@ async fn sigterm_resets_no_connection_in_the_accept_queue() -> TestResult {
     Ok(())
 }
 
-/// An idle connection is waited for as well, but not for ever: nobody may ever speak on it again.
+/// The proxy waits for an idle connection, too, but at most for the drain timeout.
 #[tokio::test]
 async fn sigterm_with_an_idle_connection_ends_the_process_in_time() -> TestResult {
     let mut stage = Stage::with(&[(ProxyOption::DrainTimeout, "2s")]).await?;
@@ -281,7 +282,7 @@ async fn a_drain_loses_no_pipelined_request() -> TestResult {
     let stage = Stage::with(&[]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    let (_drain, _) = begun(&stage).await?;
+    let (_drain, _) = drain_in_progress(&stage).await?;
     client.send(GET.repeat(3)).await?;
     for n in 0..3 {
         app.expect(GET).await?;
@@ -293,7 +294,7 @@ async fn a_drain_loses_no_pipelined_request() -> TestResult {
     Ok(())
 }
 
-/// Bodies in both directions that are under way when the drain begins arrive whole.
+/// Bodies in both directions that are in flight when the drain begins arrive complete.
 #[tokio::test]
 async fn a_drain_waits_for_bodies_in_both_directions() -> TestResult {
     let mut cases = Cases::default();
@@ -308,7 +309,7 @@ async fn a_drain_waits_for_bodies_in_both_directions() -> TestResult {
     downloading_app.expect(GET).await?;
     downloading_app.send(format!("{response_head}half")).await?;
     downloading.expect(format!("{response_head}half")).await?;
-    let (mut drain, _) = begun(&stage).await?;
+    let (mut drain, _) = drain_in_progress(&stage).await?;
     let upload = async {
         uploading.send("half").await?;
         uploading_app.expect("half").await?;
@@ -322,7 +323,7 @@ async fn a_drain_waits_for_bodies_in_both_directions() -> TestResult {
     let download = async {
         downloading_app.send("half").await?;
         downloading.expect("half").await?;
-        // Its head was out before the drain: the next response carries the announcement.
+        // Its head was sent before the drain began, so the next response has the announcement.
         ensure!(announced_exchange(&mut downloading, &mut downloading_app).await?);
         downloading.expect_end(End::Fin).await?;
         TestResult::Ok(())

@@ -2,7 +2,7 @@
 
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_exchange, last_response, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, close, exchange, last_exchange, last_response};
 
 #[tokio::test]
 async fn a_response_may_complete_before_the_body_of_its_request() -> TestResult {
@@ -17,10 +17,10 @@ async fn a_response_may_complete_before_the_body_of_its_request() -> TestResult 
     client.expect(OK).await?;
     tokio::try_join!(client.send(&half), app.expect(&half))?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// What follows an early response is still the body, however much it looks like a request.
+/// Bytes after an early response are still the request's body, even if they look like a request.
 #[tokio::test]
 async fn a_body_that_looks_like_requests_is_a_body() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -32,7 +32,7 @@ async fn a_body_that_looks_like_requests_is_a_body() -> TestResult {
     client.expect(OK).await?;
     client.send(GET.repeat(3)).await?;
     app.expect(GET.repeat(3)).await?;
-    // Had a look-alike been counted, this would be past the limit.
+    // If a part of the body had been counted as a request, this response would be announced.
     last_exchange(&mut client, &mut app).await
 }
 
@@ -55,7 +55,7 @@ async fn the_request_body_arrives_whole_after_an_early_announcement() -> TestRes
     Ok(())
 }
 
-/// Questions and answers within one exchange, as bidirectional streaming over HTTP/1.1 does.
+/// Messages go back and forth within one exchange: bidirectional streaming over HTTP/1.1.
 #[tokio::test]
 async fn both_bodies_are_streamed_at_the_same_time() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -80,7 +80,7 @@ async fn both_bodies_are_streamed_at_the_same_time() -> TestResult {
     Ok(())
 }
 
-/// The app refuses a body that it does not want and closes: the client can read why.
+/// The app refuses a request body and closes. The client can read the response.
 #[tokio::test]
 async fn an_early_error_response_reaches_a_client_that_is_still_sending() -> TestResult {
     let mut cases = Cases::default();
@@ -104,8 +104,8 @@ async fn an_early_error_response_reaches_a_client_that_is_still_sending() -> Tes
     cases.verdict()
 }
 
-/// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only once it has sent
-/// everything gets the answer.
+/// Servers refuse a long body, send a FIN and read on (RFC 9112 §9.6). A client that reads only after it has sent
+/// everything gets the response.
 #[tokio::test]
 async fn an_upload_goes_on_after_the_apps_fin() -> TestResult {
     let mut cases = Cases::default();
@@ -122,7 +122,7 @@ async fn an_upload_goes_on_after_the_apps_fin() -> TestResult {
 }
 
 async fn refused_upload(stage: &Stage, fields: &str, chunked: bool) -> TestResult {
-    // More than is dropped of a client that sends behind the end of its connection.
+    // More than the proxy drops of a client that sends after the end of its connection.
     let length: usize = 10_000_000;
     let (framing, mut body) = (format!("Content-Length: {length}"), vec![b'b'; length]);
     let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { framing };
@@ -161,7 +161,7 @@ async fn a_client_may_abort_an_upload_after_the_apps_fin() -> TestResult {
                 client.expect_end(End::Fin).await?;
                 client.send(sent).await?;
                 client.half_close().await?;
-                // Cut short, and it can tell.
+                // The response is truncated, and the client can tell.
                 app.expect(sent).await?;
                 app.expect_end(End::Fin).await?;
                 TestResult::Ok(())
@@ -190,7 +190,7 @@ async fn body(client: &mut Peer, app: &mut Peer) -> TestResult {
     Ok(())
 }
 
-/// The app answers the head by 100, and then the body comes.
+/// The app answers the head with 100, and then the client sends the body.
 async fn continued(client: &mut Peer, app: &mut Peer) -> TestResult {
     expecting(client, app).await?;
     app.send(CONTINUE).await?;
@@ -213,7 +213,7 @@ async fn expect_100_continue_is_answered_by_100() -> TestResult {
         continued(&mut client, &mut app).await?;
         response(&mut client, &mut app, OK).await?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn expect_100_continue_is_answered_by_100_at_the_limit() -> TestResult {
     last_response(&mut client, &mut app).await
 }
 
-/// Without an answer the client sends the body after a while (RFC 9110 §10.1.1).
+/// Without a response the client sends the body after a while (RFC 9110 §10.1.1).
 #[tokio::test]
 async fn expect_100_continue_is_never_answered_and_the_body_passes() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -232,7 +232,7 @@ async fn expect_100_continue_is_never_answered_and_the_body_passes() -> TestResu
     expecting(&mut client, &mut app).await?;
     body(&mut client, &mut app).await?;
     response(&mut client, &mut app, OK).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -241,9 +241,9 @@ async fn expect_100_continue_is_refused_and_the_body_is_not_sent() -> TestResult
     let (mut client, mut app) = stage.pair().await?;
     expecting(&mut client, &mut app).await?;
     response(&mut client, &mut app, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n").await?;
-    // The body will never come, so the connection cannot be used again: the client closes it.
+    // The client will not send the body, so it cannot reuse the connection and closes it.
     client.half_close().await?;
-    // A request cut short may end either way; it must not be completed with other bytes.
+    // An incomplete request may end by FIN or reset. It must not be completed with other bytes.
     ensure_eq!(app.read_to_end().await?.0, b"");
     drop(app);
     client.expect_end(End::Fin).await?;
@@ -258,7 +258,7 @@ async fn expect_100_continue_is_answered_early_and_the_body_passes() -> TestResu
     response(&mut client, &mut app, OK).await?;
     body(&mut client, &mut app).await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
-//! Empty lines after a body (RFC 9112 §2.2) are no part of a request: the connection is as idle as without them.
+//! Empty lines after a body (RFC 9112 §2.2) are not part of a request: the connection counts as idle.
 
 use test_support::{Cases, End, Peer, TestResult, ensure_eq};
 
 use crate::drain;
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_response, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, close, exchange, last_response};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 const LINES: [&str; 4] = ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n", "\r\n\r"];
 
-/// A request, and empty lines behind it, in one segment or in several.
+/// Plays an exchange whose request is followed by empty lines, in one segment or in several.
 async fn post(client: &mut Peer, app: &mut Peer, lines: &str, step: usize) -> TestResult {
     let bytes = format!("{POST}{lines}");
     client.send_in_pieces(bytes.as_bytes().chunks(step)).await?;
@@ -16,7 +16,7 @@ async fn post(client: &mut Peer, app: &mut Peer, lines: &str, step: usize) -> Te
     Ok(())
 }
 
-/// Returns the end of the last line, where it has not come yet.
+/// Returns the missing end of the last line; empty if it is complete.
 fn rest(lines: &str) -> &'static str {
     if lines.ends_with('\r') { "\n" } else { "" }
 }
@@ -37,7 +37,7 @@ async fn requests_after_empty_lines_are_served() -> TestResult {
                     client.send(rest(lines)).await?;
                 }
                 exchange(&mut client, &mut app).await?;
-                part(client, app).await
+                close(client, app).await
             };
             cases.note(format!("{lines:?} in steps of {step}"), outcome.await);
         }
@@ -48,7 +48,7 @@ async fn requests_after_empty_lines_are_served() -> TestResult {
 #[tokio::test]
 async fn a_connection_with_empty_lines_is_retired_and_drained() -> TestResult {
     let (limited, draining) = (Stage::with_limit(1).await?, Stage::with_limit(UNREACHED).await?);
-    let _drain = drain::begun(&draining).await?;
+    let _drain = drain::drain_in_progress(&draining).await?;
     let mut cases = Cases::default();
     for (name, stage) in [("at the limit", &limited), ("in a drain", &draining)] {
         for lines in LINES {
@@ -92,7 +92,7 @@ async fn a_clients_fin_after_empty_lines_ends_the_connection() -> TestResult {
     cases.verdict()
 }
 
-/// More of them than a head may be long are refused as one would be.
+/// Empty lines that are longer than the limit of a head are refused as a head would be.
 #[tokio::test]
 async fn empty_lines_are_bounded() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -106,7 +106,7 @@ async fn empty_lines_are_bounded() -> TestResult {
     stage.still_serves().await
 }
 
-/// A CR alone ends no line.
+/// A bare CR does not end a line.
 #[tokio::test]
 async fn a_bare_cr_is_not_an_empty_line() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use settings::{ADMIN_PORT, OptionSpec as _, PROXY_PORT, ProxyOption};
-use test_support::{LoopbackHost, PATIENCE, Peer, Process, ScriptedApp, TestResult, ensure_eq};
+use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TIMEOUT, TestResult, ensure_eq};
 use tokio::time::{Instant, sleep};
 
 use crate::stage::{BINARY, GET, OK};
@@ -40,13 +40,13 @@ async fn options_come_from_the_environment_unless_a_flag_is_given() -> TestResul
     Ok(())
 }
 
-/// Connects as soon as somebody listens.
+/// Connects as soon as the port is open.
 async fn connected(to: SocketAddr) -> TestResult<Peer> {
     let start = Instant::now();
     loop {
         match Peer::connect(to).await {
             Ok(peer) => return Ok(peer),
-            Err(refused) if start.elapsed() > PATIENCE => Err(refused)?,
+            Err(refused) if start.elapsed() > TIMEOUT => Err(refused)?,
             Err(_) => sleep(Duration::from_millis(5)).await,
         }
     }

@@ -1,10 +1,10 @@
-//! Requests and responses that are valid, most of them odd.
+//! Valid requests and responses, most of them unusual.
 
 use std::fmt::Write as _;
 
 use test_support::{End, Peer, TestResult};
 
-/// A request, its answer, and whether the app closes the connection with it.
+/// A request, its response, and whether the app then closes the connection.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) name: String,
@@ -16,9 +16,9 @@ pub(crate) struct Exchange {
 /// What comes after an exchange.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// The next one.
+    /// The connection stays open.
     Open,
-    /// The app closes: its response ends there.
+    /// The app closes the connection, which ends its response.
     ByApp,
 }
 
@@ -32,7 +32,7 @@ impl Exchange {
         Self { ends: Ends::ByApp, ..self }
     }
 
-    /// Plays both ends, and expects the very bytes at each.
+    /// Plays client and app, and checks that each receives exactly the other's bytes.
     pub(crate) async fn play(&self, client: &mut Peer, app: &mut Peer) -> TestResult {
         tokio::try_join!(client.send(&self.request), app.expect(&self.request))?;
         tokio::try_join!(app.send(&self.response), client.expect(&self.response))?;
@@ -46,7 +46,7 @@ impl Exchange {
     }
 }
 
-/// Short exchanges: every kind of framing, every field that could tempt a proxy.
+/// Returns short exchanges: every kind of framing, and fields that proxies tend to change.
 pub(crate) fn short() -> Vec<Exchange> {
     let mut all = requests();
     all.extend(responses());
@@ -123,7 +123,7 @@ fn responses() -> Vec<Exchange> {
     ]
 }
 
-/// 100, 102 and 103 in turn.
+/// Returns `count` interim responses: 100, 102 and 103 in turn.
 pub(crate) fn interim(count: usize) -> String {
     let kinds = [
         "HTTP/1.1 100 Continue\r\n\r\n",
@@ -190,7 +190,7 @@ fn closing() -> Vec<Exchange> {
     ]
 }
 
-/// Long exchanges: bodies past every buffer, heads near their limit, chunks without number.
+/// Returns long exchanges: bodies larger than any buffer, heads near their limit, very many chunks.
 pub(crate) fn long() -> Vec<Exchange> {
     let body: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
     let with_body = |start: &str| [format!("{start}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();

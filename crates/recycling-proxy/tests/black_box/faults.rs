@@ -1,24 +1,24 @@
-//! Faults of apps and clients: none hangs the proxy, looks like success, or affects another connection.
+//! Faults of apps and clients: none stalls the proxy, looks like success, or affects another connection.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use test_support::{Cases, End, LoopbackHost, RecyclingProxy, ScriptedApp, Surprise, TestResult, ensure, ensure_eq};
+use test_support::{Cases, End, LoopbackHost, RecyclingProxy, ScriptedApp, TestResult, Unexpected, ensure, ensure_eq};
 
-use crate::stage::{BINARY, GET, OK, Stage, UNREACHED, exchange, last_exchange, part};
+use crate::stage::{BINARY, GET, OK, Stage, UNREACHED, close, exchange, last_exchange};
 
-/// What a client sees of an app that is not there: an end at once, or a 502 or 503 that says close.
-async fn nobody_is_there(proxy: &RecyclingProxy) -> TestResult {
-    // The connection may be gone before the client has taken note of it, and before the request is sent.
+/// Checks what a client sees while the app is down: a close at once, or 502 or 503 with `Connection: close`.
+async fn expect_unreachable(proxy: &RecyclingProxy) -> TestResult {
+    // The proxy may have reset the connection before `connect` returns, or before the request is sent.
     let mut client = match proxy.connect().await {
-        Err(Surprise::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => return Ok(()),
+        Err(Unexpected::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => return Ok(()),
         connected => connected?,
     };
     let _ = client.send(GET).await;
     let seen = client.read_to_end().await?.0;
-    let told = [&b"HTTP/1.1 502 "[..], b"HTTP/1.1 503 "].iter().any(|start| seen.starts_with(start));
+    let is_refusal = [&b"HTTP/1.1 502 "[..], b"HTTP/1.1 503 "].iter().any(|start| seen.starts_with(start));
     let close = seen.windows(17).any(|window| window.eq_ignore_ascii_case(b"connection: close"));
-    ensure!(seen.is_empty() || (told && close), "{}", seen.escape_ascii());
+    ensure!(seen.is_empty() || (is_refusal && close), "{}", seen.escape_ascii());
     Ok(())
 }
 
@@ -27,25 +27,25 @@ async fn connections_are_reset_while_the_app_is_down_and_served_when_it_is_back(
     let host = LoopbackHost::reserve()?;
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
     for _ in 0..3 {
-        nobody_is_there(&proxy).await?;
+        expect_unreachable(&proxy).await?;
     }
     let app = ScriptedApp::bind(host.port(8080)).await?;
     let mut client = proxy.connect().await?;
     let mut served = app.accept().await?;
     exchange(&mut client, &mut served).await?;
     drop(app);
-    // The connection that it has is not touched by the app's listener being gone.
+    // The open connection survives the end of the app's listening socket.
     exchange(&mut client, &mut served).await?;
-    nobody_is_there(&proxy).await
+    expect_unreachable(&proxy).await
 }
 
-/// A client that has said nothing must not wait for a dead app either: its protocol may be one where the app begins.
+/// A client that has sent nothing must not wait for an app that is down: in its protocol the app may send first.
 #[tokio::test]
 async fn the_connection_of_a_silent_client_ends_if_the_app_is_down() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &[]).await?;
     match proxy.connect().await {
-        Err(Surprise::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => {}
+        Err(Unexpected::Io { source, .. }) if source.kind() == ErrorKind::ConnectionReset => {}
         connected => drop(connected?.read_to_end().await?),
     }
     Ok(())
@@ -69,7 +69,7 @@ async fn a_reset_by_the_app_within_a_response_reaches_the_client() -> TestResult
                 client.read_head().await?;
                 client.expect(start.split_once("\r\n\r\n").map_or("", |(_, body)| body)).await?;
                 app.reset()?;
-                // A FIN would be the end of a close-delimited body, and truncation of the others at best.
+                // A FIN would complete a close-delimited body.
                 client.expect_end(End::Reset).await?;
                 TestResult::Ok(())
             };
@@ -92,15 +92,15 @@ async fn a_fin_by_the_app_within_a_response_truncates_it_for_the_client() -> Tes
         app.expect(GET).await?;
         app.send(start).await?;
         drop(app);
-        // Not a byte more: nothing may complete what the app left incomplete.
+        // The proxy adds no byte that could complete what the app left incomplete.
         let (seen, _) = client.read_to_end().await?;
         ensure!(start.as_bytes().starts_with(&seen), "{}", seen.escape_ascii());
     }
     stage.still_serves().await
 }
 
-/// The race of every keep-alive connection: the app closes while the next request is on its way. Clients repeat such a
-/// request by themselves, so they must see what they would see without us: an end, and no answer.
+/// The race of every keep-alive connection: the app closes while the next request is in flight. Clients retry such a
+/// request, so they must see what they see without the proxy: a close without a response.
 #[tokio::test]
 async fn an_app_that_closes_without_a_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -146,7 +146,7 @@ async fn an_unsolicited_response_ends_the_connection() -> TestResult {
         let (mut client, mut app) = stage.pair().await?;
         exchange(&mut client, &mut app).await?;
         app.send(unsolicited).await?;
-        // The client would take it for the answer to its next request.
+        // The client would take it for the response to its next request.
         let (seen, _) = client.read_to_end().await?;
         ensure_eq!(seen.escape_ascii().to_string(), "", "after {unsolicited:?}");
         app.read_to_end().await?;
@@ -169,13 +169,13 @@ async fn a_client_that_leaves_within_a_response_ends_the_apps_connection() -> Te
         } else {
             drop(client);
         }
-        // The app learns of it while it sends on.
+        // The app notices while it goes on sending.
         let piece = vec![b'b'; 64 * 1024];
         let refused = async {
             loop {
                 match app.send(&piece).await {
                     Ok(()) => {}
-                    Err(Surprise::Io { .. }) => return TestResult::Ok(()),
+                    Err(Unexpected::Io { .. }) => return TestResult::Ok(()),
                     Err(other) => Err(other)?,
                 }
             }
@@ -185,7 +185,7 @@ async fn a_client_that_leaves_within_a_response_ends_the_apps_connection() -> Te
     stage.still_serves().await
 }
 
-/// What the app has of the request must not look like a whole one.
+/// The part of the request that the app receives must not look complete.
 #[tokio::test]
 async fn a_truncated_request_does_not_look_complete_to_the_app() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -220,7 +220,7 @@ async fn no_part_of_a_truncated_head_reaches_the_app() -> TestResult {
         } else {
             drop(client);
         }
-        // A head cut short is no request: the app has no use for half of it.
+        // An incomplete head is not forwarded.
         ensure_eq!(app.read_to_end().await?.0, b"");
     }
     stage.still_serves().await
@@ -237,7 +237,7 @@ async fn connections_without_a_byte_open_and_close() -> TestResult {
     stage.still_serves().await
 }
 
-/// An idle connection carries no load and is never closed: not by its limit, however near, and not by time.
+/// An idle connection carries no load and is never closed, neither near its limit nor after any time.
 #[tokio::test]
 async fn an_idle_connection_is_never_closed() -> TestResult {
     let stage = Stage::with_limit(3).await?;
@@ -249,10 +249,10 @@ async fn an_idle_connection_is_never_closed() -> TestResult {
     client.expect_silence(Duration::from_secs(3)).await?;
     last_exchange(&mut client, &mut app).await?;
     exchange(&mut silent, &mut silent_app).await?;
-    part(silent, silent_app).await
+    close(silent, silent_app).await
 }
 
-/// Neither end reads: what waits in between is bounded, so a sender has to stop.
+/// If an end does not read, the sender has to stop, because the buffers in between are bounded.
 #[tokio::test]
 async fn a_receiver_that_does_not_read_applies_backpressure() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -270,6 +270,6 @@ async fn a_receiver_that_does_not_read_applies_backpressure() -> TestResult {
         }
         taken += piece.len();
     }
-    ensure!(taken < 50_000_000, "{taken} bytes were taken in while nobody read");
+    ensure!(taken < 50_000_000, "{taken} bytes were accepted although nothing was read");
     Ok(())
 }

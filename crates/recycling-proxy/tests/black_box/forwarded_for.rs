@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: every request has its client's address for the app, and nothing else in it changes.
+//! `X-Forwarded-For`: the app receives every request with its client's address, and nothing else in it changes.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -14,11 +14,11 @@ use test_support::{Cases, End, LoopbackHost, RecyclingProxy, TestResult, ensure,
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::http2_stage::{END_HEADERS, HEADERS, frame, goaway, open};
+use crate::http2_stage::{END_HEADERS, HEADERS, frame, open, read_goaway};
 use crate::hyper_peers::{Sender, connected};
-use crate::stage::{BINARY, OK, Stage, part};
+use crate::stage::{BINARY, OK, Stage, close};
 
-/// Test clients connect from there.
+/// The address from which test clients connect.
 const CLIENT: &str = "127.0.0.1";
 
 /// RFC 9113 §7.
@@ -26,8 +26,8 @@ const COMPRESSION_ERROR: u32 = 9;
 
 const ON: (ProxyOption, &str) = (ProxyOption::ForwardedFor, "on");
 
-/// Returns a request head, and the same as the app sees it.
-fn told(head: &str) -> (String, String) {
+/// Returns a request head as the client sends it and as the app receives it; `ADD` marks the place of the address.
+fn sent_and_received(head: &str) -> (String, String) {
     let head = head.replace('\n', "\r\n");
     (head.replace("ADD", ""), head.replace("ADD", CLIENT))
 }
@@ -75,11 +75,11 @@ async fn the_clients_address_is_the_last_element_of_x_forwarded_for() -> TestRes
     cases.verdict()
 }
 
-/// Also of those that were sent before the answers came, and on every connection that follows a retired one.
+/// The requests are pipelined, on several connections that are retired one after the other.
 #[tokio::test]
 async fn every_request_of_every_connection_has_the_clients_address() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::MaxRequests, "3")]).await?;
-    let (sent, expected) = told("GET /a HTTP/1.1\nX-Forwarded-For: b\nHost: app\n\n");
+    let (sent, expected) = sent_and_received("GET /a HTTP/1.1\nX-Forwarded-For: b\nHost: app\n\n");
     let expected = expected.replace(": b", &format!(": b, {CLIENT}"));
     for _ in 0..3 {
         let (mut client, mut app) = stage.pair().await?;
@@ -95,12 +95,12 @@ async fn every_request_of_every_connection_has_the_clients_address() -> TestResu
     Ok(())
 }
 
-/// Many pipelined requests fill the proxy's buffer, which each addition makes a little fuller.
+/// Many pipelined requests fill the proxy's buffer, and each address makes them longer.
 #[tokio::test]
 async fn every_pipelined_request_has_the_clients_address() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let (mut client, mut app) = stage.pair().await?;
-    let (client_hears, client_says) = client.split();
+    let (client_reader, client_writer) = client.split();
     let numbered = |n: usize, more: &str| format!("GET /{n} HTTP/1.1\r\nHost: a\r\nX: {}\r\n{more}\r\n", "x".repeat(n));
     let all: String = (0..400).map(|n| numbered(n, "")).collect();
     let serve = async {
@@ -110,10 +110,10 @@ async fn every_pipelined_request_has_the_clients_address() -> TestResult {
         }
         TestResult::Ok(())
     };
-    let say = async { Ok(client_says.send(&all).await?) };
-    let hear = async { Ok(client_hears.expect(OK.repeat(400)).await?) };
-    tokio::try_join!(serve, say, hear)?;
-    part(client, app).await
+    let client_sends = async { Ok(client_writer.send(&all).await?) };
+    let client_reads = async { Ok(client_reader.expect(OK.repeat(400)).await?) };
+    tokio::try_join!(serve, client_sends, client_reads)?;
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn x_forwarded_for_does_not_depend_on_how_the_head_is_split() -> TestResul
     cases.verdict()
 }
 
-/// What we add is not the client's, and must not push a request over the limit.
+/// The address that the proxy adds does not count towards the limit of a head.
 #[tokio::test]
 async fn a_head_at_the_limit_gets_the_address_and_a_longer_one_is_refused() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::HeadLimit, "1Ki")]).await?;
@@ -149,8 +149,8 @@ async fn a_head_at_the_limit_gets_the_address_and_a_longer_one_is_refused() -> T
     };
     let (mut client, mut app) = stage.pair().await?;
     client.send(head(1024)).await?;
-    let told = app.read_head().await?;
-    ensure_eq!(told.tokens("x-forwarded-for"), [CLIENT]);
+    let sent_and_received = app.read_head().await?;
+    ensure_eq!(sent_and_received.tokens("x-forwarded-for"), [CLIENT]);
     let (mut client, mut app) = stage.pair().await?;
     client.send(head(1025)).await?;
     ensure_eq!(client.read_head().await?.status(), Some(431));
@@ -162,26 +162,26 @@ async fn a_head_at_the_limit_gets_the_address_and_a_longer_one_is_refused() -> T
 async fn a_tunnel_gets_no_address() -> TestResult {
     let stage = Stage::with(&[ON, (ProxyOption::OpaquePorts, "8080")]).await?;
     let (mut client, mut app) = stage.pair().await?;
-    let (sent, _) = told("GET / HTTP/1.1\nHost: a\n\n");
+    let (sent, _) = sent_and_received("GET / HTTP/1.1\nHost: a\n\n");
     client.send(&sent).await?;
     app.expect(&sent).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The address would become the rest of the client's last field, and the app would look for it in vain.
+/// In such a request the added address would become a part of the client's last field.
 #[tokio::test]
 async fn a_request_that_would_swallow_the_address_is_refused() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
     let (mut client, mut app) = open(&stage).await?;
     let swallowing = b"\x82\x86\x84\x41\x01a\0\x0fx-forwarded-for\x099.9.9.9.9\0\x01x\x1b";
     client.send(frame(HEADERS, END_HEADERS, 1, swallowing)).await?;
-    ensure_eq!(goaway(&mut client).await?.1, COMPRESSION_ERROR);
+    ensure_eq!(read_goaway(&mut client).await?.1, COMPRESSION_ERROR);
     let (seen, _) = app.read_to_end().await?;
     ensure!(seen.len() <= 9 + swallowing.len(), "the app has a whole frame: {}", seen.escape_ascii());
     Ok(())
 }
 
-/// A real client and a real app, whose tables of header compression would part at the first entry that only one has.
+/// The HPACK tables of a real client and a real app must stay equal although the proxy adds a field.
 #[tokio::test]
 async fn adding_the_address_keeps_header_compression_in_step() -> TestResult {
     let host = LoopbackHost::reserve()?;
@@ -191,7 +191,7 @@ async fn adding_the_address_keeps_header_compression_in_step() -> TestResult {
     let proxy = RecyclingProxy::start(BINARY, host.port(8080), &options).await?;
     let mut clients = JoinSet::new();
     for client in 0..3 {
-        clients.spawn(ask(proxy.address(), client));
+        clients.spawn(send_requests(proxy.address(), client));
     }
     while let Some(client) = clients.join_next().await {
         client??;
@@ -204,12 +204,12 @@ async fn serve(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         let mut connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         connection.max_header_list_size(64 * 1024);
-        tokio::spawn(connection.serve_connection(TokioIo::new(stream), service_fn(tell_back)));
+        tokio::spawn(connection.serve_connection(TokioIo::new(stream), service_fn(echo_fields)));
     }
 }
 
-/// Answers with the fields of the request, line by line.
-async fn tell_back(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Responds with the fields of the request, one on each line.
+async fn echo_fields(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut lines = String::new();
     for (name, value) in request.headers() {
         let _ = writeln!(lines, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
@@ -217,7 +217,7 @@ async fn tell_back(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, 
     Ok(Response::new(Full::new(lines.into())))
 }
 
-async fn ask(to: SocketAddr, client: usize) -> TestResult {
+async fn send_requests(to: SocketAddr, client: usize) -> TestResult {
     let mut sender = connected(to).await?;
     for round in 0..60 {
         if sender.ready().await.is_err() {
@@ -225,18 +225,18 @@ async fn ask(to: SocketAddr, client: usize) -> TestResult {
         }
         let mut running = JoinSet::new();
         for stream in 0..4 {
-            running.spawn(ask_once(sender.clone(), client, round * 4 + stream));
+            running.spawn(send_request(sender.clone(), client, round * 4 + stream));
         }
-        while let Some(asked) = running.join_next().await {
-            asked??;
+        while let Some(request) = running.join_next().await {
+            request??;
         }
     }
     Ok(())
 }
 
-/// Some fields come again and are sent as an index, some change and push others out of the table, some are too long for
-/// one frame. A request that the client gives back unsent is no loss.
-async fn ask_once(mut sender: Sender, client: usize, n: usize) -> TestResult {
+/// Some fields repeat and are sent as an index, some change and evict others from the table, and some are too long for
+/// one frame. A request that the client returns unsent is not lost.
+async fn send_request(mut sender: Sender, client: usize, n: usize) -> TestResult {
     let length = if n % 10 == 9 { 17_000 } else { n % 7 * 100 };
     let own = [("x-client", client.to_string()), ("x-n", n.to_string()), ("x-long", "l".repeat(length))];
     let mut request = Request::get("http://a/");

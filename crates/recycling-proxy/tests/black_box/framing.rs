@@ -1,9 +1,9 @@
-//! Field lines and chunks that leave the length of a message in doubt, for requests and responses.
+//! Field lines and chunks that make the length of a message ambiguous, for requests and responses.
 
-/// What is wrong, and the lines of the head that are.
+/// The name of an error, and the field lines that have it.
 pub(crate) type BadFields = (&'static str, &'static [u8]);
 
-/// Lengths and codings that two readers could understand differently (RFC 9112 §6).
+/// Lengths and transfer codings that two recipients could interpret differently (RFC 9112 §6).
 pub(crate) const BAD_LENGTHS: &[BadFields] = &[
     ("length and coding", b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
     ("coding and length", b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"),
@@ -45,7 +45,7 @@ pub(crate) const BAD_LENGTHS: &[BadFields] = &[
     ("chunked in other letters", "Transfer-Encoding: chun\u{212a}ed\r\n".as_bytes()),
 ];
 
-/// Lines that are none, or that end where another reader would not end them (RFC 9112 §2.2, §5).
+/// Malformed lines, and lines that another recipient could end elsewhere (RFC 9112 §2.2, §5).
 pub(crate) const BAD_LINES: &[BadFields] = &[
     ("folded value", b"X: a\r\n b\r\n"),
     ("folded value after a tab", b"X: a\r\n\tb\r\n"),
@@ -70,8 +70,8 @@ pub(crate) const BAD_LINES: &[BadFields] = &[
     ("CR alone as a line", b"\r\r\n"),
 ];
 
-/// White space between a name and its colon, which a request must not have and a proxy removes from a response (RFC
-/// 9112 §5.1).
+/// White space between a field name and its colon. A request must not have it; a proxy removes it from a response
+/// (RFC 9112 §5.1).
 pub(crate) const SPACE_BEFORE_COLON: &[BadFields] = &[
     ("space before the colon", b"X : a\r\n"),
     ("tab before the colon", b"X\t: a\r\n"),
@@ -79,19 +79,19 @@ pub(crate) const SPACE_BEFORE_COLON: &[BadFields] = &[
     ("coding before a space and a colon", b"Transfer-Encoding : chunked\r\n"),
 ];
 
-/// A chunked body that is in order up to a point.
+/// A chunked body with an error.
 pub(crate) struct BadChunks {
     pub(crate) name: &'static str,
-    /// What may be passed on.
+    /// The bytes before the error, which may be forwarded.
     pub(crate) good: Vec<u8>,
-    /// The offence, and what a careless reader would take for the end of the message.
+    /// The error, and bytes that a lenient recipient would take for the end of the message.
     pub(crate) bad: Vec<u8>,
 }
 
-/// Faults within a chunked body (RFC 9112 §7.1).
+/// Returns errors in a chunked body (RFC 9112 §7.1).
 pub(crate) fn bad_chunks() -> Vec<BadChunks> {
     let bad = |name, good: &[u8], bad: &[u8]| BadChunks { name, good: good.to_vec(), bad: bad.to_vec() };
-    // Where it becomes too long is the proxy's choice; the data behind it must not pass.
+    // The proxy chooses the limit; the data after the overlong line must not pass.
     let long_extension = [b"1;".as_slice(), &vec![b'e'; 70_000]].concat();
     vec![
         bad("empty size line", b"", b"\r\n0\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! Valid messages from a seed: the same seed, the same messages.
+//! Valid messages, generated from a seed: the same seed yields the same messages.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ pub(crate) struct Generator {
     random: fastrand::Rng,
 }
 
-/// What a message carries.
+/// The body of a message.
 enum Body {
     None,
     Length(Vec<u8>),
@@ -47,7 +47,7 @@ impl Generator {
         Exchange::new("generated", request, response)
     }
 
-    /// Returns the same bytes in pieces: few where they are long, for each costs a pause.
+    /// Splits the bytes into pieces: few if they are long, because each costs a pause.
     pub(crate) fn pieces<'a>(&mut self, message: &'a [u8]) -> Vec<&'a [u8]> {
         let mut cuts: Vec<usize> = (0..self.random.usize(..6)).map(|_| self.random.usize(..message.len())).collect();
         cuts.extend([0, message.len()]);
@@ -71,7 +71,7 @@ impl Generator {
             head.push(b':');
             let space = self.one_of(&["", " ", "\t", "  \t "]);
             head.extend_from_slice(space.as_bytes());
-            // An option named `close` would end the connection, so only made-up ones.
+            // Made-up options only: `close` would end the connection.
             let value = if name == "Connection" { "x-option".into() } else { self.value() };
             head.extend_from_slice(&value);
             head.extend_from_slice(space.as_bytes());
@@ -79,7 +79,7 @@ impl Generator {
         }
     }
 
-    /// Visible characters, spaces and obs-text (RFC 9110 §5.5).
+    /// Returns a field value of visible characters, spaces and obs-text (RFC 9110 §5.5).
     fn value(&mut self) -> Vec<u8> {
         let length = if self.random.u8(..20) == 0 { 9_000 } else { self.random.usize(..60) };
         let random = std::iter::repeat_with(|| self.random.u8(..));

@@ -1,5 +1,5 @@
-//! With `forwarded-for: on`, no client can choose the address that the app sees: whatever an HTTP server could take for
-//! a request has the client's address, or does not reach the app whole.
+//! With `forwarded-for: on`, no client can forge the address that the app sees: bytes that some HTTP server takes for a
+//! request reach the app with the client's address, or not completely.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::stage::{Stage, UNREACHED};
 
 const ON: (ProxyOption, &str) = (ProxyOption::ForwardedFor, "on");
 
-/// The rest of a request whose client would be somebody else.
+/// The rest of a request with a forged address.
 const FORGED: &str = " / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
 
-/// Between two pieces.
+/// The pause between two pieces.
 #[derive(Clone, Copy)]
 pub(crate) enum Pause {
-    /// So that they are read one by one.
+    /// The proxy reads the pieces one by one.
     Short,
-    /// Longer than the beginning of a request is waited for.
+    /// Longer than the proxy waits for the rest of a request line.
     Long,
 }
 
@@ -34,7 +34,7 @@ impl Pause {
     }
 }
 
-/// What a client says, in pieces.
+/// The bytes of a client that tries to evade protocol detection, in pieces.
 pub(crate) struct Evasion {
     pub(crate) pieces: Vec<Vec<u8>>,
     pub(crate) pause: Pause,
@@ -52,7 +52,7 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
     let one = |text: &str| (vec![text.as_bytes().to_vec()], Pause::Short);
     let rest = |method: &str| format!("{method}{FORGED}");
     let mut all = Vec::new();
-    // Bytes in front that some servers skip, whole and in two pieces.
+    // Leading bytes that some servers skip, in one piece and in two.
     for front in
         ["\r\n", "\r\n\r\n", "\r\n\r\n\r\n", "\n", "\n\n", "\r", "\r\r", " ", "  ", "\t", "\x0b", "\x0c", " \r\n", "\0"]
     {
@@ -63,19 +63,19 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
     }
     all.push((vec![[b"\x85", rest("GET").as_bytes()].concat()], Pause::Short));
     all.push((vec![[b"\xa0", rest("GET").as_bytes()].concat()], Pause::Short));
-    // Methods that are none.
+    // Invalid methods.
     let long = "A".repeat(33);
     for method in [long.as_str(), "get", "Get", "gET", "G\x01T", "\x01", "1", "G(T", "\u{e9}"] {
         all.push(one(&rest(method)));
         all.push((vec![method.into(), FORGED.into()], Pause::Short));
         all.push((vec![method.into(), FORGED.into()], Pause::Long));
     }
-    // A request line that pauses.
+    // A request line with a pause in it.
     let plain = rest("GET");
     for at in [1, 3, 4, 5, 6, 10, 13, 14, 15, 16, 17] {
         all.push((vec![plain[..at].into(), plain[at..].into()], Pause::Long));
     }
-    // Lines that are none, which some servers serve.
+    // Invalid request lines that some servers accept.
     for line in [
         "GET\t/ HTTP/1.1",
         "GET  / HTTP/1.1",
@@ -94,12 +94,12 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
             all.push((vec![whole[..at].into(), whole[at..].into()], Pause::Short));
         }
     }
-    // HTTP/0.9 has no fields: the app would see nobody's word.
+    // HTTP/0.9 has no fields.
     all.push((vec![b"GET /6.6.6.6\r\n".to_vec()], Pause::Short));
     all.push((vec![b" GET /6.6.6.6\n".to_vec()], Pause::Short));
     all.push((vec![b"GET 6.6.6.6\n".to_vec()], Pause::Short));
     all.push((vec![b"\n".to_vec(), b"GET /6.6.6.6\r\n".to_vec()], Pause::Long));
-    // HTTP/2: in fields that are not compressed.
+    // HTTP/2 with fields that are not compressed.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
     let fields = b"\x82\x86\x84\x41\x01a\0\x0fx-forwarded-for\x076.6.6.6";
     let frames =
@@ -109,7 +109,7 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
     for at in [1, 3, 8, 14, 16, 18, 20, 23] {
         all.push((vec![http2[..at].to_vec(), http2[at..].to_vec()], Pause::Long));
     }
-    // Headers of the PROXY protocol, which some servers accept and do not demand.
+    // Headers of the PROXY protocol, which some servers accept without requiring them.
     for header in [
         &b"PROXY TCP4 6.6.6.6 10.0.0.1 1 2\r\n"[..],
         b"PROXY UNKNOWN\r\n",
@@ -122,27 +122,28 @@ fn all_pieces() -> Vec<(Vec<Vec<u8>>, Pause)> {
             all.push((pieces, Pause::Long));
         }
     }
-    // What begins as the preface of HTTP/2, and goes on as requests.
+    // Requests after the beginning of the HTTP/2 preface.
     for front in ["PRI * HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
         all.push((vec![front.into(), rest("GET").into()], Pause::Long));
     }
     all
 }
 
-/// What the app has seen of it must not name another client last, be it in a whole request or not.
-pub(crate) fn judge(seen: &[u8]) -> TestResult {
+/// Checks that the client's own address follows every forged one in the bytes that the app has received.
+pub(crate) fn expect_clients_address(seen: &[u8]) -> TestResult {
     let forged = b"6.6.6.6".as_slice();
     let mut rest = seen;
     while let Some(at) = rest.windows(forged.len()).position(|window| window == forged) {
         rest = &rest[at + forged.len()..];
-        let told = rest.starts_with(b", 127.0.0.1\r\n") || rest.starts_with(b"\0\x0fx-forwarded-for\x09127.0.0.1");
-        ensure!(told, "the app saw {}", seen.escape_ascii());
+        let is_followed =
+            rest.starts_with(b", 127.0.0.1\r\n") || rest.starts_with(b"\0\x0fx-forwarded-for\x09127.0.0.1");
+        ensure!(is_followed, "the app saw {}", seen.escape_ascii());
     }
     Ok(())
 }
 
-/// Says the pieces, as far as it is listened to: a client that is refused may find that out here.
-async fn say(client: &mut Peer, pieces: &[Vec<u8>], pause: Pause) {
+/// Sends the pieces until the proxy closes the connection.
+async fn send(client: &mut Peer, pieces: &[Vec<u8>], pause: Pause) {
     for (n, piece) in pieces.iter().enumerate() {
         if n > 0 {
             sleep(pause.length()).await;
@@ -161,8 +162,8 @@ async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult 
     for Evasion { pieces, pause } in evasions() {
         let (mut client, mut app) = stage.pair().await?;
         running.spawn(async move {
-            say(&mut client, &pieces, pause).await;
-            let outcome = async { judge(&app.read_to_end().await?.0) };
+            send(&mut client, &pieces, pause).await;
+            let outcome = async { expect_clients_address(&app.read_to_end().await?.0) };
             (shown(&pieces), outcome.await)
         });
     }
@@ -171,7 +172,8 @@ async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult 
     cases.verdict()
 }
 
-/// Programs that make variables of names take these for the field, and proxies drop what `Connection` names.
+/// Programs that turn field names into variables take these for the field, and proxies drop fields that `Connection`
+/// names.
 #[tokio::test]
 async fn fields_that_some_program_takes_for_x_forwarded_for_are_refused() -> TestResult {
     let stage = Stage::with(&[ON]).await?;
@@ -198,7 +200,7 @@ async fn fields_that_some_program_takes_for_x_forwarded_for_are_refused() -> Tes
     cases.verdict()
 }
 
-/// HTTP inside of TLS that the app ends would be unseen, too (RFC 2817); what else the app takes up is its word.
+/// After an upgrade to TLS (RFC 2817) the proxy would not see the requests. Other upgrades are the app's choice.
 #[tokio::test]
 async fn an_upgrade_offer_of_tls_is_removed() -> TestResult {
     let stage = Stage::with(&[ON]).await?;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::hyper_peers::{Served, connected, round, serve_http2};
 use crate::stage::BINARY;
 
-/// Requests at the same time, on as many connections as there are clients.
+/// Concurrent requests on each connection.
 const STREAMS: usize = 5;
 
 #[tokio::test]
@@ -40,12 +40,12 @@ async fn many_clients(limit: &str, clients: usize, requests: usize) -> TestResul
     }
     app.abort();
     ensure_eq!(served.load(Ordering::Relaxed), clients * requests);
-    // Several streams share a connection's last moments, so there is no exact number; but there were recycles.
+    // Concurrent streams may exceed the limit, so that the number of connections is not exact.
     ensure!(connections > 2 * clients, "{connections} connections");
     Ok(())
 }
 
-/// Sends requests in rounds; returns how many connections that took.
+/// Sends the requests. Returns the number of connections that they took.
 async fn client(to: SocketAddr, requests: usize) -> TestResult<usize> {
     let mut connections = 1;
     let mut sender = connected(to).await?;

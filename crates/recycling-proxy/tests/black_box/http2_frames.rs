@@ -1,12 +1,12 @@
-//! HTTP/2, frame by frame: everything passes verbatim except for what breaks the framing.
+//! HTTP/2, frame by frame: everything passes verbatim except for frames that break the framing.
 
 use test_support::{Cases, TestResult, ensure};
 
 use crate::http2_stage::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PADDED, PING, PRIORITIZED, PRIORITY, REQUEST,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE, exchange, frame, goaway, open, request,
+    RST_STREAM, SETTINGS, WINDOW_UPDATE, exchange, frame, open, read_goaway, request,
 };
-use crate::stage::{Stage, UNREACHED, part};
+use crate::stage::{Stage, UNREACHED, close};
 
 #[tokio::test]
 async fn frames_pass_verbatim_at_every_split() -> TestResult {
@@ -41,10 +41,10 @@ async fn frames_pass_verbatim_at_every_split() -> TestResult {
     app.expect(&from_client).await?;
     app.send_in_pieces(from_app.chunks(199)).await?;
     client.expect(&from_app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The connection ends with an error of ours, and the app sees nothing of the frame.
+/// The proxy ends the connection with an error code, and the app receives nothing of the frame.
 #[tokio::test]
 async fn frames_that_rfc_9113_forbids_end_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -60,11 +60,11 @@ async fn frames_that_rfc_9113_forbids_end_the_connection() -> TestResult {
             let (mut client, mut app) = open(&stage).await?;
             exchange(&mut client, &mut app, 3).await?;
             client.send(&bad).await?;
-            let (_, error) = goaway(&mut client).await?;
+            let (_, error) = read_goaway(&mut client).await?;
             ensure!(error != NO_ERROR);
             client.read_to_end().await?;
             let seen = app.read_to_end().await?.0;
-            // What came before the offence within the same run may have passed.
+            // Frames before the error, in the same read, may have passed.
             ensure!(bad.len() > seen.len() && bad.starts_with(&seen), "the app saw {}", seen.escape_ascii());
             TestResult::Ok(())
         };

@@ -1,4 +1,4 @@
-//! The two-step graceful shutdown of HTTP/2, also with clients and apps that make it difficult.
+//! The two-step graceful shutdown of HTTP/2, also with clients and apps that do not cooperate.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 use tokio::time::Instant;
 
-use crate::drain::begun;
+use crate::drain::drain_in_progress;
 use crate::http2_stage::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITIZED, PUSH_PROMISE,
-    REQUEST, SETTINGS, STATUS, both_send, closed, exchange, first_step, frame, last_frames, last_step, leave, open,
-    request, response, retiring_exchange, shut_down,
+    REQUEST, SETTINGS, STATUS, both_send, closed, exchange, first_step, frame, last_frames, last_step, no_error_goaway,
+    open, request, response, retiring_exchange, shut_down,
 };
 use crate::stage::{Stage, WITHOUT_WAITING};
 
@@ -31,9 +31,9 @@ async fn shutdown_at(limit: u32) -> TestResult {
     }
     let last = 2 * limit - 1;
     let ping = retiring_exchange(&mut client, &mut app, last).await?;
-    // A stream that was on its way is served.
+    // A stream that was in flight is served.
     exchange(&mut client, &mut app, last + 2).await?;
-    // The answer to our PING is nobody else's; a PING of the client's is.
+    // The proxy keeps the acknowledgement of its own PING, and forwards the client's PING.
     let pings = [frame(PING, ACK, 0, &ping), frame(PING, 0, 0, b"8 octets")].concat();
     client.send(&pings).await?;
     app.expect(frame(PING, 0, 0, b"8 octets")).await?;
@@ -42,7 +42,7 @@ async fn shutdown_at(limit: u32) -> TestResult {
     Ok(())
 }
 
-/// Long past its age an idle connection is left alone, since its client may be opening a stream at that very moment.
+/// An idle connection is not retired at its age, because its client may be opening a stream at that moment.
 #[tokio::test]
 async fn max_age_begins_the_graceful_shutdown_with_the_next_response() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxAge, "1ms")]).await?;
@@ -73,11 +73,12 @@ async fn the_apps_settings_precede_any_goaway() -> TestResult {
     Ok(())
 }
 
-/// Longer than the proxy waits for streams that are on their way when the client answers its PING.
+/// Longer than the proxy waits for streams that are in flight when the client acknowledges its PING.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Streams 1 and 3 on a connection with a limit of 2: 3 is answered and with it the graceful shutdown begins, 1 lasts.
-async fn lasting(stage: &Stage) -> TestResult<(Peer, Peer)> {
+/// Opens streams 1 and 3 on a connection with a limit of 2. The response of 3 begins the graceful shutdown; 1 stays
+/// open.
+async fn with_open_stream(stage: &Stage) -> TestResult<(Peer, Peer)> {
     let (mut client, mut app) = open(stage).await?;
     let fields = [frame(HEADERS, END_HEADERS, 1, REQUEST), frame(HEADERS, END_HEADERS, 1, STATUS)];
     client.send(&fields[0]).await?;
@@ -89,7 +90,7 @@ async fn lasting(stage: &Stage) -> TestResult<(Peer, Peer)> {
     Ok((client, app))
 }
 
-/// Both ends of stream 1 end it; with that the last stream is named, and the connection ends.
+/// Both sides end stream 1. The client then gets the last GOAWAY, and the connection ends.
 async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
     both_send(&mut client, &mut app, &frame(DATA, END_STREAM, 1, b"")).await?;
     closed(&mut client, last).await?;
@@ -100,7 +101,7 @@ async fn finish(mut client: Peer, mut app: Peer, last: u32) -> TestResult {
 #[tokio::test]
 async fn a_long_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
-    let (mut client, mut app) = lasting(&stage).await?;
+    let (mut client, mut app) = with_open_stream(&stage).await?;
     let more = frame(DATA, 0, 1, b"more");
     let begun = Instant::now();
     while begun.elapsed() < SETTLED {
@@ -109,24 +110,23 @@ async fn a_long_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     finish(client, app, 3).await
 }
 
-/// Fields at the end of a stream that began before the graceful shutdown: what compresses them is the connection's own.
+/// Trailers of a stream that began before the graceful shutdown still use the connection's HPACK table.
 #[tokio::test]
 async fn trailers_of_both_sides_pass_after_the_goaway() -> TestResult {
     let stage = Stage::with_limit(2).await?;
-    let (mut client, mut app) = lasting(&stage).await?;
+    let (mut client, mut app) = with_open_stream(&stage).await?;
     let trailers =
         [frame(HEADERS, END_STREAM, 1, b"\x40\x01x"), frame(CONTINUATION, END_HEADERS, 1, b"\x01y")].concat();
     both_send(&mut client, &mut app, &trailers).await?;
     closed(&mut client, 3).await
 }
 
-/// It must not open streams any more, and does. They are served for as long as others are open; once none is, the last
-/// is named, and what comes behind that never reaches the app. The client learns that it was not served, and may repeat
-/// it.
+/// The client opens streams after GOAWAY, which it must not. They are served while other streams are open. Then the
+/// last GOAWAY names the last of them, and later streams never reach the app: the client knows that it may retry them.
 #[tokio::test]
 async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_sent() -> TestResult {
     let stage = Stage::with_limit(2).await?;
-    let (mut client, mut app) = lasting(&stage).await?;
+    let (mut client, mut app) = with_open_stream(&stage).await?;
     let begun = Instant::now();
     let mut last = 3;
     while begun.elapsed() < SETTLED {
@@ -143,7 +143,7 @@ async fn a_client_that_ignores_the_goaway_gets_every_response_that_the_app_has_s
     stage.still_serves().await
 }
 
-/// The last step comes after ten seconds without an acknowledgement.
+/// The last step follows after ten seconds without an acknowledgement.
 #[tokio::test]
 async fn a_client_that_never_acknowledges_our_ping_gets_the_last_goaway() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -157,7 +157,7 @@ async fn a_client_that_never_acknowledges_our_ping_gets_the_last_goaway() -> Tes
     Ok(())
 }
 
-/// A pushed stream is open like any other: the last stream that is named is the client's all the same.
+/// A pushed stream counts as open. The last stream in GOAWAY is still one of the client's.
 #[tokio::test]
 async fn a_pushed_stream_is_served_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -183,7 +183,7 @@ async fn a_pushed_stream_is_served_beyond_the_graceful_shutdown() -> TestResult 
     closed(&mut client, 1).await
 }
 
-/// gRPC answers a failed call with nothing but trailers: the one HEADERS of the stream is its first and its last.
+/// gRPC responds to a failed call with trailers only: one HEADERS frame begins and ends the response.
 #[tokio::test]
 async fn a_response_of_trailers_only_begins_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -197,7 +197,7 @@ async fn a_response_of_trailers_only_begins_the_graceful_shutdown() -> TestResul
     shut_down(&mut client, &ping, 1).await
 }
 
-/// Padding and priority are before and behind the field block: such a HEADERS is a request as any other.
+/// Padding and priority surround the field block of a HEADERS frame, which is still a request.
 #[tokio::test]
 async fn requests_with_padding_and_priority_are_counted() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -214,8 +214,8 @@ async fn requests_with_padding_and_priority_are_counted() -> TestResult {
     Ok(())
 }
 
-/// An app that sends GOAWAY ends the connection itself: ours is not said any more, or not to its end. A last stream of
-/// ours above the one that the app has named would be a lie.
+/// An app that sends GOAWAY ends the connection itself. The proxy then sends none, or no second one: its last stream
+/// could be above the app's, which would be wrong.
 #[tokio::test]
 async fn the_apps_goaway_passes_and_replaces_ours() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -223,15 +223,15 @@ async fn the_apps_goaway_passes_and_replaces_ours() -> TestResult {
     exchange(&mut client, &mut app, 1).await?;
     client.send(request(3)).await?;
     app.expect(request(3)).await?;
-    let farewell = [leave(3), response(3)].concat();
-    app.send(&farewell).await?;
-    client.expect(&farewell).await?;
+    let goaway_and_response = [no_error_goaway(3), response(3)].concat();
+    app.send(&goaway_and_response).await?;
+    client.expect(&goaway_and_response).await?;
     drop(app);
     client.expect_end(End::Fin).await?;
 
-    let (mut client, mut app) = lasting(&stage).await?;
-    app.send(leave(3)).await?;
-    client.expect(leave(3)).await?;
+    let (mut client, mut app) = with_open_stream(&stage).await?;
+    app.send(no_error_goaway(3)).await?;
+    client.expect(no_error_goaway(3)).await?;
     both_send(&mut client, &mut app, &frame(DATA, END_STREAM, 1, b"")).await?;
     client.expect_silence(SETTLED).await?;
     drop(app);
@@ -239,11 +239,11 @@ async fn the_apps_goaway_passes_and_replaces_ours() -> TestResult {
     Ok(())
 }
 
-/// A gibibyte, most of which is on its way when its connection sends GOAWAY.
+/// A gibibyte, most of which the client sends after it has received GOAWAY.
 #[tokio::test]
 async fn an_upload_of_a_gibibyte_passes_beyond_the_graceful_shutdown() -> TestResult {
     let stage = Stage::with_limit(2).await?;
-    let (mut client, mut app) = lasting(&stage).await?;
+    let (mut client, mut app) = with_open_stream(&stage).await?;
     let mebibyte: Vec<Vec<u8>> =
         (0..64_u32).map(|number| frame(DATA, 0, 1, &number.to_be_bytes().repeat(4096))).collect();
     let mebibyte = mebibyte.concat();
@@ -253,8 +253,8 @@ async fn an_upload_of_a_gibibyte_passes_beyond_the_graceful_shutdown() -> TestRe
     finish(client, app, 3).await
 }
 
-/// Soon where every stream has been answered; otherwise with the answer, for some clients give up a request whose
-/// connection sends GOAWAY before it.
+/// GOAWAY comes soon if no stream is open, and otherwise with the next response: some clients give up a request if they
+/// receive GOAWAY before its response.
 #[tokio::test]
 async fn a_drain_sends_goaway() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::DrainTimeout, "60s")]).await?;
@@ -277,13 +277,12 @@ async fn a_drain_sends_goaway() -> TestResult {
     Ok(())
 }
 
-/// A client that has just connected is about to send: a GOAWAY at that moment fails its first request, which hyper's
-/// pool does not repeat on a connection that was never used. It is told with its first response; one that stays silent,
-/// soon.
+/// A client that has just connected is about to send. GOAWAY at that moment would fail its first request, which hyper's
+/// pool does not retry on a new connection. So GOAWAY comes with the first response; a silent connection gets it soon.
 #[tokio::test]
 async fn a_connection_opened_during_a_drain_gets_goaway_with_its_first_response() -> TestResult {
     let stage = Stage::with(&[]).await?;
-    let (mut drain, _) = begun(&stage).await?;
+    let (mut drain, _) = drain_in_progress(&stage).await?;
     let (mut client, mut app) = open(&stage).await?;
     let (mut silent, _silent_app) = open(&stage).await?;
     client.expect_silence(Duration::from_millis(300)).await?;

@@ -1,5 +1,5 @@
-//! The proxy has written a response, but its client has not read it yet: what is in flight survives the end of the
-//! connection, however slowly the client reads.
+//! The proxy has written the last response, but its client has not read it yet: the close loses none of it, however
+//! slowly the client reads.
 
 use std::time::Duration;
 
@@ -8,15 +8,16 @@ use tokio::time::sleep;
 
 use crate::http2_stage::{
     ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, STATUS, WINDOW_UPDATE, first_step, frame, last_step,
-    leave, open_over, request,
+    no_error_goaway, open_over, request,
 };
 use crate::stage::Stage;
 
-/// A client says and reads nothing for so long. Until then every fixed bound between the last frame and the close is
-/// over.
+/// The time for which a client neither sends nor reads. It is longer than every timeout between the last frame and the
+/// close.
 const PAUSE: Duration = Duration::from_secs(9);
 
-/// What the app answers: all of it fits into the kernel between proxy and client, and not into the client's.
+/// The length of the response. It fits into the send buffer of the proxy's kernel, and not into the client's receive
+/// buffer.
 const BODY: usize = 60_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -24,32 +25,32 @@ enum Ends {
     EndStream,
     Trailers,
     Reset,
-    /// With `END_STREAM`, and then the app sends GOAWAY and closes.
-    AppLeaves,
+    /// By `END_STREAM`, after GOAWAY of the app, which then closes.
+    AppGoaway,
 }
 
 #[tokio::test]
 async fn a_client_that_pauses_gets_its_whole_last_response() -> TestResult {
     let mut cases = Cases::default();
-    let (little, plenty, trailers, reset, app_leaves) = tokio::join!(
+    let (small, default, trailers, reset, app_goaway) = tokio::join!(
         paused(true, Ends::EndStream),
         paused(false, Ends::EndStream),
         paused(true, Ends::Trailers),
         paused(true, Ends::Reset),
-        paused(true, Ends::AppLeaves),
+        paused(true, Ends::AppGoaway),
     );
-    cases.note("little room", little);
-    cases.note("plenty of room", plenty);
+    cases.note("small buffer", small);
+    cases.note("default buffer", default);
     cases.note("trailers", trailers);
     cases.note("a reset stream", reset);
-    cases.note("the app leaves", app_leaves);
+    cases.note("the app sends GOAWAY", app_goaway);
     cases.verdict()
 }
 
-async fn paused(little_room: bool, ends: Ends) -> TestResult {
+async fn paused(small_buffer: bool, ends: Ends) -> TestResult {
     let stage = Stage::with_limit(1).await?;
-    let client = if little_room {
-        Peer::connect_with_little_room(stage.proxy.address()).await?
+    let client = if small_buffer {
+        Peer::connect_with_small_buffer(stage.proxy.address()).await?
     } else {
         stage.proxy.connect().await?
     };
@@ -58,7 +59,7 @@ async fn paused(little_room: bool, ends: Ends) -> TestResult {
     app.expect(request(1)).await?;
     let (head, body) = answer(ends);
     app.send(&head).await?;
-    let announced = if let Ends::AppLeaves = ends { None } else { Some(first_step(&mut client).await?) };
+    let announced = if let Ends::AppGoaway = ends { None } else { Some(first_step(&mut client).await?) };
     client.expect(&head).await?;
     if let Some(ping) = &announced {
         client.send(frame(PING, ACK, 0, ping)).await?;
@@ -66,14 +67,14 @@ async fn paused(little_room: bool, ends: Ends) -> TestResult {
     app.send(&body).await?;
     let app = match ends {
         Ends::EndStream | Ends::Trailers | Ends::Reset => Some(app),
-        Ends::AppLeaves => {
+        Ends::AppGoaway => {
             drop(app);
             None
         }
     };
 
     sleep(PAUSE).await;
-    // What a reset answers to, if the socket was closed.
+    // If the proxy had closed its socket, its kernel would answer these with a reset.
     let update = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]);
     for _ in 0..2 {
         client.send(&update).await?;
@@ -88,7 +89,7 @@ async fn paused(little_room: bool, ends: Ends) -> TestResult {
     Ok(())
 }
 
-/// Returns the response fields, and everything behind them.
+/// Returns the HEADERS of the response, and the frames after it.
 fn answer(ends: Ends) -> (Vec<u8>, Vec<u8>) {
     let head = frame(HEADERS, END_HEADERS, 1, STATUS);
     let mut body = frame(DATA, 0, 1, &[7; 10_000]).repeat(BODY / 10_000);
@@ -96,9 +97,9 @@ fn answer(ends: Ends) -> (Vec<u8>, Vec<u8>) {
         Ends::EndStream => body.extend(frame(DATA, END_STREAM, 1, b"")),
         Ends::Trailers => body.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x40\x01x\x01y")),
         Ends::Reset => body.extend(frame(RST_STREAM, 0, 1, &[0, 0, 0, 2])),
-        Ends::AppLeaves => {
+        Ends::AppGoaway => {
             body.extend(frame(DATA, END_STREAM, 1, b""));
-            return ([leave(1), head].concat(), body);
+            return ([no_error_goaway(1), head].concat(), body);
         }
     }
     (head, body)

@@ -1,4 +1,4 @@
-//! HTTP/2 between a client and an app that the test plays, frame by frame.
+//! HTTP/2, frame by frame, between a client and an app that the test plays.
 
 use test_support::{End, Peer, TestResult, ensure_eq};
 
@@ -42,65 +42,66 @@ pub(crate) fn response(stream: u32) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, stream, STATUS), frame(DATA, END_STREAM, stream, b"ok")].concat()
 }
 
-/// A frame as it came.
+/// A frame that was received.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
 
-pub(crate) async fn next_frame(peer: &mut Peer) -> TestResult<Seen> {
+pub(crate) async fn read_frame(peer: &mut Peer) -> TestResult<Frame> {
     let header = peer.read_exactly(9).await?;
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
     let payload = peer.read_exactly(usize::try_from(number(&header[..3]))?).await?;
-    Ok(Seen { kind: header[3], flags: header[4], stream: number(&header[5..9]), payload })
+    Ok(Frame { kind: header[3], flags: header[4], stream: number(&header[5..9]), payload })
 }
 
-/// Last stream and error code of a GOAWAY.
-pub(crate) async fn goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
-    let Seen { kind, flags, stream, payload } = next_frame(client).await?;
+/// Reads a GOAWAY. Returns its last stream and its error code.
+pub(crate) async fn read_goaway(client: &mut Peer) -> TestResult<(u32, u32)> {
+    let Frame { kind, flags, stream, payload } = read_frame(client).await?;
     ensure_eq!((kind, flags, stream), (GOAWAY, 0, 0));
     let number = |at: usize| payload[at..at + 4].iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
     Ok((number(0), number(4)))
 }
 
-/// Returns a GOAWAY that says that nothing is wrong.
-pub(crate) fn leave(last: u32) -> Vec<u8> {
+/// Returns a GOAWAY with `NO_ERROR`.
+pub(crate) fn no_error_goaway(last: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), NO_ERROR.to_be_bytes()].concat())
 }
 
-/// The first step: a GOAWAY that refuses nothing yet, and a PING; returns what the PING carries.
+/// Reads the first step of the graceful shutdown: a GOAWAY with the highest stream identifier, and a PING. Returns the
+/// payload of the PING.
 pub(crate) async fn first_step(client: &mut Peer) -> TestResult<Vec<u8>> {
-    ensure_eq!(goaway(client).await?, (i32::MAX.unsigned_abs(), NO_ERROR));
-    pinged(client).await
+    ensure_eq!(read_goaway(client).await?, (i32::MAX.unsigned_abs(), NO_ERROR));
+    read_ping(client).await
 }
 
-/// The last step, which the client answers: a GOAWAY with this stream, and a PING behind everything.
+/// Reads the last step, a GOAWAY with the stream `last` and a PING, and acknowledges it.
 pub(crate) async fn last_step(client: &mut Peer, last: u32) -> TestResult {
     let ping = last_frames(client, last).await?;
     Ok(client.send(frame(PING, ACK, 0, &ping)).await?)
 }
 
-/// The same without the answer; returns what the PING carries.
+/// Reads the last step without acknowledging it. Returns the payload of the PING.
 pub(crate) async fn last_frames(client: &mut Peer, last: u32) -> TestResult<Vec<u8>> {
-    ensure_eq!(goaway(client).await?, (last, NO_ERROR));
-    pinged(client).await
+    ensure_eq!(read_goaway(client).await?, (last, NO_ERROR));
+    read_ping(client).await
 }
 
-async fn pinged(client: &mut Peer) -> TestResult<Vec<u8>> {
-    let Seen { kind, flags, stream, payload } = next_frame(client).await?;
+async fn read_ping(client: &mut Peer) -> TestResult<Vec<u8>> {
+    let Frame { kind, flags, stream, payload } = read_frame(client).await?;
     ensure_eq!((kind, flags, stream, payload.len()), (PING, 0, 0, 8));
     Ok(payload)
 }
 
-/// A connection on which both ends have sent and acknowledged their settings.
+/// Opens a connection on which both ends have sent and acknowledged their SETTINGS.
 pub(crate) async fn open(stage: &Stage) -> TestResult<(Peer, Peer)> {
     open_over(stage.proxy.connect().await?, stage).await
 }
 
-/// The same, for a client that has just connected.
+/// Does the same for a client that has just connected.
 pub(crate) async fn open_over(mut client: Peer, stage: &Stage) -> TestResult<(Peer, Peer)> {
     let mut app = stage.app.accept().await?;
     let opening = [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat();
@@ -122,8 +123,8 @@ pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> 
     Ok(())
 }
 
-/// A request whose response begins the graceful shutdown. Returns what the PING carries; the client has yet to
-/// acknowledge it.
+/// Plays an exchange whose response begins the graceful shutdown. Returns the payload of the PING, which the client has
+/// yet to acknowledge.
 pub(crate) async fn retiring_exchange(client: &mut Peer, app: &mut Peer, stream: u32) -> TestResult<Vec<u8>> {
     client.send(request(stream)).await?;
     app.expect(request(stream)).await?;
@@ -133,20 +134,20 @@ pub(crate) async fn retiring_exchange(client: &mut Peer, app: &mut Peer, stream:
     Ok(ping)
 }
 
-/// The client acknowledges the PING of the first step. It gets the last step with this stream, and a FIN.
+/// Acknowledges the PING of the first step, and reads the last step with the stream `last`, and a FIN.
 pub(crate) async fn shut_down(client: &mut Peer, ping: &[u8], last: u32) -> TestResult {
     client.send(frame(PING, ACK, 0, ping)).await?;
     closed(client, last).await
 }
 
-/// The client gets the last step with this stream, and a FIN.
+/// Reads the last step with the stream `last`, and a FIN.
 pub(crate) async fn closed(client: &mut Peer, last: u32) -> TestResult {
     last_step(client, last).await?;
     client.expect_end(End::Fin).await?;
     Ok(())
 }
 
-/// The client sends a frame and the app receives it, and then the other way.
+/// Sends a frame from the client to the app, and then from the app to the client.
 pub(crate) async fn both_send(client: &mut Peer, app: &mut Peer, frame: &[u8]) -> TestResult {
     client.send(frame).await?;
     app.expect(frame).await?;

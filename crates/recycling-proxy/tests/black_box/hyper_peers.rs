@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 pub(crate) type Served = Arc<AtomicUsize>;
 pub(crate) type Sender = SendRequest<Full<Bytes>>;
 
-/// An app in plain text that speaks HTTP/2 to clients that begin with it.
+/// Serves HTTP/2 with prior knowledge, without TLS.
 pub(crate) async fn serve_http2(listener: TcpListener, served: Served) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve_http2_on(stream, Arc::clone(&served)));
@@ -33,7 +33,7 @@ pub(crate) async fn serve_http2_on(stream: impl AsyncRead + AsyncWrite + Unpin +
         async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))) }
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    // The client checks how connections end.
+    // The client checks how its connection ends.
     let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -48,9 +48,9 @@ pub(crate) async fn connected(to: SocketAddr) -> TestResult<Sender> {
     http2_over(TcpStream::connect(to).await?).await
 }
 
-/// Sends requests at the same time; returns how many were answered.
+/// Sends concurrent requests. Returns how many were answered.
 ///
-/// A request that the client did not send is not lost: the caller sends it on the next connection.
+/// A request that the client returns unsent is not lost: the caller sends it on the next connection.
 pub(crate) async fn round(sender: &mut Sender, requests: usize) -> TestResult<usize> {
     let mut running = JoinSet::new();
     for _ in 0..requests {

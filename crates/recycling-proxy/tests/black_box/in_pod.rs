@@ -4,12 +4,12 @@
 
 mod apps;
 mod host_network;
-mod introduction;
 #[path = "../../../redirect/tests/redirect/namespace.rs"]
 mod namespace;
 #[expect(dead_code, reason = "tests of the redirect itself use all of it")]
 #[path = "../../../redirect/tests/redirect/pod.rs"]
 mod pod;
+mod proxy_header;
 mod running;
 mod sockets;
 mod vanished;

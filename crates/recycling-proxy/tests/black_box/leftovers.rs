@@ -1,9 +1,9 @@
-//! However connections end, nothing of them is left.
+//! A connection leaves no open descriptor behind, however it ends.
 
-use test_support::{Failure, PATIENCE, TestResult};
+use test_support::{Failure, TIMEOUT, TestResult};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, exchange, part};
+use crate::stage::{GET, OK, Stage, close, exchange};
 
 #[tokio::test]
 async fn no_descriptor_leaks() -> TestResult {
@@ -14,11 +14,11 @@ async fn no_descriptor_leaks() -> TestResult {
     for _ in 0..30 {
         all_kinds(&stage).await?;
     }
-    // A pipe or a thread's own descriptor may be kept for the next connection, but not one for each.
-    settled(id, before + 10).await
+    // Pipes and descriptors of a thread may be kept for later connections, but not one for each connection.
+    wait_for_descriptors(id, before + 10).await
 }
 
-/// A connection that is retired, one that its client ends, a tunnel, a refusal, and resets from either side.
+/// Plays one connection of each kind: retired, closed by the client, a tunnel, refused, reset by either side.
 async fn all_kinds(stage: &Stage) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
@@ -29,12 +29,12 @@ async fn all_kinds(stage: &Stage) -> TestResult {
 
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await?;
+    close(client, app).await?;
 
     let (mut client, mut app) = stage.pair().await?;
     client.send("\0").await?;
     app.expect("\0").await?;
-    part(client, app).await?;
+    close(client, app).await?;
 
     let (mut client, _app) = stage.pair().await?;
     client.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n").await?;
@@ -50,11 +50,11 @@ async fn all_kinds(stage: &Stage) -> TestResult {
     Ok(())
 }
 
-/// Waits until a process has at most so many descriptors.
-async fn settled(id: u32, at_most: usize) -> TestResult {
+/// Waits until a process has at most this number of descriptors.
+async fn wait_for_descriptors(id: u32, at_most: usize) -> TestResult {
     let begun = Instant::now();
     while descriptors(id)? > at_most {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return Err(Failure::new(format!("{} descriptors, expected at most {at_most}", descriptors(id)?)));
         }
         sleep(std::time::Duration::from_millis(20)).await;

@@ -1,5 +1,5 @@
-//! The hook of a held app. The proxy sends the app the kubelet's liveness probe. An app that passes is held however
-//! late its drain begins; one that fails is not held, although it answers clients.
+//! The hook that holds an app. The proxy sends the kubelet's liveness probe to the app. An app that passes is held
+//! however late its drain begins; one that fails is not held, although it answers clients.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use settings::ProxyOption;
 use test_support::{
-    Cases, Head, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, ensure, ensure_eq, within_patience,
+    Cases, Head, LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, ensure, ensure_eq, within_timeout,
 };
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::stage::{BINARY, GET, OK, WITHOUT_WAITING};
 
 const HOOK: &str = "/drained/web";
-/// An app that answers its clients is held for longer than this where nobody asks it.
-const SOON: Duration = WITHOUT_WAITING;
-/// So long after the hook begins a drain that nobody waits for who goes by signs.
+/// An app that answers clients and has no probe is held for longer than this.
+const HELD_SHORTLY: Duration = WITHOUT_WAITING;
+/// When a late drain begins, after the hook. Without a probe, the hook does not wait for it.
 const LATE: Duration = Duration::from_secs(4);
 const UNAVAILABLE: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
-/// A proxy before an app that answers its clients, and its probes as a test likes.
+/// A proxy in front of an app that answers clients with 200, and probes as the test says.
 pub(crate) struct Answering {
     pub(crate) proxy: RecyclingProxy,
     pub(crate) app: Responder,
@@ -29,18 +29,18 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
-    /// With this answer to probes.
+    /// Starts both, with this response to probes.
     async fn with(to_probes: &'static str) -> TestResult<Self> {
-        Self::and_probe(to_probes, |app| format!(r#"{{"httpGet":{{"path":"/healthz","port":{}}}}}"#, app.port()), &[])
+        Self::with_probe(to_probes, |app| format!(r#"{{"httpGet":{{"path":"/healthz","port":{}}}}}"#, app.port()), &[])
             .await
     }
 
-    /// With a probe of another port.
+    /// Starts both, with a probe of another port.
     pub(crate) async fn probed_at(probe: &str, options: &[(ProxyOption, &str)]) -> TestResult<Self> {
-        Self::and_probe(OK, |_| probe.to_owned(), options).await
+        Self::with_probe(OK, |_| probe.to_owned(), options).await
     }
 
-    async fn and_probe(
+    async fn with_probe(
         to_probes: &'static str,
         probe: impl FnOnce(SocketAddr) -> String,
         options: &[(ProxyOption, &str)],
@@ -57,27 +57,27 @@ impl Answering {
         Ok(Self { proxy, app: Responder::start(app, answer), _host: host })
     }
 
-    /// How long the app is held while a client gets its answers.
+    /// Returns how long the app is held while it answers a client.
     pub(crate) async fn time_held(&self) -> TestResult<Duration> {
         let mut client = self.proxy.connect().await?;
-        let asked = Instant::now();
+        let begun = Instant::now();
         let mut held = pin!(self.proxy.admin(HOOK));
         loop {
             client.send(GET).await?;
             client.expect(OK).await?;
             if let Ok(answer) = timeout(Duration::from_millis(200), &mut held).await {
                 ensure_eq!(answer?.0, 200);
-                return Ok(asked.elapsed());
+                return Ok(begun.elapsed());
             }
         }
     }
 
-    /// Whether a drain that begins late is waited for although no client is there.
+    /// Returns whether the hook waits for a drain that begins late, without any client.
     pub(crate) async fn is_held_for_a_late_drain(&self) -> TestResult<bool> {
         let hook = async {
-            let asked = Instant::now();
+            let begun = Instant::now();
             ensure_eq!(self.proxy.admin(HOOK).await?.0, 200);
-            TestResult::Ok(asked.elapsed() >= LATE)
+            TestResult::Ok(begun.elapsed() >= LATE)
         };
         let drain = async {
             sleep(LATE).await;
@@ -93,9 +93,10 @@ fn is_probe(head: &Head) -> bool {
     head.start_line().starts_with("GET /healthz ")
 }
 
-/// A pod that ends while its app is unwell has its drain begin within this time, mostly.
-fn is_let_go(held: Duration) -> bool {
-    (Duration::from_millis(490)..SOON).contains(&held)
+/// Returns whether an app was held only as long as a failing one: in a pod that is being terminated, the drain mostly
+/// begins within this time.
+fn is_released(held: Duration) -> bool {
+    (Duration::from_millis(490)..HELD_SHORTLY).contains(&held)
 }
 
 #[tokio::test]
@@ -109,7 +110,7 @@ async fn an_app_that_fails_its_probe_is_not_held_although_it_answers_clients() -
         let outcome = async {
             let app = Answering::with(answer).await?;
             let held = app.time_held().await?;
-            ensure!(is_let_go(held), "{held:?}");
+            ensure!(is_released(held), "{held:?}");
             let requests = app.app.connections().concat();
             ensure_eq!(requests.iter().filter(|head| is_probe(head)).count(), 1);
             Ok(())
@@ -119,7 +120,7 @@ async fn an_app_that_fails_its_probe_is_not_held_although_it_answers_clients() -
     for probe in [r#"{"httpGet":{"port":1}}"#, r#"{"tcpSocket":{"port":1}}"#] {
         let outcome = async {
             let held = Answering::probed_at(probe, &[]).await?.time_held().await?;
-            ensure!(is_let_go(held), "{held:?}");
+            ensure!(is_released(held), "{held:?}");
             Ok(())
         };
         cases.note(format!("refused: {probe}"), outcome.await);
@@ -140,40 +141,40 @@ async fn an_app_that_is_alive_is_held_however_late_its_drain_begins() -> TestRes
 
 #[tokio::test]
 async fn an_app_with_a_tcp_probe_is_held_if_it_accepts_connections() -> TestResult {
-    // The very address of the pod is the last that is tried.
+    // It listens at loopback, which the probe tries before the pod's address.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let probe = format!(r#"{{"tcpSocket":{{"port":{}}}}}"#, listener.local_addr()?.port());
     ensure!(Answering::probed_at(&probe, &[]).await?.is_held_for_a_late_drain().await?);
     Ok(())
 }
 
-/// Nobody knows how to ask it, and it shows nothing.
+/// The proxy has no probe for the container, which has answered no client either.
 #[tokio::test]
 async fn a_container_without_a_known_probe_is_held_by_signs_of_life() -> TestResult {
     let app = Answering::with(UNAVAILABLE).await?;
-    let asked = Instant::now();
+    let begun = Instant::now();
     ensure_eq!(app.proxy.admin("/drained/another").await?.0, 200);
-    let held = asked.elapsed();
-    ensure!((Duration::from_millis(1_500)..SOON).contains(&held), "{held:?}");
+    let held = begun.elapsed();
+    ensure!((Duration::from_millis(1_500)..HELD_SHORTLY).contains(&held), "{held:?}");
     ensure_eq!(app.app.requests(), 0);
     Ok(())
 }
 
-/// Its probe would fail without the header, as it would of the kubelet's.
+/// Without the header the app would fail the probe, as it would fail the kubelet's.
 #[tokio::test]
 async fn the_probe_has_the_proxy_header_that_the_app_expects() -> TestResult {
     let app = ScriptedApp::bind("127.0.0.1:0".parse()?).await?;
     let port = app.address().port();
-    for (introduced, header) in [(true, "PROXY TCP4 "), (false, "GET /healthz ")] {
+    for (with_header, header) in [(true, "PROXY TCP4 "), (false, "GET /healthz ")] {
         let probe = format!(
-            r#"{{"httpGet":{{"path":"/healthz","port":{port},"httpHeaders":[{{"name":"Host","value":"web"}}]}},"proxyProtocol":{introduced}}}"#
+            r#"{{"httpGet":{{"path":"/healthz","port":{port},"httpHeaders":[{{"name":"Host","value":"web"}}]}},"proxyProtocol":{with_header}}}"#
         );
         let answering = Answering::probed_at(&probe, &[(ProxyOption::ProxyProtocol, "v1")]).await?;
-        let asked = async {
+        let probed_app = async {
             let mut probed = app.accept().await?;
             probed.expect(header).await?;
             let pod = answering.proxy.admin_address().ip();
-            if introduced {
+            if with_header {
                 let rest = String::from_utf8(probed.split().0.read_until(b"\r\n").await?)?;
                 ensure!(rest.starts_with("127.0.0.1 ") || rest.starts_with(&format!("{pod} ")), "{rest}");
                 ensure!(rest.contains(&format!(" {pod} ")) && rest.ends_with(&format!(" {port}\r\n")), "{rest}");
@@ -187,26 +188,26 @@ async fn the_probe_has_the_proxy_header_that_the_app_expects() -> TestResult {
             ensure_eq!(answering.proxy.admin(HOOK).await?.0, 200);
             TestResult::Ok(())
         };
-        within_patience("test", "the hook", async { tokio::try_join!(asked, hook) }).await??;
+        within_timeout("test", "the hook", async { tokio::try_join!(probed_app, hook) }).await??;
     }
     Ok(())
 }
 
-/// What is injected asks for the default path of Kubernetes at a port of its own, which alone tells whose hook it is.
+/// An injected hook requests Kubernetes' default path. Its port identifies the container.
 #[tokio::test]
 async fn a_hold_port_identifies_the_container_of_the_hook() -> TestResult {
     let options = [(ProxyOption::Hold, "15212=web,15219")];
-    let app = Answering::and_probe(
+    let app = Answering::with_probe(
         UNAVAILABLE,
         |app| format!(r#"{{"httpGet":{{"path":"/healthz","port":{}}}}}"#, app.port()),
         &options,
     )
     .await?;
-    for (port, reads, shortest) in [(15_212, "the failing app", 0), (15_219, "nobody's", 1500)] {
-        let asked = Instant::now();
+    for (port, hook, shortest) in [(15_212, "the failing app's", 0), (15_219, "an unknown container's", 1500)] {
+        let begun = Instant::now();
         ensure_eq!(app.proxy.hook(port, "/").await?.0, 200);
         let shortest = Duration::from_millis(shortest);
-        ensure!((shortest..shortest + SOON).contains(&asked.elapsed()), "{reads} hook: {:?}", asked.elapsed());
+        ensure!((shortest..shortest + HELD_SHORTLY).contains(&begun.elapsed()), "{hook} hook: {:?}", begun.elapsed());
         for path in ["/drained", "/metrics", "/readyz", "/probe/tcp/8080"] {
             ensure_eq!(app.proxy.hook(port, path).await?.0, 404);
         }

@@ -1,17 +1,17 @@
-//! Long bodies, which the proxy need not parse: whichever way they take through it, they arrive as they were sent, and
-//! the bytes after them are parsed again.
+//! Long bodies, which the proxy forwards without parsing. They arrive as they were sent, and the bytes after them are
+//! parsed again.
 
 use test_support::{Cases, End, TestResult, ensure, ensure_eq};
 
 use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, last_exchange};
 
-/// Around every size at which a body could take another way, and far beyond what a socket holds.
+/// Lengths around every size at which the proxy could forward a body in another way, and far above socket buffers.
 const LENGTHS: [usize; 14] = [
     16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 81_920, 131_072, 131_073, 1_000_003,
     20_000_001,
 ];
 
-/// No period that a chunk, a pipe or a page could hide.
+/// Returns bytes without a period, so that swapped chunks, pipes or pages are noticed.
 fn body(length: usize) -> Vec<u8> {
     let mut state = u32::try_from(length).unwrap_or(u32::MAX) | 1;
     let next = || {
@@ -66,7 +66,7 @@ async fn long_bodies_pass_both_ways_and_the_next_exchange_is_counted() -> TestRe
     cases.verdict()
 }
 
-/// Two long uploads and a short request at once: what lies behind a body is not taken for a part of it.
+/// Two long uploads and a short request are pipelined: the bytes after a body are not taken for a part of it.
 #[tokio::test]
 async fn requests_pipelined_after_long_bodies_are_served() -> TestResult {
     let stage = Stage::with_limit(3).await?;
@@ -104,28 +104,28 @@ async fn a_long_body_until_the_end_of_the_connection_passes() -> TestResult {
     Ok(())
 }
 
-/// Both directions at once, each far more than the sockets on the way can hold.
+/// Both directions at the same time, each with far more than the sockets on the path can hold.
 #[tokio::test]
 async fn an_echo_of_a_long_body_does_not_deadlock() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let body = body(20_000_001);
     let (request, response) = (with_length(REQUEST, &body), with_length(RESPONSE, &body));
     let (mut client, mut app) = stage.pair().await?;
-    let (client_hears, client_says) = client.split();
-    let (app_hears, app_says) = app.split();
+    let (client_reader, client_writer) = client.split();
+    let (app_reader, app_writer) = app.split();
     let all = async {
         tokio::try_join!(
-            client_says.send(&request),
-            app_hears.expect(&request),
-            app_says.send(&response),
-            client_hears.expect(&response)
+            client_writer.send(&request),
+            app_reader.expect(&request),
+            app_writer.send(&response),
+            client_reader.expect(&response)
         )
     };
     tokio::time::timeout(WITHOUT_WAITING * 4, all).await??;
     exchange(&mut client, &mut app).await
 }
 
-/// The client must see that it is not whole, and the app as well.
+/// Client and app must be able to tell that the body is incomplete.
 #[tokio::test]
 async fn a_truncated_long_body_does_not_look_complete() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -145,7 +145,7 @@ async fn a_truncated_long_body_does_not_look_complete() -> TestResult {
     app.expect(GET).await?;
     tokio::try_join!(app.send(&response), client.expect(&response))?;
     app.half_close().await?;
-    // A FIN before the length is reached: the client can count.
+    // A FIN before Content-Length is reached.
     ensure_eq!(client.read_to_end().await?.0.len(), 0);
 
     let (mut client, mut app) = stage.pair().await?;
@@ -155,7 +155,8 @@ async fn a_truncated_long_body_does_not_look_complete() -> TestResult {
     stage.still_serves().await
 }
 
-/// The app refuses in the middle and closes: what is still on its way is dropped, and the client can read why.
+/// The app refuses in the middle of the body and closes: the rest of the body is dropped, and the client can read the
+/// response.
 #[tokio::test]
 async fn a_client_can_read_why_its_long_upload_was_refused() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -173,7 +174,7 @@ async fn a_client_can_read_why_its_long_upload_was_refused() -> TestResult {
     stage.still_serves().await
 }
 
-/// A tunnel carries much, then little, then much: each as it was sent.
+/// A tunnel carries many bytes, then few, then many, unchanged.
 #[tokio::test]
 async fn tunnels_carry_bulk_and_single_bytes() -> TestResult {
     let stage = Stage::with_limit(1).await?;

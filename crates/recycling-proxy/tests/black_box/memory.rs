@@ -1,8 +1,8 @@
-//! Clients that take as much memory as they can, each in its own way, beside a legitimate one: none of its requests
-//! fails, the admin port answers, and the process stays within its limit.
+//! Hostile clients that use as much memory of the proxy as they can, beside a legitimate one. No request of the
+//! legitimate one fails, the admin port answers, and the process stays within its memory limit.
 //!
-//! As root the proxy runs in a control group with that limit, so that taking more would kill it; otherwise its own
-//! memory is measured. `MEMORY_ATTACKERS` makes more clients than are needed to use up the budget.
+//! As root the proxy runs in a cgroup with that limit, so that the kernel kills it if it uses more; otherwise its own
+//! memory is measured. `MEMORY_ATTACKERS` sets the number of hostile clients.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep};
 use crate::stage::BINARY;
 
 const LIMIT_MIB: u64 = 20;
-/// More than 20 MiB hold: 310 silent connections, or 70 heads of 128 KiB.
+/// More than fit into 20 MiB: 310 silent connections, or 70 heads of 128 KiB.
 const ATTACKERS: NonZeroUsize = NonZeroUsize::new(350).unwrap();
-/// Connections that leave places for others.
-const FEWER_THAN_PLACES: usize = 250;
-/// For how long the legitimate client asks beside them.
-const BESIDE: Duration = Duration::from_secs(1);
-/// Requests of his that must be answered meanwhile, on each of two kinds of connections.
-const ENOUGH: usize = 5;
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Fewer connections than there are slots.
+const BELOW_SLOTS: usize = 250;
+/// How long the legitimate client sends requests beside them, at least.
+const MEASURED: Duration = Duration::from_secs(1);
+/// How many of its requests must be answered meanwhile, on persistent connections and on short ones.
+const ANSWERED: usize = 5;
+const DEADLINE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn memory_is_bounded_and_clients_are_served_beside_silent_clients() -> TestResult {
@@ -85,14 +85,14 @@ async fn beside(attack: Attack) -> TestResult {
     let anew = LegitimateClient::start(proxy.address(), 3);
     let to = if attack == Attack::AdminHead { proxy.admin_address() } else { proxy.address() };
     let attackers = environment::number("MEMORY_ATTACKERS", ATTACKERS)?.get();
-    // What waits for the app alone keeps its place, so that these may not have all.
-    let attackers = if attack == Attack::Http2Unread { attackers.min(FEWER_THAN_PLACES) } else { attackers };
+    // Connections that wait for the app are not evicted, so that these must not take all slots.
+    let attackers = if attack == Attack::Http2Unread { attackers.min(BELOW_SLOTS) } else { attackers };
     let _held = attack.open(attackers, to).await;
 
     let begun = Instant::now();
     let before = (kept.answered(), anew.answered());
-    while begun.elapsed() < BESIDE || kept.answered() < before.0 + ENOUGH || anew.answered() < before.1 + ENOUGH {
-        ensure!(begun.elapsed() < PATIENCE, "{} and {} requests are answered", kept.answered(), anew.answered());
+    while begun.elapsed() < MEASURED || kept.answered() < before.0 + ANSWERED || anew.answered() < before.1 + ANSWERED {
+        ensure!(begun.elapsed() < DEADLINE, "{} and {} requests are answered", kept.answered(), anew.answered());
         let (status, _) = proxy.admin("/readyz").await?;
         ensure_eq!(status, 200);
         limited.check()?;

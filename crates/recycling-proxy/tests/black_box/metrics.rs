@@ -1,12 +1,12 @@
-//! The metrics have a format that Prometheus reads, and are right.
+//! The metrics are in Prometheus' text format, and their values are right.
 
 use settings::ProxyOption;
-use test_support::{PATIENCE, Peer, RecyclingProxy, TestResult, ensure, ensure_eq};
+use test_support::{Peer, RecyclingProxy, TIMEOUT, TestResult, ensure, ensure_eq};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, exchange, part};
+use crate::stage::{GET, OK, Stage, close, exchange};
 
-/// Prometheus text: comments, or a name with labels and a number.
+/// Returns whether the line is a sample of the text format: a name with labels, and a number.
 fn is_sample(line: &str) -> bool {
     let name_and_labels = line.rsplit_once(' ').map(|(name, value)| (name, value.parse::<f64>()));
     name_and_labels.is_some_and(|(name, value)| {
@@ -34,14 +34,15 @@ async fn metrics_are_in_the_prometheus_text_format() -> TestResult {
             .find_map(|end| name.strip_suffix(end))
             .unwrap_or(name);
         for kind in ["HELP", "TYPE"] {
-            let said = text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
-            ensure!(said, "no {kind} for {name}");
+            let is_described =
+                text.contains(&format!("# {kind} {name} ")) || text.contains(&format!("# {kind} {family} "));
+            ensure!(is_described, "no {kind} for {name}");
         }
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The exposition is one of Prometheus' two, and says so.
+/// The exposition has the content type of one of Prometheus' two text formats.
 #[tokio::test]
 async fn metrics_have_the_content_type_of_their_format() -> TestResult {
     let stage = Stage::with(&[]).await?;
@@ -53,7 +54,7 @@ async fn metrics_have_the_content_type_of_their_format() -> TestResult {
     Ok(())
 }
 
-/// The sum of the samples that begin with `start`: a name, or a name and its first labels.
+/// Returns the sum of the samples that begin with `start`: a name, or a name and its first labels.
 pub(crate) async fn sum(proxy: &RecyclingProxy, start: &str) -> TestResult<f64> {
     let (_, text) = proxy.admin("/metrics").await?;
     let values = text.lines().filter(|line| line.starts_with(start)).filter_map(|line| line.rsplit_once(' '));
@@ -75,12 +76,12 @@ async fn metrics_count_what_happened() -> TestResult {
 
     let (mut kept, mut app) = stage.pair().await?;
     exchange(&mut kept, &mut app).await?;
-    part(kept, app).await?;
+    close(kept, app).await?;
 
     let (mut tunnel, mut app) = stage.pair().await?;
     tunnel.send("\0").await?;
     app.expect("\0").await?;
-    part(tunnel, app).await?;
+    close(tunnel, app).await?;
 
     let (mut refused, _app) = stage.pair().await?;
     refused.send("GET / HTTP/1.1\r\nHost : a\r\n\r\n").await?;
@@ -88,10 +89,10 @@ async fn metrics_count_what_happened() -> TestResult {
     drop(refused);
 
     let (_open, _app) = stage.pair().await?;
-    // A connection is over for its client a moment before it is for the proxy.
+    // The proxy counts the end of a connection a moment after the client has seen it.
     let begun = Instant::now();
     while sum(&stage.proxy, "evenkeel_proxy_connections_open{").await? > 1.0 {
-        ensure!(begun.elapsed() < PATIENCE, "connections that have ended still count as open");
+        ensure!(begun.elapsed() < TIMEOUT, "connections that have ended still count as open");
         sleep(std::time::Duration::from_millis(20)).await;
     }
     for (samples, expected) in [
@@ -105,7 +106,7 @@ async fn metrics_count_what_happened() -> TestResult {
         ("evenkeel_proxy_faults_total{side=\"client\"", 1.0),
         ("evenkeel_proxy_app_unreachable_total{", 0.0),
     ] {
-        // Counters hold whole numbers, which compare exactly.
+        // Whole numbers compare exactly.
         ensure_eq!(sum(&stage.proxy, samples).await?.to_string(), expected.to_string(), "{samples}");
     }
     Ok(())
@@ -125,7 +126,7 @@ async fn metrics_show_the_limits_in_force_by_port() -> TestResult {
     Ok(())
 }
 
-/// Also those that no answer of ours tells the client about, since another answer has gone before.
+/// Errors are counted, too, if an earlier response rules out a 400 or 502.
 #[tokio::test]
 async fn protocol_errors_without_a_response_are_counted() -> TestResult {
     let stage = Stage::with_limit(10).await?;

@@ -1,6 +1,6 @@
-//! Causes for which new pods get no load in spite of the annotation, as the proxies of two pods see them: log, metrics,
-//! and the alerts that fire. `crates/webhook/tests/webhook/no_load.rs` tests what the webhook reports of them, and the
-//! causes without a proxy.
+//! Why new pods may get no load in spite of the annotation: what the proxies of two pods log and count for each cause,
+//! and which alerts fire. `crates/webhook/tests/webhook/no_load.rs` tests what the webhook reports, and the causes
+//! without a proxy.
 //!
 //! | cause | kubectl | Event | log | metric | alert |
 //! |---|---|---|---|---|---|
@@ -14,7 +14,7 @@
 
 use settings::ProxyOption;
 use test_support::{
-    LoopbackHost, PATIENCE, Peer, RecyclingProxy, Responder, Scraped, ScriptedApp, TestResult, answer_everything_with,
+    LoopbackHost, Peer, RecyclingProxy, Responder, Scraped, ScriptedApp, TIMEOUT, TestResult, answer_everything_with,
     ensure, expect_alerts,
 };
 use tokio::time::{Instant, sleep};
@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep};
 use super::metrics::sum;
 use crate::stage::{BINARY, GET, OK};
 
-/// Alerts look back for an hour, and some wait for another.
+/// Alerts look back for an hour, and some wait (`for`) for another.
 const MINUTES: u32 = 150;
-/// Above ten a second for a minute: of fewer, shares are chance.
+/// More than ten requests/s for a minute: with fewer, the alerts ignore the distribution.
 const REQUESTS: usize = 900;
 
-/// Two pods of a workload: the proxies, their apps, and what they showed when they began.
+/// Two pods of a workload: the proxies, their apps, and the first scrape of their metrics.
 struct Pods {
     proxies: [RecyclingProxy; 2],
     _apps: [Responder; 2],
@@ -41,7 +41,7 @@ impl Pods {
         Ok(Self { proxies: [a.0, b.0], _apps: [a.1, b.1], before })
     }
 
-    /// Clients of the first pod alone, with connections as long as the proxy lets them.
+    /// Sends requests to the first pod alone, on each connection until it is retired.
     async fn load(&self) -> TestResult {
         let mut client = self.proxies[0].connect().await?;
         for _ in 0..REQUESTS {
@@ -119,7 +119,7 @@ async fn tls_that_is_not_terminated_raises_an_alert() -> TestResult {
     ensure!(line.contains("evenkeel.dev/tls-secret"), "{line}");
     let (started, tunnels) = (Instant::now(), "evenkeel_proxy_tunnels_total{kind=\"tls\",source=\"client\"");
     while sum(&pods.proxies[0], tunnels).await? < f64::from(CLIENTS) {
-        ensure!(started.elapsed() < PATIENCE, "they are not counted");
+        ensure!(started.elapsed() < TIMEOUT, "they are not counted");
         sleep(std::time::Duration::from_millis(20)).await;
     }
     pods.expect_alerts(&[("EvenkeelTlsTunnels", 1)]).await

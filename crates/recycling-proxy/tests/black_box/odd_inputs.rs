@@ -1,4 +1,4 @@
-//! docs/ODD-INPUTS.md says what happens to odd input, and names a test for each row.
+//! docs/ODD-INPUTS.md names an existing test for each of its rows.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -23,7 +23,7 @@ fn every_row_of_odd_inputs_md_names_an_existing_test() -> TestResult {
         promises += 1;
         let named: Vec<&str> = cells[2].split(", ").map(|name| name.trim_matches('`')).collect();
         for name in named {
-            ensure!(tests.contains(name), "{name:?} is no test: {row}");
+            ensure!(tests.contains(name), "there is no test {name:?}: {row}");
         }
     }
     ensure!(promises > 30, "only {promises} promises were found");

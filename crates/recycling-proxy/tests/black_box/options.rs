@@ -1,4 +1,4 @@
-//! The remaining options.
+//! Options that no other module tests.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use settings::{ADMIN_PORT, PROXY_PORT, ProxyOption};
 use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult};
 
-use crate::stage::{BINARY, GET, OK, Stage, exchange, last_exchange, part};
+use crate::stage::{BINARY, GET, OK, Stage, close, exchange, last_exchange};
 
 #[tokio::test]
 async fn connections_of_an_opaque_port_are_not_parsed() -> TestResult {
@@ -18,7 +18,7 @@ async fn connections_of_an_opaque_port_are_not_parsed() -> TestResult {
     let ambiguous = "GET / HTTP/1.1\nContent-Length: 1, 2\n\n";
     client.send(ambiguous).await?;
     app.expect(ambiguous).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn every_listener_has_its_own_app() -> TestResult {
     Ok(())
 }
 
-/// An app that listens on the address of its pod alone, which nobody could know beforehand.
+/// An app that listens only on the address of its pod, which is not known when it is deployed.
 #[tokio::test]
 async fn an_app_given_by_port_is_found_at_the_pods_address() -> TestResult {
     let host = LoopbackHost::reserve()?;
@@ -67,7 +67,7 @@ async fn connections_beyond_max_connections_wait() -> TestResult {
     third.send(GET).await?;
     exchange(&mut second, &mut second_app).await?;
     third.expect_silence(Duration::from_millis(300)).await?;
-    part(first, first_app).await?;
+    close(first, first_app).await?;
     let mut app = stage.app.accept().await?;
     app.expect(GET).await?;
     app.send(OK).await?;

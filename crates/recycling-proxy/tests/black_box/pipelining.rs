@@ -1,10 +1,11 @@
-//! Pipelined requests: one exchange at a time, all answered, in order. The announcement is in the last response.
+//! Pipelined requests: the proxy forwards one exchange at a time, in order, and loses none. The last response announces
+//! close.
 
 use std::time::Duration;
 
 use test_support::{Cases, End, Head, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
 
-use crate::stage::{Stage, UNREACHED, part};
+use crate::stage::{Stage, UNREACHED, close};
 
 fn request(n: usize) -> String {
     match n % 3 {
@@ -22,7 +23,7 @@ fn response(n: usize) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body(n).len(), body(n))
 }
 
-/// Plays the app's part of so many exchanges, strictly one after the other.
+/// Plays the app's part of `count` exchanges, strictly one after the other.
 async fn serve(app: &mut Peer, count: usize) -> TestResult {
     for n in 0..count {
         app.expect(request(n)).await?;
@@ -31,7 +32,7 @@ async fn serve(app: &mut Peer, count: usize) -> TestResult {
     Ok(())
 }
 
-/// Reads so many answers; returns which of them were announced.
+/// Reads `count` responses. Returns which of them announce close.
 async fn read(client: &mut Peer, count: usize) -> TestResult<Vec<usize>> {
     let mut announced = Vec::new();
     for n in 0..count {
@@ -52,33 +53,33 @@ async fn pipelined_requests_are_answered_in_order() -> TestResult {
     client.send((0..50).map(request).collect::<String>()).await?;
     let ((), announced) = tokio::try_join!(serve(&mut app, 50), read(&mut client, 50))?;
     ensure_eq!(announced, [0; 0]);
-    part(client, app).await
+    close(client, app).await
 }
 
-/// Far more than any buffer holds: what waits, waits in the sockets.
+/// Far more requests than any buffer holds: the rest waits in the sockets.
 #[tokio::test]
 async fn every_request_of_a_long_pipeline_is_answered() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let (mut client, mut app) = stage.pair().await?;
     let upload = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n{}", "b".repeat(40_000));
     let all = upload.repeat(300);
-    let (client_hears, client_says) = client.split();
-    let (app_hears, app_says) = app.split();
+    let (client_reader, client_writer) = client.split();
+    let (app_reader, app_writer) = app.split();
     let serving = async {
         for n in 0..300 {
-            app_hears.expect(&upload).await?;
-            app_says.send(response(n)).await?;
+            app_reader.expect(&upload).await?;
+            app_writer.send(response(n)).await?;
         }
         Ok(())
     };
     let reading = async {
         for n in 0..300 {
-            client_hears.expect(response(n)).await?;
+            client_reader.expect(response(n)).await?;
         }
         Ok(())
     };
-    tokio::try_join!(client_says.send(&all), serving, reading)?;
-    part(client, app).await
+    tokio::try_join!(client_writer.send(&all), serving, reading)?;
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -92,10 +93,10 @@ async fn a_pipelined_request_waits_for_the_response_before_it() -> TestResult {
     app.expect(request(1)).await?;
     app.send(response(1)).await?;
     client.expect([response(0), response(1)].concat()).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// Whatever the limit, a client that pipelines loses nothing: what it had sent by then is served on this connection.
+/// Requests that the client had sent by the last response are served on the same connection.
 #[tokio::test]
 async fn no_pipelined_request_is_lost_at_the_limit() -> TestResult {
     let mut cases = Cases::default();
@@ -115,7 +116,7 @@ async fn pipelined(stage: &Stage, limit: usize, count: usize) -> TestResult {
     let ((), announced) = tokio::try_join!(serve(&mut app, count), read(&mut client, count))?;
     if count < limit {
         ensure_eq!(announced, [0; 0]);
-        return part(client, app).await;
+        return close(client, app).await;
     }
     ensure_eq!(announced, [count - 1]);
     client.expect_end(End::Fin).await?;
@@ -123,7 +124,7 @@ async fn pipelined(stage: &Stage, limit: usize, count: usize) -> TestResult {
     Ok(())
 }
 
-/// A second request that arrives while the first is being served is pipelined too.
+/// A request that arrives while another one is being served is pipelined, too.
 #[tokio::test]
 async fn a_request_sent_before_the_last_response_is_not_lost() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -142,7 +143,7 @@ async fn a_request_sent_before_the_last_response_is_not_lost() -> TestResult {
     Ok(())
 }
 
-/// A client that sends its requests and its FIN in one go still gets every answer.
+/// A client that sends its requests and its FIN at once still gets every response.
 #[tokio::test]
 async fn a_half_closed_pipelining_client_gets_every_response() -> TestResult {
     let mut cases = Cases::default();
@@ -163,7 +164,8 @@ async fn a_half_closed_pipelining_client_gets_every_response() -> TestResult {
     cases.verdict()
 }
 
-/// The wait for the last pipelined request is bounded: a client that always has one more on its way is retired too.
+/// The wait for the last pipelined request is bounded: a client that always has another request in flight is retired,
+/// too.
 #[tokio::test]
 async fn a_client_that_pipelines_endlessly_is_retired() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -190,8 +192,8 @@ async fn a_client_that_pipelines_endlessly_is_retired() -> TestResult {
     Ok(())
 }
 
-/// A client that always has some requests on their way sends those again that an end overtook: each is served once, for
-/// what comes behind the announcement never reaches the app.
+/// A client that always has requests in flight retries those without a response on its next connection. Each is served
+/// once, because requests after the announcement never reach the app.
 #[tokio::test]
 async fn every_request_of_a_client_that_keeps_pipelining_is_served_once() -> TestResult {
     let mut cases = Cases::default();
@@ -233,7 +235,7 @@ async fn sliding(limit: u32, depth: usize) -> TestResult {
     let connections = responder.connections();
     ensure!(connections.len() > 1, "nothing was recycled");
     let served: Vec<String> = connections.iter().flatten().map(Head::start_line).collect();
-    let asked: Vec<String> = (0..REQUESTS).map(|n| format!("GET /{n} HTTP/1.1")).collect();
-    ensure_eq!(served, asked);
+    let sent_once: Vec<String> = (0..REQUESTS).map(|n| format!("GET /{n} HTTP/1.1")).collect();
+    ensure_eq!(served, sent_once);
     Ok(())
 }

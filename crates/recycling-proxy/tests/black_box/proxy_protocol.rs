@@ -1,10 +1,10 @@
-//! The PROXY protocol: the app learns its client's address first, on every kind of connection.
+//! The PROXY protocol: its header is the first that the app receives, on every kind of connection.
 
 use proxy_header::{ParseConfig, ProxyHeader};
 use settings::ProxyOption;
 use test_support::{Cases, End, Peer, TestResult, ensure, ensure_eq};
 
-use crate::stage::{GET, OK, Stage, part};
+use crate::stage::{GET, OK, Stage, close};
 
 /// The length of a version 2 header with IPv4 addresses.
 const BINARY_HEADER: usize = 28;
@@ -14,7 +14,7 @@ async fn stage(version: &str) -> TestResult<Stage> {
     Stage::with(&[(ProxyOption::ProxyProtocol, version), (ProxyOption::MaxRequests, "2")]).await
 }
 
-/// Reads the header as a parser that others wrote does, and compares it with the client's connection.
+/// Reads the header with the crate `ppp`, and compares it with the client's connection.
 async fn expect_header(app: &mut Peer, client: &Peer, stage: &Stage, version: &str) -> TestResult {
     let (from, to) = (client.address()?, stage.proxy.address());
     let line = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());
@@ -40,7 +40,7 @@ async fn the_proxy_header_comes_first_on_every_kind_of_connection() -> TestResul
                 client.send(first).await?;
                 expect_header(&mut app, &client, &stage, version).await?;
                 app.expect(first).await?;
-                part(client, app).await
+                close(client, app).await
             };
             cases.note(format!("{version}, {kind}"), outcome.await);
         }
@@ -48,7 +48,7 @@ async fn the_proxy_header_comes_first_on_every_kind_of_connection() -> TestResul
     cases.verdict()
 }
 
-/// Once for each connection, not for each request; recycled connections included.
+/// Once for each connection and not for each request, also after a connection was retired.
 #[tokio::test]
 async fn every_connection_has_the_proxy_header_once() -> TestResult {
     let stage = stage("v2").await?;
@@ -67,7 +67,7 @@ async fn every_connection_has_the_proxy_header_once() -> TestResult {
     Ok(())
 }
 
-/// The app need not wait for the client, nor the header for its first byte.
+/// The proxy sends the header without waiting for the client's first byte.
 #[tokio::test]
 async fn an_app_that_sends_first_gets_the_proxy_header_first() -> TestResult {
     let stage = stage("v1").await?;
@@ -75,16 +75,16 @@ async fn an_app_that_sends_first_gets_the_proxy_header_first() -> TestResult {
     expect_header(&mut app, &client, &stage, "v1").await?;
     app.send("220 ready\r\n").await?;
     client.expect("220 ready\r\n").await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// A probe is a connection and nothing more, as the kubelet's own would be: it speaks for no client.
+/// A TCP probe only connects, as the kubelet's own does. It has no client whose address it could send.
 #[tokio::test]
 async fn a_probe_sends_no_proxy_header() -> TestResult {
     let stage = stage("v1").await?;
     let path = format!("/probe/tcp/{}", stage.app.address().port());
     ensure_eq!(stage.proxy.admin(&path).await?.0, 200);
-    let (said, _) = stage.app.accept().await?.read_to_end().await?;
-    ensure!(said.is_empty(), "{}", said.escape_ascii());
+    let (received, _) = stage.app.accept().await?.read_to_end().await?;
+    ensure!(received.is_empty(), "{}", received.escape_ascii());
     Ok(())
 }

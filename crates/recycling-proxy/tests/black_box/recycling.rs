@@ -1,4 +1,4 @@
-//! A connection carries exactly as many requests as its limit.
+//! A connection is retired with exactly the request that reaches its limit.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use settings::ProxyOption;
 use test_support::{Cases, End, Failure, Peer, Responder, TestResult, answer_everything_with, ensure, ensure_eq};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, last_exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, close, exchange, last_exchange};
 
-/// Plays exchanges until the proxy announces; returns how many there were.
+/// Plays exchanges until a response announces close. Returns their number.
 async fn requests_until_announced(client: &mut Peer, at_most: u32) -> TestResult<u32> {
     for request in 1..=at_most {
         client.send(GET).await?;
@@ -36,7 +36,7 @@ async fn nth_response(limit: u32) -> TestResult {
     for _connection in 0..3 {
         let (mut client, mut app) = stage.pair().await?;
         for _ in 1..limit {
-            // `exchange` fails on any change to the response, so nothing is announced before its time.
+            // `exchange` fails on any change of the response, so no earlier one announces close.
             exchange(&mut client, &mut app).await?;
         }
         last_exchange(&mut client, &mut app).await?;
@@ -52,10 +52,10 @@ async fn a_connection_below_its_limit_is_kept_open() -> TestResult {
     for _ in 0..9 {
         exchange(&mut client, &mut app).await?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The client may have sent its next request before it read the announcement: the app must not see it.
+/// The client sends another request before it has read the announcement. The app must not receive it.
 #[tokio::test]
 async fn a_request_after_the_announcement_never_reaches_the_app() -> TestResult {
     let mut cases = Cases::default();
@@ -95,7 +95,7 @@ async fn every_drawn_limit_lies_within_the_jitter() -> TestResult {
             client.expect_end(End::Fin).await?;
         }
         ensure!(drawn.iter().all(|limit| (lowest..=20).contains(limit)), "{jitter}: {drawn:?}");
-        // The same limit forty times over is no jitter: 3 values or more make it a chance of 1 in 10^18.
+        // With 3 possible values or more, the chance of forty equal limits is at most 1 in 10^18.
         ensure!(drawn.len() > 1, "{jitter}: {drawn:?}");
         ensure_eq!(responder.connections().len(), 40);
     }
@@ -122,7 +122,7 @@ async fn requests_are_counted_per_connection() -> TestResult {
     Ok(())
 }
 
-/// Interim responses are not requests, and a body is none either.
+/// Interim responses and bodies do not count.
 #[tokio::test]
 async fn only_requests_count_towards_the_limit() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -179,16 +179,16 @@ async fn max_age_retires_with_the_first_response_after_it() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxRequests, &unreached), (ProxyOption::MaxAge, "1h")]).await?;
     let (mut client, mut app) = stage.pair().await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await?;
+    close(client, app).await?;
 
     let stage = Stage::with(&[(ProxyOption::MaxRequests, &unreached), (ProxyOption::MaxAge, "1ms")]).await?;
     let (mut client, mut app) = stage.pair().await?;
-    // Long past its age the connection is still there: only a response retires it.
+    // The connection is past its age and still open: only a response retires it.
     client.expect_silence(std::time::Duration::from_millis(300)).await?;
     last_exchange(&mut client, &mut app).await
 }
 
-/// Whether the answer to one more request announces the end of the connection.
+/// Returns whether the response to one more request announces close.
 async fn announced(client: &mut Peer) -> TestResult<bool> {
     client.send(GET).await?;
     let announced = client.read_head().await?.announces_close();
@@ -196,10 +196,11 @@ async fn announced(client: &mut Peer) -> TestResult<bool> {
     Ok(announced)
 }
 
-/// Connections that were opened together do not end together: each draws its own age from the upper half.
+/// Connections that were opened together are not retired together: each draws its own age from the upper half of the
+/// range.
 #[tokio::test]
 async fn every_drawn_age_lies_within_the_jitter() -> TestResult {
-    // A machine that stalls for as long as the range of ages sees all connections end at once.
+    // On a machine that stalls for as long as the range of ages, all connections end in the same round.
     for _ in 0..5 {
         if rounds_in_which_ages_end().await? > 1 {
             return Ok(());
@@ -208,7 +209,7 @@ async fn every_drawn_age_lies_within_the_jitter() -> TestResult {
     Err(Failure::new("all connections ended in the same round"))
 }
 
-/// Returns in how many rounds of requests the drawn ages of connections that were opened together end.
+/// Opens connections together, and sends requests in rounds. Returns in how many of the rounds connections are retired.
 async fn rounds_in_which_ages_end() -> TestResult<usize> {
     const OLDEST: Duration = Duration::from_secs(4);
     const YOUNGEST: Duration = Duration::from_secs(2);
@@ -223,7 +224,7 @@ async fn rounds_in_which_ages_end() -> TestResult<usize> {
             ensure!(before.elapsed() > YOUNGEST, "after {:?}", before.elapsed());
             continue;
         }
-        // The proxy has known the connection for less than the first, and for more than the second time.
+        // The connection's age in the proxy lies between these two times.
         clients.push((before, Instant::now(), client));
     }
     let mut rounds = BTreeSet::new();
@@ -248,7 +249,7 @@ async fn rounds_in_which_ages_end() -> TestResult<usize> {
     Ok(rounds.len())
 }
 
-/// Clients that use a connection for as long as it lasts, and then the next: every request is answered once.
+/// Clients use a connection until it is retired, and then open the next. Every request is answered once.
 #[tokio::test]
 async fn clients_lose_no_request_at_any_limit() -> TestResult {
     let mut cases = Cases::default();

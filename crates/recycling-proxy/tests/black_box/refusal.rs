@@ -1,4 +1,4 @@
-//! Messages that the proxy refuses: what their sender does, and what the client gets.
+//! Messages that the proxy refuses, and what the client receives.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use test_support::{End, Peer, TestResult, ensure, ensure_eq};
 
 use crate::framing::bad_chunks;
 
-/// The client gets a response of the proxy's own, with one of these statuses. It announces the end, and a FIN follows.
+/// Checks that the client receives a response of the proxy's own, with one of these statuses, that announces close, and
+/// then a FIN.
 pub(crate) async fn refused(client: &mut Peer, status: &[u16]) -> TestResult {
     let head = client.read_head().await?;
     ensure!(head.status().is_some_and(|seen| status.contains(&seen)), "{}", head.start_line());
@@ -16,7 +17,7 @@ pub(crate) async fn refused(client: &mut Peer, status: &[u16]) -> TestResult {
     Ok(())
 }
 
-/// The client sends the 900,000 bytes of its body, and reads nothing meanwhile.
+/// Sends the 900,000 bytes of a body without reading.
 pub(crate) async fn send_long_body(client: &mut Peer) -> TestResult {
     for _ in 0..9 {
         client.send(vec![b'b'; 100_000]).await?;
@@ -28,9 +29,9 @@ pub(crate) async fn send_long_body(client: &mut Peer) -> TestResult {
 /// A chunked body with an error in it, and how it arrives.
 pub(crate) struct BadBody {
     pub(crate) name: String,
-    /// What may be forwarded.
+    /// The bytes before the error, which may be forwarded.
     pub(crate) good: Vec<u8>,
-    /// The error, and what a careless reader would take for the end of the message.
+    /// The error, and bytes that a lenient recipient would take for the end of the message.
     pub(crate) bad: Vec<u8>,
     /// Whether the error comes in a segment of its own.
     pub(crate) is_split: bool,

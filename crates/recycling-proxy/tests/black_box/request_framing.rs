@@ -1,4 +1,4 @@
-//! Requests whose end is in doubt are refused: 400, close, and the app sees nothing of them.
+//! Requests with ambiguous framing are refused: the client gets 400 and a close, and the app receives nothing.
 
 use settings::ProxyOption;
 use test_support::{Cases, End, TestResult, ensure, ensure_eq};
@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use crate::framing::{BAD_LENGTHS, BAD_LINES, BadFields, SPACE_BEFORE_COLON};
 use crate::refusal::{BadBody, bad_bodies, refused, send_long_body};
-use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, WITHOUT_WAITING, close, exchange};
 
-/// What a careless proxy would send on as a request of its own.
+/// A request that a lenient proxy would forward.
 const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// `request` is refused after so many requests on its connection, and the app sees nothing of it.
+/// Checks that `request` is refused after `earlier` requests on its connection, and that the app receives nothing of
+/// it.
 async fn refused_after(stage: &Stage, earlier: usize, request: &[u8], status: &[u16]) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     for _ in 0..earlier {
@@ -23,7 +24,7 @@ async fn refused_after(stage: &Stage, earlier: usize, request: &[u8], status: &[
     Ok(())
 }
 
-/// `request` is refused as the first and as the second of its connection.
+/// Checks that `request` is refused as the first and as the second request of its connection.
 async fn refused_everywhere(stage: &Stage, request: &[u8], status: &[u16]) -> TestResult {
     for earlier in [0, 1] {
         let outcome = refused_after(stage, earlier, request, status).await;
@@ -85,12 +86,12 @@ async fn a_request_with_an_ambiguous_head_becomes_400() -> TestResult {
     cases.verdict()
 }
 
-/// On a connection that speaks HTTP/1 already: in the first line, some of these make another protocol.
+/// As a second request: as the first bytes of a connection, some of these are another protocol.
 #[tokio::test]
 async fn a_request_with_a_bare_cr_or_lf_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
     let mut cases = Cases::default();
-    // Empty lines before a request are none of them (RFC 9112 §2.2), and a CR before a CRLF is behind the loop's end.
+    // The loop leaves out what makes an empty line before the request (RFC 9112 §2.2), and a CR before the last CRLF.
     for at in 0..GET.len() - 1 {
         for bare in ['\r', '\n'] {
             let mut request = GET.to_owned();
@@ -104,7 +105,7 @@ async fn a_request_with_a_bare_cr_or_lf_becomes_400() -> TestResult {
     cases.verdict()
 }
 
-/// On a connection that speaks HTTP/1 already: as first bytes some of these are another protocol's.
+/// As a second request: as the first bytes of a connection, some of these are another protocol.
 #[tokio::test]
 async fn a_malformed_request_line_becomes_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -134,7 +135,7 @@ async fn a_malformed_request_line_becomes_400() -> TestResult {
         "0",
     ] {
         let request = format!("{line}\r\nHost: a\r\n\r\n");
-        // An unsupported version may have a status of its own (RFC 9110 §15.6.6).
+        // An unsupported version may get 505 (RFC 9110 §15.6.6).
         cases.note(format!("{line:?}"), refused_after(&stage, 1, request.as_bytes(), &[400, 505]).await);
     }
     cases.verdict()
@@ -151,7 +152,7 @@ async fn a_malformed_chunked_request_becomes_400() -> TestResult {
     cases.verdict()
 }
 
-/// The app sees nothing from the error on. Its connection is reset, so that it cannot take what it has for a complete
+/// The app receives nothing from the error on. Its connection is reset, so that it cannot take the rest for a complete
 /// message.
 async fn refused_within(stage: &Stage, body: &BadBody) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
@@ -170,7 +171,7 @@ async fn refused_within(stage: &Stage, body: &BadBody) -> TestResult {
     Ok(())
 }
 
-/// Once the final head is out no 400 can follow it; the connections still end, and the app's by a reset.
+/// No 400 can follow a final response head. The connections still end, the app's by a reset.
 #[tokio::test]
 async fn a_malformed_body_after_an_early_response_ends_the_connection() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -189,7 +190,7 @@ async fn a_malformed_body_after_an_early_response_ends_the_connection() -> TestR
     Ok(())
 }
 
-/// Returns a head of exactly so many bytes.
+/// Returns a head of exactly `length` bytes.
 fn head_of(length: usize) -> Vec<u8> {
     let (start, end) = ("GET / HTTP/1.1\r\nHost: a\r\nX: ", "\r\n\r\n");
     format!("{start}{}{end}", "x".repeat(length - start.len() - end.len())).into_bytes()
@@ -206,7 +207,7 @@ async fn request_heads_up_to_the_limit_pass() -> TestResult {
             tokio::try_join!(client.send(&request), app.expect(&request))?;
             app.send(OK).await?;
             client.expect(OK).await?;
-            part(client, app).await?;
+            close(client, app).await?;
             ensure!(begun.elapsed() < WITHOUT_WAITING, "{length} bytes took {:?}", begun.elapsed());
         }
         let too_long = head_of(limit + 1);
@@ -215,7 +216,7 @@ async fn request_heads_up_to_the_limit_pass() -> TestResult {
     Ok(())
 }
 
-/// Memory comes in pieces of these sizes: no head stalls where one of them ends.
+/// The buffer grows in steps of these sizes. No head stalls at the end of a step.
 #[tokio::test]
 async fn request_heads_around_the_sizes_of_buffers_pass() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -231,10 +232,10 @@ async fn request_heads_around_the_sizes_of_buffers_pass() -> TestResult {
             ensure!(begun.elapsed() < WITHOUT_WAITING, "{length} bytes took {:?}", begun.elapsed());
         }
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// A head that never ends is refused when it is too long, not when its end comes.
+/// A head without an end is refused as soon as it is too long.
 #[tokio::test]
 async fn an_endless_request_head_becomes_431() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HeadLimit, "1Ki")]).await?;
@@ -245,7 +246,7 @@ async fn an_endless_request_head_becomes_431() -> TestResult {
     Ok(())
 }
 
-/// A fault in a pipelined request costs that request alone: the one before it is answered first.
+/// An error in a pipelined request affects only that request: the one before it is answered first.
 #[tokio::test]
 async fn a_malformed_pipelined_request_is_refused_after_the_response_before_it() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -259,7 +260,7 @@ async fn a_malformed_pipelined_request_is_refused_after_the_response_before_it()
     Ok(())
 }
 
-/// A refusal is a last response: a client that is still sending can read it.
+/// A client that is still sending can read the 400, as any last response.
 #[tokio::test]
 async fn a_client_that_keeps_sending_can_read_its_400() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;

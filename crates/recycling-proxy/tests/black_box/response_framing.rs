@@ -1,13 +1,14 @@
-//! Responses whose end is in doubt: 502 and close if nothing was forwarded yet, otherwise a visible truncation.
+//! Responses with ambiguous framing: the client gets 502 and a close if nothing was forwarded yet, and otherwise a
+//! response that it can recognise as incomplete.
 
 use settings::ProxyOption;
 use test_support::{Cases, Failure, TestResult, ensure};
 
 use crate::framing::{BAD_LENGTHS, BAD_LINES};
 use crate::refusal::{BadBody, bad_bodies, refused, send_long_body};
-use crate::stage::{GET, OK, Stage, UNREACHED, exchange, part};
+use crate::stage::{GET, OK, Stage, UNREACHED, close, exchange};
 
-/// The app answers with `response`; the client gets a 502 of ours and none of its bytes.
+/// Checks that the client gets the proxy's 502 and no byte of the app's `response`.
 async fn becomes_502(stage: &Stage, response: &[u8]) -> TestResult {
     for earlier in [0, 1] {
         let (mut client, mut app) = stage.pair().await?;
@@ -36,7 +37,7 @@ async fn a_response_with_ambiguous_framing_fields_becomes_502() -> TestResult {
     cases.verdict()
 }
 
-/// As RFC 9112 §5.1 has a proxy do it.
+/// RFC 9112 §5.1 requires this of a proxy.
 #[tokio::test]
 async fn space_before_a_colon_is_removed_from_a_response() -> TestResult {
     let mut cases = Cases::default();
@@ -105,7 +106,7 @@ async fn a_malformed_chunked_response_ends_the_connection() -> TestResult {
     cases.verdict()
 }
 
-/// The client gets the beginning of a message without its end, and can tell.
+/// Checks that the client gets an incomplete message that it can recognise as such.
 async fn truncated_within(stage: &Stage, body: &BadBody) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     client.send(GET).await?;
@@ -114,13 +115,13 @@ async fn truncated_within(stage: &Stage, body: &BadBody) -> TestResult {
     let good = [head.as_bytes(), &body.good].concat();
     if body.is_split {
         app.send(&good).await?;
-        // The proxy may have reset the connection by now, where what it has is too long already.
+        // The proxy may have reset the connection already if the first part is too long.
         let _ = app.send_in_pieces([&b""[..], &body.bad]).await;
     } else {
         app.send([good.as_slice(), &body.bad].concat()).await?;
     }
     let (seen, _) = client.read_to_end().await?;
-    // A 502 is as good where nothing was forwarded yet.
+    // If nothing was forwarded yet, the client may get 502.
     if !seen.starts_with(b"HTTP/1.1 502 ") {
         ensure!(good.starts_with(&seen), "the client saw {:?}", seen.escape_ascii().to_string());
     }
@@ -141,14 +142,14 @@ async fn response_heads_up_to_the_limit_pass() -> TestResult {
         app.expect(GET).await?;
         app.send(head_of(length)).await?;
         client.expect(head_of(length)).await?;
-        part(client, app).await?;
+        close(client, app).await?;
     }
     becomes_502(&stage, &head_of(2049)).await?;
-    // Without its end, too: nobody waits for it.
+    // Also without its end: the proxy does not wait for it.
     becomes_502(&stage, &head_of(5000)[..4000]).await
 }
 
-/// A length of the app's that is not what it sends, body by body.
+/// The app sends more bytes than its response has.
 #[tokio::test]
 async fn bytes_after_a_response_never_reach_the_client() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -181,7 +182,7 @@ async fn bytes_after_a_response_never_reach_the_client() -> TestResult {
     cases.verdict()
 }
 
-/// A 502 is a last response: a client that is still sending can read it.
+/// A client that is still sending can read the 502, as any last response.
 #[tokio::test]
 async fn a_client_that_keeps_sending_can_read_its_502() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;

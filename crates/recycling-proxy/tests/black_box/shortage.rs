@@ -1,9 +1,9 @@
-//! Out of descriptors: clients wait, none is refused, and waiting takes no CPU.
+//! Out of descriptors: new connections wait, none is refused, and waiting takes no CPU time.
 
 use std::fs;
 use std::time::Duration;
 
-use test_support::{Failure, Peer, Surprise, TestResult, ensure, ensure_eq};
+use test_support::{Failure, Peer, TestResult, Unexpected, ensure, ensure_eq};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +23,7 @@ async fn connections_beyond_the_descriptors_wait_and_none_is_refused() -> TestRe
         clients.spawn(async move { answered(client).await });
     }
 
-    // As many as there is room for are served, and the others cost nothing while they wait.
+    // The proxy serves as many as its descriptors allow, and the others cost nothing while they wait.
     let mut served = vec![stage.app.accept().await?];
     while let Ok(app) = tokio::time::timeout(Duration::from_secs(1), stage.app.accept()).await {
         served.push(app?);
@@ -34,11 +34,11 @@ async fn connections_beyond_the_descriptors_wait_and_none_is_refused() -> TestRe
     let used = cpu_ticks(stage.proxy.process().id())? - used;
     // Ticks are hundredths of a second.
     ensure!(used < 20, "{used} % of a core were used for waiting");
-    // Whoever looks for the reason still finds it.
+    // The metrics, which show the reason, can still be read.
     let (status, metrics) = stage.proxy.admin("/metrics").await?;
     ensure_eq!(status, 200);
-    let mut sent_away = metrics.lines().filter(|line| line.starts_with("evenkeel_proxy_app_unreachable_total"));
-    ensure!(sent_away.all(|line| line.ends_with(" 0")), "a client was sent away:\n{metrics}");
+    let mut unreachable = metrics.lines().filter(|line| line.starts_with("evenkeel_proxy_app_unreachable_total"));
+    ensure!(unreachable.all(|line| line.ends_with(" 0")), "a connection to the app failed:\n{metrics}");
 
     let mut done = 0;
     while let Some(mut app) = served.pop() {
@@ -59,11 +59,11 @@ async fn connections_beyond_the_descriptors_wait_and_none_is_refused() -> TestRe
     Ok(())
 }
 
-/// Waits for its answer for as long as it takes, and leaves.
+/// Waits for the response as long as it takes.
 async fn answered(mut client: Peer) -> TestResult {
     loop {
         match client.expect(OK).await {
-            Err(Surprise::Silence { .. }) => {}
+            Err(Unexpected::Silence { .. }) => {}
             answered => return Ok(answered?),
         }
     }

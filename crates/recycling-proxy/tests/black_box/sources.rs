@@ -1,14 +1,14 @@
-//! Probes and scrapes are counted apart from clients: a pod without clients shows no request of a client.
+//! Requests of probes and scrapes are counted separately: a pod without clients shows no request of a client.
 
 use settings::ProxyOption;
-use test_support::{End, PATIENCE, Peer, TestResult, ensure, ensure_eq};
+use test_support::{End, Peer, TIMEOUT, TestResult, ensure, ensure_eq};
 use tokio::time::{Instant, sleep};
 
 use crate::http2_stage::{self as http2, open};
 use crate::metrics::sum;
-use crate::stage::{OK, Stage, exchange, part};
+use crate::stage::{OK, Stage, close, exchange};
 
-/// The address that test clients have.
+/// The address of test clients.
 const NODE: &str = "127.0.0.1";
 
 async fn get(stage: &Stage, agent: &str) -> TestResult<(Peer, Peer)> {
@@ -21,11 +21,11 @@ async fn get(stage: &Stage, agent: &str) -> TestResult<(Peer, Peer)> {
     Ok((client, app))
 }
 
-/// Waits until nothing is open, and compares the sums of these samples.
+/// Waits until no connection is open, and checks the sums of these samples.
 async fn compare(stage: &Stage, expected: &[(&str, u64)]) -> TestResult {
     let begun = Instant::now();
     while sum(&stage.proxy, "evenkeel_proxy_connections_open{").await? > 0.0 {
-        ensure!(begun.elapsed() < PATIENCE, "connections are still open");
+        ensure!(begun.elapsed() < TIMEOUT, "connections are still open");
         sleep(std::time::Duration::from_millis(20)).await;
     }
     for (sample, expected) in expected {
@@ -40,21 +40,21 @@ async fn probes_and_scrapes_do_not_count_as_clients() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HostIp, NODE)]).await?;
     for agent in ["kube-probe/1.36", "Prometheus/3.5.0"] {
         let (client, app) = get(&stage, agent).await?;
-        part(client, app).await?;
+        close(client, app).await?;
     }
     // A TCP probe.
     let (client, app) = stage.pair().await?;
-    part(client, app).await?;
+    close(client, app).await?;
     // An HTTPS probe of an app that terminates TLS itself: the beginning of a ClientHello.
     let hello = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[0; 508]].concat();
     let (mut client, mut app) = stage.pair().await?;
     client.send(&hello).await?;
     app.expect(&hello).await?;
-    part(client, app).await?;
+    close(client, app).await?;
     // A gRPC probe.
     let (mut client, mut app) = open(&stage).await?;
     http2::exchange(&mut client, &mut app, 1).await?;
-    part(client, app).await?;
+    close(client, app).await?;
     compare(
         &stage,
         &[
@@ -79,19 +79,19 @@ async fn probes_and_scrapes_do_not_count_as_clients() -> TestResult {
     .await
 }
 
-/// What goes on after one stream is no probe; nor is TLS from elsewhere.
+/// A gRPC connection with a second stream is no probe; nor is TLS from another address than the node's.
 #[tokio::test]
 async fn requests_of_clients_count_as_clients() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::HostIp, NODE)]).await?;
     let (mut client, mut app) = get(&stage, "curl/8.14.1").await?;
     exchange(&mut client, &mut app).await?;
-    part(client, app).await?;
+    close(client, app).await?;
     let (mut client, mut app) = open(&stage).await?;
     for stream in [1, 3, 5] {
         http2::exchange(&mut client, &mut app, stream).await?;
     }
-    part(client, app).await?;
-    // It ends within its first line, which so is none.
+    close(client, app).await?;
+    // It ends within its request line.
     let (mut client, mut app) = stage.pair().await?;
     client.send("GET / HT").await?;
     client.half_close().await?;

@@ -1,4 +1,4 @@
-//! A proxy between a client and an app that the test plays.
+//! The proxy between a client and an app that the test plays.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_recycling-proxy");
 /// A limit that no test reaches.
 pub(crate) const UNREACHED: u32 = 1_000_000;
 
-/// Below every timer of the proxy, and far above what anything here takes without one: what takes longer was waiting.
+/// Below every timeout of the proxy, and far above the duration of an exchange: what takes longer has waited for a
+/// timeout.
 pub(crate) const WITHOUT_WAITING: Duration = Duration::from_secs(8);
 
-/// The shortest exchange.
+/// A request.
 pub(crate) const GET: &str = "GET /a HTTP/1.1\r\nHost: app\r\n\r\n";
-/// Its answer.
+/// A response to [`GET`].
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// The app's port on its host.
 const APP_PORT: u16 = 8080;
 
-/// A proxy, its app and their hosts.
+/// A proxy and its app.
 pub(crate) struct Stage {
     pub(crate) proxy: RecyclingProxy,
     pub(crate) app: ScriptedApp,
@@ -30,12 +31,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A proxy that retires connections after exactly `max_requests`.
+    /// Starts a proxy that retires connections after exactly `max_requests`.
     pub(crate) async fn with_limit(max_requests: u32) -> TestResult<Self> {
         Self::with(&[(ProxyOption::MaxRequests, &max_requests.to_string())]).await
     }
 
-    /// A proxy with these options.
+    /// Starts a proxy with these options.
     pub(crate) async fn with(options: &[(ProxyOption, &str)]) -> TestResult<Self> {
         let app_host = LoopbackHost::reserve()?;
         let app = ScriptedApp::bind(app_host.port(APP_PORT)).await?;
@@ -43,7 +44,7 @@ impl Stage {
         Ok(Self { proxy, app, app_host })
     }
 
-    /// A proxy with these options that may have no more descriptors than these.
+    /// Starts a proxy with these options and this limit of open descriptors.
     pub(crate) async fn with_descriptors(descriptors: u32, options: &[(ProxyOption, &str)]) -> TestResult<Self> {
         let app_host = LoopbackHost::reserve()?;
         let app = ScriptedApp::bind(app_host.port(APP_PORT)).await?;
@@ -51,13 +52,13 @@ impl Stage {
         Ok(Self { proxy, app, app_host })
     }
 
-    /// A client connection and the app's end of it.
+    /// Opens a client connection. Returns the client's end and the app's.
     pub(crate) async fn pair(&self) -> TestResult<(Peer, Peer)> {
         let client = self.proxy.connect().await?;
         Ok((client, self.app.accept().await?))
     }
 
-    /// Checks that the proxy still serves: one exchange succeeds.
+    /// Checks that an exchange on a new connection succeeds.
     pub(crate) async fn still_serves(&self) -> TestResult {
         let (mut client, mut app) = self.pair().await?;
         client.send(GET).await?;
@@ -70,7 +71,7 @@ impl Stage {
     }
 }
 
-/// One request and its answer, unchanged in both directions.
+/// Plays one exchange, whose bytes must be unchanged in both directions.
 pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
     client.send(GET).await?;
     app.expect(GET).await?;
@@ -79,7 +80,7 @@ pub(crate) async fn exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
     Ok(())
 }
 
-/// The response to a request that the app has received. It announces the end of the connection, and a FIN follows.
+/// Sends the response to a request that the app has received. It must announce close, and a FIN must follow.
 pub(crate) async fn last_response(client: &mut Peer, app: &mut Peer) -> TestResult {
     app.send(OK).await?;
     ensure!(client.read_head().await?.announces_close());
@@ -88,15 +89,15 @@ pub(crate) async fn last_response(client: &mut Peer, app: &mut Peer) -> TestResu
     Ok(())
 }
 
-/// The last request of a connection, and its response.
+/// Plays the last exchange of a connection.
 pub(crate) async fn last_exchange(client: &mut Peer, app: &mut Peer) -> TestResult {
     client.send(GET).await?;
     app.expect(GET).await?;
     last_response(client, app).await
 }
 
-/// Both sides end their connections, and receive nothing more.
-pub(crate) async fn part(mut client: Peer, mut app: Peer) -> TestResult {
+/// Closes the connection from the client's side, and then from the app's. Neither receives anything more.
+pub(crate) async fn close(mut client: Peer, mut app: Peer) -> TestResult {
     client.half_close().await?;
     app.expect_end(End::Fin).await?;
     drop(app);

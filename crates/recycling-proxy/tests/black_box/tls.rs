@@ -1,5 +1,5 @@
-//! TLS that the proxy terminates, with clients and apps of rustls and hyper: exchanges are relayed, and connections
-//! retired, as without TLS.
+//! TLS that the proxy terminates, with clients and apps of rustls and hyper: exchanges pass and connections are retired
+//! as without TLS.
 
 mod alpn;
 mod certificate;
@@ -24,7 +24,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use settings::ProxyOption;
-use test_support::{LoopbackHost, RecyclingProxy, ScriptedApp, TestResult, within_patience};
+use test_support::{LoopbackHost, RecyclingProxy, ScriptedApp, TestResult, within_timeout};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -35,13 +35,13 @@ use crate::stage::BINARY;
 /// The name in the certificates.
 const NAME: &str = "web.example";
 
-/// A certificate that signs itself, and its key, in PEM.
-struct Issued {
+/// A self-signed certificate and its key, in PEM.
+struct SelfSigned {
     certificate: String,
     key: String,
 }
 
-impl Issued {
+impl SelfSigned {
     fn new() -> TestResult<Self> {
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new([NAME.to_owned()])?.self_signed(&key)?;
@@ -52,7 +52,7 @@ impl Issued {
         Ok(CertificateDer::from_pem_slice(self.certificate.as_bytes())?)
     }
 
-    /// An acceptor of TLS that shows this certificate.
+    /// Returns a TLS acceptor that presents this certificate.
     fn acceptor(&self, alpn: &[&str]) -> TestResult<TlsAcceptor> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
@@ -65,7 +65,7 @@ impl Issued {
     }
 }
 
-/// The files of a mounted Secret.
+/// The mounted files of a Secret.
 struct Files {
     folder: tempfile::TempDir,
 }
@@ -75,13 +75,13 @@ impl Files {
         Ok(Self { folder: tempfile::tempdir()? })
     }
 
-    fn with(issued: &Issued) -> TestResult<Self> {
+    fn with(issued: &SelfSigned) -> TestResult<Self> {
         let files = Self::none()?;
         files.put(issued)?;
         Ok(files)
     }
 
-    fn put(&self, issued: &Issued) -> TestResult {
+    fn put(&self, issued: &SelfSigned) -> TestResult {
         fs::write(self.path("tls.crt"), &issued.certificate)?;
         fs::write(self.path("tls.key"), &issued.key)?;
         Ok(())
@@ -91,7 +91,7 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// The options for a proxy that ends TLS with them, and others.
+    /// Starts a proxy that terminates TLS with them, with these other options.
     async fn proxy(&self, app: SocketAddr, others: &[(ProxyOption, &str)]) -> TestResult<RecyclingProxy> {
         let [certificate, key] = ["tls.crt", "tls.key"].map(|name| self.path(name).to_string_lossy().into_owned());
         let own = [(ProxyOption::TlsCert, certificate.as_str()), (ProxyOption::TlsKey, key.as_str())];
@@ -99,9 +99,9 @@ impl Files {
     }
 }
 
-/// A proxy that ends TLS in front of a scripted app.
+/// A proxy that terminates TLS in front of a scripted app.
 struct TlsStage {
-    issued: Issued,
+    issued: SelfSigned,
     app: ScriptedApp,
     proxy: RecyclingProxy,
     _files: Files,
@@ -112,7 +112,7 @@ impl TlsStage {
     async fn with(options: &[(ProxyOption, &str)]) -> TestResult<Self> {
         let host = LoopbackHost::reserve()?;
         let app = ScriptedApp::bind(host.port(8080)).await?;
-        let issued = Issued::new()?;
+        let issued = SelfSigned::new()?;
         let files = Files::with(&issued)?;
         let proxy = files.proxy(app.address(), options).await?;
         Ok(Self { issued, app, proxy, _files: files, _host: host })
@@ -122,51 +122,51 @@ impl TlsStage {
         Self::with(&[(ProxyOption::MaxRequests, limit)]).await
     }
 
-    /// A client that trusts the certificate and makes these offers.
+    /// Connects a client that trusts the certificate and offers these ALPN protocols.
     async fn connect(&self, alpn: &[&str]) -> TestResult<Client> {
         Client::connect(self.proxy.address(), &self.issued, alpn).await
     }
 }
 
-/// A client of TLS.
+/// A TLS client.
 struct Client {
     stream: TlsStream<TcpStream>,
 }
 
 impl Client {
-    async fn connect(to: SocketAddr, trusted: &Issued, alpn: &[&str]) -> TestResult<Self> {
+    async fn connect(to: SocketAddr, trusted: &SelfSigned, alpn: &[&str]) -> TestResult<Self> {
         Ok(Self {
             stream: connect_by(ServerName::try_from(NAME)?, TcpStream::connect(to).await?, trusted, alpn).await?,
         })
     }
 
-    /// Returns the protocol that was agreed on.
-    fn agreed(&self) -> Option<String> {
+    /// Returns the ALPN protocol that was negotiated.
+    fn negotiated(&self) -> Option<String> {
         self.stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) -> TestResult {
-        within_patience("client", "room to send", self.stream.write_all(bytes.as_ref())).await??;
-        within_patience("client", "room to send", self.stream.flush()).await??;
+        within_timeout("client", "room to send", self.stream.write_all(bytes.as_ref())).await??;
+        within_timeout("client", "room to send", self.stream.flush()).await??;
         Ok(())
     }
 
     async fn expect(&mut self, bytes: impl AsRef<[u8]>) -> TestResult {
         let mut came = vec![0; bytes.as_ref().len()];
-        within_patience("client", "the expected bytes", self.stream.read_exact(&mut came)).await??;
+        within_timeout("client", "the expected bytes", self.stream.read_exact(&mut came)).await??;
         test_support::ensure!(came == bytes.as_ref(), "{:?}", String::from_utf8_lossy(&came));
         Ok(())
     }
 
-    /// What comes until the connection ends; an error where it ends without TLS' own end.
+    /// Reads until the connection ends. Returns an error if it ends without `close_notify`.
     async fn rest(&mut self) -> TestResult<io::Result<Vec<u8>>> {
         let mut rest = Vec::new();
-        let read = within_patience("client", "the end", self.stream.read_to_end(&mut rest)).await?;
+        let read = within_timeout("client", "the end", self.stream.read_to_end(&mut rest)).await?;
         Ok(read.map(|_| rest))
     }
 }
 
-fn connector(trusted: &Issued, alpn: &[&str]) -> TestResult<TlsConnector> {
+fn connector(trusted: &SelfSigned, alpn: &[&str]) -> TestResult<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der()?)?;
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -180,27 +180,27 @@ fn connector(trusted: &Issued, alpn: &[&str]) -> TestResult<TlsConnector> {
 async fn connect_by<S: AsyncRead + AsyncWrite + Unpin>(
     name: ServerName<'static>,
     stream: S,
-    trusted: &Issued,
+    trusted: &SelfSigned,
     alpn: &[&str],
 ) -> TestResult<TlsStream<S>> {
     let connector = connector(trusted, alpn)?;
-    Ok(within_patience("client", "a handshake", connector.connect(name, stream)).await??)
+    Ok(within_timeout("client", "a handshake", connector.connect(name, stream)).await??)
 }
 
 fn names(alpn: &[&str]) -> Vec<Vec<u8>> {
     alpn.iter().map(|name| name.as_bytes().to_vec()).collect()
 }
 
-/// A stream that is written to byte by byte.
-struct Dripping<S>(S);
+/// A stream that writes one byte at a time.
+struct ByteByByte<S>(S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for Dripping<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ByteByByte<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, room)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Dripping<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ByteByByte<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes.get(..1).unwrap_or_default())
     }
@@ -214,8 +214,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Dripping<S> {
     }
 }
 
-/// Waits until the proxy shows the sample.
-async fn shows(proxy: &RecyclingProxy, sample: &str) -> TestResult {
+/// Waits until the metrics of the proxy contain the sample.
+async fn wait_for_sample(proxy: &RecyclingProxy, sample: &str) -> TestResult {
     let begun = tokio::time::Instant::now();
     loop {
         let (_, metrics) = proxy.admin("/metrics").await?;
@@ -224,7 +224,7 @@ async fn shows(proxy: &RecyclingProxy, sample: &str) -> TestResult {
         }
         let name = sample.split(['{', ' ']).next().unwrap_or_default();
         let samples: Vec<&str> = metrics.lines().filter(|line| line.starts_with(name)).collect();
-        test_support::ensure!(begun.elapsed() < test_support::PATIENCE, "{sample} is not shown, but {samples:?}");
+        test_support::ensure!(begun.elapsed() < test_support::TIMEOUT, "{sample} is not shown, but {samples:?}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes are unchanged, in both directions.
+//! Bytes pass unchanged in both directions.
 
 use test_support::{Cases, LoopbackHost, Peer, ScriptedApp, TestResult, ensure};
 use tokio::task::JoinSet;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::exchange::{Ends, Exchange, interim, long, short};
 use crate::generated::Generator;
-use crate::stage::{GET, Stage, UNREACHED, WITHOUT_WAITING, part};
+use crate::stage::{GET, Stage, UNREACHED, WITHOUT_WAITING, close};
 
 #[tokio::test]
 async fn every_exchange_passes_verbatim_on_a_connection_of_its_own() -> TestResult {
@@ -23,7 +23,7 @@ async fn alone(stage: &Stage, exchange: &Exchange) -> TestResult {
     let (mut client, mut app) = stage.pair().await?;
     exchange.play(&mut client, &mut app).await?;
     if exchange.ends == Ends::Open {
-        part(client, app).await?;
+        close(client, app).await?;
     }
     ensure!(begun.elapsed() < WITHOUT_WAITING, "it took {:?}", begun.elapsed());
     Ok(())
@@ -36,10 +36,10 @@ async fn every_exchange_passes_verbatim_on_one_connection() -> TestResult {
     for exchange in short().into_iter().chain(long()).filter(|exchange| exchange.ends == Ends::Open) {
         exchange.play(&mut client, &mut app).await.map_err(|failure| failure.during(&exchange.name))?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// Many at the same time: no connection gets a byte of another's.
+/// Many connections at the same time: none receives a byte of another.
 #[tokio::test]
 async fn generated_messages_pass_verbatim() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -53,7 +53,7 @@ async fn generated_messages_pass_verbatim() -> TestResult {
     cases.verdict()
 }
 
-/// Ten generated exchanges in a row, written in pieces of any length.
+/// Plays ten generated exchanges, written in pieces of any length.
 async fn conversation(seed: u64, mut client: Peer, mut app: Peer) -> TestResult {
     let mut generator = Generator::new(seed);
     for _ in 0..10 {
@@ -63,7 +63,7 @@ async fn conversation(seed: u64, mut client: Peer, mut app: Peer) -> TestResult 
         let (sent, received) = (generator.pieces(&exchange.response), &exchange.response);
         tokio::try_join!(app.send_in_pieces(sent), client.expect(received))?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -76,10 +76,10 @@ async fn messages_that_arrive_byte_by_byte_pass_verbatim() -> TestResult {
         tokio::try_join!(client.send_in_pieces(request.as_bytes().chunks(1)), app.expect(request))?;
         tokio::try_join!(app.send_in_pieces(response.as_bytes().chunks(1)), client.expect(&response))?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// A body is passed on while it comes: neither end waits for a whole message.
+/// A body is forwarded while it arrives: no end waits for a complete message.
 #[tokio::test]
 async fn bytes_are_forwarded_as_they_arrive() -> TestResult {
     let stage = Stage::with_limit(UNREACHED).await?;
@@ -98,10 +98,10 @@ async fn bytes_are_forwarded_as_they_arrive() -> TestResult {
         app.send(piece).await?;
         client.expect(piece).await?;
     }
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The check itself: what passes through the proxy passes between two sockets too, and an altered byte is noticed.
+/// Tests the check itself: it passes on two sockets without a proxy, and fails if a byte is changed.
 #[tokio::test]
 async fn the_test_notices_a_changed_byte() -> TestResult {
     let host = LoopbackHost::reserve()?;

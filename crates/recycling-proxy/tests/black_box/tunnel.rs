@@ -1,14 +1,15 @@
-//! What is not HTTP, or no longer, passes as bytes: not parsed and not counted, with half-closes and resets.
+//! Connections that are not HTTP, or no longer, are tunnels: bytes are neither parsed nor counted, and half-closes and
+//! resets pass.
 
 use std::time::Duration;
 
 use settings::ProxyOption;
-use test_support::{Cases, End, PATIENCE, Peer, TestResult, ensure};
+use test_support::{Cases, End, Peer, TIMEOUT, TestResult, ensure};
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{GET, OK, Stage, exchange, last_exchange, last_response, part};
+use crate::stage::{GET, OK, Stage, close, exchange, last_exchange, last_response};
 
-/// Bytes both ways that an HTTP/1 parser would stumble over, and far more of them than any limit of requests.
+/// Sends bytes both ways that an HTTP/1 parser would refuse, and more messages than any limit of requests.
 async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
     for n in 0..5_u8 {
         let hostile = [b"GET / HTTP/1.1\nContent-Length: -1\n\n\0\r\n".as_slice(), &[n, 0xff, b'\r']].concat();
@@ -19,20 +20,20 @@ async fn bytes_pass(client: &mut Peer, app: &mut Peer) -> TestResult {
         client.expect(&hostile).await?;
     }
     let long: Vec<u8> = (0..2_000_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect();
-    let (client_hears, client_says) = client.split();
-    let (app_hears, app_says) = app.split();
+    let (client_reader, client_writer) = client.split();
+    let (app_reader, app_writer) = app.split();
     tokio::try_join!(
-        client_says.send(&long),
-        app_says.send(&long),
-        client_hears.expect(&long),
-        app_hears.expect(&long)
+        client_writer.send(&long),
+        app_writer.send(&long),
+        client_reader.expect(&long),
+        app_reader.expect(&long)
     )?;
     Ok(())
 }
 
 #[tokio::test]
 async fn first_bytes_of_other_protocols_pass_through_a_tunnel() -> TestResult {
-    // Limit 1: a tunnel that were counted would be announced or closed.
+    // With a limit of 1, a tunnel that was counted would be retired.
     let stage = Stage::with_limit(1).await?;
     let mut cases = Cases::default();
     let protocols: &[(&str, &[u8])] = &[
@@ -52,7 +53,7 @@ async fn first_bytes_of_other_protocols_pass_through_a_tunnel() -> TestResult {
             client.send(first).await?;
             app.expect(first).await?;
             bytes_pass(&mut client, &mut app).await?;
-            part(client, app).await
+            close(client, app).await
         };
         cases.note(name, outcome.await);
     }
@@ -67,12 +68,12 @@ async fn an_app_that_sends_first_gets_a_tunnel() -> TestResult {
     client.expect("220 mail.example ESMTP\r\n").await?;
     client.send("EHLO client\r\n").await?;
     app.expect("EHLO client\r\n").await?;
-    // Even what looks like HTTP is not, once the app has spoken first.
+    // After the app has sent first, even bytes that look like HTTP are not parsed.
     for _ in 0..3 {
         exchange(&mut client, &mut app).await?;
     }
     bytes_pass(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -88,10 +89,10 @@ async fn a_101_response_begins_a_tunnel() -> TestResult {
             client.send(UPGRADE).await?;
             app.expect(UPGRADE).await?;
             app.send(SWITCHING).await?;
-            // Verbatim at the limit too: a `close` in it would end what has just begun.
+            // Unchanged at the limit, too: `Connection: close` would end the new tunnel.
             client.expect(SWITCHING).await?;
             bytes_pass(&mut client, &mut app).await?;
-            part(client, app).await
+            close(client, app).await
         };
         cases.note(format!("limit {limit}"), outcome.await);
     }
@@ -108,10 +109,10 @@ async fn bytes_after_the_101_in_one_segment_pass() -> TestResult {
     app.send(&first).await?;
     client.expect(&first).await?;
     bytes_pass(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// A client may send its first frames before it has read the 101: they wait for it.
+/// A client may send its first frames before it has read the 101. The app receives them after the 101.
 #[tokio::test]
 async fn bytes_after_the_upgrade_request_in_one_segment_wait_for_the_101() -> TestResult {
     let stage = Stage::with_limit(10).await?;
@@ -122,7 +123,7 @@ async fn bytes_after_the_upgrade_request_in_one_segment_wait_for_the_101() -> Te
     client.expect(SWITCHING).await?;
     app.expect(b"\x81\x85\0\r\n\x04hello").await?;
     bytes_pass(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
 #[tokio::test]
@@ -139,10 +140,10 @@ async fn an_upgrade_may_follow_other_requests() -> TestResult {
     app.send(&response).await?;
     client.expect(&response).await?;
     bytes_pass(&mut client, &mut app).await?;
-    part(client, app).await
+    close(client, app).await
 }
 
-/// The request's word makes no tunnel: answered by anything but 101 it was a request, and what follows is the next.
+/// A request with `Upgrade` makes no tunnel by itself: without 101 the next bytes are the next request.
 #[tokio::test]
 async fn an_upgrade_without_a_101_is_an_ordinary_request() -> TestResult {
     let stage = Stage::with_limit(2).await?;
@@ -170,7 +171,7 @@ const CONNECT: &str = "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n";
 #[tokio::test]
 async fn a_2xx_response_to_connect_begins_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
-    // Length and coding of a 2xx to CONNECT mean nothing (RFC 9112 §6.3).
+    // Content-Length and Transfer-Encoding of a 2xx to CONNECT are ignored (RFC 9112 §6.3).
     for response in ["HTTP/1.1 200 Connected\r\n\r\n", "HTTP/1.1 204 Fine\r\nContent-Length: 5\r\n\r\n"] {
         let (mut client, mut app) = stage.pair().await?;
         client.send(CONNECT).await?;
@@ -178,7 +179,7 @@ async fn a_2xx_response_to_connect_begins_a_tunnel() -> TestResult {
         app.send(response).await?;
         client.expect(response).await?;
         bytes_pass(&mut client, &mut app).await?;
-        part(client, app).await?;
+        close(client, app).await?;
     }
     Ok(())
 }
@@ -219,7 +220,7 @@ async fn a_half_close_passes_through_a_tunnel() -> TestResult {
     Ok(())
 }
 
-/// A cut connection must not look like one that ended.
+/// A reset must not look like an orderly close.
 #[tokio::test]
 async fn a_reset_passes_through_a_tunnel() -> TestResult {
     let stage = Stage::with_limit(1).await?;
@@ -237,7 +238,7 @@ async fn a_reset_passes_through_a_tunnel() -> TestResult {
     Ok(())
 }
 
-/// Both sides get a FIN: idle, or in the middle of a message that the proxy cannot know to be one.
+/// Both sides get a FIN, also in the middle of a message, which the proxy cannot recognise.
 #[tokio::test]
 async fn a_tunnel_is_closed_at_max_tunnel_age() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "400ms")]).await?;
@@ -253,7 +254,7 @@ async fn a_tunnel_is_closed_at_max_tunnel_age() -> TestResult {
         let mut peer = peer;
         peer.expect_end(End::Fin).await?;
     }
-    // What was cut is counted once both sides have noticed.
+    // A tunnel is counted when both sides have closed.
     let begun = Instant::now();
     while !stage
         .proxy
@@ -262,13 +263,13 @@ async fn a_tunnel_is_closed_at_max_tunnel_age() -> TestResult {
         .1
         .contains("tunnels_ended_total{reason=\"max_tunnel_age\",port=\"8080\"} 2")
     {
-        ensure!(begun.elapsed() < PATIENCE, "two tunnels were cut, and not counted");
+        ensure!(begun.elapsed() < TIMEOUT, "two tunnels were closed and not counted");
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
 
-/// An exchange that is not a tunnel has no age of this kind.
+/// The option does not apply to HTTP connections.
 #[tokio::test]
 async fn max_tunnel_age_closes_only_tunnels() -> TestResult {
     let stage = Stage::with(&[(ProxyOption::MaxTunnelAge, "100ms")]).await?;

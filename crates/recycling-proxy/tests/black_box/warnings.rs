@@ -1,4 +1,4 @@
-//! At its default level the log says what is wrong with traffic, and on which side, without being flooded.
+//! At its default level the log names errors in traffic and their side, with one line for many equal errors.
 
 use test_support::{LoopbackHost, RecyclingProxy, Responder, ScriptedApp, TestResult, answer_everything_with, ensure};
 
@@ -6,7 +6,7 @@ use crate::stage::BINARY;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Returns the line that has all of these, of which there must be exactly one.
+/// Returns the only line that contains all of these texts.
 fn the_line(output: &str, with: &[&str]) -> TestResult<String> {
     let lines: Vec<&str> = output.lines().filter(|line| with.iter().all(|text| line.contains(text))).collect();
     ensure!(lines.len() == 1, "{} lines with {with:?}:\n{output}", lines.len());
@@ -53,7 +53,7 @@ async fn an_app_that_does_not_listen_is_logged_once() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let mut proxy = RecyclingProxy::start(BINARY, host.port(8081), &[]).await?;
     for _ in 0..9 {
-        // It is reset, be it in the moment in which it connects.
+        // The connection may be reset while the client connects.
         drop(proxy.connect().await);
     }
     proxy.process().line_with("the app does not accept connections").await?;

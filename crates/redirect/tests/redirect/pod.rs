@@ -22,7 +22,7 @@ pub(crate) const PROBE: u16 = 15_220;
 pub(crate) const APPS: [u16; 3] = [7070, 8080, 9090];
 
 /// No answer takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The pod, and the world outside of it.
 pub(crate) struct Pod {
@@ -99,24 +99,24 @@ pub(crate) fn to_proxy(ports: &[u16]) -> RedirectSettings {
     }
 }
 
-/// Connects from that namespace, with patience for everything that will be read.
+/// Connects from that namespace. Reads time out.
 pub(crate) fn connect(from: &Namespace, to: &str) -> TcpStream {
     let to: SocketAddr = to.parse().unwrap();
-    let stream = from.run(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap_or_else(|e| panic!("{to}: {e}"));
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stream = from.run(|| TcpStream::connect_timeout(&to, TIMEOUT)).unwrap_or_else(|e| panic!("{to}: {e}"));
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
 /// Tries until it is so.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let pause = Duration::from_millis(50);
-    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+    for _ in 0..TIMEOUT.as_millis() / pause.as_millis() {
         if is_so() {
             return;
         }
         thread::sleep(pause);
     }
-    panic!("not within {PATIENCE:?}: {what}");
+    panic!("not within {TIMEOUT:?}: {what}");
 }
 
 /// A client's connection to a [`Pod`], from wherever it was opened.

@@ -1,4 +1,4 @@
-//! An app that answers, sends much, or does not read, as it is asked.
+//! An app that answers, sends a long response, or does not read, depending on the request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::OK;
 
-/// More than the buffers of any socket hold.
-const MUCH: usize = 64 << 20;
+/// More bytes than socket buffers hold.
+const LONG: usize = 64 << 20;
 /// Thousands of connections must not use up the kernel's memory for sockets.
 const SEND_BUFFER: u32 = 64 << 10;
 const BACKLOG: u32 = 4096;
@@ -38,7 +38,7 @@ impl AttackedApp {
             while let Ok((stream, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
                 connections.spawn(async move {
-                    // A client that leaves early has what it wanted.
+                    // Clients may close their connections early.
                     let _ = serve(stream).await;
                 });
             }
@@ -46,7 +46,7 @@ impl AttackedApp {
         Ok(Self { address, _serving: serving })
     }
 
-    /// Returns where it listens.
+    /// Returns the address on which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -69,8 +69,8 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
                 }
                 Some(b"POST") => std::future::pending().await,
                 _ if head.starts_with(b"GET /much ") => {
-                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n").as_bytes()).await?;
-                    for _ in 0..MUCH / piece.len() {
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n").as_bytes()).await?;
+                    for _ in 0..LONG / piece.len() {
                         stream.write_all(&piece).await?;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Ways to take memory of a proxy.
+//! Ways to use memory of a proxy.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// In this time a proxy that reads has read; one that does not is not waited for.
-const PUSH: Duration = Duration::from_millis(20);
+/// How long a hostile client tries to send. A proxy that reads has read everything by then.
+const SEND_TIMEOUT: Duration = Duration::from_millis(20);
 /// Connections that are opened at a time.
 const AT_ONCE: usize = 50;
 /// What the kernel may hold for a client that is not read, bytes: thousands of them must not use up its memory for sockets.
 const SEND_BUFFER: u32 = 64 << 10;
 
-/// What a connection does with its memory.
+/// How a connection uses memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryAttack {
     /// Sends nothing.
@@ -26,7 +26,7 @@ pub enum MemoryAttack {
     UnfinishedHead,
     /// Sends a part of a TLS `ClientHello`.
     HalfClientHello,
-    /// Asks for a long response and does not read it.
+    /// Requests a long response and does not read it.
     PausedReader,
     /// Sends content of HTTP/2, which the app does not read, and reads nothing itself.
     Http2Unread,
@@ -54,7 +54,8 @@ impl MemoryAttack {
         Self::AdminHead,
     ];
 
-    /// Opens so many connections and sends on each what there is to send. Those that the proxy does not accept are left out.
+    /// Opens this number of connections, and sends on each what the attack consists of. Connections that the proxy does
+    /// not accept are left out.
     pub async fn open(self, connections: usize, to: SocketAddr) -> Vec<TcpStream> {
         let bytes = Arc::<[u8]>::from(self.bytes());
         let (mut held, mut begun) = (Vec::new(), 0);
@@ -89,9 +90,9 @@ async fn begin(to: SocketAddr, bytes: Arc<[u8]>) -> Option<TcpStream> {
     // What these clients do not read must wait in the proxy, not in their own buffers.
     socket.set_recv_buffer_size(4096).ok()?;
     socket.set_send_buffer_size(SEND_BUFFER).ok()?;
-    let mut stream = timeout(PUSH * 10, socket.connect(to)).await.ok()?.ok()?;
-    // Sent, or as much of it as is taken.
-    let _ = timeout(PUSH, stream.write_all(&bytes)).await;
+    let mut stream = timeout(SEND_TIMEOUT * 10, socket.connect(to)).await.ok()?.ok()?;
+    // The proxy may accept a part only.
+    let _ = timeout(SEND_TIMEOUT, stream.write_all(&bytes)).await;
     Some(stream)
 }
 

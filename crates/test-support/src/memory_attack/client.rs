@@ -1,4 +1,4 @@
-//! A client that only asks and reads.
+//! A legitimate client beside hostile ones.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +12,15 @@ use crate::outcome::TestResult;
 use crate::peer::Peer;
 
 const PAUSE: Duration = Duration::from_millis(5);
-/// Half of what the proxy leaves a silent connection when memory is short. On a busy machine this client may be silent
-/// for longer; it then opens another connection, as a pool does for one that has been idle too long.
+/// Half of the time after which the proxy may evict a silent connection when memory is short. On a busy machine this
+/// client may be silent for longer; it then opens another connection, as a pool does after its idle timeout.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A client beside an attack. It asks until it is dropped.
+/// A client beside an attack. It sends requests until it is dropped.
 #[derive(Debug)]
 pub struct LegitimateClient {
     seen: Arc<Mutex<Seen>>,
-    _asking: JoinSet<()>,
+    _client: JoinSet<()>,
 }
 
 #[derive(Debug, Default)]
@@ -30,19 +30,19 @@ struct Seen {
 }
 
 impl LegitimateClient {
-    /// Asks on the caller's runtime, with so many requests on each of its connections.
+    /// Starts the client on the caller's runtime, with `requests` on each of its connections.
     pub fn start(to: SocketAddr, requests: usize) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
-        let mut asking = JoinSet::new();
+        let mut client = JoinSet::new();
         let of_task = Arc::clone(&seen);
-        asking.spawn(async move {
+        client.spawn(async move {
             loop {
                 if let Err(failure) = connection(to, requests, &of_task).await {
                     locked(&of_task).failures.push(format!("{failure:?}"));
                 }
             }
         });
-        Self { seen, _asking: asking }
+        Self { seen, _client: client }
     }
 
     /// Returns the number of requests that were answered.
@@ -50,7 +50,7 @@ impl LegitimateClient {
         locked(&self.seen).answered
     }
 
-    /// Returns what went wrong: an entry for each connection on which a request failed.
+    /// Returns an entry for each connection on which a request failed.
     pub fn failures(&self) -> Vec<String> {
         locked(&self.seen).failures.clone()
     }

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 /// The deadline of everything that is awaited.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The contents of the API server.
 #[derive(Default)]
@@ -120,7 +120,7 @@ impl ApiServer {
                 news.await;
             }
         };
-        tokio::time::timeout(PATIENCE, published)
+        tokio::time::timeout(TIMEOUT, published)
             .await
             .unwrap_or_else(|_| panic!("no Event: {what}; {:?}", self.reasons()))
     }

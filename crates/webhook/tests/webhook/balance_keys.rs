@@ -11,7 +11,7 @@ use crate::running::review_of_deployment;
 
 /// Of RFC 8410 §10.1.
 const KEY: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 async fn review(webhook: &Process) -> Value {
@@ -30,7 +30,7 @@ async fn published_keys_are_injected() {
             tokio::time::sleep(PAUSE).await;
         }
     };
-    tokio::time::timeout(PATIENCE, without_warning).await.expect("the keys are known");
+    tokio::time::timeout(TIMEOUT, without_warning).await.expect("the keys are known");
     let patch = serde_json::to_string(&patch(&review(&webhook).await)).unwrap();
     assert!(patch.contains(KEY) && patch.contains("Deployment/web"), "{patch}");
 }

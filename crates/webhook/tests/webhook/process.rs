@@ -21,7 +21,7 @@ use crate::api_server::ApiServer;
 use crate::running::{Http1, certificate, collect, connect};
 
 /// The deadline of everything that is awaited.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running program, which is killed when this is dropped.
 pub(crate) struct Process {
@@ -100,7 +100,7 @@ impl Process {
             if let Some(line) = found {
                 return line;
             }
-            assert!(started.elapsed() < PATIENCE, "{text} is not in\n{}", self.log.lock().unwrap());
+            assert!(started.elapsed() < TIMEOUT, "{text} is not in\n{}", self.log.lock().unwrap());
             sleep(Duration::from_millis(20)).await;
         }
     }

@@ -28,7 +28,7 @@ use webhook::server::Webhook;
 use webhook::settings::{Settings, Tls};
 
 pub(crate) const NAME: &str = "evenkeel-webhook.evenkeel.svc";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running webhook, which shuts down when this is dropped.
 pub(crate) struct Running {
@@ -105,7 +105,7 @@ impl Running {
 
     /// Waits until it has shut down.
     pub(crate) async fn ended(self) {
-        tokio::time::timeout(PATIENCE, self.served).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, self.served).await.unwrap().unwrap().unwrap();
     }
 
     /// Connects as a client that offers `protocols` and `version` alone.
@@ -200,12 +200,12 @@ impl Http1 {
 
     pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Response<hyper::body::Incoming> {
         let request = Request::post("/mutate").header("host", NAME).body(Full::new(body.into())).unwrap();
-        tokio::time::timeout(PATIENCE, self.0.send_request(request)).await.unwrap().unwrap()
+        tokio::time::timeout(TIMEOUT, self.0.send_request(request)).await.unwrap().unwrap()
     }
 }
 
 pub(crate) async fn collect(response: Response<hyper::body::Incoming>) -> Bytes {
-    tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes()
+    tokio::time::timeout(TIMEOUT, response.into_body().collect()).await.unwrap().unwrap().to_bytes()
 }
 
 /// Returns a review of a new Deployment with these annotations.

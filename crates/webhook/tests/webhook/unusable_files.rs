@@ -11,7 +11,7 @@ use webhook::review::Handler;
 
 use crate::running::{Running, certificate, review_of_deployment};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Changes the files into what somebody might have stored.
 type Damage = fn(&Path);
@@ -38,7 +38,7 @@ async fn they_are_waited_for_until_somebody_repairs_them() {
         webhook.renew();
         let repaired = Instant::now();
         while webhook.get("/readyz").await.0 != StatusCode::OK {
-            assert!(repaired.elapsed() < PATIENCE, "the repaired files are not served");
+            assert!(repaired.elapsed() < TIMEOUT, "the repaired files are not served");
             sleep(Duration::from_millis(20)).await;
         }
         let response = webhook.review(&review_of_deployment(&json!({"evenkeel.dev/enabled": "true"}))).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use balancing::{BalanceState, Report};
 use settings::ProxyOption;
-use test_support::{Peer, RecyclingProxy, Surprise};
+use test_support::{Peer, RecyclingProxy, Unexpected};
 use tokio::time::interval;
 
 use crate::api_server::ApiServer;
@@ -113,7 +113,7 @@ async fn client(address: SocketAddr) {
     loop {
         times.tick().await;
         // The pod may be gone, or stopped.
-        let _: Result<(), Surprise> = async {
+        let _: Result<(), Unexpected> = async {
             let mut peer = Peer::connect(address).await?;
             loop {
                 times.tick().await;

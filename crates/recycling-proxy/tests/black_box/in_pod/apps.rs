@@ -1,4 +1,4 @@
-//! Where an app may listen, and how often it may be connected to.
+//! The addresses where an app may listen, and the number of connections to it.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use super::namespace::as_root;
 use super::pod::{Pod, connect};
 use super::running::Running;
 
-/// A port that nobody else in a [`Pod`] has.
+/// A port that nothing else in a [`Pod`] uses.
 const APP: u16 = 6060;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n";
@@ -21,7 +21,7 @@ fn serve(pod: &Pod, at: &str) {
         for client in listener.incoming() {
             let mut client = client.unwrap();
             thread::spawn(move || {
-                // A connection that has ended early is the client's to judge.
+                // The client checks how its connection ends.
                 let _ = client.read_exact(&mut [0; REQUEST.len()]);
                 let _ = client.write_all(RESPONSE);
                 let _ = client.read(&mut [0]);
@@ -30,11 +30,11 @@ fn serve(pod: &Pod, at: &str) {
     });
 }
 
-/// Returns a connection with one request, which is announced to be its last.
-fn ask(mut client: TcpStream) -> String {
-    let mut answer = String::new();
-    let answered = client.write_all(REQUEST).and_then(|()| client.read_to_string(&mut answer));
-    answered.map_or_else(|error| error.to_string(), |_| answer)
+/// Sends one request. Returns everything that comes until the connection ends.
+fn response(mut client: TcpStream) -> String {
+    let mut received = String::new();
+    let answered = client.write_all(REQUEST).and_then(|()| client.read_to_string(&mut received));
+    answered.map_or_else(|error| error.to_string(), |_| received)
 }
 
 #[test]
@@ -45,19 +45,18 @@ fn an_app_is_found_at_any_address_of_the_pod() {
             let pod = Pod::new();
             serve(&pod, app);
             let _proxy = Running::start(&pod, APP, &["--max-requests", "1", "--control", "@evenkeel-apps"]);
-            // What is neither loopback nor everywhere is found only by who meant that address.
-            let meant = if app.starts_with("[fd") { "[fd77::2]" } else { "10.77.0.2" };
+            // An app on one address of the pod is reached only by clients that connect to this address.
+            let destination = if app.starts_with("[fd") { "[fd77::2]" } else { "10.77.0.2" };
             for _ in 0..2 {
-                let answer = ask(connect(&pod.outside, &format!("{meant}:{APP}")));
-                assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok"), "{app}: {answer}");
+                let received = response(connect(&pod.outside, &format!("{destination}:{APP}")));
+                assert!(received.starts_with("HTTP/1.1 200 OK\r\n") && received.ends_with("ok"), "{app}: {received}");
             }
         }
     });
 }
 
-/// The kernel keeps a port for a minute after its connection's end, and has 28,232 by default, here 100. Between
-/// loopback addresses it uses one again after a second; an app that listens on the pod's address alone has to be
-/// reached all the same.
+/// The kernel keeps a local port in `TIME_WAIT` for a minute. It has 28,232 by default, and 100 here. Between loopback
+/// addresses it reuses one after a second. An app that listens only on the pod's address must be reached, too.
 #[test]
 fn the_proxy_serves_more_connections_than_there_are_local_ports() {
     as_root(|| {
@@ -66,8 +65,8 @@ fn the_proxy_serves_more_connections_than_there_are_local_ports() {
         let _proxy = Running::start(&pod, APP, &["--max-requests", "1", "--control", "@evenkeel-ports"]);
         pod.inside.set("net/ipv4/ip_local_port_range", "32768 32867");
         for number in 1..=300 {
-            let answer = ask(connect(&pod.outside, &format!("10.77.0.2:{APP}")));
-            assert!(answer.ends_with("ok"), "recycle {number}: {answer:?}");
+            let received = response(connect(&pod.outside, &format!("10.77.0.2:{APP}")));
+            assert!(received.ends_with("ok"), "recycle {number}: {received:?}");
         }
     });
 }

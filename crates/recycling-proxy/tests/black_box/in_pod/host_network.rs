@@ -1,5 +1,5 @@
-//! A pod that shares its node's network: an author can ask for that without a review, and the merge keeps what was
-//! injected. Here the namespace of a [`Pod`] is the node's, and its address both the node's and the pod's.
+//! A pod with `hostNetwork`: if an author sets it while the webhook does not answer, the merge keeps what was injected.
+//! Here the network namespace of a [`Pod`] stands for the node's, and its address is both the node's and the pod's.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -8,17 +8,17 @@ use std::process::{Child, Command, Output, Stdio};
 use super::namespace::as_root;
 use super::pod::{APPS, Client, IPV4, PROBE, Pod, wait_until};
 
-/// Where the proxy answers the kubelet.
+/// The admin port, which the kubelet probes.
 const ADMIN: u16 = 15_211;
 const HOLD: u16 = 15_212;
-/// A port of no app.
-const NOBODY: u16 = 6060;
+/// A port on which no app listens.
+const UNUSED: u16 = 6060;
 const OTHER_PROBE: u16 = 15_221;
 
-/// `recycling-proxy COMMAND` in the pod, with what the kubelet tells it: `status.podIP` and `status.hostIP`.
-fn command(words: &[&str], pod_ip: &str, host_ip: &str) -> Command {
+/// Returns `recycling-proxy COMMAND` with the variables that the kubelet sets from `status.podIP` and `status.hostIP`.
+fn command(arguments: &[&str], pod_ip: &str, host_ip: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_recycling-proxy"));
-    command.args(words).env("EVENKEEL_POD_IP", pod_ip).env("EVENKEEL_HOST_IP", host_ip);
+    command.args(arguments).env("EVENKEEL_POD_IP", pod_ip).env("EVENKEEL_HOST_IP", host_ip);
     command
 }
 
@@ -34,17 +34,17 @@ fn redirect_writes_no_rules_into_the_nodes_network() {
         for (pod_ip, host_ip) in [
             (IPV4, IPV4),
             ("fd77::2", "fd77::2"),
-            // As a node with another address as well has it, and one that has got another since the pod was made.
+            // On a node with several addresses, and on one whose address has changed since the pod was created.
             ("10.77.0.2", "fd77::2"),
             ("10.77.0.9", "10.77.0.2"),
             ("", "10.77.0.2"),
-            // As a node behind a translation of addresses has it.
+            // On a node behind NAT.
             ("203.0.113.7", "203.0.113.7"),
         ] {
             let output = redirect(&pod, pod_ip, host_ip);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{pod_ip} on {host_ip}: {said}");
-            assert!(said.contains("hostNetwork"), "{pod_ip} on {host_ip}: {said}");
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{pod_ip} on {host_ip}: {stderr}");
+            assert!(stderr.contains("hostNetwork"), "{pod_ip} on {host_ip}: {stderr}");
             assert_eq!(pod.inside.rules(), "", "{pod_ip} on {host_ip}");
         }
     });
@@ -56,13 +56,13 @@ fn a_pod_with_a_network_of_its_own_is_redirected() {
         for (pod_ip, host_ip) in [
             (IPV4, "10.77.0.1"),
             (IPV4, "fd77::1"),
-            // Nothing leads there.
+            // An address without a route.
             (IPV4, "192.0.2.1"),
             (IPV4, ""),
             ("", ""),
         ] {
             let pod = Pod::new();
-            // An address that could be bound all the same.
+            // The pod could bind any address.
             pod.inside.set("net/ipv4/ip_nonlocal_bind", "1");
             assert!(redirect(&pod, pod_ip, host_ip).status.success());
             let reached = Client::connect(&pod.outside, &format!("{IPV4}:8080")).reached;
@@ -71,22 +71,22 @@ fn a_pod_with_a_network_of_its_own_is_redirected() {
     });
 }
 
-/// A proxy that ends with this value.
+/// A proxy, which is killed when this value is dropped.
 struct Standby(Child);
 
 impl Standby {
     fn start(pod: &Pod) -> Self {
-        let probes = format!("{PROBE}=8080,{OTHER_PROBE}={NOBODY}");
+        let probes = format!("{PROBE}=8080,{OTHER_PROBE}={UNUSED}");
         let hold = HOLD.to_string();
-        let words = ["run", "--probes", &probes, "--hold", &hold];
-        let mut command = command(&words, IPV4, IPV4);
+        let arguments = ["run", "--probes", &probes, "--hold", &hold];
+        let mut command = command(&arguments, IPV4, IPV4);
         Self(pod.inside.run(|| command.stdout(Stdio::null()).spawn()).unwrap())
     }
 }
 
 impl Drop for Standby {
     fn drop(&mut self) {
-        // Both fail only where it has already ended.
+        // Both fail only if it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -108,12 +108,12 @@ fn accepts(pod: &Pod, port: u16) -> bool {
     pod.inside.run(|| TcpStream::connect(address)).is_ok()
 }
 
-/// Its probes and hooks stay in the merge, too: without an answer the pod would never be ready.
+/// The merge keeps the rewritten probes and hooks, too. If the proxy did not answer them, the pod would never be ready.
 #[test]
 fn a_pod_in_the_nodes_network_starts_and_terminates() {
     as_root(|| {
         let pod = Pod::new();
-        // Pods of several workloads can be on a node.
+        // A node can have pods of several workloads.
         let mut both = [Standby::start(&pod), Standby::start(&pod)];
         wait_until("the kubelet's probe is answered", || {
             get(&pod, ADMIN, "/readyz").is_ok_and(|text| text.starts_with("HTTP/1.1 200"))

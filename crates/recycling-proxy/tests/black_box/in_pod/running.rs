@@ -1,4 +1,4 @@
-//! The proxy itself in a pod.
+//! The proxy in a pod.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -8,15 +8,15 @@ use settings::{PodNetwork, RedirectSettings};
 
 use super::pod::{Pod, wait_until};
 
-/// Ports that nobody else in a [`Pod`] has.
+/// Ports that nothing else in a [`Pod`] uses.
 const OWN: u16 = 15_310;
 const ADMIN: u16 = 15_311;
 
-/// The proxy; it ends with this value.
+/// A proxy, which is killed when this value is dropped.
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Starts it with these options more, and has the connections to this port redirected to it.
+    /// Starts it with these further options, and redirects the connections to the port `app` to it.
     pub(crate) fn start(pod: &Pod, app: u16, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_recycling-proxy"));
         command.args(["run", "--listen", &format!("[::]:{OWN}"), "--admin", &format!("127.0.0.1:{ADMIN}")]);
@@ -32,7 +32,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only where it has already ended.
+        // Both fail only if it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! What the proxy sees of its pod's sockets, and tells who may only exec.
+//! What `recycling-proxy status` and the metrics show of the sockets of a pod.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -7,11 +7,11 @@ use super::namespace::as_root;
 use super::pod::{APPS, Client, IPV4, Pod, connect};
 use super::running::Running;
 
-/// A port that nobody else in a [`Pod`] has.
+/// A port that nothing else in a [`Pod`] uses.
 const APP: u16 = 6060;
 const CONTROL: &str = "@evenkeel-sockets";
 
-/// Returns the part of the report about a port.
+/// Returns the section of the report about a port.
 fn status(pod: &Pod, port: u16) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_recycling-proxy"));
     command.args(["status", "--control", CONTROL]);
@@ -29,7 +29,7 @@ fn metrics_show_where_the_app_listens_and_which_connections_bypass_the_proxy() {
         let pod = Pod::new();
         let [past, ..] = APPS;
         let ports = format!("{APP},{past}");
-        // The connections to one of them alone are redirected.
+        // Only connections to one of the two are redirected.
         let _proxy = Running::start(&pod, APP, &["--ports", &ports, "--control", CONTROL]);
         let report = status(&pod, APP);
         assert!(report.contains("nothing listens on the port"), "{report}");

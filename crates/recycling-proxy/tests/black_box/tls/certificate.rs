@@ -1,4 +1,4 @@
-//! The certificate comes, changes and breaks while clients are there.
+//! The certificate appears, changes and becomes unusable while clients are connected.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use settings::ProxyOption;
 use test_support::{
-    LoopbackHost, PATIENCE, Responder, ScriptedApp, TestResult, answer_everything_with, ensure, ensure_eq,
+    LoopbackHost, Responder, ScriptedApp, TIMEOUT, TestResult, answer_everything_with, ensure, ensure_eq,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::{Client, Files, Issued, shows};
+use super::{Client, Files, SelfSigned, wait_for_sample};
 use crate::stage::{GET, OK};
 
-/// An app that ends TLS itself, of which the proxy sees nothing, until it has a certificate of its own.
+/// Without a certificate, TLS passes through a tunnel to an app that terminates it. Once the proxy has one, it
+/// terminates TLS itself.
 #[tokio::test]
 async fn without_a_certificate_tls_is_tunnelled_until_there_is_one() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let listener = tokio::net::TcpListener::bind(host.port(8080)).await?;
-    let of_app = Issued::new()?;
+    let of_app = SelfSigned::new()?;
     let acceptor = of_app.acceptor(&["http/1.1"])?;
     let app = tokio::spawn(async move {
         let (stream, _) = listener.accept().await?;
@@ -32,29 +33,29 @@ async fn without_a_certificate_tls_is_tunnelled_until_there_is_one() -> TestResu
     });
     let files = Files::none()?;
     let proxy = files.proxy(host.port(8080), &[]).await?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unreadable\"} 1").await?;
-    shows(&proxy, "evenkeel_proxy_certificate_expiry_timestamp_seconds 0").await?;
+    wait_for_sample(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unreadable\"} 1").await?;
+    wait_for_sample(&proxy, "evenkeel_proxy_certificate_expiry_timestamp_seconds 0").await?;
     let mut client = Client::connect(proxy.address(), &of_app, &["h2", "http/1.1"]).await?;
-    ensure_eq!(client.agreed().as_deref(), Some("http/1.1"));
+    ensure_eq!(client.negotiated().as_deref(), Some("http/1.1"));
     client.send(GET).await?;
     client.expect(OK).await?;
-    shows(&proxy, "evenkeel_proxy_tunnels_total{kind=\"tls\",source=\"client\",port=\"8080\"} 1").await?;
+    wait_for_sample(&proxy, "evenkeel_proxy_tunnels_total{kind=\"tls\",source=\"client\",port=\"8080\"} 1").await?;
 
     let _listener = app.await??;
-    let of_proxy = Issued::new()?;
+    let of_proxy = SelfSigned::new()?;
     files.put(&of_proxy)?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"served\"} 1").await?;
+    wait_for_sample(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"served\"} 1").await?;
     Client::connect(proxy.address(), &of_proxy, &["http/1.1"]).await?;
     Ok(())
 }
 
-/// Requests on connections that stay, and on new ones, while the certificate is replaced and then broken.
+/// Requests on persistent and on new connections, while the certificate is replaced and then becomes unusable.
 #[tokio::test]
 async fn a_new_certificate_closes_no_connection_and_a_broken_one_is_ignored() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(8080)).await?;
     let _answers = Responder::start(app, answer_everything_with(OK));
-    let (first, second) = (Arc::new(Issued::new()?), Arc::new(Issued::new()?));
+    let (first, second) = (Arc::new(SelfSigned::new()?), Arc::new(SelfSigned::new()?));
     let files = Files::with(&first)?;
     let proxy = files.proxy(host.port(8080), &[(ProxyOption::MaxRequests, "1000000")]).await?;
     let address = proxy.address();
@@ -66,7 +67,7 @@ async fn a_new_certificate_closes_no_connection_and_a_broken_one_is_ignored() ->
         while !until.load(Ordering::Relaxed) {
             staying.send(GET).await?;
             staying.expect(OK).await?;
-            // One of the two is shown; a connection that fails for another reason fails with both.
+            // The proxy presents one of the two. A connection that fails for another reason fails with both.
             let mut fresh = match Client::connect(address, &known, &[]).await {
                 Ok(client) => client,
                 Err(_) => Client::connect(address, &coming, &[]).await?,
@@ -80,12 +81,12 @@ async fn a_new_certificate_closes_no_connection_and_a_broken_one_is_ignored() ->
     files.put(&second)?;
     let begun = Instant::now();
     while Client::connect(address, &second, &[]).await.is_err() {
-        ensure!(begun.elapsed() < PATIENCE, "the new certificate is not shown");
+        ensure!(begun.elapsed() < TIMEOUT, "the new certificate is not presented");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    // The key of the other certificate.
+    // The certificate no longer fits the key.
     fs::write(files.path("tls.crt"), &first.certificate)?;
-    shows(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unusable\"} 1").await?;
+    wait_for_sample(&proxy, "evenkeel_proxy_certificate_loads_total{result=\"unusable\"} 1").await?;
     Client::connect(address, &second, &[]).await?;
     over.store(true, Ordering::Relaxed);
     let requests = load.await??;

@@ -1,4 +1,4 @@
-//! HTTP/1 inside TLS: exchanges, ends, and what is not HTTP.
+//! HTTP/1 inside TLS: exchanges, closes, and other protocols.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::time::sleep;
 
-use super::{Client, NAME, TlsStage, connect_by, shows};
+use super::{Client, NAME, TlsStage, connect_by, wait_for_sample};
 use crate::stage::{GET, OK, exchange};
 
 async fn exchange_over_tls(client: &mut Client, app: &mut Peer) -> TestResult {
@@ -21,7 +21,7 @@ async fn exchange_over_tls(client: &mut Client, app: &mut Peer) -> TestResult {
 
 const LAST_OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
-/// The last request of a connection: its answer announces the end, and TLS ends in order.
+/// Plays the last exchange of a connection: its response announces close, and `close_notify` follows.
 async fn last_exchange(client: &mut Client, app: &mut Peer) -> TestResult {
     client.send(GET).await?;
     app.expect(GET).await?;
@@ -46,23 +46,22 @@ async fn close_is_announced_in_exactly_the_nth_response() -> TestResult {
                 }
                 last_exchange(&mut client, &mut app).await?;
             }
-            // The clients' own ends are no requests that they sent in spite of the announcement.
-            shows(&stage.proxy, "evenkeel_proxy_connections_open{port=\"8080\"} 0").await?;
-            shows(&stage.proxy, "evenkeel_proxy_announcements_ignored_total 0").await?;
-            shows(
+            // The clients' `close_notify` does not count as a request after the announcement.
+            wait_for_sample(&stage.proxy, "evenkeel_proxy_connections_open{port=\"8080\"} 0").await?;
+            wait_for_sample(&stage.proxy, "evenkeel_proxy_announcements_ignored_total 0").await?;
+            wait_for_sample(
                 &stage.proxy,
                 "evenkeel_proxy_connections_retired_total{reason=\"max_requests\",protocol=\"http1\",port=\"8080\"} 2",
             )
             .await?;
-            shows(&stage.proxy, "evenkeel_proxy_tls_handshakes_total 2").await
+            wait_for_sample(&stage.proxy, "evenkeel_proxy_tls_handshakes_total 2").await
         };
         cases.note(limit, outcome.await);
     }
     cases.verdict()
 }
 
-/// What waits for it in the proxy, in its kernel and in TLS, arrives before TLS' own end, however late the client reads
-/// it.
+/// What the proxy, its kernel and TLS have buffered arrives before `close_notify`, however late the client reads.
 #[tokio::test]
 async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_response() -> TestResult {
     let stage = TlsStage::with_limit("1").await?;
@@ -73,20 +72,20 @@ async fn a_client_that_pauses_longer_than_any_timeout_gets_its_whole_last_respon
     let mut app = stage.app.accept().await?;
     client.send(GET).await?;
     app.expect(GET).await?;
-    // What the proxy's kernel takes.
+    // It fits into the send buffer of the proxy's kernel.
     let body = vec![b'b'; 60_000];
     app.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).await?;
     app.send(&body).await?;
     app.expect_end(End::Fin).await?;
     sleep(Duration::from_secs(7)).await;
-    // Had the socket been closed, a reset would answer this.
+    // If the socket had been closed, a reset would answer this.
     client.send(GET).await?;
     let answer = client.rest().await??;
     ensure!(answer.ends_with(&body), "{} bytes", answer.len());
     Ok(())
 }
 
-/// As the kubelet's probes are, for example.
+/// The kubelet's probes are an example.
 #[tokio::test]
 async fn plain_http_is_served_on_the_same_port() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
@@ -115,33 +114,33 @@ async fn long_bodies_pass_both_ways_at_once() -> TestResult {
     let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     let announced = answer.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-    let (mut hears, mut says) = tokio::io::split(client.stream);
-    let (app_hears, app_says) = app.split();
-    let client_says = async {
-        says.write_all(head.as_bytes()).await?;
-        says.write_all(&body).await?;
-        says.flush().await?;
+    let (mut reader, mut writer) = tokio::io::split(client.stream);
+    let (app_reader, app_writer) = app.split();
+    let client_sends = async {
+        writer.write_all(head.as_bytes()).await?;
+        writer.write_all(&body).await?;
+        writer.flush().await?;
         TestResult::Ok(())
     };
-    let client_hears = async {
+    let client_reads = async {
         let mut came = Vec::new();
-        tokio::io::AsyncReadExt::read_to_end(&mut hears, &mut came).await?;
+        tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut came).await?;
         ensure!(came == [announced.as_bytes(), &body].concat(), "{} bytes, and not those of the app", came.len());
         TestResult::Ok(())
     };
-    let app_talks = async {
-        app_hears.expect(&head).await?;
-        app_says.send(&answer).await?;
-        tokio::try_join!(app_says.send(&body), app_hears.expect(&body))?;
+    let app_echoes = async {
+        app_reader.expect(&head).await?;
+        app_writer.send(&answer).await?;
+        tokio::try_join!(app_writer.send(&body), app_reader.expect(&body))?;
         TestResult::Ok(())
     };
-    let (said, listened, talked) = tokio::join!(client_says, client_hears, app_talks);
-    said?;
-    talked?;
-    listened
+    let (sent, read, echoed) = tokio::join!(client_sends, client_reads, app_echoes);
+    sent?;
+    echoed?;
+    read
 }
 
-/// What TLS holds back for a client that reads later goes out before the end.
+/// Bytes that TLS has buffered for a slow reader are sent before the close.
 #[tokio::test]
 async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
     let stage = TlsStage::with_limit("1").await?;
@@ -162,7 +161,7 @@ async fn a_slow_reader_gets_its_whole_last_response() -> TestResult {
     read
 }
 
-/// TLS' own end (`close_notify`), and the mere FIN that many clients send instead.
+/// By `close_notify`, and by the FIN alone that many clients send.
 #[tokio::test]
 async fn a_half_closed_client_gets_its_response() -> TestResult {
     let stage = TlsStage::with_limit("10").await?;
@@ -215,7 +214,7 @@ async fn a_drain_announces_close_in_tls() -> TestResult {
     let mut app = stage.app.accept().await?;
     exchange_over_tls(&mut client, &mut app).await?;
     let mut drain = stage.proxy.drain()?;
-    shows(&stage.proxy, "evenkeel_proxy_drain_phase{phase=\"draining\"} 1").await?;
+    wait_for_sample(&stage.proxy, "evenkeel_proxy_drain_phase{phase=\"draining\"} 1").await?;
     last_exchange(&mut client, &mut app).await?;
     drop(client);
     let (status, output) = drain.end().await?;

@@ -1,4 +1,4 @@
-//! What hides requests without TLS hides none inside of it either.
+//! The evasions of [`hidden_requests`](crate::hidden_requests), inside TLS.
 
 use settings::ProxyOption;
 use test_support::{Cases, TestResult};
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::TlsStage;
-use crate::hidden_requests::{Evasion, evasions, judge, shown};
+use crate::hidden_requests::{Evasion, evasions, expect_clients_address, shown};
 
 #[tokio::test]
 async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult {
@@ -21,13 +21,13 @@ async fn no_request_reaches_the_app_without_the_clients_address() -> TestResult 
                 if n > 0 {
                     sleep(pause.length()).await;
                 }
-                // A client that is refused may find that out here.
+                // The proxy may have closed the connection already.
                 if client.send(piece).await.is_err() {
                     break;
                 }
             }
             let _ = client.stream.shutdown().await;
-            let outcome = async { judge(&app.read_to_end().await?.0) };
+            let outcome = async { expect_clients_address(&app.read_to_end().await?.0) };
             (shown(&pieces), outcome.await)
         });
     }

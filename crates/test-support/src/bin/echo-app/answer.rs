@@ -34,7 +34,7 @@ impl App {
         Self { name, burn, requests, connections, stop_accepting: Notify::new(), fails_health: AtomicBool::new(false) }
     }
 
-    /// Waits until the app is told to accept no more connections.
+    /// Waits for `POST /stop-accepting`.
     pub(crate) async fn told_to_stop_accepting(&self) {
         self.stop_accepting.notified().await;
     }
@@ -89,13 +89,14 @@ impl App {
     }
 }
 
-/// That it is serving: field 1, `status`, is 1, `SERVING`.
+/// Returns a health check response: field 1, `status`, is 1, `SERVING`.
 fn serving() -> Response<AnyBody> {
     grpc(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]))
 }
 
-/// Returns the messages that were sent, once they are complete: passed on piece by piece, the empty last piece of each
-/// would be one before the trailers, and hyper's client takes a hundred of them on a connection for an attack.
+/// Returns the messages of the request once they are complete. If they were sent piece by piece, an empty DATA frame
+/// would precede the trailers of each response, and hyper's client takes a hundred of those on a connection for an
+/// attack.
 async fn said(request: Request<Incoming>) -> Response<AnyBody> {
     match request.into_body().collect().await {
         Ok(body) => grpc(body.to_bytes()),
@@ -103,7 +104,7 @@ async fn said(request: Request<Incoming>) -> Response<AnyBody> {
     }
 }
 
-/// Messages of gRPC, each with its length before it, and status OK.
+/// Returns a gRPC response of these length-prefixed messages, with status OK.
 fn grpc(messages: Bytes) -> Response<AnyBody> {
     let ok = HeaderMap::from_iter([("grpc-status".parse().expect("a name"), HeaderValue::from_static("0"))]);
     let mut response = Response::new(infallible(Full::new(messages).with_trailers(async { Some(Ok(ok)) })));
@@ -135,7 +136,7 @@ fn infallible(body: impl Body<Data = Bytes, Error = Infallible> + Send + Sync + 
     body.map_err(|never| match never {}).boxed()
 }
 
-/// A body that ends before its length is reached: the server then ends the connection.
+/// A body that ends before its Content-Length. The server then ends the connection.
 struct Half {
     sent: bool,
 }
@@ -155,7 +156,7 @@ impl Body for Half {
     }
 }
 
-/// A body of so many bytes, never in memory as a whole.
+/// A body of a given length, never in memory as a whole.
 struct Filler {
     left: u64,
 }

@@ -1,14 +1,14 @@
-//! The header of the PROXY protocol, version 1: a line that is expected at the beginning of a connection.
+//! The header of the PROXY protocol, version 1: the first line of a connection.
 
 use std::io;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// The line of somebody who speaks for nobody else.
+/// The header of a client that connects for itself.
 pub(crate) const UNKNOWN: &str = "PROXY UNKNOWN\r\n";
 
-/// No line is longer, its end included.
+/// The longest header of version 1 with its CRLF, in bytes.
 const LONGEST: usize = 107;
 
 /// Reads the line, and nothing behind it.

@@ -6,14 +6,14 @@
 //! | `GET /` | the name and a line feed; field `x-pod` has the name too, as on every answer |
 //! | `GET /healthz` | 200 without content; not counted, costs no CPU time |
 //! | `GET /bytes/N` | N bytes |
-//! | `GET /cut` | half of an answer, behind which the connection ends |
+//! | `GET /cut` | half of a response, after which the connection ends |
 //! | `GET /lookalike` | an answer with the field `content_length`, which no strict proxy forwards |
 //! | `GET /count` | `{"requests":N,"connections":M}`; not counted, costs no CPU time |
 //! | `POST /echo` | the body that was sent |
 //! | `POST /echo.Echo/Say` | gRPC: the messages that were sent |
 //! | `POST /stop-accepting` | 200 without content; the app accepts no further connection and keeps running |
 //! | `POST /fail-health` | 200 without content; from now on `GET /healthz` gets 503, all other requests get their answer |
-//! | `POST /grpc.health.v1.Health/Check` | gRPC: it is serving; not counted, costs no CPU time |
+//! | `POST /grpc.health.v1.Health/Check` | gRPC: `SERVING`; not counted, costs no CPU time |
 //!
 //! As `echo-app --check ADDRESS` it sends `GET /healthz` to an app, and fails unless it gets 200.
 

@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::answer::App;
 use crate::header;
 
-/// Without a pause an app that is out of descriptors would spin until one is free.
+/// Pause after a failed accept: without it an app that is out of descriptors would use a core until one is free.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// Serves until `end`, then finishes what is in flight.
 ///
-/// Connections without a request are kept for ever: an app that closes idle ones would lose requests by itself.
+/// Idle connections are never closed: an app that closes them loses requests without any proxy.
 pub(crate) async fn until(listener: TcpListener, app: App, with_header: bool, end: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     tokio::select! {
@@ -48,7 +48,7 @@ async fn accept(listener: TcpListener, app: Arc<App>, with_header: bool, connect
 }
 
 fn serve(mut stream: TcpStream, app: Arc<App>, with_header: bool, connections: &GracefulShutdown) {
-    // Without it, small answers wait for the client's delayed acknowledgement.
+    // Without TCP_NODELAY, small responses wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     app.connection_opened();
     let service = service_fn(move |request| {
@@ -64,7 +64,7 @@ fn serve(mut stream: TcpStream, app: Arc<App>, with_header: bool, connections: &
             return;
         }
         let connection = watcher.watch(protocols.serve_connection(TokioIo::new(stream), service).into_owned());
-        // A client that leaves in the middle is no news of the app.
+        // An error means that the client closed its connection early.
         let _ = connection.await;
     });
 }

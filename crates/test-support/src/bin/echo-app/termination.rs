@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT. As process 1 of a container an app without a handler would not see them at all.
+//! SIGTERM and SIGINT. The kernel does not deliver them to process 1 of a container unless it has a handler.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,7 @@ use std::thread;
 
 use daemon::Termination;
 
-/// Ends the process as soon as it is asked to, also while its only worker burns CPU: a thread of its own waits.
+/// Ends the process at the first signal, also while its only worker burns CPU: a thread of its own waits.
 pub(crate) fn exit_at_once() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let requested = {
@@ -20,7 +20,7 @@ pub(crate) fn exit_at_once() -> io::Result<()> {
     Ok(())
 }
 
-/// Completes when the process is asked to end.
+/// Completes at the first signal.
 pub(crate) fn requested() -> io::Result<impl Future<Output = ()>> {
     let mut termination = Termination::watch()?;
     Ok(async move { termination.requested().await })
