@@ -1,4 +1,4 @@
-//! What a process has cost: CPU time and memory, as the kernel counts them.
+//! CPU time and memory of a process, as the kernel counts them.
 
 use std::fs;
 use std::ops::RangeInclusive;
@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 
 /// Returns the CPU time, user and system, that a process and its children have used so far.
 ///
-/// Good to one tick (10 ms) per process, so that a round must burn much more than that to say anything.
+/// Its precision is one tick (10 ms) for each process, so that a round must use much more than that.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let ticks_per_second = rustix::param::clock_ticks_per_second();
     let mut ticks = 0;
     for pid in family(pid)? {
         let stat = read(&format!("/proc/{pid}/stat"))?;
-        ticks += ticks_of(&stat).with_context(|| format!("/proc/{pid}/stat is not as proc(5) says: {stat}"))?;
+        ticks +=
+            ticks_of(&stat).with_context(|| format!("/proc/{pid}/stat does not have the format of proc(5): {stat}"))?;
     }
     Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
 }
@@ -22,14 +23,14 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
 /// Returns the ticks that one thread of a process has used so far.
 pub(crate) fn ticks_of_thread(pid: u32, thread: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/task/{thread}/stat");
-    ticks_of(&read(&path)?).with_context(|| format!("{path} is not as proc(5) says"))
+    ticks_of(&read(&path)?).with_context(|| format!("{path} does not have the format of proc(5)"))
 }
 
 /// Returns the ticks that this process and its children, those that have ended, have used so far.
 pub(crate) fn ticks_with_ended_children() -> Result<u64> {
     let stat = read("/proc/self/stat")?;
-    let fields =
-        fields_of(&stat, 14..=17).with_context(|| format!("/proc/self/stat is not as proc(5) says: {stat}"))?;
+    let fields = fields_of(&stat, 14..=17)
+        .with_context(|| format!("/proc/self/stat does not have the format of proc(5): {stat}"))?;
     Ok(fields.iter().sum())
 }
 
@@ -52,12 +53,12 @@ fn read(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("reading {path}"))
 }
 
-/// `utime` and `stime`, fields 14 and 15.
+/// Returns the sum of `utime` and `stime`, fields 14 and 15.
 fn ticks_of(stat: &str) -> Option<u64> {
     fields_of(stat, 14..=15).map(|fields| fields.iter().sum())
 }
 
-/// Fields by their numbers in proc(5); the second is a name that may hold spaces and parentheses.
+/// Returns fields by their numbers in proc(5). The second field is a name that may have spaces and parentheses.
 fn fields_of(stat: &str, numbers: RangeInclusive<usize>) -> Option<Vec<u64>> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();

@@ -1,4 +1,4 @@
-//! The floor of whoever answers reviews with this server and this TLS: it reads a review, does not look at it, and
+//! The lower bound for a webhook with this server and this TLS library: it reads a review without parsing it, and
 //! allows it.
 
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use crate::review::UID;
 use crate::tls;
 
-/// As many as the webhook has.
+/// As many threads as the webhook has.
 const THREADS: usize = 2;
 
 /// Serves until the process is ended.
@@ -33,5 +33,5 @@ pub(crate) fn run(listen: SocketAddr, certificate: &Path) -> Result<Infallible> 
         .context("starting the runtime")?
         .block_on(async { axum_server::bind_rustls(listen, config).serve(routes.into_make_service()).await });
     served.context("serving")?;
-    anyhow::bail!("it was told to end")
+    anyhow::bail!("the bare webhook has ended")
 }

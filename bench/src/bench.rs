@@ -1,4 +1,4 @@
-//! What every scenario of a run shares.
+//! The context that all scenarios of a run share.
 
 use std::cell::Cell;
 use std::fs;
@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result};
 use crate::cores::Cores;
 use crate::tools::Tools;
 
-/// The programs, the cores, the plan and a place for files.
+/// The programs, the cores, the plan and the folder for files.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) tools: Tools,
     pub(crate) cores: Cores,
     /// Rounds of each measurement.
     pub(crate) rounds: usize,
-    /// Rounds of what single interruptions decide.
+    /// Rounds of measurements that depend on single interruptions.
     pub(crate) tail_rounds: usize,
     /// Length of one peer's turn in a round, seconds.
     pub(crate) seconds: u16,

@@ -1,7 +1,8 @@
-//! The floor that every proxy is compared with: bytes copied from one socket to the other, nothing looked at.
+//! The lower bound with which every proxy is compared: it copies bytes from one socket to the other without parsing
+//! them.
 //!
-//! One thread, edge-triggered epoll, one shared buffer, no allocation per event. Nobody who relays through user space
-//! can make fewer system calls: per answer two receives, two sends and a share of the waits.
+//! One thread, edge-triggered epoll, one shared buffer, no allocation per event. No relay in user space can make fewer
+//! system calls: two receives, two sends and a share of the waits for each response.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,9 +13,9 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-/// What one receive takes at most, bytes.
+/// The most bytes of one receive.
 const BUFFER: usize = 64 * 1024;
-/// Events taken from the kernel at once.
+/// The most events of one wait.
 const BATCH: usize = 256;
 /// The token of the listener; those of connections are `pair * 2 + side`.
 const LISTENER: u64 = u64::MAX;
@@ -22,7 +23,7 @@ const LISTENER: u64 = u64::MAX;
 /// Copies between the clients of `listen` and `app` until the process is killed.
 pub(crate) fn run(listen: SocketAddr, app: SocketAddr) -> io::Result<Infallible> {
     let listener = TcpListener::bind(listen)?;
-    // The standard library's backlog of 128 would refuse a thousand clients that come at once.
+    // The standard library's backlog of 128 is too short for a thousand clients that connect at once.
     rustix::net::listen(&listener, 4096)?;
     listener.set_nonblocking(true)?;
     Copier::new(listener, app)?.serve()
@@ -44,13 +45,13 @@ struct Pair {
 
 struct End {
     stream: TcpStream,
-    /// Bytes for this end that its socket did not take at once.
+    /// Bytes for this end that its socket did not accept yet.
     pending: Vec<u8>,
     /// Whether the peer may still send.
     open: bool,
 }
 
-/// What is to become of a pair after an event.
+/// What to do with a pair after an event.
 enum Verdict {
     Keep,
     Close,
@@ -122,7 +123,7 @@ impl Pair {
         let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if flags.contains(EventFlags::OUT) && !this.pending.is_empty() {
             match this.flush() {
-                // What the other end has sent meanwhile raises no edge again.
+                // Bytes that the other end has sent meanwhile raise no further edge.
                 Ok(()) if this.pending.is_empty() => {
                     if copy(other, this, true, buffer).is_err() {
                         return Verdict::Close;
@@ -150,8 +151,8 @@ impl End {
     }
 }
 
-/// Moves what is there from one end to the other; to its very end where `exhaust`, else until a receive comes back
-/// short, which says as much without another system call.
+/// Copies what is there from one end to the other: with `exhaust` until the socket is empty, otherwise until a receive
+/// is short, which shows the same without another system call.
 fn copy(from: &mut End, to: &mut End, exhaust: bool, buffer: &mut [u8]) -> rustix::io::Result<()> {
     while from.open && to.pending.is_empty() {
         let received = match rustix::net::recv(&from.stream, &mut *buffer, RecvFlags::empty()) {
@@ -161,7 +162,7 @@ fn copy(from: &mut End, to: &mut End, exhaust: bool, buffer: &mut [u8]) -> rusti
         };
         if received == 0 {
             from.open = false;
-            // An end that has gone already needs no farewell.
+            // The socket may have been closed by the other end.
             _ = to.stream.shutdown(Shutdown::Write);
             return Ok(());
         }
@@ -181,7 +182,7 @@ fn send(stream: &TcpStream, bytes: &[u8]) -> rustix::io::Result<usize> {
     }
 }
 
-/// Begins to connect; what is sent before the connection stands waits as pending.
+/// Begins to connect. What is sent before the connection is established is kept as pending.
 fn dial(app: SocketAddr) -> io::Result<TcpStream> {
     let family = if app.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// Longer than every socket buffer, so that both directions have to wait in the middle.
+    /// Longer than the socket buffers, so that both directions have to wait.
     const LONG: usize = 32 << 20;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which core does what: the proxy has one for itself, everything else shares the others.
+//! The split of the cores: the proxy has one for itself, everything else shares the others.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,15 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// The split of the cores that this process may use.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
-    /// The core of the proxy under test; `None` where there is only one, and nothing is pinned.
+    /// The core of the proxy under test; `None` if there is only one core, so that nothing is pinned.
     pub(crate) proxy: Option<usize>,
     /// The cores of load generators and app.
     pub(crate) rest: Vec<usize>,
 }
 
 impl Cores {
-    /// Gives the last core to the proxies and moves this thread, with whatever it starts from now on, to the others.
+    /// Reserves the last core for the proxies, and pins this thread and everything that it starts from now on to the
+    /// others.
     pub(crate) fn split() -> Result<Self> {
         let allowed = sched_getaffinity(None).context("asking which cores may be used")?;
         let mut rest: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
@@ -37,12 +38,12 @@ impl Cores {
         self.rest.iter().copied().chain(self.proxy).collect()
     }
 
-    /// Returns how many cores there are in all.
+    /// Returns the number of all cores.
     pub(crate) fn count(&self) -> usize {
         self.rest.len() + usize::from(self.proxy.is_some())
     }
 
-    /// One sentence on the split for the report.
+    /// Returns a sentence on the split for the report.
     pub(crate) fn sentence(&self) -> String {
         match self.proxy {
             Some(proxy) => {
@@ -53,11 +54,11 @@ impl Cores {
     }
 }
 
-/// Puts this process, and all that it starts from now on, before the others of the machine. Says whether that was
-/// allowed.
+/// Raises the priority of this process and of everything that it starts from now on. Returns whether that was allowed.
 pub(crate) fn take_precedence() -> bool {
     let own = rustix::process::setpriority_process(None, -20).is_ok();
-    // Where the kernel groups processes by session, a priority counts only within the group, which has one of its own.
+    // If the kernel groups processes by session (autogroup), a priority counts only within the group, which has one of
+    // its own.
     let group = Path::new("/proc/self/autogroup");
     own && (!group.exists() || fs::write(group, "-20").is_ok())
 }

@@ -1,9 +1,9 @@
-//! How many descriptors a process may hold here, and what that leaves for connections.
+//! The limit of open descriptors, and the number of connections that it allows.
 
-/// Descriptors that a proxy holds besides its connections, generously.
+/// Descriptors that a proxy needs besides its connections, at most.
 const RESERVE: u64 = 300;
 
-/// Returns the descriptors that a process may hold.
+/// Returns the limit of open descriptors of a process.
 pub(crate) fn open_files() -> u64 {
     daemon::descriptor_limit().unwrap_or(1 << 20)
 }

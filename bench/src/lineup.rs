@@ -1,7 +1,7 @@
-//! The peers of one scenario, each running in front of the same app, visited in turn.
+//! The peers of one scenario, which run in front of the same app and are measured in turn.
 //!
-//! Rounds are interleaved (A B C A B C …): whatever the machine does meanwhile hits all of them alike, and ratios are
-//! taken within a round.
+//! Rounds are interleaved (A B C A B C …), so that other work of the machine affects all peers alike. Ratios are taken
+//! within a round.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,23 +14,22 @@ use crate::bench::Bench;
 use crate::peer::{Peer, Protocol, Setup};
 use crate::process::Running;
 
-/// What is in front of one app.
+/// The peers in front of one app.
 #[derive(Debug)]
 pub(crate) struct Lineup {
     members: Vec<(Peer, Result<Running, String>)>,
 }
 
-/// What was measured of one peer, round by round; or why nothing was.
+/// The figures of one peer, round by round, or the reason why there are none.
 pub(crate) type Outcome<T> = Result<Vec<T>, String>;
 
 impl Lineup {
-    /// Starts these peers in front of the app at a port. One that cannot be started stays in the line-up, with the
-    /// reason.
+    /// Starts these peers in front of the app at a port. One that cannot be started is kept with the reason.
     pub(crate) fn start(bench: &Bench, peers: &[Peer], app: u16, max_requests: Option<u32>) -> Self {
         Self::speaking(bench, Protocol::Http1, peers, app, max_requests)
     }
 
-    /// Returns the same, in front of an app that speaks HTTP/2.
+    /// Does the same in front of an HTTP/2 app.
     pub(crate) fn start_http2(bench: &Bench, peers: &[Peer], app: u16) -> Self {
         Self::speaking(bench, Protocol::Http2, peers, app, None)
     }
@@ -47,7 +46,7 @@ impl Lineup {
         Self { members: peers.iter().copied().map(start).collect() }
     }
 
-    /// Visits every peer once a round. A peer that fails is not visited again: its error is its result.
+    /// Measures every peer once a round. A peer that fails is not measured again: its error is its result.
     pub(crate) fn rounds<T>(
         &self,
         rounds: usize,
@@ -79,7 +78,7 @@ pub(crate) fn start(bench: &Bench, peer: Peer, app: u16, max_requests: Option<u3
     start_speaking(bench, Protocol::Http1, peer, app, max_requests)
 }
 
-/// Starts one peer on the proxies' core, in front of an app that speaks HTTP/2.
+/// Starts one peer on the proxies' core, in front of an HTTP/2 app.
 pub(crate) fn start_in_http2(bench: &Bench, peer: Peer, app: u16) -> Result<Running> {
     start_speaking(bench, Protocol::Http2, peer, app, None)
 }
@@ -101,8 +100,7 @@ fn start_speaking(
     Running::start(&mut command, protocol, setup.listen, &setup.dir.join("output.log"))
 }
 
-/// Starts ours with more options than peers have, on the proxies' core. Its admin endpoints are at a port of loopback,
-/// 0 for any.
+/// Starts evenkeel's proxy with further options on the proxies' core. Its admin port is on loopback, 0 for any.
 pub(crate) fn start_ours(bench: &Bench, [app, admin]: [u16; 2], options: &[&str]) -> Result<Running> {
     let mut command = ours(bench, [app, admin], options)?;
     if let Some(core) = bench.cores.proxy {
@@ -111,14 +109,14 @@ pub(crate) fn start_ours(bench: &Bench, [app, admin]: [u16; 2], options: &[&str]
     command.start()
 }
 
-/// The same on all cores.
+/// Does the same on all cores.
 pub(crate) fn start_ours_on_all_cores(bench: &Bench, app: u16, options: &[&str]) -> Result<Running> {
     let mut command = ours(bench, [app, 0], options)?;
     command.command = taskset(&bench.cores.all(), &command.command);
     command.start()
 }
 
-/// A command that is ready to be started, and where it listens and logs.
+/// A command that is ready to be started, with its port and its log.
 struct Ours {
     command: Command,
     listen: u16,
@@ -140,7 +138,7 @@ impl Ours {
     }
 }
 
-/// `taskset` becomes the program it starts, so that the process's number stays the one that is accounted.
+/// Returns the command under `taskset`, which becomes the program by `exec`, so that the process id stays the same.
 pub(crate) fn pinned(core: usize, command: &Command) -> Command {
     taskset(&[core], command)
 }
@@ -168,8 +166,8 @@ pub(crate) fn start_app(bench: &Bench) -> Result<Running> {
         .context("the app (nginx)")
 }
 
-/// Starts nghttpd as the app that speaks HTTP/2: what it has to say on a connection it says at once, so that the cost
-/// of a proxy is not hidden behind that of a segment for each answer.
+/// Starts nghttpd as the HTTP/2 app. It writes the responses of a connection together, so that the cost of a segment
+/// for each response does not hide the cost of a proxy.
 pub(crate) fn start_http2_app(bench: &Bench) -> Result<Running> {
     let dir = bench.fresh_dir("http2-app")?;
     fs::write(dir.join("index.html"), vec![b'x'; 128])?;

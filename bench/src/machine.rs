@@ -1,4 +1,4 @@
-//! What a run was made on and with, for the head of its report.
+//! The machine and the programs of a run, for the head of its report.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,19 +9,19 @@ use crate::accounting;
 use crate::bench::Bench;
 use crate::peer::Peer;
 
-/// Where others use more of the cores than this, the figures are not those of a quiet machine.
+/// The share of the cores that other work may use on a quiet machine.
 const QUIET: f64 = 0.05;
 
-/// Looks at the whole machine from the start of a run to its end.
+/// Measures the use of the whole machine from the start of a run to its end.
 #[derive(Debug)]
 pub(crate) struct Watch(Ticks);
 
-/// What the cores have done so far.
+/// The ticks of the cores so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ticks {
     idle: u64,
     all: u64,
-    /// By this process and all that it has started and seen the end of.
+    /// By this process, and by its children that have ended.
     ours: u64,
 }
 
@@ -30,7 +30,7 @@ impl Watch {
         now().map(Self)
     }
 
-    /// Returns the share of the cores' time that other work has used, 0 to 1. Whatever we started must have ended.
+    /// Returns the share of the cores' time that other work has used, 0 to 1. All programs of the run must have ended.
     pub(crate) fn use_by_others(&self) -> Result<f64> {
         let (before, after) = (self.0, now()?);
         let all = after.all - before.all;
@@ -42,11 +42,12 @@ impl Watch {
 
 fn now() -> Result<Ticks> {
     let text = fs::read_to_string("/proc/stat").context("reading what the cores did")?;
-    let (idle, all) = parse(&text).with_context(|| format!("/proc/stat is not as proc(5) says: {text}"))?;
+    let (idle, all) =
+        parse(&text).with_context(|| format!("/proc/stat does not have the format of proc(5): {text}"))?;
     Ok(Ticks { idle, all, ours: accounting::ticks_with_ended_children()? })
 }
 
-/// Ticks of all cores since they started, idle ones and all.
+/// Returns the idle ticks and all ticks of all cores since the machine started.
 fn parse(stat: &str) -> Option<(u64, u64)> {
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
     // user nice system idle iowait irq softirq steal; guest time is part of user time already.
@@ -54,8 +55,8 @@ fn parse(stat: &str) -> Option<(u64, u64)> {
     Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().sum()))
 }
 
-/// Returns the report's first lines; `others` is the share of the cores that other work used meanwhile. A machine is
-/// named by its cores and its kernel: figures of two machines are not compared.
+/// Returns the report's first lines. `others` is the share of the cores that other work used meanwhile. A machine is
+/// described by its cores and its kernel, because figures of two machines are not compared.
 pub(crate) fn preface(bench: &Bench, others: f64) -> String {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();

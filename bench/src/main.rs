@@ -61,7 +61,8 @@ struct Options {
     /// Rounds of each measurement; peers take turns within a round.
     #[arg(long, default_value_t = DEFAULT_ROUNDS, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
-    /// Rounds of the added latency, whose 99th percentile depends on single interruptions; with fewer --rounds than 9, as many as these.
+    /// Rounds of the added latency, whose 99th percentile depends on single interruptions; with fewer --rounds than 9,
+    /// as many as these.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u8).range(1..))]
     tail_rounds: u8,
     /// Length of a turn, seconds.
@@ -83,7 +84,7 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The byte copy itself, a process of its own so that it is accounted as the others are.
+    /// The byte copy: a process of its own, so that its CPU time is counted as that of the others.
     #[command(hide = true)]
     ByteCopy {
         #[arg(long)]
@@ -91,7 +92,7 @@ enum Command {
         #[arg(long)]
         app: SocketAddr,
     },
-    /// The floor of the webhook, a process of its own for the same reason.
+    /// The bare webhook: a process of its own for the same reason.
     #[command(hide = true)]
     BareWebhook {
         #[arg(long)]
@@ -121,14 +122,14 @@ fn measure(options: Options) -> Result<()> {
         None if chosen.contains(&Scenario::Webhook) => Webhook::ToBuild,
         None => Webhook::NotNeeded,
     };
-    // Before the cores are split: the build may have them all.
+    // Before the cores are split, so that the build can use all of them.
     let tools = Tools::find(workspace, options.proxy, webhook)?;
     let cores = Cores::split()?;
     if options.polite || !cores::take_precedence() {
         eprintln!("the priority cannot be raised: other processes of this machine will affect the figures");
     }
     let dir = workspace.join("target/bench");
-    // Who asks for one round of everything does not want fifteen of this.
+    // With fewer rounds than the default, latency has no more rounds than the rest.
     let is_short = options.rounds < DEFAULT_ROUNDS;
     let tail_rounds = if is_short { options.rounds } else { options.tail_rounds };
     let bench = Bench::new(tools, cores, [options.rounds, tail_rounds].map(usize::from), options.seconds, dir)?;

@@ -1,4 +1,4 @@
-//! Whoever stands between clients and app: ours, the floor, and the proxies that people use.
+//! The proxies under test: evenkeel's, the byte copy as a lower bound, and proxies in wide use.
 
 use std::fmt;
 use std::fs;
@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::limits;
 
-/// More requests than a connection ever carries in a round.
-const ENDLESS: u32 = 1_000_000_000;
+/// A limit that no connection reaches in a round.
+const UNREACHED: u32 = 1_000_000_000;
 
 /// A proxy under test, in the order in which each round visits them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub(crate) enum Peer {
     Envoy,
 }
 
-/// What clients, peers and the app speak; HTTP/2 without TLS, from the first byte on.
+/// The protocol of clients, peers and app. HTTP/2 is without TLS, with prior knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -33,11 +33,11 @@ pub(crate) enum Protocol {
 /// How a peer is to be set up.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
-    /// Where it listens, a port of loopback.
+    /// The loopback port on which it listens.
     pub(crate) listen: u16,
-    /// Where the app listens, a port of loopback.
+    /// The loopback port on which the app listens.
     pub(crate) app: u16,
-    /// Where ours answers its balancer, a port of loopback; 0 for any.
+    /// The admin port of evenkeel's proxy, on loopback; 0 for any.
     pub(crate) admin: u16,
     pub(crate) protocol: Protocol,
     /// Requests after which it retires a client connection; `None` for never.
@@ -47,14 +47,14 @@ pub(crate) struct Setup {
 }
 
 impl Peer {
-    /// Those that are asked in HTTP/1.1.
+    /// The peers for HTTP/1.1.
     pub(crate) const HTTP1: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nginx, Self::HaProxy, Self::Envoy];
-    /// Those that are asked in HTTP/2; nginx does not speak it to apps.
+    /// The peers for HTTP/2; nginx does not support it towards apps.
     pub(crate) const HTTP2: [Self; 5] = [Self::ByteCopy, Self::Evenkeel, Self::Nghttpx, Self::HaProxy, Self::Envoy];
 
-    /// Returns the command by which `program` serves in the foreground until SIGTERM, its configuration written.
+    /// Writes the configuration of `program`. Returns the command by which it serves in the foreground until SIGTERM.
     pub(crate) fn command(self, program: &Path, setup: &Setup) -> Result<Command> {
-        let max_requests = setup.max_requests.unwrap_or(ENDLESS);
+        let max_requests = setup.max_requests.unwrap_or(UNREACHED);
         let mut command = Command::new(program);
         match self {
             Self::ByteCopy => {
@@ -101,7 +101,7 @@ fn refuse_limit(peer: Peer, setup: &Setup) -> Result<()> {
 }
 
 impl Protocol {
-    /// These words of a configuration, in HTTP/2 alone.
+    /// Returns these words of a configuration for HTTP/2, and nothing for HTTP/1.1.
     const fn if_http2(self, words: &str) -> &str {
         match self {
             Self::Http1 => "",
@@ -120,9 +120,9 @@ impl Setup {
             .replace("@PROTO_H2@", self.protocol.if_http2(" proto h2"))
             .replace("@DIR@", &path_text(&self.dir)?)
             .replace("@FILES@", &files.to_string())
-            // HAProxy refuses to start where the descriptors for so many are not to be had.
+            // HAProxy does not start if it cannot have descriptors for this number of connections.
             .replace("@CONNECTIONS@", &limits::relayed_connections().min(11_000).to_string())
-            .replace("@MAX_REQUESTS@", &self.max_requests.unwrap_or(ENDLESS).to_string());
+            .replace("@MAX_REQUESTS@", &self.max_requests.unwrap_or(UNREACHED).to_string());
         let path = self.dir.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)

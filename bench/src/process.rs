@@ -1,4 +1,4 @@
-//! A process of the benchmark: started, awaited until it answers, ended with its owner.
+//! A process of the benchmark: it is ready when it answers, and ends with its owner.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::clock;
 use crate::load::exchange;
 use crate::peer::Protocol;
 
-/// How long a process may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a process may take until its first response.
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long it may take to end after SIGTERM.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// The pause between two questions whether it answers; bounds the error of a measured start.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval at which a starting process is polled. It bounds the error of a measured start.
 const POLL: Duration = Duration::from_micros(200);
 
-/// A server on a port of loopback. Dropping it ends it.
+/// A server on a loopback port. It is ended when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -29,30 +29,30 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a server and waits for its first answer. What it prints goes to the file `log`, whose end is in the error
-    /// if it never answers.
+    /// Starts a server and waits for its first response. Its output goes to the file `log`; the error has the end of
+    /// the file if the server never answers.
     pub(crate) fn start(command: &mut Command, protocol: Protocol, port: u16, log: &Path) -> Result<Self> {
         Self::start_until(command, port, log, || exchange::once(protocol, port).map(drop))
     }
 
-    /// Returns the same, where the first answer is that to this question.
+    /// Does the same with another request, `exchange`, which succeeds when the server is ready.
     pub(crate) fn start_until(
         command: &mut Command,
         port: u16,
         log: &Path,
-        ask: impl Fn() -> Result<()>,
+        exchange: impl Fn() -> Result<()>,
     ) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let begun = clock::now();
         let child = command.spawn().with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut running = Self { child, port, start_to_ready: Duration::ZERO };
-        while ask().is_err() {
+        while exchange().is_err() {
             if let Some(status) = running.child.try_wait()? {
                 bail!("it exited before it answered: {status}: {}", end_of(log));
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("no answer within {PATIENCE:?}: {}", end_of(log));
+            if begun.elapsed() > TIMEOUT {
+                bail!("no answer within {TIMEOUT:?}: {}", end_of(log));
             }
             thread::sleep(POLL);
         }
@@ -68,7 +68,7 @@ impl Running {
         self.port
     }
 
-    /// From `fork` to the first whole answer through it.
+    /// Returns the time from `fork` to the first whole response.
     pub(crate) fn start_to_ready(&self) -> Duration {
         self.start_to_ready
     }
@@ -76,11 +76,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // SIGTERM first: nginx's master takes its worker along only when it is asked.
+        // SIGTERM first: nginx's master ends its worker only on SIGTERM.
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        let deadline = clock::now() + FAREWELL;
-        while asked && clock::now() < deadline {
+        let is_signalled = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        let deadline = clock::now() + SHUTDOWN_TIMEOUT;
+        while is_signalled && clock::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }

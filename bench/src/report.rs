@@ -23,7 +23,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// A goal and how far it is reached.
+/// A goal, and whether it is reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) goal: String,
@@ -39,12 +39,12 @@ pub(crate) enum Standing {
 }
 
 impl Verdict {
-    /// Judges a median against the highest value that reaches the goal.
+    /// Compares a median with the highest value that reaches the goal.
     pub(crate) fn at_most(goal: String, limit: f64, measured: Option<Summary>, unit: &str) -> Self {
         Self::judge(goal, measured, unit, |median| median <= limit)
     }
 
-    /// Judges a median against the lowest value that reaches the goal.
+    /// Compares a median with the lowest value that reaches the goal.
     pub(crate) fn at_least(goal: String, limit: f64, measured: Option<Summary>, unit: &str) -> Self {
         Self::judge(goal, measured, unit, |median| median >= limit)
     }
@@ -65,7 +65,7 @@ impl Verdict {
     }
 }
 
-/// `median (lowest–highest) unit`, with as many digits as mean something.
+/// Returns `median (lowest–highest) unit`, with significant digits only.
 pub(crate) fn with_range(Summary { median, lowest, highest }: Summary, unit: &str) -> String {
     let digits = match median.abs() {
         size if size >= 100.0 => 0,
@@ -76,7 +76,7 @@ pub(crate) fn with_range(Summary { median, lowest, highest }: Summary, unit: &st
     format!("{median:.digits$}{space}{unit} ({lowest:.digits$}–{highest:.digits$})")
 }
 
-/// Returns the whole report: what it ran on, the sections, which say what it costs beside peers, and then every goal.
+/// Returns the whole report: the machine, the sections with the cost beside peers, and then every goal.
 pub(crate) fn render(preface: &str, sections: &[Section]) -> String {
     let mut text = preface.to_owned();
     for Section { title, how, table, .. } in sections {
@@ -106,7 +106,7 @@ impl fmt::Display for Standing {
 }
 
 impl fmt::Display for Table {
-    /// Columns are padded, so that the text is a table on a terminal too.
+    /// Columns are padded, so that the text is also readable on a terminal.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
         table.load_preset(ASCII_MARKDOWN).set_header(&self.columns).add_rows(&self.rows);

@@ -3,16 +3,16 @@
 use axum::body::Bytes;
 use serde_json::{Value, json};
 
-/// Reviews of a cycle.
+/// The number of reviews in a cycle.
 const CYCLE: usize = 200;
-/// So many of them are of a change: they hold the object before it, too.
+/// How many of them are updates, which have the old object, too.
 const UPDATES: usize = 80;
-/// Variables of a container: 15 KiB in all.
+/// The number of variables of a container: 15 KiB in all.
 const TYPICAL: usize = 120;
-/// 1 MiB in all, near the most that etcd stores.
+/// The number of variables of the large object: 1 MiB in all, near the limit of etcd.
 const LARGE: usize = 8_600;
 
-/// Two hundred reviews, in the order in which they are sent, again and again; the first is of a large object.
+/// Returns a cycle of two hundred reviews, in the order in which they are sent. The first has a large object.
 pub(crate) fn cycle() -> Vec<Bytes> {
     let create = review("CREATE", &deployment(TYPICAL), &Value::Null);
     let update = review("UPDATE", &deployment(TYPICAL), &deployment(TYPICAL - 1));
@@ -49,10 +49,10 @@ fn review(operation: &str, object: &Value, old: &Value) -> Bytes {
     review.to_string().into()
 }
 
-/// Of every review: an answer repeats it.
+/// The uid of every review, which its response repeats.
 pub(crate) const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
-/// Returns a Deployment that asks for the proxy, with so many variables in its container.
+/// Returns a Deployment with the annotation and with this number of variables in its container.
 fn deployment(variables: usize) -> Value {
     let names = (0..variables).map(|number| format!("SETTING_NUMBER_{number}"));
     let env: Vec<Value> =

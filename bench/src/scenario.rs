@@ -1,4 +1,4 @@
-//! What is measured: one file for each question.
+//! The measurements: one file for each scenario.
 
 pub(crate) mod balancing;
 pub(crate) mod cpu;
@@ -19,7 +19,7 @@ use crate::peer::Peer;
 use crate::report;
 use crate::summary::Summary;
 
-/// A question, for the command line.
+/// A scenario, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// CPU per request, short answers, 64 and 1,000 connections.
@@ -67,7 +67,7 @@ impl Figures {
         Summary::of(self.rounds(peer)?.iter().copied())
     }
 
-    /// One peer's figure over another's, round by round.
+    /// Returns one peer's figure divided by another's, round by round.
     fn ratio(&self, of: Peer, to: Peer) -> Option<Summary> {
         let pairs = self.rounds(of)?.iter().zip(self.rounds(to)?);
         Summary::of(pairs.map(|(figure, base)| figure / base))
@@ -93,7 +93,7 @@ fn row<T>(peer: Peer, outcome: &Outcome<T>, cells: impl FnOnce() -> Vec<String>)
     std::iter::once(peer.to_string()).chain(rest).collect()
 }
 
-/// Table cells are short; the whole reason was printed when it happened.
+/// Returns a short reason for a table cell. The whole reason was printed when it happened.
 fn first_clause(reason: &str) -> String {
     let clause: String = reason.chars().take_while(|c| !";:\n".contains(*c)).collect();
     clause.replace('|', "/")
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn ratios_compare_figures_of_the_same_round() {
-        // Twice as slow a machine in the second round changes no ratio.
+        // The machine is twice as slow in the second round, which changes no ratio.
         let outcomes = vec![(Peer::ByteCopy, Ok(vec![10.0, 20.0])), (Peer::Evenkeel, Ok(vec![11.0, 22.0]))];
         let figures = Figures::take(&outcomes, |figure| *figure);
         let ratio = figures.ratio(Peer::Evenkeel, Peer::ByteCopy).unwrap();

@@ -1,5 +1,5 @@
-//! The app of the upload rows: reads whole request bodies, then answers. (nginx answers before it has read them, which
-//! wrk cannot take, and discards them in pieces of 4 KiB.)
+//! The app of the upload rows: it reads whole request bodies and then answers. (nginx answers before it has read them,
+//! which wrk does not support, and discards them in pieces of 4 KiB.)
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,23 +9,23 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::load::http2;
 
-/// What one read takes at most, bytes.
+/// The most bytes of one read.
 const BUFFER: usize = 256 * 1024;
 
-/// Serves on a port of loopback, a thread for each connection, as long as this process lives. Returns the port.
+/// Serves on a loopback port until this process ends, with a thread for each connection. Returns the port.
 pub(crate) fn start() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding the sink")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that leaves in the middle is none of the sink's business; its own side reports it.
+            // A client that closes early reports that itself.
             thread::spawn(move || serve(stream).ok());
         }
     });
     Ok(port)
 }
 
-/// An app that speaks HTTP/2, takes every frame and answers nothing but SETTINGS. Returns the port.
+/// Starts an HTTP/2 app that reads every frame and sends nothing but SETTINGS. Returns the port.
 pub(crate) fn start_http2() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("binding the sink of frames")?;
     let port = listener.local_addr()?.port();
@@ -48,7 +48,7 @@ fn serve(mut stream: TcpStream) -> Result<()> {
     let mut reader = BufReader::with_capacity(BUFFER, stream.try_clone()?);
     while let Some(length) = head(&mut reader)? {
         discard(&mut reader, length)?;
-        // The same 128 bytes that every other row is answered with.
+        // The response of every other row: 128 bytes.
         let body = [b'x'; 128];
         stream.write_all(&[b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n".as_slice(), &body].concat())?;
     }

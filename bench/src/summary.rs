@@ -1,4 +1,4 @@
-//! Many rounds told in few figures.
+//! Medians and quantiles of many rounds.
 
 /// The median of some rounds, with the lowest and the highest.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,7 +9,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Returns `None` of no rounds at all.
+    /// Returns `None` if there is no round.
     pub(crate) fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = rounds.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -22,7 +22,7 @@ fn middle(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[sorted.len() / 2 - 1], upper) } else { upper })
 }
 
-/// Returns the value below which `per_mille` thousandths of the samples lie; sorts them.
+/// Sorts the samples, and returns the value below which `per_mille` thousandths of them lie.
 pub(crate) fn quantile<T: Ord + Copy>(samples: &mut [T], per_mille: usize) -> Option<T> {
     samples.sort_unstable();
     let rank = (samples.len() * per_mille).div_ceil(1000);

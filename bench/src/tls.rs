@@ -1,4 +1,4 @@
-//! A certificate for both ends of a TLS connection over loopback.
+//! The certificate of TLS connections over loopback, for both ends.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// What the certificate is for.
+/// The name in the certificate.
 pub(crate) const NAME: &str = "localhost";
 pub(crate) const CERTIFICATE: &str = "tls.crt";
 pub(crate) const KEY: &str = "tls.key";
@@ -22,7 +22,7 @@ pub(crate) fn generate(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Shows the certificate of a folder, for HTTP/2 and HTTP/1.1.
+/// Returns a server configuration with the certificate of a folder, for HTTP/2 and HTTP/1.1.
 pub(crate) fn server(folder: &Path) -> Result<ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(folder.join(KEY)).context("reading the key")?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -32,7 +32,7 @@ pub(crate) fn server(folder: &Path) -> Result<ServerConfig> {
     Ok(config)
 }
 
-/// Trusts the certificate of a folder, and speaks one protocol.
+/// Returns a client configuration that trusts the certificate of a folder, for one protocol.
 pub(crate) fn client(folder: &Path, protocol: &str) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(read(folder)?)?;

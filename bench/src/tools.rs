@@ -1,4 +1,4 @@
-//! Which programs are there, and in which version.
+//! The programs of a run, and their versions.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub(crate) struct Tools {
     pub(crate) nghttpd: PathBuf,
 }
 
-/// What there is of the webhook.
+/// Which webhook program is measured.
 #[derive(Debug)]
 pub(crate) enum Webhook {
     NotNeeded,
@@ -34,8 +34,8 @@ pub(crate) enum Webhook {
 }
 
 impl Tools {
-    /// Finds them all; builds ours where no binary of it is given. Without the apps (nginx, nghttpd) and the load (wrk,
-    /// h2load) there is no run.
+    /// Finds all programs, and builds evenkeel's if no binary is given. Fails without the apps (nginx, nghttpd) and the
+    /// load generators (wrk, h2load).
     pub(crate) fn find(workspace: &Path, evenkeel: Option<PathBuf>, webhook: Webhook) -> Result<Self> {
         let required = |name: &str| on_path(name).with_context(|| format!("{name} is not installed; {INSTALL}"));
         Ok(Self {
@@ -58,7 +58,7 @@ impl Tools {
         })
     }
 
-    /// Returns the program of a peer, or what to do about its absence.
+    /// Returns the program of a peer.
     pub(crate) fn path_of(&self, peer: Peer) -> Result<&Path> {
         let found = match peer {
             Peer::ByteCopy => Some(&self.this),
@@ -71,7 +71,7 @@ impl Tools {
         found.map(PathBuf::as_path).with_context(|| format!("not installed; {INSTALL}"))
     }
 
-    /// Returns the program that answers reviews, or this one, which is their floor.
+    /// Returns the webhook program, or this one for the bare webhook.
     pub(crate) fn webhook(&self, floor: bool) -> Result<&Path> {
         let found = if floor { Some(&self.this) } else { self.webhook.as_ref() };
         found.map(PathBuf::as_path).context("no webhook was built")
@@ -89,12 +89,12 @@ impl Tools {
 
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    // Debian keeps servers where a user's PATH often does not look.
+    // Debian installs servers in folders that are often not in a user's PATH.
     let places = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     places.map(|place| place.join(name)).find(|program| program.is_file())
 }
 
-/// Returns the program as its image holds it.
+/// Builds the program as it is in its image, and returns its path.
 fn build(workspace: &Path, program: &str) -> Result<PathBuf> {
     eprintln!("building {program} …");
     let status = Command::new("make")
@@ -109,7 +109,7 @@ fn build(workspace: &Path, program: &str) -> Result<PathBuf> {
     Ok(workspace.join("target/static").join(program))
 }
 
-/// Returns the first word that looks like a version, alone or behind a slash.
+/// Returns the first word that looks like a version, alone or after a slash.
 fn version_in(text: &str) -> Option<String> {
     let words = text.split(|c: char| c.is_whitespace() || c == '/');
     words

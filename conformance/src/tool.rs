@@ -39,14 +39,14 @@ pub struct Ended {
     pub errors: String,
 }
 
-/// Runs a program to its end; one that takes longer than `patience` is killed, and an error.
-pub async fn run(command: std::process::Command, patience: Duration) -> anyhow::Result<Ended> {
+/// Runs a program to its end; kills one that takes longer than `limit` and returns an error.
+pub async fn run(command: std::process::Command, limit: Duration) -> anyhow::Result<Ended> {
     let name = command.get_program().to_string_lossy().into_owned();
     let arguments = command.get_args().map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
     let mut command = Command::from(command);
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let Ok(ended) = timeout(patience, running).await else {
-        bail!("{name} {arguments}: did not end within {patience:?}");
+    let Ok(ended) = timeout(limit, running).await else {
+        bail!("{name} {arguments}: did not end within {limit:?}");
     };
     let ended = ended.with_context(|| format!("starting {name}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

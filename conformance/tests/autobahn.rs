@@ -32,7 +32,7 @@ const UNREACHED: &str = "1000000";
 /// may not manage.
 const RETAKES: usize = 3;
 /// Many times what a run takes, which is mostly pauses.
-const PATIENCE: Duration = Duration::from_mins(4);
+const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// What the suite says of a case.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -128,7 +128,7 @@ async fn of_server(address: SocketAddr, cases: &[String]) -> anyhow::Result<Verd
     let servers = [json!({"agent": "ws", "url": format!("ws://{address}")})];
     let task =
         json!({"servers": servers, "outdir": reports, "cases": cases, "exclude-cases": [], "exclude-agent-cases": {}});
-    let ended = run(wstest("fuzzingclient", folder.path(), &task)?, PATIENCE).await?;
+    let ended = run(wstest("fuzzingclient", folder.path(), &task)?, TIMEOUT).await?;
     ensure!(ended.success, "{}", ended.errors);
     report(&reports, "ws")
 }
@@ -154,7 +154,7 @@ async fn of_clients(ways: [SocketAddr; 3], cases: &[String]) -> anyhow::Result<[
 async fn client(address: SocketAddr, server: SocketAddr, agent: &str) -> anyhow::Result<()> {
     let mut command = node("autobahn/echo-client.mjs")?;
     command.args([&address.to_string(), &server.to_string(), agent]);
-    let ended = run(command, PATIENCE).await?;
+    let ended = run(command, TIMEOUT).await?;
     ensure!(ended.success, "{}", ended.errors);
     Ok(())
 }

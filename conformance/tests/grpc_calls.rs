@@ -18,7 +18,7 @@ const CHANNELS: u64 = 4;
 const CALLERS: u64 = 8;
 /// Of each caller.
 const CALLS: u64 = 50;
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Calls of each kind by their status.
 type Outcome = BTreeMap<String, BTreeMap<String, u64>>;
@@ -47,7 +47,7 @@ async fn calls_at(limit: u64) -> anyhow::Result<()> {
     for (flag, value) in [("--channels", CHANNELS), ("--callers", CALLERS), ("--calls", CALLS)] {
         command.args([flag, &value.to_string()]);
     }
-    let ended = run(command, PATIENCE).await?;
+    let ended = run(command, TIMEOUT).await?;
     ensure!(ended.success, "{}", ended.errors);
     let outcome: Outcome = read(&ended.output)?;
     app.signal(Signal::TERM)?;

@@ -34,7 +34,7 @@ const BALANCER: &str = r#"{ "loadBalancingConfig": [{ "test_backend_metrics_load
 /// Calls of the two soaks: connections are retired at every limit here.
 const SOAK_CALLS: &str = "300";
 /// Many times what a case takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_passes_at_every_limit() -> anyhow::Result<()> {
@@ -63,7 +63,7 @@ async fn passes(case: &str, server: SocketAddr) -> anyhow::Result<()> {
     command.args(["-soak_iterations", SOAK_CALLS, "-soak_num_threads", "5"]);
     // A busy machine is slow; that is not what is judged here.
     command.args(["-soak_per_iteration_max_acceptable_latency_ms", "20000", "-soak_overall_timeout_seconds", "50"]);
-    let ended = run(command, PATIENCE).await?;
+    let ended = run(command, TIMEOUT).await?;
     ensure!(ended.success, "{}{}", ended.output, ended.errors);
     Ok(())
 }

@@ -22,7 +22,7 @@ const UNREACHED: &str = "1000000";
 /// What the suite has; fewer are a suite that broke off.
 const CASES: usize = 146;
 /// Many times what the suite takes.
-const PATIENCE: Duration = Duration::from_mins(3);
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// How often a section is judged again where the verdicts differ.
 ///
 /// Some hang on a race that the suite runs with the app: whether it reads the app's GOAWAY or the reset behind it.
@@ -98,7 +98,7 @@ async fn judge(server: SocketAddr, section: Option<&str>) -> anyhow::Result<Verd
     command.args(["--strict", "--host", &server.ip().to_string(), "--port", &server.port().to_string()]);
     command.arg("--junit-report").arg(&report).args(section);
     // It fails with its first case that does; which do is in the report.
-    let ended = run(command, PATIENCE).await?;
+    let ended = run(command, TIMEOUT).await?;
     ensure!(report.is_file(), "h2spec has made no report: {}{}", ended.output, ended.errors);
     verdicts(&std::fs::read_to_string(report)?)
 }

@@ -22,7 +22,7 @@ const UNREACHED: &str = "1000000";
 /// may take.
 const RETAKES: usize = 3;
 /// Many times what a run takes, which is mostly pauses.
-const PATIENCE: Duration = Duration::from_mins(4);
+const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// The cases whose verdict may differ, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[(
@@ -85,7 +85,7 @@ async fn app() -> anyhow::Result<(Process, SocketAddr)> {
 async fn verdicts(server: SocketAddr, cases: &BTreeSet<String>) -> anyhow::Result<Verdicts> {
     let mut command = node("http-cache-tests/run.mjs")?;
     command.arg(format!("http://{server}")).args(cases);
-    let ended = run(command, PATIENCE).await?;
+    let ended = run(command, TIMEOUT).await?;
     ensure!(ended.success, "{}", ended.errors);
     serde_json::from_str(&ended.output).with_context(|| ended.errors)
 }

@@ -1,4 +1,4 @@
-//! Who sends a fleet's requests.
+//! The clients of a fleet, by protocol.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Client, Failure, FailureKind, PATIENCE};
+use crate::client::{Answer, Client, Failure, FailureKind, TIMEOUT};
 use crate::grpc::GrpcClient;
 use crate::http2::Http2Client;
 
-/// What clients speak.
+/// The protocol of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// HTTP/1.1 with keep-alive: a connection for each.
@@ -56,8 +56,8 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Returns so many callers, who come in by these addresses in turn; `sharing` of them use one connection, where the
-    /// protocol lets them.
+    /// Returns clients that connect to these addresses in turn. Over HTTP/2 and gRPC, `sharing` of them use one
+    /// connection.
     pub(crate) fn several(protocol: Protocol, addresses: &[SocketAddr], callers: usize, sharing: usize) -> Vec<Self> {
         let mut addresses = addresses.iter().copied().cycle();
         let mut clients = Vec::new();
@@ -78,16 +78,16 @@ impl Caller {
         clients
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn call(&mut self) -> Result<Answer, Failure> {
         match self {
             Self::Http1(client) => client.get().await,
-            Self::Http2(client) => patiently(client.get()).await,
-            Self::Grpc(client) => patiently(client.call()).await,
+            Self::Http2(client) => with_timeout(client.get()).await,
+            Self::Grpc(client) => with_timeout(client.call()).await,
         }
     }
 }
 
-async fn patiently(exchange: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, Failure> {
-    timeout(PATIENCE, exchange).await.unwrap_or_else(|elapsed| Err(FailureKind::Timeout.because(&elapsed)))
+async fn with_timeout(exchange: impl Future<Output = Result<Answer, Failure>>) -> Result<Answer, Failure> {
+    timeout(TIMEOUT, exchange).await.unwrap_or_else(|elapsed| Err(FailureKind::Timeout.because(&elapsed)))
 }

@@ -14,12 +14,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// No answer for so long is a failed request.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// The timeout of a request.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A client as they are: it keeps its connection alive, opens another one when the server has announced that it
-/// closes this one or has closed it while it was idle, and counts everything else as a failed request. It never repeats
-/// a request.
+/// A typical client: it keeps its connection alive, and opens another one if the server has announced close, or has
+/// closed it while it was idle. Everything else counts as a failed request. It never retries.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -33,42 +32,42 @@ struct Connection {
     answers: u32,
 }
 
-/// What came back for a request.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The pod that answered.
     pub pod: Arc<str>,
-    /// Which of the client's connections carried it, from 1.
+    /// The number of the client's connection, from 1.
     pub connection: u32,
-    /// Which answer on that connection it is, from 1.
+    /// Its number on that connection, from 1.
     pub ordinal: u32,
-    /// Whether it says `Connection: close`.
+    /// Whether it has `Connection: close`.
     pub closes: bool,
-    /// From the wish to send until the last byte, a new connection included.
+    /// The time from the start of the request to the last byte, with the time of a new connection.
     pub latency: Duration,
 }
 
 /// A request that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// At what it failed.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// The error's own words.
+    /// The text of the error.
     pub detail: String,
 }
 
-/// At what a request can fail.
+/// Kinds of failed requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
     /// No connection could be opened.
     Connect,
-    /// The connection ended before the answer had begun.
+    /// The connection ended before the response.
     Answer,
-    /// The connection ended in the middle of the answer.
+    /// The connection ended within the response.
     Body,
-    /// The answer was not 200, or the call's status not OK.
+    /// The status was not 200, or the status of the call was not OK.
     Status,
-    /// There was no answer in time.
+    /// The request timed out.
     Timeout,
 }
 
@@ -102,19 +101,19 @@ impl fmt::Display for Failure {
 }
 
 impl Client {
-    /// Returns a client of this address, not yet connected.
+    /// Returns a client of this address that is not connected yet.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: None, opened: 0 }
     }
 
-    /// Connections opened so far.
+    /// Returns how many connections it has opened so far.
     pub fn opened(&self) -> u32 {
         self.opened
     }
 
-    /// Sends `GET /` and reads the whole answer.
+    /// Sends `GET /` and reads the whole response.
     pub async fn get(&mut self) -> Result<Answer, Failure> {
-        match timeout(PATIENCE, self.exchange()).await {
+        match timeout(TIMEOUT, self.exchange()).await {
             Ok(outcome) => outcome,
             Err(elapsed) => Err(FailureKind::Timeout.because(&elapsed)),
         }
@@ -142,7 +141,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Returns the connection at hand, or a new one where there is none or the server has closed it since.
+    /// Returns the open connection, or a new one if there is none or the server has closed it.
     async fn alive(&mut self) -> Result<Connection, Failure> {
         if let Some(mut connection) = self.connection.take()
             && connection.sender.ready().await.is_ok()

@@ -8,18 +8,18 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-/// What `make install` calls the release, and where it puts it.
+/// The name and the namespace of the release that `make install` creates.
 const RELEASE: &str = "evenkeel";
 
 /// The cluster of `KUBECONFIG`, with evenkeel in it.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) client: Client,
-    /// Where `NodePort`s are reached.
+    /// The node address at which tests connect to `NodePort`s.
     pub(crate) node: IpAddr,
-    /// The same in the other family of addresses, where the cluster has both.
+    /// The same in the other address family, if the cluster has both.
     pub(crate) node_otherwise: Option<IpAddr>,
-    /// Where they are reached as well: the address of each node.
+    /// The address of each node.
     pub(crate) nodes: Vec<IpAddr>,
 }
 
@@ -41,8 +41,7 @@ impl Cluster {
     }
 }
 
-/// Returns the Deployment of the installed webhook, and not that of another release, which a test may have made for
-/// itself.
+/// Returns the Deployment of the installed webhook, and never that of a test's own release.
 pub(crate) async fn webhook(client: &Client) -> anyhow::Result<Deployment> {
     let installed = Api::<Deployment>::namespaced(client.clone(), RELEASE).get_opt(&format!("{RELEASE}-webhook")).await;
     installed.context("the cluster of KUBECONFIG does not answer")?.context(

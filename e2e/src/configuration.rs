@@ -1,4 +1,4 @@
-//! A webhook configuration of a test's own, to be misled without anybody else noticing.
+//! A webhook configuration for one namespace, which a test can change without affecting others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,17 @@ use serde_json::json;
 
 use crate::namespace::TestNamespace;
 
-/// The installed webhook configuration again, for the workloads of one namespace.
+/// A copy of the installed webhook configuration, for the workloads of one namespace.
 pub struct Configuration {
     api: Api<MutatingWebhookConfiguration>,
     name: String,
     installed: WebhookClientConfig,
-    patience: Duration,
+    review_timeout: Duration,
 }
 
 impl Configuration {
-    /// Copies the installed one for a namespace, which must have opted out of that. It ends with the namespace.
+    /// Copies the installed configuration for a namespace that has opted out of it. The copy is deleted with the
+    /// namespace.
     pub async fn for_namespace(namespace: &TestNamespace) -> anyhow::Result<Self> {
         let api = Api::<MutatingWebhookConfiguration>::all(namespace.client());
         let ours = ListParams::default().labels("app.kubernetes.io/name=evenkeel");
@@ -33,7 +34,7 @@ impl Configuration {
         let selector = LabelSelector { match_labels: Some(BTreeMap::from([this_one])), ..LabelSelector::default() };
         webhook.namespace_selector = Some(selector);
         let seconds = webhook.timeout_seconds.context("an API server fills in timeoutSeconds")?;
-        let (patience, installed) = (Duration::from_secs(seconds.try_into()?), webhook.client_config.clone());
+        let (review_timeout, installed) = (Duration::from_secs(seconds.try_into()?), webhook.client_config.clone());
 
         let owner = Api::<Namespace>::all(namespace.client()).get(namespace.name()).await?.owner_ref(&());
         let name = namespace.name().to_owned();
@@ -44,22 +45,22 @@ impl Configuration {
         };
         api.create(&PostParams::default(), &MutatingWebhookConfiguration { metadata, webhooks: Some(webhooks) })
             .await?;
-        Ok(Self { api, name, installed, patience })
+        Ok(Self { api, name, installed, review_timeout })
     }
 
-    /// For how long an API server waits for an answer.
-    pub fn patience(&self) -> Duration {
-        self.patience
+    /// Returns the time for which an API server waits for an answer.
+    pub fn review_timeout(&self) -> Duration {
+        self.review_timeout
     }
 
-    /// Returns where the installed webhook is asked.
+    /// Returns how API servers reach the installed webhook.
     pub fn installed(&self) -> &WebhookClientConfig {
         &self.installed
     }
 
-    /// Has the API server ask somebody else; it takes a moment until it does.
-    pub async fn ask(&self, whom: &WebhookClientConfig) -> anyhow::Result<()> {
-        let replace = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": whom }]);
+    /// Replaces the webhook to which API servers send reviews. They notice after a moment.
+    pub async fn set_webhook(&self, webhook: &WebhookClientConfig) -> anyhow::Result<()> {
+        let replace = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": webhook }]);
         let patch = Patch::Json::<()>(serde_json::from_value(replace)?);
         self.api.patch(&self.name, &PatchParams::default(), &patch).await?;
         Ok(())

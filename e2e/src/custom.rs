@@ -1,4 +1,4 @@
-//! Kinds of programs that are not in the cluster.
+//! Custom kinds of programs that are not in the cluster.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::namespace::TestNamespace;
 use crate::program;
 
-/// A kind that the API server knows while this value is there: one that takes any object, and that nothing controls.
-/// What the cluster itself has of it is left alone.
+/// A custom kind that exists until this value is dropped. It accepts any object and has no controller. A kind that the
+/// cluster has already is left unchanged.
 #[derive(Debug)]
 pub struct CustomKind(Option<String>);
 
 impl CustomKind {
-    /// Has the API server know a kind, in the version `v1alpha1` of its group.
+    /// Defines a kind in the version `v1alpha1` of its group.
     pub async fn define(namespace: &TestNamespace, kind: &str, group: &str, plural: &str) -> anyhow::Result<Self> {
         let definitions = Api::<CustomResourceDefinition>::all(namespace.client());
         let name = format!("{plural}.{group}");

@@ -1,4 +1,4 @@
-//! What a failed test leaves behind for its reader: the state of its pods and the last events.
+//! The diagnosis of a failed test: the state of its pods, and the last events.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use kube::api::{ListParams, ResourceExt as _};
 
 use crate::namespace::TestNamespace;
 
-/// So many events are enough to see a cause.
+/// The number of events that are printed.
 const EVENTS: usize = 20;
 
 impl TestNamespace {

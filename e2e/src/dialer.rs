@@ -1,4 +1,4 @@
-//! The connections of a client whose library opens them by itself.
+//! The connections of clients whose library opens them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,19 +11,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Connects to one address, whatever is asked for, and numbers the connections.
+/// Connects to one address, whatever the URI, and numbers the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialer {
     address: SocketAddr,
     newest: Arc<Mutex<Place>>,
 }
 
-/// A connection, and an answer on it.
+/// The numbers of a connection and of a response on it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     /// From 1.
     pub(crate) connection: u32,
-    /// From 1; on the newest connection, where an older one is not yet at its end.
+    /// From 1. It counts on the newest connection, even while an older one is still open.
     pub(crate) ordinal: u32,
 }
 
@@ -32,7 +32,7 @@ impl Dialer {
         Self { address, newest: Arc::default() }
     }
 
-    /// Takes note of an answer.
+    /// Counts a response.
     pub(crate) fn answered(&self) -> Place {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         newest.ordinal += 1;

@@ -1,4 +1,4 @@
-//! Events of evenkeel on workloads.
+//! evenkeel's Events about workloads.
 
 use std::time::Duration;
 

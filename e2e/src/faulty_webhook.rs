@@ -1,6 +1,6 @@
 //! A faulty webhook, which replaces evenkeel's.
 //!
-//! It runs in the test's process. The API server reaches it at this machine's address on the way to the node, which
+//! It runs in the test's process. The API server connects to the address of this machine that faces the node, which
 //! works with a local cluster and with kind.
 
 use std::future::pending;
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::namespace::TestNamespace;
 
-/// What it does wrong.
+/// The fault of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It accepts connections and sends nothing.
@@ -45,10 +45,10 @@ pub enum Fault {
     Untrusted,
 }
 
-/// Serves until it is dropped.
+/// A faulty webhook, which serves until it is dropped.
 pub struct FaultyWebhook {
     client_config: WebhookClientConfig,
-    asked: Arc<AtomicU32>,
+    calls: Arc<AtomicU32>,
     serving: AbortHandle,
 }
 
@@ -66,7 +66,8 @@ impl Fault {
         Self::Untrusted,
     ];
 
-    /// Returns the response to a review; `None` if there is none. A refused certificate ends the connection before it.
+    /// Returns the response to a review, or `None` if there is none. A refused certificate ends the connection before
+    /// it.
     fn answer(self) -> Option<&'static [u8]> {
         match self {
             Self::Mute | Self::Hangs => None,
@@ -96,9 +97,9 @@ impl FaultyWebhook {
             ca_bundle: Some(ByteString(trusted.into_bytes())),
             service: None,
         };
-        let asked = Arc::new(AtomicU32::new(0));
-        let serving = tokio::spawn(serve(listener, acceptor, fault, Arc::clone(&asked))).abort_handle();
-        Ok(Self { client_config, asked, serving })
+        let calls = Arc::new(AtomicU32::new(0));
+        let serving = tokio::spawn(serve(listener, acceptor, fault, Arc::clone(&calls))).abort_handle();
+        Ok(Self { client_config, calls, serving })
     }
 
     /// Returns the client configuration for the API server.
@@ -107,8 +108,8 @@ impl FaultyWebhook {
     }
 
     /// Returns whether a client has connected.
-    pub fn was_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) > 0
+    pub fn was_called(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -118,7 +119,7 @@ impl Drop for FaultyWebhook {
     }
 }
 
-/// Returns this machine's address on the way to the node. It sends no packet.
+/// Returns the address of this machine that faces the node. It sends no packet.
 fn own_address_towards(node: IpAddr) -> anyhow::Result<IpAddr> {
     let any: SocketAddr = if node.is_ipv4() { "0.0.0.0:0".parse()? } else { "[::]:0".parse()? };
     let socket = UdpSocket::bind(any)?;
@@ -144,9 +145,9 @@ fn certificate(ip: IpAddr, fault: Fault) -> anyhow::Result<(ServerConfig, String
     Ok((config, trusted.pem()))
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, fault: Fault, asked: Arc<AtomicU32>) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, fault: Fault, calls: Arc<AtomicU32>) {
     while let Ok((stream, _)) = listener.accept().await {
-        asked.fetch_add(1, Ordering::Relaxed);
+        calls.fetch_add(1, Ordering::Relaxed);
         // Errors do not matter: the connection is counted.
         tokio::spawn(misbehave(stream, acceptor.clone(), fault));
     }
@@ -157,7 +158,7 @@ async fn misbehave(stream: TcpStream, acceptor: TlsAcceptor, fault: Fault) -> io
         pending::<()>().await;
     }
     let mut stream = acceptor.accept(stream).await?;
-    // A part of the review: no answer depends on the rest.
+    // A part of the review: no response depends on the rest.
     let _ = stream.read(&mut [0; 4096]).await?;
     let Some(answer) = fault.answer() else { return pending().await };
     stream.write_all(answer).await?;

@@ -1,4 +1,4 @@
-//! What clients saw, in numbers.
+//! The figures of clients.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,29 +8,29 @@ use serde::Serialize;
 
 use crate::client::{Answer, Failure};
 
-/// What a fleet saw in a span of time.
+/// The figures of a fleet in a period.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Figures {
-    /// How long it was.
+    /// The length of the period.
     pub seconds: f64,
     /// Requests that were answered with 200.
     pub answered: u64,
-    /// Requests that failed, by what they failed at.
+    /// Requests that failed, by kind of failure.
     pub failed: BTreeMap<&'static str, u64>,
-    /// Connections on which an answer came that was the first there.
+    /// Connections with their first response in the period.
     pub connections: u64,
-    /// Answers by pod.
+    /// Responses by pod.
     pub by_pod: BTreeMap<String, u64>,
-    /// Half of the answers took at most so many milliseconds.
+    /// The median latency, in milliseconds.
     pub p50_ms: f64,
-    /// 99 of 100 answers took at most so many milliseconds.
+    /// The 99th percentile of the latency, in milliseconds.
     pub p99_ms: f64,
     /// The first failures in full, with their times.
     pub examples: Vec<String>,
 }
 
 impl Figures {
-    /// Returns the figures of requests in a span of time, each with when it ended in that span.
+    /// Returns the figures of requests in a period of this length, each with the time in the period at which it ended.
     pub fn of<'a>(outcomes: impl Iterator<Item = (Duration, &'a Result<Answer, Failure>)>, time: Duration) -> Self {
         const EXAMPLES: usize = 5;
         let mut figures = Self { seconds: time.as_secs_f64(), ..Self::default() };
@@ -57,17 +57,17 @@ impl Figures {
         figures
     }
 
-    /// Requests that failed, whatever at.
+    /// Returns the number of all requests that failed.
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
     }
 
-    /// Answers of one pod.
+    /// Returns the responses of one pod.
     pub fn of_pod(&self, pod: &str) -> u64 {
         self.by_pod.get(pod).copied().unwrap_or(0)
     }
 
-    /// Returns a pod's answers against the mean over so many pods: 1 is its fair share.
+    /// Returns a pod's responses divided by the mean over `pods` pods: 1 is level.
     #[expect(clippy::cast_precision_loss, reason = "counts of requests in minutes, far below 2⁵²")]
     pub fn share(&self, pod: &str, pods: usize) -> f64 {
         if self.answered == 0 { 0.0 } else { self.of_pod(pod) as f64 * pods as f64 / self.answered as f64 }
@@ -93,7 +93,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Returns the smallest value that `percent` of the sorted values do not exceed; zero of none.
+/// Returns the smallest value that `percent` of the sorted values do not exceed; zero without values.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Many clients at once, under load for as long as a test lasts.
+//! Many clients that send requests for the duration of a test.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +12,20 @@ use crate::caller::{Caller, Protocol};
 use crate::client::{Answer, Failure};
 use crate::figures::Figures;
 
-/// So many clients of one rate share a connection, where the protocol lets them.
+/// The number of clients that share an HTTP/2 or gRPC connection.
 const SHARING: usize = 4;
 
-/// How much a fleet asks for.
+/// The load of a fleet.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Clients, each with one request under way at most.
+    /// Clients, each with one request in flight at most.
     pub clients: u32,
-    /// From the start of a client's request to the start of its next one. A client that waits longer for an answer
-    /// sends the next request at once: it never has two under way.
+    /// The time from the start of a client's request to the start of its next one. A client whose response takes longer
+    /// sends the next request right after it.
     pub interval: Duration,
 }
 
-/// Clients that keep their connections alive and send requests until they are told to stop.
+/// Clients that keep their connections alive and send requests until they are stopped.
 #[derive(Debug)]
 pub struct Fleet {
     started: Instant,
@@ -37,9 +37,9 @@ pub struct Fleet {
 /// A request that was answered or failed.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When it ended.
+    /// The time of its end.
     pub at: Instant,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Result<Answer, Failure>,
 }
 
@@ -56,7 +56,7 @@ impl Fleet {
         Self::speaking(Protocol::Http1, &[address], load)
     }
 
-    /// Starts clients that come in by these addresses in turn. Over HTTP/2 and gRPC four share a connection.
+    /// Starts clients that connect to these addresses in turn. Over HTTP/2 and gRPC four share a connection.
     pub fn speaking(protocol: Protocol, addresses: &[SocketAddr], load: Load) -> Self {
         let callers = Caller::several(protocol, addresses, load.clients as usize, SHARING);
         Self::of(callers.into_iter().map(|caller| (caller, load.interval)).collect())
@@ -82,19 +82,19 @@ impl Fleet {
         Self { started, log, stop, clients }
     }
 
-    /// Returns the requests that have ended so far, in the order of their ends.
+    /// Returns the requests that have ended so far, in the order in which they ended.
     pub fn events(&self) -> Vec<Event> {
         locked(&self.log).clone()
     }
 
-    /// Lets the clients work for a while; what they saw in that time.
+    /// Waits for `time`. Returns the figures of the clients in this period.
     pub async fn observe(&self, time: Duration) -> Figures {
         let from = Instant::now();
         tokio::time::sleep(time).await;
         figures_since(&self.log, from)
     }
 
-    /// Stops the clients after their current requests; what they saw in all.
+    /// Stops the clients after their current requests. Returns the figures of the whole time.
     pub async fn finish(self) -> Figures {
         self.stop.send_replace(true);
         self.clients.join_all().await;

@@ -1,4 +1,4 @@
-//! A server in front of the API server that answers a few requests itself, for what no cluster here has.
+//! A server in front of the API server that answers a few requests itself, to simulate other clusters.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-/// Serves at a port of this machine until it is dropped. What it does not answer itself is the API server's.
+/// Serves on a local port until it is dropped. It forwards all requests that it does not answer itself.
 #[derive(Debug)]
 pub struct Front {
     kubeconfig: NamedTempFile,
@@ -30,7 +30,7 @@ pub struct Front {
 type Answers = BTreeMap<&'static str, Value>;
 
 impl Front {
-    /// Starts it with its answers to GET, by path.
+    /// Starts it with its responses to GET, by path.
     pub async fn start(
         client: Client,
         answers: impl IntoIterator<Item = (&'static str, Value)>,
@@ -49,7 +49,7 @@ impl Front {
         Ok(Self { kubeconfig, serving })
     }
 
-    /// Returns the kubeconfig that leads to it.
+    /// Returns the path of a kubeconfig for it.
     pub fn kubeconfig(&self) -> anyhow::Result<&str> {
         self.kubeconfig.path().to_str().context("a path of UTF-8")
     }

@@ -1,4 +1,4 @@
-//! A gRPC client: tonic's channel, as it is.
+//! A gRPC client: tonic's channel, unchanged.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use crate::dialer::Dialer;
 
 const MESSAGE: &[u8] = b"a message";
 
-/// Callers that share a channel, which has one connection at a time. What has not left for a connection that was just
-/// said GOAWAY to is called again, as gRPC has clients do and tonic does not by itself; nothing else is repeated.
+/// Clients that share a channel, which has one connection at a time. A call that was not sent because the connection
+/// had received GOAWAY is retried: gRPC requires that of clients, and tonic does not do it. Nothing else is retried.
 #[derive(Clone, Debug)]
 pub(crate) struct GrpcClient {
     channel: Grpc<Channel>,
@@ -31,12 +31,12 @@ impl GrpcClient {
         Self { channel: Grpc::new(channel), dialer }
     }
 
-    /// Calls the app, which answers with the message that it was sent.
+    /// Sends a call. The app responds with the same message.
     pub(crate) async fn call(&mut self) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let mut outcome = self.say().await;
-        while outcome.as_ref().is_err_and(never_left) {
-            outcome = self.say().await;
+        let mut outcome = self.send().await;
+        while outcome.as_ref().is_err_and(is_unsent) {
+            outcome = self.send().await;
         }
         let response = outcome.map_err(|status| FailureKind::Status.because(&status))?;
         let place = self.dialer.answered();
@@ -49,15 +49,15 @@ impl GrpcClient {
         Ok(Answer { pod, connection: place.connection, ordinal: place.ordinal, closes: false, latency })
     }
 
-    async fn say(&mut self) -> Result<Response<Bytes>, Status> {
+    async fn send(&mut self) -> Result<Response<Bytes>, Status> {
         self.channel.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let path = PathAndQuery::from_static("/echo.Echo/Say");
         self.channel.unary(Request::new(Bytes::from_static(MESSAGE)), path, Raw).await
     }
 }
 
-/// Returns whether hyper gave the request back because its connection was closing: none of it was sent.
-fn never_left(status: &Status) -> bool {
+/// Returns whether hyper returned the request unsent because its connection was closing.
+fn is_unsent(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
@@ -68,7 +68,7 @@ fn never_left(status: &Status) -> bool {
     false
 }
 
-/// Messages as they are: what is in them is of no interest.
+/// A codec that leaves messages as bytes.
 struct Raw;
 
 impl Codec for Raw {

@@ -1,4 +1,4 @@
-//! A client over HTTP/2 by prior knowledge: hyper's pool, as it is.
+//! An HTTP/2 client with prior knowledge: hyper's pool, unchanged.
 
 use std::net::SocketAddr;
 
@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::client::{Answer, Failure, FailureKind, field, read};
 use crate::dialer::Dialer;
 
-/// Callers that share one connection at a time. The pool opens another when the server sends GOAWAY, and sends again
-/// what has not left for the old one; it repeats nothing else.
+/// Clients that share one connection at a time. When the server sends GOAWAY, the pool opens another one and retries
+/// the requests that were not sent on the old one. It retries nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Http2Client {
     pool: Client<Dialer, Empty<Bytes>>,
@@ -28,7 +28,7 @@ impl Http2Client {
         Self { pool, dialer }
     }
 
-    /// Sends `GET /` and reads the whole answer.
+    /// Sends `GET /` and reads the whole response.
     pub(crate) async fn get(&self) -> Result<Answer, Failure> {
         let started = Instant::now();
         let request = Request::get("http://web/").body(Empty::new()).expect("a request of constants");

@@ -1,10 +1,10 @@
 //! The harness of the end-to-end tests: `tests/` has one file for each promise.
 //!
-//! The tests run on the cluster that `KUBECONFIG` names, into which `make install` has brought evenkeel; `make e2e`
-//! does both. Each test works in a [`namespace`](in_namespace) of its own, on the sample of `examples/` ([`Web`]), and
-//! looks at it from outside: through the Kubernetes API, and as keep-alive clients ([`Client`], [`Fleet`]) that come in
-//! by a `NodePort` at a node's address, which a local cluster and kind both serve. What was measured is printed and
-//! saved in `target/e2e/` ([`record()`]).
+//! The tests run on the cluster of `KUBECONFIG`, into which `make install` has installed evenkeel; `make e2e` does
+//! both. Each test works in its own [`namespace`](in_namespace), with the sample of `examples/` ([`Web`]), and observes
+//! it from outside: through the Kubernetes API, and with keep-alive clients ([`Client`], [`Fleet`]) that connect to a
+//! `NodePort` at a node's address, which works in a local cluster and in kind. Figures are printed and saved in
+//! `target/e2e/` ([`record()`]).
 
 mod caller;
 mod client;

@@ -1,4 +1,4 @@
-//! What clients of every protocol lose while pods come and go.
+//! The requests that clients of every protocol lose while pods are replaced.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use crate::figures::Figures;
 use crate::fleet::{Fleet, Load};
 use crate::shutdown::ShutdownCase;
 
-/// A fleet of each protocol.
+/// A fleet for each protocol.
 #[derive(Debug)]
 pub struct Fleets(Vec<(Protocol, Fleet)>);
 
 impl Fleets {
-    /// Starts them; each has this load.
+    /// Starts the fleets, each with this load.
     pub fn start(addresses: &[SocketAddr], load: Load) -> Self {
         Self(Protocol::ALL.map(|protocol| (protocol, Fleet::speaking(protocol, addresses, load))).into())
     }
@@ -25,7 +25,7 @@ impl Fleets {
         let mut all = Vec::new();
         for (protocol, fleet) in self.0 {
             let mut figures = fleet.finish().await;
-            // As many lines as there were pods: nobody reads them.
+            // Not printed: there are as many lines as there were pods.
             figures.by_pod.clear();
             all.push(Losses { app, protocol, times, figures });
         }
@@ -33,10 +33,10 @@ impl Fleets {
     }
 }
 
-/// What clients of one protocol saw.
+/// The results of the clients of one protocol.
 #[derive(Clone, Debug, Serialize)]
 pub struct Losses {
-    /// Of which app.
+    /// The app.
     pub app: ShutdownCase,
     protocol: Protocol,
     /// How often its pods were replaced.
@@ -46,7 +46,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Prints them as a table, and sorts them so.
+    /// Sorts them, and prints them as a table.
     pub fn print(all: &mut [Self]) {
         all.sort_by_key(|losses| (losses.app, losses.protocol));
         for losses in all {
@@ -54,12 +54,12 @@ impl Losses {
         }
     }
 
-    /// Requests that failed.
+    /// Returns the number of requests that failed.
     pub fn failed(&self) -> u64 {
         self.figures.failures()
     }
 
-    /// Requests that were answered.
+    /// Returns the number of requests that were answered.
     pub fn answered(&self) -> u64 {
         self.figures.answered
     }

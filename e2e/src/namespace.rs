@@ -24,17 +24,17 @@ use crate::cluster::Cluster;
 use crate::rollout;
 use crate::web::{Web, sidecar};
 
-/// Who applies what the tests apply.
+/// The field manager of the tests.
 const MANAGER: &str = "evenkeel-e2e";
-/// How long a Service may take until it leads to a workload's pods and to no other.
+/// How long a Service may take until it routes to a workload's pods and to no others.
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
-/// The time in which a new connection must be answered while the Service settles: one that was sent to a pod that has
-/// gone would otherwise wait for all its SYNs.
-const PROBE_PATIENCE: Duration = Duration::from_secs(2);
-/// New connections in a row that must reach current pods: a stale endpoint among four goes unnoticed once in 300 times.
+/// The timeout of a new connection while the Service settles. One that was sent to a deleted pod would otherwise wait
+/// for all its SYN retries.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many new connections in a row must reach current pods. One stale endpoint of four is missed once in 300 times.
 const PROBES: u32 = 20;
 
-/// A namespace that a test has to itself.
+/// A namespace of one test.
 #[derive(Clone)]
 pub struct TestNamespace {
     cluster: Cluster,
@@ -44,7 +44,7 @@ pub struct TestNamespace {
 /// Runs a test in a namespace of its own, which is deleted whether it passes, fails or panics.
 ///
 /// # Panics
-/// As the test does.
+/// If the test panics.
 pub async fn in_namespace<F, T, R>(name: &str, test: F) -> anyhow::Result<R>
 where
     F: FnOnce(TestNamespace) -> T,
@@ -54,10 +54,10 @@ where
     in_labelled_namespace(name, &[], test).await
 }
 
-/// Returns the same in a namespace with labels.
+/// Does the same in a namespace with labels.
 ///
 /// # Panics
-/// As the test does.
+/// If the test panics.
 pub async fn in_labelled_namespace<F, T, R>(name: &str, labels: &[(&str, &str)], test: F) -> anyhow::Result<R>
 where
     F: FnOnce(TestNamespace) -> T,
@@ -73,7 +73,7 @@ where
     let namespace = TestNamespace { cluster, name: created.name_any() };
     println!("{name}: in namespace {}", namespace.name);
 
-    // A task of its own, so that a panic ends here too.
+    // In a task of its own, so that the namespace is deleted after a panic, too.
     let ended = tokio::spawn(test(namespace.clone())).await;
     if ended.as_ref().map_or(true, Result::is_err) {
         println!("{}", namespace.diagnosis().await);
@@ -101,12 +101,12 @@ impl TestNamespace {
         self.cluster.node
     }
 
-    /// Returns where a `NodePort` is reached.
+    /// Returns the address of a `NodePort`.
     pub fn at_node(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.cluster.node, port)
     }
 
-    /// Returns the resources of a kind in it.
+    /// Returns the API of a kind in the namespace.
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope>,
@@ -115,8 +115,8 @@ impl TestNamespace {
         Api::namespaced(self.client(), &self.name)
     }
 
-    /// Brings the workload and its Service into the namespace and waits until each of its pods answers; where it is
-    /// reached.
+    /// Creates the workload and its Service, and waits until each of its pods answers. Returns the address of the
+    /// Service.
     pub async fn deploy(&self, web: &Web) -> anyhow::Result<SocketAddr> {
         let deployment = self.apply(&web.deployment).await?;
         if web.wants_sidecar() && sidecar(&deployment).is_none() {
@@ -131,7 +131,7 @@ impl TestNamespace {
         Ok(address)
     }
 
-    /// Creates a Service with a `NodePort`; where it is reached, over IPv4 and IPv6 where the cluster has both.
+    /// Creates a Service with a `NodePort`. Returns its addresses: IPv4, and IPv6 if the cluster has both.
     pub async fn expose(&self, service: &Service) -> anyhow::Result<Vec<SocketAddr>> {
         let mut service = service.clone();
         let spec = service.spec.get_or_insert_default();
@@ -149,21 +149,21 @@ impl TestNamespace {
         Ok(addresses)
     }
 
-    /// Returns the same port at the address of each node: they hear of changes at different times.
+    /// Returns the same port at the address of each node: nodes learn of changes at different times.
     pub fn on_every_node(&self, address: SocketAddr) -> Vec<SocketAddr> {
         self.cluster.nodes.iter().map(|&node| SocketAddr::new(node, address.port())).collect()
     }
 
     /// Waits until new connections to the Service at `address` reach each of the pods and nothing else.
     ///
-    /// A rollout is over for the API server before it is for the nodes: a ready pod is not at once among a Service's,
-    /// and one that has gone still is.
+    /// Nodes learn of a rollout after the API server: they may not route to a ready pod yet, and still route to a
+    /// deleted one.
     pub async fn settle(&self, address: SocketAddr) -> anyhow::Result<()> {
         let pods = self.pod_names().await?;
         let started = Instant::now();
         let (mut unseen, mut in_a_row) = (pods.clone(), 0);
         while !unseen.is_empty() || in_a_row < PROBES {
-            let outcome = timeout(PROBE_PATIENCE, client::Client::new(address).get()).await;
+            let outcome = timeout(PROBE_TIMEOUT, client::Client::new(address).get()).await;
             match &outcome {
                 Ok(Ok(answer)) if pods.iter().any(|pod| **pod == *answer.pod) => {
                     unseen.retain(|pod| **pod != *answer.pod);
@@ -183,8 +183,8 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// Creates a Deployment, as `kubectl create` does: what the API server made of it, and the warnings that kubectl
-    /// would print.
+    /// Creates a Deployment, as `kubectl create` does. Returns the stored object, and the warnings that kubectl would
+    /// print.
     pub async fn create(&self, deployment: &Deployment) -> anyhow::Result<(Deployment, Vec<String>)> {
         let requests = kube::api::Request::new(Deployment::url_path(&(), Some(&self.name)));
         let request = requests.create(&PostParams::default(), serde_json::to_vec(deployment)?)?;
@@ -197,20 +197,19 @@ impl TestNamespace {
         Ok((serde_json::from_slice(&body)?, warnings))
     }
 
-    /// Returns what would become of a Deployment that is created, as `kubectl create --dry-run=server` says.
+    /// Returns what the API server would store for a new Deployment, as `kubectl create --dry-run=server` does.
     pub async fn dry_run(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         Ok(self.api().create(&dry_run, deployment).await?)
     }
 
-    /// Returns what would become of one that takes the place of what has its name, as `kubectl replace
-    /// --dry-run=server` says.
+    /// Returns what the API server would store for a replaced Deployment, as `kubectl replace --dry-run=server` does.
     pub async fn dry_run_replace(&self, deployment: &Deployment) -> anyhow::Result<Deployment> {
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         Ok(self.api().replace(&deployment.name_any(), &dry_run, deployment).await?)
     }
 
-    /// Scales the workload by the sample's `HorizontalPodAutoscaler`.
+    /// Creates the sample's `HorizontalPodAutoscaler`.
     pub async fn autoscale(&self, autoscaler: &HorizontalPodAutoscaler) -> anyhow::Result<()> {
         self.apply(autoscaler).await.map(drop)
     }
@@ -225,7 +224,7 @@ impl TestNamespace {
         Ok(self.api::<K>().patch(&object.name_any(), &parameters, &Patch::Apply(object)).await?)
     }
 
-    /// Returns the Deployment as it is now.
+    /// Returns the Deployment as it is stored now.
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Deployment> {
         Ok(self.api::<Deployment>().get(name).await?)
     }
@@ -243,7 +242,7 @@ impl TestNamespace {
         self.merge(name, &json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } })).await
     }
 
-    /// Sets the number of pods and waits until there are so many, and no pod is left that was to go.
+    /// Sets the number of pods, and waits until they are ready and the others are deleted.
     pub async fn scale(&self, name: &str, replicas: u32) -> anyhow::Result<()> {
         let scale = json!({ "spec": { "replicas": replicas } });
         self.api::<Deployment>().patch_scale(name, &PatchParams::default(), &Patch::Merge(scale)).await?;
@@ -255,36 +254,36 @@ impl TestNamespace {
         self.wait_for_rollout(name).await
     }
 
-    /// Waits until the Deployment's pods are those that it asks for, and the others have gone.
+    /// Waits until the Deployment's pods are current and ready, and the others are deleted.
     pub async fn wait_for_rollout(&self, name: &str) -> anyhow::Result<()> {
         rollout::finished(&self.cluster.client, &self.name, name).await
     }
 
-    /// Returns the pods, without those that are on their way out.
+    /// Returns the pods that are not being deleted.
     pub async fn pods(&self) -> anyhow::Result<Vec<Pod>> {
         let pods = self.api::<Pod>().list(&ListParams::default()).await?;
         Ok(pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
 
-    /// Tells the app that is reached at this port of a pod to accept no more connections, by way of the API server.
+    /// Lets the app at this port of a pod accept no more connections, by a request through the API server.
     pub async fn stop_accepting(&self, pod: &str, port: u16) -> anyhow::Result<()> {
-        self.tell_app(pod, port, "stop-accepting").await
+        self.post_to_app(pod, port, "stop-accepting").await
     }
 
-    /// Tells the app that is reached at this port of a pod to fail its liveness probe and to answer everything else, by
-    /// way of the API server.
+    /// Lets the app at this port of a pod fail its liveness probe and answer everything else, by a request through the
+    /// API server.
     pub async fn fail_app(&self, pod: &str, port: u16) -> anyhow::Result<()> {
-        self.tell_app(pod, port, "fail-health").await
+        self.post_to_app(pod, port, "fail-health").await
     }
 
-    async fn tell_app(&self, pod: &str, port: u16, what: &str) -> anyhow::Result<()> {
+    async fn post_to_app(&self, pod: &str, port: u16, what: &str) -> anyhow::Result<()> {
         let path = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy/{what}", self.name);
         let request = Request::post(path).body(Vec::new())?;
         self.client().request_text(request).await?;
         Ok(())
     }
 
-    /// Returns the names of the pods, without those that are on their way out.
+    /// Returns the names of the pods that are not being deleted.
     pub async fn pod_names(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.pods().await?.iter().map(ResourceExt::name_any).collect())
     }

@@ -1,4 +1,4 @@
-//! A node that is emptied and taken back.
+//! Draining a node, and making it schedulable again.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::process::Command;
 
-/// Returns the nodes that take pods.
+/// Returns the nodes that accept pods.
 pub async fn workers(client: &Client) -> anyhow::Result<Vec<String>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
     Ok(nodes.items.iter().filter(|node| takes_pods(node)).map(kube::ResourceExt::name_any).collect())
@@ -21,7 +21,7 @@ fn takes_pods(node: &Node) -> bool {
     })
 }
 
-/// Moves all pods of a node elsewhere as `kubectl drain` does, budgets respected, and lets it take pods again.
+/// Drains a node with `kubectl drain`, which respects disruption budgets, and makes it schedulable again.
 pub async fn empty_node(node: &str) -> anyhow::Result<()> {
     let drained = kubectl(&["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout", "4m"]).await;
     kubectl(&["uncordon", node]).await?;

@@ -1,4 +1,4 @@
-//! Programs that the users of a cluster run.
+//! Programs that users of a cluster run.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,20 +6,19 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-/// Runs a program in a namespace, with this input, and waits for it; what it printed. Where it fails, the error has
-/// what it said.
+/// Runs a program in a namespace, with this input. Returns its output; the error has its standard error.
 pub fn run(namespace: &str, program: &str, arguments: &[&str], input: Option<&str>) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command.args(["--namespace", namespace]).args(arguments);
     finish(command, input, &format!("{program} {}", arguments.join(" ")))
 }
 
-/// Runs the `evenkeel` that `make e2e` has built.
+/// Runs the `evenkeel` that `make e2e` has built. Returns its output.
 pub fn evenkeel(arguments: &[&str]) -> anyhow::Result<String> {
     finish(built(arguments)?, None, &format!("evenkeel {}", arguments.join(" ")))
 }
 
-/// The same, where it need not succeed: its exit code, and what it printed.
+/// Does the same for a command that may fail. Returns its exit code and its output.
 pub fn evenkeel_finds(arguments: &[&str]) -> anyhow::Result<(i32, String)> {
     let output = built(arguments)?.output().context("evenkeel cannot be run")?;
     let code = output.status.code().context("evenkeel was killed")?;
@@ -27,15 +26,15 @@ pub fn evenkeel_finds(arguments: &[&str]) -> anyhow::Result<(i32, String)> {
     Ok((code, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Runs a program with this input, and waits for it; what it printed.
+/// Runs a program with this input. Returns its output.
 pub fn fed(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     command.args(arguments);
     finish(command, Some(input), &format!("{program} {}", arguments.join(" ")))
 }
 
-/// Where `evenkeel` is, as it is built from this workspace: in the folder of the profile, where `balance-figures` is as
-/// well, and below which Cargo puts tests.
+/// Returns the path of the workspace's `evenkeel`: in the folder of the profile, which has `balance-figures`, too, and
+/// below which Cargo puts tests.
 pub fn path_of_evenkeel() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folders = own.ancestors().skip(1).take(2);

@@ -1,4 +1,4 @@
-//! Figures kept for whoever wants to compare or publish them.
+//! Figures that are saved, to be compared and published.
 
 use std::path::Path;
 

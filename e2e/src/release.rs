@@ -10,8 +10,8 @@ use kube::Client;
 
 use crate::cluster;
 
-/// A release that is asked about workloads of the namespaces that have its name as a label, with the value `on`.
-/// Uninstalled when dropped.
+/// A release that reviews workloads of the namespaces with its name as a label, whose value is `on`. It is uninstalled
+/// when this value is dropped.
 #[derive(Debug)]
 pub struct Release {
     helm: String,
@@ -19,7 +19,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Installs the chart into a namespace of the release's name, with the images of the installation, and these
+    /// Installs the chart into a namespace with the release's name, with the images of the installation and these
     /// values.
     pub async fn install(client: &Client, name: &str, values: &[&str]) -> anyhow::Result<Self> {
         let installed = cluster::webhook(client).await?;
@@ -66,14 +66,14 @@ impl Drop for Release {
     fn drop(&mut self) {
         let uninstalled = self.run(&["uninstall", &self.name, "--wait"]);
         let deleted = Command::new("kubectl").args(["delete", "namespace", &self.name, "--wait=false"]).output();
-        // A panic while panicking would hide the first.
+        // A second panic would hide the first.
         if uninstalled.is_err() || !deleted.is_ok_and(|output| output.status.success()) {
             println!("the release {} of this test could not be uninstalled: {uninstalled:?}", self.name);
         }
     }
 }
 
-/// An image by its repository and its tag.
+/// The repository and the tag of an image.
 type Image = (String, String);
 
 /// Returns the images of the webhook and of the proxy that it injects.

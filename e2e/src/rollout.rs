@@ -1,4 +1,4 @@
-//! Waiting for a rollout, with progress, and with an explanation where it does not come to its end.
+//! Waits for a rollout, prints its progress, and explains why it does not complete.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,13 +21,13 @@ struct Progress {
     wanted: i32,
     updated: i32,
     available: i32,
-    /// Pods of any age that are not on their way out.
+    /// Pods of all revisions that are not being deleted.
     all: i32,
-    /// Pods on their way out.
-    leaving: usize,
+    /// Pods that are being deleted.
+    deleting: usize,
 }
 
-/// Waits until the Deployment's pods are those that it asks for and the others have gone.
+/// Waits until the Deployment's pods are current and ready, and the others are deleted.
 pub(crate) async fn finished(client: &Client, namespace: &str, name: &str) -> anyhow::Result<()> {
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
@@ -36,8 +36,8 @@ pub(crate) async fn finished(client: &Client, namespace: &str, name: &str) -> an
     loop {
         let deployment = deployments.get(name).await?;
         let its_pods = pods.list(&selected_by(&deployment)).await?;
-        let leaving = its_pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).count();
-        let progress = Progress::of(&deployment, leaving);
+        let deleting = its_pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).count();
+        let progress = Progress::of(&deployment, deleting);
         if last != Some(progress) {
             println!("  {name}: {progress} ({:.1} s)", started.elapsed().as_secs_f64());
             last = Some(progress);
@@ -59,7 +59,7 @@ fn selected_by(deployment: &Deployment) -> ListParams {
 }
 
 impl Progress {
-    fn of(deployment: &Deployment, leaving: usize) -> Self {
+    fn of(deployment: &Deployment, deleting: usize) -> Self {
         let status = deployment.status.clone().unwrap_or_default();
         Self {
             observed: status.observed_generation >= deployment.metadata.generation,
@@ -67,25 +67,25 @@ impl Progress {
             updated: status.updated_replicas.unwrap_or(0),
             available: status.available_replicas.unwrap_or(0),
             all: status.replicas.unwrap_or(0),
-            leaving,
+            deleting,
         }
     }
 
     fn is_finished(self) -> bool {
-        let Self { observed, wanted, updated, available, all, leaving } = self;
-        observed && updated == wanted && available == wanted && all == wanted && leaving == 0
+        let Self { observed, wanted, updated, available, all, deleting } = self;
+        observed && updated == wanted && available == wanted && all == wanted && deleting == 0
     }
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { observed, wanted, updated, available, all, leaving } = self;
+        let Self { observed, wanted, updated, available, all, deleting } = self;
         if !observed {
             f.write_str("not seen yet by the controller, ")?;
         }
         write!(
             f,
-            "{updated} of {wanted} pods are up to date, {available} available, {} old, {leaving} leaving",
+            "{updated} of {wanted} pods are up to date, {available} available, {} old, {deleting} deleting",
             all - updated
         )
     }
@@ -95,7 +95,7 @@ impl fmt::Display for Progress {
 mod tests {
     use super::*;
 
-    const DONE: Progress = Progress { observed: true, wanted: 2, updated: 2, available: 2, all: 2, leaving: 0 };
+    const DONE: Progress = Progress { observed: true, wanted: 2, updated: 2, available: 2, all: 2, deleting: 0 };
 
     #[test]
     fn a_rollout_is_finished_when_no_old_pod_is_left() {
@@ -105,7 +105,7 @@ mod tests {
             Progress { updated: 1, ..DONE },
             Progress { available: 1, ..DONE },
             Progress { all: 3, ..DONE },
-            Progress { leaving: 1, ..DONE },
+            Progress { deleting: 1, ..DONE },
         ] {
             assert!(!progress.is_finished(), "{progress}");
         }

@@ -1,4 +1,4 @@
-//! How apps shut down, and what prevents the loss of requests then.
+//! How apps shut down, and what prevents the loss of requests meanwhile.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::{Serialize, Serializer};
 
 use crate::web::Web;
 
-/// In seconds. The usual advice is to sleep for so long before an app is stopped.
+/// The usual advice: the seconds of a `preStop` sleep before an app is stopped.
 const ADVISED: i64 = 5;
 
 /// What an app does on SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnTerm {
-    /// It exits at once, as most do.
+    /// It exits at once, as most apps do.
     Exit,
-    /// It stops accepting, finishes what is in flight and exits.
+    /// It stops accepting, finishes the requests in flight, and exits.
     Graceful,
 }
 
@@ -25,9 +25,9 @@ pub enum Mitigation {
     Nothing,
     /// The usual advice: `preStop: sleep`.
     Sleep,
-    /// evenkeel, which intercepts connections by redirect.
+    /// evenkeel with `interception: redirect`.
     Redirect,
-    /// evenkeel, which intercepts them by the name of the port.
+    /// evenkeel with `interception: named-port`.
     NamedPort,
 }
 

@@ -1,4 +1,4 @@
-//! The sample workload of `examples/`, altered as a test needs it.
+//! The sample workload of `examples/`, changed as a test needs it.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// As in `examples/web.yaml`, but for the Service, which the test's clients reach by a `NodePort`.
+    /// Returns the objects of `examples/web.yaml`; the Service has a `NodePort` for the test's clients.
     pub fn sample() -> anyhow::Result<Self> {
         let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(include_str!("../../examples/web.yaml"))
             .context("examples/web.yaml does not parse")?;
@@ -40,42 +40,42 @@ impl Web {
             .context("examples/autoscaling.yaml does not parse")
     }
 
-    /// With so many pods.
+    /// Sets the number of pods.
     #[must_use]
     pub fn replicas(mut self, replicas: i32) -> Self {
         self.deployment.spec.get_or_insert_default().replicas = Some(replicas);
         self
     }
 
-    /// With another name for the Deployment.
+    /// Renames the Deployment.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.deployment.metadata.name = Some(name.to_owned());
         self
     }
 
-    /// With an annotation on the Deployment itself.
+    /// Sets an annotation of the Deployment.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.deployment.annotations_mut().insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// With arguments for the app.
+    /// Sets the arguments of the app.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.app().args = Some(args.iter().map(|&arg| arg.to_owned()).collect());
         self
     }
 
-    /// With these apps instead of the sample's one, from which they are made.
+    /// Replaces the sample's app by the apps that `make` derives from it.
     pub fn apps(mut self, make: impl FnOnce(&Container) -> anyhow::Result<Vec<Container>>) -> anyhow::Result<Self> {
         let apps = make(self.app())?;
         self.deployment.spec.get_or_insert_default().template.spec.get_or_insert_default().containers = apps;
         Ok(self)
     }
 
-    /// As the Pod Security Standard `restricted` wants it.
+    /// Complies with the Pod Security Standard `restricted`.
     #[must_use]
     pub fn restricted(mut self) -> Self {
         let drop_all = Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Capabilities::default() };
@@ -90,14 +90,14 @@ impl Web {
         self
     }
 
-    /// In the node's network, where the proxy cannot be.
+    /// Uses the node's network, which rules out the proxy.
     #[must_use]
     pub fn host_network(mut self) -> Self {
         self.deployment.spec.get_or_insert_default().template.spec.get_or_insert_default().host_network = Some(true);
         self
     }
 
-    /// With probes that only open a connection to the app's port.
+    /// Replaces the probes by TCP probes of the app's port.
     #[must_use]
     pub fn tcp_probes(mut self) -> Self {
         let port = IntOrString::String("http".to_owned());
@@ -112,7 +112,7 @@ impl Web {
         self
     }
 
-    /// With a liveness probe of which one failure restarts the app.
+    /// Lets one failure of the liveness probe restart the app.
     #[must_use]
     pub fn restarted_when_failing(mut self) -> Self {
         let port = IntOrString::String("http".to_owned());
@@ -120,7 +120,7 @@ impl Web {
         self.app().liveness_probe = Some(Probe {
             http_get: Some(action),
             period_seconds: Some(1),
-            // An app on a busy machine must not fail.
+            // So that an app on a busy machine does not fail the probe.
             timeout_seconds: Some(5),
             failure_threshold: Some(1),
             ..Probe::default()
@@ -128,7 +128,8 @@ impl Web {
         self
     }
 
-    /// With the usual advice: a `preStop` hook that sleeps, so that nodes hear of the pod's end before its app stops.
+    /// Follows the usual advice: a `preStop` hook that sleeps, so that nodes learn of the pod's end before its app
+    /// stops.
     #[must_use]
     pub fn pre_stop_sleep(mut self, seconds: i64) -> Self {
         let handler = LifecycleHandler { sleep: Some(SleepAction { seconds }), ..LifecycleHandler::default() };
@@ -136,7 +137,7 @@ impl Web {
         self
     }
 
-    /// With a CPU request and limit for the app.
+    /// Sets the CPU request and limit of the app.
     #[must_use]
     pub fn cpu(mut self, request: &str, limit: &str) -> Self {
         let resources = self.app().resources.get_or_insert_default();
@@ -145,11 +146,11 @@ impl Web {
         self
     }
 
-    /// Returns whether it is annotated to be injected.
+    /// Returns whether it has an annotation for injection.
     pub(crate) fn wants_sidecar(&self) -> bool {
         [Annotation::MaxRequests, Annotation::Balance]
             .iter()
-            .any(|asks| self.deployment.annotations().contains_key(asks.key()))
+            .any(|annotation| self.deployment.annotations().contains_key(annotation.key()))
     }
 
     /// Returns the Service.

@@ -1,4 +1,4 @@
-//! The installed webhook, to be taken away and brought back.
+//! The installed webhook, which tests stop and start.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::namespace::TestNamespace;
 use crate::rollout;
 use crate::web::{Web, sidecar};
 
-/// How long the way from the API server to a ready webhook may take to be laid.
+/// How long it may take until the API server reaches a ready webhook.
 const REACHABLE: Duration = Duration::from_mins(1);
 
 /// The webhook's Deployment.
@@ -24,12 +24,12 @@ pub struct Webhook {
     namespace: String,
     name: String,
     replicas: i32,
-    /// Where a workload can be tried on it.
+    /// The namespace in which workloads are tried.
     trials: TestNamespace,
 }
 
 impl Webhook {
-    /// Returns the one that the cluster asks about workloads in this namespace.
+    /// Returns the webhook that reviews workloads in this namespace.
     pub async fn of(workloads: &TestNamespace) -> anyhow::Result<Self> {
         let client = workloads.client();
         let deployment = cluster::webhook(&client).await?;
@@ -42,7 +42,7 @@ impl Webhook {
         })
     }
 
-    /// Ends all of its pods and waits until they are gone.
+    /// Scales it to zero and waits until its pods are deleted.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.scale(0).await
     }
@@ -61,7 +61,7 @@ impl Webhook {
         Ok(())
     }
 
-    /// Deletes one of its pods, as `kubectl delete pod` does with this grace period in seconds, and waits until there
+    /// Deletes one of its pods with this grace period in seconds, as `kubectl delete pod` does, and waits until there
     /// are as many as before.
     pub async fn lose_a_replica(&self, grace: Option<u32>) -> anyhow::Result<()> {
         ensure!(self.replicas > 1, "the webhook has one replica: there is no other to answer when it goes");

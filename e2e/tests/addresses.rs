@@ -28,7 +28,7 @@ async fn named_port_recycles_connections_by_target_port_name() -> anyhow::Result
     Ok(())
 }
 
-/// How a client came, and whether its connections were recycled.
+/// How a client connected, and whether its connections were recycled.
 #[derive(Debug)]
 struct Way {
     target: Value,
@@ -53,8 +53,9 @@ async fn ways(namespace: TestNamespace, interception: &'static str) -> anyhow::R
             ways.push(Way { target: target.clone(), address, recycled });
         }
     }
-    let told = |way: &Way| json!({"targetPort": way.target, "ipv6": way.address.is_ipv6(), "recycled": way.recycled});
-    record(&format!("addresses-{interception}"), &ways.iter().map(told).collect::<Vec<_>>())?;
+    let figures =
+        |way: &Way| json!({"targetPort": way.target, "ipv6": way.address.is_ipv6(), "recycled": way.recycled});
+    record(&format!("addresses-{interception}"), &ways.iter().map(figures).collect::<Vec<_>>())?;
     Ok(ways)
 }
 
@@ -64,7 +65,7 @@ fn service(target: &Value) -> anyhow::Result<Service> {
     serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).context("a Service")
 }
 
-/// Returns whether every connection ends at exactly the limit; an error where some do and some do not.
+/// Returns whether every connection ends at exactly the limit. Fails if only some do.
 async fn is_recycled(address: SocketAddr) -> anyhow::Result<bool> {
     let mut client = Client::new(address);
     for request in 1..=REQUESTS {

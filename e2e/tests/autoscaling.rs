@@ -18,28 +18,28 @@ const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(800) };
 const MAX_REQUESTS: &str = "20";
 /// The number of pods that the load needs.
 const RIGHT: usize = 5;
-/// An autoscaler that sees no more than it tolerates and changes nothing for so long has come to rest: it looks every 5
-/// s and scales up without delay.
+/// The time without a change, within the tolerance, after which the autoscaler is at rest: it evaluates every 5 s and
+/// scales up without delay.
 const REST: Duration = Duration::from_secs(45);
-/// Its target and a tenth, its tolerance: it does not scale up for so much of what is requested, in percent.
+/// The autoscaler's target and its tolerance of a tenth, in percent of the request: up to this it does not scale up.
 const TOLERATED: i32 = 66;
-/// A client retires its connection every 16 s: so long after the last change each of them has landed anew.
+/// The time after the last change in which every connection is retired: each lasts 16 s.
 const SETTLED: Duration = Duration::from_secs(20);
-/// On a busy machine it may be a while without the metrics that it needs.
+/// The time limit of scaling: on a busy machine, metrics may be missing for a while.
 const SCALING: Duration = Duration::from_mins(4);
 const WATCHED: Duration = Duration::from_secs(30);
 
-/// What the autoscaler made of the load.
+/// The outcome of autoscaling.
 #[derive(Debug, Serialize)]
 struct Outcome {
     pods: usize,
     /// Seconds from the start of the load to each number of pods.
     history: Vec<(f64, i32)>,
-    /// What the autoscaler last saw, in percent of the request.
+    /// The use that the autoscaler last saw, in percent of the request.
     utilization: Option<i32>,
-    /// Each pod's answers against the mean.
+    /// Each pod's responses divided by the mean.
     shares: Vec<(String, f64)>,
-    /// What the clients saw at the end.
+    /// The clients' figures at the end.
     figures: Figures,
 }
 
@@ -65,12 +65,13 @@ async fn with_recycling_the_autoscaler_reaches_the_right_number_of_pods() -> any
     );
     ensure!(with.pods >= RIGHT, "with evenkeel there are {} pods, expected at least {RIGHT}", with.pods);
     for (pod, share) in &with.shares {
-        // Some 60 connections land in that time, at random: less than a fifth of the mean is no bad luck.
+        // About 60 connections are distributed at random in that time. Less than a fifth of the mean is not due to
+        // chance.
         ensure!(*share >= 0.2, "with evenkeel pod {pod} has {share:.2} of the mean load, expected at least 0.2");
     }
     ensure!(with.figures.failures() == 0, "requests failed");
-    // Where nothing else runs it is more than a hundred. A machine with other work makes the free pods slower, and not
-    // the saturated one, whose bound is its CPU limit.
+    // On an idle machine it is more than a hundred. Other work slows down the pods with free capacity, and not the
+    // saturated one, which is bounded by its CPU limit.
     ensure!(speedup >= 10.0, "the median latency fell only by a factor of {speedup:.0}, expected 10");
     Ok(())
 }
@@ -93,14 +94,13 @@ async fn autoscale(namespace: TestNamespace, web: Web) -> anyhow::Result<Outcome
     Ok(Outcome { pods: pods.len(), history, utilization, shares, figures })
 }
 
-/// Waits until nothing changes any more: less long where there are enough pods, for they have to be reached as well.
-/// Returns the pods, and how many were ready when.
+/// Waits until the autoscaler is at rest. Returns the pods, and when each number of pods was ready.
 async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>, Vec<(f64, i32)>)> {
     let started = Instant::now();
     let (mut changed, mut above_tolerated) = (started, started);
     let mut history: Vec<(f64, i32)> = Vec::new();
     loop {
-        // Before the number that is wanted: what the autoscaler adds after that is not among them.
+        // Read before the desired number, so that pods that the autoscaler adds meanwhile are not included.
         let pods = namespace.pod_names().await?;
         let deployment = namespace.deployment("web").await?;
         let wanted = deployment.spec.and_then(|spec| spec.replicas);
@@ -113,7 +113,7 @@ async fn watch_scaling(namespace: &TestNamespace) -> anyhow::Result<(Vec<String>
         let enough = usize::try_from(ready)? >= RIGHT && wanted == Some(ready);
         let quiet = changed.elapsed();
         let seen = utilization(&namespace.api::<HorizontalPodAutoscaler>().get("web").await?);
-        // It may see too little for a moment, while metrics of new pods are missing.
+        // While metrics of new pods are missing, the autoscaler may see too little use.
         if seen.is_none_or(|seen| seen > TOLERATED) {
             above_tolerated = Instant::now();
         }

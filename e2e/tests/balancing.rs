@@ -18,24 +18,25 @@ const PODS: usize = 8;
 const WINDOW: Duration = Duration::from_secs(5);
 /// The goal for the busiest pod against the mean.
 const EVEN: f64 = 1.2;
-/// What must be reached: where connections land is drawn, and the balancer stops where more moves would not pay.
+/// What must be reached: kube-proxy picks pods at random, and balancing stops within its tolerance.
 const EVEN_ENOUGH: f64 = 1.35;
-/// The bound on that, also on a busy machine.
+/// The time limit, also on a busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
-/// For so long nothing changes without evenkeel.
+/// How long the workload without evenkeel is observed.
 const LOOK: Duration = Duration::from_secs(15);
-/// A pod that is just within the goal may still be above the tolerance. So long after the last readiness that has
-/// widened: for 3 s pods settle, for 27.5 s it is narrow at 2 requests/s, and then it widens by a point a second.
+/// The time after the last readiness until the tolerance has widened beyond the goal; before, a pod within the goal may
+/// still be above it. Pods settle for 3 s, the tolerance is narrow for 27.5 s at 2 requests/s, and then widens by one
+/// point per second.
 const WIDENED: Duration = Duration::from_secs(40);
 /// The time without a scale event in which connections should stay.
 const REST: Duration = Duration::from_secs(20);
-/// So many of the clients may still reconnect in it.
+/// How many clients may still reconnect meanwhile.
 const STRAY: u64 = 5;
 
-/// What became of the load.
+/// The distribution of the load.
 #[derive(Debug, Serialize)]
 struct Outcome {
-    /// Seconds after the last pod was ready, and the busiest pod's answers against the mean up to then.
+    /// Seconds after the last pod was ready, each with the busiest pod's responses divided by the mean.
     peak_to_mean: Vec<(f64, f64)>,
     /// Connections that clients opened from the last readiness until the load was even and had settled, for each
     /// client.
@@ -75,8 +76,7 @@ fn print(what: &str, outcome: &Outcome) {
     println!("  {reconnects:.2} reconnects per client, then at rest: {rest}");
 }
 
-/// Doubles the pods, and looks until their load is even, or `within` is over; then for a while at whom it moves at
-/// rest.
+/// Doubles the pods, observes until their load is even or `within` is over, and then observes reconnects at rest.
 async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balanced: bool) -> anyhow::Result<Outcome> {
     let address = namespace.deploy(&web).await?;
     let fleet = Fleet::start(address, LOAD);
@@ -109,14 +109,14 @@ async fn scale_out(namespace: TestNamespace, web: Web, within: Duration, balance
     Ok(Outcome { peak_to_mean, reconnects, rest })
 }
 
-/// Returns what `evenkeel status` says of the workload, under load.
+/// Returns the report of `evenkeel status` about the workload, under load.
 fn status(namespace: &TestNamespace) -> anyhow::Result<Value> {
     let arguments =
         ["status", "deployment/web", "--namespace", namespace.name(), "--output", "json", "--interval", "2"];
     Ok(serde_json::from_str(&program::evenkeel(&arguments)?)?)
 }
 
-/// The balancer is who tells it: loads of all pods, and the scale event that was just seen from outside.
+/// Checks that the report has the balancer's data: the loads of all pods, and the scale event.
 fn shows_every_share(status: &Value) -> anyhow::Result<()> {
     let web = &status["workloads"][0];
     println!("evenkeel status: {web}");

@@ -1,5 +1,5 @@
-//! Promise: `evenkeel check` says why recycling is missing or has no effect, and reports nothing where all is well.
-//! Each test looks at a faulty workload and at a sound one beside it.
+//! Promise: `evenkeel check` reports why recycling is missing or has no effect, and reports nothing about a sound
+//! workload. Each test looks at a faulty workload and at a sound one.
 
 mod broken;
 mod installation;
@@ -10,7 +10,7 @@ mod unreviewed;
 use anyhow::ensure;
 use e2e::{Client, Web, in_namespace, program};
 
-/// As the pod's own proxy tells who may only exec.
+/// `recycling-proxy status` in the container needs only permission to exec.
 #[tokio::test]
 async fn status_in_the_proxys_container_reports_its_pod() -> anyhow::Result<()> {
     in_namespace("check-exec", |namespace| async move {

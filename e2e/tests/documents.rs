@@ -8,7 +8,7 @@ use e2e::{TestNamespace, in_namespace};
 use generated_docs::{Block, blocks, root};
 
 const QUICK_START: &str = "docs/QUICKSTART.md";
-/// What kubectl says once it has read its arguments, and nothing listens at the server's address.
+/// kubectl's errors when its arguments are valid and nothing listens at the server's address.
 const NO_SERVER: [&str; 3] = ["connection refused", "did you specify the right host or port", "was refused"];
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn the_commands_of_the_quick_start_have_the_documented_effect() -> anyhow:
         let shell = Shell::of(&namespace)?;
         shell.run("kubectl apply --filename examples/web.yaml && kubectl rollout status deployment web")?;
         let blocks = blocks().into_iter().filter(|block| block.page == QUICK_START && block.language == "sh");
-        // The cluster is there.
+        // The cluster exists already.
         let blocks: Vec<Block> = blocks.filter(|block| !block.text.starts_with("make kind")).collect();
         let [port, problem, annotate, describe, effect, metrics, back] =
             <[Block; 7]>::try_from(blocks).map_err(|other| anyhow::anyhow!("seven blocks expected: {other:?}"))?;
@@ -28,7 +28,7 @@ async fn the_commands_of_the_quick_start_have_the_documented_effect() -> anyhow:
 
         shell.run(&annotate.text)?;
         namespace.settle(shell.address().await?).await?;
-        // Pods of before have no metrics to show.
+        // Pods from before the injection have no metrics.
         namespace.wait_for_rollout("web").await?;
         namespace.wait_for_event("web", "ProxyInjected").await?;
         let events = shell.run(&describe.text)?;
@@ -50,12 +50,12 @@ async fn the_commands_of_the_quick_start_have_the_documented_effect() -> anyhow:
     .await
 }
 
-/// Returns how many answers each pod gave, of the output of `uniq -c`.
+/// Parses the output of `uniq -c`: the number of responses of each pod.
 fn counts(output: &str) -> anyhow::Result<Vec<u32>> {
     output.lines().map(|line| Ok(line.split_whitespace().next().context("a count")?.parse()?)).collect()
 }
 
-/// A shell whose kubectl works in a namespace, as a reader's works in `default`.
+/// A shell whose kubectl uses the test's namespace, as a reader's uses `default`.
 struct Shell {
     namespace: TestNamespace,
     /// A copy of the kubeconfig, in which the namespace is the current one.
@@ -72,7 +72,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Runs commands in the repository; what they print. One that fails ends them, also in a pipe.
+    /// Runs commands in the repository. Returns their output. The first that fails ends them, also in a pipe.
     fn run(&self, commands: &str) -> anyhow::Result<String> {
         let commands = commands.replace("/namespaces/default/", &format!("/namespaces/{}/", self.namespace.name()));
         let output = Command::new("bash")
@@ -83,7 +83,7 @@ impl Shell {
         succeeded(output).with_context(|| commands)
     }
 
-    /// Returns where the Service of the quick start is reached.
+    /// Returns the address of the quick start's Service.
     async fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
         let service = self.namespace.api::<k8s_openapi::api::core::v1::Service>().get("web-node").await?;
         let port = service.spec.and_then(|spec| spec.ports).unwrap_or_default().first().and_then(|port| port.node_port);
@@ -96,7 +96,7 @@ fn succeeded(output: Output) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// No server is asked: kubectl reads its arguments before.
+/// kubectl parses its arguments before it connects, so no server is needed.
 #[test]
 fn kubectl_commands_in_documents_parse() -> anyhow::Result<()> {
     let all = blocks().into_iter().filter(|block| block.language == "sh");
@@ -105,13 +105,13 @@ fn kubectl_commands_in_documents_parse() -> anyhow::Result<()> {
     ensure!(commands.len() > 30, "{} commands of kubectl", commands.len());
     let running = commands.iter().map(|command| Ok((command, started(command)?)));
     for (command, child) in running.collect::<anyhow::Result<Vec<_>>>()? {
-        let said = String::from_utf8(child.wait_with_output()?.stderr)?;
-        ensure!(NO_SERVER.iter().any(|words| said.contains(words)), "{command}: {said}");
+        let stderr = String::from_utf8(child.wait_with_output()?.stderr)?;
+        ensure!(NO_SERVER.iter().any(|words| stderr.contains(words)), "{command}: {stderr}");
     }
     Ok(())
 }
 
-/// What a command pipes kubectl's answer to is read and run on an answer without items.
+/// Runs each jq filter of the documents on a list without items.
 #[test]
 fn jq_understands_every_filter() -> anyhow::Result<()> {
     let shell = blocks().into_iter().filter(|block| block.language == "sh");
@@ -119,7 +119,7 @@ fn jq_understands_every_filter() -> anyhow::Result<()> {
     ensure!(filters.len() > 1, "{filters:?}");
     for filter in filters {
         let output = Command::new("bash").args(["-c", &format!("echo '{{\"items\": []}}' | {filter}")]).output()?;
-        ensure!(succeeded(output).with_context(|| filter)?.is_empty(), "something of nothing");
+        ensure!(succeeded(output).with_context(|| filter)?.is_empty(), "the filter has output for an empty list");
     }
     Ok(())
 }
@@ -133,7 +133,7 @@ fn jq(command: &str) -> Option<String> {
 
 /// Returns the part of a command that is kubectl's own: up to a pipe that is not quoted.
 fn kubectl(command: &str) -> Option<String> {
-    // The plugin is another program's.
+    // The plugin is another program.
     let is_own = command.starts_with("kubectl ") && !command.starts_with("kubectl evenkeel ");
     is_own.then(|| own_part(command))
 }
@@ -150,7 +150,7 @@ fn own_part(command: &str) -> String {
 
 fn started(command: &str) -> anyhow::Result<std::process::Child> {
     let command = format!("{command} --server=http://127.0.0.1:9 --kubeconfig=/dev/null");
-    // `exec` and others take what follows `--` for the program's.
+    // `exec` and others pass arguments after `--` to the program.
     let command = match command.split_once(" -- ") {
         Some((own, program)) => format!("{own} --server=http://127.0.0.1:9 --kubeconfig=/dev/null -- {program}"),
         None => command,

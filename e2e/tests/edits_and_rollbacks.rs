@@ -31,24 +31,24 @@ async fn stays_injected(namespace: TestNamespace, interception: &str) -> anyhow:
     }
     author.is_edited_and_rolled_back().await?;
     author.is_replaced().await?;
-    // Every Helm that there is to try, as in the tests of the chart.
+    // Every installed version of Helm, as in the tests of the chart.
     for helm in helm_programs()? {
         author.is_upgraded(&helm).await?;
     }
     Ok(())
 }
 
-/// What `kubectl edit` opens: it changes the mark as its author would.
+/// The editor of `kubectl edit`: it changes the mark.
 const EDITOR: &str = "sed -i /MARK/{n;s/first/edited/}";
 
-/// A namespace with a Deployment of no pods: only the API server takes part.
+/// A namespace with a Deployment without pods: only the API server takes part.
 struct Author {
     namespace: TestNamespace,
     interception: String,
 }
 
 impl Author {
-    /// Returns the author's manifest, with `mark` as a change of theirs.
+    /// Returns the author's manifest, with the value `mark`, which edits change.
     fn manifest(&self, mark: &str) -> anyhow::Result<String> {
         let web = Web::sample()?.replicas(0).tcp_probes().annotation("evenkeel.dev/max-requests", "100");
         let web = web.annotation("evenkeel.dev/interception", &self.interception);
@@ -59,7 +59,7 @@ impl Author {
         Ok(object.to_string())
     }
 
-    /// Created, applied again, changed and applied again in one way.
+    /// Applies the manifest, applies it again, changes it and applies it again.
     async fn is_applied(&self, way: &[&str]) -> anyhow::Result<()> {
         for mark in ["first", "second"] {
             self.kubectl(way, &self.manifest(mark)?)?;
@@ -84,7 +84,7 @@ impl Author {
         self.run(&["rollout", "status", "deployment/web", "--timeout=60s"])?;
         self.run(&["rollout", "undo", "deployment/web", "--to-revision=1"])?;
         let generation = self.injected(&["rollout", "undo"], "first").await?;
-        // A label does not count as a change by itself; what injection would still change does.
+        // A label does not raise the generation; a further change by injection would.
         self.run(&["label", "deployment", "web", "note=x"])?;
         ensure!(self.injected(&["label"], "first").await? == generation, "the generation changed again after an undo");
         self.run(&["scale", "deployment", "web", "--replicas=1"])?;
@@ -99,15 +99,14 @@ impl Author {
         self.injected(&["replace"], "replaced").await?;
         let template = self.template().await?;
         self.namespace.wait_for_rollout("web").await?;
-        // The generation counts a replacement in any case: it drops the controller's annotation of the revision.
+        // A replacement always raises the generation: it removes the controller's annotation of the revision.
         self.kubectl(&["replace"], &self.manifest("replaced")?)?;
         self.injected(&["replace"], "replaced").await?;
         ensure!(self.template().await? == template, "a second replace rolls its pods");
         Ok(())
     }
 
-    /// A release of its author's own chart, which has the Deployment: installed, upgraded to the same, changed, rolled
-    /// back.
+    /// Installs the author's chart with the Deployment, upgrades it without a change and with one, and rolls it back.
     async fn is_upgraded(&self, helm: &str) -> anyhow::Result<()> {
         self.run(&["delete", "deployment", "web", "--ignore-not-found"])?;
         let chart = self.chart()?;
@@ -139,7 +138,7 @@ impl Author {
         Ok(self.namespace.deployment("web").await?.spec.map(|spec| spec.template))
     }
 
-    /// Asserts that the Deployment is injected and has what its author wrote; its generation.
+    /// Checks that the Deployment is injected and has what its author wrote. Returns its generation.
     async fn injected(&self, after: &[&str], mark: &str) -> anyhow::Result<i64> {
         let deployment = self.namespace.deployment("web").await?;
         ensure!(sidecar(&deployment).is_some(), "after {after:?} the sidecar was removed");
@@ -185,8 +184,8 @@ impl Author {
         stdin.write_all(input.unwrap_or_default().as_bytes())?;
         drop(stdin);
         let output = running.wait_with_output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{program} {arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program} {arguments:?}: {stderr}");
         println!("  {program} {}", arguments.join(" "));
         Ok(())
     }

@@ -8,7 +8,7 @@ use e2e::{CustomKind, TestNamespace, in_labelled_namespace, in_namespace, progra
 use generated_docs::root;
 use serde_json::Value;
 
-/// Kinds of programs that are not in the cluster, with the group and the plural of each.
+/// Custom kinds that are not in the cluster, with the group and the plural of each.
 const FOREIGN: [(&str, &str, &str); 2] =
     [("ScaledObject", "keda.sh", "scaledobjects"), ("Application", "argoproj.io", "applications")];
 
@@ -24,7 +24,7 @@ async fn every_example_can_be_applied() -> anyhow::Result<()> {
     .await
 }
 
-/// Applies each file; what is of a namespace that is not there as a dry run.
+/// Applies each file, objects of a missing namespace as a dry run.
 fn apply_all(namespace: &TestNamespace) -> anyhow::Result<()> {
     let mut applied = 0;
     for entry in std::fs::read_dir(root().join("examples"))? {
@@ -42,7 +42,7 @@ fn apply_all(namespace: &TestNamespace) -> anyhow::Result<()> {
         }
     }
     ensure!(applied >= 10, "{applied} objects");
-    // What they are, the program that users have says, too: examples/restricted.yaml is not in its own namespace here.
+    // `evenkeel check` confirms it. Here, examples/restricted.yaml is not in a restricted namespace.
     let (_, report) =
         program::evenkeel_finds(&["check", "--namespace", namespace.name(), "--interval", "1", "--output", "json"])?;
     let report: Value = serde_json::from_str(&report)?;
@@ -83,7 +83,7 @@ async fn come_up(namespace: &TestNamespace, example: &str, workload: &str) -> an
     Ok(())
 }
 
-/// Returns what was found about the workload with this name.
+/// Returns the findings about the workload with this name.
 fn found(report: &Value, name: &str) -> Vec<String> {
     let objects = report["objects"].as_array().into_iter().flatten().filter(|object| object["name"] == name);
     let findings = objects.filter_map(|object| object["findings"].as_array()).flatten();
@@ -94,7 +94,7 @@ fn kubectl(arguments: &[&str], input: &str) -> anyhow::Result<String> {
     program::fed("kubectl", arguments, input)
 }
 
-/// kubectl asks the plugin what can come next, as docs/REFERENCE.md has it installed.
+/// kubectl gets completions from the plugin, which is installed as docs/REFERENCE.md says.
 #[test]
 fn kubectl_completes_the_plugin() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -104,7 +104,7 @@ fn kubectl_completes_the_plugin() -> anyhow::Result<()> {
     }
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH")?);
     let output = Command::new("kubectl").args(["__complete", "evenkeel", "st"]).env("PATH", path).output()?;
-    let said = String::from_utf8(output.stdout)?;
-    ensure!(said.starts_with("status\tShow the load") && said.contains("\n:4"), "{said}");
+    let output_text = String::from_utf8(output.stdout)?;
+    ensure!(output_text.starts_with("status\tShow the load") && output_text.contains("\n:4"), "{output_text}");
     Ok(())
 }

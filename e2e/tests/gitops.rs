@@ -24,7 +24,7 @@ async fn an_injection_is_no_difference_for_gitops_controllers() -> anyhow::Resul
     .await
 }
 
-/// Returns what the webhook changes most in: probes, hooks, names of ports, the balancer's label.
+/// Returns workloads in which the webhook changes much: probes, hooks, port names, the balancer's label.
 fn cases() -> anyhow::Result<[(&'static str, Web); 3]> {
     let web = || Ok::<_, anyhow::Error>(Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "100"));
     Ok([
@@ -56,7 +56,7 @@ async fn no_difference(namespace: &TestNamespace, author: &Deployment, manager: 
     Ok(())
 }
 
-/// Applies as such a controller does, which forces conflicts away.
+/// Applies as such a controller does, with `force` for conflicts.
 async fn applied(
     namespace: &TestNamespace,
     deployment: &Deployment,
@@ -68,11 +68,11 @@ async fn applied(
     Ok(namespace.api().patch(name, &parameters, &Patch::Apply(deployment)).await?)
 }
 
-/// What the Deployment controller writes into an object a moment after it was applied.
+/// An annotation that the Deployment controller writes a moment after an apply.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// Returns what the controllers compare: not who wrote a field when, and not what the Deployment controller tells of
-/// its work.
+/// Returns what these controllers compare: the object without managed fields and without what the Deployment
+/// controller writes.
 fn compared(deployment: &Deployment) -> Deployment {
     let mut compared = deployment.clone();
     compared.annotations_mut().remove(REVISION);

@@ -12,7 +12,7 @@ use kube::core::GroupVersionKind;
 use kube::runtime::wait::{Condition, await_condition};
 use serde_json::Value;
 
-/// The namespace's way to opt out: the installed webhook would inject what it is configured to.
+/// Opts the namespace out of the installed webhook, whose configuration may differ.
 const OPTED_OUT: (&str, &str) = ("evenkeel.dev/inject", "disabled");
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn the_api_server_accepts_every_golden_result() -> anyhow::Result<()> {
         await_condition(namespace.api::<ServiceAccount>(), "default", exists()).await?;
         let (mut tried, mut refused) = (0, Vec::new());
         for case in injected_cases()? {
-            // The input first: what is refused without us is no case of ours.
+            // A case whose input is refused, too, does not count.
             for file in ["input.yaml", "output.yaml"] {
                 let name = format!("{}/{file}", case.file_name().unwrap_or_default().display());
                 let object = serde_saphyr::from_str(&fs::read_to_string(case.join(file))?)?;
@@ -53,7 +53,7 @@ fn injected_cases() -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Argo's Rollout is a Deployment with another strategy: it is tried as one, for few clusters know its kind.
+/// Turns Argo's Rollout into a Deployment, because few clusters have that kind: only the strategy differs.
 fn as_known(mut object: Value) -> Value {
     if object["kind"] == "Rollout" {
         object["apiVersion"] = "apps/v1".into();

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, ensure};
 use e2e::{Web, in_namespace};
 
-/// What a user may get wrong, and what must be in the warnings.
+/// Invalid values, and the text that the warnings must contain.
 const FAULTS: [(&str, &str); 3] =
     [("evenkeel.dev/max-requests", "many"), ("evenkeel.dev/jitter", "90%"), ("evenkeel.dev/drain-timout", "20s")];
 

@@ -14,11 +14,11 @@ use kube::runtime::wait::{await_condition, conditions};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// The release, and the label of the namespaces that it is asked about.
+/// The name of the release, and the label of the namespaces that it reviews.
 const RELEASE: &str = "evenkeel-kinds";
 const MAX_REQUESTS: u32 = 5;
 const REQUESTS: u32 = 50;
-/// How long the way from the API server to a ready webhook may take to be laid, and a pod to come up.
+/// How long it may take until the API server reaches a ready webhook, and until a pod is ready.
 const REACHABLE: Duration = Duration::from_mins(1);
 const READY: Duration = Duration::from_mins(2);
 
@@ -39,7 +39,7 @@ async fn connections_of_every_kind_of_workload_are_recycled() -> anyhow::Result<
     outcome.map(drop)
 }
 
-/// Argo's kind: that of the cluster, or one of our own that takes any object and that nothing controls.
+/// Argo's kind: the cluster's, or one of the test's that accepts any object and has no controller.
 struct Rollouts {
     is_ours: bool,
 }
@@ -72,7 +72,8 @@ impl Rollouts {
     }
 }
 
-/// Created with the annotation, reached, recycled; a kind whose pods can change is given back without it.
+/// Creates a workload with the annotation, and checks that connections are recycled. If its pods can change, checks
+/// that it is as before without the annotation.
 async fn recycled(version: &'static str, kind: &'static str, spec: Value) -> anyhow::Result<()> {
     in_labelled_namespace(&kind.to_lowercase(), &[(RELEASE, "on")], |namespace| async move {
         let workload = Workload::of(version, kind, spec, namespace)?;
@@ -92,7 +93,7 @@ async fn recycled(version: &'static str, kind: &'static str, spec: Value) -> any
     .await
 }
 
-/// What nothing runs: created with the annotation, and given back without it.
+/// Does the same for a kind that has no controller, without connections.
 async fn patched(version: &'static str, kind: &'static str, spec: Value) -> anyhow::Result<()> {
     in_labelled_namespace(&kind.to_lowercase(), &[(RELEASE, "on")], |namespace| async move {
         let workload = Workload::of(version, kind, spec, namespace)?;
@@ -107,7 +108,7 @@ struct Workload {
     kind: &'static str,
     namespace: TestNamespace,
     api: Api<DynamicObject>,
-    /// As its author wrote it.
+    /// The object as its author wrote it.
     object: DynamicObject,
 }
 
@@ -132,7 +133,7 @@ impl Workload {
         Ok(Self { kind, namespace, api, object: serde_json::from_value(object)? })
     }
 
-    /// Creates it as soon as the API server asks the webhook.
+    /// Creates it as soon as the API server calls the webhook.
     async fn create(&self) -> anyhow::Result<()> {
         let (started, dry_run) = (Instant::now(), PostParams { dry_run: true, ..PostParams::default() });
         while !self.is_injected(&self.api.create(&dry_run, &self.object).await?) {
@@ -172,7 +173,7 @@ impl Workload {
         }
     }
 
-    /// Without the annotation it is what the API server makes of what its author wrote.
+    /// Checks that without the annotation it is what the API server stores of the author's object.
     async fn is_given_back(&self) -> anyhow::Result<()> {
         let off =
             json!({"metadata": {"annotations": {"evenkeel.dev/max-requests": null, "evenkeel.dev/jitter": null}}});

@@ -1,4 +1,4 @@
-//! Promise: whoever looks at the live page sees load level out after a scale-out.
+//! Promise: the live page shows how load becomes level after a scale-out.
 //!
 //! 120 clients at uneven rates keep their connections to four pods, which become eight. A headless Chromium reads the
 //! page through `evenkeel dashboard`.
@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 const LOAD: Load = Load { clients: 120, interval: Duration::from_millis(500) };
-/// The bound on each change of the page, also on a busy machine.
+/// The time limit of each change of the page, also on a busy machine.
 const WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +64,7 @@ async fn dashboard() -> anyhow::Result<(Child, String)> {
     Ok((dashboard, url.to_owned()))
 }
 
-/// Returns the page once it is as expected.
+/// Waits until the page satisfies the condition, and returns it.
 async fn once(browser: &Browser, what: &str, is_it: impl Fn(&LivePage) -> bool) -> anyhow::Result<LivePage> {
     let started = Instant::now();
     loop {

@@ -48,7 +48,7 @@ async fn prometheus_scrapes_what_dashboard_and_alerts_use() -> anyhow::Result<()
         ensure!(dashboard.len() > 20 && alerts.len() > 20, "{dashboard:?} {alerts:?}");
         prometheus.finds(&dashboard).await?;
         for expression in &alerts {
-            prometheus.asked(expression)?;
+            prometheus.query_finds_numbers(expression)?;
         }
         traffic.abort();
         Ok(())
@@ -56,8 +56,7 @@ async fn prometheus_scrapes_what_dashboard_and_alerts_use() -> anyhow::Result<()
     .await
 }
 
-/// Has requests answered and a workload reviewed, again and again: rates need what goes on. What clients meet is
-/// another test's.
+/// Sends requests and reviews again and again, because rates need traffic. Their results are checked by other tests.
 async fn traffic(namespace: TestNamespace, mut web: Web, address: SocketAddr) {
     web = web.named("reviewed");
     loop {
@@ -66,7 +65,7 @@ async fn traffic(namespace: TestNamespace, mut web: Web, address: SocketAddr) {
     }
 }
 
-/// Sends a request that the proxy refuses: faults have a series from the first one on.
+/// Sends a request that the proxy refuses: the metric of faults has no series before the first one.
 fn fault(address: SocketAddr) -> anyhow::Result<()> {
     let mut client = TcpStream::connect(address)?;
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")?;
@@ -76,8 +75,8 @@ fn fault(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the queries of the dashboard's panels, for a namespace. What is empty while nothing is wrong is asked
-/// without that condition.
+/// Returns the queries of the dashboard's panels, for a namespace, without conditions that make the result empty while
+/// nothing is wrong.
 fn queries_of_dashboard(namespace: &str) -> anyhow::Result<Vec<String>> {
     let dashboard: Value =
         serde_json::from_str(&fs::read_to_string(root().join("charts/evenkeel/files/dashboard.json"))?)?;
@@ -98,7 +97,7 @@ fn expressions_of_alerts() -> anyhow::Result<Vec<String>> {
     Ok(rules.filter_map(|rule| rule["expr"].as_str().map(str::to_owned)).collect())
 }
 
-/// A Prometheus that scrapes the cluster of `KUBECONFIG`; it ends with this value.
+/// A Prometheus that scrapes the cluster of `KUBECONFIG`. It is killed when this value is dropped.
 struct Prometheus {
     process: Child,
     url: String,
@@ -110,7 +109,7 @@ impl Prometheus {
         let folder = tempfile::tempdir()?;
         let configuration = folder.path().join("prometheus.yml");
         fs::write(&configuration, scrapes(folder.path(), targets)?.to_string())?;
-        // Given back at once; nobody else on this machine asks for it by its number.
+        // The port is released at once, and no other program of this machine uses it.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", configuration.display()));
@@ -120,13 +119,13 @@ impl Prometheus {
         Ok(Self { process, url: format!("http://{address}"), _folder: folder })
     }
 
-    /// Waits until each query finds something.
+    /// Waits until each query has a result.
     async fn finds(&mut self, queries: &[String]) -> anyhow::Result<()> {
         let (mut missing, begun): (BTreeSet<&String>, _) = (queries.iter().collect(), Instant::now());
         loop {
             ensure!(self.process.try_wait()?.is_none(), "Prometheus has ended: its output above says why");
             let mut errors = Vec::new();
-            missing.retain(|query| match self.asked(query) {
+            missing.retain(|query| match self.query_finds_numbers(query) {
                 Ok(found) => !found,
                 Err(error) => {
                     errors.push(error);
@@ -141,8 +140,8 @@ impl Prometheus {
         }
     }
 
-    /// Returns whether a query finds numbers.
-    fn asked(&self, query: &str) -> anyhow::Result<bool> {
+    /// Returns whether the result of a query has numbers.
+    fn query_finds_numbers(&self, query: &str) -> anyhow::Result<bool> {
         let mut command = Command::new("promtool");
         let output = command.args(["query", "instant", "--format=json", &self.url, query]).output().context(NEEDED)?;
         ensure!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
@@ -154,13 +153,13 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Both fail only where it has already ended.
+        // Both fail only if it has already ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Returns the configuration of docs/INSTALL.md, with these targets, and a way to them that this machine has.
+/// Returns the configuration of docs/INSTALL.md with these targets, scraped through the API server's proxy.
 fn scrapes(folder: &Path, targets: &Value) -> anyhow::Result<Value> {
     let api_server = ApiServer::of_kubeconfig(folder)?;
     let discovered = folder.join("targets.json");
@@ -227,14 +226,14 @@ fn targets_of(pod: &Pod) -> Vec<Value> {
         .collect()
 }
 
-/// The API server, and how this machine proves who it is.
+/// The API server, and the credentials for it.
 struct ApiServer {
     host: String,
     tls: Value,
 }
 
 impl ApiServer {
-    /// Writes the certificates of the kubeconfig to files, as Prometheus wants them.
+    /// Writes the certificates of the kubeconfig to files, which Prometheus needs.
     fn of_kubeconfig(folder: &Path) -> anyhow::Result<Self> {
         let view = ["config", "view", "--raw", "--flatten", "--minify", "--output=json"];
         let output = Command::new("kubectl").args(view).output().context("kubectl is needed")?;

@@ -30,7 +30,7 @@ async fn named_port_recycles_connections_in_a_restricted_namespace() -> anyhow::
     .await
 }
 
-/// The sidecar alone, with the name of the app's port.
+/// Checks that only the sidecar was added, and that its port has the name of the app's.
 fn ensure_by_name(deployment: &Deployment) -> anyhow::Result<()> {
     let sidecar = sidecar(deployment).context("no sidecar was injected")?;
     let names: Vec<_> = sidecar.ports.iter().flatten().filter_map(|port| port.name.as_deref()).collect();

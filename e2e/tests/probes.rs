@@ -31,8 +31,8 @@ async fn a_tcp_probe_fails_while_the_app_does_not_listen() -> anyhow::Result<()>
     .await
 }
 
-/// The apps of a living pod stop listening one after the other, as an app does that hangs or has lost its way. An app
-/// that insists on a header of the PROXY protocol would refuse a probe that comes without one, and never be ready.
+/// The apps of a running pod stop listening one after the other. An app that requires a header of the PROXY protocol
+/// would refuse a probe without one and never become ready.
 #[tokio::test]
 async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
     tokio::try_join!(
@@ -44,14 +44,14 @@ async fn a_pod_whose_app_has_died_is_not_ready() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A pod with an app for every kind of probe: each listens on a port of its own and is asked by its own probe.
+/// Runs a pod with an app for every kind of probe: each listens on its own port and has its own probe.
 async fn become_unready(interception: &'static str, with_header: bool) -> anyhow::Result<()> {
     let web = probed_in_every_way(with_header)?.annotation("evenkeel.dev/interception", interception);
     in_namespace("probes", |namespace| async move {
         namespace.deploy(&web).await?;
         let pod = namespace.pod_names().await?.pop().context("there is no pod")?;
         for ((app, _), port) in APPS.iter().zip(FIRST_PORT..) {
-            // Around the proxy there is no header, and the app would not listen to who tells it.
+            // This request bypasses the proxy, so that it has no header and the app would refuse it.
             let by_way_of_proxy = with_header && interception == "named-port";
             let port = if by_way_of_proxy { port - FIRST_PORT + settings::NAMED_PORTS.start() } else { port };
             namespace.stop_accepting(&pod, port).await?;
@@ -69,7 +69,7 @@ async fn become_unready(interception: &'static str, with_header: bool) -> anyhow
 }
 
 async fn until_unready(namespace: &TestNamespace, app: &str) -> anyhow::Result<Duration> {
-    let told = Instant::now();
+    let stopped = Instant::now();
     loop {
         let status = only_pod(namespace).await?.context("the pod is gone")?;
         let containers = || status.container_statuses.iter().flatten();
@@ -77,18 +77,18 @@ async fn until_unready(namespace: &TestNamespace, app: &str) -> anyhow::Result<D
         ensure!(restarts == 0, "a container was restarted, so that the pod is unready for another reason");
         if containers().any(|container| container.name == app && !container.ready) {
             ensure!(proxy_is_ready(&status), "the proxy is unready, not the app");
-            return Ok(told.elapsed());
+            return Ok(stopped.elapsed());
         }
         ensure!(
-            told.elapsed() < NOTICED_WITHIN,
+            stopped.elapsed() < NOTICED_WITHIN,
             "container {app} is still ready after {NOTICED_WITHIN:?} although its app does not listen"
         );
         sleep(Duration::from_millis(250)).await;
     }
 }
 
-/// The containers, by what probes them, and the names of their ports, from the first upwards. The sample's Service
-/// leads to the first by its name.
+/// The containers by their kinds of probe, with the names of their ports, whose numbers ascend. The sample's Service
+/// targets the first by its name.
 const APPS: [(&str, &str); 4] = [("http-get", "http"), ("tcp-socket", "tcp"), ("grpc", "grpc"), ("exec", "exec")];
 const FIRST_PORT: u16 = 8080;
 
@@ -103,7 +103,7 @@ fn probed_in_every_way(with_header: bool) -> anyhow::Result<Web> {
             app["ports"] = json!([{"name": port_name, "containerPort": port}]);
             app["readinessProbe"] = probe(name, port_name, port, header);
             app["readinessProbe"]["periodSeconds"] = json!(1);
-            // A probe by gRPC waits for as long also where nobody listens.
+            // A gRPC probe waits for its timeout even if nothing listens.
             app["readinessProbe"]["timeoutSeconds"] = json!(2);
             serde_json::from_value(app)
         });
@@ -129,7 +129,7 @@ fn probed() -> anyhow::Result<Web> {
 
 /// Returns the status of the pod in which proxy and app run.
 async fn status_once_started(namespace: &TestNamespace) -> anyhow::Result<PodStatus> {
-    let asked = Instant::now();
+    let started = Instant::now();
     loop {
         if let Some(status) = only_pod(namespace).await?
             && condition(&status, "Initialized") == "True"
@@ -137,7 +137,7 @@ async fn status_once_started(namespace: &TestNamespace) -> anyhow::Result<PodSta
         {
             return Ok(status);
         }
-        if asked.elapsed() > STARTED_WITHIN {
+        if started.elapsed() > STARTED_WITHIN {
             bail!("no pod with a ready proxy and a running app after {STARTED_WITHIN:?}");
         }
         sleep(Duration::from_millis(250)).await;

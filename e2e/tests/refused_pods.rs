@@ -1,5 +1,5 @@
-//! Promise: if the API server refuses the pods of an injected workload, an Event on the workload says so with the
-//! reason. The restart that it asks for fits the proxy into the namespace's present limits.
+//! Promise: if the API server refuses the pods of an injected workload, an Event on the workload gives the reason. The
+//! restart that the Event recommends fits the proxy into the namespace's current limits.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, LimitRange, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-/// How long the API server and the webhook may take to see a `LimitRange` that is stored.
+/// How long the API server and the webhook may take to notice a stored `LimitRange`.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn refuses_the_default(namespace: &TestNamespace) -> anyhow::Result<()> {
     tokio::time::timeout(SEEN_WITHIN, refused).await?
 }
 
-/// Waits until a new workload would get a proxy that the namespace allows: the webhook remembers a namespace for some
+/// Waits until a new workload would get a proxy that the namespace allows: the webhook caches a namespace for some
 /// seconds.
 async fn is_fitted(namespace: &TestNamespace, deployment: &Deployment) -> anyhow::Result<()> {
     let mut another = deployment.clone();

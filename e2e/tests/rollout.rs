@@ -11,12 +11,12 @@ use e2e::{Fleets, Load, Losses, Mitigation, ShutdownCase, in_namespace, record};
 use test_support::environment;
 use tokio::task::JoinSet;
 
-/// Of each protocol and app.
+/// The load of each protocol and app.
 const LOAD: Load = Load { clients: 12, interval: Duration::from_millis(250) };
 const PODS: u32 = 3;
-/// In all, where nothing else is asked for.
+/// The default number of rollouts of all apps.
 const ROLLOUTS: NonZeroU32 = NonZeroU32::new(12).unwrap();
-/// Of each app without evenkeel: enough to show what it is that is not lost.
+/// The rollouts of each app without evenkeel: enough to show losses.
 const WITHOUT: u32 = 2;
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn without_evenkeel_the_same_apps_lose_requests() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replaces all pods of each app so many times, all apps side by side, and takes all but one away at the end.
+/// Replaces all pods of each app `rollouts` times, all apps side by side, and scales in to one pod at the end.
 async fn disturb(apps: &[ShutdownCase], rollouts: u32) -> anyhow::Result<Vec<Losses>> {
     let mut running = JoinSet::new();
     for &app in apps {

@@ -9,16 +9,16 @@ use serde_json::json;
 use tokio::join;
 
 const LOAD: Load = Load { clients: 40, interval: Duration::from_millis(100) };
-/// A client sends so many requests in two seconds.
+/// The requests of a client in two seconds.
 const MAX_REQUESTS: &str = "20";
-/// Each client retires its old connections in this time and lands anew.
+/// The time in which each client's old connections are retired.
 const SETTLING: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(15);
 
-/// What clients see after two pods have become four.
+/// The clients' figures after two pods have become four.
 #[derive(Debug, Serialize)]
 struct Outcome {
-    /// Each pod's answers against the mean, the two new pods last.
+    /// Each pod's responses divided by the mean, the two new pods last.
     shares: Vec<(String, f64)>,
     figures: Figures,
 }

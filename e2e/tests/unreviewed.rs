@@ -1,6 +1,6 @@
-//! Promise: whoever applies an injected workload, with whatever tool, can continue to do so while no webhook reviews
-//! it: it is unavailable or uninstalled, or the namespace has opted out. Removing the proxy removes nothing else: an
-//! autoscaled Deployment keeps its replicas.
+//! Promise: authors can go on applying an injected workload, with any tool, while no webhook reviews it: the webhook is
+//! unavailable or uninstalled, or the namespace has opted out. Removing the proxy removes nothing else: an autoscaled
+//! Deployment keeps its replicas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// The release that is uninstalled, and the label of the namespaces that it is asked about.
+/// The release that is uninstalled, and the label of the namespaces that it reviews.
 const RELEASE: &str = "evenkeel-unreviewed";
-/// How long the way from the API server to a ready webhook may take to be laid.
+/// How long it may take until the API server reaches a ready webhook.
 const REACHABLE: Duration = Duration::from_mins(1);
-/// The ways of kubectl to apply.
+/// Client-side and server-side apply.
 const WAYS: [&[&str]; 2] = [&["apply"], &["apply", "--server-side"]];
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn manifests_can_be_applied_to_an_opted_out_namespace() -> anyhow::Result<
             author.opt_out(false)?;
             author.run("kubectl", &["delete", "deployment", "web"])?;
         }
-        // Every Helm that there is to try, as in the tests of the chart.
+        // Every installed version of Helm, as in the tests of the chart.
         for helm in helm_programs()? {
             author.upgrade(&helm).await?;
         }
@@ -69,13 +69,13 @@ async fn removing_the_annotation_keeps_the_replicas_of_an_autoscaler() -> anyhow
         let author = Author { namespace };
         for way in WAYS {
             let first = manifest("first", Probes::Tcp)?;
-            // The webhook is asked: the annotation goes, for good from the manifest.
+            // While the webhook reviews: the annotation is removed.
             author.apply(way, &first)?;
             author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
             author.run("kubectl", &["annotate", "deployment", "web", "evenkeel.dev/max-requests-"])?;
             author.is_given_back("first").await?;
             author.run("kubectl", &["delete", "deployment", "web"])?;
-            // It is asked no more.
+            // Without a review.
             author.apply(way, &first)?;
             author.run("kubectl", &["scale", "deployment", "web", "--replicas=5"])?;
             author.opt_out(true)?;
@@ -91,16 +91,16 @@ async fn removing_the_annotation_keeps_the_replicas_of_an_autoscaler() -> anyhow
     .await
 }
 
-/// What the author's probes and hook are.
+/// The author's probes and hook.
 #[derive(Clone, Copy)]
 enum Probes {
-    /// Probes that only connect, and no hook.
+    /// TCP probes, and no hook.
     Tcp,
-    /// By HTTP, a hook too, with what has to be said alone.
+    /// HTTP probes and a hook, with the required fields only.
     Http,
 }
 
-/// Returns the manifest, with `mark` as a change of theirs.
+/// Returns the manifest, with the value `mark`, which edits change.
 fn manifest(mark: &str, probes: Probes) -> anyhow::Result<String> {
     named("web", mark, probes)
 }
@@ -129,8 +129,8 @@ fn object(name: &str, mark: &str, probes: Probes) -> anyhow::Result<Value> {
     Ok(object)
 }
 
-/// Whoever writes the manifest of a Deployment, which says nothing of replicas. It is paused, so that there are no
-/// pods: what is asked here is the API server's affair.
+/// The author of a Deployment's manifest, which does not set replicas. The Deployment is paused, so that there are no
+/// pods: only the API server takes part.
 struct Author {
     namespace: TestNamespace,
 }
@@ -150,7 +150,7 @@ impl Author {
         self.run("kubectl", &["label", "namespace", self.namespace.name(), label])
     }
 
-    /// Waits until the API server asks the webhook.
+    /// Waits until the API server calls the webhook.
     async fn until_injected(&self) -> anyhow::Result<()> {
         let deployment = serde_json::from_value(object("web", "dry", Probes::Tcp)?)?;
         let (asked, dry_run) = (Instant::now(), PostParams { dry_run: true, ..PostParams::default() });
@@ -161,7 +161,7 @@ impl Author {
         Ok(())
     }
 
-    /// A release of the author's own chart: installed while the webhook is asked, upgraded while it is not.
+    /// Installs the author's chart while the webhook reviews, and upgrades it while it does not.
     async fn upgrade(&self, helm: &str) -> anyhow::Result<()> {
         let chart = self.chart()?;
         let chart = chart.to_str().context("a path of UTF-8")?;
@@ -186,7 +186,8 @@ impl Author {
         Ok(folder)
     }
 
-    /// Asserts that it is injected, has the mark, and probes of one kind; the port that they go to, where that is ours.
+    /// Checks that the Deployment is injected, has the mark, and has probes of this kind, with this port if they are
+    /// rewritten.
     async fn has(&self, mark: &str, kind: &str, port: Option<u16>) -> anyhow::Result<()> {
         let deployment = self.namespace.deployment("web").await?;
         ensure!(sidecar(&deployment).is_some(), "{mark}: the sidecar was removed");
@@ -201,7 +202,7 @@ impl Author {
         Ok(())
     }
 
-    /// Asserts that probes and hook are the author's alone.
+    /// Checks that probes and hook are the author's.
     async fn has_nothing_of_ours(&self, mark: &str) -> anyhow::Result<()> {
         let app = self.app(mark).await?;
         let expected = json!({"path": "/", "port": "http", "scheme": "HTTP"});
@@ -213,7 +214,7 @@ impl Author {
         Ok(())
     }
 
-    /// Asserts that nothing of ours is there, and five replicas are.
+    /// Checks that nothing of evenkeel is left, and that there are five replicas.
     async fn is_given_back(&self, mark: &str) -> anyhow::Result<()> {
         self.app(mark).await?;
         let deployment = self.namespace.deployment("web").await?;

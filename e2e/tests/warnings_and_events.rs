@@ -1,5 +1,5 @@
-//! Promise: a workload that asks for the proxy and does not get it, or whose connections bypass it, has a warning of
-//! kubectl at once, and an Event. Other workloads have none.
+//! Promise: for a workload that has the annotation and does not get the proxy, or whose connections bypass it, kubectl
+//! prints a warning, and there is an Event. Other workloads get neither.
 
 use anyhow::ensure;
 use e2e::{Web, in_labelled_namespace, in_namespace, sidecar};
@@ -7,13 +7,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource as _;
 
-const ASKS: (&str, &str) = ("evenkeel.dev/max-requests", "100");
+const ANNOTATION: (&str, &str) = ("evenkeel.dev/max-requests", "100");
 
 #[tokio::test]
 async fn workloads_without_their_proxy_get_warnings_and_events() -> anyhow::Result<()> {
     in_namespace("warnings-and-events", |namespace| async move {
         let web = || Web::sample().map(|web| web.replicas(0));
-        let asking = web()?.annotation(ASKS.0, ASKS.1);
+        let asking = web()?.annotation(ANNOTATION.0, ANNOTATION.1);
         let switched_off = asking.clone().annotation("evenkeel.dev/inject", "disabled");
         let skipped = asking.clone().host_network();
         let invalid = asking.clone().annotation("evenkeel.dev/jitter", "x");
@@ -49,10 +49,10 @@ async fn workloads_without_their_proxy_get_warnings_and_events() -> anyhow::Resu
 async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Result<()> {
     const ELSEWHERE: i32 = 9999;
     in_namespace("told-later", |namespace| async move {
-        let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
+        let asking = Web::sample()?.replicas(0).annotation(ANNOTATION.0, ANNOTATION.1);
         namespace.apply(asking.deployment()).await?;
         namespace.wait_for_event("web", "ProxyInjected").await?;
-        // It comes after the Deployment, as in many a manifest.
+        // The Service is created after the Deployment, as in many manifests.
         let mut elsewhere = asking.service().clone();
         let ports = elsewhere.spec.iter_mut().filter_map(|spec| spec.ports.as_mut()).flatten();
         ports.for_each(|port| port.target_port = Some(IntOrString::Int(ELSEWHERE)));
@@ -60,11 +60,11 @@ async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Res
         namespace.wait_for_event("web", "ServiceBypassesProxy").await?;
         let notes = namespace.notes("web", "ServiceBypassesProxy").await?;
         ensure!(notes.iter().all(|note| note.contains("targets 9999")), "{notes:?}");
-        // Now it is there when another is created.
+        // The Service exists when another Deployment is created.
         let (_, warnings) = namespace.create(&named(asking.deployment(), "second")).await?;
         let expected = "service/web: port 9999 is not intercepted";
         ensure!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:?}");
-        namespace.annotate("web", &[(ASKS.0, None)]).await?;
+        namespace.annotate("web", &[(ANNOTATION.0, None)]).await?;
         namespace.wait_for_event("web", "ProxyRemoved").await?;
         Ok(())
     })
@@ -74,7 +74,7 @@ async fn removals_and_services_that_bypass_the_proxy_get_events() -> anyhow::Res
 #[tokio::test]
 async fn workloads_of_an_opted_out_namespace_get_warnings_and_events() -> anyhow::Result<()> {
     in_labelled_namespace("told-out", &[("evenkeel.dev/inject", "disabled")], |namespace| async move {
-        let asking = Web::sample()?.replicas(0).annotation(ASKS.0, ASKS.1);
+        let asking = Web::sample()?.replicas(0).annotation(ANNOTATION.0, ANNOTATION.1);
         let (_, warnings) = namespace.create(asking.deployment()).await?;
         ensure!(warnings.iter().any(|warning| warning.contains("the namespace has opted out")), "{warnings:?}");
         let reasons = namespace.wait_for_event("web", "NamespaceOptedOut").await?;

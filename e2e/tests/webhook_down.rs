@@ -33,10 +33,10 @@ async fn without_the_webhook_workloads_are_admitted_and_run() -> anyhow::Result<
 
 async fn admit_annotated(namespace: &TestNamespace) -> anyhow::Result<()> {
     let web = Web::sample()?.annotation("evenkeel.dev/max-requests", "100");
-    let asked = Instant::now();
+    let started = Instant::now();
     let (_, warnings) = namespace.create(web.deployment()).await?;
-    println!("without the webhook: admitted after {:.1?}", asked.elapsed());
-    ensure!(asked.elapsed() < ADMITTED_WITHIN, "admitted only after {:?}", asked.elapsed());
+    println!("without the webhook: admitted after {:.1?}", started.elapsed());
+    ensure!(started.elapsed() < ADMITTED_WITHIN, "admitted only after {:?}", started.elapsed());
     ensure!(
         matches!(&warnings[..], [warning] if warning.contains("evenkeel's webhook was away")),
         "unexpected warnings of kubectl: {warnings:?}"

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Between two workloads.
+/// The time between two workloads.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 #[tokio::test]
@@ -34,13 +34,13 @@ async fn replacing_a_webhook_replica_misses_no_injection() -> anyhow::Result<()>
     .await
 }
 
-/// Creations of a Deployment and edits of one, in turn, at a fixed rate; none is kept.
+/// Creates and edits Deployments in turn, at a fixed rate, as dry runs.
 struct Stream {
     end: Arc<AtomicBool>,
     figures: JoinHandle<anyhow::Result<Figures>>,
 }
 
-/// What became of them.
+/// The numbers of their outcomes.
 #[derive(Debug, Default, Serialize)]
 struct Figures {
     injected: u32,
@@ -64,7 +64,7 @@ impl Stream {
 
 async fn send(namespace: TestNamespace, existing: Deployment, end: Arc<AtomicBool>) -> anyhow::Result<Figures> {
     let mut clock = interval(INTERVAL);
-    // A busy machine is not asked for two at once.
+    // On a busy machine the next one waits for the one before.
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut under_way = JoinSet::new();
     for number in 0_u32.. {

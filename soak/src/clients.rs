@@ -1,4 +1,4 @@
-//! Real clients while their connections are recycled: what the clients report, and what the app has counted.
+//! Real clients while their connections are recycled: the clients' reports, compared with the app's counts.
 
 mod kind;
 mod outcome;
@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::kind::Client;
-pub(crate) use self::kind::Says;
+pub(crate) use self::kind::OutputFormat;
 pub(crate) use self::outcome::Outcome;
 use self::turn::{Tally, Turn};
 use crate::programs::Programs;
 use crate::report::{Report, Table, Verdict, count};
 
-/// In one turn of a client at a limit, so that a run that is cut short has had a little of everything.
+/// Requests in one turn of a client at a limit. A run that ends early has had turns of all clients and limits.
 const ROUND: u64 = 1_000_000;
 
 /// Real clients at limits 1, 2, 10 and 1000: no request is lost while their connections are recycled.
@@ -54,7 +54,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let turns = plan(&clients, &options.limits, options.requests);
     let body = programs.results().join("body");
     std::fs::write(&body, [b'x'; 64])?;
-    // Before the first turn: a run of an hour should not end with a client that is missing.
+    // Before the first turn: a missing client should not fail a run after an hour.
     for client in &clients {
         turn::check(*client, programs, &body)?;
     }
@@ -76,11 +76,11 @@ fn plan(clients: &[Client], limits: &[u64], requests: u64) -> Vec<Turn> {
 
 type Tallies = BTreeMap<(Client, u64), Tally>;
 
-/// What came of the turns that were taken.
+/// The results of the turns.
 #[derive(Default)]
 struct Run {
     tallies: Tallies,
-    /// Turns that could not be taken to their end; an hour's run goes on without them.
+    /// Turns that failed to complete; the run goes on without them.
     broken: Vec<String>,
     turns: usize,
 }
@@ -113,7 +113,7 @@ async fn take_turns(programs: &Programs, options: &Options, turns: Vec<Turn>, de
 
 impl Run {
     fn note(&mut self, (Turn { client, limit, .. }, tally): (Turn, Result<Tally>)) {
-        let said = match tally {
+        let outcome = match tally {
             Ok(tally) => {
                 let (answered, lost, rate) = (count(tally.seen.answered), tally.seen.failed(), tally.rate());
                 *self.tallies.entry((client, limit)).or_default() += tally;
@@ -125,7 +125,7 @@ impl Run {
             }
         };
         let done = self.tallies.values().map(|tally| tally.turns).sum::<usize>() + self.broken.len();
-        eprintln!("{done}/{} {said}", self.turns);
+        eprintln!("{done}/{} {outcome}", self.turns);
     }
 }
 

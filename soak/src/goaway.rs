@@ -51,14 +51,14 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let body = programs.results().join("body");
     std::fs::write(&body, [b'x'; 64])?;
     front::make_certificate(&programs.results().join("goaway"))?;
-    // Before the first case: a run of an hour should not end with a client that is missing.
+    // Before the first case: a missing client should not fail a run after an hour.
     for client in &clients {
         client.command(programs, Job { origin: "", body: &body, requests: 1, concurrency: 1, limit: 1 })?;
     }
     let cases = cases(&clients, options);
     let (mut tallies, mut broken) = (Tallies::new(), Vec::new());
     for (done, case) in cases.iter().enumerate() {
-        let said = match case.run(programs, options.requests, options.time).await {
+        let outcome = match case.run(programs, options.requests, options.time).await {
             Ok(tally) => {
                 let (lost, sent) = (count(tally.seen.failed()), count(tally.sent()));
                 tallies.insert(*case, tally);
@@ -69,7 +69,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
                 format!("{case}: {error:#}")
             }
         };
-        eprintln!("{}/{} {said}", done + 1, cases.len());
+        eprintln!("{}/{} {outcome}", done + 1, cases.len());
     }
     let report = report(&tallies, broken, begun);
     if options.record {
@@ -108,14 +108,14 @@ const END: &str = "<!-- end: make goaway -->";
 
 fn record(report: &Report) -> Result<()> {
     let page = std::fs::read_to_string(PAGE).context("reading the page of clients")?;
-    // Its own heading is the page's.
+    // The page has its own heading.
     let text = report.to_string();
     let (_, text) = text.split_once("\n\n").context("a heading")?;
     let page = with_section(&page, text).with_context(|| format!("{PAGE} lacks the markers of the table"))?;
     std::fs::write(PAGE, page).context("writing the page of clients")
 }
 
-/// Returns the page with another text between its marks.
+/// Returns the page with another text between its markers.
 fn with_section(page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;

@@ -56,7 +56,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let strength = Strength {
-        // Fails before anything is measured where it is missing.
+        // A missing program fails the run before anything is measured.
         slowhttptest: Slowhttptest { program: Programs::on_path("slowhttptest")?, connections: options.attackers },
         silent: silence::affordable(options.silent),
     };
@@ -68,7 +68,8 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let mut rows = Vec::new();
     for attack in attacks {
         let name = attack.label(&strength);
-        let seen = against_baseline(&lane, window, options.rounds, |door| attack.begin(&lane, door, &strength)).await?;
+        let seen =
+            against_baseline(&lane, window, options.rounds, |target| attack.begin(&lane, target, &strength)).await?;
         eprintln!("{name}: {seen}");
         rows.push((name, seen));
     }
@@ -97,7 +98,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     report.table = Table::new(columns, rows.iter().map(|(name, seen)| seen.row(name)).collect());
     if attacks.contains(&Attack::Silence) && strength.silent < options.silent {
         report.notes.push(format!(
-            "{} silent connections were asked for; the proxy needs two descriptors for each, and this system gives a \
+            "{} silent connections were requested; the proxy needs two descriptors for each, and this system gives a \
              process {} at most",
             count(options.silent.into()),
             count(silence::descriptors())
@@ -108,15 +109,15 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
 
 fn verdict(name: &str, seen: &legitimate::Comparison) -> Verdict {
     let goal = format!("{name}: p99 at most {FACTOR} × its baseline, or {UNNOTICED:?}; no request failed");
-    // That the attack was there is what its beginning waits for.
+    // `begin` has waited until the attack had its effect.
     let met = seen.failed == 0 && (seen.ratio() <= FACTOR || seen.with() <= UNNOTICED);
     Verdict::new(goal, format!("{:.2} ×, {:.1?}; {} failed", seen.ratio(), seen.with(), seen.failed), met)
 }
 
-/// When the attackers are gone, so are their connections.
+/// Checks that no connection is left open after the attack.
 async fn left_over(lane: &Lane) -> Result<Verdict> {
     let gone = Instant::now();
-    // A head that stalls lasts 10 seconds; who lingers, or does not read, is gone with its socket.
+    // An incomplete head times out after 10 s. Other connections end with their clients' sockets.
     let left = loop {
         let left = lane.metric(OPEN).await?;
         if left == 0 || gone.elapsed() > Duration::from_secs(90) {

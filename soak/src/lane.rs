@@ -1,4 +1,4 @@
-//! An app and a proxy in front of it. Each has a host of its own, so that several can run side by side.
+//! An app and a proxy in front of it. Each has its own address, so that several pairs can run side by side.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::programs::Programs;
 
 const APP_PORT: u16 = 8080;
 
-/// The sample of the connections that are open now; the brace ends its name.
+/// The beginning of the samples of open connections; the brace ends the name.
 pub(crate) const OPEN: &str = "evenkeel_proxy_connections_open{";
 const OPENED: &str = "evenkeel_proxy_connections_opened_total";
 
-/// Whom clients connect to.
+/// The server to which clients connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// The proxy, which leads to the app.
+pub(crate) enum Target {
+    /// The proxy in front of the app.
     Proxy,
     /// The app itself, as if there were no proxy.
     App,
@@ -55,20 +55,20 @@ impl App {
         self.address
     }
 
-    /// Returns what it has served so far; asking is not counted among the requests.
+    /// Returns what it has served so far, without the request that this takes.
     pub(crate) async fn served(&self) -> Result<Served> {
         let mut peer = Peer::connect(self.address).await?;
         peer.send("GET /count HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n").await?;
         peer.read_head().await?;
         let (body, _) = peer.read_to_end().await?;
         let mut served: Served = serde_json::from_slice(&body).context("what the app counts")?;
-        // The connection that asks.
+        // Without the connection of this request.
         served.connections -= 1;
         Ok(served)
     }
 }
 
-/// The pair.
+/// An app and its proxy.
 pub(crate) struct Lane {
     pub(crate) app: App,
     pub(crate) proxy: RecyclingProxy,
@@ -81,33 +81,33 @@ impl Lane {
         Ok(Self { app, proxy })
     }
 
-    pub(crate) fn address(&self, door: Door) -> SocketAddr {
-        match door {
-            Door::Proxy => self.proxy.address(),
-            Door::App => self.app.address(),
+    pub(crate) fn address(&self, target: Target) -> SocketAddr {
+        match target {
+            Target::Proxy => self.proxy.address(),
+            Target::App => self.app.address(),
         }
     }
 
-    /// Returns the connections that have been opened there so far.
-    pub(crate) async fn opened(&self, door: Door) -> Result<u64> {
-        match door {
-            Door::Proxy => self.metric(OPENED).await,
-            Door::App => Ok(self.app.served().await?.connections),
+    /// Returns the connections that have been opened to the target so far.
+    pub(crate) async fn opened(&self, target: Target) -> Result<u64> {
+        match target {
+            Target::Proxy => self.metric(OPENED).await,
+            Target::App => Ok(self.app.served().await?.connections),
         }
     }
 
-    /// Returns where clients send their bodies to be echoed.
+    /// Returns the URL that echoes bodies.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/echo", self.proxy.address())
     }
 
-    /// Returns the sum of the proxy's samples whose name begins so.
+    /// Returns the sum of the proxy's samples whose names begin with `start`.
     pub(crate) async fn metric(&self, start: &str) -> Result<u64> {
         metric(&self.proxy, start).await
     }
 }
 
-/// Returns the sum of the proxy's samples whose name begins so.
+/// Returns the sum of the proxy's samples whose names begin with `start`.
 pub(crate) async fn metric(proxy: &RecyclingProxy, start: &str) -> Result<u64> {
     let (_, text) = proxy.admin("/metrics").await?;
     let samples = text.lines().filter(|line| line.starts_with(start));

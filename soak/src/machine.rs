@@ -1,4 +1,4 @@
-//! The machine of a run: cores and kernel, and no name.
+//! The machine of a run: its cores and its kernel.
 
 use std::thread::available_parallelism;
 
@@ -7,7 +7,7 @@ pub(crate) fn description() -> String {
     let cores = available_parallelism().map_or(1, usize::from);
     let system = rustix::system::uname();
     let release = system.release().to_string_lossy();
-    // What follows the number is the builder's.
+    // The suffix of the version is the builder's.
     let version = release.split('-').next().unwrap_or_default();
     format!("{cores} cores, {} {version}", system.sysname().to_string_lossy())
 }

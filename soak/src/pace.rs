@@ -1,11 +1,11 @@
-//! Instants at a fixed rate. A late client goes at once, and none waits for the one before.
+//! Instants at a fixed rate. A late client sends at once, and no client waits for another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Hands out the instants of a run at which something is due, to any number of tasks.
+/// The instants at which requests of a run are due, for any number of tasks.
 #[derive(Debug)]
 pub(crate) struct Pace {
     begun: Instant,
@@ -15,13 +15,13 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// So many a second, for so long.
+    /// Returns `per_second` instants a second, for `length`.
     pub(crate) fn new(per_second: u64, length: Duration) -> Self {
         let all = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).saturating_mul(per_second) / 1000;
         Self { begun: Instant::now(), per_second: per_second.max(1), all, next: AtomicU64::new(0) }
     }
 
-    /// Waits for the next instant that nobody has; `None` after the last one.
+    /// Waits for the next instant that no other task has. Returns `None` after the last one.
     pub(crate) async fn due(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= self.all {

@@ -1,14 +1,14 @@
-//! Where the programs of a run are.
+//! The paths of the programs of a run.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// What brings a client that is missing.
+/// How a missing client is installed.
 const INSTALL: &str = "soak/install.sh installs it (as root, for Debian packages)";
 
-/// The programs under test, and where their helpers are.
+/// The programs under test, and the paths of the clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     workspace: PathBuf,
@@ -19,11 +19,10 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them in `target/static`, where `make static` puts what the images hold, or the proxy where the caller
-    /// says.
+    /// Finds them in `target/static`, where `make static` puts the programs of the images. `proxy` replaces the proxy.
     ///
     /// # Errors
-    /// A program was not built.
+    /// If a program was not built.
     pub(crate) fn find(proxy: Option<PathBuf>) -> Result<Self> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace around this crate")?;
         let shipped = |name: &str| built(workspace.join("target/static").join(name));
@@ -34,12 +33,12 @@ impl Programs {
         })
     }
 
-    /// Returns the folder for what the runs leave behind and `soak/install.sh` has brought.
+    /// Returns the folder of reports and of what `soak/install.sh` installs.
     pub(crate) fn results(&self) -> PathBuf {
         self.workspace.join("target/soak")
     }
 
-    /// Returns a client that `soak/install.sh` has brought into `target/soak`.
+    /// Returns a client that `soak/install.sh` has installed into `target/soak`.
     pub(crate) fn installed(&self, path: &str) -> Result<PathBuf> {
         let program = self.results().join(path);
         ensure!(program.exists(), "target/soak/{path} is missing: {INSTALL}");
@@ -51,7 +50,7 @@ impl Programs {
         self.workspace.join("soak/clients").join(path)
     }
 
-    /// Returns a program of the system's.
+    /// Returns a program on the PATH.
     pub(crate) fn on_path(name: &str) -> Result<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
         let found = env::split_paths(&path).map(|place| place.join(name)).find(|program| program.is_file());

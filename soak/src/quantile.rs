@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Returns the latency that 99 of 100 requests did not exceed; `None` of nothing.
+/// Returns the latency that 99 of 100 requests did not exceed; `None` without requests.
 pub(crate) fn p99(latencies: &mut [Duration]) -> Option<Duration> {
     latencies.sort_unstable();
     let rank = (latencies.len() * 99).div_ceil(100);

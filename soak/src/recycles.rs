@@ -1,4 +1,5 @@
-//! Recycles at a fixed rate, each with a connection to the app: the system must not run out of ports.
+//! Connections that are recycled at a fixed rate, each with a connection to the app: the system must not run out of
+//! ports.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,10 +19,10 @@ use crate::programs::Programs;
 use crate::report::{Report, Table, Verdict, count};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n";
-/// Clients that take turns; more than any machine has under way at a time.
+/// Clients that take turns: more than can have a request in flight.
 const CLIENTS: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The share of the rate that must be reached for the run to have shown anything.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The share of the rate that must be reached for a valid run.
 const REACHED: f64 = 0.95;
 
 /// Thousands of recycles per second: the system never runs out of ports for connections to the app.
@@ -40,7 +41,7 @@ pub(crate) struct Options {
     time: Duration,
 }
 
-/// What all clients together saw.
+/// The sum of all clients' results.
 #[derive(Debug, Default)]
 struct Seen {
     answered: u64,
@@ -101,7 +102,7 @@ async fn load(to: SocketAddr, pace: Pace) -> Result<Seen> {
         clients.spawn(async move {
             let mut seen = Seen::default();
             while pace.due().await.is_some() {
-                match timeout(PATIENCE, recycle(to)).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
+                match timeout(TIMEOUT, recycle(to)).await.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
                     Ok(()) => seen.answered += 1,
                     Err(error) => seen.failures.push(format!("{error:#}")),
                 }
@@ -117,7 +118,7 @@ async fn load(to: SocketAddr, pace: Pace) -> Result<Seen> {
     Ok(all)
 }
 
-/// Returns a connection with one request, which is announced to be its last.
+/// Sends one request on a new connection, and reads its response to the end of the connection.
 async fn recycle(to: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(to).await.context("a client cannot connect")?;
     stream.write_all(REQUEST).await.context("a request cannot be sent")?;
@@ -128,7 +129,7 @@ async fn recycle(to: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Tells every ten seconds how many ports wait.
+/// Prints every ten seconds how many ports are in `TIME_WAIT`. Returns the most.
 async fn most_in_time_wait() {
     let mut seconds = interval(Duration::from_secs(10));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -140,7 +141,7 @@ async fn most_in_time_wait() {
     }
 }
 
-/// `TCP: inuse 5 orphan 0 tw 17 alloc 7 mem 1`.
+/// Returns the number of sockets in `TIME_WAIT`: 17 in `TCP: inuse 5 orphan 0 tw 17 alloc 7 mem 1`.
 fn time_wait() -> Result<u64> {
     let text = fs::read_to_string("/proc/net/sockstat")?;
     let line = text.lines().find(|line| line.starts_with("TCP:")).context("TCP in /proc/net/sockstat")?;
@@ -148,7 +149,7 @@ fn time_wait() -> Result<u64> {
     words.next().and_then(|number| number.parse().ok()).with_context(|| format!("no number of TIME_WAIT in {line:?}"))
 }
 
-/// Returns the ports that the system gives to clients.
+/// Returns the number of local ports for clients.
 fn ports() -> Result<u64> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let numbers: Vec<u64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();

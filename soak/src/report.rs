@@ -20,13 +20,13 @@ const COMMANDS: [&str; 4] = ["clients", "rollouts", "recycles", "hostile"];
 pub(crate) struct Report {
     /// The command.
     pub(crate) name: &'static str,
-    /// What was done, in one or two sentences.
+    /// The procedure, in one or two sentences.
     pub(crate) how: String,
-    /// What every goal came to.
+    /// Whether each goal was met.
     pub(crate) verdicts: Vec<Verdict>,
-    /// The figures behind them.
+    /// The figures.
     pub(crate) table: Table,
-    /// What a reader should know of them.
+    /// Notes for the reader of the figures.
     pub(crate) notes: Vec<String>,
     machine: String,
     seconds: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// A goal, and what came of it.
+/// A goal, and whether it was met.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) goal: String,
@@ -60,7 +60,7 @@ impl Verdict {
 }
 
 impl Report {
-    /// Returns an empty report of a run that began then.
+    /// Returns an empty report of a run that began at `begun`.
     pub(crate) fn of(name: &'static str, begun: Instant, how: String) -> Self {
         let (machine, seconds) = (machine::description(), begun.elapsed().as_secs());
         Self { name, how, verdicts: Vec::new(), table: Table::default(), notes: Vec::new(), machine, seconds }
@@ -101,7 +101,7 @@ impl fmt::Display for Report {
 }
 
 impl fmt::Display for Table {
-    /// Columns are padded, so that the text is a table on a terminal too.
+    /// Columns are padded, so that the text is also readable on a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
         table.load_preset(ASCII_MARKDOWN).set_header(&self.columns).add_rows(&self.rows);
@@ -125,7 +125,7 @@ pub(crate) fn join(folder: &Path) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Returns a number with its thousands apart.
+/// Returns a number with separated thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::pod::{Pod, PodShutdown};
-use self::service::{LATEST_NEWS, Service};
+use self::service::{MAX_DELAY, Service};
 use self::traffic::{Seen, Traffic};
 use crate::programs::Programs;
 use crate::report::{Report, Table, Verdict, count};
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     rate: u32,
 }
 
-/// What came of one deployment.
+/// The outcome of one deployment.
 #[derive(Debug, Default)]
 struct Outcome {
     rollouts: u32,
@@ -54,7 +54,7 @@ pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report
     let begun = Instant::now();
     let mut deployments = JoinSet::new();
     for number in 0..options.deployments {
-        // The first ones take what does not divide evenly.
+        // The first deployments take the remainder.
         let rollouts = (options.rollouts + options.deployments - 1 - number) / options.deployments;
         let (programs, pods, rate) = (programs.clone(), options.pods, options.rate);
         deployments.spawn(async move { deployment(&programs, number, rollouts, pods, rate).await });
@@ -78,14 +78,14 @@ async fn deployment(programs: &Programs, number: u32, rollouts: u32, pods: u8, r
     let traffic = Traffic::start(&service, rate);
     for rollout in 0..rollouts {
         let new = start(programs, pods).await?;
-        service.lead_to(&addresses(&new));
+        service.set_endpoints(&addresses(&new));
         let shutdowns = end(std::mem::replace(&mut old, new)).await;
         outcome.add(shutdowns.with_context(|| format!("rollout {rollout} of deployment {number}"))?);
         let failed = traffic.failed();
         eprintln!("deployment {number}: rollout {} of {rollouts} done, {failed} requests failed so far", rollout + 1);
     }
     (outcome.http1, outcome.http2) = traffic.end().await?;
-    // Without clients the rest is not a rollout any more; it is only counted.
+    // The clients have ended: these pods are stopped only to be counted.
     for pod in &old {
         outcome.served += pod.served().await?;
     }
@@ -123,7 +123,7 @@ impl Outcome {
 fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
     let how = format!(
         "{} rollouts of {} pods each, in the kubelet's order, of an app that exits at once on SIGTERM; nodes hear of it up \
-         to {LATEST_NEWS:?} late.",
+         to {MAX_DELAY:?} late.",
         all.rollouts, options.pods
     );
     let mut report = Report::of("rollouts", begun, how);
@@ -132,7 +132,7 @@ fn report(options: &Options, all: Outcome, begun: Instant) -> Report {
     let left: usize = all.shutdowns.iter().filter(|shutdown| !shutdown.drained).count();
     report.verdicts = vec![
         Verdict::new("0 requests fail", format!("{failed} of {}", count(answered + failed as u64)), failed == 0),
-        // Fewer are no loss: a busy node may lead a connection to a pod between its last count and its SIGTERM.
+        // A lower count is no loss: a busy node may send a connection to a pod between its last count and its SIGTERM.
         Verdict::new(
             "the apps received no more requests than were answered",
             format!("{} at the apps, {} answered", count(all.served), count(answered)),

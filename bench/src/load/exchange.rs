@@ -1,4 +1,4 @@
-//! One request and its answer of 128 bytes, as our own clients speak it.
+//! One exchange with a response of 128 bytes, for the benchmark's own clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -9,11 +9,11 @@ use anyhow::{Result, bail};
 use crate::load::http2;
 use crate::peer::Protocol;
 
-/// The request of every client of ours.
+/// The request of the benchmark's own clients.
 pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
-/// What the app answers to it, bytes of body.
+/// The length of the app's response body, in bytes.
 const BODY: usize = 128;
-/// Longer than an answer with every header that a proxy adds.
+/// Longer than a response with all fields that proxies add, in bytes.
 pub(crate) const ANSWER_LIMIT: usize = 4096;
 
 /// Connects to a port of loopback.
@@ -24,8 +24,8 @@ pub(crate) fn connect(port: u16) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Asks once on a connection that blocks, and reads the whole answer.
-pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
+/// Sends one request on a blocking connection, and reads the whole response.
+pub(crate) fn exchange(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(REQUEST)?;
     let mut answer = [0; ANSWER_LIMIT];
     let mut length = 0;
@@ -38,19 +38,19 @@ pub(crate) fn ask(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Connects and asks once. Returns the connection, on which more can be asked in HTTP/1.1.
+/// Connects and plays one exchange. Returns the connection, which can carry more of them in HTTP/1.1.
 pub(crate) fn once(protocol: Protocol, port: u16) -> Result<TcpStream> {
     let mut stream = connect(port)?;
     match protocol {
-        Protocol::Http1 => ask(&mut stream)?,
-        Protocol::Http2 => ask_http2(&mut stream)?,
+        Protocol::Http1 => exchange(&mut stream)?,
+        Protocol::Http2 => exchange_http2(&mut stream)?,
     }
     Ok(stream)
 }
 
-/// Asks on a new connection, and reads up to the first fields of the answer.
-fn ask_http2(stream: &mut TcpStream) -> Result<()> {
-    // GET, http, /, and an authority; nothing follows on stream 1.
+/// Sends a request on a new connection, and reads up to the first fields of the response.
+fn exchange_http2(stream: &mut TcpStream) -> Result<()> {
+    // GET, http, /, and an authority, with END_STREAM on stream 1.
     const HEADERS: &[u8] = b"\x00\x00\x0a\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x05bench";
     // The indexed field `:status: 200`.
     const OK: u8 = 0x88;
@@ -68,7 +68,7 @@ fn ask_http2(stream: &mut TcpStream) -> Result<()> {
     }
 }
 
-/// Returns whether these bytes are a whole answer; an error if they are no good one.
+/// Returns whether these bytes are a whole response, or an error if its status is not 200.
 pub(crate) fn is_complete(answer: &[u8]) -> Result<bool> {
     const GOOD: &[u8] = b"HTTP/1.1 200 ";
     let compared = answer.len().min(GOOD.len());

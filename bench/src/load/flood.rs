@@ -1,4 +1,4 @@
-//! One client that sends small HTTP/2 frames as fast as they are taken.
+//! One client that sends small HTTP/2 frames as fast as they are accepted.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::load::{exchange, http2};
 
-/// Frames of one write: 64 KiB or so.
+/// The frames of one write: about 64 KiB.
 const AT_ONCE: usize = 7281;
 
-/// A flood on a connection of its own, until it is [ended](Flood::end).
+/// A flood on a connection of its own, which lasts until [`end`](Flood::end).
 #[derive(Debug)]
 pub(crate) struct Flood {
     stream: TcpStream,
@@ -34,7 +34,7 @@ impl Flood {
         Ok(Self { stream, flooding })
     }
 
-    /// Ends it, and returns the number of its frames. An error if the other side has ended it before.
+    /// Ends the flood, and returns the number of its frames. Fails if the other side has closed the connection before.
     pub(crate) fn end(self) -> Result<u64> {
         ensure!(!self.flooding.is_finished(), "the connection of the flood ended, so that it was no load");
         self.stream.shutdown(Shutdown::Both).context("ending the flood")?;

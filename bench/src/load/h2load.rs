@@ -1,4 +1,4 @@
-//! Closed-loop load in HTTP/2 by h2load: each stream is followed by another as soon as it is answered.
+//! Closed-loop load in HTTP/2 by h2load: each stream is followed by another as soon as its response is complete.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::load::Completed;
 
-/// Runs h2load with one thread against a port of loopback; any request that fails is an error of ours.
+/// Runs h2load with one thread against a loopback port. Fails if a request fails.
 pub(crate) fn run(h2load: &Path, port: u16, connections: u16, streams: u16, seconds: u16) -> Result<Completed> {
     let mut command = Command::new(h2load);
     command.args(["-t1", &format!("-c{connections}"), &format!("-m{streams}"), &format!("-D{seconds}")]);

@@ -1,4 +1,4 @@
-//! Clients that have asked once and now sit on their connections.
+//! Clients that have sent one request and keep their connections open.
 
 use std::net::TcpStream;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::load::exchange;
 use crate::peer::Protocol;
 
-/// Open connections to one port; dropping it closes them all.
+/// Open connections to one port. They are closed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Idle {
     protocol: Protocol,

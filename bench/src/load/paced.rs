@@ -1,7 +1,7 @@
-//! Open-loop load: requests leave at a fixed rate, whether or not the earlier ones have been answered.
+//! Open-loop load: requests are sent at a fixed rate, whether or not the earlier ones have been answered.
 //!
-//! Latency counts from the instant at which a request was due, not from when it could be sent, so that a stall is
-//! charged to every request that it delays (wrk, being closed-loop, would simply ask less often).
+//! Latency counts from the instant at which a request was due, not from when it could be sent, so that a stall counts
+//! for every request that it delays. (wrk is closed-loop and would send fewer requests.)
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -16,12 +16,12 @@ use rustix::fd::OwnedFd;
 use crate::clock;
 use crate::load::exchange::{self, ANSWER_LIMIT, REQUEST};
 
-/// Answers that are later than this fail the run: the rate was too high for the subject.
-const HOPELESS: Duration = Duration::from_secs(5);
+/// A response that is later than this fails the run: the rate was too high for the subject.
+const LATEST: Duration = Duration::from_secs(5);
 
 /// Sends `rate` requests per second over `connections` for the given time and returns each request's latency.
 pub(crate) fn run(port: u16, connections: u16, rate: f64, time: Duration) -> Result<Vec<Duration>> {
-    // The kernel may otherwise sleep 50 µs longer than it is asked to, in the name of battery life.
+    // By default the kernel lets sleeps last up to 50 µs longer, to save energy.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1)).context("asking for exact timers")?;
     let mut clients = Clients::connect(port, connections)?;
     let start = clock::now();
@@ -40,7 +40,7 @@ pub(crate) fn run(port: u16, connections: u16, rate: f64, time: Duration) -> Res
         if sent >= total && clients.is_quiet() {
             return Ok(latencies);
         }
-        let wait = if sent < total { next.saturating_duration_since(clock::now()) } else { HOPELESS };
+        let wait = if sent < total { next.saturating_duration_since(clock::now()) } else { LATEST };
         clients.receive(wait, &mut latencies)?;
     }
 }
@@ -48,9 +48,9 @@ pub(crate) fn run(port: u16, connections: u16, rate: f64, time: Duration) -> Res
 struct Clients {
     epoll: OwnedFd,
     all: Vec<Client>,
-    /// Clients with nothing under way; the one that has rested longest is next.
+    /// Clients without a request in flight; the one that has been idle longest is next.
     free: VecDeque<usize>,
-    /// When the requests that have not been sent yet were due.
+    /// The instants at which requests that have not been sent yet were due.
     backlog: VecDeque<Instant>,
 }
 
@@ -67,8 +67,8 @@ impl Clients {
         let mut all = Vec::new();
         for index in 0..u64::from(connections) {
             let mut stream = exchange::connect(port)?;
-            // The first exchange pays for connections and pools that are made on demand.
-            exchange::ask(&mut stream)?;
+            // The first exchange takes longer, because connections and pools are created on demand.
+            exchange::exchange(&mut stream)?;
             stream.set_nonblocking(true)?;
             epoll::add(&epoll, &stream, EventData::new_u64(index), EventFlags::IN)?;
             all.push(Client { stream, due: clock::now(), answer: [0; ANSWER_LIMIT], length: 0 });
@@ -96,8 +96,8 @@ impl Clients {
         let mut events = [Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; 64];
         let timeout = Timespec::try_from(wait).context("a wait out of range")?;
         let count = epoll::wait(&self.epoll, &mut events[..], Some(&timeout))?;
-        if count == 0 && wait == HOPELESS {
-            bail!("a response is missing for {HOPELESS:?}");
+        if count == 0 && wait == LATEST {
+            bail!("a response is missing for {LATEST:?}");
         }
         for event in &events[..count] {
             let index = usize::try_from(event.data.u64()).expect("tokens are indices");
@@ -112,7 +112,7 @@ impl Clients {
 }
 
 impl Client {
-    /// Returns whether the answer is complete now.
+    /// Reads what is there. Returns whether the response is complete.
     fn receive(&mut self) -> Result<bool> {
         match self.stream.read(&mut self.answer[self.length..]) {
             Ok(0) => bail!("the connection was closed under load"),

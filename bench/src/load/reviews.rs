@@ -1,4 +1,4 @@
-//! Open-loop load over TLS: reviews leave at a fixed rate, whether or not the earlier ones have been answered.
+//! Open-loop load over TLS: reviews are sent at a fixed rate, whether or not the earlier ones have been answered.
 //!
 //! As in [`paced`](super::paced), latency counts from the instant at which a review was due.
 
@@ -24,19 +24,19 @@ use crate::clock;
 use crate::peer::Protocol;
 use crate::tls;
 
-/// At most so many reviews are under way at once: in HTTP/1.1 on as many connections, in HTTP/2 on one.
-const UNDER_WAY: usize = 32;
-/// Answers that are later than this fail the run: the rate was too high for the subject.
-const HOPELESS: Duration = Duration::from_secs(5);
+/// The most reviews in flight: in HTTP/1.1 on as many connections, in HTTP/2 on one.
+const IN_FLIGHT: usize = 32;
+/// A response that is later than this fails the run: the rate was too high for the subject.
+const LATEST: Duration = Duration::from_secs(5);
 
-/// Who is asked, and how.
+/// The webhook to which reviews are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) port: u16,
-    /// Where its certificate is.
+    /// The folder of its certificate.
     pub(crate) folder: &'a Path,
     pub(crate) protocol: Protocol,
-    /// What every good answer has in it.
+    /// Text that every correct response contains.
     pub(crate) answer: &'static str,
 }
 
@@ -49,33 +49,33 @@ pub(crate) fn run(target: Target<'_>, reviews: &[Bytes], rate: f64, time: Durati
     runtime.block_on(async {
         let (queue, due) = mpsc::unbounded_channel();
         let due = Arc::new(Mutex::new(due));
-        let mut askers = JoinSet::new();
-        for asker in connect(target).await? {
-            askers.spawn(ask(asker, Arc::clone(&due), target.answer));
+        let mut clients = JoinSet::new();
+        for client in connect(target).await? {
+            clients.spawn(send_due(client, Arc::clone(&due), target.answer));
         }
         let reviews = reviews.to_vec();
         let pacer = thread::spawn(move || pace(&queue, &reviews, rate, time));
         let mut latencies = Vec::new();
-        while let Some(asked) = askers.join_next().await {
-            latencies.extend(asked??);
+        while let Some(measured) = clients.join_next().await {
+            latencies.extend(measured??);
         }
         pacer.join().map_err(|_| anyhow::anyhow!("the pacer panicked"))??;
         Ok(latencies)
     })
 }
 
-/// Asks once, to see whether anybody answers.
+/// Sends one review, to check that the webhook answers.
 pub(crate) fn once(target: Target<'_>, review: &Bytes) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut askers = connect_few(target, 1).await?;
-        askers.pop().context("one was asked for")?.ask(review.clone(), target.answer).await
+        let mut clients = connect_few(target, 1).await?;
+        clients.pop().context("there is one client")?.review(review.clone(), target.answer).await
     })
 }
 
-/// A thread of its own, for it waits more exactly than the runtime does.
+/// Queues the reviews when they are due. It runs on a thread, which sleeps more exactly than the runtime's timer.
 fn pace(queue: &mpsc::UnboundedSender<Due>, reviews: &[Bytes], rate: f64, time: Duration) -> Result<()> {
-    // The kernel may otherwise sleep 50 µs longer than it is asked to, in the name of battery life.
+    // By default the kernel lets sleeps last up to 50 µs longer, to save energy.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).context("asking for exact timers")?;
     let start = clock::now();
     let mut sent = 0.0;
@@ -93,9 +93,9 @@ fn pace(queue: &mpsc::UnboundedSender<Due>, reviews: &[Bytes], rate: f64, time: 
     Ok(())
 }
 
-/// Asks what is due next until nothing is.
-async fn ask(
-    mut asker: Asker,
+/// Sends due reviews, one after the other, until there are no more.
+async fn send_due(
+    mut client: ReviewClient,
     due: Arc<Mutex<mpsc::UnboundedReceiver<Due>>>,
     answer: &'static str,
 ) -> Result<Vec<Duration>> {
@@ -103,26 +103,26 @@ async fn ask(
     loop {
         let next = due.lock().await.recv().await;
         let Some((due, review)) = next else { return Ok(latencies) };
-        asker.ask(review, answer).await?;
+        client.review(review, answer).await?;
         latencies.push(due.elapsed());
     }
 }
 
-/// Whoever can have one review under way.
-enum Asker {
+/// A client that has one review in flight at most.
+enum ReviewClient {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-impl Asker {
-    async fn ask(&mut self, review: Bytes, answer: &str) -> Result<()> {
-        let (status, body) = tokio::time::timeout(HOPELESS, async {
+impl ReviewClient {
+    async fn review(&mut self, review: Bytes, answer: &str) -> Result<()> {
+        let (status, body) = tokio::time::timeout(LATEST, async {
             let response = self.send(Full::new(review)).await?;
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         })
         .await
-        .with_context(|| format!("a response is missing for {HOPELESS:?}"))??;
+        .with_context(|| format!("a response is missing for {LATEST:?}"))??;
         let good = status == StatusCode::OK && String::from_utf8_lossy(&body).contains(answer);
         ensure!(good, "an unexpected response: {status} {}", body.escape_ascii());
         Ok(())
@@ -140,11 +140,11 @@ impl Asker {
     }
 }
 
-async fn connect(target: Target<'_>) -> Result<Vec<Asker>> {
-    connect_few(target, UNDER_WAY).await
+async fn connect(target: Target<'_>) -> Result<Vec<ReviewClient>> {
+    connect_few(target, IN_FLIGHT).await
 }
 
-async fn connect_few(target: Target<'_>, askers: usize) -> Result<Vec<Asker>> {
+async fn connect_few(target: Target<'_>, clients: usize) -> Result<Vec<ReviewClient>> {
     let alpn = match target.protocol {
         Protocol::Http1 => "http/1.1",
         Protocol::Http2 => "h2",
@@ -158,16 +158,16 @@ async fn connect_few(target: Target<'_>, askers: usize) -> Result<Vec<Asker>> {
     let mut all = Vec::new();
     match target.protocol {
         Protocol::Http1 => {
-            for _ in 0..askers {
+            for _ in 0..clients {
                 let (connection, driver) = http1::handshake(connect().await?).await?;
                 tokio::spawn(driver);
-                all.push(Asker::Http1(connection));
+                all.push(ReviewClient::Http1(connection));
             }
         }
         Protocol::Http2 => {
             let (connection, driver) = http2::handshake(TokioExecutor::new(), connect().await?).await?;
             tokio::spawn(driver);
-            all.extend((0..askers).map(|_| Asker::Http2(connection.clone())));
+            all.extend((0..clients).map(|_| ReviewClient::Http2(connection.clone())));
         }
     }
     Ok(all)

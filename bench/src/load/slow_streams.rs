@@ -1,4 +1,4 @@
-//! Clients of HTTP/2 that take long answers in many small pieces.
+//! HTTP/2 clients that read long responses in many small pieces.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -10,14 +10,14 @@ use anyhow::{Context as _, Result, ensure};
 use crate::load::{exchange, http2};
 
 const CONNECTIONS: u16 = 10;
-/// As many as servers usually allow on a connection.
+/// The number of concurrent streams that servers usually allow.
 const STREAMS: u16 = 100;
-/// What a stream may send at once, bytes.
+/// The bytes of each `WINDOW_UPDATE` of a stream.
 const PIECE: u32 = 64;
-/// The time between two pieces of a stream: 10,000 pieces per second of all.
+/// The time between two pieces of a stream. All streams together get 10,000 pieces per second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A thousand streams, until they are [ended](SlowStreams::end).
+/// A thousand streams, which last until [`end`](SlowStreams::end).
 #[derive(Debug)]
 pub(crate) struct SlowStreams(Vec<Connection>);
 
@@ -25,22 +25,23 @@ pub(crate) struct SlowStreams(Vec<Connection>);
 struct Connection {
     stream: TcpStream,
     granting: JoinHandle<()>,
-    /// Ends with the number of bytes that have come.
+    /// The thread that reads; it returns the number of bytes.
     reading: JoinHandle<u64>,
 }
 
 impl SlowStreams {
-    /// Asks for `path` on each stream.
+    /// Requests `path` on each stream.
     pub(crate) fn start(port: u16, path: &str) -> Result<Self> {
         let connect = |number: u16| {
-            // So that their pieces are spread over the pause.
+            // So that the pieces of the connections are spread over the pause.
             thread::sleep(PAUSE / u32::from(CONNECTIONS));
             Connection::start(port, path).with_context(|| format!("slow connection {number}"))
         };
         (1..=CONNECTIONS).map(connect).collect::<Result<_>>().map(Self)
     }
 
-    /// Ends them, and returns the number of bytes that have come. An error if the other side has ended some before.
+    /// Ends the streams, and returns the number of bytes that were read. Fails if the other side has closed a
+    /// connection before.
     pub(crate) fn end(self) -> Result<u64> {
         self.0.into_iter().map(Connection::end).sum()
     }
@@ -52,8 +53,8 @@ impl Connection {
         stream.set_read_timeout(None)?;
         let streams = || (0..u32::from(STREAMS)).map(|number| 2 * number + 1);
         let begin = [http2::PREFACE, http2::NO_WINDOW, http2::SETTINGS_ACK, &http2::window_update(0, 1 << 30)].concat();
-        let asked: Vec<u8> = streams().flat_map(|number| http2::get(number, path)).collect();
-        stream.write_all(&[begin, asked].concat())?;
+        let requests: Vec<u8> = streams().flat_map(|number| http2::get(number, path)).collect();
+        stream.write_all(&[begin, requests].concat())?;
         let (mut writer, mut reader) = (stream.try_clone()?, stream.try_clone()?);
         let grants: Vec<u8> = streams().flat_map(|number| http2::window_update(number, PIECE)).collect();
         let granting = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Closed-loop load by wrk: each connection asks again as soon as it is answered.
+//! Closed-loop load by wrk: each connection sends its next request as soon as the response is complete.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::load::Completed;
 
-/// What every connection asks for, over and over.
+/// The request that every connection repeats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request {
     /// GET of a path.
     Get(&'static str),
-    /// POST with a body of so many bytes.
+    /// POST with a body of this many bytes.
     Post(usize),
 }
 
-/// Runs wrk with one thread against a port of loopback; any error that it counts is an error of ours.
+/// Runs wrk with one thread against a loopback port. Fails if wrk counts an error.
 pub(crate) fn run(
     wrk: &Path,
     port: u16,

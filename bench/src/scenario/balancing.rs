@@ -1,4 +1,4 @@
-//! What it costs a proxy to follow a balancer.
+//! The cost of following a balancer's instructions.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -22,15 +22,16 @@ use crate::summary::Summary;
 use crate::{limits, lineup};
 
 const CONNECTIONS: u16 = 64;
-/// Idle clients of each proxy, all of which a report takes in.
+/// The idle clients of each proxy, which every report includes.
 const IDLE: usize = 10_000;
-/// The most that balancing may cost, as a multiple of the same without.
+/// The limit of the cost with balancing, as a multiple of the cost without.
 const GOAL: f64 = 1.01;
 const WORKLOAD: [&str; 3] = ["bench", "Deployment", "bench"];
-/// As the balancer asks while a workload is uneven.
+/// The interval of the balancer while a workload is uneven.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Short answers, without a balancer and with one that instructs once a second; each with as many idle connections.
+/// Measures short responses without a balancer and with one that sends an instruction every second, with the same idle
+/// connections.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     let idle = IDLE.min(usize::try_from(limits::open_files().saturating_sub(1000) / 2).unwrap_or(IDLE));
     eprintln!("balancing with {idle} connections …");
@@ -59,7 +60,8 @@ fn with_balancing(bench: &Bench, app: u16, admin: u16, key: &SigningKey) -> Resu
     lineup::start_ours(bench, [app, admin], &options)
 }
 
-/// Tells the proxy once a second a mean that is above its load, so that it counts and compares and retires nobody.
+/// Sends an instruction every second, with a mean above the load, so that the proxy applies the rule and retires
+/// nothing.
 fn instruct(admin: u16, key: &SigningKey, is_over: &AtomicBool) -> Result<()> {
     let [namespace, kind, name] = WORKLOAD;
     let mut sequence = 0;

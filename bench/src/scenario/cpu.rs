@@ -13,7 +13,7 @@ use crate::process::Running;
 use crate::report::{Section, Table, Verdict};
 use crate::scenario::{Figures, cell, row};
 
-/// A kind of load and what it may cost, as multiples of the peers' cost.
+/// A kind of load, with the limits of its cost as multiples of the peers' cost.
 struct Case {
     title: &'static str,
     request: Request,
@@ -66,24 +66,24 @@ const UP: [Case; 2] = [
     },
 ];
 
-/// Connections, and streams at a time on each.
+/// Connections, and concurrent streams on each.
 const HTTP2: (u16, u16) = (16, 10);
 const HTTP2_GOALS: &[(Peer, f64)] = &[(Peer::ByteCopy, 1.08), (Peer::Nghttpx, 0.45), (Peer::HaProxy, 0.45)];
 
-/// What one turn of a peer gave.
+/// The figures of a turn.
 pub(crate) struct Turn {
     /// CPU time of the proxy per completed request, µs.
     pub(crate) micros: f64,
     pub(crate) per_second: f64,
 }
 
-/// Short answers, few and many connections.
+/// Measures short responses, with few and with many connections.
 pub(crate) fn short(bench: &Bench, app: u16) -> Vec<Section> {
     let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
     SHORT.iter().map(|case| measure(bench, &lineup, case)).collect()
 }
 
-/// Short answers in HTTP/2.
+/// Measures short responses in HTTP/2.
 pub(crate) fn http2(bench: &Bench, app: u16) -> Section {
     let (connections, streams) = HTTP2;
     let title = format!("CPU per request: HTTP/2, 128-byte answers, {connections} connections of {streams} streams");
@@ -95,7 +95,7 @@ pub(crate) fn http2(bench: &Bench, app: u16) -> Section {
     section(title, "h2load", &outcomes, HTTP2_GOALS)
 }
 
-/// Long bodies, down from `app` and up to `sink`.
+/// Measures long bodies, in responses of `app` and in requests to `sink`.
 pub(crate) fn bodies(bench: &Bench, app: u16, sink: u16) -> Vec<Section> {
     let towards = |app: u16, cases: &[Case]| -> Vec<Section> {
         let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
@@ -104,7 +104,7 @@ pub(crate) fn bodies(bench: &Bench, app: u16, sink: u16) -> Vec<Section> {
     [towards(app, &DOWN), towards(sink, &UP)].concat()
 }
 
-/// One turn: wrk for the planned time, and what the proxy used meanwhile.
+/// Runs wrk for the planned time, and measures the CPU time of the proxy meanwhile.
 pub(crate) fn turn(bench: &Bench, running: &Running, request: Request, connections: u16) -> Result<Turn> {
     let dir = bench.fresh_dir("wrk")?;
     account(running, || wrk::run(&bench.tools.wrk, running.port(), request, connections, bench.seconds, &dir))

@@ -1,4 +1,4 @@
-//! Memory that an idle connection of HTTP/2 takes, and an idle tunnel.
+//! The memory of an idle HTTP/2 connection and of an idle tunnel.
 
 use anyhow::Result;
 
@@ -12,12 +12,12 @@ use crate::report::{Section, Table, Verdict};
 use crate::scenario::row;
 use crate::summary::Summary;
 
-/// Idle clients behind which the memory is read: what all of them share has grown before the first.
+/// The numbers of idle clients at which memory is read. What they share is already allocated at the first.
 const CLIENTS: [usize; 2] = [1_000, 4_000];
-/// Memory that a connection of HTTP/2 may take, and a tunnel, KiB.
+/// The limits of the memory of an HTTP/2 connection and of a tunnel, KiB.
 const GOALS: [f64; 2] = [2.3, 1.7];
 
-/// Returns each peer once, freshly started: memory does not vary as time does.
+/// Measures each peer once, freshly started: memory varies less than time.
 pub(crate) fn measure(bench: &Bench, app: u16, http2_app: u16) -> Section {
     eprintln!("memory of HTTP/2 connections and tunnels …");
     let http2 = Peer::HTTP2.map(|peer| {
@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &Bench, app: u16, http2_app: u16) -> Section {
     section(&http2, &tunnel)
 }
 
-/// Bytes of each connection between the first and the last of the [`CLIENTS`], KiB.
+/// Returns the memory of each connection between the first and the last of the [`CLIENTS`], KiB.
 fn of_each(running: &Running, protocol: Protocol) -> Result<f64> {
     let mut clients = Idle::new(protocol, running.port());
     let mut size_with = |count| {

@@ -1,4 +1,4 @@
-//! What a proxy adds to the latency of a request, at a rate that leaves it time.
+//! The latency that a proxy adds to a request, at a rate below its capacity.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const CONNECTIONS: u16 = 64;
 /// Quantiles of one turn, µs.
 struct Turn {
     through: Quantiles,
-    /// Of the app without any proxy, just before.
+    /// The quantiles of the app without a proxy, just before.
     alone: Quantiles,
 }
 
@@ -27,7 +27,7 @@ struct Quantiles {
     p99: f64,
 }
 
-/// Returns every peer at one rate: half of what the slowest of them can do at all.
+/// Measures every peer at one rate: half of the capacity of the slowest.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     eprintln!("added latency …");
     let lineup = Lineup::start(bench, &Peer::HTTP1, app, None);
@@ -66,7 +66,7 @@ fn quantiles(port: u16, rate: f64, time: Duration) -> Result<Quantiles> {
     Ok(Quantiles { p50: micros(500), p99: micros(990) })
 }
 
-/// The byte copy is no peer: nobody can be below it.
+/// Compares evenkeel with every peer except the byte copy, which is a lower bound.
 fn below_every_peer(name: &str, figures: &Figures) -> Verdict {
     let rivals = [Peer::Nginx, Peer::HaProxy, Peer::Envoy];
     let best = rivals

@@ -1,4 +1,4 @@
-//! Resident memory at rest and with clients that hold connections and say nothing.
+//! Resident memory at rest and with idle connections.
 
 use anyhow::Result;
 
@@ -14,13 +14,13 @@ use crate::summary::Summary;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Idle clients and the resident memory that is allowed with them, MiB.
+/// Numbers of idle clients, with the limit of resident memory in MiB.
 const GOALS: [(usize, f64); 3] = [(0, 3.5), (1_000, 4.7), (10_000, 16.0)];
 
 /// Resident memory, MiB, for each of [`steps`].
 type Sizes = Vec<f64>;
 
-/// Returns each peer once, freshly started: memory does not vary as time does.
+/// Measures each peer once, freshly started: memory varies less than time.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("memory …");
     let steps = steps();

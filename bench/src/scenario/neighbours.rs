@@ -1,4 +1,4 @@
-//! What the streams of some clients cost another client's requests on the same thread.
+//! How much the streams of some clients delay another client's requests on the same thread.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::scenario::cell;
 use crate::sink;
 use crate::summary::{Summary, quantile};
 
-/// The quiet client: connections, and requests per second.
+/// The connections of the quiet client, and its requests per second.
 const QUIET: (u16, f64) = (4, 500.0);
-/// How many times what it has alone its p99 may be.
+/// The limit of its p99, as a multiple of its p99 alone.
 const GOAL: f64 = 2.0;
 
 /// Quantiles of the quiet client's latency in one turn, µs.
@@ -26,10 +26,10 @@ struct Turn {
     p99: f64,
 }
 
-/// One round: alone, beside a flood, beside slow streams.
+/// The turns of a round: alone, beside a flood, beside slow streams.
 type Round = [Turn; 3];
 
-/// A quiet client of HTTP/1.1, alone and beside clients of HTTP/2, through one proxy with one thread.
+/// Measures a quiet HTTP/1.1 client, alone and beside HTTP/2 clients, through one proxy with one thread.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     eprintln!("neighbours …");
     let http2_app = lineup::start_http2_app(bench)?;

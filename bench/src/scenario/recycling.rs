@@ -1,4 +1,4 @@
-//! Throughput where every connection is retired after ten requests.
+//! Throughput if every connection is retired after ten requests.
 
 use crate::bench::Bench;
 use crate::lineup::Lineup;
@@ -10,7 +10,7 @@ use crate::scenario::{Figures, cell, cpu, row};
 const MAX_REQUESTS: u32 = 10;
 const CONNECTIONS: u16 = 64;
 
-/// `max-requests` of ours against `keepalive_requests` of nginx.
+/// Compares evenkeel's `max-requests` with nginx's `keepalive_requests`.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("recycling every {MAX_REQUESTS} requests …");
     let lineup = Lineup::start(bench, &[Peer::Evenkeel, Peer::Nginx], app, Some(MAX_REQUESTS));

@@ -1,4 +1,4 @@
-//! How long a peer takes from its start to its first answer.
+//! The time from a peer's start to its first response.
 
 use crate::bench::Bench;
 use crate::lineup::{self, Outcome};
@@ -6,7 +6,7 @@ use crate::peer::Peer;
 use crate::report::{Section, Table, Verdict};
 use crate::scenario::{Figures, cell, row};
 
-/// Fresh processes, as many as rounds.
+/// Starts a new process of each peer in each round.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Section {
     eprintln!("start to ready …");
     let mut outcomes: Vec<(Peer, Outcome<f64>)> = Peer::HTTP1.map(|peer| (peer, Ok(Vec::new()))).into();

@@ -1,4 +1,4 @@
-//! What more threads of the proxy bring, and what they cost.
+//! The throughput and the cost of more threads of the proxy.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ use crate::summary::Summary;
 const THREADS: [&str; 3] = ["1", "2", "4"];
 const CONNECTIONS: u16 = 64;
 
-/// Short answers with one, two and four threads, which share all cores with the load generator and the app.
+/// Measures short responses with one, two and four threads, which share all cores with the load generator and the app.
 pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     eprintln!("threads …");
     let start = |threads: &&str| lineup::start_ours_on_all_cores(bench, app, &["--threads", threads]);
@@ -57,7 +57,7 @@ pub(crate) fn measure(bench: &Bench, app: u16) -> Result<Section> {
     })
 }
 
-/// The ticks that each thread has used so far, in the order of their numbers.
+/// Returns the ticks that each thread has used so far, by thread id.
 fn ticks_by_thread(pid: u32) -> Result<Vec<u64>> {
     let tasks = format!("/proc/{pid}/task");
     let mut threads: Vec<u32> = fs::read_dir(&tasks)
@@ -68,7 +68,7 @@ fn ticks_by_thread(pid: u32) -> Result<Vec<u64>> {
     threads.iter().map(|thread| ticks_of_thread(pid, *thread)).collect()
 }
 
-/// The busiest thread's share, as a multiple of the mean.
+/// Returns the share of the busiest thread, as a multiple of the mean.
 fn busiest(before: &[u64], after: &[u64]) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "fewer ticks than 2⁵²")]
     let used: Vec<f64> = after.iter().zip(before).map(|(after, before)| after.saturating_sub(*before) as f64).collect();

@@ -1,4 +1,4 @@
-//! What the webhook needs for reviews that come over TLS at a fixed rate, as API servers send them.
+//! CPU time, latency and memory of the webhook for reviews over TLS at a fixed rate, as API servers send them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,24 +20,24 @@ use crate::scenario::cell;
 use crate::summary::{Summary, quantile};
 use crate::tls;
 
-/// Reviews per second: a large cluster's, in a burst.
+/// Reviews per second: those of a large cluster in a burst.
 const RATE: f64 = 500.0;
-/// A turn is so many times as long as other scenarios' are: of a second, five reviews are beyond p99.
+/// A turn is this many times as long as in other scenarios: in a second, only five reviews are above p99.
 const LONGER: u32 = 3;
-/// The highest p99, ms.
+/// The limit of p99, ms.
 const LATENCY_GOAL: f64 = 2.5;
-/// The most resident memory, MiB.
+/// The limit of resident memory, MiB.
 const MEMORY_GOAL: f64 = 32.0;
 
-/// Who answers reviews.
+/// The program that answers reviews.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Evenkeel,
-    /// Reads a review and allows it, with the same server and the same TLS.
+    /// Reads a review and allows it, with the same server and the same TLS library.
     Bare,
 }
 
-/// A subject that runs.
+/// A running subject.
 struct Server {
     subject: Subject,
     running: Running,
@@ -45,7 +45,7 @@ struct Server {
     turns: Vec<Turn>,
 }
 
-/// One turn's figures.
+/// The figures of a turn.
 struct Turn {
     p50_ms: f64,
     p99_ms: f64,
@@ -53,7 +53,7 @@ struct Turn {
     resident_mib: f64,
 }
 
-/// In both protocols, with fresh processes for each.
+/// Measures both protocols, with new processes for each.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Section>> {
     [Protocol::Http1, Protocol::Http2].into_iter().map(|protocol| in_protocol(bench, protocol)).collect()
 }
@@ -111,7 +111,7 @@ fn in_protocol(bench: &Bench, protocol: Protocol) -> Result<Section> {
                 ),
                 Verdict::at_most(format!("≤ {MEMORY_GOAL} MiB at the end"), MEMORY_GOAL, ours.last_resident(), "MiB"),
             ],
-            // API servers do not use it.
+            // API servers do not use HTTP/1.1.
             Protocol::Http2 => Vec::new(),
         },
     })
@@ -164,7 +164,7 @@ impl Server {
 }
 
 impl Subject {
-    /// Returns the command that serves in the foreground, with the certificate of the folder.
+    /// Returns the command that serves in the foreground, with the certificate in `folder`.
     fn command(self, bench: &Bench, port: u16, folder: &Path) -> Result<Command> {
         let listen = format!("127.0.0.1:{port}");
         let mut command = Command::new(bench.tools.webhook(self == Self::Bare)?);
@@ -182,7 +182,7 @@ impl Subject {
         Ok(command)
     }
 
-    /// Returns what every good answer has in it.
+    /// Returns text that every correct response contains.
     fn answer(self) -> &'static str {
         match self {
             Self::Bare => r#""allowed":true"#,

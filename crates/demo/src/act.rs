@@ -1,4 +1,4 @@
-//! One act: clients, pods, and more pods while the clients go on.
+//! One act: clients send requests to pods, and pods are added meanwhile.
 
 use std::ops::Range;
 use std::path::Path;
@@ -19,14 +19,14 @@ use super::screen::Screen;
 use super::service::Service;
 use super::tally::{Shares, Tally};
 
-/// When what happens; the same in every act.
+/// The timing of an act, which is the same for all acts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script {
     /// Pods at the beginning.
     pub(crate) before: u8,
-    /// Pods in the end.
+    /// Pods at the end.
     pub(crate) after: u8,
-    /// From the first request to the last.
+    /// The time from the first request to the last.
     pub(crate) length: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Script {
     }
 }
 
-/// Everything that both acts need.
+/// The context of both acts.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
     pub(crate) script: Script,
@@ -53,7 +53,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) logs: &'a Path,
 }
 
-/// What an act has shown.
+/// The result of an act.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) script: Script,
@@ -85,7 +85,7 @@ impl Stage<'_> {
         let began = Instant::now();
         let (events, mut reports) = unbounded_channel();
         let mut clients = self.load.start(&service, &names, (began, began + length), &events);
-        // The reports end with the last client.
+        // The channel closes with the last client.
         drop(events);
         let mut tally = Tally::default();
         let mut moments = interval(screen.period());

@@ -1,4 +1,4 @@
-//! An address for every pod on a machine without pod network: 127.0.0.0/8 is all loopback on Linux.
+//! An address for every pod on a machine without a pod network: on Linux all of 127.0.0.0/8 is loopback.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 /// The app's port in the manifest, or the first one after it that is free.
 const APP_PORTS: std::ops::Range<u16> = 8080..8100;
-/// The host part of the address where the control plane is; its proxy port is held to keep the subnet.
+/// The host part of the control plane's address. Its proxy port stays bound to reserve the subnet.
 const CONTROL_HOST: u8 = 254;
 
 /// A subnet 127.1.S.0/24 that no other demo uses.
@@ -19,7 +19,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// Finds a subnet for `pods` pods, and a port that their app can have on each address.
+    /// Finds a subnet for `pods` pods, and a port that is free for the app on each address.
     pub(crate) fn claim(pods: u8) -> Result<Self> {
         let (subnet, held) = free_subnet()?;
         let free = |port: u16| (1..=pods).all(|pod| bind(subnet, pod, port).is_ok());

@@ -1,4 +1,4 @@
-//! The live picture of an act as text: a bar for each pod, or one line where nothing can be redrawn. Pure.
+//! The live picture of an act as text: a bar for each pod, or one line if nothing can be redrawn. Pure.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::tally::Shares;
 const WIDTH: u32 = 40;
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/// What is shown of one moment.
+/// The picture of one moment.
 pub(crate) struct Frame<'a> {
     /// Time since the act began.
     pub(crate) at: Duration,
-    /// Every pod that there will be, in order.
+    /// All pods, also those that are not started yet, in order.
     pub(crate) pods: &'a [String],
-    /// Pods that take connections now.
+    /// Pods that accept connections now.
     pub(crate) ready: usize,
-    /// Pods that were there when the act began.
+    /// Pods at the beginning of the act.
     pub(crate) before: usize,
-    /// Requests of the last second.
+    /// Requests of the last second, by pod.
     pub(crate) shares: Shares,
     /// Requests that failed since the act began.
     pub(crate) failed: usize,
@@ -72,7 +72,7 @@ fn bar(count: u32, total: u32) -> String {
     format!("{drawn:<width$}", width = WIDTH as usize)
 }
 
-/// Pods that were added stand out.
+/// Highlights pods that were added.
 fn painted(text: &str, added: bool, colour: bool) -> String {
     match (colour, added) {
         (false, _) => text.to_owned(),

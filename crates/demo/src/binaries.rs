@@ -1,4 +1,4 @@
-//! Where the programs are that the demo runs.
+//! The paths of the programs that the demo runs.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ pub(crate) struct Binaries {
 }
 
 impl Binaries {
-    /// Looks beside the program that runs, then on the PATH; names all that are missing.
+    /// Looks in the folder of this program, then on the PATH. The error names all programs that are missing.
     pub(crate) fn find() -> Result<Self> {
-        let own = env::current_exe().context("cannot tell where this program is")?;
+        let own = env::current_exe().context("the path of this program is unknown")?;
         let beside = own.parent().map(Path::to_path_buf);
         let path = env::var_os("PATH").unwrap_or_default();
         let places: Vec<PathBuf> = beside.into_iter().chain(env::split_paths(&path)).collect();

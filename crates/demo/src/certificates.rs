@@ -1,4 +1,4 @@
-//! A certificate authority that lives as long as the demo.
+//! A certificate authority for one run of the demo.
 
 use std::fs;
 use std::net::IpAddr;
@@ -8,19 +8,19 @@ use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::RootCertStore;
 
-/// What the webhook shows and what its caller trusts.
+/// The webhook's certificate, and the authority that its client trusts.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     /// PEM file with the webhook's certificate.
     pub(crate) certificate: PathBuf,
     /// PEM file with its key.
     pub(crate) key: PathBuf,
-    /// The authority that signed it, and nothing else.
+    /// Trusts only the authority that signed it.
     pub(crate) trusted: RootCertStore,
 }
 
 impl Certificates {
-    /// Makes an authority and a certificate for `address`, and writes what the webhook reads into `folder`.
+    /// Creates an authority and a certificate for `address`, and writes the webhook's files into `folder`.
     pub(crate) fn make(address: IpAddr, folder: &Path) -> Result<Self> {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::default();

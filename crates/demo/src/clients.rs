@@ -1,4 +1,4 @@
-//! Keep-alive clients: each holds one connection for as long as the server lets it, as connection pools do.
+//! Keep-alive clients: each keeps one connection until the server closes it, as connection pools do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use tokio::time::{Instant, interval_at, timeout};
 use super::service::Service;
 use super::tally::{Answer, Event};
 
-/// A request that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many clients there are and what they do.
+/// The number of clients and their load.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// Clients, each with one connection.
     pub(crate) clients: u16,
     /// Requests per second of each client.
     pub(crate) rate: u16,
-    /// What their first moments and their connections' pods are drawn from.
+    /// The seed for the clients' first requests and the pods of their connections.
     pub(crate) seed: u64,
 }
 
 impl Load {
-    /// Starts all clients; the set ends once each has its last answer, and no request begins after `ends`.
+    /// Starts all clients. No request begins after `ends`; the set is empty once each client has its last response.
     pub(crate) fn start(
         &self,
         service: &Service,
@@ -62,7 +62,8 @@ struct Client {
 }
 
 impl Client {
-    /// Asks at fixed moments. What falls due while an answer is late is asked right after it, and its wait counts.
+    /// Sends requests at fixed times. A request that is due while a response is late is sent right after it; the
+    /// latency counts from when it was due.
     async fn run(mut self, first: Instant, period: Duration, ends: Instant) {
         let mut moments = interval_at(first, period);
         loop {
@@ -70,18 +71,18 @@ impl Client {
             if due >= ends {
                 return;
             }
-            let answered = timeout(PATIENCE, self.ask()).await.unwrap_or_else(|_| Err("no answer in time".into()));
+            let answered = timeout(TIMEOUT, self.request()).await.unwrap_or_else(|_| Err("no answer in time".into()));
             let event = match answered {
                 Ok(pod) => Event::Answered(Answer { pod, at: self.began.elapsed(), took: due.elapsed() }),
                 Err(why) => Event::Failed(why),
             };
-            // The act that listens outlives its clients; when the demo is interrupted nobody minds the loss.
+            // Sending fails only if the demo was interrupted: the receiver outlives the clients.
             _ = self.events.send(event);
         }
     }
 
-    /// One request, never repeated: whatever goes wrong is a failed request. Gives the pod that answered.
-    async fn ask(&mut self) -> Result<usize, String> {
+    /// Sends one request, and never retries it. Returns the pod that answered.
+    async fn request(&mut self) -> Result<usize, String> {
         let mut connection = self.connected().await?;
         let request = Request::get("/").header(header::HOST, "web.default.svc").body(Empty::new());
         let request = request.map_err(|error| error.to_string())?;
@@ -91,7 +92,7 @@ impl Client {
         Ok(pod)
     }
 
-    /// Returns the connection that is there, or a new one where the last answer announced its end.
+    /// Returns the open connection, or a new one if the last response announced close.
     async fn connected(&mut self) -> Result<SendRequest<Empty<Bytes>>, String> {
         if let Some(mut connection) = self.connection.take()
             && connection.ready().await.is_ok()
@@ -102,13 +103,13 @@ impl Client {
         let stream = TcpStream::connect(pod).await.map_err(|error| format!("connect to {pod}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // Its errors reach the request that they concern.
+        // Errors of the connection are returned by the request that they affect.
         tokio::spawn(driver);
         _ = self.events.send(Event::Connected);
         Ok(connection)
     }
 
-    /// Checks that the answer is whole and the app's own.
+    /// Checks that the response is complete and the app's. Returns its pod.
     async fn pod_of(&self, response: Response<Incoming>) -> Result<usize, String> {
         if response.status() != StatusCode::OK {
             return Err(format!("answered {}", response.status()));

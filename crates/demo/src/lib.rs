@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let mut terminated = signal(SignalKind::terminate())?;
         // Whoever loses is dropped, and with the story every process that it has started.
         tokio::select! {
-            told = story::tell(args, &mut screen) => told,
+            ended = story::run(args, &mut screen) => ended,
             interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| ExitCode::from(INTERRUPTED)).map_err(Into::into),
             _ = terminated.recv() => Ok(ExitCode::from(INTERRUPTED)),
         }

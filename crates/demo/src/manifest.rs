@@ -1,12 +1,12 @@
-//! The Deployment of the demo, as its author and the API server see it.
+//! The Deployment of the demo: the author's manifest, and the API server's object.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use settings::Annotation;
 
-/// What any team would write: nothing of evenkeel is in here.
+/// An ordinary manifest without anything of evenkeel.
 const DEPLOYMENT: &str = include_str!("deployment.yaml");
-/// The port in it.
+/// The app's port in it.
 const PORT: &str = "8080";
 
 /// A Deployment manifest.

@@ -15,7 +15,7 @@ const TOP: f64 = 64.0;
 const LEGIBLE: f64 = 16.0;
 const BEFORE: [&str; 2] = ["#2f6690", "#5b8fb9"];
 const ADDED: [&str; 2] = ["#d9822b", "#e9a85c"];
-/// Legible on white and on GitHub's dark page alike.
+/// Legible on a white page and on GitHub's dark one.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#6a737d}.title{font-weight:600;font-size:15px}\
                      .band{fill:#fff;text-anchor:middle}.mark{stroke:#fff;stroke-dasharray:4 3}.axis{text-anchor:middle}.idle{text-anchor:end}";
 
@@ -55,8 +55,7 @@ fn panel(svg: &mut String, act: &Outcome, title: &str, left: f64) {
     text(svg, (left + PANEL.0 - 12.0, bottom + 18.0), "axis", &format!("{} s", act.script.length.as_secs()));
 }
 
-/// A name and the measured share in every band that has room for them, where the shares are measured; above the panel
-/// for the others.
+/// Adds each pod's name and its measured share: in its band if there is room, otherwise above the panel.
 fn names(svg: &mut String, act: &Outcome, left: f64) {
     let shares = act.shares();
     let heights = stacked(&shares);
@@ -73,7 +72,7 @@ fn names(svg: &mut String, act: &Outcome, left: f64) {
     text(svg, (left + PANEL.0, 50.0), "idle", &idle.join(", "));
 }
 
-/// For each slot its middle and the heights of the bands' borders; the outer slots reach to the panel's edges.
+/// Returns the middle of each slot with the heights of the bands' borders. The outer slots reach to the panel's edges.
 fn columns(act: &Outcome) -> Vec<(Duration, Vec<f64>)> {
     let mut columns = Vec::new();
     let mut begins = Duration::ZERO;
@@ -109,7 +108,7 @@ fn y(share: f64) -> f64 {
     TOP + PANEL.1 * (1.0 - share)
 }
 
-/// Pods that were added stand out.
+/// Returns the colour of a pod; pods that were added have another one.
 fn fill(script: &Script, pod: usize) -> &'static str {
     let before = usize::from(script.before);
     if pod < before { BEFORE[pod % 2] } else { ADDED[(pod - before) % 2] }
@@ -130,7 +129,7 @@ mod tests {
     use super::super::tally::{Answer, Event, Tally};
     use super::*;
 
-    /// Two pods with equal shares, then four, as with recycling, or still two.
+    /// Returns an act with two pods of equal shares, and then four (as with recycling) or still two.
     fn outcome(levels: bool) -> Outcome {
         let mut tally = Tally::default();
         for request in 0..1200 {

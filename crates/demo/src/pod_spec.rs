@@ -1,4 +1,4 @@
-//! What runs in a pod of a Deployment, read from its object; pure.
+//! The containers of a Deployment's pod, read from its object. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use settings::{ProxySettings, RawOptions, RedirectSettings, Routes};
 pub(crate) struct PodSpec {
     /// The app's container.
     pub(crate) app: Container,
-    /// What was injected, if anything was.
+    /// The injected containers, if there are any.
     pub(crate) injected: Option<Injected>,
 }
 
 /// The containers that the webhook injected.
 #[derive(Clone, Debug)]
 pub(crate) struct Injected {
-    /// The sidecar as it stands in the manifest.
+    /// The sidecar as in the manifest.
     pub(crate) proxy: Container,
-    /// The port on which the sidecar takes redirected connections.
+    /// The port on which the sidecar accepts redirected connections.
     pub(crate) listens_on: u16,
-    /// The port of its admin endpoints.
+    /// Its admin port.
     pub(crate) admin_port: u16,
-    /// What the init container would program into the pod's network namespace.
+    /// The ports that the init container would redirect in the pod's network namespace.
     pub(crate) redirect: RedirectSettings,
 }
 
-/// A container, as far as the demo needs it.
+/// The parts of a container that the demo needs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Container {
@@ -48,7 +48,7 @@ pub(crate) struct Container {
 #[derive(Clone, Debug, Deserialize)]
 struct EnvVar {
     name: String,
-    /// Absent where the kubelet would fill it in, of which there is none here.
+    /// Absent if the kubelet would set it; there is no kubelet here.
     value: Option<String>,
 }
 
@@ -64,7 +64,7 @@ struct Probe {
     http_get: HttpGet,
 }
 
-/// Where a container says that it is ready.
+/// The readiness check of a container.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) struct HttpGet {
     pub(crate) path: String,
@@ -86,7 +86,7 @@ impl PodSpec {
         Ok(Self { app, injected })
     }
 
-    /// Returns the port of a pod to which a connection for the app's port comes, once the redirect has had its say.
+    /// Returns the port of a pod to which connections to the app's port go after the redirect.
     pub(crate) fn entered_at(&self) -> Result<u16> {
         let port = self.app.port()?;
         let taken = self.injected.as_ref().filter(|injected| injected.redirect.ports.contains(&port));
@@ -113,7 +113,7 @@ impl Container {
         &self.args
     }
 
-    /// Returns its environment; what the image brings is not in it.
+    /// Returns its environment without variables of the image.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
         self.env.iter().filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))).collect()
     }
@@ -124,7 +124,8 @@ impl Container {
         Ok(port.container_port)
     }
 
-    /// Returns where the kubelet asks whether it has started: its startup probe, else its readiness probe.
+    /// Returns the check by which the kubelet learns that it has started: its startup probe, or else its readiness
+    /// probe.
     pub(crate) fn ready_at(&self) -> Result<&HttpGet> {
         let probe = self.startup_probe.as_ref().or(self.readiness_probe.as_ref());
         let probe = probe.with_context(|| format!("container {} has no probe", self.name))?;

@@ -15,7 +15,7 @@ use super::process::Process;
 /// A running pod.
 #[derive(Debug)]
 pub(crate) struct Pod {
-    /// Where a connection to the pod's service port ends up.
+    /// The address to which connections to the pod's service port go.
     pub(crate) entry: SocketAddr,
     processes: Vec<Process>,
 }
@@ -75,8 +75,8 @@ impl Pod {
     }
 }
 
-/// Returns what is not in the manifest because a pod's network namespace gives it: addresses that are the pod's own,
-/// the redirect's original destination, and a name space for abstract sockets.
+/// Returns the options that replace a pod's network namespace: the pod's own addresses, the original destination of the
+/// redirect, and a name of its own for the abstract socket.
 pub(crate) fn from_the_namespace(injected: &Injected, address: Ipv4Addr, app_port: u16) -> [(ProxyOption, String); 4] {
     [
         (Listen, format!("{address}:{}", injected.listens_on)),

@@ -1,4 +1,4 @@
-//! What a kubelet does to learn that a container is ready: an HTTP GET, again and again.
+//! A readiness probe: an HTTP GET that is repeated until it succeeds.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 
 use super::process::Process;
 
-/// The programs start in milliseconds; a machine that is busy gets its time.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of a program's start. It takes milliseconds, and longer on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// Waits until `path` at `address` answers with success; fails when the program ends or takes too long.
 pub(crate) async fn until_ready(process: &mut Process, address: SocketAddr, path: &str) -> Result<()> {
-    let answered = timeout(PATIENCE, async {
+    let answered = timeout(TIMEOUT, async {
         loop {
             process.check()?;
             if get(address, path).await.is_ok() {
@@ -31,7 +31,7 @@ pub(crate) async fn until_ready(process: &mut Process, address: SocketAddr, path
     });
     match answered.await {
         Ok(result) => result,
-        Err(_) => bail!("http://{address}{path} is not ready after {PATIENCE:?}:\n{}", process.last_lines()),
+        Err(_) => bail!("http://{address}{path} is not ready after {TIMEOUT:?}:\n{}", process.last_lines()),
     }
 }
 

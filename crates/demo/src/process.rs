@@ -1,4 +1,4 @@
-//! A program of ours that the demo runs; it never outlives the demo's own end, Ctrl-C included.
+//! A program that the demo runs. It is killed when the demo ends, also by Ctrl-C.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::{Child, Command};
 
-/// A running program. Dropping it kills it.
+/// A running program, which is killed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -39,7 +39,7 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log })
     }
 
-    /// Fails with the program's last words if it has ended.
+    /// Fails with the end of the program's log if it has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended by itself ({status}); its last lines:\n{}", self.name, self.last_lines());

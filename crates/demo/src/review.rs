@@ -1,4 +1,4 @@
-//! The API server's part: it asks the webhook about a Deployment, over TLS, and applies the answer.
+//! The API server's part: it sends a review of a Deployment to the webhook, over TLS, and applies the patch.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,11 +27,11 @@ use super::certificates::Certificates;
 use super::probe;
 use super::process::Process;
 
-/// The webhook configuration's `timeoutSeconds` is shorter; here nobody waits for a rollout.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of a review. `timeoutSeconds` of the webhook configuration is shorter, because a rollout waits for it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 const UID: &str = "00000000-0000-4000-8000-000000000001";
 
-/// The webhook, as a process of its own.
+/// The webhook, which runs as a process.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     process: Process,
@@ -39,16 +39,16 @@ pub(crate) struct Webhook {
     tls: Arc<ClientConfig>,
 }
 
-/// What the webhook said of an object, and what became of the object.
+/// The response of the webhook, and the patched object.
 #[derive(Clone, Debug)]
 pub(crate) struct Review {
     /// The object with the patch applied.
     pub(crate) object: Value,
-    /// The operations of the patch; empty where nothing is to be done.
+    /// The operations of the patch; empty if there is no patch.
     pub(crate) patch: Patch,
-    /// What kubectl would print.
+    /// The warnings that kubectl would print.
     pub(crate) warnings: Vec<String>,
-    /// From the connect to the whole answer.
+    /// The time from the connect to the whole response.
     pub(crate) took: Duration,
 }
 
@@ -75,11 +75,11 @@ impl Webhook {
         Ok(Self { process, address, tls: Arc::new(tls) })
     }
 
-    /// Reviews an update of a Deployment, or its creation where there is no `old` one.
+    /// Sends a review of an update of a Deployment, or of its creation if there is no `old` one.
     pub(crate) async fn review(&self, old: Option<&Value>, new: &Value) -> Result<Review> {
         let began = Instant::now();
         let review = admission_review(old, new);
-        let answer = timeout(PATIENCE, self.post(&review)).await.context("the webhook does not answer")??;
+        let answer = timeout(TIMEOUT, self.post(&review)).await.context("the webhook does not answer")??;
         Review::of(new, &answer, began.elapsed())
     }
 
@@ -107,7 +107,7 @@ impl Webhook {
     }
 }
 
-/// Returns the question as the API server puts it (`admission.k8s.io/v1`).
+/// Returns the review that an API server would send (`admission.k8s.io/v1`).
 fn admission_review(old: Option<&Value>, new: &Value) -> Value {
     let resource = json!({"group": "apps", "version": "v1", "resource": "deployments"});
     let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});

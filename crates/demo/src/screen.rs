@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bars::Frame;
 
-/// Standard output, as it can be used.
+/// Standard output.
 #[derive(Debug)]
 pub(crate) struct Screen {
     colour: bool,
@@ -15,30 +15,31 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Redraws only on a terminal; colours only there, and only where they are wanted.
+    /// Returns standard output. Frames are redrawn and coloured only on a terminal, and coloured only if
+    /// `colour_wanted`.
     pub(crate) fn of_stdout(colour_wanted: bool) -> Self {
         let terminal = io::stdout().is_terminal();
         Self { colour: terminal && colour_wanted, redraws: terminal, drawn: 0 }
     }
 
-    /// Returns how often a frame is worth showing.
+    /// Returns the time between two frames.
     pub(crate) const fn period(&self) -> Duration {
         if self.redraws { Duration::from_millis(200) } else { Duration::from_secs(1) }
     }
 
     /// Writes text and a line end.
-    pub(crate) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         self.drawn = 0;
         writeln!(io::stdout().lock(), "{text}")
     }
 
     /// Writes a heading after an empty line.
-    pub(crate) fn head(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn heading(&mut self, text: &str) -> io::Result<()> {
         let heading = if self.colour { format!("\n\x1b[1m{text}\x1b[0m") } else { format!("\n{text}") };
-        self.say(&heading)
+        self.line(&heading)
     }
 
-    /// Shows a moment, in place of the last one where that can be done.
+    /// Shows a frame, in place of the last one if it can be redrawn.
     pub(crate) fn show(&mut self, frame: &Frame<'_>) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if !self.redraws {

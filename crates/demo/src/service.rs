@@ -3,26 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Does what kube-proxy does: each new *connection* goes to a ready pod drawn at random, and stays there.
+/// Distributes connections as kube-proxy does: each new *connection* goes to a random ready pod and stays there.
 ///
-/// Like kube-proxy's rules in the kernel it is no hop on the way: it answers where to connect.
+/// As kube-proxy's rules in the kernel, it is not a hop: it returns the address to which the client connects.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Service {
     ready: Arc<RwLock<Vec<SocketAddr>>>,
 }
 
 impl Service {
-    /// Connections that are opened from now on may go to this pod; those that are open stay where they are.
+    /// Adds a pod for connections that are opened from now on. Open connections stay on their pods.
     pub(crate) fn add(&self, pod: SocketAddr) {
         self.ready.write().unwrap_or_else(PoisonError::into_inner).push(pod);
     }
 
-    /// Pods that take connections.
+    /// Returns the number of pods that accept connections.
     pub(crate) fn ready(&self) -> usize {
         self.ready.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Returns where a new connection goes; `None` while no pod is ready.
+    /// Returns the pod of a new connection, or `None` while no pod is ready.
     pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Option<SocketAddr> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
         random.choice(ready.iter()).copied()

@@ -1,4 +1,4 @@
-//! The story, told from the manifest to the verdict.
+//! The course of the demo, from the manifest to the verdict.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -23,10 +23,10 @@ use super::review::{Review, Webhook};
 use super::screen::Screen;
 
 /// Runs the demo, and returns its exit code.
-pub(crate) async fn tell(args: &Args, screen: &mut Screen) -> Result<ExitCode> {
+pub(crate) async fn run(args: &Args, screen: &mut Screen) -> Result<ExitCode> {
     let binaries = Binaries::find()?;
     if let Some(file) = &args.svg {
-        // Now, not after both acts.
+        // Fails now instead of after both acts.
         let opened = OpenOptions::new().create(true).append(true).open(file);
         opened.with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -36,16 +36,17 @@ pub(crate) async fn tell(args: &Args, screen: &mut Screen) -> Result<ExitCode> {
     let load = Load { clients: args.clients, rate: args.rate, seed };
     let length = Duration::from_secs(args.seconds.into());
     let script = Script { before: args.pods_before, after: args.pods_after, length };
-    screen.say(&format!(
+    screen.line(&format!(
         "{} keep-alive clients of {} requests/s each; {} pods, then {}; two acts of {} s; --seed {seed}.",
         load.clients, load.rate, script.before, script.after, args.seconds
     ))?;
     let (plain, injected) = reviewed(args, &binaries, &addresses, folder.path(), screen).await?;
 
     let stage = Stage { script, load, addresses: &addresses, binaries: &binaries, logs: folder.path() };
-    screen.head("3. Without recycling: clients keep their connections, and with them their pods")?;
+    screen.heading("3. Without recycling: clients keep their connections, and with them their pods")?;
     let off = stage.play(&plain, screen).await?;
-    screen.head(&format!("4. With what was injected: connections are retired every {} requests", args.max_requests))?;
+    screen
+        .heading(&format!("4. With what was injected: connections are retired every {} requests", args.max_requests))?;
     let on = stage.play(&injected, screen).await?;
     conclude(args, &off, &on, screen)
 }
@@ -59,29 +60,29 @@ async fn reviewed(
     screen: &mut Screen,
 ) -> Result<(PodSpec, PodSpec)> {
     let manifest = Manifest::new(addresses.app_port(), args.pods_before);
-    screen.head("1. A Deployment, as any team would write it")?;
+    screen.heading("1. A Deployment, as any team would write it")?;
     let lines: Vec<String> = manifest.yaml().lines().map(|line| format!("  {line}")).collect();
-    screen.say(&lines.join("\n"))?;
+    screen.line(&lines.join("\n"))?;
 
-    screen.head("2. The real webhook reviews it, over TLS")?;
+    screen.heading("2. The real webhook reviews it, over TLS")?;
     let webhook = Webhook::start(&binaries.webhook, addresses, folder).await?;
     let created = webhook.review(None, &manifest.object()?).await?;
-    screen.say(&format!("  kubectl apply\n{}", said(&created)))?;
+    screen.line(&format!("  kubectl apply\n{}", response_text(&created)))?;
     let annotations = [(Annotation::MaxRequests, args.max_requests.to_string())];
     let changed = annotated(&created.object, &annotations);
     let updated = webhook.review(Some(&created.object), &changed).await?;
     let [(annotation, value)] = &annotations;
-    screen.say(&format!("  kubectl annotate deployment web {annotation}={value}\n{}", said(&updated)))?;
+    screen.line(&format!("  kubectl annotate deployment web {annotation}={value}\n{}", response_text(&updated)))?;
     webhook.stop().await?;
 
     let spec = PodSpec::of_deployment(&updated.object)?;
     let injected = spec.injected.as_ref().context("the webhook injected nothing into the annotated Deployment")?;
-    screen.say(&environment(injected, &spec, addresses)?)?;
+    screen.line(&environment(injected, &spec, addresses)?)?;
     Ok((PodSpec::of_deployment(&created.object)?, spec))
 }
 
-/// Returns a review in a few lines, its patch without the values that it brings.
-fn said(review: &Review) -> String {
+/// Returns a summary of a review: its patch without values.
+fn response_text(review: &Review) -> String {
     let took = review.took.as_secs_f64() * 1e3;
     if review.patch.is_empty() {
         return format!("    admitted as it is ({took:.1} ms)");
@@ -103,7 +104,7 @@ const fn verb(operation: &PatchOperation) -> &'static str {
     }
 }
 
-/// Returns what the proxies run with, and what of it is not from the patch.
+/// Returns the environment of the proxies, with the variables that are not from the patch.
 fn environment(injected: &Injected, spec: &PodSpec, addresses: &Addresses) -> Result<String> {
     let mut lines = vec!["  Each pod's proxy runs with the injected environment:".to_owned()];
     lines.extend(injected.proxy.env().iter().map(|(name, value)| format!("    {name}={value}")));
@@ -118,19 +119,19 @@ fn environment(injected: &Injected, spec: &PodSpec, addresses: &Addresses) -> Re
     Ok(lines.join("\n"))
 }
 
-/// Table, picture and verdict.
+/// Prints table and verdict, and writes the picture.
 fn conclude(args: &Args, off: &Outcome, on: &Outcome, screen: &mut Screen) -> Result<ExitCode> {
-    screen.head("5. Both acts; shares are those of the last third")?;
-    screen.say(&table(off, on, args.max_requests.get()))?;
+    screen.heading("5. Both acts; shares are those of the last third")?;
+    screen.line(&table(off, on, args.max_requests.get()))?;
     if let Some(file) = &args.svg {
         let titles = ["Without recycling", &format!("With max-requests={}", args.max_requests)];
         fs::write(file, picture(off, on, titles, &footer(args, off, on)))
             .with_context(|| format!("cannot write {}", file.display()))?;
-        screen.say(&format!("\n  Drawn into {}.", file.display()))?;
+        screen.line(&format!("\n  Drawn into {}.", file.display()))?;
     }
     let complaints = complaints(off, on, args.max_requests.get(), args.rate);
     if complaints.is_empty() {
-        screen.say("\nNo request failed, and with recycling every pod has its share.")?;
+        screen.line("\nNo request failed, and with recycling every pod has its share.")?;
         return Ok(ExitCode::SUCCESS);
     }
     for complaint in complaints {

@@ -1,31 +1,31 @@
-//! What the clients saw in one act; pure arithmetic on their reports.
+//! The figures of the clients in one act. Pure.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// One report of a client; times are since the act began.
+/// An event of a client. Times are since the act began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A connection was opened.
     Connected,
-    /// A request was answered in full.
+    /// A request got its whole response.
     Answered(Answer),
-    /// A request that was due got no whole answer, or not the right one.
+    /// A request got no response, an incomplete one or a wrong one.
     Failed(String),
 }
 
-/// A request that was answered in full.
+/// A response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Which pod answered.
+    /// The pod that answered.
     pub(crate) pod: usize,
-    /// When the answer was complete.
+    /// When it was complete.
     pub(crate) at: Duration,
-    /// How long after the request was due, a connect on the way included.
+    /// The time since the request was due, including a new connection.
     pub(crate) took: Duration,
 }
 
-/// Everything that the clients reported.
+/// The events of all clients.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     answers: Vec<Answer>,
@@ -50,7 +50,7 @@ impl Tally {
         &self.failures
     }
 
-    /// Connections that were opened.
+    /// Returns the number of connections that were opened.
     pub(crate) fn connects(&self) -> u32 {
         self.connects
     }
@@ -58,7 +58,7 @@ impl Tally {
     /// Returns the requests that each of `pods` answered within `window`.
     pub(crate) fn shares(&self, pods: usize, window: &Range<Duration>) -> Shares {
         let mut counts = vec![0; pods];
-        // A live view asks for the last second again and again; answers come almost in order, so start from the end.
+        // The live view needs the last second again and again, and responses are almost in order: begin at the end.
         let slack = Duration::from_secs(1);
         let recent = self.answers.iter().rev().take_while(|answer| answer.at + slack >= window.start);
         for answer in recent.filter(|answer| window.contains(&answer.at)) {
@@ -69,7 +69,7 @@ impl Tally {
         Shares(counts)
     }
 
-    /// Returns the time within which `percent` of all answers came; zero where there is none.
+    /// Returns the latency that `percent` of all responses do not exceed; zero if there are none.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut times: Vec<Duration> = self.answers.iter().map(|answer| answer.took).collect();
         times.sort_unstable();
@@ -93,12 +93,12 @@ impl Shares {
         (count * 100 + self.total() / 2).checked_div(self.total()).unwrap_or_default()
     }
 
-    /// Returns the busiest pod's requests against the mean; 1 is level.
+    /// Returns the busiest pod's requests divided by the mean; 1 is level.
     pub(crate) fn busiest_to_mean(&self) -> f64 {
         self.to_mean(self.0.iter().max())
     }
 
-    /// Returns the idlest pod's requests against the mean; 1 is level, 0 is a pod without work.
+    /// Returns the requests of the pod with the fewest divided by the mean; 1 is level, 0 is an idle pod.
     pub(crate) fn idlest_to_mean(&self) -> f64 {
         self.to_mean(self.0.iter().min())
     }

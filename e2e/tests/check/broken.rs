@@ -1,4 +1,4 @@
-//! Workloads of which one thing is wrong.
+//! Workloads with one fault each.
 
 use anyhow::ensure;
 use e2e::{Client, CustomKind, Web, in_namespace, program};
@@ -9,12 +9,12 @@ use super::report::{CLEAN, bad, check, ids, once_found, says};
 
 const REQUESTS: u32 = 20;
 
-/// A workload without pods, and what is beside it.
+/// A workload without pods, and other objects.
 struct Broken {
     name: &'static str,
     findings: &'static [&'static str],
     kind: &'static str,
-    /// What is other than in a sound Deployment, as JSON pointers and values; `null` removes a member.
+    /// The differences from a sound Deployment, as JSON pointers and values; `null` removes a member.
     changes: &'static [(&'static str, &'static str)],
     /// The kinds of other objects, and their `spec`, in which `NAME` stands for the name.
     beside: &'static [(&'static str, &'static str)],
@@ -218,8 +218,8 @@ const BROKEN: &[Broken] = &[
     },
 ];
 
-/// What is as it should be, and of whom it is not said.
-const NOT_SAID: [(&str, &str); 5] = [
+/// Workloads, and confirmations that their reports must not have.
+const NOT_CONFIRMED: [(&str, &str); 5] = [
     ("invalid", "injected"),
     ("past", "service-reaches-proxy"),
     ("host", "pods-have-proxy"),
@@ -267,7 +267,7 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
         }
         ensure!(bad(&report, "web").is_empty(), "{report:#}");
         ensure!(says(&report, "ingress", "ingress-in-front"), "{report:#}");
-        for (name, id) in NOT_SAID {
+        for (name, id) in NOT_CONFIRMED {
             ensure!(!says(&report, name, id), "{id} of {name}: {report:#}");
         }
         ensure!(report.to_string().contains("ports on which the pod listens instead: 9999"), "{report:#}");
@@ -277,7 +277,7 @@ async fn a_sound_workload_is_clean_and_each_broken_one_has_its_finding() -> anyh
 }
 
 impl Broken {
-    /// Returns the workload and what is beside it.
+    /// Returns the workload and the other objects.
     fn objects(&self) -> anyhow::Result<Vec<Value>> {
         let mut workload = serde_json::to_value(deployment(self.name, |_| {})?)?;
         workload["kind"] = self.kind.into();
@@ -303,7 +303,7 @@ fn api_version(kind: &str) -> &'static str {
     }
 }
 
-/// The sample's Deployment under another name, without pods.
+/// Returns the sample's Deployment under another name, without pods.
 pub(crate) fn deployment(name: &str, change: impl FnOnce(&mut Value)) -> anyhow::Result<Deployment> {
     let web = Web::sample()?.replicas(0).annotation("evenkeel.dev/max-requests", "10");
     let mut object = serde_json::to_value(web.deployment())?;

@@ -1,5 +1,4 @@
-//! What is found about evenkeel itself: of a release beside the installed one, of a cluster that is another than it seems, and by
-//! somebody who may not look.
+//! Findings about evenkeel itself: with a second release, on simulated clusters, and without permissions.
 
 use std::time::Duration;
 
@@ -16,25 +15,26 @@ use super::broken::deployment;
 use super::report::{CLEAN, FOUND, bad, once_found_with, run_with, says};
 
 const NAME: &str = "check-release";
-/// The webhook is ready to the last four hours of its certificate, and `check` warns in the last eight.
+/// The lifetime of the certificate: the webhook is ready until four hours before its end, and `check` warns in the last
+/// eight.
 const LASTS: Duration = Duration::from_hours(6);
 
 const OPT_OUT: (&str, &str) = ("evenkeel.dev/inject", "disabled");
-/// What has `check` look at the release of the test alone.
+/// Flags with which `check` looks only at the release of the test.
 const OF_RELEASE: [&str; 2] = ["--evenkeel-namespace", NAME];
 
-/// The balancer's pod ends before the next one is there.
+/// Recreates the balancer's pod with an image that does not exist.
 const NO_IMAGE: &str = r#"{"spec": {"replicas": 1, "strategy": {"type": "Recreate", "rollingUpdate": null}, "template": {"spec": {
     "containers": [{"name": "balancer", "image": "localhost/evenkeel-nosuch:dev"}]}}}}"#;
 
-/// Of one node, which every replica of the webhook is on; the rest of it does not matter.
+/// A list of two nodes; all replicas of the webhook are on the first.
 const NODE_AND_ANOTHER: &str = r#"{"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {},
     "items": [{"metadata": {"name": "one"}}, {"metadata": {"name": "two"}}]}"#;
 
 #[tokio::test]
 async fn a_release_beside_the_installed_one_is_told_apart_and_its_faults_are_found() -> anyhow::Result<()> {
     in_labelled_namespace("check-release", &[(NAME, "on"), OPT_OUT], |namespace| async move {
-        // What is reviewed with the balancer's keys keeps them.
+        // A workload that was reviewed with the balancer's keys keeps them.
         let unreviewed = deployment("unreviewed", |object| {
             object["metadata"]["annotations"]["evenkeel.dev/balance"] = json!("on");
         })?;
@@ -66,7 +66,7 @@ async fn a_release_beside_the_installed_one_is_told_apart_and_its_faults_are_fou
             [("installation", "version-skew"), ("installation", "balancer-no-leader"), ("web", "proxy-version")];
         once_found_with(&namespace, &OF_RELEASE, &awaited).await?;
 
-        // The webhook's next pod has no Secret to mount, and the balancer's next one no image.
+        // The webhook's next pod cannot mount its Secret, and the balancer's has no image.
         kubectl(&["delete", "secret", "served"])?;
         kubectl(&["patch", &balancer, "--patch", NO_IMAGE])?;
         kubectl(&["delete", "pods", "--all", "--wait=false"])?;
@@ -105,7 +105,7 @@ fn both_are_told(namespace: &TestNamespace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the balancer's keys from the webhook, as if it were installed without a balancer.
+/// Removes the balancer's keys from the webhook, as if it were installed without a balancer.
 async fn forget_keys(namespace: &TestNamespace) -> anyhow::Result<()> {
     let deployments = Api::<Deployment>::namespaced(namespace.client(), NAME);
     let name = format!("{NAME}-webhook");
@@ -117,7 +117,7 @@ async fn forget_keys(namespace: &TestNamespace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What clusters here are not: older than native sidecars, and of two nodes, with both replicas of the webhook on one.
+/// Simulates a cluster that is older than native sidecars and has two nodes, with both replicas of the webhook on one.
 #[tokio::test]
 async fn an_old_cluster_and_replicas_on_one_node_are_found() -> anyhow::Result<()> {
     in_namespace("check-front", |namespace| async move {
@@ -151,7 +151,7 @@ async fn an_old_cluster_and_replicas_on_one_node_are_found() -> anyhow::Result<(
     .await
 }
 
-/// Who may not look for an installation is not told that there is none.
+/// Without permission to look for an installation, `check` does not report that there is none.
 #[tokio::test]
 async fn a_right_that_is_missing_is_no_finding() -> anyhow::Result<()> {
     in_namespace("check-rights", |namespace| async move {
@@ -182,7 +182,8 @@ fn kubectl(arguments: &[&str]) -> anyhow::Result<()> {
     program::run(NAME, "kubectl", arguments, None).map(drop)
 }
 
-/// Creates the release's namespace, with the certificate that its webhook serves. Returns one that does not vouch for it.
+/// Creates the release's namespace with the certificate of its webhook. Returns a CA certificate that has not signed
+/// it.
 async fn secret(namespace: &TestNamespace) -> anyhow::Result<String> {
     let created = Api::<Namespace>::all(namespace.client()).get(namespace.name()).await?;
     let now = created.metadata.creation_timestamp.context("API servers say when")?.0.as_second();

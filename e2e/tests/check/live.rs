@@ -1,4 +1,5 @@
-//! What proxies count and pods are, and what the balancer hears of them: there under load that is made so, and not there before.
+//! Findings from the metrics of proxies, from the state of pods and from the balancer: absent before the test causes
+//! them, and present afterwards.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -17,20 +18,20 @@ use tokio::io::AsyncWriteExt as _;
 use super::broken::{deployment, set};
 use super::report::{bad, once_found, once_well, says};
 
-/// More pods than a third of those that are ready: then no pod is instructed.
+/// More than a third of the ready pods: then the balancer sends no instruction.
 const SILENT: usize = 2;
-/// One client on one connection, at a rate that tells busy pods from idle ones.
+/// One client on one connection, at a rate that distinguishes busy pods from idle ones.
 const BUSY: Load = Load { clients: 1, interval: Duration::from_millis(10) };
-/// Enough to make a limit of 100,000 requests take hours, and many refused requests stand out.
+/// A rate at which a limit of 100,000 requests takes hours to reach, and refused requests are a large share.
 const CALM: Load = Load { clients: 2, interval: Duration::from_millis(100) };
 const ANNOTATIONS: &str = "/metadata/annotations/evenkeel.dev~1";
 /// A request with two Host fields, which RFC 9112 §3.2 forbids.
 const TWO_HOSTS: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
 const STANDS_OUT: usize = 30;
-/// Requests whose answers echo-app breaks off, and makes such as are not forwarded.
+/// Requests to which echo-app sends an incomplete response, and one that the proxy does not forward.
 const CUT: &[u8] = b"GET /cut HTTP/1.1\r\nHost: a\r\n\r\n";
 const FAULTY: &[u8] = b"GET /lookalike HTTP/1.1\r\nHost: a\r\n\r\n";
-/// Where the proxy listens for the first named port.
+/// The proxy's port for the first named port.
 const NAMED_PORT: u16 = 15220;
 
 // Clients go on while `evenkeel check` runs.
@@ -45,7 +46,8 @@ async fn what_pods_and_clients_do_is_found() -> anyhow::Result<()> {
         let past_proxy = expose(&namespace, "past", json!(8080)).await?;
         namespace.wait_for_rollout("quiet").await?;
         namespace.wait_for_rollout("past").await?;
-        // One pod is instructed after the other: balancing is in force a few seconds after the last is ready.
+        // Pods get their first instruction one after the other: balancing is in force a few seconds after the last is
+        // ready.
         let report = once_well(&namespace, &["web", "installation"]).await?;
         ensure!(bad(&report, "past") == ["service-bypasses-proxy"], "{report:#}");
         ensure!(says(&report, "web", "balancing-in-force"), "{report:#}");
@@ -57,7 +59,7 @@ async fn what_pods_and_clients_do_is_found() -> anyhow::Result<()> {
         let _requests = [TWO_HOSTS, CUT, FAULTY].map(|request| each_on_its_own(to_quiet, request));
         let _tunnel = tls_past_the_node(&namespace, "past").await?;
         crashing(&namespace, "quiet").await?;
-        // The silent pods are there before the balancer could have moved the busy client to one of them.
+        // The silent pods exist before the balancer could move the busy client to one of them.
         let _busy = Fleet::start(web, BUSY);
         let _calm = Fleet::start(to_quiet, CALM);
         let mut kept = Client::new(past_proxy);
@@ -82,7 +84,8 @@ async fn what_pods_and_clients_do_is_found() -> anyhow::Result<()> {
     .await
 }
 
-/// A pod whose port 9090 nobody listens on, with a limit that is far away, and a Secret that is not there. One pod alone is not balanced.
+/// Returns a Deployment of one pod, with a port on which nothing listens, a limit that is not reached, and a missing
+/// Secret. A single pod is not balanced.
 fn quiet() -> anyhow::Result<k8s_openapi::api::apps::v1::Deployment> {
     deployment("quiet", |object| {
         object["spec"]["replicas"] = json!(1);
@@ -94,7 +97,7 @@ fn quiet() -> anyhow::Result<k8s_openapi::api::apps::v1::Deployment> {
     })
 }
 
-/// A pod past whose proxy a Service leads by its number.
+/// Returns a Deployment whose Service bypasses the proxy, because it targets a port number.
 fn past() -> anyhow::Result<k8s_openapi::api::apps::v1::Deployment> {
     deployment("past", |object| {
         object["spec"]["replicas"] = json!(1);
@@ -102,7 +105,7 @@ fn past() -> anyhow::Result<k8s_openapi::api::apps::v1::Deployment> {
     })
 }
 
-/// Creates the Service of an app, which leads to this port; where a node has it.
+/// Creates the Service of an app with this target port. Returns its address on a node.
 async fn expose(namespace: &TestNamespace, name: &str, port: Value) -> anyhow::Result<SocketAddr> {
     let service: Service = serde_json::from_value(json!({
         "metadata": {"name": name},
@@ -111,7 +114,7 @@ async fn expose(namespace: &TestNamespace, name: &str, port: Value) -> anyhow::R
     namespace.expose(&service).await?.into_iter().next().context("an address")
 }
 
-/// Sends a request so many times that it stands out among others, each on a connection of its own.
+/// Sends a request many times, each on a new connection, so that it is a large share of all requests.
 fn each_on_its_own(address: SocketAddr, request: &[u8]) -> anyhow::Result<Vec<TcpStream>> {
     (0..STANDS_OUT)
         .map(|_| {
@@ -122,7 +125,8 @@ fn each_on_its_own(address: SocketAddr, request: &[u8]) -> anyhow::Result<Vec<Tc
         .collect()
 }
 
-/// Begins TLS with the proxy of an app, from within its pod: a connection from a node's address would count as a probe.
+/// Begins a TLS handshake with the proxy of an app, from within its pod: a connection from a node's address would count
+/// as a probe.
 async fn tls_past_the_node(namespace: &TestNamespace, app: &str) -> anyhow::Result<Portforwarder> {
     let pods = namespace.pods().await?;
     let pod = pods.iter().find(|pod| pod.labels().get("app").is_some_and(|it| it == app)).context("its pod")?;
@@ -139,7 +143,7 @@ async fn tls_past_the_node(namespace: &TestNamespace, app: &str) -> anyhow::Resu
     Ok(forwarder)
 }
 
-/// Creates a pod of a workload whose proxy cannot start: the kubelet restarts it again and again.
+/// Creates a pod of a workload whose proxy cannot start, so that the kubelet restarts it again and again.
 async fn crashing(namespace: &TestNamespace, name: &str) -> anyhow::Result<()> {
     let mut template = serde_json::to_value(namespace.deployment(name).await?.spec.context("a spec")?.template)?;
     let containers = template["spec"]["initContainers"].as_array_mut().context("the proxy")?;
@@ -154,8 +158,8 @@ async fn crashing(namespace: &TestNamespace, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates a pod of `web` that is as the others for the balancer, and does not answer it, as behind a network policy. Its controller has
-/// the others' kind and name; of another API group, so that the ReplicaSet leaves it alone.
+/// Creates a pod that the balancer counts among those of `web` and that does not answer it, as behind a network policy.
+/// Its owner has the kind and the name of the others' owner, and another API group, so that the ReplicaSet ignores it.
 async fn silent(namespace: &TestNamespace, number: usize) -> anyhow::Result<()> {
     let pods = namespace.pods().await?;
     let sibling = pods.iter().find(|pod| pod.labels().get("app").is_some_and(|app| app == "web"));

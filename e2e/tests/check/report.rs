@@ -1,4 +1,4 @@
-//! Runs `evenkeel check`, and reads what it finds.
+//! Runs `evenkeel check`, and reads its findings.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) const CLEAN: i32 = 0;
 pub(crate) const FOUND: i32 = 2;
-/// How long what is wrong may take to show: pods start, probes fail, Events are published.
+/// How long a fault may take until it is visible: pods start, probes fail, Events are published.
 const FOUND_WITHIN: Duration = Duration::from_mins(2);
 
-/// Runs `evenkeel check` on the namespace, which must end with this code; its report.
+/// Runs `evenkeel check` on the namespace. Fails unless it exits with `expected`. Returns its report.
 pub(crate) fn check(namespace: &TestNamespace, expected: i32) -> anyhow::Result<Value> {
     let (code, report) = run(namespace)?;
     ensure!(code == expected, "exit code {code} in place of {expected}: {report:#}");
@@ -23,7 +23,7 @@ fn run(namespace: &TestNamespace) -> anyhow::Result<(i32, Value)> {
     run_with(namespace, &[])
 }
 
-/// Runs it with further flags; its exit code, and its report.
+/// Runs it with further flags. Returns its exit code and its report.
 pub(crate) fn run_with(namespace: &TestNamespace, flags: &[&str]) -> anyhow::Result<(i32, Value)> {
     let arguments = ["check", "--namespace", namespace.name(), "--interval", "2", "--output", "json"];
     let (code, report) = program::evenkeel_finds(&[&arguments, flags].concat())?;
@@ -35,7 +35,7 @@ pub(crate) async fn once_found(namespace: &TestNamespace, awaited: &[(&str, &str
     once_found_with(namespace, &[], awaited).await
 }
 
-/// The same with further flags.
+/// Does the same with further flags.
 pub(crate) async fn once_found_with(
     namespace: &TestNamespace,
     flags: &[&str],
@@ -54,7 +54,7 @@ pub(crate) async fn once_found_with(
     }
 }
 
-/// Returns the first report in which these objects are well.
+/// Waits for a report without findings about these objects, and returns it.
 pub(crate) async fn once_well(namespace: &TestNamespace, names: &[&str]) -> anyhow::Result<Value> {
     let started = Instant::now();
     loop {
@@ -62,22 +62,22 @@ pub(crate) async fn once_well(namespace: &TestNamespace, names: &[&str]) -> anyh
         if names.iter().all(|name| bad(&report, name).is_empty()) {
             return Ok(report);
         }
-        ensure!(started.elapsed() < FOUND_WITHIN, "not well: {names:?} in {report:#}");
+        ensure!(started.elapsed() < FOUND_WITHIN, "findings about {names:?} in {report:#}");
         sleep(Duration::from_millis(500)).await;
     }
 }
 
-/// Returns what is not well with the object of this name: problems, then warnings.
+/// Returns the findings about the object with this name: problems, then warnings.
 pub(crate) fn bad(report: &Value, name: &str) -> Vec<String> {
     [ids(report, name, "problem"), ids(report, name, "warning")].concat()
 }
 
-/// Returns whether this is said to be as it should be.
+/// Returns whether the report confirms `id` for the object with this name.
 pub(crate) fn says(report: &Value, name: &str, id: &str) -> bool {
     ids(report, name, "ok").iter().any(|it| it == id)
 }
 
-/// Returns the identifiers of what was found about the object with this name, so severe.
+/// Returns the identifiers of the entries about the object with this name, of this severity.
 pub(crate) fn ids(report: &Value, name: &str, severity: &str) -> Vec<String> {
     let objects = report["objects"].as_array().into_iter().flatten();
     let is_it = |object: &&Value| object["name"] == name || object["kind"] == name;

@@ -1,4 +1,4 @@
-//! Workloads that changed while nobody reviewed them.
+//! Workloads that changed without a review.
 
 use anyhow::ensure;
 use e2e::{TestNamespace, in_labelled_namespace, program};
@@ -18,7 +18,7 @@ const MAX_REQUESTS: &str = "evenkeel.dev/max-requests";
 async fn a_workload_that_nobody_reviewed_is_found_until_it_is() -> anyhow::Result<()> {
     in_labelled_namespace("check-unreviewed", &[(OPT_OUT, "disabled")], |namespace| async move {
         namespace.apply(&deployment("web", |_| {})?).await?;
-        // What the quota refuses is the ReplicaSet's to publish.
+        // The ReplicaSet publishes an Event for a pod that the quota refuses.
         namespace.apply(&quota()?).await?;
         namespace.apply(&deployment("short", |object| object["spec"]["replicas"] = json!(2))?).await?;
         let report = check(&namespace, FOUND)?;
@@ -28,7 +28,7 @@ async fn a_workload_that_nobody_reviewed_is_found_until_it_is() -> anyhow::Resul
         let report = once_found(&namespace, &awaited).await?;
         ensure!(bad(&report, "web") == ["not-reviewed"], "{report:#}");
         namespace.api::<Deployment>().delete("short", &DeleteParams::default()).await?;
-        // The command of the finding.
+        // The command that the finding recommends.
         namespace.restart("web", "reviewed").await?;
         let report = check(&namespace, CLEAN)?;
         ensure!(bad(&report, "web").is_empty(), "{report:#}");
@@ -40,7 +40,7 @@ async fn a_workload_that_nobody_reviewed_is_found_until_it_is() -> anyhow::Resul
         namespace.annotate("web", &[(MAX_REQUESTS, None)]).await?;
         let report = check(&namespace, CLEAN)?;
         ensure!(bad(&report, "web") == ["proxy-left-over"], "{report:#}");
-        // The command of the finding.
+        // The command that the finding recommends.
         program::evenkeel(&["uninject", "deployment/web", "--namespace", namespace.name()])?;
         let report = check(&namespace, CLEAN)?;
         ensure!(bad(&report, "web").is_empty(), "{report:#}");
@@ -49,7 +49,7 @@ async fn a_workload_that_nobody_reviewed_is_found_until_it_is() -> anyhow::Resul
     .await
 }
 
-/// A quota that no pod of the sample fits in.
+/// Returns a quota that is too small for a pod of the sample.
 fn quota() -> anyhow::Result<ResourceQuota> {
     let hard = json!({"requests.cpu": "1m"});
     Ok(serde_json::from_value(json!({"metadata": {"name": "small"}, "spec": {"hard": hard}}))?)

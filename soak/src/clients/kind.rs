@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::programs::Programs;
 
-/// A client that people use.
+/// A client in wide use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Client {
     Wrk,
@@ -30,10 +30,10 @@ pub(crate) enum Client {
     JavaH2,
 }
 
-/// What a client prints of what it saw.
+/// The format of a client's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Says {
-    /// The line of our own programs in `soak/clients`.
+pub(crate) enum OutputFormat {
+    /// The JSON line of the programs in `soak/clients`.
     Json,
     Wrk,
     Hey,
@@ -47,16 +47,16 @@ pub(crate) enum Says {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) url: &'a str,
-    /// The requests to send; a client that counts in seconds takes the rate that it had before.
+    /// The requests to send. For a client that is limited by time, the rate of its run before converts them.
     pub(crate) requests: u64,
     /// The limit of the proxy.
     pub(crate) limit: u64,
-    /// Requests a second of the run before, for clients that count in seconds.
+    /// Requests per second of the run before, for clients that are limited by time.
     pub(crate) rate: Option<NonZero<u64>>,
 }
 
 impl Client {
-    /// Returns what the tables call it.
+    /// Returns its name in the tables.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Wrk => "wrk",
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// Returns its part of all requests, beside the others': about its speed, so that each takes about as long.
+    /// Returns its weight in the distribution of all requests: about its speed, so that all clients take about as long.
     pub(crate) const fn weight(self) -> u64 {
         match self {
             Self::Wrk => 150,
@@ -93,41 +93,42 @@ impl Client {
         }
     }
 
-    /// Requests of one run that were under way when the client gave up by itself: it has not counted them, the app has.
-    pub(crate) const fn left_under_way(self) -> u64 {
+    /// Returns how many requests may be in flight when the client ends its run: the app has counted them, and the
+    /// client has not.
+    pub(crate) const fn left_in_flight(self) -> u64 {
         match self {
             Self::Wrk => CONCURRENCY,
             _ => 0,
         }
     }
 
-    /// Requests that can be under way on one connection when it is retired, and are answered all the same.
-    pub(crate) const fn streams_under_way(self) -> u64 {
+    /// Returns how many further requests may be in flight on a connection when it is retired; they are answered.
+    pub(crate) const fn streams_in_flight(self) -> u64 {
         match self {
             Self::H2loadH2 => STREAMS,
-            // Servers allow 250 or fewer by habit; hyper, which the app has, 200.
+            // Servers usually allow 250 or fewer; the app's hyper allows 200.
             Self::NodeHttp2 | Self::GoH2 => 250,
             _ => 0,
         }
     }
 
-    /// Connections that it has at a time, and that need not be at their limit in the end.
-    pub(crate) const fn connections_at_a_time(self, limit: u64, requests: u64) -> u64 {
+    /// Returns how many connections it has at a time, which may be below their limit in the end.
+    pub(crate) const fn concurrent_connections(self, limit: u64, requests: u64) -> u64 {
         match self {
             Self::H2loadH2 => h2load_connections(limit, requests),
-            // Pools now and then dial one more than they need; hey was seen with 18.
+            // Pools sometimes open more connections than they need; hey was observed with 18.
             _ => 2 * CONCURRENCY,
         }
     }
 
-    /// Returns what it prints.
-    pub(crate) const fn says(self) -> Says {
+    /// Returns the format of its output.
+    pub(crate) const fn output_format(self) -> OutputFormat {
         match self {
-            Self::Wrk => Says::Wrk,
-            Self::Hey => Says::Hey,
-            Self::Ab => Says::Ab,
-            Self::H2loadH1 | Self::H2loadH2 => Says::H2load,
-            Self::Curl => Says::Curl,
+            Self::Wrk => OutputFormat::Wrk,
+            Self::Hey => OutputFormat::Hey,
+            Self::Ab => OutputFormat::Ab,
+            Self::H2loadH1 | Self::H2loadH2 => OutputFormat::H2load,
+            Self::Curl => OutputFormat::Curl,
             Self::Requests
             | Self::Httpx
             | Self::Aiohttp
@@ -137,7 +138,7 @@ impl Client {
             | Self::GoH1
             | Self::GoH2
             | Self::JavaH1
-            | Self::JavaH2 => Says::Json,
+            | Self::JavaH2 => OutputFormat::Json,
         }
     }
 
@@ -180,13 +181,13 @@ impl Client {
     }
 }
 
-/// Requests at a time.
+/// Concurrent requests.
 const CONCURRENCY: u64 = 16;
-/// Streams at a time on each HTTP/2 connection of h2load.
+/// Concurrent streams on each HTTP/2 connection of h2load.
 const STREAMS: u64 = 10;
 
 impl Job<'_> {
-    /// hey gives each of its workers the same number.
+    /// Returns a multiple of the concurrency: hey gives each of its workers the same number.
     fn in_whole_rounds(&self) -> u64 {
         self.requests.next_multiple_of(CONCURRENCY)
     }
@@ -202,7 +203,7 @@ fn java(mut command: Command, programs: &Programs, job: Job<'_>) -> Result<Comma
     Ok(ours(command, job))
 }
 
-/// The load generators have the same letters for the number of requests and of connections.
+/// The load generators have the same options for the number of requests and of connections.
 fn tool(mut command: Command, requests: u64, options: &[&str], body: &Path, url: &str) -> Command {
     command.args(["-n", &requests.to_string(), "-c", &CONCURRENCY.to_string()]);
     command.args(options).arg(body).arg(url);

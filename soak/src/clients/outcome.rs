@@ -1,4 +1,4 @@
-//! What a client says it saw.
+//! The results of a client's run, by its own count.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -6,27 +6,27 @@ use std::ops::AddAssign;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::kind::Says;
+use super::kind::OutputFormat;
 
-/// Answers and failures by the client's own count.
+/// Responses and failures by the client's own count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Outcome {
-    /// Requests with the answer that they should have.
+    /// Requests with the expected response.
     pub(crate) answered: u64,
-    /// All others that were sent, by what was said of them.
+    /// All others that were sent, by the client's error.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
 impl Outcome {
-    /// Reads what the client has printed.
-    pub(crate) fn read(says: Says, text: &str) -> Result<Self> {
-        let outcome = match says {
-            Says::Json => text.lines().last().and_then(|line| serde_json::from_str(line).ok()),
-            Says::Wrk => wrk(text),
-            Says::Hey => hey(text),
-            Says::Ab => ab(text),
-            Says::H2load => h2load(text),
-            Says::Curl => Some(curl(text)),
+    /// Parses the client's output.
+    pub(crate) fn read(format: OutputFormat, text: &str) -> Result<Self> {
+        let outcome = match format {
+            OutputFormat::Json => text.lines().last().and_then(|line| serde_json::from_str(line).ok()),
+            OutputFormat::Wrk => wrk(text),
+            OutputFormat::Hey => hey(text),
+            OutputFormat::Ab => ab(text),
+            OutputFormat::H2load => h2load(text),
+            OutputFormat::Curl => Some(curl(text)),
         };
         outcome.with_context(|| format!("its output has an unexpected form:\n{text}"))
     }
@@ -35,7 +35,7 @@ impl Outcome {
         self.failures.values().sum()
     }
 
-    /// Fails where nothing was done: the next run would do no better.
+    /// Fails if no request was sent: the next run would not do better.
     pub(crate) fn of_some_work(self) -> Result<Self> {
         if self.answered == 0 {
             bail!("not one request was answered: {:?}", self.failures);
@@ -58,7 +58,7 @@ impl AddAssign for Outcome {
     }
 }
 
-/// Returns the first number behind a word.
+/// Returns the first number after a word.
 fn after(text: &str, word: &str) -> Option<u64> {
     let (_, rest) = text.split_once(word)?;
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
@@ -71,8 +71,8 @@ fn before(text: &str, word: &str) -> Option<u64> {
     rest.trim_end().rsplit([' ', '\n', ',']).next()?.parse().ok()
 }
 
-/// `Socket errors: connect 0, read 0, write 0, timeout 0` and `Non-2xx or 3xx responses: 0` are there only if not all
-/// 0.
+/// wrk prints `Socket errors: connect 0, read 0, write 0, timeout 0` and `Non-2xx or 3xx responses: 0` only if they are
+/// not all 0.
 fn wrk(text: &str) -> Option<Outcome> {
     let errors = text.split_once("Socket errors:").map_or("", |(_, errors)| errors);
     let error = |word| after(errors, word).unwrap_or(0);
@@ -88,7 +88,8 @@ fn wrk(text: &str) -> Option<Outcome> {
     Some(Outcome::new(requests.saturating_sub(other), failures))
 }
 
-/// `[200] N responses`, then, if there was any, `Error distribution:` with `[N] MESSAGE`; tabs in between.
+/// hey prints `[200] N responses` and, if there are errors, `Error distribution:` with `[N] MESSAGE`, separated by
+/// tabs.
 fn hey(text: &str) -> Option<Outcome> {
     let (statuses, errors) = text.split_once("Error distribution:").unwrap_or((text, ""));
     let mut outcome = Outcome::default();
@@ -114,14 +115,14 @@ fn ab(text: &str) -> Option<Outcome> {
     Some(Outcome::new(answered, [("failed", failed), ("other status", other)]))
 }
 
-/// A request that h2load has not started is not lost: it sends no more on a connection that has received GOAWAY.
+/// h2load sends nothing more on a connection that has received GOAWAY. Requests that it has not started are not lost.
 fn h2load(text: &str) -> Option<Outcome> {
     let line = text.lines().find(|line| line.starts_with("requests:"))?;
     let (started, succeeded) = (before(line, " started")?, before(line, " succeeded")?);
     Some(Outcome::new(succeeded, [("started without an answer", started.checked_sub(succeeded)?)]))
 }
 
-/// `STATUS LENGTH EXITCODE MESSAGE`, a line for each transfer.
+/// curl prints `STATUS LENGTH EXITCODE MESSAGE`, a line for each transfer.
 fn curl(text: &str) -> Outcome {
     let mut outcome = Outcome::default();
     for line in text.lines() {
@@ -137,8 +138,8 @@ fn curl(text: &str) -> Outcome {
 mod tests {
     use super::*;
 
-    fn read(says: Says, text: &str) -> (u64, Vec<(String, u64)>) {
-        let outcome = Outcome::read(says, text).unwrap();
+    fn read(format: OutputFormat, text: &str) -> (u64, Vec<(String, u64)>) {
+        let outcome = Outcome::read(format, text).unwrap();
         (outcome.answered, outcome.failures.into_iter().collect())
     }
 
@@ -149,39 +150,39 @@ mod tests {
     #[test]
     fn the_output_of_each_client_is_read() {
         let wrk = "Running 1s test\n  1 threads\n  5189 requests in 1.10s, 0.87MB read\nRequests/sec: 4716.58\n";
-        assert_eq!(read(Says::Wrk, wrk), (5189, vec![]));
+        assert_eq!(read(OutputFormat::Wrk, wrk), (5189, vec![]));
         let wrk = "  100 requests in 1.10s, 0.87MB read\n  Socket errors: connect 0, read 7, write 0, timeout 0\n";
-        assert_eq!(read(Says::Wrk, wrk), (100, one("read error", 7)));
+        assert_eq!(read(OutputFormat::Wrk, wrk), (100, one("read error", 7)));
         let wrk = "  100 requests in 1.10s, 0.87MB read\n  Non-2xx or 3xx responses: 3\n";
-        assert_eq!(read(Says::Wrk, wrk), (97, one("other status", 3)));
+        assert_eq!(read(OutputFormat::Wrk, wrk), (97, one("other status", 3)));
 
         let hey = "Status code distribution:\n  [200]\t4990 responses\n  [502]\t2 responses\n\n";
-        assert_eq!(read(Says::Hey, hey), (4990, one("status 502", 2)));
+        assert_eq!(read(OutputFormat::Hey, hey), (4990, one("status 502", 2)));
         let hey = "  [200]\t10 responses\n\nError distribution:\n  [3]\tPost \"http://a/\": EOF\n";
-        assert_eq!(read(Says::Hey, hey), (10, one("Post \"http://a/\": EOF", 3)));
+        assert_eq!(read(OutputFormat::Hey, hey), (10, one("Post \"http://a/\": EOF", 3)));
 
         let ab = "Complete requests:      5000\nFailed requests:        2\n   (Connect: 0, Receive: 2)\n";
-        assert_eq!(read(Says::Ab, ab), (4998, one("failed", 2)));
+        assert_eq!(read(OutputFormat::Ab, ab), (4998, one("failed", 2)));
 
         let h2load = "requests: 50 total, 40 started, 40 done, 39 succeeded, 11 failed, 11 errored, 0 timeout\n";
-        assert_eq!(read(Says::H2load, h2load), (39, one("started without an answer", 1)));
+        assert_eq!(read(OutputFormat::H2load, h2load), (39, one("started without an answer", 1)));
 
         assert_eq!(
-            read(Says::Curl, "200 64 0 \n200 64 0 \n000 0 52 Empty reply\n"),
+            read(OutputFormat::Curl, "200 64 0 \n200 64 0 \n000 0 52 Empty reply\n"),
             (2, one("000 0 52 Empty reply", 1))
         );
 
         let json = "a warning\n{\"answered\": 5, \"failures\": {\"EOF\": 1}}\n";
-        assert_eq!(read(Says::Json, json), (5, one("EOF", 1)));
+        assert_eq!(read(OutputFormat::Json, json), (5, one("EOF", 1)));
     }
 
     #[test]
     fn a_client_without_output_is_no_success() {
-        for says in [Says::Json, Says::Wrk, Says::Ab, Says::H2load] {
-            assert!(Outcome::read(says, "").is_err(), "{says:?}");
+        for format in [OutputFormat::Json, OutputFormat::Wrk, OutputFormat::Ab, OutputFormat::H2load] {
+            assert!(Outcome::read(format, "").is_err(), "{format:?}");
         }
-        for says in [Says::Hey, Says::Curl] {
-            assert!(Outcome::read(says, "").unwrap().of_some_work().is_err(), "{says:?}");
+        for format in [OutputFormat::Hey, OutputFormat::Curl] {
+            assert!(Outcome::read(format, "").unwrap().of_some_work().is_err(), "{format:?}");
         }
     }
 }

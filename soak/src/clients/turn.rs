@@ -15,11 +15,11 @@ use super::outcome::Outcome;
 use crate::lane::{Lane, Served};
 use crate::programs::Programs;
 
-/// One run of a client: what it takes to start, and a request at the pace of the slowest.
+/// The time of a client's run: its start, and each request at the rate of the slowest client.
 const START: Duration = Duration::from_mins(1);
 const SLOWEST: Duration = Duration::from_millis(40);
 
-/// So many requests of a client at a limit of the proxy.
+/// A number of requests of a client at a limit of the proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) client: Client,
@@ -27,22 +27,22 @@ pub(crate) struct Turn {
     pub(crate) requests: u64,
 }
 
-/// What came of turns: at the client, at the app and in between.
+/// The results of turns: of the client, the app and the proxy.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) seen: Outcome,
     pub(crate) served: Served,
     /// Connections that the proxy has retired.
     pub(crate) retired: u64,
-    /// Requests that the client may have left under way when it ended.
-    left_under_way: u64,
-    /// Connections that it may have had below their limit when it ended.
+    /// Requests that may have been in flight when the client ended.
+    left_in_flight: u64,
+    /// Connections that may have been below their limit when the client ended.
     left_open: u64,
     pub(crate) turns: usize,
     took: Duration,
 }
 
-/// Fails with what to install where a client cannot be started.
+/// Fails if a client cannot be started, and names what to install.
 pub(crate) fn check(client: Client, programs: &Programs, body: &Path) -> Result<()> {
     client.command(programs, body, Job { url: "", requests: 1, limit: 1, rate: None }).map(drop)
 }
@@ -63,8 +63,8 @@ impl Turn {
             let outcome = self.run_client(programs, &body, job).await;
             tally.seen += outcome.with_context(|| format!("{} at limit {limit}", self.client.label()))?;
             tally.took += begun.elapsed();
-            tally.left_under_way += self.client.left_under_way();
-            tally.left_open += self.client.connections_at_a_time(self.limit, left);
+            tally.left_in_flight += self.client.left_in_flight();
+            tally.left_open += self.client.concurrent_connections(self.limit, left);
         }
         tally.served = lane.app.served().await?;
         tally.retired = lane.metric("evenkeel_proxy_connections_retired_total").await?;
@@ -77,35 +77,35 @@ impl Turn {
         let bound = START + SLOWEST * u32::try_from(job.requests).unwrap_or(u32::MAX);
         let output = timeout(bound, command.output()).await.with_context(|| format!("not done within {bound:?}"))??;
         let text = String::from_utf8_lossy(&output.stdout);
-        let said = || format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
-        // curl's exit code is that of the last failure, which its lines tell better.
-        ensure!(output.status.success() || self.client == Client::Curl, "it failed ({}): {}", output.status, said());
-        Outcome::read(self.client.says(), &text).and_then(Outcome::of_some_work).with_context(said)
+        let printed = || format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        // curl's exit code is that of its last failure; its output has all of them.
+        ensure!(output.status.success() || self.client == Client::Curl, "it failed ({}): {}", output.status, printed());
+        Outcome::read(self.client.output_format(), &text).and_then(Outcome::of_some_work).with_context(printed)
     }
 }
 
 impl Tally {
-    /// Requests that the app has seen more often than clients have had answers.
+    /// Returns the requests that the app has counted beyond those that were answered.
     pub(crate) fn repeated(&self) -> u64 {
-        self.served.requests.saturating_sub(self.seen.answered + self.left_under_way)
+        self.served.requests.saturating_sub(self.seen.answered + self.left_in_flight)
     }
 
-    /// Answers that no request at the app accounts for.
+    /// Returns the responses beyond the requests that the app has counted.
     pub(crate) fn unseen(&self) -> u64 {
         self.seen.answered.saturating_sub(self.served.requests)
     }
 
-    /// Answers per second.
+    /// Returns the responses per second.
     pub(crate) fn rate(&self) -> u64 {
         let milliseconds = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         (self.seen.answered * 1000).checked_div(milliseconds).unwrap_or(0)
     }
 
     /// Returns whether enough connections were retired. No connection has more requests than the limit, except for
-    /// streams that were on their way on an HTTP/2 connection at its GOAWAY. At the end, the client may still have open
-    /// ones.
+    /// streams that were in flight when an HTTP/2 client received GOAWAY. At the end, the client may still have open
+    /// connections.
     pub(crate) fn is_recycled_at(&self, limit: u64, client: Client) -> bool {
-        let most_on_one = limit + client.streams_under_way();
+        let most_on_one = limit + client.streams_in_flight();
         let connections = self.served.requests.div_ceil(most_on_one);
         self.retired >= connections.saturating_sub(self.left_open)
     }
@@ -117,7 +117,7 @@ impl AddAssign for Tally {
         self.served.requests += other.served.requests;
         self.served.connections += other.served.connections;
         self.retired += other.retired;
-        self.left_under_way += other.left_under_way;
+        self.left_in_flight += other.left_in_flight;
         self.left_open += other.left_open;
         self.turns += other.turns;
         self.took += other.took;

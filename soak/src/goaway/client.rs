@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use tokio::process::Command;
 
-use crate::clients::Says;
+use crate::clients::OutputFormat;
 use crate::programs::Programs;
 
-/// A client that people use over HTTP/2.
+/// An HTTP/2 client in wide use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Client {
     Go,
@@ -36,19 +36,19 @@ pub(crate) enum Client {
 /// One run of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job<'a> {
-    /// Without a path.
+    /// The origin, without a path.
     pub(crate) origin: &'a str,
-    /// 64 bytes, for the tools that read them from a file.
+    /// A file of 64 bytes, for tools that read the body from a file.
     pub(crate) body: &'a Path,
     pub(crate) requests: u64,
-    /// Requests at a time.
+    /// Concurrent requests.
     pub(crate) concurrency: u64,
-    /// The limit of the server, which h2load has to know.
+    /// The limit of the server, which h2load needs.
     pub(crate) limit: u64,
 }
 
 impl Client {
-    /// Returns what the tables call it.
+    /// Returns its name in the tables.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Go => "Go net/http",
@@ -73,22 +73,22 @@ impl Client {
         }
     }
 
-    /// The JDK's clients know HTTP/2 without TLS by upgrade alone; curl 7.88 fails on connections that it uses again by
-    /// prior knowledge, whoever serves.
+    /// Returns whether it needs TLS. Without TLS, the JDK's clients support HTTP/2 only by upgrade, and curl 7.88 fails
+    /// with every server when it reuses a connection by prior knowledge.
     pub(crate) const fn needs_tls(self) -> bool {
         matches!(self, Self::Jdk17 | Self::Jdk21 | Self::Jdk25 | Self::Curl)
     }
 
-    /// Returns what it prints.
-    pub(crate) const fn says(self) -> Says {
+    /// Returns the format of its output.
+    pub(crate) const fn output_format(self) -> OutputFormat {
         match self {
-            Self::H2load => Says::H2load,
-            Self::Curl => Says::Curl,
-            _ => Says::Json,
+            Self::H2load => OutputFormat::H2load,
+            Self::Curl => OutputFormat::Curl,
+            _ => OutputFormat::Json,
         }
     }
 
-    /// Returns whether its exit code says what its output says better.
+    /// Returns whether it exits with an error if requests fail; its output then has the details.
     pub(crate) const fn fails_with_its_requests(self) -> bool {
         matches!(self, Self::Curl)
     }
@@ -166,7 +166,8 @@ fn curl(mut command: Command, url: &str, job: Job<'_>) -> Command {
     command
 }
 
-/// h2load does not replace a connection that has received GOAWAY: each of its connections gets what it can send before.
+/// h2load does not replace a connection that has received GOAWAY, so each connection gets the requests that it can send
+/// before.
 fn h2load(mut command: Command, url: &str, job: Job<'_>) -> Command {
     let each = job.limit.max(job.concurrency);
     let connections = job.requests.div_ceil(each).clamp(1, 200);

@@ -1,4 +1,4 @@
-//! Whoever stands in front of the app and retires the connections of its clients.
+//! The server in front of the app that retires the connections of clients.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ const PORT: u16 = 8081;
 const TLS_PORT: u16 = 8443;
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
-/// In which nginx or Envoy has to listen.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks whether it does.
+/// The time within which nginx or Envoy has to listen.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The interval at which this is polled.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A kind of server.
@@ -44,7 +44,7 @@ enum Running {
 }
 
 impl Server {
-    /// Returns what the tables call it.
+    /// Returns its name in the tables.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Evenkeel => "evenkeel",
@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-/// Writes the certificate that the servers show into the folder.
+/// Writes the servers' certificate into the folder.
 pub(crate) fn make_certificate(folder: &Path) -> Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).context("making a certificate")?;
     fs::create_dir_all(folder)?;
@@ -64,8 +64,8 @@ pub(crate) fn make_certificate(folder: &Path) -> Result<()> {
 }
 
 impl Front {
-    /// Starts an app, and the server that retires a connection after `limit` requests; `folder` is for its files, and
-    /// has the certificate.
+    /// Starts an app, and the server that retires a connection after `limit` requests. `folder` has the certificate and
+    /// gets the server's files.
     pub(crate) async fn start(server: Server, programs: &Programs, limit: u64, folder: &Path) -> Result<Self> {
         let app = App::start(&programs.app).await?;
         let running = match server {
@@ -91,7 +91,7 @@ impl Front {
         Ok(Self { app, running })
     }
 
-    /// Returns where clients send requests, without a path.
+    /// Returns the origin to which clients send requests.
     pub(crate) fn origin(&self, tls: bool) -> String {
         match (&self.running, tls) {
             (Running::Evenkeel(proxy), true) => format!("https://{}", proxy.address()),
@@ -140,7 +140,7 @@ fn fill(server: Server, host: &LoopbackHost, app: SocketAddr, limit: u64, folder
 
 async fn listens(host: &LoopbackHost, process: &mut Process) -> Result<()> {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         if !process.is_running() {
             bail!("it exited at its start: {}", process.output());
         }

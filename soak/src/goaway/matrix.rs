@@ -1,4 +1,4 @@
-//! The cases of a run, and what came of each.
+//! The cases of a run, and their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::clients::Outcome;
 use crate::programs::Programs;
 use crate::report::{Table, count};
 
-/// The first run of a case; the later ones are as large as fits into its time.
+/// The requests of the first run of a case. Later runs are as large as fits into its time.
 const FIRST: u64 = 100;
-/// A run of a client takes no longer: its start, and requests that wait for their time to be up.
+/// The time limit of a client's run: its start, and requests that time out.
 const LONGEST_RUN: Duration = Duration::from_mins(10);
 
-/// A client, how many of its requests are under way at a time, and who retires its connections after how many.
+/// A client, its concurrent requests, the server that retires its connections, and the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Case {
     pub(crate) client: Client,
@@ -28,7 +28,7 @@ pub(crate) struct Case {
     pub(crate) limit: u64,
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) seen: Outcome,
@@ -44,7 +44,7 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// Runs the client until it has sent so many requests, or for about so long.
+    /// Runs the client until it has sent `requests`, or for about `time`.
     pub(crate) async fn run(self, programs: &Programs, requests: u64, time: Duration) -> Result<Tally> {
         let folder = programs.results().join("goaway");
         let front = Front::start(self.server, programs, self.limit, &folder).await?;
@@ -67,7 +67,7 @@ impl Case {
             tally.seen += outcome;
             let took = milliseconds(started.elapsed());
             let left = milliseconds(time.saturating_sub(begun.elapsed()));
-            // As many as fit into the time that is left, at the pace of this run.
+            // As many as fit into the remaining time, at the rate of this run.
             next = done * left / took.max(1);
             if next < FIRST {
                 break;
@@ -84,14 +84,14 @@ impl Case {
             .await
             .with_context(|| format!("it did not end within {LONGEST_RUN:?}"))??;
         let text = String::from_utf8_lossy(&output.stdout);
-        let said = || format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        let printed = || format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
         ensure!(
             output.status.success() || self.client.fails_with_its_requests(),
             "it failed ({}): {}",
             output.status,
-            said()
+            printed()
         );
-        Outcome::read(self.client.says(), &text).with_context(said)
+        Outcome::read(self.client.output_format(), &text).with_context(printed)
     }
 }
 
@@ -100,18 +100,18 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Tally {
-    /// Requests that the client says it has sent.
+    /// Returns the requests that the client has sent, by its own count.
     pub(crate) fn sent(&self) -> u64 {
         self.seen.answered + self.seen.failed()
     }
 
-    /// Requests that the app has seen more often than the client has sent them.
+    /// Returns the requests that the app has counted beyond those that the client has sent.
     pub(crate) fn repeated(&self) -> u64 {
         self.served.saturating_sub(self.sent())
     }
 
-    /// Requests without an answer that reached the app all the same.
-    fn in_vain(&self) -> u64 {
+    /// Returns the requests without a response that reached the app.
+    fn served_without_response(&self) -> u64 {
         self.served.saturating_sub(self.seen.answered).min(self.seen.failed())
     }
 
@@ -149,12 +149,13 @@ pub(crate) fn table(tallies: &Tallies) -> Table {
     Table { columns: ["client".to_owned(), "at a time".to_owned()].into_iter().chain(named).collect(), rows }
 }
 
-/// Returns what clients said of the requests that they lost.
+/// Returns the clients' errors about the requests that they lost.
 pub(crate) fn notes(tallies: &Tallies) -> Vec<String> {
     let failures = tallies.iter().flat_map(|(case, tally)| {
-        let in_vain = (tally.in_vain() > 0).then(|| format!("{case}: {} reached the app", count(tally.in_vain())));
+        let served_without_response = (tally.served_without_response() > 0)
+            .then(|| format!("{case}: {} reached the app", count(tally.served_without_response())));
         let each = tally.seen.failures.iter().map(move |(why, times)| format!("{case}: {times} × {why}"));
-        each.chain(in_vain)
+        each.chain(served_without_response)
     });
     failures.collect()
 }
@@ -178,7 +179,7 @@ mod tests {
         ] {
             assert_eq!(tally.cell(), cell);
         }
-        assert_eq!(tally(990, 10, 995).in_vain(), 5);
+        assert_eq!(tally(990, 10, 995).served_without_response(), 5);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is done beside a legitimate client, and how it begins.
+//! The attacks beside a legitimate client, and how they are started.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -6,10 +6,10 @@ use clap::ValueEnum;
 use super::legitimate::Beside;
 use super::silence::Silence;
 use super::slowhttptest::{self, Slowhttptest};
-use crate::lane::{Door, Lane};
+use crate::lane::{Lane, Target};
 use crate::report::count;
 
-/// What is done beside a legitimate client.
+/// An attack beside a legitimate client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Attack {
     /// Heads that never end
@@ -24,16 +24,16 @@ pub(crate) enum Attack {
     Silence,
 }
 
-/// With what, and how many.
+/// The programs and the numbers of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Strength {
     pub(crate) slowhttptest: Slowhttptest,
-    /// Clients that say nothing.
+    /// Clients that send nothing.
     pub(crate) silent: u32,
 }
 
 impl Attack {
-    /// Returns what the tables call it.
+    /// Returns its name in the tables.
     pub(crate) fn label(self, strength: &Strength) -> String {
         match self {
             Self::SlowHeads => "slow heads (-H)".to_owned(),
@@ -44,15 +44,15 @@ impl Attack {
         }
     }
 
-    /// Begins, and waits until it is felt.
-    pub(crate) async fn begin(self, lane: &Lane, door: Door, strength: &Strength) -> Result<Box<dyn Beside>> {
+    /// Starts the attack, and waits until it has its connections.
+    pub(crate) async fn begin(self, lane: &Lane, target: Target, strength: &Strength) -> Result<Box<dyn Beside>> {
         let mode = match self {
             Self::SlowHeads => slowhttptest::SLOW_HEADS,
             Self::SlowBodies => slowhttptest::SLOW_BODIES,
             Self::Ranges => slowhttptest::RANGES,
             Self::SlowReading => slowhttptest::SLOW_READING,
-            Self::Silence => return Ok(Box::new(Silence::of(lane, door, strength.silent).await?)),
+            Self::Silence => return Ok(Box::new(Silence::of(lane, target, strength.silent).await?)),
         };
-        Ok(Box::new(mode.begin(lane, door, &strength.slowhttptest).await?))
+        Ok(Box::new(mode.begin(lane, target, &strength.slowhttptest).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! A client that wants nothing but its answers.
+//! A legitimate client beside hostile ones.
 
 use std::fmt;
 use std::fs;
@@ -13,41 +13,41 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::lane::{Door, Lane, OPEN};
+use crate::lane::{Lane, OPEN, Target};
 use crate::pace::Pace;
 use crate::quantile::p99;
 
 const CONNECTIONS: usize = 8;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n";
 const BODY: &[u8] = b"\r\n\r\necho-app\n";
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What goes on beside the client for as long as the value lives.
+/// An activity beside the client, which lasts until the value is dropped.
 pub(crate) trait Beside {}
 
 /// A measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) length: Duration,
-    /// Requests a second.
+    /// Requests per second.
     pub(crate) rate: u64,
 }
 
-/// p99 of one round, without and with something beside the client.
+/// The p99 of one round, without and with an attack.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     without: Duration,
     with: Duration,
 }
 
-/// What the client saw with something beside it, against what it saw just before.
+/// The client's latency with an attack, compared with its latency just before.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
-    /// p99 without and with, each in its quietest window: what else the machine does only ever adds.
+    /// The p99 without and with an attack, each in its quietest window: other work of the machine can only add latency.
     quietest: Round,
-    /// The same where client and attack go to the app itself: what the attack costs without a proxy.
+    /// The same with client and attack directly at the app: the effect of the attack without a proxy.
     at_the_app: Round,
-    /// Of every round.
+    /// The p99 of every round.
     ratios: Vec<f64>,
     pub(crate) failed: u64,
     /// Connections that the proxy held, at most.
@@ -58,18 +58,18 @@ pub(crate) struct Comparison {
     memory: u64,
 }
 
-/// Measures without and with, round by round.
+/// Measures without and with the attack, round by round.
 pub(crate) async fn against_baseline<F: Future<Output = Result<Box<dyn Beside>>>>(
     lane: &Lane,
     window: Window,
     rounds: u8,
-    begin: impl Fn(Door) -> F,
+    begin: impl Fn(Target) -> F,
 ) -> Result<Comparison> {
     let (mut through, mut at_the_app) = (Vec::new(), Vec::new());
     let (mut failed, mut held, mut cpu, mut memory) = (0, 0, 0.0_f64, 0);
     for _ in 0..rounds {
         let (without, failed_without) = window.measure(lane.proxy.address()).await?;
-        let beside = begin(Door::Proxy).await?;
+        let beside = begin(Target::Proxy).await?;
         let used = cpu_time(lane)?;
         let (with, failed_with) = window.measure(lane.proxy.address()).await?;
         cpu = cpu.max(cpu_time(lane)?.saturating_sub(used).as_secs_f64() / window.length.as_secs_f64());
@@ -80,7 +80,7 @@ pub(crate) async fn against_baseline<F: Future<Output = Result<Box<dyn Beside>>>
         through.push(Round { without, with });
 
         let (without, _) = window.measure(lane.app.address()).await?;
-        let _beside = begin(Door::App).await?;
+        let _beside = begin(Target::App).await?;
         let (with, _) = window.measure(lane.app.address()).await?;
         at_the_app.push(Round { without, with });
     }
@@ -114,13 +114,13 @@ impl Window {
         for _ in 0..CONNECTIONS {
             let mut stream = TcpStream::connect(to).await.context("a legitimate client cannot connect")?;
             stream.set_nodelay(true)?;
-            // The first request finds the app, and is not measured.
+            // The first request is not measured: with it the proxy connects to the app.
             once(&mut stream).await?;
             streams.push(stream);
         }
         let pace = Arc::new(Pace::new(self.rate, self.length));
         let mut asking: JoinSet<(Vec<Duration>, u64)> =
-            streams.into_iter().map(|stream| ask(stream, Arc::clone(&pace))).collect();
+            streams.into_iter().map(|stream| send_requests(stream, Arc::clone(&pace))).collect();
         let (mut latencies, mut failed) = (Vec::new(), 0);
         while let Some(seen) = asking.join_next().await {
             let (of_one, failed_of_one) = seen?;
@@ -132,12 +132,12 @@ impl Window {
 }
 
 /// Returns the latencies of one connection, and whether it failed.
-async fn ask(mut stream: TcpStream, pace: Arc<Pace>) -> (Vec<Duration>, u64) {
+async fn send_requests(mut stream: TcpStream, pace: Arc<Pace>) -> (Vec<Duration>, u64) {
     let mut latencies = Vec::new();
     while let Some(due) = pace.due().await {
-        match timeout(PATIENCE, once(&mut stream)).await {
+        match timeout(TIMEOUT, once(&mut stream)).await {
             Ok(Ok(())) => latencies.push(due.elapsed()),
-            // The connection is lost with it, and the others take over what is left.
+            // The connection ends here, and the others take over its requests.
             Ok(Err(_)) | Err(_) => return (latencies, 1),
         }
     }
@@ -157,16 +157,17 @@ async fn once(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// CPU time that the proxy has used.
+/// Returns the CPU time that the proxy has used.
 fn cpu_time(lane: &Lane) -> Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{}/stat", lane.proxy.id()))?;
-    // proc(5): the name may hold anything, and is in parentheses; user and system time are the 14th and 15th field.
+    // proc(5): user and system time are the fields 14 and 15, after the name in parentheses, which may have any
+    // characters.
     let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
     Ok(Duration::from_millis(ticks * 1000 / clock_ticks_per_second()))
 }
 
-/// Resident memory of the proxy, KiB.
+/// Returns the resident memory of the proxy, KiB.
 fn resident(lane: &Lane) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{}/status", lane.proxy.id()))?;
     let size = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS in /proc/PID/status")?;
@@ -174,12 +175,12 @@ fn resident(lane: &Lane) -> Result<u64> {
 }
 
 impl Comparison {
-    /// p99 with something beside the client.
+    /// Returns the p99 with the attack.
     pub(crate) const fn with(&self) -> Duration {
         self.quietest.with
     }
 
-    /// By how much p99 has grown.
+    /// Returns the factor by which the p99 has grown.
     pub(crate) fn ratio(&self) -> f64 {
         self.quietest.ratio()
     }

@@ -1,4 +1,4 @@
-//! Clients that connect and say nothing.
+//! Clients that connect and send nothing.
 
 use std::time::Duration;
 
@@ -7,42 +7,42 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::legitimate::Beside;
-use crate::lane::{Door, Lane};
+use crate::lane::{Lane, Target};
 
-/// Descriptors that the proxy keeps for other things than its connections (208 with one thread), and what the
-/// legitimate client takes; generously.
+/// Descriptors that the proxy needs besides its connections (208 with one thread), and those of the legitimate client,
+/// at most.
 const RESERVE: u64 = 300;
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Silent connections; they end with this value.
+/// Silent connections, which are closed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Silence {
     _connections: Vec<TcpStream>,
 }
 
-/// Returns the descriptors that a process may have here.
+/// Returns the limit of open descriptors of a process.
 pub(crate) fn descriptors() -> u64 {
     daemon::descriptor_limit().unwrap_or(1 << 20)
 }
 
-/// Returns as many of these as the proxy has descriptors for: two for each.
+/// Returns `wanted`, or the number of connections for which the proxy has descriptors: two for each.
 pub(crate) fn affordable(wanted: u32) -> u32 {
     let most = descriptors().saturating_sub(RESERVE) / 2;
     wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 impl Silence {
-    /// Connects so many, and waits until all are held.
-    pub(crate) async fn of(lane: &Lane, door: Door, wanted: u32) -> Result<Self> {
-        let before = lane.opened(door).await?;
+    /// Opens `wanted` connections, and waits until the proxy has accepted all.
+    pub(crate) async fn of(lane: &Lane, target: Target, wanted: u32) -> Result<Self> {
+        let before = lane.opened(target).await?;
         let mut connections = Vec::new();
         for number in 0..wanted {
-            let stream = TcpStream::connect(lane.address(door)).await;
+            let stream = TcpStream::connect(lane.address(target)).await;
             connections.push(stream.with_context(|| format!("connection {number} of {wanted}"))?);
         }
         let begun = Instant::now();
-        while lane.opened(door).await? < before + u64::from(wanted) {
-            ensure!(begun.elapsed() < PATIENCE, "fewer than {wanted} connections are open after {PATIENCE:?}");
+        while lane.opened(target).await? < before + u64::from(wanted) {
+            ensure!(begun.elapsed() < TIMEOUT, "fewer than {wanted} connections are open after {TIMEOUT:?}");
             sleep(Duration::from_millis(50)).await;
         }
         Ok(Self { _connections: connections })

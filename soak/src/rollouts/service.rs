@@ -1,4 +1,4 @@
-//! A Service without a balancer: every node has a list of endpoints of its own, and hears of changes late.
+//! A Service: every node has its own list of endpoints, and learns of changes late.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,37 +9,37 @@ use tokio::time::Instant;
 
 /// The nodes on which clients run.
 pub(crate) const NODES: usize = 2;
-/// The latest that a node learns of a change, as kube-proxy does under load. A drain lasts longer for it.
-pub(crate) const LATEST_NEWS: Duration = Duration::from_secs(4);
+/// The longest delay until a node learns of a change, as with kube-proxy under load. A drain lasts longer than that.
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(4);
 
-/// Where the connections of each node go.
+/// The nodes, with the endpoints that each knows.
 #[derive(Debug)]
 pub(crate) struct Service {
     nodes: [Arc<Node>; NODES],
 }
 
-/// What a node knows, and what it is about to hear.
+/// A node, with its endpoints and the changes of which it will learn.
 #[derive(Debug)]
 pub(crate) struct Node(Mutex<Knowledge>);
 
 #[derive(Debug)]
 struct Knowledge {
     endpoints: Vec<SocketAddr>,
-    /// In order; what is heard of is not forgotten for what was heard of before.
+    /// The changes of which the node will learn, in order.
     news: VecDeque<(Instant, Vec<SocketAddr>)>,
 }
 
 impl Service {
-    /// One of which every node knows already.
+    /// Returns a Service whose endpoints every node knows already.
     pub(crate) fn of(endpoints: &[SocketAddr]) -> Self {
         let knowledge = || Knowledge { endpoints: endpoints.to_vec(), news: VecDeque::new() };
         Self { nodes: [(); NODES].map(|()| Arc::new(Node(Mutex::new(knowledge())))) }
     }
 
-    /// Leads to these endpoints, and to no others, as soon as the nodes hear of it.
-    pub(crate) fn lead_to(&self, endpoints: &[SocketAddr]) {
+    /// Sets the endpoints. Each node learns of them after a delay of its own.
+    pub(crate) fn set_endpoints(&self, endpoints: &[SocketAddr]) {
         for node in &self.nodes {
-            let heard = Instant::now() + LATEST_NEWS.mul_f64(fastrand::f64());
+            let heard = Instant::now() + MAX_DELAY.mul_f64(fastrand::f64());
             node.knowledge().news.push_back((heard, endpoints.to_vec()));
         }
     }
@@ -51,7 +51,8 @@ impl Service {
 }
 
 impl Node {
-    /// Any of the endpoints that it knows at this moment: by the clock, so that a busy machine makes nobody hear later.
+    /// Returns one of the endpoints that the node knows at this moment. It compares times, so that a busy machine
+    /// delays no change.
     pub(crate) fn endpoint(&self) -> Option<SocketAddr> {
         let mut knowledge = self.knowledge();
         while let Some((_, endpoints)) = knowledge.news.pop_front_if(|(heard, _)| *heard <= Instant::now()) {
@@ -73,9 +74,9 @@ mod tests {
     async fn every_node_learns_of_a_change_in_time() {
         let [old, new] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let service = Service::of(&[old]);
-        service.lead_to(&[new]);
+        service.set_endpoints(&[new]);
         assert!(service.nodes().iter().all(|node| node.endpoint() == Some(old)));
-        tokio::time::sleep(LATEST_NEWS + Duration::from_millis(10)).await;
+        tokio::time::sleep(MAX_DELAY + Duration::from_millis(10)).await;
         assert!(service.nodes().iter().all(|node| node.endpoint() == Some(new)));
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that do not stop, over hyper's pools of connections.
+//! Clients with hyper's connection pools, which send requests throughout.
 
 use std::io;
 use std::ops::AddAssign;
@@ -23,9 +23,9 @@ use super::service::{NODES, Node, Service};
 
 /// Clients of each protocol on each node.
 const CLIENTS: usize = 2;
-/// No answer takes this long.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// A connection that is not used is closed by its client: nobody else would close it before the drain's bound.
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The idle timeout of a client's connections. Without it, a drain would wait for idle connections until its timeout.
 const IDLE: Duration = Duration::from_secs(2);
 const LONGEST_BODY: usize = 8 * 1024;
 
@@ -37,7 +37,7 @@ pub(crate) struct Traffic {
     end: watch::Sender<bool>,
 }
 
-/// What clients saw.
+/// The results of clients.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) answered: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Seen {
 }
 
 impl Traffic {
-    /// Starts the clients, each at this many requests a second.
+    /// Starts the clients, each with `rate` requests per second.
     pub(crate) fn start(service: &Service, rate: u32) -> Self {
         let (failed, end) = (Arc::default(), watch::Sender::new(false));
         let mut traffic = Self { http1: JoinSet::new(), http2: JoinSet::new(), failed, end };
@@ -60,12 +60,12 @@ impl Traffic {
         traffic
     }
 
-    /// Requests that have failed so far.
+    /// Returns the number of requests that have failed so far.
     pub(crate) fn failed(&self) -> usize {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Ends them, and says what they saw over HTTP/1.1 and over HTTP/2.
+    /// Ends the clients. Returns their results over HTTP/1.1 and over HTTP/2.
     pub(crate) async fn end(self) -> Result<(Seen, Seen)> {
         self.end.send_replace(true);
         let (http1, http2) = (sum(self.http1).await, sum(self.http2).await);
@@ -95,14 +95,14 @@ impl Caller {
         Self { client: builder.build(Dial(node)), name: if http2 { "HTTP/2" } else { "HTTP/1.1" } }
     }
 
-    /// Calls until the end.
+    /// Sends requests until the end.
     async fn call(self, every: Duration, failed: &AtomicUsize, end: &watch::Receiver<bool>) -> Seen {
         let mut seen = Seen::default();
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*end.borrow() {
             due.tick().await;
-            match timeout(PATIENCE, self.once()).await {
+            match timeout(TIMEOUT, self.once()).await {
                 Ok(Ok(())) => seen.answered += 1,
                 failure => {
                     failed.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl AddAssign for Seen {
     }
 }
 
-/// Connects to whatever endpoint the node leads to at that moment.
+/// Connects to the endpoint that the node picks at that moment.
 #[derive(Clone)]
 struct Dial(Arc<Node>);
 
@@ -149,7 +149,7 @@ impl tower_service::Service<Uri> for Dial {
     fn call(&mut self, _: Uri) -> Self::Future {
         let node = Arc::clone(&self.0);
         Box::pin(async move {
-            // Nothing in between: a node leads the first packet where it knows an endpoint at that moment.
+            // Without a pause in between: a node picks the endpoint with the first packet.
             let endpoint = node.endpoint().ok_or_else(|| io::Error::other("the Service has no endpoint"))?;
             let stream = TcpStream::connect(endpoint).await?;
             stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-//! 40 clients, of whom each request costs 6 ms of CPU, and an autoscaler that begins with one pod.
+//! 40 clients whose requests each take 6 ms of CPU time, and an autoscaler that begins with one pod.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ const CLIENTS: usize = LOAD.clients as usize;
 const RATE: f64 = 1.25;
 /// CPU time of a request.
 const COST: &str = "6ms";
-/// What the autoscaler reckons with, and what a pod may use.
+/// The CPU request of a pod, on which the autoscaler's target is based, and its limit.
 const REQUEST: &str = "100m";
 const LIMIT: &str = "150m";
 /// The autoscaler's target, in millicores of a pod.
 const TARGET: f64 = 60.0;
-/// By how much the autoscaler lets pods exceed it.
+/// The tolerance of the autoscaler above its target.
 const TOLERANCE: f64 = 1.1;
 /// The requests per second that the limit allows a pod.
 const CAPACITY: f64 = 25.0;
-/// An autoscaler that changes nothing for so long has come to rest: it looks every 5 s and scales up without delay.
+/// The time without a change after which the autoscaler is at rest: it evaluates every 5 s and scales up without delay.
 const REST: Duration = Duration::from_secs(75);
 const AT_MOST: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(500);
 
-/// What the autoscaler and the clients of one mode saw.
+/// The figures of the autoscaler and of the clients in one mode.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Autoscaled {
     pub(crate) mode: String,
     pub(crate) pods: usize,
     /// The CPU of all app containers at the end, in millicores, as the autoscaler sees it.
     pub(crate) cpu: f64,
-    /// The fewest pods with which the autoscaler is content.
+    /// The smallest number of pods that meets the autoscaler's target.
     pub(crate) right: f64,
     /// From the first scale event on; seconds count from the last one.
     pub(crate) phase: Phase,
@@ -84,7 +84,7 @@ async fn autoscale(namespace: TestNamespace, mode: Mode) -> anyhow::Result<Autos
     Ok(Autoscaled { mode, pods, cpu, right, phase, simulated, failed, failures: all.examples })
 }
 
-/// Waits until the autoscaler has changed nothing for a while, and knows what the pods use: without figures it does
+/// Waits until the autoscaler has changed nothing for a while and has metrics of the pods: without metrics it changes
 /// nothing.
 async fn until_at_rest(namespace: &TestNamespace) -> anyhow::Result<Readiness> {
     let started = Instant::now();
@@ -100,7 +100,7 @@ async fn until_at_rest(namespace: &TestNamespace) -> anyhow::Result<Readiness> {
     Ok(ready)
 }
 
-/// Returns what the autoscaler last saw all app containers use, in millicores.
+/// Returns the CPU use of all app containers that the autoscaler last saw, in millicores.
 async fn cpu(namespace: &TestNamespace) -> anyhow::Result<f64> {
     let autoscaler = namespace.api::<HorizontalPodAutoscaler>().get("web").await?;
     let status = autoscaler.status.unwrap_or_default();

@@ -12,14 +12,14 @@ pub(crate) const LEVEL: f64 = 1.2;
 /// The seconds over which answers are counted.
 const WINDOW: usize = 5;
 
-/// An answer of a pod, so many seconds after the pods changed.
+/// A response of a pod, with its time in seconds after the pods changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Answered {
     at: f64,
     pod: Arc<str>,
 }
 
-/// Returns the answers from `from` on.
+/// Returns the responses from `from` on.
 pub(crate) fn answers(events: &[Event], from: Instant) -> Vec<Answered> {
     let since = events.iter().filter(|event| event.at >= from);
     let answers = since.filter_map(|event| Some((event.at, event.outcome.as_ref().ok()?)));
@@ -48,7 +48,7 @@ pub(crate) fn level_after(course: &[f64]) -> Option<usize> {
     course.iter().position(|peak| *peak <= LEVEL)
 }
 
-/// Returns the mean of numbers; 0 of none.
+/// Returns the mean of numbers; 0 without numbers.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0.0), |(sum, n), value| (sum + value, n + 1.0));
     if n > 0.0 { sum / n } else { 0.0 }

@@ -1,4 +1,4 @@
-//! Four pods become eight under 200 clients, and something fails in the midst of the wave.
+//! Four pods become eight under 200 clients, and a fault happens while connections move.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::phase::{Change, Phase, change_beside, opened};
 use crate::rates::intervals;
 use crate::scale_out::{AFTER, BEFORE, CLIENTS, MORE_PODS, Plan, RATE, SIGMA, web};
 
-/// How often it is looked whether the wave has begun.
+/// The interval at which it is polled whether a connection has moved.
 const POLL: Duration = Duration::from_millis(200);
-/// Without a wave until then there is none.
+/// The time within which the first connection must have moved.
 const BEGINS_WITHIN: Duration = Duration::from_mins(3);
 
-/// What became of the wave.
+/// The outcome.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Disturbed {
-    /// What made something fail.
+    /// The fault.
     pub(crate) fault: String,
-    /// Without a pod that the fault took away from the balancer.
+    /// The figures, without a pod that the balancer could no longer reach.
     pub(crate) scale_out: Phase,
     /// Connections that had moved until then.
     pub(crate) moved_before: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Disturbed {
     pub(crate) failed: u64,
 }
 
-/// Makes something fail as soon as the first connection has moved.
+/// Causes the fault as soon as the first connection has moved.
 pub(crate) async fn run(protocol: Protocol, fault: Fault, plan: Plan) -> anyhow::Result<Disturbed> {
     in_namespace("disturbed", move |namespace| wave(namespace, protocol, fault, plan)).await
 }
@@ -52,7 +52,7 @@ async fn wave(namespace: TestNamespace, protocol: Protocol, fault: Fault, plan: 
     Ok(Disturbed { fault: fault.to_string(), scale_out, moved_before, moved_afterwards, failed })
 }
 
-/// Waits until a connection has moved since `from`, and makes something fail. Returns when that began.
+/// Waits until a connection has moved since `from`, and causes the fault. Returns when that began.
 async fn disturb(namespace: &TestNamespace, fleet: &Fleet, from: Instant, fault: &Fault) -> anyhow::Result<Instant> {
     while opened(&fleet.events(), from) == 0 {
         ensure!(from.elapsed() < BEGINS_WITHIN, "no connection has moved within {BEGINS_WITHIN:?}");

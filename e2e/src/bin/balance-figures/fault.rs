@@ -1,4 +1,4 @@
-//! What fails in the midst of a wave.
+//! Faults that happen while connections move.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,21 +18,21 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-/// Where `make install` puts the balancer, and the name of its Lease.
+/// The namespace and the Lease of the balancer that `make install` installs.
 const NAMESPACE: &str = "evenkeel";
 const LEASE: &str = "evenkeel-balancer";
-/// How often it is looked whether another replica leads, and for how long.
+/// The interval at which the Lease is polled for another leader, and the time limit.
 const POLL: Duration = Duration::from_millis(100);
 const LED_WITHIN: Duration = Duration::from_secs(30);
 
-/// What fails.
+/// A fault.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// The pod of the balancer that leads is deleted without grace, so that the other replica has to lead.
     LeaderDeleted,
     /// Packets to the admin port of one pod are dropped, as by a network policy.
     AdminPortShut,
-    /// What a shell command does.
+    /// A shell command.
     Command(String),
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Returns the pod that the balancer knows nothing of once the fault has happened: it keeps its connections.
+    /// Returns the pod that the balancer cannot reach because of the fault, so that it keeps its connections.
     pub(crate) async fn leaves_out(&self, namespace: &TestNamespace) -> Result<Option<String>> {
         match self {
             Self::AdminPortShut => Ok(Some(victim(namespace).await?.name_any())),
@@ -67,7 +67,7 @@ impl Fault {
         }
     }
 
-    /// Makes it happen.
+    /// Causes the fault.
     pub(crate) async fn happen(&self, namespace: &TestNamespace) -> Result<()> {
         match self {
             Self::LeaderDeleted => delete_leader(namespace).await,
@@ -90,24 +90,24 @@ async fn delete_leader(namespace: &TestNamespace) -> Result<()> {
             println!("{leader} was deleted; {now} leads after {:.1} s", since.elapsed().as_secs_f64());
             return Ok(());
         }
-        ensure!(since.elapsed() < LED_WITHIN, "{leader} was deleted, and nobody else leads after {LED_WITHIN:?}");
+        ensure!(since.elapsed() < LED_WITHIN, "{leader} was deleted, and no other replica leads after {LED_WITHIN:?}");
         sleep(POLL).await;
     }
 }
 
-/// Returns the pod that holds the Lease; between two holders it is nobody, "".
+/// Returns the pod that holds the Lease; it is empty between two holders.
 async fn leader(namespace: &TestNamespace) -> Result<String> {
     let lease = Api::<Lease>::namespaced(namespace.client(), NAMESPACE).get(LEASE).await?;
     Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
 }
 
-/// Returns the oldest pod, by name where several are of one second: it is there before the scale-out and after it.
+/// Returns the oldest pod, the first by name of several of the same second. It exists before and after the scale-out.
 async fn victim(namespace: &TestNamespace) -> Result<Pod> {
     let pods = namespace.pods().await?.into_iter();
     pods.min_by_key(|pod| (pod.creation_timestamp(), pod.name_any())).context("the workload has no pod")
 }
 
-/// Drops what comes to the admin port, in the network namespace of the pod.
+/// Drops packets to the admin port in the network namespace of the pod.
 async fn shut_admin_port(pod: &Pod) -> Result<()> {
     let uid = pod.uid().context("a pod without a uid")?;
     let process = process_of(&uid)?;
@@ -120,7 +120,8 @@ async fn shut_admin_port(pod: &Pod) -> Result<()> {
     Ok(())
 }
 
-/// Returns the folder in `/proc` of a process of the pod with this uid: its cgroup has the uid, with `_` by systemd.
+/// Returns the folder in `/proc` of a process of the pod with this uid, which is a part of the cgroup's name (with `_`
+/// for systemd).
 fn process_of(uid: &str) -> Result<PathBuf> {
     let ids = [uid.to_owned(), uid.replace('-', "_")];
     let is_of_pod = |folder: &Path| {

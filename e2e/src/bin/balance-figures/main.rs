@@ -1,5 +1,5 @@
-//! `make balance-figures`: what `balance: on` does on a real cluster, beside thresholds and nothing in the same run,
-//! and beside what `evenkeel simulate` says.
+//! `make balance-figures`: the effect of `balance: on` on a real cluster, compared with thresholds and with no proxy in
+//! the same run, and with `evenkeel simulate`.
 
 mod autoscale;
 mod course;
@@ -28,27 +28,28 @@ use crate::mode::Mode;
 use crate::plot::{Line, Panel};
 use crate::scale_out::{Again, Plan, ScaleOut};
 
-/// Measures what balancing does, on the cluster of KUBECONFIG with evenkeel installed. Figures are saved as
-/// target/e2e/balance-*.json; the tables and pictures are made from all of them.
+/// Measures balancing on the cluster of KUBECONFIG, in which evenkeel is installed. Figures are saved as
+/// target/e2e/balance-*.json; tables and pictures are made from all of them.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What is measured; all unless given. `tables` makes tables and pictures again, of what is saved
+    /// Measure only this; everything by default. `tables` makes tables and pictures again from the saved figures
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Seconds without a change, in which no connection may be retired
     #[arg(long, value_name = "N", default_value_t = 600)]
     rest: u64,
-    /// Whose pods are rolled out three times and scaled in
+    /// The modes in which three rollouts and a scale-in follow
     #[arg(long, value_enum, default_value_t = Again::All)]
     rollouts: Again,
-    /// What fails in the midst of one more wave: `leader-deleted` (the pod of the balancer that leads),
-    /// `admin-port-shut` (that of one pod; its node must be on this machine), or else a shell command
+    /// A fault during one more scale-out: `leader-deleted` (deletes the pod of the balancer that leads),
+    /// `admin-port-shut` (drops packets to the admin port of one pod; its node must be on this machine), or a shell
+    /// command
     #[arg(long, value_name = "FAULT")]
     disturb: Option<Fault>,
-    /// What the clients of that wave speak
+    /// The protocol of the clients of that scale-out
     #[arg(long, value_enum, default_value_t = Speaking::Http1)]
     disturb_over: Speaking,
-    /// What the rates of clients are drawn from
+    /// The seed of the clients' rates
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// The folder of the pictures
@@ -61,7 +62,7 @@ enum Part {
     Http1,
     Grpc,
     Autoscaling,
-    /// A wave in which `--disturb` makes something fail
+    /// A scale-out with the fault of `--disturb`
     Disturbed,
     Tables,
 }
@@ -89,7 +90,7 @@ const DISTURBED: &str = "balance-disturbed";
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    // Built before there are clients that a busy machine would keep waiting.
+    // Built before the clients start, because building would delay them on a busy machine.
     e2e::program::evenkeel(&["version", "--client"])?;
     let plan = Plan { rest: Duration::from_secs(args.rest), again: args.rollouts, seed: args.seed };
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);

@@ -1,4 +1,4 @@
-//! What retires connections in a run.
+//! The modes that are compared: what retires connections.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use settings::Annotation;
 /// The modes that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// No proxy: connections stay where they are.
+    /// No proxy: connections stay on their pods.
     Nothing,
     /// `evenkeel.dev/max-requests` alone.
     Threshold(u32),
@@ -29,16 +29,16 @@ impl Mode {
         }
     }
 
-    /// Returns the arguments with which `evenkeel simulate` retires connections alike.
+    /// Returns the arguments of `evenkeel simulate` for the same mode.
     pub(crate) fn arguments(self) -> Vec<String> {
         match self {
-            // Without an argument the command compares thresholds; of any mode it also prints what nothing does.
+            // Without an argument the command compares thresholds. It always prints the mode without retirement, too.
             Self::Nothing | Self::Balance => vec!["--balance".to_owned()],
             Self::Threshold(limit) => vec!["--max-requests".to_owned(), limit.to_string()],
         }
     }
 
-    /// Returns the place of the mode among the policies that `evenkeel simulate` prints with [`Self::arguments`].
+    /// Returns the index of the mode among the policies that `evenkeel simulate` prints with [`Self::arguments`].
     pub(crate) const fn place(self) -> usize {
         match self {
             Self::Nothing => 0,

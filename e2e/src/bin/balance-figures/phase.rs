@@ -1,4 +1,4 @@
-//! A change of a workload's pods, and what came of it.
+//! A change of a workload's pods, and its effect on clients.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::pods::{self, Readiness};
 /// The last seconds of a phase, in which load should be level and connections at rest.
 const LAST: usize = 60;
 
-/// What clients saw around a change. Seconds count from the last readiness.
+/// The figures of clients around a change. Seconds count from the last readiness.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Phase {
-    /// What was changed.
+    /// The change.
     pub(crate) what: String,
     /// The number of ready pods since when; the last entry is at 0.
     pub(crate) ready: Vec<(f64, usize)>,
@@ -43,13 +43,13 @@ pub(crate) struct Phase {
 /// A change of the pods.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
-    /// To so many pods.
+    /// A number of pods.
     Scale(u32),
     /// The rollout with this number.
     Rollout(u32),
 }
 
-/// Changes the pods, waits until they are ready, watches for so long, and says what clients saw.
+/// Changes the pods, waits until they are ready, and observes the clients for `time`. Returns their figures.
 pub(crate) async fn change(
     namespace: &TestNamespace,
     fleet: &Fleet,

@@ -11,7 +11,7 @@ use crate::course::LEVEL;
 
 const SIZE: (u32, u32) = (1100, 420);
 
-/// Told apart by people who do not see all colours (Okabe and Ito); the first is for what does nothing.
+/// Colours that colour-blind people can distinguish (Okabe and Ito). The first is for the mode without retirement.
 const COLOURS: [RGBColor; 4] =
     [RGBColor(150, 150, 150), RGBColor(230, 159, 0), RGBColor(86, 180, 233), RGBColor(0, 114, 178)];
 
@@ -21,7 +21,7 @@ pub(crate) struct Panel<'a> {
     pub(crate) lines: Vec<Line<'a>>,
 }
 
-/// A measured course, and the simulated one for it, which is drawn dashed.
+/// A measured course, and the simulated one, which is drawn dashed.
 pub(crate) struct Line<'a> {
     pub(crate) label: &'a str,
     pub(crate) measured: &'a [f64],

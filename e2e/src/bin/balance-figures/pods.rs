@@ -7,13 +7,13 @@ use e2e::TestNamespace;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use tokio::time::{Instant, sleep};
 
-/// How often the API server is asked.
+/// The polling interval of the API server.
 const POLL: Duration = Duration::from_millis(200);
 
 /// The bound on a change: a rollout of eight pods with a drain takes a minute or two on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(6);
 
-/// How many pods were ready, and since when.
+/// The numbers of ready pods, with the time from which each was seen.
 pub(crate) type Readiness = Vec<(Instant, usize)>;
 
 /// Returns the generation of the Deployment, which a change raises.
@@ -21,8 +21,8 @@ pub(crate) async fn generation(namespace: &TestNamespace) -> anyhow::Result<i64>
     Ok(namespace.deployment("web").await?.metadata.generation.unwrap_or(0))
 }
 
-/// Waits until the Deployment has a later generation than `before`, and as many ready pods of it as it asks for; others
-/// may still be on their way out. The last entry is the last readiness.
+/// Waits until the Deployment has a later generation than `before`, and all its pods of this generation are ready;
+/// others may still be terminating. The last entry is the last readiness.
 pub(crate) async fn until_ready(namespace: &TestNamespace, before: i64) -> anyhow::Result<Readiness> {
     let started = Instant::now();
     let mut readiness = Readiness::new();
@@ -39,7 +39,7 @@ pub(crate) async fn until_ready(namespace: &TestNamespace, before: i64) -> anyho
     }
 }
 
-/// Adds the number of ready pods, where it is another than before.
+/// Adds the number of ready pods if it has changed.
 pub(crate) fn note(readiness: &mut Readiness, deployment: &Deployment) {
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     let ready = usize::try_from(ready).unwrap_or(0);

@@ -17,43 +17,43 @@ use crate::simulated::{Simulated, simulate};
 pub(crate) const CLIENTS: usize = 200;
 /// Requests per second of a client, in the mean.
 pub(crate) const RATE: f64 = 2.0;
-/// How much clients differ: σ of the log-normal distribution of their rates.
+/// The skew of the clients: σ of the log-normal distribution of their rates.
 pub(crate) const SIGMA: f64 = 0.8;
 const PODS: u32 = 4;
 pub(crate) const MORE_PODS: u32 = 8;
 const ROLLOUTS: u32 = 3;
-/// The time before the scale-out, in which proxies learn the rates.
+/// The time before the scale-out, in which proxies estimate the rates.
 pub(crate) const BEFORE: Duration = Duration::from_secs(30);
 /// The time after the scale-out, as long as `evenkeel simulate` has by default.
 pub(crate) const AFTER: Duration = Duration::from_mins(2);
 /// The time after a rollout or a scale-in.
 const AGAIN: Duration = Duration::from_mins(1);
 
-/// What a protocol's clients saw in each mode.
+/// The figures of a protocol's clients in each mode.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ScaleOut {
     pub(crate) protocol: String,
     pub(crate) lanes: Vec<Lane>,
 }
 
-/// What the clients of one workload saw.
+/// The figures of the clients of one workload.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Lane {
     pub(crate) mode: String,
     pub(crate) scale_out: Phase,
     pub(crate) simulated: Simulated,
-    /// The time behind it without a change; only balancing is to leave connections alone in it.
+    /// The time after it without a change. With balancing, connections should stay open in it.
     pub(crate) rest: Option<Rest>,
     /// Three rollouts and a scale-in.
     pub(crate) again: Vec<Phase>,
-    /// Of the whole run.
+    /// The failures of the whole run.
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     /// The first failures in full.
     pub(crate) failures: Vec<String>,
 }
 
-/// A time without a change.
+/// A period without a change.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Rest {
     pub(crate) seconds: u64,
@@ -63,11 +63,11 @@ pub(crate) struct Rest {
     pub(crate) worst: f64,
 }
 
-/// How much is done.
+/// The extent of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) rest: Duration,
-    /// In which modes rollouts and a scale-in follow.
+    /// The modes in which rollouts and a scale-in follow.
     pub(crate) again: Again,
     pub(crate) seed: u64,
 }
@@ -153,7 +153,7 @@ async fn rest(namespace: &TestNamespace, fleet: &Fleet, time: Duration) -> anyho
     Ok(rest)
 }
 
-/// Returns the arguments with which `evenkeel simulate` has the same clients and pods, which become ready as they did.
+/// Returns the arguments of `evenkeel simulate` for the same clients and pods, with the measured times of readiness.
 fn scenario(protocol: Protocol, phase: &Phase) -> Vec<String> {
     let protocol = if protocol == Protocol::Http1 { "http1" } else { "http2" };
     let mut arguments: Vec<String> = ["--protocol", protocol].map(str::to_owned).to_vec();

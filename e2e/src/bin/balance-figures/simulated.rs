@@ -1,4 +1,4 @@
-//! `evenkeel simulate` for what was measured.
+//! `evenkeel simulate` with the measured scenario.
 
 use anyhow::Context as _;
 use e2e::program;
@@ -10,14 +10,14 @@ use crate::mode::Mode;
 /// The simulated time before the first event, in seconds.
 const BEFORE: f64 = 30.0;
 
-/// A figure of many simulated runs; absent where so many never had it.
+/// A figure of many simulated runs: median and 90th percentile. One is absent if too few runs reached it.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: Option<f64>,
     pub(crate) p90: Option<f64>,
 }
 
-/// What the simulation says, from the last event on.
+/// The result of the simulation, from the last event on.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Simulated {
     /// The command that printed it.
@@ -29,8 +29,8 @@ pub(crate) struct Simulated {
     pub(crate) peak_to_mean: Vec<f64>,
 }
 
-/// Returns an event for each number of ready pods after the first, as they were seen. While there was none, as when a starved
-/// pod fails its probe, there is no event: the simulation has a pod always.
+/// Returns an event for each number of ready pods after the first, as they were observed. There is no event for 0 pods,
+/// as when a starved pod fails its probe: the simulation always has a pod.
 pub(crate) fn events(ready: &[(f64, usize)]) -> Vec<String> {
     let first = ready.get(1).map_or(0.0, |(at, _)| *at);
     let event = |(at, pods): &(f64, usize)| {

@@ -1,4 +1,4 @@
-//! The figures as tables of Markdown.
+//! The figures as Markdown tables.
 
 use crate::autoscale::Autoscaled;
 use crate::phase::Phase;
@@ -37,7 +37,7 @@ fn scale_out(protocol: &str, lane: &Lane) -> Vec<String> {
     ]
 }
 
-/// Returns what each mode made of three rollouts and a scale-in: one row for all four, whose figures stand in that order.
+/// Returns the figures of three rollouts and a scale-in in each mode: one row for all four changes, in this order.
 pub(crate) fn again(all: &[ScaleOut]) -> String {
     let head =
         ["", "level after", "busiest / mean pod in the minute after", "reconnects per connection", "failed requests"];
@@ -56,7 +56,7 @@ pub(crate) fn again(all: &[ScaleOut]) -> String {
     table(&head, rows)
 }
 
-/// Returns what clients did at rest.
+/// Returns the figures of clients at rest.
 pub(crate) fn rests(all: &[ScaleOut]) -> String {
     let head = ["", "at rest for", "connections opened", "busiest / mean pod, worst 5 s"];
     let rows = all.iter().flat_map(|figures| {
@@ -73,7 +73,7 @@ pub(crate) fn rests(all: &[ScaleOut]) -> String {
     table(&head, rows)
 }
 
-/// Returns what an autoscaler made of each mode.
+/// Returns the figures of the autoscaler in each mode.
 pub(crate) fn autoscaled(all: &[Autoscaled]) -> String {
     let head = [
         "",

@@ -1,4 +1,4 @@
-//! The loop that all clients share, and what they saw, as the one line that `soak` reads.
+//! The loop that all clients share, and the line with the results that `soak` reads.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,20 +12,20 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// What is sent and should come back.
+/// The body of a request, which the app echoes.
 pub const BODY: Bytes = Bytes::from_static(&[b'x'; 64]);
 
-/// In which a request has to be answered.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// URL, number of requests and concurrency from the command line.
+/// Returns the URL, the number of requests and the concurrency from the command line.
 pub fn arguments() -> Result<(String, i64, usize)> {
     let mut arguments = env::args().skip(1);
     let mut next = || arguments.next().context("expected URL REQUESTS CONCURRENCY");
     Ok((next()?, next()?.parse()?, next()?.parse()?))
 }
 
-/// Sends the requests, so many at a time, and prints what came of them.
+/// Sends the requests, `concurrency` at a time, and prints the results.
 pub async fn run<F>(count: i64, concurrency: usize, send: impl Fn() -> F + Clone + Send + 'static) -> Result<()>
 where
     F: Future<Output = Result<Bytes>> + Send,
@@ -54,7 +54,7 @@ where
 }
 
 async fn exchange(request: impl Future<Output = Result<Bytes>>) -> Result<()> {
-    let body = tokio::time::timeout(PATIENCE, request).await.context("no answer")??;
+    let body = tokio::time::timeout(TIMEOUT, request).await.context("no answer")??;
     ensure!(body == BODY, "{} bytes", body.len());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! hyper with the pool of hyper-util, by prior knowledge. Arguments: URL REQUESTS CONCURRENCY.
+//! hyper with hyper-util's connection pool and prior knowledge. Arguments: URL REQUESTS CONCURRENCY.
 
 use anyhow::{Result, ensure};
 use http_body_util::{BodyExt as _, Full};

@@ -1,4 +1,4 @@
-//! tonic with one channel; a message is its bytes. Arguments: URL REQUESTS CONCURRENCY.
+//! tonic with one channel, and messages that are not decoded. Arguments: URL REQUESTS CONCURRENCY.
 
 use anyhow::Result;
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -24,7 +24,7 @@ async fn main() -> Result<()> {
     .await
 }
 
-/// Messages as they are.
+/// A codec that leaves messages as bytes.
 struct Raw;
 
 impl Codec for Raw {
