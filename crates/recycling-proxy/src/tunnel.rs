@@ -23,7 +23,7 @@ use crate::transport::pair::Pair;
 use crate::transport::wire::Wire;
 
 labels!(
-    /// Why the bytes of a connection are not looked at.
+    /// Why the bytes of a connection are not parsed.
     pub(crate) TunnelKind {
         /// The port is one of the opaque ports.
         OpaquePort = "opaque_port",
@@ -56,7 +56,7 @@ labels!(
     }
 );
 
-/// What is counted of tunnels.
+/// The metrics of tunnels.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     tunnels: Counters<3>,
@@ -92,35 +92,35 @@ impl Metrics {
     }
 }
 
-/// How often each direction is moved before others have their turn: three quarters of a mebibyte each.
+/// How often both directions are moved in one turn: at most 768 KiB each.
 const ROUNDS_PER_TURN: usize = 3;
 
-/// Both connections, and what was read from each and not yet written to the other.
+/// The connections of a tunnel, with the bytes in flight between them.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pair: Pair,
-    /// Where no request may pass unseen, and one could still begin.
+    /// Present while a request could still begin that must not be tunnelled.
     guard: Option<RequestGuard>,
     background: Background,
-    /// Until the tunnel has reached its maximum age; a box, since most have none.
+    /// The timer of the maximum age; boxed, because most tunnels have none.
     age: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a tunnel comes to.
+/// How a tunnel ends.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// Both sides have closed the connection.
     Done,
     /// The connection of this side has failed.
     Reset(Side),
-    /// The client has sent a request that must not pass unseen.
+    /// The client has sent a request that must not be tunnelled.
     Refused,
     /// It has reached its maximum age.
     Aged,
 }
 
 impl Tunnel {
-    /// What has been read so far passes; the guard has seen it.
+    /// Returns a tunnel that forwards the bytes read so far. The guard has examined them.
     pub(crate) fn new(mut pair: Pair, guard: Option<RequestGuard>, max_age: Option<Duration>) -> Self {
         pair.from_client.buffer.clear_all();
         pair.from_app.buffer.clear_all();
@@ -139,12 +139,13 @@ impl Tunnel {
         }
     }
 
-    /// Ends both sides. A failure of one resets the other. Returns how the tunnel ended, and which side broke it off.
+    /// Closes both connections. A failure of one resets the other. Returns how the tunnel ended, and the side that broke it
+    /// off.
     pub(crate) async fn end(self, ending: Ending) -> (TunnelEnd, Option<BrokenBy>) {
-        let told = match ending {
+        let ended = match ending {
             Ending::Done => return (TunnelEnd::Done, None),
             Ending::Aged => {
-                self.cut().await;
+                self.close().await;
                 return (TunnelEnd::MaxTunnelAge, Some(BrokenBy::Proxy));
             }
             Ending::Reset(side) => (TunnelEnd::Reset, Some(side.into())),
@@ -152,18 +153,18 @@ impl Tunnel {
         };
         self.pair.client.reset();
         self.pair.app.reset();
-        told
+        ended
     }
 
-    /// Returns whether the app has sent bytes before the tunnel began that the client has yet to be sent.
+    /// Returns whether the app had sent bytes before the tunnel began.
     pub(crate) fn has_answer(&self) -> bool {
         !self.pair.from_app.is_empty()
     }
 
-    /// Ends both sides: with a FIN if a side has received everything, otherwise with a reset.
-    async fn cut(self) {
+    /// Closes both connections: with a FIN if the peer was sent everything, otherwise with a reset.
+    async fn close(self) {
         let Pair { client, app, from_client, from_app } = self.pair;
-        tokio::join!(end(client, &from_app), end(app, &from_client));
+        tokio::join!(close(client, &from_app), close(app, &from_client));
     }
 
     fn advance(&mut self, answered: impl Fn(), cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
@@ -215,7 +216,8 @@ const fn unseen(guard: Option<RequestGuard>) -> u64 {
     if guard.is_some() { 0 } else { ALL_UNSEEN }
 }
 
-async fn end(peer: Wire, flow: &Flow) {
+/// Closes the connection of a peer, to which `flow` leads.
+async fn close(peer: Wire, flow: &Flow) {
     if flow.has_unwritten() {
         peer.reset();
     } else {
@@ -223,7 +225,7 @@ async fn end(peer: Wire, flow: &Flow) {
     }
 }
 
-/// Moves on what was read; whether anything was.
+/// Forwards bytes and the end of the stream. Returns whether there were any.
 fn pass_on(flow: &mut Flow, sink: &mut Wire, cx: &mut Context<'_>) -> io::Result<bool> {
     flow.buffer.clear_all();
     let flushed = flow.flush(sink, cx)?;
@@ -245,8 +247,8 @@ mod tests {
         let (mut client, mut app, pair) = Pair::with_far_ends().await;
         let answers = Cell::new(0);
         let talk = async {
-            for question in [b"a", b"b"] {
-                client.write_all(question).await.unwrap();
+            for byte in [b"a", b"b"] {
+                client.write_all(byte).await.unwrap();
                 app.read_exact(&mut [0]).await.unwrap();
             }
             let silent = answers.get();
@@ -270,7 +272,7 @@ mod tests {
             sent += count;
         }
         assert!(sent > 1_000_000, "{sent} bytes wait, which is less than a turn may move");
-        // Time for the sockets to be found ready.
+        // Time for the runtime to find the sockets ready.
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut tunnel = Tunnel::new(pair, None, None);
         assert!(poll_fn(|cx| Poll::Ready(tunnel.poll(|| (), cx).is_pending())).await);
