@@ -56,7 +56,7 @@ impl HeadEnd {
 /// Old clients send one after a body, beyond its length (RFC 9112 §2.2). They belong to no message, so a connection
 /// with nothing else is idle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EmptyLines {
+pub(crate) struct EmptyLines {
     /// The number of bytes so far.
     length: u32,
     /// Whether the last byte was a CR.
@@ -65,7 +65,7 @@ pub struct EmptyLines {
 
 impl EmptyLines {
     /// Returns the state before the first byte.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { length: 0, after_cr: false }
     }
 
@@ -73,7 +73,7 @@ impl EmptyLines {
     ///
     /// # Errors
     /// If a byte other than LF follows a CR, or there are more than `most` bytes of empty lines.
-    pub fn advance(&mut self, bytes: &[u8], most: usize) -> Result<usize, Fault> {
+    pub(crate) fn advance(&mut self, bytes: &[u8], most: usize) -> Result<usize, Fault> {
         let mut taken: usize = 0;
         for byte in bytes {
             match (self.after_cr, byte) {
@@ -92,7 +92,7 @@ impl EmptyLines {
     }
 
     /// Returns whether `bytes` contain anything but empty lines, so that a request has begun.
-    pub fn precede_request(bytes: &[u8]) -> bool {
+    pub(crate) fn precede_request(bytes: &[u8]) -> bool {
         Self::new().advance(bytes, usize::MAX).map_or(true, |taken| taken < bytes.len())
     }
 }

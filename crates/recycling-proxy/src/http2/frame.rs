@@ -1,13 +1,13 @@
 //! Frame headers (RFC 9113 §4.1), and the frames that the proxy sends.
 
 /// The length of a frame header in octets.
-pub const HEADER: usize = 9;
+pub(crate) const HEADER: usize = 9;
 /// The length of a PING's payload in octets.
-pub const PING_PAYLOAD: usize = 8;
+pub(crate) const PING_PAYLOAD: usize = 8;
 /// The length of a SETTINGS entry in octets.
-pub const SETTING: usize = 6;
+pub(crate) const SETTING: usize = 6;
 /// The initial and least value of `SETTINGS_MAX_FRAME_SIZE` (RFC 9113 §6.5.2).
-pub const LEAST_MAX_FRAME: u32 = 16_384;
+pub(crate) const LEAST_MAX_FRAME: u32 = 16_384;
 
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
@@ -19,7 +19,7 @@ const LARGEST_STREAM: u32 = 0x7fff_ffff;
 
 /// The frame types that the relay handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// DATA
     Data,
     /// HEADERS
@@ -42,7 +42,7 @@ pub enum Kind {
 
 /// A frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FrameHeader {
+pub(crate) struct FrameHeader {
     /// The length of the payload.
     pub length: u32,
     /// The type.
@@ -69,7 +69,7 @@ pub enum ErrorCode {
 
 impl FrameHeader {
     /// Parses the header at the front of `bytes`; `None` if it is incomplete.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let [l2, l1, l0, kind, flags, s3, s2, s1, s0, ..] = *bytes else { return None };
         Some(Self {
             length: u32::from_be_bytes([0, l2, l1, l0]),
@@ -80,23 +80,23 @@ impl FrameHeader {
     }
 
     /// Returns whether it has the flag `END_STREAM`, which only DATA and HEADERS can have.
-    pub const fn ends_stream(self) -> bool {
+    pub(crate) const fn ends_stream(self) -> bool {
         matches!(self.kind, Kind::Data | Kind::Headers) && self.flags & END_STREAM != 0
     }
 
     /// Returns whether it has the flag ACK, which PING and SETTINGS can have.
-    pub const fn is_ack(self) -> bool {
+    pub(crate) const fn is_ack(self) -> bool {
         matches!(self.kind, Kind::Ping | Kind::Settings) && self.flags & ACK != 0
     }
 
     /// Returns whether it has the flag PADDED.
-    pub const fn is_padded(self) -> bool {
+    pub(crate) const fn is_padded(self) -> bool {
         matches!(self.kind, Kind::Headers) && self.flags & PADDED != 0
     }
 
     /// Returns the number of octets before its fragment: the padding length, the deprecated priority, the promised
     /// stream.
-    pub const fn front(self) -> usize {
+    pub(crate) const fn front(self) -> usize {
         match (self.kind, self.flags & PADDED, self.flags & PRIORITY) {
             (Kind::Headers, PADDED, PRIORITY) => 6,
             (Kind::Headers, _, PRIORITY) => 5,
@@ -108,14 +108,14 @@ impl FrameHeader {
     }
 
     /// Returns the stream that a `PUSH_PROMISE` promises; `None` if `frame` is too short.
-    pub fn promised(self, frame: &[u8]) -> Option<u32> {
+    pub(crate) fn promised(self, frame: &[u8]) -> Option<u32> {
         let front = frame.get(HEADER..)?.get(..self.front().min(usize::try_from(self.length).ok()?))?;
         let number = u32::from_be_bytes(*front.last_chunk()?) & LARGEST_STREAM;
         (self.kind == Kind::PushPromise).then_some(number)
     }
 
     /// Returns whether a field block is incomplete after it.
-    pub const fn leaves_block_open(self) -> bool {
+    pub(crate) const fn leaves_block_open(self) -> bool {
         matches!(self.kind, Kind::Headers | Kind::PushPromise | Kind::Continuation) && self.flags & END_HEADERS == 0
     }
 }
@@ -149,18 +149,18 @@ impl ErrorCode {
 }
 
 /// Returns the identifier and the value of this SETTINGS entry; `None` if it does not have six octets.
-pub const fn setting(entry: &[u8]) -> Option<(u16, u32)> {
+pub(crate) const fn setting(entry: &[u8]) -> Option<(u16, u32)> {
     let [i1, i0, v3, v2, v1, v0] = *entry else { return None };
     Some((u16::from_be_bytes([i1, i0]), u32::from_be_bytes([v3, v2, v1, v0])))
 }
 
 /// Returns the value of this SETTINGS entry if it is `SETTINGS_MAX_FRAME_SIZE`.
-pub fn max_frame_size(entry: &[u8]) -> Option<u32> {
+pub(crate) fn max_frame_size(entry: &[u8]) -> Option<u32> {
     setting(entry).and_then(|(identifier, value)| (identifier == SETTINGS_MAX_FRAME_SIZE).then_some(value))
 }
 
 /// Returns a GOAWAY frame.
-pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
+pub(crate) fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
     let mut frame = [0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let [.., s3, s2, s1, s0, c3, c2, c1, c0] = &mut frame;
     [*s3, *s2, *s1, *s0] = (last_stream & LARGEST_STREAM).to_be_bytes();
@@ -170,14 +170,14 @@ pub fn goaway(last_stream: u32, code: ErrorCode) -> [u8; 17] {
 
 /// Returns the length, type and flags of a frame header with another length. If `continues`, the flag `END_HEADERS` is
 /// removed.
-pub fn relabelled(header: &[u8], length: u32, continues: bool) -> Option<[u8; 5]> {
+pub(crate) fn relabelled(header: &[u8], length: u32, continues: bool) -> Option<[u8; 5]> {
     let [_, _, _, kind, flags, ..] = *header else { return None };
     let [_, l2, l1, l0] = length.to_be_bytes();
     Some([l2, l1, l0, kind, if continues { flags & !END_HEADERS } else { flags }])
 }
 
 /// Returns a CONTINUATION frame with this fragment, shorter than 256 octets, that ends a field block.
-pub fn continuation(stream: u32, fragment: &[u8]) -> Vec<u8> {
+pub(crate) fn continuation(stream: u32, fragment: &[u8]) -> Vec<u8> {
     let length = u8::try_from(fragment.len()).unwrap_or_default();
     [&[0, 0, length, 0x9, END_HEADERS], &stream.to_be_bytes()[..], fragment].concat()
 }

@@ -18,10 +18,10 @@ const PING_DELAY: Duration = Duration::from_millis(100);
 /// The time after the start of a drain in which GOAWAY is sent only with a response. Afterwards it is also sent to idle
 /// connections, where it fails a request that a client is about to write, and hyper's pool does not repeat one on a
 /// connection that was never used. Both steps fit into the shortest drain.
-pub const IDLE_GOAWAY_DELAY: Duration = Duration::from_secs(2);
+pub(crate) const IDLE_GOAWAY_DELAY: Duration = Duration::from_secs(2);
 /// How long before its end a drain sends GOAWAY even while a response is awaited. Some clients fail that request then;
 /// the end of the drain fails it anyway, together with all that the client would have sent here in the meantime.
-pub const FORCED_GOAWAY_TIME: Duration = Duration::from_secs(5);
+pub(crate) const FORCED_GOAWAY_TIME: Duration = Duration::from_secs(5);
 /// The time for a client to answer the proxy's PING. It counts only while the client has acknowledged every byte (TCP)
 /// and sends nothing, so that a slow path delays neither the PING nor its answer. A client that has not answered by
 /// then never does.
@@ -137,7 +137,7 @@ impl GracefulShutdown {
 
 /// Returns the grace of a connection, drawn from [½ h, 1 h], so that long calls that began together do not end
 /// together. `sample` is uniform over all of `u32`.
-pub fn draw_grace(sample: u32) -> Duration {
+pub(crate) fn draw_grace(sample: u32) -> Duration {
     LONGEST_GRACE.mul_f64(1.0 - 0.5 * f64::from(sample) / f64::from(u32::MAX))
 }
 
