@@ -74,7 +74,8 @@ labels!(
         Silent = "silent",
         /// Evicted a connection with an incomplete request head or TLS handshake.
         Unfinished = "unfinished",
-        /// Evicted a connection without progress for a while.
+        /// Requested the eviction of a connection without progress for a while. If an exchange waits for the app, it
+        /// stays, and the eviction is requested again after 5 s.
         Still = "still",
         /// Refused a stream of HTTP/2.
         Stream = "stream",
