@@ -73,12 +73,7 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
         termination.requested().await;
         return Ok(());
     }
-    let reserved = tokio::select! {
-        reserved = ports::reserve(settings) => reserved?,
-        () = termination.requested() => return Ok(()),
-    };
-    let sockets = Sockets::bind(settings)?;
-    drop(reserved);
+    let Some(sockets) = bind(settings, &mut termination).await? else { return Ok(()) };
     let mut registry = metrics::registry();
     let connections = Arc::<Connections>::default();
     let drain = Drain::register(settings.drain_timeout.get(), &mut registry);
@@ -118,9 +113,8 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     tokio::spawn(control::run(control, controlled));
     let (supervised, open) = (Arc::clone(&drain), Arc::clone(&connections));
     tokio::spawn(async move { supervised.supervise(&open).await });
-    let watched = Arc::clone(&memory);
-    tokio::spawn(async move { watched.watch().await });
     log_lowered_limit(settings, &memory);
+    tokio::spawn(async move { memory.watch().await });
     let accepting = Accepting::start(listeners, acceptor);
 
     termination.requested().await;
@@ -131,6 +125,17 @@ async fn serve(settings: &ProxySettings, log: Log) -> Result<(), RunError> {
     };
     shut_down(ended, &drain, &connections, settings, &mut termination).await;
     Ok(())
+}
+
+/// Binds every socket, and waits for ports that connections of the pod have. Returns `None` if the process is to end.
+async fn bind(settings: &ProxySettings, termination: &mut Termination) -> Result<Option<Sockets>, RunError> {
+    let reserved = tokio::select! {
+        reserved = ports::reserve(settings) => reserved?,
+        () = termination.requested() => return Ok(None),
+    };
+    let sockets = Sockets::bind(settings)?;
+    drop(reserved);
+    Ok(Some(sockets))
 }
 
 /// Starts the balancing of the pod, if the settings have the keys of a balancer.
