@@ -1,4 +1,4 @@
-//! A port.
+//! Listening sockets and reserved ports.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,7 +34,7 @@ pub fn listen_shared(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A port that this process has bound and does not listen on: the kernel refuses clients, and gives the port to no
-/// outbound connection. [`listen`] takes it, too, while this is held.
+/// outbound connection. [`listen`] can bind it as well while this is held.
 #[derive(Debug)]
 pub struct Reservation {
     _socket: Socket,
@@ -43,8 +43,8 @@ pub struct Reservation {
 /// Binds `address`, as [`listen`] does, without listening.
 ///
 /// # Errors
-/// An address that is in use or is none of this machine. It is in use also by an outbound connection that has the port
-/// as its local one, for a minute after its end, too (`TIME_WAIT`).
+/// An address that is in use or is none of this machine. An outbound connection with this local port also uses it, until
+/// a minute after its end (`TIME_WAIT`).
 pub fn reserve(address: SocketAddr) -> io::Result<Reservation> {
     bind(address, Port::Own).map(|socket| Reservation { _socket: socket })
 }

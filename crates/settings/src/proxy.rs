@@ -150,6 +150,24 @@ impl ProxySettings {
         told.map(|(option, text)| (option.env(), text)).collect()
     }
 
+    /// Returns the addresses on which the proxy accepts client connections.
+    pub fn listen_addresses(&self) -> Vec<SocketAddr> {
+        match &self.routes {
+            Routes::Fixed(routes) => routes.iter().map(|route| route.listen).collect(),
+            Routes::OriginalDestination(listen) => listen.clone(),
+        }
+    }
+
+    /// Returns the addresses of the ports on which `preStop` hooks of apps are held.
+    pub fn hold_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.hold.iter().map(|hold| SocketAddr::new(self.admin.ip(), hold.port))
+    }
+
+    /// Returns every TCP address on which the proxy listens.
+    pub fn own_addresses(&self) -> Vec<SocketAddr> {
+        self.listen_addresses().into_iter().chain([self.admin]).chain(self.hold_addresses()).collect()
+    }
+
     /// Returns the ports of the app to which connections are expected.
     pub fn app_ports(&self) -> BTreeSet<u16> {
         let fixed = match &self.routes {

@@ -91,12 +91,7 @@ fn ports(settings: &ProxySettings) -> BTreeSet<u16> {
 
 /// Returns the ports on which the proxy itself listens.
 fn own_ports(settings: &ProxySettings) -> BTreeSet<u16> {
-    let listen: Vec<u16> = match &settings.routes {
-        Routes::Fixed(routes) => routes.iter().map(|route| route.listen.port()).collect(),
-        Routes::OriginalDestination(listen) => listen.iter().map(std::net::SocketAddr::port).collect(),
-    };
-    let hold = settings.hold.iter().map(|hold| hold.port);
-    listen.into_iter().chain(hold).chain([settings.admin.port()]).collect()
+    settings.own_addresses().iter().map(std::net::SocketAddr::port).collect()
 }
 
 /// The metric of listening ports.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use daemon::Reservation;
-use settings::{ProxySettings, Routes};
+use settings::ProxySettings;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::app::sockets::Holder;
@@ -36,16 +36,7 @@ pub struct ListenError {
 /// # Errors
 /// A port is still in use after 100 s, another process listens on it, or its address cannot be bound for another reason.
 pub(crate) async fn reserve(settings: &ProxySettings) -> Result<Vec<Reservation>, ListenError> {
-    reserve_by(addresses(settings), daemon::reserve, Holder::of).await
-}
-
-fn addresses(settings: &ProxySettings) -> Vec<SocketAddr> {
-    let listen: Vec<SocketAddr> = match &settings.routes {
-        Routes::Fixed(routes) => routes.iter().map(|route| route.listen).collect(),
-        Routes::OriginalDestination(listen) => listen.clone(),
-    };
-    let hold = settings.hold.iter().map(|hold| SocketAddr::new(settings.admin.ip(), hold.port));
-    listen.into_iter().chain([settings.admin]).chain(hold).collect()
+    reserve_by(settings.own_addresses(), daemon::reserve, Holder::of).await
 }
 
 async fn reserve_by<R>(
@@ -54,20 +45,23 @@ async fn reserve_by<R>(
     holder: impl Fn(SocketAddr) -> Option<Holder>,
 ) -> Result<Vec<R>, ListenError> {
     let deadline = Instant::now() + TRY_FOR;
-    let mut reserved = Vec::with_capacity(addresses.len());
+    let (mut reserved, mut in_use) = (Vec::with_capacity(addresses.len()), Vec::new());
+    // Every free port is reserved before the first wait, so that no connection takes it meanwhile.
     for address in addresses {
-        let bound = match bind(address) {
+        match bind(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let holder = holder(address);
                 if holder.is_some_and(Holder::listens) {
-                    Err(error)
-                } else {
-                    warn_of(address, holder);
-                    timeout_at(deadline, until_free(|| bind(address))).await.unwrap_or(Err(error))
+                    return Err(ListenError { address, source: error });
                 }
+                warn_of(address, holder);
+                in_use.push((address, error));
             }
-            bound => bound,
-        };
+            bound => reserved.push(bound.map_err(|source| ListenError { address, source })?),
+        }
+    }
+    for (address, error) in in_use {
+        let bound = timeout_at(deadline, until_free(|| bind(address))).await.unwrap_or(Err(error));
         reserved.push(bound.map_err(|source| ListenError { address, source })?);
     }
     Ok(reserved)
@@ -107,7 +101,8 @@ mod tests {
         ADDRESSES.iter().map(|address| address.parse().unwrap()).collect()
     }
 
-    /// Returns how long it took to reserve the addresses, if `error` is the second's for `time`.
+    /// Reserves the addresses while binding the second one fails with `error` for `time`. Returns the result, and how long
+    /// it took.
     async fn reserved(error: io::ErrorKind, time: Duration) -> (Result<Vec<SocketAddr>, ListenError>, Duration) {
         let start = Instant::now();
         let bind = |address: SocketAddr| {
@@ -120,7 +115,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_port_in_use_is_waited_for() {
         let (result, took) = reserved(io::ErrorKind::AddrInUse, Duration::from_secs(61)).await;
-        assert_eq!(result.unwrap(), some_addresses());
+        let [first, second, third] = <[SocketAddr; 3]>::try_from(some_addresses()).unwrap();
+        assert_eq!(result.unwrap(), [first, third, second], "those that are free come first");
         assert!((61..63).contains(&took.as_secs()), "{took:?}");
     }
 
@@ -148,6 +144,6 @@ mod tests {
         };
         let start = Instant::now();
         reserve_by(some_addresses(), bind, |_| None).await.unwrap_err();
-        assert!(start.elapsed() == TRY_FOR && (900..=1_001).contains(&tries.get()), "{} tries", tries.get());
+        assert!(start.elapsed() == TRY_FOR && (900..=1_003).contains(&tries.get()), "{} tries", tries.get());
     }
 }

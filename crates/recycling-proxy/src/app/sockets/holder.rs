@@ -13,8 +13,8 @@ use super::line::{Socket, SocketState};
 pub(crate) struct Holder(Socket);
 
 impl Holder {
-    /// Returns who has the port of `address`; `None` if the tables do not tell: a socket that is bound, and neither
-    /// listens nor is connected, is in none.
+    /// Returns the socket that has the port of `address`; `None` if it is not in the tables. They do not list a socket
+    /// that is bound, but neither listens nor is connected.
     pub(crate) fn of(address: SocketAddr) -> Option<Self> {
         let tables = TABLES.iter().filter_map(|table| File::open(table).ok());
         Self::among(tables.flat_map(|table| BufReader::new(table).lines().map_while(Result::ok)), address)
@@ -25,8 +25,8 @@ impl Holder {
         self.0.state == SocketState::Listen
     }
 
-    /// Returns the likeliest of the sockets. A process that listens has the port alone. An open connection belongs to a
-    /// process, a closed one may also be of the proxy that ran before.
+    /// Returns the likeliest of the sockets. A listening socket shares its port with no other. An open connection belongs
+    /// to a running process. A closed one may also belong to the previous proxy.
     fn among(lines: impl Iterator<Item = String>, address: SocketAddr) -> Option<Self> {
         let wanted = address.ip().to_canonical();
         let is_in_the_way = |socket: &Socket| {
