@@ -83,11 +83,11 @@ impl Service {
         if from_node { Source::Probe } else { Source::Client }
     }
 
-    /// Counts a connection of this source, and tells the drain of a client's.
-    fn opened(&self, port: &PortMetrics, protocol: Protocol, source: Source) {
+    /// Counts a connection of this source. Reports a client's connection to the drain.
+    fn opened(&self, port: &PortMetrics, protocol: Protocol, source: Source, accepted_at: Instant) {
         port.opened(protocol, source);
         match source {
-            Source::Client => self.shared.drain.client_connected(),
+            Source::Client => self.shared.drain.client_connected(accepted_at),
             Source::Probe | Source::Scrape => {}
         }
     }
@@ -138,11 +138,11 @@ async fn begin(client: TcpStream, app: App, held: Held, service: Arc<Service>, a
                     Source::Client
                 }
             };
-            service.opened(&port, Protocol::Tunnel, source);
+            service.opened(&port, Protocol::Tunnel, source, accepted_at);
             Stage::Tunnel(Box::new(tunnel::Connection::new((kind, source), pair, guard, service, held)))
         }
         Err(source) => {
-            service.opened(&port, Protocol::Unknown, source);
+            service.opened(&port, Protocol::Unknown, source, accepted_at);
             Stage::Ended
         }
     }

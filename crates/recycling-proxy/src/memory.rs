@@ -74,8 +74,8 @@ labels!(
         Silent = "silent",
         /// Evicted a connection with an incomplete request head or TLS handshake.
         Unfinished = "unfinished",
-        /// Requested the eviction of a connection without progress for a while. If an exchange waits for the app, it
-        /// stays, and the eviction is requested again after 5 s.
+        /// Requested the eviction of a connection without progress for a while. A connection with an exchange that waits
+        /// for the app stays, and its eviction is requested again after 5 s.
         Still = "still",
         /// Refused a stream of HTTP/2.
         Stream = "stream",
@@ -164,9 +164,7 @@ impl Memory {
         }
         self.record(Shortage::Waiting);
         loop {
-            self.evict_least_useful(Instant::now());
-            // A connection that could not be evicted before may be evictable after the timeout.
-            let _ = timeout(SEARCH_EVERY, self.freed.notified()).await;
+            self.wait_for_room().await;
             if let Some(slot) = self.try_admit() {
                 return slot;
             }
@@ -176,9 +174,15 @@ impl Memory {
     /// Waits until `bytes` are free, and charges them to a connection until its end.
     async fn charge_until_end(&self, account: &Account, bytes: usize) {
         while !account.try_charge_until_end(bytes) {
-            self.evict_least_useful(Instant::now());
-            let _ = timeout(SEARCH_EVERY, self.freed.notified()).await;
+            self.wait_for_room().await;
         }
+    }
+
+    /// Requests an eviction, and waits until a slot or memory is freed, or for the time between two searches.
+    async fn wait_for_room(&self) {
+        self.evict_least_useful(Instant::now());
+        // A connection that could not be evicted before may be evictable after the timeout.
+        let _ = timeout(SEARCH_EVERY, self.freed.notified()).await;
     }
 
     /// Returns a slot, if one is free and the pool has the memory for a connection.

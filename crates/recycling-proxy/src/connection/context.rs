@@ -89,10 +89,14 @@ impl Context {
     /// read. Returns the parts that are needed to close the connection.
     pub(super) fn end(self, requests: u32, source: Option<Source>) -> (Arc<Service>, Held) {
         if requests == 0 {
-            self.service.opened(self.port(), self.protocol, Source::Client);
+            self.opened(Source::Client);
         }
         self.service.shared.metrics.ended(requests, self.source(requests, source));
         (self.service, self.held)
+    }
+
+    fn opened(&self, source: Source) {
+        self.service.opened(self.port(), self.protocol, source, self.retirable.accepted_at());
     }
 
     /// Returns the source of the request with this number. A connection with more than one request is not a probe.
@@ -121,7 +125,7 @@ impl Observer for Context {
         let source = self.source(number, source);
         self.port().request(self.protocol, source);
         if number == 1 {
-            self.service.opened(self.port(), self.protocol, source);
+            self.opened(source);
         }
     }
 

@@ -30,7 +30,7 @@ impl Default for Source {
 
 impl Source {
     /// Returns the source that the value of `User-Agent` (RFC 9110 §10.1.5) names. Every client can send any value.
-    /// That hides requests from metrics of clients and changes nothing else.
+    /// That hides requests from metrics of clients, and such connections do not prolong a drain. It changes nothing else.
     pub(crate) fn of_user_agent(value: &[u8]) -> Self {
         let begins = |starts: &[&[u8]]| starts.iter().any(|start| value.starts_with(start));
         if begins(&PROBES) {

@@ -89,7 +89,12 @@ impl Retirable {
 
     /// Returns how long the connection has existed.
     pub(crate) fn age(&self) -> Duration {
-        self.handle.accepted_at().elapsed()
+        self.accepted_at().elapsed()
+    }
+
+    /// Returns when it was accepted.
+    pub(crate) fn accepted_at(&self) -> Instant {
+        self.handle.accepted_at()
     }
 
     /// Returns whether it is marked.

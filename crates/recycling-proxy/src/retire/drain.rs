@@ -104,11 +104,12 @@ impl Drain {
         self.phase.send_replace(DrainPhase::Drained);
     }
 
-    /// Records that a client has connected, which prolongs a drain. Probes and collectors of metrics are no clients: they
-    /// connect for as long as the pod exists.
-    pub(crate) fn client_connected(&self) {
+    /// Records a client's connection by the time at which it was accepted. One that was accepted during a drain prolongs
+    /// the drain. Probes and collectors of metrics are no clients: they connect for as long as the pod exists.
+    pub(crate) fn client_connected(&self, accepted_at: Instant) {
         if self.is_announcing() {
-            *self.last_client() = Some(Instant::now());
+            let mut last = self.last_client();
+            *last = (*last).max(Some(accepted_at));
         }
     }
 
@@ -116,7 +117,7 @@ impl Drain {
     async fn none_comes(&self, begun: Instant, connections: &Connections) {
         loop {
             connections.none_left().await;
-            let quiet = self.last_client().unwrap_or(begun) + QUIET;
+            let quiet = self.last_client().map_or(begun, |last| last.max(begun)) + QUIET;
             if quiet <= Instant::now() {
                 return;
             }
@@ -185,7 +186,7 @@ mod tests {
             for &second in seconds {
                 sleep_until(begun + Duration::from_secs(second)).await;
                 let _open = connections.open();
-                drain.client_connected();
+                drain.client_connected(Instant::now());
             }
         });
     }
@@ -193,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_drain_lasts_until_clients_have_ceased_to_connect() {
         let (drain, connections) = start(Duration::from_secs(20));
-        drain.client_connected();
+        drain.client_connected(Instant::now());
         clients_connect(&drain, &connections, &[1, 5, 9]);
         drain.begin();
         let took = time_until_done(&drain).await;
@@ -208,6 +209,23 @@ mod tests {
         drain.begin();
         let took = time_until_done(&drain).await;
         assert!((Duration::from_secs(12)..Duration::from_millis(12_010)).contains(&took), "{took:?}");
+    }
+
+    /// Its first request, or its end, may come during the drain.
+    #[tokio::test(start_paused = true)]
+    async fn connections_from_before_a_drain_do_not_prolong_it() {
+        let (drain, connections) = start(Duration::from_secs(20));
+        let (accepted_at, open) = (Instant::now(), connections.open());
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        drain.begin();
+        let of_client = Arc::clone(&drain);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            of_client.client_connected(accepted_at);
+            drop(open);
+        });
+        let took = time_until_done(&drain).await;
+        assert!((QUIET..QUIET + Duration::from_millis(10)).contains(&took), "{took:?}");
     }
 
     /// Probes and collectors of metrics are not reported as clients.
