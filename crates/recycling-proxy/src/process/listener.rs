@@ -10,6 +10,7 @@ use settings::AppAddress;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::app::dial::App;
@@ -59,9 +60,9 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts connections until the sender of `stop` is dropped, and then those that are in the accept queue: closing
-    /// the socket would reset them. A slot is taken after a connection is accepted, so that a listener without connections holds
-    /// none. One accepted connection of each listener may wait for a slot.
+    /// Accepts connections until the sender of `stop` is dropped, and then those in the accept queue, because closing the
+    /// socket would reset them. A slot is taken after a connection is accepted, so that a listener without connections
+    /// holds none. One accepted connection of each listener may wait for a slot.
     pub(crate) async fn run(self, acceptor: Arc<Acceptor>, mut stop: watch::Receiver<()>) {
         let Self { socket, app } = self;
         loop {
@@ -75,8 +76,16 @@ impl Listener {
             }
         }
         let Ok(socket) = socket.into_std() else { return };
-        while let Ok(client) = socket.accept().and_then(|(client, _)| from_std(client)) {
-            take(client, app, &acceptor).await;
+        loop {
+            match socket.accept().map(|(client, _)| from_std(client)) {
+                Ok(Ok(client)) => take(client, app, &acceptor).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a connection was closed before it was served"),
+                Err(error) if is_shortage(&error) => failed(&error, &acceptor.pauses).await,
+                // The queue is empty (`WouldBlock`), or the socket has failed.
+                Err(_) => return,
+            }
+            // Clients may connect faster than this loop takes their connections.
+            yield_now().await;
         }
     }
 }

@@ -185,9 +185,10 @@ impl Accepting {
 
     /// Accepts what is in the accept queues, and closes the listening sockets.
     async fn finish(self) {
-        let Self { tasks, stop } = self;
+        let Self { mut tasks, stop } = self;
         drop(stop);
-        tasks.join_all().await;
+        // A task that has panicked does not end the others.
+        while tasks.join_next().await.is_some() {}
     }
 }
 
