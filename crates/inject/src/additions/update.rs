@@ -4,7 +4,7 @@
 //! injector. Resources and the image change only if the settings do, because authors may set resources, and other
 //! webhooks rewrite images (to a mirror, for example).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::additions::volume;
 use crate::json::empty_form::set_or_remove;
@@ -73,16 +73,8 @@ fn merged(present: Option<&Value>, wanted: &Value) -> Value {
 }
 
 fn without_conflicting(present: &Map<String, Value>, wanted: &Map<String, Value>) -> Map<String, Value> {
-    let stays = |key: &str, value: &Value| {
-        wanted.contains_key(key) || !(CONFLICTING.contains(&key) || is_former_app_armor(key, value))
-    };
-    present.iter().filter(|(key, value)| stays(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
-/// Returns whether a field has the `AppArmor` profile that injection sets in some pods only. Without it, a runtime uses
-/// the same profile where there is `AppArmor`; with it, the kubelet refuses the pod where there is none.
-fn is_former_app_armor(key: &str, value: &Value) -> bool {
-    key == "appArmorProfile" && *value == json!({"type": "RuntimeDefault"})
+    let stays = |key: &str| wanted.contains_key(key) || !CONFLICTING.contains(&key);
+    present.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Returns the variables, with injected ones as in `wanted` and others unchanged.
@@ -163,6 +155,8 @@ fn without_amounts(resources: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::proxy_ports::port_names::PortNames;
 
@@ -246,22 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn an_app_armor_profile_that_is_no_longer_injected_is_removed() {
+    fn an_app_armor_profile_at_an_injected_container_stays() {
         let with = |mut container: Value, profile: Value| {
             container["securityContext"]["appArmorProfile"] = profile;
             container
         };
-        let default = json!({"type": "RuntimeDefault"});
-        let injected = with(wanted(), default.clone());
-        assert_eq!(updated(&injected, &wanted(), Some(&previous())), wanted());
-        assert_eq!(updated(&injected, &injected, Some(&previous())), injected);
-        // Injection sets none of these.
-        for of_others in [json!({"type": "Unconfined"}), json!({"type": "Localhost", "localhostProfile": "proxy"})] {
-            let now = with(wanted(), of_others);
-            assert_eq!(updated(&now, &wanted(), Some(&previous())), now);
-            // A profile's name is invalid at any other type than Localhost.
-            assert_eq!(updated(&now, &injected, Some(&previous())), injected);
-        }
+        let injected = with(wanted(), json!({"type": "RuntimeDefault"}));
+        // A policy may have set it, and another may require it.
+        assert_eq!(updated(&injected, &wanted(), Some(&previous())), injected);
+        let of_others = with(wanted(), json!({"type": "Localhost", "localhostProfile": "proxy"}));
+        assert_eq!(updated(&of_others, &wanted(), Some(&previous())), of_others);
+        // A profile's name is invalid at any other type than Localhost.
+        assert_eq!(updated(&of_others, &injected, Some(&previous())), injected);
     }
 
     #[test]
