@@ -109,8 +109,9 @@ fn ports(workload: &Workload, reading: &Reading, name: &str) -> String {
     taken.collect::<Vec<String>>().join(",")
 }
 
-/// Returns how many exchanges the app ended, of those that `of` counts. A refused response ends its exchange as well and
-/// is counted there, too; it has [a finding of its own](app_faults). An unsolicited response belongs to no exchange.
+/// Returns the number of exchanges that the app broke off, from the counters that `of` reads. A refused response also
+/// ends its exchange and is counted there, but it has [a finding of its own](app_faults). An unsolicited response
+/// belongs to no exchange.
 fn ended_by_app(of: impl Fn(&str, &[(&str, &str)]) -> f64) -> f64 {
     let app = [("side", "app")];
     let refused = of(FAULTS, &app) - of(FAULTS, &[("side", "app"), ("reason", "unsolicited")]);
@@ -139,7 +140,11 @@ fn breaks_off(pods: &[LivePod]) -> Option<Finding> {
     let by_recycling = sum(RETIRED_BROKEN, &[("side", "proxy")]);
     let finding = FindingId::AppBreaksOff
         .says(format!("the app broke off {} exchanges before their response was complete", rounded(count)))
-        .detail(format!("by phase: {}; {} of them in the last seconds", phases.join(", "), rounded(grown)))
+        .detail(format!(
+            "{} in the last seconds; by phase, with refused responses: {}",
+            rounded(grown),
+            phases.join(", ")
+        ))
         .detail(format!("broken off by the proxy on retired connections: {}", rounded(by_recycling)))
         .fix("the app's log and restarts; its timeout of idle connections must be longer than its clients'");
     Some(if grown > 0.0 { finding } else { finding.lowered() })
