@@ -231,9 +231,9 @@ fuzz: ## every fuzz target for FUZZ_SECONDS (default 60); fails if one finds an 
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
 STATIC_BINARIES := recycling-proxy evenkeel-webhook evenkeel-balancer evenkeel echo-app
 build-static = cargo build --locked --release --bins --target $(STATIC_TARGET)
-# The table of relative relocations, which position-independent programs apply at their start, takes 2 KiB when packed (DT_RELR)
-# instead of 142. glibc reads packed tables since 2.36; a program with an older one would crash at its start. Linkers for other
-# machines than x86-64 do not all pack it.
+# Position-independent programs apply a table of relative relocations at their start. It takes 142 KiB, and 2 KiB if it
+# is packed (DT_RELR). glibc reads packed tables since 2.36; a program with an older one would crash at its start. Not
+# every linker for other machines than x86-64 packs the table.
 LIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null)
 ifeq ($(filter x86_64-%,$(STATIC_TARGET)) $(shell printf 'glibc 2.36\n$(LIBC)\n' | sort --version-sort | head -n 1),$(STATIC_TARGET) glibc 2.36)
 PACKED_RELOCATIONS := -C link-arg=-Wl,-z,pack-relative-relocs

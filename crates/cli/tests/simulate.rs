@@ -50,7 +50,7 @@ fn json_has_the_figures_of_each_policy() {
 #[test]
 fn the_plot_is_an_svg_with_a_line_for_each_policy() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("wave.svg");
+    let path = folder.path().join("scale-out.svg");
     let output = simulate(&[SMALL, &["--balance", "--svg", path.to_str().unwrap()]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let picture = std::fs::read_to_string(path).unwrap();
@@ -58,9 +58,9 @@ fn the_plot_is_an_svg_with_a_line_for_each_policy() {
     for label in ["nothing", "balance=on"] {
         assert!(picture.contains(label), "{label}");
     }
-    let unwritable = simulate(&[SMALL, &["--balance", "--svg", "/nowhere/wave.svg"]].concat());
+    let unwritable = simulate(&[SMALL, &["--balance", "--svg", "/nowhere/scale-out.svg"]].concat());
     assert_eq!(unwritable.status.code(), Some(1));
-    assert!(text(&unwritable.stderr).contains("/nowhere/wave.svg"));
+    assert!(text(&unwritable.stderr).contains("/nowhere/scale-out.svg"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::act::Outcome;
 
 /// The limit of the busiest pod's share, as a multiple of the mean. Recycled connections are distributed at random:
-/// with 200 of them in the measured time on 4 pods, the standard deviation of a share is an eighth, so this is not
+/// with 200 of them in the measured time on 4 pods, the standard deviation of a share is an eighth of it, so this is not
 /// exceeded by chance.
 const BUSIEST: f64 = 1.5;
 /// The least share of a pod, as a fraction of the mean.

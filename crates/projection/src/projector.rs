@@ -7,7 +7,8 @@ const LONGEST_NAME: usize = 1024;
 
 /// Reads documents, one after the other, in pieces of any size.
 ///
-/// The output for well-formed JSON is well-formed. Other input may result in any output, whose parser reports the error.
+/// The output for well-formed JSON is well-formed. Other input may give any output, and its parser reports
+/// the error.
 /// White space between values is removed, except for line feeds between documents.
 ///
 /// ```text

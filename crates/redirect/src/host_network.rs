@@ -9,9 +9,9 @@ const ANY_PORT: u16 = 9;
 
 /// Returns whether the calling thread is in the network namespace of its node, by one of two conditions:
 ///
-/// - The pod's address is the node's, by the kubelet's variables for pods with `hostNetwork`.
-/// - The node's address is one of this namespace, by the kernel. This also detects a pod that has a former address of its
-///   node.
+/// - The pod's address is that of its node, according to the kubelet's variables. That is so for pods with
+///   `hostNetwork`.
+/// - The kernel has the node's address in this namespace. This also detects a pod that has a former address of its node.
 ///
 /// Neither needs a privilege. On platforms where a pod has a node of its own, with one address for both (EKS on
 /// Fargate), the result is true, too.
@@ -24,7 +24,7 @@ fn shares_address(network: PodNetwork) -> bool {
     network.pod_ip.is_some() && canonical(network.pod_ip) == canonical(network.host_ip)
 }
 
-/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself; A
+/// Returns whether the address is one of this network namespace's. The kernel reaches such an address from itself. A
 /// bind is no proof, because `ip_nonlocal_bind` may allow any address.
 fn is_local(address: IpAddr) -> bool {
     let any: IpAddr = match address {

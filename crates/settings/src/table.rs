@@ -131,7 +131,7 @@ settings! {
     option HeadLimit: "head-limit", "EVENKEEL_HEAD_LIMIT", "SIZE", Some("128Ki"), false,
         "The longest request or response head that passes: 1Ki to 1024Ki.";
     option DrainTimeout: "drain-timeout", "EVENKEEL_DRAIN_TIMEOUT", "DURATION", Some(Annotation::DrainTimeout.default_text()), false,
-        "How long a drain waits for connections to end by themselves.";
+        "How long a drain lasts at most.";
     shared log_level: LogLevel, read as LogLevel {
         annotation: ProxyLogLevel, "proxy-log-level", true;
         option: LogLevel, "log-level", "EVENKEEL_LOG_LEVEL", "LEVEL";

@@ -30,7 +30,7 @@ pub(crate) struct EndpointsArguments {
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) questions: u64,
-    /// How late instructions in a wave were, in milliseconds: after the one before, beyond the interval that it told.
+    /// How late instructions were while levelling, in milliseconds: after the one before, beyond the interval that it told.
     pub(crate) late: Vec<u64>,
 }
 

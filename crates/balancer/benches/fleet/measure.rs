@@ -52,7 +52,8 @@ impl Phase {
 /// Returns the phases as a table in Markdown.
 pub(crate) fn table(phases: &[Phase]) -> String {
     let mut table =
-        "| | requests/s | CPU, cores | CPU per request | resident | late in a wave, p50 | p99 | most |\n".to_owned();
+        "| | requests/s | CPU, cores | CPU per request | resident | late while levelling, p50 | p99 | most |\n"
+            .to_owned();
     table.push_str("|---|---|---|---|---|---|---|---|\n");
     for Phase { what, requests_per_second, cores, resident_mib, late } in phases {
         let per_request = cores / requests_per_second * 1e6;

@@ -151,7 +151,7 @@ function drawPods(workload) {
   });
 }
 
-/** One curve over the time that is shown, with waves as bars from below and scale events as dashed lines. */
+/** One curve over the time that is shown, with retired connections as bars from below and scale events as dashed lines. */
 function chart(title, values, unit, extra) {
   const points = extra.span;
   const highest = Math.max(...values.map((value) => value ?? 0), extra.least ?? 0.001);
@@ -174,7 +174,7 @@ function chart(title, values, unit, extra) {
   }
   const most = Math.max(...extra.retired.map((count) => count ?? 0), 1);
   extra.retired.forEach((count, place) => {
-    if (count > 0) svg.appendChild(element("svg:rect", { class: "wave", x: x(place), y: 100 - (count / most) * 25, width: 1, height: (count / most) * 25 }));
+    if (count > 0) svg.appendChild(element("svg:rect", { class: "retired", x: x(place), y: 100 - (count / most) * 25, width: 1, height: (count / most) * 25 }));
   });
   let path = "";
   values.forEach((value, place) => {
@@ -187,7 +187,7 @@ function chart(title, values, unit, extra) {
 
 function drawHour(answer) {
   const { points, scaleEvents, resolutionSeconds, secondsIntoPoint } = answer;
-  // The shortest of these that shows all there is: a wave of ten seconds is a dot in an hour.
+  // The shortest of these that shows all there is: ten seconds of levelling are a dot in an hour.
   const minutes = [5, 15, 60].find((length) => points.pods.length * resolutionSeconds <= length * 60) ?? 60;
   const extra = { events: scaleEvents, retired: points.retired, resolution: resolutionSeconds, into: secondsIntoPoint, span: (minutes * 60) / resolutionSeconds };
   $("hour-title").textContent = minutes === 60 ? "The last hour" : `The last ${minutes} minutes`;

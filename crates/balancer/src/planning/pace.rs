@@ -82,7 +82,7 @@ mod tests {
         }
         let activity = Activity { has_load: false, is_uneven: false, since_change: Duration::ZERO };
         assert_eq!(interval(activity, at_rest(50_000)), at_rest(50_000));
-        let wave = Activity { has_load: true, ..activity };
-        assert_eq!(interval(wave, at_rest(50_000)), Interval::WHILE_LEVELLING);
+        let levelling = Activity { has_load: true, ..activity };
+        assert_eq!(interval(levelling, at_rest(50_000)), Interval::WHILE_LEVELLING);
     }
 }

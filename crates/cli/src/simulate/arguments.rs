@@ -16,7 +16,7 @@ use simulation::{Change, Event, Policy, Protocol, Scenario};
 #[command(after_help = "\
 Examples:
   evenkeel simulate --clients 200 --rate 2 --sigma 0.8 --pods 4 --scale-to 8
-  evenkeel simulate --clients 40 --rate 1.25 --pods 1 --scale-to 5 --balance --svg wave.svg
+  evenkeel simulate --clients 40 --rate 1.25 --pods 1 --scale-to 5 --balance --svg scale-out.svg
   evenkeel simulate --protocol http2 --clients 16 --rate 100 --event 30s:rollout --event 90s:scale=3 --max-requests 1000
 
 Exit codes:

@@ -87,17 +87,17 @@ impl Hold {
     /// begins late, too. So an app that has answered clients in the meantime is not dead.
     pub(crate) async fn until_drained_unless_dead(&self, health: impl Future<Output = Health>) {
         let (asked, before) = (Instant::now(), self.activity());
-        let mut by_signs = pin!(self.begins_while_active(asked));
+        let mut by_activity = pin!(self.begins_while_active(asked));
         let begins = tokio::select! {
             biased;
-            begins = &mut by_signs => begins,
+            begins = &mut by_activity => begins,
             health = health => {
                 tracing::debug!(%health, after = ?asked.elapsed(), "an app is being stopped: its liveness was probed");
                 match health {
                     Health::Alive => self.begins_until(asked + ALIVE).await,
-                    Health::Slow if self.activity().shows_life_since(before) => by_signs.await,
+                    Health::Slow if self.activity().shows_life_since(before) => by_activity.await,
                     Health::Dead | Health::Slow => self.begins_until(asked + FAILING).await,
-                    Health::Unknown => by_signs.await,
+                    Health::Unknown => by_activity.await,
                 }
             }
         };

@@ -240,7 +240,7 @@ fn matched(so_far: Option<usize>, byte: u8) -> Option<usize> {
 /// Returns whether the app's first bytes can be the SETTINGS with which every HTTP/2 server begins (RFC 9113 §3.4).
 pub(crate) fn may_begin_http2(bytes: &[u8]) -> bool {
     match *bytes {
-        // At most 42 settings, whose length fits into one byte, are more than any server sends.
+        // A length of one byte allows at most 42 settings, which is more than any server sends.
         [0, 0, length, 4, 0, 0, 0, 0, 0, ..] => length.is_multiple_of(6),
         [_, _, _, _, _, _, _, _, _, ..] => false,
         _ => [0, 0].starts_with(bytes.get(..2).unwrap_or(bytes)),

@@ -17,7 +17,7 @@ const GOAWAY_DELAY: Duration = Duration::from_millis(5);
 const PING_DELAY: Duration = Duration::from_millis(100);
 /// The time after the start of a drain in which GOAWAY is sent only with a response. Afterwards it is also sent to idle
 /// connections, where it fails a request that a client is about to write, and hyper's pool does not repeat one on a
-/// connection that was never used. Both steps fit into the shortest drain.
+/// connection that was never used. The shortest drain (5 s) is longer.
 pub(crate) const IDLE_GOAWAY_DELAY: Duration = Duration::from_secs(2);
 /// How long before its end a drain sends GOAWAY even while a response is awaited. Some clients fail that request then;
 /// the end of the drain fails it anyway, together with all that the client would have sent here in the meantime.

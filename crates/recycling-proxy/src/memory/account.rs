@@ -13,7 +13,7 @@ use super::{Memory, PER_CONNECTION, Shortage};
 const INCLUDED_STREAMS: usize = 128;
 /// An entry of the table of streams in bytes, with its share of the tree's nodes (65,000 were measured at 1,351 KiB).
 const PER_STREAM: usize = 24;
-/// Streams are charged in steps of so many bytes, so that few of them change the pool.
+/// Streams are charged in steps of this many bytes, so that few of them change the pool.
 const STREAMS_STEP: usize = 4096;
 
 /// A connection slot, which is free again when this is dropped.

@@ -107,16 +107,16 @@ fn remove_if_there(path: &str) -> io::Result<()> {
 pub(crate) async fn run(listener: UnixListener, controlled: Controlled) {
     let controlled = Arc::new(controlled);
     let in_pod = listener.local_addr().is_ok_and(|address| address.as_abstract_name().is_some());
-    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
+    let slots = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
         let controlled = Arc::clone(&controlled);
         tokio::spawn(async move {
-            let _place = place;
+            let _slot = slot;
             if let Err(error) = serve(stream, &controlled, in_pod).await {
                 tracing::debug!(%error, "a control connection has ended early");
             }

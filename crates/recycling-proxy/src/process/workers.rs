@@ -55,7 +55,7 @@ impl Workers {
             tokio::spawn(serve(client, app, held, Arc::clone(&self.service)));
             return;
         };
-        // Both fail only if the connection or the process is ending.
+        // A failure of the first concerns this connection alone. The second fails only if the thread has panicked.
         if let Ok(client) = client.into_std() {
             let _ = worker.send(Handed { client, app, held });
         }

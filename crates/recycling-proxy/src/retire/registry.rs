@@ -21,8 +21,8 @@ pub(super) struct Handle {
     uncounted: AtomicU32,
     marked: AtomicBool,
     observed: Observed,
-    /// Makes an `Arc` of this as large as a gap that the allocator leaves before a task. A smaller one would not be
-    /// allocated there, and take more memory (see the tests of `connection::stage`).
+    /// Makes an `Arc` of this as large as a gap that the allocator leaves before a task. A smaller one would be
+    /// allocated elsewhere, and would take more memory (see the tests of `connection::stage`).
     _filler: [u8; 20],
 }
 

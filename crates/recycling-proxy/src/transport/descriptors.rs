@@ -11,11 +11,11 @@ use rustix::io::Errno;
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The descriptors of a connection: the client's socket and the app's.
-const OF_A_CONNECTION: u64 = 2;
+const PER_CONNECTION: u64 = 2;
 /// The descriptors of the process: listeners, admin and control connections, standard streams, signals.
-const OF_THE_PROCESS: u64 = 64;
+const OF_PROCESS: u64 = 64;
 /// The descriptors of a thread: its runtime, and the most pipes for long bodies.
-const OF_A_THREAD: u64 = 144;
+const PER_THREAD: u64 = 144;
 
 /// Returns the number of connections for which there are descriptors; `None` if there is no limit.
 pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
@@ -26,9 +26,9 @@ pub(crate) fn room_for_connections(threads: u8) -> Option<NonZero<u32>> {
 /// the proxy can connect to the app for each accepted connection. If the limit is low, no more than a quarter is
 /// reserved, because pipes are optional.
 fn room_within(limit: u64, threads: u8) -> NonZero<u32> {
-    let others = OF_THE_PROCESS.saturating_add(OF_A_THREAD.saturating_mul(threads.into()));
-    let others = others.min(limit.div_ceil(4).max(OF_THE_PROCESS / 2));
-    let room = limit.saturating_sub(others) / OF_A_CONNECTION;
+    let others = OF_PROCESS.saturating_add(PER_THREAD.saturating_mul(threads.into()));
+    let others = others.min(limit.div_ceil(4).max(OF_PROCESS / 2));
+    let room = limit.saturating_sub(others) / PER_CONNECTION;
     u32::try_from(room).map_or(NonZero::<u32>::MAX, |room| NonZero::new(room).unwrap_or(NonZero::<u32>::MIN))
 }
 

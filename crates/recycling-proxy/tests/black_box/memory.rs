@@ -2,7 +2,8 @@
 //! legitimate one fails, the admin port answers, and the process stays within its memory limit.
 //!
 //! As root the proxy runs in a cgroup with that limit, so that the kernel kills it if it uses more; otherwise its own
-//! memory is measured. `MEMORY_ATTACKERS` sets the number of hostile clients.
+//! memory is measured. `MEMORY_ATTACKERS` sets the number of hostile clients; of those that wait
+//! for the app there are at most 120.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::stage::{BINARY, UNREACHED};
 const LIMIT_MIB: u64 = 20;
 /// More than fit into 20 MiB: 310 silent connections, or 70 heads of 128 KiB.
 const ATTACKERS: NonZeroUsize = NonZeroUsize::new(350).unwrap();
-/// Connections that wait for the app are not evicted, and each holds up to 33 KiB of the 4.9 MiB for connections. So
+/// Connections that wait for the app are not evicted, and each holds up to 33 KiB of the 4.9 MiB for connections. This
 /// many leave some for others.
 const WAITING_FOR_APP: usize = 120;
 /// How long the legitimate client sends requests beside them, at least.

@@ -14,7 +14,7 @@ async fn stage(version: &str) -> TestResult<Stage> {
     Stage::with(&[(ProxyOption::ProxyProtocol, version), (ProxyOption::MaxRequests, "2")]).await
 }
 
-/// Reads the header with the crate `ppp`, and compares it with the client's connection.
+/// Reads the header with the crate `proxy-header`, and compares it with the client's connection.
 async fn expect_header(app: &mut Peer, client: &Peer, stage: &Stage, version: &str) -> TestResult {
     let (from, to) = (client.address()?, stage.proxy.address());
     let line = format!("PROXY TCP4 {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port());

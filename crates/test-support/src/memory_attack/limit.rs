@@ -40,7 +40,7 @@ struct Group {
 }
 
 impl MemoryLimit {
-    /// Limits a process to so many bytes from now on. Memory that it has already is not counted.
+    /// Limits a process to `limit` bytes from now on. Memory that it has already is not counted.
     pub fn around(process: u32, limit: u64) -> Self {
         let group = HIERARCHIES.iter().find_map(|hierarchy| hierarchy.enclose(process, limit).ok());
         Self { process, limit, group }

@@ -54,7 +54,7 @@ fn count(registry: &Registry, series: &str) -> u64 {
 async fn a_tunnel_in_which_the_app_has_sent_nothing_is_evicted_while_it_is_being_closed() {
     let Running { client, app, tunnel, memory, registry } = start().await;
     let waited = close(tunnel, &memory).await;
-    // The lingering close of a silent client takes five.
+    // The lingering close of a silent client takes 5 s.
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&waited), "{waited:?}");
     assert_eq!(count(&registry, "shortages_total{action=\"silent\"}"), 1);
     assert_eq!(count(&registry, "exchanges_broken_total{side=\"proxy\",phase=\"tunnel\",port=\"8080\"}"), 1);
@@ -86,7 +86,7 @@ async fn a_tunnel_in_which_the_app_has_sent_bytes_is_not_evicted_while_it_is_bei
     };
     // Its whole lingering close.
     assert!((Duration::from_secs(30)..Duration::from_secs(31)).contains(&waited), "{waited:?}");
-    assert!(count(&registry, "shortages_total{action=\"still\"}") > 1, "it was not asked, or only once");
+    assert!(count(&registry, "shortages_total{action=\"still\"}") > 1, "no eviction was requested, or only one");
     let ended = "tunnels_ended_total{reason=\"max_tunnel_age\",port=\"8080\"}";
     assert_eq!(count(&registry, ended), 1);
 }

@@ -17,8 +17,7 @@ pub(super) const PIPELINE_GRACE: u8 = 100;
 impl Conversation {
     /// Clears the app's bytes that may be forwarded, and inserts the announcement if the connection is retired.
     ///
-    /// `pipelined` returns whether another request of the client has arrived. `state` is called at most once per
-    /// request.
+    /// `pipelined` is true if another request of the client has arrived. `state` is called at most once per request.
     ///
     /// # Errors
     /// If the response has a fault.

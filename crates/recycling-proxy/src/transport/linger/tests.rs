@@ -50,7 +50,8 @@ async fn a_half_closed_client_gets_its_whole_response() {
     assert_eq!((lingering.await.unwrap(), came.len()), (0, written));
 }
 
-/// The client sends more than the limit, and has not read yet: its bytes are not read any more, and none for it are lost.
+/// The client sends more than the limit, and has not read yet. The proxy stops reading, and no byte of the response is
+/// lost.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_keeps_sending_gets_its_whole_response() {
     let (client, ours, written) = with_much_on_its_way().await;
