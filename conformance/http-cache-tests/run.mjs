@@ -9,11 +9,11 @@ import tests from 'http-cache-tests/tests/index.mjs'
 import surrogateControl from 'http-cache-tests/tests/surrogate-control.mjs'
 
 // Some tests let the server send responses that never end: that is a verdict, too.
-const PATIENCE = 10_000
+const TIMEOUT = 10_000
 
 // Reads every body to its end, which the suite does not: only then is a connection free for another request.
 async function fetchWhole (url, init) {
-  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE) })
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT) })
   const text = await response.text()
   response.text = async () => text
   return response

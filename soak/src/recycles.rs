@@ -51,7 +51,7 @@ struct Seen {
 pub(crate) async fn run(programs: &Programs, options: &Options) -> Result<Report> {
     let begun = Instant::now();
     let lane = Lane::start(programs, &[(ProxyOption::MaxRequests, "1"), (ProxyOption::LogLevel, "error")]).await?;
-    let watch = tokio::spawn(most_in_time_wait());
+    let watch = tokio::spawn(print_time_wait());
     let loading = Instant::now();
     let seen = load(lane.proxy.address(), Pace::new(options.rate, options.time)).await?;
     let took = loading.elapsed();
@@ -129,8 +129,8 @@ async fn recycle(to: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Prints every ten seconds how many ports are in `TIME_WAIT`. Returns the most.
-async fn most_in_time_wait() {
+/// Prints every ten seconds how many ports are in `TIME_WAIT`.
+async fn print_time_wait() {
     let mut seconds = interval(Duration::from_secs(10));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {

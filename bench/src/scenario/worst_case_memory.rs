@@ -17,8 +17,9 @@ use crate::summary::Summary;
 
 /// More connections than the proxy holds at once within its default limit.
 const ATTACKERS: usize = 5_000;
-/// Connections that leave places for others. A connection that waits for the app alone is not evicted.
-const FEWER_THAN_PLACES: usize = 4_000;
+/// Connections that wait for the app are not evicted, and each holds up to 33 KiB of the 75 MiB for connections. This many
+/// leave some for others.
+const WAITING_FOR_APP: usize = 1_900;
 /// For how long the others ask while all connections are open: this many times the pause.
 const LOOKS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,7 +67,7 @@ async fn under(attack: MemoryAttack, program: &Path, limit: MemoryQuantity) -> R
     let others = [usize::MAX, 3].map(|requests| LegitimateClient::start(proxy.address(), requests));
     let to = if attack == MemoryAttack::AdminHead { proxy.admin_address() } else { proxy.address() };
     let most = usize::try_from(limits::relayed_connections()).unwrap_or(usize::MAX);
-    let wanted = if attack == MemoryAttack::Http2Unread { FEWER_THAN_PLACES } else { ATTACKERS };
+    let wanted = if attack == MemoryAttack::Http2Unread { WAITING_FOR_APP } else { ATTACKERS };
     let held = attack.open(wanted.min(most), to).await;
     for _ in 0..LOOKS {
         ensure!(proxy.process().is_running(), "the proxy has ended");
@@ -99,7 +100,8 @@ fn section(outcomes: &[(MemoryAttack, Result<Taken>)], limit: MemoryQuantity) ->
             "The proxy with its default memory limit, {limit}, in a control group of that size, freshly started for each row. The \
              connections of a row do the same and stay open; beyond the proxy's connection limit they wait, or others are evicted for them. \
              Meanwhile two other clients ask every 5 ms, one of them on a new connection after each third response. Resident is the highest \
-             VmHWM; charged counts what the control group does, which kills a container that has more: also the kernel's part."
+             VmHWM. Charged is the most that the control group has counted since the proxy joined it, with the kernel's memory for it; a \
+             container that exceeds its limit is killed."
         ),
         table: Table {
             columns: vec!["", "connections", "resident", "charged", "others' responses", "failed"],

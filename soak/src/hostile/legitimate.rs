@@ -119,10 +119,10 @@ impl Window {
             streams.push(stream);
         }
         let pace = Arc::new(Pace::new(self.rate, self.length));
-        let mut asking: JoinSet<(Vec<Duration>, u64)> =
+        let mut clients: JoinSet<(Vec<Duration>, u64)> =
             streams.into_iter().map(|stream| send_requests(stream, Arc::clone(&pace))).collect();
         let (mut latencies, mut failed) = (Vec::new(), 0);
-        while let Some(seen) = asking.join_next().await {
+        while let Some(seen) = clients.join_next().await {
             let (of_one, failed_of_one) = seen?;
             latencies.extend(of_one);
             failed += failed_of_one;

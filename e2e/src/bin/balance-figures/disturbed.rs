@@ -34,10 +34,15 @@ pub(crate) struct Disturbed {
 
 /// Causes the fault as soon as the first connection has moved.
 pub(crate) async fn run(protocol: Protocol, fault: Fault, plan: Plan) -> anyhow::Result<Disturbed> {
-    in_namespace("disturbed", move |namespace| wave(namespace, protocol, fault, plan)).await
+    in_namespace("disturbed", move |namespace| scale_out_with_fault(namespace, protocol, fault, plan)).await
 }
 
-async fn wave(namespace: TestNamespace, protocol: Protocol, fault: Fault, plan: Plan) -> anyhow::Result<Disturbed> {
+async fn scale_out_with_fault(
+    namespace: TestNamespace,
+    protocol: Protocol,
+    fault: Fault,
+    plan: Plan,
+) -> anyhow::Result<Disturbed> {
     let address = namespace.deploy(&web(Mode::Balance)?).await?;
     let fleet = Fleet::at_intervals(protocol, address, &intervals(CLIENTS, RATE, SIGMA, plan.seed)?);
     fleet.observe(BEFORE).await;

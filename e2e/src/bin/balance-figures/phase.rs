@@ -114,7 +114,7 @@ impl Phase {
         let peak_to_mean = course(&answers(&within, last), names, seconds);
         let figures = Figures::of(within.iter().map(|event| event.since(*from)), end - *from);
         let ready_events = within.iter().filter(|event| event.at >= last);
-        let since_ready = Figures::of(ready_events.map(|event| event.since(*from)), *watched);
+        let since_ready = Figures::of(ready_events.map(|event| event.since(last)), *watched);
         let opened_since = |since: Instant| per_client(opened(&within, since), clients);
         Self {
             what,
