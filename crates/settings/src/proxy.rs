@@ -180,10 +180,7 @@ impl ProxySettings {
     fn text(&self, option: ProxyOption) -> Option<String> {
         match option {
             shared_option!() => self.shared.text(option),
-            ProxyOption::Listen => Some(match &self.routes {
-                Routes::Fixed(routes) => joined(routes.iter().map(|route| route.listen)),
-                Routes::OriginalDestination(listen) => joined(listen),
-            }),
+            ProxyOption::Listen => Some(joined(self.listen_addresses())),
             ProxyOption::App => match &self.routes {
                 Routes::Fixed(routes) => Some(joined(routes.iter().map(|route| route.app))),
                 Routes::OriginalDestination(_) => None,

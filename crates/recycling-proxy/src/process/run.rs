@@ -252,7 +252,7 @@ impl Sockets {
             .into_iter()
             .map(|(address, app)| Listener::bind(address, app).map_err(|source| ListenError { address, source }));
         let bind = |address| daemon::listen(address).map_err(|source| ListenError { address, source });
-        let hold = settings.hold.iter().map(|hold| bind(SocketAddr::new(settings.admin.ip(), hold.port)));
+        let hold = settings.hold_addresses().map(bind);
         let socket = &settings.control;
         Ok(Self {
             listeners: listeners.collect::<Result<_, _>>()?,

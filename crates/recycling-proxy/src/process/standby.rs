@@ -54,8 +54,7 @@ pub(crate) fn start(settings: &ProxySettings) {
     tokio::spawn(async move { drain.supervise(&connections).await });
     // Without client connections there is nothing to balance.
     let endpoints = Arc::new(Admin::new(settings, registry, None, hold, Arc::clone(&dialer), None));
-    let ports = std::iter::once(settings.admin.port()).chain(settings.hold.iter().map(|hold| hold.port));
-    for address in ports.map(|port| SocketAddr::new(settings.admin.ip(), port)) {
+    for address in std::iter::once(settings.admin).chain(settings.hold_addresses()) {
         let endpoints = Arc::clone(&endpoints);
         tokio::spawn(async move { endpoints.run(bound(address).await).await });
     }

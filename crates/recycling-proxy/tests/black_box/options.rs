@@ -1,12 +1,11 @@
 //! Options that no other module tests.
 
-use std::process::Command;
 use std::time::Duration;
 
-use settings::{ADMIN_PORT, PROXY_PORT, ProxyOption};
-use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult};
+use settings::{PROXY_PORT, ProxyOption};
+use test_support::{LoopbackHost, Peer, ScriptedApp, TestResult};
 
-use crate::stage::{BINARY, GET, OK, Stage, close, exchange, last_exchange};
+use crate::stage::{GET, OK, Stage, close, exchange, last_exchange, spawn_proxy};
 
 #[tokio::test]
 async fn connections_of_an_opaque_port_are_not_parsed() -> TestResult {
@@ -26,13 +25,9 @@ async fn every_listener_has_its_own_app() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let apps = [ScriptedApp::bind(host.port(8080)).await?, ScriptedApp::bind(host.port(8081)).await?];
     let listen = [PROXY_PORT, PROXY_PORT + 10].map(|port| host.port(port).to_string());
-    let mut command = Command::new(BINARY);
-    command.args(["run", "--admin", &host.port(ADMIN_PORT).to_string()]);
-    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip()), "--jitter", "0%"]);
-    for (listen, app) in listen.iter().zip(&apps) {
-        command.args(["--listen", listen, "--app", &app.address().to_string()]);
-    }
-    let mut process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
+    let [first, second] = [0, 1].map(|place| apps[place].address().to_string());
+    let arguments = ["--listen", &listen[0], "--app", &first, "--listen", &listen[1], "--app", &second];
+    let mut process = spawn_proxy(&host, &arguments)?;
     process.line_with("ready").await?;
     for (listen, app) in listen.iter().zip(&apps) {
         let mut client = Peer::connect(listen.parse()?).await?;
@@ -47,11 +42,8 @@ async fn an_app_given_by_port_is_found_at_the_pods_address() -> TestResult {
     let host = LoopbackHost::reserve()?;
     let app = ScriptedApp::bind(host.port(0)).await?;
     let listen = host.port(PROXY_PORT).to_string();
-    let mut command = Command::new(BINARY);
-    command.args(["run", "--admin", &host.port(ADMIN_PORT).to_string(), "--listen", &listen]);
-    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip()), "--jitter", "0%"]);
-    command.args(["--app", &format!(":{}", app.address().port())]);
-    let mut process = Process::spawn("recycling-proxy", command)?.repeating_its_output();
+    let app_port = format!(":{}", app.address().port());
+    let mut process = spawn_proxy(&host, &["--listen", &listen, "--app", &app_port])?;
     process.line_with("ready").await?;
     let mut client = Peer::connect(listen.parse()?).await?;
     exchange(&mut client, &mut app.accept().await?).await

@@ -2,14 +2,13 @@
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 
 use rustix::process::Signal;
 use settings::{ADMIN_PORT, PROXY_PORT};
 use socket2::{Domain, Socket, Type};
 use test_support::{LoopbackHost, Peer, Process, ScriptedApp, TestResult, ensure, ensure_eq};
 
-use crate::stage::{BINARY, exchange};
+use crate::stage::{exchange, spawn_proxy};
 
 /// A connection whose local port the kernel gave away, to a server of somebody else.
 struct Outbound {
@@ -38,11 +37,7 @@ impl Outbound {
 }
 
 fn proxy(host: &LoopbackHost, app: &ScriptedApp) -> TestResult<Process> {
-    let mut command = Command::new(BINARY);
-    command.args(["run", "--listen", &host.port(PROXY_PORT).to_string(), "--app", &app.address().to_string()]);
-    command.args(["--admin", &host.port(ADMIN_PORT).to_string(), "--jitter", "0%"]);
-    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip())]);
-    Ok(Process::spawn("recycling-proxy", command)?.repeating_its_output())
+    spawn_proxy(host, &["--listen", &host.port(PROXY_PORT).to_string(), "--app", &app.address().to_string()])
 }
 
 #[tokio::test]

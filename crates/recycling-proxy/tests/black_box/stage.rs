@@ -1,9 +1,10 @@
 //! The proxy between a client and an app that the test plays.
 
+use std::process::Command;
 use std::time::Duration;
 
-use settings::ProxyOption;
-use test_support::{End, LoopbackHost, Peer, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
+use settings::{ADMIN_PORT, ProxyOption};
+use test_support::{End, LoopbackHost, Peer, Process, RecyclingProxy, ScriptedApp, TestResult, ensure, ensure_eq};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_recycling-proxy");
@@ -69,6 +70,15 @@ impl Stage {
         client.expect("ok").await?;
         Ok(())
     }
+}
+
+/// Starts a proxy on a host with these further arguments. It may not be ready yet.
+pub(crate) fn spawn_proxy(host: &LoopbackHost, arguments: &[&str]) -> TestResult<Process> {
+    let mut command = Command::new(BINARY);
+    command.args(["run", "--admin", &host.port(ADMIN_PORT).to_string(), "--jitter", "0%"]);
+    command.args(["--control", &format!("@evenkeel-test-{}", host.port(0).ip())]);
+    command.args(arguments);
+    Ok(Process::spawn("recycling-proxy", command)?.repeating_its_output())
 }
 
 /// Plays one exchange, whose bytes must be unchanged in both directions.
