@@ -266,6 +266,30 @@ async fn sigterm_resets_no_connection_in_the_accept_queue() -> TestResult {
     Ok(())
 }
 
+/// Each of these connections waits until the one before it has ended.
+#[tokio::test]
+async fn sigterm_serves_more_queued_connections_than_there_are_slots() -> TestResult {
+    let mut stage = Stage::with(&[(ProxyOption::MaxConnections, "1")]).await?;
+    stage.proxy.process().signal(Signal::STOP)?;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = stage.proxy.connect().await?;
+        client.send(GET).await?;
+        clients.push(client);
+    }
+    stage.proxy.terminate()?;
+    stage.proxy.process().signal(Signal::CONT)?;
+    stage.proxy.process().line_with("draining: every response announces").await?;
+    for mut client in clients {
+        let mut app = stage.app.accept().await?;
+        app.expect(GET).await?;
+        last_response(&mut client, &mut app).await?;
+    }
+    let (status, _) = stage.proxy.process().end().await?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
 /// The proxy waits for an idle connection, too, but at most for the drain timeout.
 #[tokio::test]
 async fn sigterm_with_an_idle_connection_ends_the_process_in_time() -> TestResult {
